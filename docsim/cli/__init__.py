@@ -1,0 +1,81 @@
+"""The command line: one module per job, imported only when its command runs. The only layer that prints."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from typing import IO, Any
+
+import click
+
+from docsim import __version__
+from docsim.errors import DocsimError
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "index": "docsim.cli.index:index",
+    "query": "docsim.cli.search:query",
+    "similar": "docsim.cli.search:similar",
+    "show": "docsim.cli.inspect:show",
+    "status": "docsim.cli.inspect:status",
+    "verify": "docsim.cli.inspect:verify",
+    "repair": "docsim.cli.inspect:repair",
+    "distill": "docsim.cli.distill:distill",
+}
+
+
+class _Failed(click.ClickException):
+    """An error that docsim raised on purpose, as one line and an exit code."""
+
+    def __init__(self, error: DocsimError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(self.message, err=True)
+
+
+class _Group(click.Group):
+    """Loads a command's module when it is asked for, and turns errors into one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except DocsimError as error:
+            raise _Failed(error) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if logging.getLogger().isEnabledFor(logging.DEBUG):
+                raise
+            kind = type(error).__name__
+            message = f"{kind}: {error}. This should not happen; what was committed is safe. For a traceback: docsim --debug"
+            raise _Failed(DocsimError(message)) from error
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Shell completion: see 'docsim COMMAND --help' and the README. Start with: docsim index FOLDER",
+)
+@click.version_option(__version__, prog_name="docsim")
+@click.option("--debug", is_flag=True, help="Log everything to standard error, and show tracebacks.")
+def main(debug: bool) -> None:
+    """Find what you already have that is like this: document similarity search, trained on your own documents."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s", stream=sys.stderr
+    )

@@ -1,0 +1,118 @@
+"""``docsim status``, ``show``, ``verify`` and ``repair``: look after an index."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from docsim import verification
+from docsim.cli import options
+from docsim.index import Index
+from docsim.status import Status, read_status
+
+__all__ = ["repair", "show", "status", "verify"]
+
+
+@click.command(epilog="\b\nExamples:\n  docsim status\n  docsim status --json | jq .failed\n")
+@options.index_option
+@options.as_json
+@options.output
+def status(index_path: Path | None, as_json: bool, quiet: bool) -> None:
+    """Say what the index holds, what it answers with, and what could not be read."""
+    with Index.open(options.index_directory(index_path)) as index:
+        found = read_status(index)
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+    else:
+        _print_status(found)
+
+
+@click.command(epilog="\b\nExamples:\n  docsim show people/annual-leave.md\n  docsim show people/annual-leave.md --json\n")
+@click.argument("id")
+@options.index_option
+@options.as_json
+@options.output
+def show(id: str, /, **given: Any) -> None:
+    """Show an indexed document: its metadata, and its text as it was indexed."""
+    with Index.open(options.index_directory(given["index_path"])) as index:
+        stored = index.document(id)
+        spans = index.store.passages(stored.number)
+    document = stored.document
+    if given["as_json"]:
+        shown = {
+            "id": document.id,
+            "title": document.title,
+            "metadata": document.metadata,
+            "text": document.text,
+            "passages": [asdict(span) for span in spans],
+        }
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        return
+    if not given["quiet"]:
+        click.secho(document.title or document.id, bold=True)
+        click.secho(f"{document.id}, {len(document.text)} characters, {len(spans)} passages", dim=True)
+        for name, value in document.metadata.items():
+            click.secho(f"{name}: {value}", dim=True)
+        click.echo()
+    click.echo(document.text)
+
+
+@click.command(epilog="\b\nExamples:\n  docsim verify && echo sound\n")
+@options.index_option
+@options.as_json
+@options.output
+@click.pass_context
+def verify(ctx: click.Context, index_path: Path | None, as_json: bool, quiet: bool) -> None:
+    """Check the whole index: counts, checksums, unit norms, orphans, full text, snapshot. Exit 1 if anything is wrong."""
+    with Index.open(options.index_directory(index_path)) as index:
+        problems = verification.problems(index)
+    if as_json:
+        click.echo(json.dumps({"sound": not problems, "problems": problems}, ensure_ascii=False, indent=2))
+    else:
+        for problem in problems:
+            click.echo(problem)
+        if not problems and not quiet:
+            click.echo("The index is sound.")
+    if problems:
+        ctx.exit(1)
+
+
+@click.command(epilog="\b\nExamples:\n  docsim repair --index indexes/handbook\n")
+@options.index_option
+@options.wait_option
+@options.as_json
+@options.output
+@click.pass_context
+def repair(ctx: click.Context, index_path: Path | None, wait: bool, as_json: bool, quiet: bool) -> None:
+    """Rebuild the full-text index and the FAISS snapshot from the stored rows, and re-encode damaged embeddings."""
+    with Index.open(options.index_directory(index_path)) as index:
+        verification.repair(index, wait=wait)
+        problems = verification.problems(index)
+    if as_json:
+        click.echo(json.dumps({"sound": not problems, "problems": problems}, ensure_ascii=False, indent=2))
+    elif not quiet:
+        click.echo("Rebuilt." if not problems else "Rebuilt; these remain, and need a backup or a new index:")
+        for problem in problems:
+            click.echo(problem)
+    if problems:
+        ctx.exit(1)
+
+
+def _print_status(found: Status) -> None:
+    encoder = found.encoder
+    click.secho(found.index, bold=True)
+    click.echo(f"documents   {found.documents}")
+    click.echo(f"passages    {found.passages}")
+    click.echo(f"generation  {found.generation}")
+    click.echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
+    click.echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
+    for source in found.sources:
+        state = f"read to its end {source.finished}" if source.complete else "NOT read to its end: run docsim index again"
+        click.echo(f"source      {source.location} ({source.documents} documents, {state})")
+    click.echo(f"failed      {found.failed}")
+    for failure in found.failures:
+        click.echo(f"  {failure.path}: {failure.reason}")

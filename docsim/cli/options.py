@@ -1,0 +1,78 @@
+"""Options that several commands share, and how ``--index`` is found when it is not given."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from docsim.errors import UsageError
+
+__all__ = ["as_json", "hits", "index_directory", "index_option", "known_indexes", "output", "wait_option"]
+
+INDEXES = Path("indexes")
+VARIABLE = "DOCSIM_INDEX"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [str(path) for path in known_indexes() if str(path).startswith(incomplete)]
+
+
+index_option = click.option(
+    "--index",
+    "index_path",
+    type=click.Path(path_type=Path, file_okay=False),
+    shell_complete=_complete_index,
+    help=f"The index's directory. Default: ${VARIABLE}, else the one index under ./{INDEXES}.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
+hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits to return.")
+wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
+
+
+def output(command: F) -> F:
+    """Add ``--quiet`` and ``--verbose``."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Print results and errors only, no progress or summary.")
+    verbose = click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=_log, help="Say more on standard error."
+    )
+    return quiet(verbose(command))
+
+
+def _log(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        logging.getLogger("docsim").setLevel(logging.INFO)
+
+
+def known_indexes() -> list[Path]:
+    """Return the indexes under ``./indexes``, sorted."""
+    return sorted(path.parent for path in INDEXES.glob("*/index.db"))
+
+
+def index_directory(given: Path | None, *, new: str | None = None) -> Path:
+    """Return the index to use.
+
+    Args:
+        given: What ``--index`` says.
+        new: Name under ``./indexes`` for a new index, for a command that may make one.
+
+    Raises:
+        UsageError: None is given and there is not exactly one to choose.
+    """
+    if given is not None:
+        return given
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE])
+    known = known_indexes()
+    if len(known) == 1:
+        return known[0]
+    if not known and new:
+        return INDEXES / new
+    found = ", ".join(map(str, known)) if known else "none"
+    raise UsageError(f"expected --index, ${VARIABLE}, or one index under ./{INDEXES}; found {found}")

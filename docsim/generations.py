@@ -1,0 +1,196 @@
+"""Generations: the embeddings of every passage under one encoder, on disk and in memory.
+
+    generations/0001/encoder/      the encoder the generation was made with
+    generations/0001/*.faiss       the snapshot that the generation's row names; a faster way to read its embeddings
+
+A snapshot covers passages and deletions up to the numbers in the generation's row. What came later is read from the
+store, so a stale, torn or missing snapshot costs time and never gives a wrong answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from docsim.encoder import Encoder
+from docsim.errors import FingerprintMismatch, StoreError
+from docsim.store import Generation, Store
+from docsim.vectors import VectorIndex
+
+__all__ = ["View", "begin", "check_same", "directory", "load_encoder", "refreshed", "snapshot"]
+
+logger = logging.getLogger(__name__)
+
+STALE = 0.1
+"""A snapshot is written anew when this share of its passages is missing from it or gone."""
+
+_DOCUMENTS_A_SEGMENT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The vectors of one committed state: passages up to ``passage``, deletions up to ``deletion``."""
+
+    revision: int
+    generation: Generation
+    vectors: VectorIndex
+    passage: int
+    deletion: int
+
+
+def directory(index: Path, number: int) -> Path:
+    """Return the directory of generation ``number``."""
+    return index / "generations" / f"{number:04}"
+
+
+def begin(store: Store, index: Path, encoder: Encoder) -> None:
+    """Make a new index's first generation: the encoder's files first, then the row that makes them count."""
+    with store.writing():
+        number = store.add_generation(
+            fingerprint=encoder.fingerprint, encoder=encoder.name, dim=encoder.dim, state="live"
+        )
+        target = directory(index, number) / "encoder"
+        temporary = target.with_name("encoder.tmp")
+        for leftover in (temporary, target):
+            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.copytree(encoder.path, temporary, ignore=shutil.ignore_patterns("__pycache__", "*.py", "*.pyc"))
+        temporary.rename(target)
+
+
+def load_encoder(index: Path, generation: Generation) -> Encoder:
+    """Load the encoder kept in a generation.
+
+    Raises:
+        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
+        EncoderError: It is missing or damaged.
+    """
+    encoder = Encoder.load(directory(index, generation.number) / "encoder")
+    check_same(encoder, generation, index)
+    return encoder
+
+
+def check_same(encoder: Encoder, generation: Generation, index: Path) -> None:
+    """Raise ``FingerprintMismatch`` unless ``encoder`` made the embeddings of ``generation``."""
+    if encoder.fingerprint != generation.fingerprint:
+        raise FingerprintMismatch(
+            f"the index at {index} answers only with its own encoder, {generation.encoder} "
+            f"(fingerprint {generation.fingerprint[:12]}); found {encoder.name} (fingerprint "
+            f"{encoder.fingerprint[:12]}) at {encoder.path}. To use that one, make another index with: "
+            f"docsim index SOURCE --index NEW --encoder {encoder.path}"
+        )
+
+
+def refreshed(store: Store, index: Path, view: View | None) -> View:
+    """Return a view of the state that ``store`` sees now, which is ``view`` when nothing was written since.
+
+    To be called inside ``store.reading()``.
+
+    Raises:
+        StoreError: No generation is live, or stored embeddings are damaged.
+    """
+    revision = store.revision()
+    if view is not None and view.revision == revision:
+        return view
+    generation = store.generation()
+    if generation is None:
+        raise StoreError(f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}")
+    if view is None or view.generation.number != generation.number:
+        view = _from_snapshot(index, generation, revision)
+    return _caught_up(store, replace(view, revision=revision, generation=generation))
+
+
+def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
+    """Return what the generation's snapshot holds; nothing when there is none that can be trusted."""
+    empty = View(revision, generation, VectorIndex(generation.dim), 0, 0)
+    if generation.snapshot is None or generation.snapshot_digest is None:
+        return empty
+    path = directory(index, generation.number) / generation.snapshot
+    try:
+        vectors = VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
+    except StoreError as error:
+        logger.warning("%s; answering from the stored embeddings", error)
+        return empty
+    return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion)
+
+
+def _caught_up(store: Store, view: View) -> View:
+    """Return the view with what the store holds beyond it."""
+    vectors, passage, deletion = view.vectors, view.passage, view.deletion
+    rows = store.vectors_after(view.generation.number, passage)
+    while batch := list(islice(rows, _DOCUMENTS_A_SEGMENT)):
+        ids = np.concatenate([np.arange(first, first + len(one), dtype=np.int64) for first, one in batch])
+        vectors = vectors.with_added(ids, np.concatenate([one for _, one in batch]))
+        passage = int(ids[-1])
+    deletions = store.deletions_after(deletion)
+    if deletions:
+        vectors = vectors.with_deleted((first, count) for _, first, count in deletions)
+        deletion = deletions[-1][0]
+    return replace(view, vectors=vectors, passage=passage, deletion=deletion)
+
+
+def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
+    """Write the live generation's snapshot when it is stale; to be called by the one writer.
+
+    The new file is complete on disk before the row names it, and the old one is removed only after.
+
+    Args:
+        store: Writable.
+        index: The index's directory.
+        force: Write it even when it is fresh, and trust nothing of the one that is there.
+
+    Returns:
+        Whether it was written.
+    """
+    with store.reading():
+        generation = store.generation()
+        if generation is None:
+            return False
+        old = replace(generation, snapshot=None) if force else generation
+        view = _caught_up(store, _from_snapshot(index, old, store.revision()))
+    covered = view.passage == generation.snapshot_passage and view.deletion == generation.snapshot_deletion
+    if not force and (covered or _pending(store, generation) <= STALE * max(len(view.vectors), 10_000)):
+        return False
+    folder = directory(index, generation.number)
+    name = f"{uuid.uuid4().hex}.faiss"
+    digest = view.vectors.save(folder / name)
+    with store.writing():
+        store.execute(
+            "UPDATE generations SET snapshot = ?, snapshot_digest = ?, snapshot_passage = ?, snapshot_deletion = ?"
+            " WHERE number = ?",
+            name, digest, view.passage, view.deletion, generation.number,
+        )  # fmt: skip
+    for leftover in _leftovers(folder, name):
+        leftover.unlink(missing_ok=True)
+    return True
+
+
+def _pending(store: Store, generation: Generation) -> int:
+    """Return how many passages were added or deleted since the generation's snapshot."""
+    added = store.value(
+        "SELECT count(*) FROM passages WHERE number > ?", generation.snapshot_passage
+    )
+    deleted = store.value(
+        "SELECT coalesce(sum(passages), 0) FROM deletions WHERE sequence > ?", generation.snapshot_deletion
+    )
+    return int(added) + int(deleted)
+
+
+def _leftovers(folder: Path, name: str) -> Iterator[Path]:
+    return (path for pattern in ("*.faiss", "*.tmp") for path in folder.glob(pattern) if path.name != name)
+
+
+def fsync_directory(path: Path) -> None:
+    """Make a rename in ``path`` survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,385 @@
+"""The index: the one object a user holds. It joins encoder, vectors, store and ranking.
+
+    with Index.create("indexes/handbook") as index:
+        index.sync([Document("a", "How to book travel"), Document("b", "What you can claim back")])
+        for hit in index.search("expenses for a train ticket").hits:
+            print(hit.id, hit.similarity)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from docsim import generations, passages, ranking
+from docsim.encoder import Encoder
+from docsim.errors import IndexLocked, StoreError, UsageError
+from docsim.generations import View
+from docsim.records import Document, Entry, Failure, Hit, PassageHit, SearchResult, SyncReport
+from docsim.store import Generation, Store, StoredDocument, check_writable
+from docsim.synchronise import Plan, SourceName, Sync
+
+__all__ = ["Index", "writer"]
+
+PASSAGES_PER_HIT = 3
+"""A hit shows at most this many of its document's passages."""
+
+CANDIDATES = 200
+"""Nearest passages of each query vector, at least, whose documents are scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """What is asked for: its name in the answer, its passages' unit vectors, and the document not to return."""
+
+    name: str
+    vectors: NDArray[np.float32]
+    exclude: int | None = None
+
+
+class Index:
+    """A knowledge base that answers; made with ``create`` or ``open``.
+
+    Searching is safe from several threads. An open index sees what other processes commit at its next query.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Use ``open`` or ``create``."""
+        self.path = path
+        self._store = Store(path, writable=False)
+        self._view: View | None = None
+        self._encoder: Encoder | None = None
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | Path, *, encoder: Encoder | None = None) -> Index:
+        """Open an index to search it, and to sync it where its directory can be written to.
+
+        Args:
+            path: The index's directory.
+            encoder: When given, the encoder that the caller expects the index to answer with.
+
+        Raises:
+            StoreError: There is no finished index at ``path``, or it is damaged.
+            FingerprintMismatch: The index answers with another encoder.
+        """
+        index = cls(Path(path))
+        try:
+            generation = index.generation()
+            if encoder is not None:
+                generations.check_same(encoder, generation, index.path)
+        except BaseException:
+            index.close()
+            raise
+        return index
+
+    @classmethod
+    def create(cls, path: str | Path, *, encoder: Encoder | None = None, wait: bool = False) -> Index:
+        """Open the index at ``path``, making it first when there is none.
+
+        Args:
+            path: The index's directory; its parents are made too.
+            encoder: What a new index encodes with, copied into it; the default encoder when not given.
+            wait: Wait for another process that is writing, however long it takes.
+
+        Raises:
+            FingerprintMismatch: There is an index already, with another encoder.
+            IndexLocked: Another process is writing to it and ``wait`` is off.
+        """
+        path = Path(path)
+        check_writable(path)
+        with writer(path, wait=wait) as store:
+            if store.generation() is None:
+                generations.begin(store, path, encoder or Encoder.default())
+        return cls.open(path, encoder=encoder)
+
+    def close(self) -> None:
+        """Close the index; safe to call twice."""
+        self._store.close()
+        self._view = None
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What it holds
+
+    @property
+    def store(self) -> Store:
+        """The open database, for reading."""
+        return self._store
+
+    def generation(self) -> Generation:
+        """Return the live generation.
+
+        Raises:
+            StoreError: The index was never finished.
+        """
+        generation = self._store.generation()
+        if generation is None:
+            raise StoreError(
+                f"the index at {self.path} was never finished; finish it with: docsim index SOURCE --index {self.path}"
+            )
+        return generation
+
+    @property
+    def encoder(self) -> Encoder:
+        """The live generation's encoder, loaded when first asked for.
+
+        Raises:
+            FingerprintMismatch: The encoder kept in the index is not the one its embeddings were made with.
+            EncoderError: It is missing or damaged.
+        """
+        generation = self.generation()
+        if self._encoder is None or self._encoder.fingerprint != generation.fingerprint:
+            self._encoder = generations.load_encoder(self.path, generation)
+        return self._encoder
+
+    def has(self, id: str) -> bool:
+        """Return whether a document with this id is indexed."""
+        return self._store.document(id) is not None
+
+    def document(self, id: str) -> StoredDocument:
+        """Return an indexed document.
+
+        Raises:
+            UsageError: There is none with this id.
+        """
+        stored = self._store.document(id)
+        if stored is None:
+            raise UsageError(f"expected the id of an indexed document, found none named {id!r} in {self.path}")
+        return stored
+
+    # Writing
+
+    def sync(
+        self,
+        documents: Iterable[Document | Entry | Failure],
+        *,
+        source: SourceName | None = None,
+        prune: bool | None = None,
+        dry_run: bool = False,
+        wait: bool = False,
+        progress: Callable[[], object] | None = None,
+    ) -> SyncReport:
+        """Make what the index holds of one source equal to ``documents``; encode only what is new or changed.
+
+        Work is committed batch by batch. Stopped anywhere and run again, it continues; until a document's new version
+        is committed its old one answers.
+
+        Args:
+            documents: The source's documents, in any order, read once as a stream.
+            source: What they come from; documents synced under one name do not prune those of another.
+            prune: Remove what the source no longer has. When not given: yes, unless that would be unsafe - the source
+                has nothing left at all, is standard input, or holds records too broken to tell their ids.
+            dry_run: Only count.
+            wait: Wait for another process that is writing, however long it takes.
+            progress: Called once for every document.
+
+        Returns:
+            What was done. A document that could not be read is in ``failures`` and stops no other.
+
+        Raises:
+            IndexLocked: Another process is writing and ``wait`` is off.
+            StoreError: The index cannot be written to; what was committed before stays.
+        """
+        source = source or SourceName("python", "python", "python")
+        if dry_run:
+            return Plan(self._store, source).run(documents, prune=prune, progress=progress)
+        check_writable(self.path)
+        with writer(self.path, wait=wait) as store:
+            job = Sync(store, source, encoder=self.encoder, generation=self.generation().number)
+            report = job.run(documents, prune=prune, progress=progress)
+            generations.snapshot(store, self.path)
+        return report
+
+    def remove(self, ids: Iterable[str], *, wait: bool = False) -> int:
+        """Remove documents by id, in one transaction; return how many there were.
+
+        Raises:
+            IndexLocked: Another process is writing and ``wait`` is off.
+        """
+        check_writable(self.path)
+        with writer(self.path, wait=wait) as store:
+            with store.writing():
+                found = [stored for id in dict.fromkeys(ids) if (stored := store.document(id))]
+                for stored in found:
+                    store.remove(stored.number)
+            generations.snapshot(store, self.path)
+        return len(found)
+
+    # Searching
+
+    def search(self, text: str, k: int = 10) -> SearchResult:
+        """Return the documents most like a text, best first.
+
+        Args:
+            text: A question, a few words or a whole document; a long one is compared by its passages.
+            k: Hits to return, at least 1; fewer come back only when the index holds fewer documents.
+
+        Raises:
+            UsageError: ``text`` is blank or ``k`` below 1.
+        """
+        return self.search_many([text], k)[0]
+
+    def search_many(self, texts: Sequence[str], k: int = 10) -> list[SearchResult]:
+        """Return ``search`` of each text, encoded together."""
+        started = time.perf_counter()
+        for text in texts:
+            if not text.strip():
+                raise UsageError("expected a text to search for, got a blank one")
+        return self._answer([Document("query", text) for text in texts], texts, k=k, started=started)
+
+    def similar(self, id: str, k: int = 10) -> SearchResult:
+        """Return the documents most like an indexed one, best first, never itself.
+
+        Args:
+            id: An indexed document's id.
+            k: Hits to return, at least 1.
+
+        Raises:
+            UsageError: There is no such document, or ``k`` is below 1.
+        """
+        started = time.perf_counter()
+        with self._reading() as view:
+            stored = self.document(id)
+            vectors = self._store.vectors(view.generation.number, [stored.number])[stored.number]
+            query = _Query(id, vectors.astype(np.float32), exclude=stored.number)
+            return self._found(view, [query], k=k, started=started)[0]
+
+    def similar_to(self, document: Document, k: int = 10, *, file: Path | None = None) -> SearchResult:
+        """Return the documents most like one that need not be indexed, best first.
+
+        Args:
+            document: Any document; it is encoded with its title, as indexed ones are.
+            k: Hits to return, at least 1.
+            file: Where it was read from; if that file is indexed, it is not returned itself.
+
+        Raises:
+            UsageError: ``k`` is below 1.
+        """
+        started = time.perf_counter()
+        exclude = self._indexed_file(file.resolve()) if file else None
+        return self._answer([document], [document.id], k=k, exclude=exclude, started=started)[0]
+
+    def _indexed_file(self, file: Path) -> int | None:
+        """Return the number of the document that was indexed from a file, or None."""
+        for number, kind, location in self._store.rows("SELECT number, kind, location FROM sources"):
+            root = Path(location) if kind == "folder" else Path(location).parent
+            if kind in ("folder", "file") and file.is_relative_to(root):
+                origin = self._store.origin(number, file.relative_to(root).as_posix())
+                if origin is not None:
+                    return origin.document
+        return None
+
+    def _answer(
+        self,
+        documents: Sequence[Document],
+        names: Sequence[str],
+        *,
+        k: int,
+        started: float,
+        exclude: int | None = None,
+    ) -> list[SearchResult]:
+        """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
+        while True:
+            encoder = self.encoder
+            spans = [passages.split(document.text) for document in documents]
+            inputs = [passages.inputs(document, split) for document, split in zip(documents, spans, strict=True)]
+            vectors = encoder.encode([text for texts in inputs for text in texts])
+            parts = np.split(vectors, np.cumsum([len(texts) for texts in inputs])[:-1])
+            queries = [_Query(name, part, exclude) for name, part in zip(names, parts, strict=True)]
+            with self._reading() as view:
+                if view.generation.fingerprint == encoder.fingerprint:
+                    return self._found(view, queries, k=k, started=started)
+
+    @contextmanager
+    def _reading(self) -> Iterator[View]:
+        """See one committed state, and the vectors of just that state."""
+        while True:
+            with self._store.reading():
+                revision = self._store.revision()
+                with self._lock:
+                    if self._view is None or self._view.revision <= revision:
+                        self._view = generations.refreshed(self._store, self.path, self._view)
+                        view = self._view
+                    else:
+                        continue  # another thread saw a later state in between: see that one too
+                yield view
+                return
+
+    def _found(self, view: View, queries: Sequence[_Query], *, k: int, started: float) -> list[SearchResult]:
+        if k < 1:
+            raise UsageError(f"expected k of at least 1, got {k}")
+        results = []
+        for query in queries:
+            hits = tuple(self._hits(view, query, k))
+            took = (time.perf_counter() - started) * 1000
+            generation = view.generation
+            results.append(SearchResult(query.name, "dense", generation.number, generation.fingerprint, took, hits))
+        return results
+
+    def _hits(self, view: View, query: _Query, k: int) -> Iterator[Hit]:
+        numbers = self._candidates(view, query, k)
+        vectors = self._store.vectors(view.generation.number, numbers)
+        ranked = ranking.rank(query.vectors, [vectors[number] for number in numbers])[:k]
+        for place, one in enumerate(ranked, start=1):
+            stored = self._store.document(numbers[one.position])
+            assert stored is not None
+            yield _hit(place, one, stored, self._store.passages(stored.number))
+
+    def _candidates(self, view: View, query: _Query, k: int) -> list[int]:
+        """Return the numbers of at least ``k`` documents, if there are as many, that hold the nearest passages."""
+        probes = np.vstack([query.vectors, ranking.centroid(query.vectors)]) if len(query.vectors) > 1 else query.vectors
+        n = max(CANDIDATES, 10 * k)
+        while True:
+            near = view.vectors.search(probes, n)
+            found = self._store.documents_of(np.unique(near.ids).tolist())
+            numbers = sorted(set(found.values()) - {query.exclude})
+            if len(numbers) >= k or n >= len(view.vectors):
+                return numbers
+            n *= 4
+
+
+def _hit(rank: int, ranked: ranking.Ranked, stored: StoredDocument, spans: list[passages.Passage]) -> Hit:
+    text = stored.document.text
+    best = np.argsort(-ranked.similarities, kind="stable")[:PASSAGES_PER_HIT]
+    shown = tuple(
+        PassageHit(spans[i].start, spans[i].end, text[spans[i].start : spans[i].end], float(ranked.similarities[i]))
+        for i in best
+    )
+    document = stored.document
+    return Hit(rank, document.id, document.title, ranked.score, shown[0].similarity, document.metadata, shown)
+
+
+@contextmanager
+def writer(path: Path, *, wait: bool) -> Iterator[Store]:
+    """Be the one writer: hold the lock, which dies with this process, and a writable store."""
+    lock = FileLock(path / "write.lock", timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise IndexLocked(
+            f"another process is writing to the index at {path}; try again later, or wait for it with --wait"
+        ) from None
+    try:
+        store = Store(path, writable=True)
+        try:
+            yield store
+        finally:
+            store.close()
+    finally:
+        lock.release()

@@ -1,0 +1,66 @@
+"""Ranking: from the similarities of passages to the score of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CENTROID_WEIGHT", "Ranked", "centroid", "rank"]
+
+CENTROID_WEIGHT = 0.5
+"""Share of the centroids' cosine in a document's score; measured, see docs/ranking.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A document's place among the candidates.
+
+    Attributes:
+        position: Index of the document in the list that was ranked.
+        score: What ranks it, higher is better, in [-1, 1].
+        similarities: ``float32 (passages,)``: each passage's inner product with its best match in the query.
+    """
+
+    position: int
+    score: float
+    similarities: NDArray[np.float32]
+
+
+def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the direction that a text's passages share, ``float32 (dim,)``, unit norm.
+
+    Args:
+        vectors: ``(passages, dim)``, unit rows, at least one.
+    """
+    mean = vectors.astype(np.float32).sum(axis=0)
+    norm = float(np.linalg.norm(mean))
+    return mean / norm if norm > 0 else vectors[0].astype(np.float32)
+
+
+def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) -> list[Ranked]:
+    """Score documents against a query by all passages of both; best first, ties in the order given.
+
+    The score blends two views: how well the best passages match each other (for every query passage its best passage of
+    the document, averaged) and whether the two are about the same as a whole (the cosine of their centroids).
+
+    Args:
+        query: ``float32 (query passages, dim)``, unit rows.
+        documents: Per document ``(its passages, dim)``, unit rows, at least one each.
+    """
+    if not documents:
+        return []
+    counts = np.array([len(vectors) for vectors in documents])
+    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    stacked = np.concatenate(documents).astype(np.float32)
+    similarities = query @ stacked.T
+    best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
+    sums = np.add.reduceat(stacked, starts, axis=0)
+    norms = np.maximum(np.linalg.norm(sums, axis=1), np.finfo(np.float32).tiny)
+    shared = (sums @ centroid(query)) / norms
+    scores = (1 - CENTROID_WEIGHT) * best + CENTROID_WEIGHT * shared
+    each = similarities.max(axis=0)
+    order = np.argsort(-scores, kind="stable")
+    return [Ranked(int(i), float(scores[i]), each[starts[i] : starts[i] + counts[i]]) for i in order]

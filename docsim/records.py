@@ -1,0 +1,178 @@
+"""The records that travel between the layers: documents going in, hits coming out.
+
+All are frozen and hold plain Python values, so that they can be hashed into a digest, stored as JSON and compared in
+tests. Offsets are in characters (Unicode code points) of ``Document.text``; similarities are inner products of unit
+vectors, in [-1, 1], higher is better.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Document", "Entry", "Failure", "Hit", "Passage", "PassageHit", "SearchResult", "SyncReport", "storable"]
+
+Metadata = Mapping[str, Any]
+
+# Code points that SQLite's UTF-8 text cannot hold or that end a C string: unpaired surrogates and NUL.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What the user gave: one text under a stable id.
+
+    Unpaired surrogates and NUL characters, which no database text can hold, become U+FFFD; everything else is kept
+    as it came, so that passage offsets slice ``text`` exactly.
+
+    Attributes:
+        id: Stable name, unique in an index, not empty. For a file: its path relative to the source's root, with ``/``.
+        text: The whole text; may be empty.
+        title: Shown in results and embedded with the text; may be empty.
+        metadata: JSON-serialisable values by name.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Metadata = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "text", "title"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise TypeError(f"Document.{name} must be a str, not {type(value).__name__}")
+            object.__setattr__(self, name, storable(value))
+        if not self.id.strip():
+            raise ValueError("Document.id must not be empty")
+        object.__setattr__(self, "metadata", json.loads(storable(_canonical(self.metadata))))
+
+    def digest(self) -> str:
+        """Return the SHA-256 (64 hex digits) of title, text and metadata; equal content gives an equal digest."""
+        content = _canonical([self.title, self.text, self.metadata])
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document of a source before it is read: enough to tell whether it changed.
+
+    Attributes:
+        path: The document's id within its source.
+        digest: Hash over the raw content and whatever decides how it is read.
+        load: Reads and converts; raises ``SourceError`` when the content cannot be read.
+    """
+
+    path: str
+    digest: str
+    load: Callable[[], Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A document that could not be read, and why, in one sentence for people.
+
+    ``identified`` is false when ``path`` only says where it stands, since its id could not be read.
+    """
+
+    path: str
+    reason: str
+    identified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A contiguous span of one document: ``text[start:end]`` is the passage.
+
+    Attributes:
+        start: First character.
+        end: One past the last character.
+        heading: The headings above the span, outermost first, joined by `` > ``; empty when there are none.
+    """
+
+    start: int
+    end: int
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PassageHit:
+    """A passage that made its document a hit."""
+
+    start: int
+    end: int
+    text: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result: a document, what ranked it, and the passages that made it.
+
+    Attributes:
+        rank: 1 for the best.
+        id: The document's id.
+        title: The document's title.
+        score: What the hits are ranked by; comparable within one result only.
+        similarity: Inner product of the best pair of query and document passages, in [-1, 1].
+        metadata: The document's metadata.
+        passages: The best passages of the document, best first.
+    """
+
+    rank: int
+    id: str
+    title: str
+    score: float
+    similarity: float
+    metadata: Metadata
+    passages: tuple[PassageHit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The answer to one query.
+
+    Attributes:
+        query: The text, or the id of the document, that was asked for.
+        mode: How hits were ranked: ``dense``.
+        generation: Number of the generation that answered.
+        encoder: Fingerprint of the encoder that answered.
+        took_ms: Milliseconds from call to answer.
+        hits: Best first; shorter than asked only when the index holds fewer documents.
+    """
+
+    query: str
+    mode: str
+    generation: int
+    encoder: str
+    took_ms: float
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What one sync did, in documents.
+
+    ``kept`` counts documents that vanished from the source and were not removed because pruning was off.
+    """
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    kept: int = 0
+    failures: tuple[Failure, ...] = ()
+
+
+def storable(text: str) -> str:
+    """Return ``text`` with what no database text can hold, unpaired surrogates and NUL, replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _canonical(value: object) -> str:
+    """Return ``value`` as JSON with sorted keys; dates and other values JSON lacks become their ``str``."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))

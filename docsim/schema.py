@@ -1,0 +1,135 @@
+"""The tables of ``index.db`` and the steps that bring an older file up to date.
+
+SQLite is the truth of an index; everything else can be rebuilt from these tables. Internal numbers are never reused.
+
+    meta          key, value: ``revision`` grows by one with every committed write
+    sources       what was indexed: folder, file, records, stdin or the Python API
+    documents     one row a document, with its text; documents_fts is its FTS5 index
+    origins       which source holds which document under which path, and the digest it was read with
+    failures      what could not be read at the last try
+    passages      spans of documents; ``number`` is the FAISS id; those of one document are consecutive
+    deletions     ranges of passage numbers that are gone, so that a FAISS snapshot can catch up
+    generations   one row an encoder's view of the documents; at most one is ``live``
+    embeddings    one row a document and generation: its passages' embeddings as float16, row by row, and their CRC-32
+
+``sqlite_utils`` is imported only here and only when a file is new or out of date: it brings in pandas where that is
+installed, which costs more than a whole query.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+__all__ = ["VERSION", "migrate"]
+
+VERSION = 1
+"""Held in ``PRAGMA user_version``; a file with a higher one was written by a newer docsim."""
+
+TOKENIZE = "porter unicode61"
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    location TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    started TEXT NOT NULL,
+    finished TEXT
+);
+CREATE TABLE IF NOT EXISTS documents (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    first_passage INTEGER NOT NULL,
+    passages INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS origins (
+    source INTEGER NOT NULL REFERENCES sources,
+    path TEXT NOT NULL,
+    document INTEGER NOT NULL REFERENCES documents,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (source, path)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS origins_document ON origins (document);
+CREATE TABLE IF NOT EXISTS failures (
+    source INTEGER NOT NULL REFERENCES sources,
+    path TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    failed TEXT NOT NULL,
+    PRIMARY KEY (source, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS passages (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    document INTEGER NOT NULL REFERENCES documents,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    heading TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS passages_document ON passages (document);
+CREATE TABLE IF NOT EXISTS deletions (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    first_passage INTEGER NOT NULL,
+    passages INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS generations (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    state TEXT NOT NULL CHECK (state IN ('building', 'live', 'retired')),
+    fingerprint TEXT NOT NULL,
+    encoder TEXT NOT NULL,
+    dim INTEGER NOT NULL,
+    created TEXT NOT NULL,
+    published TEXT,
+    snapshot TEXT,
+    snapshot_digest TEXT,
+    snapshot_passage INTEGER NOT NULL DEFAULT 0,
+    snapshot_deletion INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX IF NOT EXISTS one_live ON generations (state) WHERE state = 'live';
+CREATE TABLE IF NOT EXISTS embeddings (
+    number INTEGER PRIMARY KEY,
+    generation INTEGER NOT NULL REFERENCES generations,
+    document INTEGER NOT NULL REFERENCES documents,
+    first_passage INTEGER NOT NULL,
+    vectors BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS embeddings_passage ON embeddings (generation, first_passage);
+CREATE UNIQUE INDEX IF NOT EXISTS embeddings_document ON embeddings (document, generation);
+INSERT OR IGNORE INTO meta VALUES ('revision', 0);
+"""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Create or bring up to date every table; safe to run again after being killed half way.
+
+    Args:
+        connection: Writable, with no transaction open; one writer at a time.
+    """
+    if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+        return
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations("docsim")
+    migrations(name="tables", transactional=False)(_create_tables)
+    migrations(name="full text", transactional=False)(_create_full_text)
+    migrations.apply(Database(connection))
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.commit()
+
+
+def _create_tables(database: Database) -> None:
+    database.conn.executescript(_TABLES)
+
+
+def _create_full_text(database: Database) -> None:
+    columns = ["title", "text"]
+    database.table("documents").enable_fts(columns, tokenize=TOKENIZE, create_triggers=True, replace=True)

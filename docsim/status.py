@@ -1,0 +1,102 @@
+"""Status: what an index holds, said honestly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from docsim import generations
+from docsim.index import Index
+from docsim.store import FILE
+
+__all__ = ["EncoderStatus", "FailureStatus", "Sizes", "SourceStatus", "Status", "read_status"]
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderStatus:
+    """The encoder that the index answers with."""
+
+    name: str
+    fingerprint: str
+    dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes on disk."""
+
+    database: int
+    snapshot: int
+    encoder: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source; ``complete`` is false while it is being read, and after a run that was stopped half way."""
+
+    kind: str
+    location: str
+    documents: int
+    started: str
+    finished: str | None
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailureStatus:
+    """A document that could not be read at the last try."""
+
+    source: str
+    path: str
+    reason: str
+    failed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an index holds."""
+
+    index: str
+    documents: int
+    passages: int
+    failed: int
+    generation: int
+    encoder: EncoderStatus
+    sizes: Sizes
+    sources: list[SourceStatus]
+    failures: list[FailureStatus]
+
+
+def read_status(index: Index) -> Status:
+    """Return what ``index`` holds, from one committed state."""
+    store = index.store
+    with store.reading():
+        generation = index.generation()
+        sources = store.rows(
+            "SELECT kind, location, count(document), started, finished, finished IS NOT NULL"
+            " FROM sources LEFT JOIN origins ON source = number GROUP BY number ORDER BY number"
+        )
+        failures = store.rows(
+            "SELECT location, path, reason, failed FROM failures JOIN sources ON source = number ORDER BY path"
+        )
+        documents = store.value("SELECT count(*) FROM documents")
+        passages = store.value("SELECT count(*) FROM passages")
+    return Status(
+        index=str(index.path),
+        documents=documents,
+        passages=passages,
+        failed=len(failures),
+        generation=generation.number,
+        encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
+        sizes=_sizes(index.path, generations.directory(index.path, generation.number)),
+        sources=[SourceStatus(*fields, complete=bool(complete)) for *fields, complete in sources],
+        failures=[FailureStatus(*row) for row in failures],
+    )
+
+
+def _sizes(index: Path, generation: Path) -> Sizes:
+    return Sizes(
+        database=sum(path.stat().st_size for path in index.glob(f"{FILE}*")),
+        snapshot=sum(path.stat().st_size for path in generation.glob("*.faiss")),
+        encoder=sum(path.stat().st_size for path in (generation / "encoder").rglob("*") if path.is_file()),
+    )

@@ -1,0 +1,360 @@
+"""The store: the one SQLite file that is the truth of an index.
+
+Every write goes through ``writing()``, one transaction that is the only commit point; every answer is made inside
+``reading()``, which sees one committed state whatever writers do meanwhile. ``revision`` names that state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim import schema
+from docsim.errors import DocsimError, StoreError
+from docsim.records import Document, Failure, Passage
+
+__all__ = ["Embedded", "Generation", "Origin", "Store", "StoredDocument", "Vectors"]
+
+FILE = "index.db"
+
+Vectors = NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One encoder's view of the documents; ``snapshot_*`` say what its FAISS file holds and covers."""
+
+    number: int
+    state: str
+    fingerprint: str
+    encoder: str
+    dim: int
+    created: str
+    published: str | None
+    snapshot: str | None
+    snapshot_digest: str | None
+    snapshot_passage: int
+    snapshot_deletion: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as it is stored; its passages are numbered ``first_passage`` onwards."""
+
+    number: int
+    document: Document
+    digest: str
+    first_passage: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which document a source's path stands for, and the digest it was last read with."""
+
+    document: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The passages of one document with their embeddings, ``float16 (len(passages), dim)``, unit rows."""
+
+    document: Document
+    passages: tuple[Passage, ...]
+    vectors: Vectors
+
+
+class Store:
+    """An open ``index.db``. Reading is safe from several threads; writing belongs to one."""
+
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        """Open ``path / "index.db"``, creating it when ``writable``.
+
+        Raises:
+            StoreError: There is no index, it cannot be opened, or it was written by a newer docsim.
+        """
+        self.path = path / FILE
+        self.writable = writable
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        if not writable and not self.path.is_file():
+            raise StoreError(f"expected an index at {path}, found none; make one with: docsim index SOURCE --index {path}")
+        with self._explained():
+            self._check_version()
+            if writable:
+                schema.migrate(self._connection)
+
+    def _check_version(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > schema.VERSION or (version < schema.VERSION and not self.writable):
+            raise StoreError(
+                f"expected an index of format {schema.VERSION} at {self.path.parent}, found format {version}; "
+                + ("it needs a newer docsim" if version > schema.VERSION else "finish it with: docsim index SOURCE")
+            )
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        if not hasattr(self._local, "connection"):
+            connection = self._connect()
+            with self._lock:
+                self._connections.append(connection)
+            self._local.connection = connection
+        connection = self._local.connection
+        assert isinstance(connection, sqlite3.Connection)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        """Connect; a folder that cannot be written to is read as it is, without SQLite's shared-memory file."""
+        if self.writable:
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            return connection
+        uri = self.path.absolute().as_uri()
+        try:
+            connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+        return connection
+
+    def close(self) -> None:
+        """Close every thread's connection; safe to call twice."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite raises into one sentence."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            name = getattr(error, "sqlite_errorname", "") or ""
+            if "FULL" in name or "IOERR" in name:
+                raise StoreError(f"could not write to {self.path}: {error}; what was committed before is safe") from error
+            if "READONLY" in name or "CANTOPEN" in name:
+                raise StoreError(f"could not open {self.path} for this: {error}; check the folder's permissions") from error
+            if "BUSY" in name or "LOCKED" in name:
+                raise StoreError(f"{self.path} is busy in another process; try again in a moment") from error
+            raise StoreError(
+                f"{self.path} is damaged ({error}); restore it from a backup, or make the index again from its sources"
+            ) from error
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """See one committed state for the length of the block."""
+        with self._explained():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the block one transaction: all of it is committed at its end, or nothing is."""
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        """Return the rows that ``sql`` selects."""
+        with self._explained():
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
+        """Yield the rows that ``sql`` selects, a few in memory at a time."""
+        with self._explained():
+            yield from self._connection.execute(sql, parameters)
+
+    def value(self, sql: str, *parameters: Any) -> Any:
+        """Return the first column of the first row that ``sql`` selects, or None."""
+        rows = self.rows(sql, *parameters)
+        return rows[0][0] if rows else None
+
+    def execute(self, sql: str, *parameters: Any) -> int:
+        """Run one writing statement inside ``writing()`` and return the number of the row it inserted."""
+        return self._connection.execute(sql, parameters).lastrowid or 0
+
+    # What an answer is made from
+
+    def revision(self) -> int:
+        """Return the number of the committed state that is seen."""
+        return int(self.value("SELECT value FROM meta WHERE key = 'revision'"))
+
+    def generation(self, number: int | None = None) -> Generation | None:
+        """Return generation ``number``, or the live one, or None."""
+        where, parameters = ("number = ?", [number]) if number else ("state = 'live'", [])
+        names = ", ".join(Generation.__slots__)
+        rows = self.rows(f"SELECT {names} FROM generations WHERE {where}", *parameters)
+        return Generation(*rows[0]) if rows else None
+
+    def document(self, key: str | int) -> StoredDocument | None:
+        """Return the document with this id (str) or number (int), or None."""
+        column = "number" if isinstance(key, int) else "id"
+        rows = self.rows(f"SELECT * FROM documents WHERE {column} = ?", key)
+        if not rows:
+            return None
+        number, id_, title, text, metadata, digest, first_passage, passages = rows[0]
+        document = Document(id=id_, text=text, title=title, metadata=json.loads(metadata))
+        return StoredDocument(number, document, digest, first_passage, passages)
+
+    def passages(self, document: int) -> list[Passage]:
+        """Return the passages of a document in order."""
+        rows = self.rows('SELECT start, "end", heading FROM passages WHERE document = ? ORDER BY number', document)
+        return [Passage(*row) for row in rows]
+
+    def documents_of(self, passages: Sequence[int]) -> dict[int, int]:
+        """Return the document number of each passage number."""
+        sql = "SELECT number, document FROM passages WHERE number IN (SELECT value FROM json_each(?))"
+        return dict(self.rows(sql, json.dumps(list(passages))))
+
+    def vectors(self, generation: int, documents: Sequence[int]) -> dict[int, Vectors]:
+        """Return the embeddings of some documents in a generation, ``float16 (passages, dim)`` each.
+
+        Raises:
+            StoreError: Stored embeddings do not match their checksum.
+        """
+        sql = (
+            "SELECT document, vectors, checksum FROM embeddings"
+            " WHERE document IN (SELECT value FROM json_each(?)) AND generation = ?"
+        )
+        rows = self.rows(sql, json.dumps(list(documents)), generation)
+        dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
+        return {document: self._unpacked(blob, checksum, dim=dim) for document, blob, checksum in rows}
+
+    def vectors_after(self, generation: int, passage: int) -> Iterator[tuple[int, Vectors]]:
+        """Yield ``(first passage number, embeddings)`` of documents whose passages are numbered above ``passage``."""
+        dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
+        sql = (
+            "SELECT first_passage, vectors, checksum FROM embeddings"
+            " WHERE generation = ? AND first_passage > ? ORDER BY first_passage"
+        )
+        for first, blob, checksum in self.stream(sql, generation, passage):
+            yield first, self._unpacked(blob, checksum, dim=dim)
+
+    def _unpacked(self, blob: bytes, checksum: int, *, dim: int) -> Vectors:
+        if zlib.crc32(blob) != checksum or len(blob) % (2 * dim):
+            raise StoreError(
+                f"stored embeddings in {self.path} are damaged; see what else is with: docsim verify, "
+                "then restore a backup or make the index again from its sources"
+            )
+        return np.frombuffer(blob, dtype=np.float16).reshape(-1, dim)
+
+    def deletions_after(self, sequence: int) -> list[tuple[int, int, int]]:
+        """Return ``(sequence, first passage number, passages)`` of every deletion after ``sequence``, in order."""
+        return self.rows("SELECT * FROM deletions WHERE sequence > ? ORDER BY sequence", sequence)
+
+    # What a sync writes; all of it inside ``writing()``
+
+    def put(self, embedded: Embedded, *, number: int | None, digest: str, generation: int) -> int:
+        """Add a document, or replace document ``number``, with its passages and embeddings; return its number."""
+        document, count = embedded.document, len(embedded.passages)
+        first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
+        metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
+        fields = (document.title, document.text, metadata, document.digest(), first, count)
+        if number is None:
+            columns = "title, text, metadata, digest, first_passage, passages"
+            sql = f"INSERT INTO documents ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            number = self.execute(sql, *fields, document.id)
+        else:
+            self._forget_passages(number)
+            sql = (
+                "UPDATE documents SET title = ?, text = ?, metadata = ?, digest = ?, first_passage = ?, passages = ?"
+                " WHERE number = ?"
+            )
+            self.execute(sql, *fields, number)
+        rows = ((first + i, number, p.start, p.end, p.heading) for i, p in enumerate(embedded.passages))
+        self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", rows)
+        blob = np.ascontiguousarray(embedded.vectors, dtype=np.float16).tobytes()
+        columns = "generation, document, first_passage, vectors, checksum"
+        sql = f"INSERT INTO embeddings ({columns}) VALUES (?, ?, ?, ?, ?)"
+        self.execute(sql, generation, number, first, blob, zlib.crc32(blob))
+        return number
+
+    def remove(self, number: int) -> None:
+        """Remove a document and all that hangs on it."""
+        self._forget_passages(number)
+        self.execute("DELETE FROM origins WHERE document = ?", number)
+        self.execute("DELETE FROM documents WHERE number = ?", number)
+
+    def _forget_passages(self, number: int) -> None:
+        columns = "first_passage, passages"
+        sql = f"INSERT INTO deletions ({columns}) SELECT {columns} FROM documents WHERE number = ?"
+        self.execute(sql, number)
+        self.execute("DELETE FROM embeddings WHERE document = ?", number)
+        self.execute("DELETE FROM passages WHERE document = ?", number)
+
+    def add_generation(self, *, fingerprint: str, encoder: str, dim: int, state: str) -> int:
+        """Add a generation and return its number."""
+        sql = "INSERT INTO generations (state, fingerprint, encoder, dim, created, published) VALUES (?, ?, ?, ?, ?, ?)"
+        published = now() if state == "live" else None
+        return self.execute(sql, state, fingerprint, encoder, dim, now(), published)
+
+    # Sources
+
+    def origin(self, source: int, path: str) -> Origin | None:
+        """Return what ``path`` of a source stands for, or None."""
+        rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source, path)
+        return Origin(*rows[0]) if rows else None
+
+    def link(self, source: int, path: str, *, document: int, digest: str) -> None:
+        """Record that ``path`` of a source stands for a document, read with ``digest``, and did not fail."""
+        self.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", source, path, document, digest)
+        self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source, path)
+
+    def unlink(self, source: int, path: str) -> bool:
+        """Forget ``path`` of a source; remove its document, and return True, when no other source holds it."""
+        origin = self.origin(source, path)
+        self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source, path)
+        if origin is None or self.value("SELECT 1 FROM origins WHERE document = ?", origin.document):
+            return False
+        self.remove(origin.document)
+        return True
+
+    def record_failures(self, source: int, failures: Iterable[Failure]) -> None:
+        """Replace what could not be read in a source at the last try."""
+        self.execute("DELETE FROM failures WHERE source = ?", source)
+        for failure in failures:
+            self.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", source, failure.path, failure.reason, now())
+
+
+def now() -> str:
+    """Return the time in UTC as ISO 8601 with seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def check_writable(path: Path) -> None:
+    """Raise ``DocsimError`` unless files can be made in the folder ``path``, which is created when missing."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DocsimError(f"could not write to {path}: {error.strerror}") from error

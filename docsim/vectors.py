@@ -1,0 +1,189 @@
+"""Vectors: exact inner-product search over the embeddings of one generation, in FAISS.
+
+Derived from the store and never the truth. A snapshot on disk is a plain FAISS file whose ids are passage numbers; what
+was written after it is appended as further segments, and what was deleted after it is masked. A ``VectorIndex`` is
+never changed once made, so that any number of threads search it while a newer one is being put together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.errors import StoreError
+
+__all__ = ["Neighbours", "VectorIndex"]
+
+MAX_SEGMENTS = 8
+"""More segments than this beside the first are merged into one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The nearest passages of each query, best first.
+
+    Attributes:
+        similarities: ``float32 (queries, k)`` inner products.
+        ids: ``int64 (queries, k)`` passage numbers.
+    """
+
+    similarities: NDArray[np.float32]
+    ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A FAISS index whose row i is passage ``ids[i]``; ``ids`` ascend, ``alive`` masks what was deleted since."""
+
+    index: faiss.Index
+    ids: NDArray[np.int64]
+    alive: NDArray[np.bool_] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.ids) if self.alive is None else int(self.alive.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class VectorIndex:
+    """Embeddings of passages, searchable by inner product; empty when new."""
+
+    dim: int
+    segments: tuple[_Segment, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of passages that can be found."""
+        return sum(segment.count for segment in self.segments)
+
+    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+        """Return the ``k`` passages nearest to each query, or all when there are fewer.
+
+        Args:
+            queries: ``float32 (n, dim)``, unit rows.
+            k: At least 1.
+
+        Returns:
+            ``(n, min(k, len(self)))`` similarities in [-1, 1] and passage numbers; ties go to the lower number.
+        """
+        k = min(k, len(self))
+        found = [_search(segment, queries, min(k, segment.count)) for segment in self.segments if segment.count]
+        if not found:
+            return Neighbours(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
+        similarities = np.concatenate([one.similarities for one in found], axis=1)
+        ids = np.concatenate([one.ids for one in found], axis=1)
+        best = np.lexsort((ids, -similarities), axis=1)[:, :k]
+        return Neighbours(np.take_along_axis(similarities, best, 1), np.take_along_axis(ids, best, 1))
+
+    def with_added(self, ids: NDArray[np.int64], vectors: NDArray[np.float16]) -> VectorIndex:
+        """Return an index that holds further passages too.
+
+        Args:
+            ids: ``int64 (n,)`` passage numbers, ascending, all above those already held.
+            vectors: ``float16 (n, dim)``, unit rows.
+        """
+        if not len(ids):
+            return self
+        index = _flat(self.dim)
+        index.add(vectors.astype(np.float32))
+        segments = (*self.segments, _Segment(index, ids))
+        return VectorIndex(self.dim, segments if len(segments) <= MAX_SEGMENTS else (segments[0], _merged(segments[1:])))
+
+    def with_deleted(self, ranges: Iterable[tuple[int, int]]) -> VectorIndex:
+        """Return an index without the passages of each ``(first number, count)``; unknown numbers are ignored."""
+        ranges = list(ranges)
+        if not ranges:
+            return self
+        return VectorIndex(self.dim, tuple(_without(segment, ranges) for segment in self.segments))
+
+    def save(self, path: Path) -> str:
+        """Write all to one FAISS file, atomically; return its SHA-256."""
+        temporary = path.with_suffix(".tmp")
+        wrapped = faiss.IndexIDMap2(_flat(self.dim))
+        for segment in self.segments:
+            ids, rows = _alive(segment)
+            wrapped.add_with_ids(rows, ids)
+        faiss.write_index(wrapped, str(temporary))
+        digest = _digest(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return digest
+
+    @classmethod
+    def load(cls, path: Path, *, digest: str, dim: int) -> VectorIndex:
+        """Read what ``save`` wrote.
+
+        Raises:
+            StoreError: The file is missing, or is not what was written.
+        """
+        try:
+            if _digest(path) != digest:
+                raise StoreError(f"expected {path} as it was written, found other content; mend it with: docsim repair")
+            wrapped = faiss.read_index(str(path))
+        except (OSError, RuntimeError) as error:
+            raise StoreError(f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair") from error
+        ids = faiss.vector_to_array(wrapped.id_map)
+        wrapped.own_fields = False
+        index = faiss.downcast_index(wrapped.index)
+        index.this.own(True)
+        return cls(dim, (_Segment(index, ids),) if len(ids) else ())
+
+    def reconstruct(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return passage numbers ``(n,)``, ascending, and their embeddings ``float32 (n, dim)``, for checks."""
+        parts = [_alive(segment) for segment in self.segments]
+        ids = np.concatenate([ids for ids, _ in parts]) if parts else np.zeros(0, np.int64)
+        vectors = np.concatenate([rows for _, rows in parts]) if parts else np.zeros((0, self.dim), np.float32)
+        return ids, vectors
+
+
+def _flat(dim: int) -> faiss.Index:
+    """Return an empty exact index that stores float16, which halves both memory and time."""
+    return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+
+
+def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
+    parameters = None
+    if segment.alive is not None:
+        bitmap = np.packbits(segment.alive, bitorder="little")
+        selector = faiss.IDSelectorBitmap(bitmap)
+        parameters = faiss.SearchParameters(sel=selector)
+    similarities, rows = segment.index.search(np.ascontiguousarray(queries, np.float32), k, params=parameters)
+    return Neighbours(similarities, segment.ids[rows])
+
+
+def _without(segment: _Segment, ranges: list[tuple[int, int]]) -> _Segment:
+    alive = np.ones(len(segment.ids), bool) if segment.alive is None else segment.alive.copy()
+    for first, count in ranges:
+        start, stop = np.searchsorted(segment.ids, (first, first + count))
+        alive[start:stop] = False
+    return segment if alive.all() else _Segment(segment.index, segment.ids, alive)
+
+
+def _alive(segment: _Segment) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    rows = segment.index.reconstruct_n(0, len(segment.ids))
+    return (segment.ids, rows) if segment.alive is None else (segment.ids[segment.alive], rows[segment.alive])
+
+
+def _merged(segments: tuple[_Segment, ...]) -> _Segment:
+    """Return one segment with what is alive in several."""
+    if len(segments) == 1 and segments[0].alive is None:
+        return segments[0]
+    index = _flat(segments[0].index.d)
+    parts = []
+    for segment in segments:
+        ids, rows = _alive(segment)
+        index.add(rows)
+        parts.append(ids)
+    return _Segment(index, np.concatenate(parts))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

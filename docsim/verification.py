@@ -1,0 +1,178 @@
+"""Verification: find everything that is wrong with an index, and mend what can be mended from its own rows."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from docsim import generations, passages
+from docsim.errors import DocsimError, StoreError
+from docsim.index import Index, writer
+from docsim.store import Embedded, Generation, Store
+from docsim.vectors import VectorIndex
+
+__all__ = ["problems", "repair"]
+
+NORM_TOLERANCE = 2e-3
+"""How far a stored embedding's norm may be from 1; float16 rounding stays below 5e-4."""
+
+_LISTED = 20
+
+_ORPHANS = {
+    "passages of no document": "SELECT count(*) FROM passages WHERE document NOT IN (SELECT number FROM documents)",
+    "embeddings of no document": "SELECT count(*) FROM embeddings WHERE document NOT IN (SELECT number FROM documents)",
+    "embeddings of no generation": "SELECT count(*) FROM embeddings WHERE generation NOT IN (SELECT number FROM generations)",
+    "origins of no document": "SELECT count(*) FROM origins WHERE document NOT IN (SELECT number FROM documents)",
+    "documents of no source": "SELECT count(*) FROM documents WHERE number NOT IN (SELECT document FROM origins)",
+    "documents whose passages do not match their count": (
+        "SELECT count(*) FROM documents d WHERE d.passages <> (SELECT count(*) FROM passages p WHERE p.document = d.number"
+        " AND p.number BETWEEN d.first_passage AND d.first_passage + d.passages - 1)"
+    ),
+    "passages that reach beyond their document": (
+        'SELECT count(*) FROM passages p JOIN documents d ON d.number = p.document WHERE p.start < 0 OR p."end" < p.start'
+        ' OR p."end" > length(d.text)'
+    ),
+    "deleted passages that are still there": (
+        "SELECT count(*) FROM passages p JOIN deletions x ON p.number BETWEEN x.first_passage"
+        " AND x.first_passage + x.passages - 1"
+    ),
+}
+
+
+def problems(index: Index) -> list[str]:
+    """Return what is wrong with ``index``, a sentence each; empty when it is sound."""
+    store = index.store
+    try:
+        with store.reading():
+            generation = index.generation()
+            found = [
+                *_database(store),
+                *_orphans(store),
+                *_documents(store),
+                *_embeddings(store, generation),
+                *_snapshot(store, index, generation),
+            ]
+    except StoreError as error:
+        return [str(error)]
+    return [*found, *_encoder(index), *_full_text(index)]
+
+
+def repair(index: Index, *, wait: bool = False) -> None:
+    """Rebuild from the stored rows what can be: damaged embeddings, the full-text index, the FAISS snapshot.
+
+    Raises:
+        IndexLocked: Another process is writing and ``wait`` is off.
+    """
+    with writer(index.path, wait=wait) as store:
+        generation = index.generation()
+        for number in _damaged(store, generation):
+            _re_encode(store, index, generation, number)
+        with store.writing():
+            store.execute("INSERT INTO documents_fts (documents_fts) VALUES ('rebuild')")
+        generations.snapshot(store, index.path, force=True)
+
+
+def _database(store: Store) -> Iterator[str]:
+    for (message,) in store.rows("PRAGMA integrity_check(20)"):
+        if message != "ok":
+            yield f"SQLite: {message}"
+    for row in store.rows("PRAGMA foreign_key_check")[:_LISTED]:
+        yield f"a row of {row[0]} refers to a row of {row[2]} that is not there"
+
+
+def _orphans(store: Store) -> Iterator[str]:
+    for name, sql in _ORPHANS.items():
+        if count := store.value(sql):
+            yield f"{count} {name}"
+
+
+def _documents(store: Store) -> Iterator[str]:
+    """Check every text against its digest."""
+    for (number,) in store.rows("SELECT number FROM documents"):
+        stored = store.document(number)
+        if stored and stored.document.digest() != stored.digest:
+            yield f"the text of {stored.document.id} is not what was stored"
+
+
+def _embeddings(store: Store, generation: Generation) -> Iterator[str]:
+    for number in _damaged(store, generation):
+        id = store.value("SELECT id FROM documents WHERE number = ?", number)
+        yield f"the embeddings of {id} are missing or damaged"
+
+
+def _damaged(store: Store, generation: Generation) -> list[int]:
+    """Return the documents whose embeddings are missing, of another shape, altered, not finite or not of unit norm."""
+    sql = (
+        "SELECT d.number, d.first_passage, d.passages, e.first_passage, e.vectors, e.checksum FROM documents d"
+        " LEFT JOIN embeddings e ON e.document = d.number AND e.generation = ? ORDER BY d.number"
+    )
+    return [
+        number
+        for number, first, count, embedded, blob, checksum in store.stream(sql, generation.number)
+        if embedded != first or not _sound(blob, checksum, shape=(count, generation.dim))
+    ]
+
+
+def _sound(blob: bytes, checksum: int, *, shape: tuple[int, int]) -> bool:
+    if zlib.crc32(blob) != checksum or len(blob) != 2 * shape[0] * shape[1]:
+        return False
+    norms = np.linalg.norm(np.frombuffer(blob, np.float16).reshape(shape).astype(np.float32), axis=1)
+    return bool(np.all(np.abs(norms - 1) <= NORM_TOLERANCE))
+
+
+def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[str]:
+    """Check the snapshot, and that with what came after it, it holds just the stored embeddings."""
+    if generation.snapshot is None or generation.snapshot_digest is None:
+        return
+    path = generations.directory(index.path, generation.number) / generation.snapshot
+    try:
+        VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
+    except StoreError as error:
+        yield str(error)
+        return
+    ids, rows = generations.refreshed(store, index.path, None).vectors.reconstruct()
+    at = 0
+    for first, vectors in store.vectors_after(generation.number, 0):
+        here = slice(at, at + len(vectors))
+        if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(rows[here], vectors):
+            yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; mend it with: docsim repair"
+            return
+        at += len(vectors)
+    if at != len(ids):
+        yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {at}; mend it with: docsim repair"
+
+
+def _encoder(index: Index) -> Iterator[str]:
+    try:
+        generations.load_encoder(index.path, index.generation())
+    except DocsimError as error:
+        yield str(error)
+
+
+def _full_text(index: Index) -> Iterator[str]:
+    """Compare the full-text index with the documents; FTS5 does this only through a connection that may write."""
+    try:
+        connection = sqlite3.connect(index.store.path, isolation_level=None, timeout=30)
+    except sqlite3.Error:
+        return
+    try:
+        connection.execute("INSERT INTO documents_fts (documents_fts, rank) VALUES ('integrity-check', 1)")
+    except sqlite3.OperationalError:
+        return  # a folder that cannot be written to
+    except sqlite3.DatabaseError:
+        yield "the full-text index disagrees with the documents; mend it with: docsim repair"
+    finally:
+        connection.close()
+
+
+def _re_encode(store: Store, index: Index, generation: Generation, number: int) -> None:
+    stored = store.document(number)
+    assert stored is not None
+    spans = passages.split(stored.document.text)
+    vectors = index.encoder.encode(passages.inputs(stored.document, spans)).astype(np.float16)
+    with store.writing():
+        embedded = Embedded(stored.document, tuple(spans), vectors)
+        store.put(embedded, number=number, digest=stored.digest, generation=generation.number)
