@@ -18,9 +18,9 @@ __all__ = [
     "DocsimError",
     "EncoderError",
     "FingerprintMismatch",
-    "StoreError",
     "IndexLocked",
     "SourceError",
+    "StoreError",
     "TrainingError",
     "UsageError",
 ]

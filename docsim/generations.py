@@ -101,7 +101,9 @@ def refreshed(store: Store, index: Path, view: View | None) -> View:
         return view
     generation = store.generation()
     if generation is None:
-        raise StoreError(f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}")
+        raise StoreError(
+            f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}"
+        )
     if view is None or view.generation.number != generation.number:
         view = _from_snapshot(index, generation, revision)
     return _caught_up(store, replace(view, revision=revision, generation=generation))
@@ -174,9 +176,7 @@ def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
 
 def _pending(store: Store, generation: Generation) -> int:
     """Return how many passages were added or deleted since the generation's snapshot."""
-    added = store.value(
-        "SELECT count(*) FROM passages WHERE number > ?", generation.snapshot_passage
-    )
+    added = store.value("SELECT count(*) FROM passages WHERE number > ?", generation.snapshot_passage)
     deleted = store.value(
         "SELECT coalesce(sum(passages), 0) FROM deletions WHERE sequence > ?", generation.snapshot_deletion
     )

@@ -1,9 +1,9 @@
 """The index: the one object a user holds. It joins encoder, vectors, store and ranking.
 
-    with Index.create("indexes/handbook") as index:
-        index.sync([Document("a", "How to book travel"), Document("b", "What you can claim back")])
-        for hit in index.search("expenses for a train ticket").hits:
-            print(hit.id, hit.similarity)
+with Index.create("indexes/handbook") as index:
+    index.sync([Document("a", "How to book travel"), Document("b", "What you can claim back")])
+    for hit in index.search("expenses for a train ticket").hits:
+        print(hit.id, hit.similarity)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from docsim import generations, passages, ranking
 from docsim.encoder import Encoder
 from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.generations import View
-from docsim.records import Document, Entry, Failure, Hit, PassageHit, SearchResult, SyncReport
+from docsim.records import Document, Entry, Failure, Hit, Passage, PassageHit, SearchResult, SyncReport
 from docsim.store import Generation, Store, StoredDocument, check_writable
 from docsim.synchronise import Plan, SourceName, Sync
 
@@ -343,7 +343,9 @@ class Index:
 
     def _candidates(self, view: View, query: _Query, k: int) -> list[int]:
         """Return the numbers of at least ``k`` documents, if there are as many, that hold the nearest passages."""
-        probes = np.vstack([query.vectors, ranking.centroid(query.vectors)]) if len(query.vectors) > 1 else query.vectors
+        probes = (
+            np.vstack([query.vectors, ranking.centroid(query.vectors)]) if len(query.vectors) > 1 else query.vectors
+        )
         n = max(CANDIDATES, 10 * k)
         while True:
             near = view.vectors.search(probes, n)
@@ -354,7 +356,7 @@ class Index:
             n *= 4
 
 
-def _hit(rank: int, ranked: ranking.Ranked, stored: StoredDocument, spans: list[passages.Passage]) -> Hit:
+def _hit(rank: int, ranked: ranking.Ranked, stored: StoredDocument, spans: list[Passage]) -> Hit:
     text = stored.document.text
     best = np.argsort(-ranked.similarities, kind="stable")[:PASSAGES_PER_HIT]
     shown = tuple(

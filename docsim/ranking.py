@@ -37,7 +37,8 @@ def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     """
     mean = vectors.astype(np.float32).sum(axis=0)
     norm = float(np.linalg.norm(mean))
-    return mean / norm if norm > 0 else vectors[0].astype(np.float32)
+    direction: NDArray[np.float32] = mean / norm if norm > 0 else vectors[0].astype(np.float32)
+    return direction
 
 
 def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) -> list[Ranked]:

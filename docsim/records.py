@@ -14,7 +14,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Document", "Entry", "Failure", "Hit", "Passage", "PassageHit", "SearchResult", "SyncReport", "storable"]
+__all__ = [
+    "Document",
+    "Entry",
+    "Failure",
+    "Hit",
+    "Passage",
+    "PassageHit",
+    "SearchResult",
+    "SyncReport",
+    "storable",
+]
 
 Metadata = Mapping[str, Any]
 

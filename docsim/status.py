@@ -73,7 +73,7 @@ def read_status(index: Index) -> Status:
     with store.reading():
         generation = index.generation()
         sources = store.rows(
-            "SELECT kind, location, count(document), started, finished, finished IS NOT NULL"
+            "SELECT kind, location, count(document), started, finished"
             " FROM sources LEFT JOIN origins ON source = number GROUP BY number ORDER BY number"
         )
         failures = store.rows(
@@ -89,9 +89,13 @@ def read_status(index: Index) -> Status:
         generation=generation.number,
         encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
         sizes=_sizes(index.path, generations.directory(index.path, generation.number)),
-        sources=[SourceStatus(*fields, complete=bool(complete)) for *fields, complete in sources],
+        sources=[_source(*row) for row in sources],
         failures=[FailureStatus(*row) for row in failures],
     )
+
+
+def _source(kind: str, location: str, documents: int, started: str, finished: str | None) -> SourceStatus:
+    return SourceStatus(kind, location, documents, started, finished, complete=finished is not None)
 
 
 def _sizes(index: Path, generation: Path) -> Sizes:

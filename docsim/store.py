@@ -91,7 +91,9 @@ class Store:
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         if not writable and not self.path.is_file():
-            raise StoreError(f"expected an index at {path}, found none; make one with: docsim index SOURCE --index {path}")
+            raise StoreError(
+                f"expected an index at {path}, found none; make one with: docsim index SOURCE --index {path}"
+            )
         with self._explained():
             self._check_version()
             if writable:
@@ -148,9 +150,13 @@ class Store:
         except sqlite3.DatabaseError as error:
             name = getattr(error, "sqlite_errorname", "") or ""
             if "FULL" in name or "IOERR" in name:
-                raise StoreError(f"could not write to {self.path}: {error}; what was committed before is safe") from error
+                raise StoreError(
+                    f"could not write to {self.path}: {error}; what was committed before is safe"
+                ) from error
             if "READONLY" in name or "CANTOPEN" in name:
-                raise StoreError(f"could not open {self.path} for this: {error}; check the folder's permissions") from error
+                raise StoreError(
+                    f"could not open {self.path} for this: {error}; check the folder's permissions"
+                ) from error
             if "BUSY" in name or "LOCKED" in name:
                 raise StoreError(f"{self.path} is busy in another process; try again in a moment") from error
             raise StoreError(
@@ -341,7 +347,13 @@ class Store:
         """Replace what could not be read in a source at the last try."""
         self.execute("DELETE FROM failures WHERE source = ?", source)
         for failure in failures:
-            self.execute("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", source, failure.path, failure.reason, now())
+            self.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
+                source,
+                failure.path,
+                failure.reason,
+                now(),
+            )
 
 
 def now() -> str:

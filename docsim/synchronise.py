@@ -141,7 +141,8 @@ class Plan:
             if number is None:
                 return id, None
             holders = self.store.rows(
-                "SELECT kind, location, name, digest FROM origins JOIN sources ON number = source WHERE document = ?", number
+                "SELECT kind, location, name, digest FROM origins JOIN sources ON number = source WHERE document = ?",
+                number,
             )
             if all(held == digest or SourceName(*holder).is_gone for *holder, held in holders):
                 return id, number

@@ -45,6 +45,7 @@ class _Segment:
     index: faiss.Index
     ids: NDArray[np.int64]
     alive: NDArray[np.bool_] | None = None
+    owner: faiss.Index | None = None  # frees ``index`` when it goes, so it has to stay
 
     @property
     def count(self) -> int:
@@ -93,7 +94,9 @@ class VectorIndex:
         index = _flat(self.dim)
         index.add(vectors.astype(np.float32))
         segments = (*self.segments, _Segment(index, ids))
-        return VectorIndex(self.dim, segments if len(segments) <= MAX_SEGMENTS else (segments[0], _merged(segments[1:])))
+        return VectorIndex(
+            self.dim, segments if len(segments) <= MAX_SEGMENTS else (segments[0], _merged(segments[1:]))
+        )
 
     def with_deleted(self, ranges: Iterable[tuple[int, int]]) -> VectorIndex:
         """Return an index without the passages of each ``(first number, count)``; unknown numbers are ignored."""
@@ -128,12 +131,12 @@ class VectorIndex:
                 raise StoreError(f"expected {path} as it was written, found other content; mend it with: docsim repair")
             wrapped = faiss.read_index(str(path))
         except (OSError, RuntimeError) as error:
-            raise StoreError(f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair") from error
+            raise StoreError(
+                f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair"
+            ) from error
         ids = faiss.vector_to_array(wrapped.id_map)
-        wrapped.own_fields = False
-        index = faiss.downcast_index(wrapped.index)
-        index.this.own(True)
-        return cls(dim, (_Segment(index, ids),) if len(ids) else ())
+        inner = faiss.downcast_index(wrapped.index)
+        return cls(dim, (_Segment(inner, ids, owner=wrapped),) if len(ids) else ())
 
     def reconstruct(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return passage numbers ``(n,)``, ascending, and their embeddings ``float32 (n, dim)``, for checks."""
@@ -163,7 +166,7 @@ def _without(segment: _Segment, ranges: list[tuple[int, int]]) -> _Segment:
     for first, count in ranges:
         start, stop = np.searchsorted(segment.ids, (first, first + count))
         alive[start:stop] = False
-    return segment if alive.all() else _Segment(segment.index, segment.ids, alive)
+    return segment if alive.all() else _Segment(segment.index, segment.ids, alive, segment.owner)
 
 
 def _alive(segment: _Segment) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -22,22 +22,21 @@ NORM_TOLERANCE = 2e-3
 _LISTED = 20
 
 _ORPHANS = {
-    "passages of no document": "SELECT count(*) FROM passages WHERE document NOT IN (SELECT number FROM documents)",
-    "embeddings of no document": "SELECT count(*) FROM embeddings WHERE document NOT IN (SELECT number FROM documents)",
-    "embeddings of no generation": "SELECT count(*) FROM embeddings WHERE generation NOT IN (SELECT number FROM generations)",
-    "origins of no document": "SELECT count(*) FROM origins WHERE document NOT IN (SELECT number FROM documents)",
-    "documents of no source": "SELECT count(*) FROM documents WHERE number NOT IN (SELECT document FROM origins)",
+    "passages of no document": "passages WHERE document NOT IN (SELECT number FROM documents)",
+    "embeddings of no document": "embeddings WHERE document NOT IN (SELECT number FROM documents)",
+    "embeddings of no generation": "embeddings WHERE generation NOT IN (SELECT number FROM generations)",
+    "origins of no document": "origins WHERE document NOT IN (SELECT number FROM documents)",
+    "documents of no source": "documents WHERE number NOT IN (SELECT document FROM origins)",
     "documents whose passages do not match their count": (
-        "SELECT count(*) FROM documents d WHERE d.passages <> (SELECT count(*) FROM passages p WHERE p.document = d.number"
+        "documents d WHERE d.passages <> (SELECT count(*) FROM passages p WHERE p.document = d.number"
         " AND p.number BETWEEN d.first_passage AND d.first_passage + d.passages - 1)"
     ),
     "passages that reach beyond their document": (
-        'SELECT count(*) FROM passages p JOIN documents d ON d.number = p.document WHERE p.start < 0 OR p."end" < p.start'
-        ' OR p."end" > length(d.text)'
+        "passages p JOIN documents d ON d.number = p.document"
+        ' WHERE p.start < 0 OR p."end" < p.start OR p."end" > length(d.text)'
     ),
     "deleted passages that are still there": (
-        "SELECT count(*) FROM passages p JOIN deletions x ON p.number BETWEEN x.first_passage"
-        " AND x.first_passage + x.passages - 1"
+        "passages p JOIN deletions x ON p.number BETWEEN x.first_passage AND x.first_passage + x.passages - 1"
     ),
 }
 
@@ -84,8 +83,8 @@ def _database(store: Store) -> Iterator[str]:
 
 
 def _orphans(store: Store) -> Iterator[str]:
-    for name, sql in _ORPHANS.items():
-        if count := store.value(sql):
+    for name, rows in _ORPHANS.items():
+        if count := store.value(f"SELECT count(*) FROM {rows}"):
             yield f"{count} {name}"
 
 
@@ -137,7 +136,9 @@ def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[st
     at = 0
     for first, vectors in store.vectors_after(generation.number, 0):
         here = slice(at, at + len(vectors))
-        if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(rows[here], vectors):
+        if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(
+            rows[here], vectors
+        ):
             yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; mend it with: docsim repair"
             return
         at += len(vectors)

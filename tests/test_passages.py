@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,18 @@ from hypothesis import strategies as st
 from docsim.passages import split
 
 _MARKUP = st.sampled_from(
-    ["# A title\n", "## Part\n", "Setext\n======\n", "```\n", "~~~ sh\n", "\n\n", "- item\n", "| a | b |\n", " ", "word "]
+    [
+        "# A title\n",
+        "## Part\n",
+        "Setext\n======\n",
+        "```\n",
+        "~~~ sh\n",
+        "\n\n",
+        "- item\n",
+        "| a | b |\n",
+        " ",
+        "word ",
+    ]
 )
 TEXTS = st.lists(st.one_of(_MARKUP, st.text(max_size=80)), max_size=60).map("".join)
 
@@ -27,7 +40,7 @@ def test_every_visible_character_lies_in_a_passage(text: str, target: int, overl
 def test_passages_come_in_order_and_within_the_length_asked_for(text: str, target: int, overlap: int) -> None:
     passages = split(text, target=target, overlap=min(overlap, target // 2))
     assert all(0 <= p.end - p.start <= target * 5 // 4 for p in passages)
-    assert all(a.start < b.start and a.end < b.end for a, b in zip(passages, passages[1:], strict=False))
+    assert all(a.start < b.start and a.end < b.end for a, b in itertools.pairwise(passages))
     assert all(0 <= p.start <= p.end <= len(text) for p in passages)
 
 
@@ -102,7 +115,14 @@ def test_a_passage_knows_the_headings_above_it(text: str, heading: str) -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["~~~ x\n" * 100_000, "# " + " " * 500_000 + "x", "=" * 500_000, "\n \n" * 200_000, "a" * 2_000_000, "```" * 200_000],
+    [
+        "~~~ x\n" * 100_000,
+        "# " + " " * 500_000 + "x",
+        "=" * 500_000,
+        "\n \n" * 200_000,
+        "a" * 2_000_000,
+        "```" * 200_000,
+    ],
 )
 @pytest.mark.timeout(60)
 def test_hostile_texts_are_split_in_linear_time(hostile: str) -> None:

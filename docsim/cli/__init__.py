@@ -31,7 +31,7 @@ class _Failed(click.ClickException):
 
     def __init__(self, error: DocsimError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
@@ -63,7 +63,9 @@ class _Group(click.Group):
             if logging.getLogger().isEnabledFor(logging.DEBUG):
                 raise
             kind = type(error).__name__
-            message = f"{kind}: {error}. This should not happen; what was committed is safe. For a traceback: docsim --debug"
+            message = (
+                f"{kind}: {error}. This should not happen; what was committed is safe. For a traceback: docsim --debug"
+            )
             raise _Failed(DocsimError(message)) from error
 
 

@@ -52,7 +52,9 @@ Examples:
 @click.argument("source", nargs=-1, required=True)
 @options.index_option
 @click.option(
-    "--encoder", type=click.Path(path_type=Path), help="Encoder of a new index.  [default: the one docsim ships]"
+    "--encoder",
+    type=click.Path(path_type=Path),
+    help="Encoder of a new index.  [default: the one docsim ships]",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @click.option(

@@ -31,7 +31,9 @@ def status(index_path: Path | None, as_json: bool, quiet: bool) -> None:
         _print_status(found)
 
 
-@click.command(epilog="\b\nExamples:\n  docsim show people/annual-leave.md\n  docsim show people/annual-leave.md --json\n")
+@click.command(
+    epilog="\b\nExamples:\n  docsim show people/annual-leave.md\n  docsim show people/annual-leave.md --json\n"
+)
 @click.argument("id")
 @options.index_option
 @options.as_json
@@ -67,7 +69,7 @@ def show(id: str, /, **given: Any) -> None:
 @options.output
 @click.pass_context
 def verify(ctx: click.Context, index_path: Path | None, as_json: bool, quiet: bool) -> None:
-    """Check the whole index: counts, checksums, unit norms, orphans, full text, snapshot. Exit 1 if anything is wrong."""
+    """Check counts, checksums, unit norms, orphans, full text and snapshot. Exit 1 if anything is wrong."""
     with Index.open(options.index_directory(index_path)) as index:
         problems = verification.problems(index)
     if as_json:
@@ -111,7 +113,9 @@ def _print_status(found: Status) -> None:
     click.echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
     click.echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
     for source in found.sources:
-        state = f"read to its end {source.finished}" if source.complete else "NOT read to its end: run docsim index again"
+        state = (
+            f"read to its end {source.finished}" if source.complete else "NOT read to its end: run docsim index again"
+        )
         click.echo(f"source      {source.location} ({source.documents} documents, {state})")
     click.echo(f"failed      {found.failed}")
     for failure in found.failures:

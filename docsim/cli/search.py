@@ -50,7 +50,11 @@ def query(text: str | None, batch: Path | None, /, **given: Any) -> None:
             with batch.open(encoding="utf-8") as lines:
                 _answer_all(index, _batch_queries(lines, batch), given)
         elif text == "-":
-            _answer_all(index, ((None, line.strip()) for line in click.get_text_stream("stdin") if line.strip()), given)
+            _answer_all(
+                index,
+                ((None, line.strip()) for line in sys.stdin if line.strip()),
+                given,
+            )
         else:
             _print(index.search(str(text), given["k"]), given)
 
@@ -76,14 +80,14 @@ def similar(document: str, /, **given: Any) -> None:
 
 def _similar(index: Index, document: str, k: int) -> SearchResult:
     if document == "-":
-        text = click.get_binary_stream("stdin").read().decode("utf-8", "replace")
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
         return index.similar_to(Document("-", text), k)
     if index.has(document):
         return index.similar(document, k)
     path = Path(document).expanduser()
     if not path.is_file():
         raise UsageError(
-            f"expected an indexed id, the path of a file, or -; got {document!r}, which is neither in {index.path} nor a file"
+            f"expected an id in {index.path}, the path of a file, or -; got {document!r}"
         )
     from docsim.sources import read_document
 
@@ -98,7 +102,9 @@ def _batch_queries(lines: IO[str], path: Path) -> Iterator[tuple[str | None, str
             record = json.loads(line)
             yield (str(record["id"]) if "id" in record else None), str(record["text"])
         except (ValueError, KeyError, TypeError):
-            raise UsageError(f'expected an object with "text" on each line, got something else at {path}:{number}') from None
+            raise UsageError(
+                f'expected an object with "text" on each line, got something else at {path}:{number}'
+            ) from None
 
 
 def _answer_all(index: Index, queries: Iterable[tuple[str | None, str]], given: dict[str, Any]) -> None:

@@ -1,0 +1,60 @@
+# Everything happens in .venv, made from requirements.lock with uv when it is there and pip otherwise.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+CORPUS_INDEX := indexes/handbook
+DATA ?= ../shared/data
+
+.PHONY: help demo test lint format lock bench clean
+
+help: ## show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+demo: $(STAMP) ## index the sample handbook and ask it a few things
+	$(BIN)/docsim index corpus/handbook --index $(CORPUS_INDEX)
+	@echo
+	@for question in "my train was cancelled and I paid for a hotel myself" "phone with company mail was stolen" \
+	    "who gets woken up when the database dies at night"; do \
+	  echo "\$$ docsim query \"$$question\" -k 3"; \
+	  $(BIN)/docsim query "$$question" -k 3 --index $(CORPUS_INDEX) || exit; echo; \
+	done
+	@echo "\$$ docsim similar operations/rollback-runbook.md -k 3"
+	@$(BIN)/docsim similar operations/rollback-runbook.md -k 3 --index $(CORPUS_INDEX)
+	@echo
+	@$(BIN)/docsim status --index $(CORPUS_INDEX)
+
+test: $(STAMP) ## run the tests
+	$(BIN)/pytest --cov --cov-report=term:skip-covered -q
+
+lint: $(STAMP) ## check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## put every file into the one style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(STAMP) ## choose the newest versions of everything
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --no-header -q -o requirements.lock
+
+bench: $(STAMP) ## rerun the benchmarks (DATA=folder with the judged sets)
+	$(PYTHON) benchmarks/run.py --data $(DATA)
+
+clean: ## remove what was built here; indexes other than the sample's stay
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage $(CORPUS_INDEX)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "docsim needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@if command -v uv >/dev/null; then \
+	  uv venv --allow-existing --seed -q --python "$$(command -v $(PYTHON))" .venv && \
+	  VIRTUAL_ENV=.venv uv pip install -q -r requirements.lock && \
+	  VIRTUAL_ENV=.venv uv pip install -q --no-deps -e . ; \
+	else \
+	  $(PYTHON) -m venv .venv && \
+	  $(BIN)/pip install -q --disable-pip-version-check -r requirements.lock && \
+	  $(BIN)/pip install -q --disable-pip-version-check --no-deps -e . ; \
+	fi
+	@touch $@

@@ -1,0 +1,292 @@
+"""The encoder: one directory that turns texts into unit vectors, run by ONNX Runtime alone.
+
+    manifest.json     format version, kind, name, dim, max_tokens, preprocessing, fingerprint, digests, lineage
+    tower.keras       the trained Keras model, the source of truth; read by ``docsim.training`` only
+    tower.onnx        its export; the only thing that encodes, documents and queries alike
+    tokenizer.json    a Hugging Face ``tokenizers`` file
+
+The fingerprint is a SHA-256 over the content of all that changes the output: the exported tower, the tokenizer, the
+preprocessing settings and ``max_tokens``. Names and lineage are not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from docsim.errors import EncoderError
+
+__all__ = [
+    "FORMAT",
+    "KERAS_FILE",
+    "MANIFEST_FILE",
+    "ONNX_FILE",
+    "TOKENIZER_FILE",
+    "Encoder",
+    "Preprocessing",
+    "fingerprint",
+    "prepare_tokenizer",
+    "read_manifest",
+]
+
+FORMAT = 1
+"""Version of the directory's layout; an encoder of another version is refused by name."""
+
+MANIFEST_FILE = "manifest.json"
+KERAS_FILE = "tower.keras"
+ONNX_FILE = "tower.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+_CHUNK_CHARACTERS = 400_000  # tokenised at a time: bounds memory, and gives every core enough to do
+_BATCH_TOKENS = 4096  # padded tokens in one ONNX call: their rows stay in the processor's cache
+_MOST_WORKERS = 4  # chunks in flight; the tokenizer itself uses every core
+
+# Code points that cannot be written as UTF-8, which is what the tokenizer reads.
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a text becomes token ids, beyond what the tokenizer's file says.
+
+    Attributes:
+        padding_id: Id that fills short rows of a batch and counts for nothing.
+        empty_id: Id that stands for a text without any token.
+        special_tokens: Whether the tokenizer adds its special tokens, such as ``[CLS]``.
+    """
+
+    padding_id: int
+    empty_id: int
+    special_tokens: bool
+
+
+def fingerprint(*, onnx: bytes, tokenizer: bytes, preprocessing: Preprocessing, max_tokens: int) -> str:
+    """Return the SHA-256 (64 hex digits) over the content of all that changes an encoder's output."""
+    settings = {
+        "format": FORMAT,
+        "max_tokens": max_tokens,
+        "padding_id": preprocessing.padding_id,
+        "empty_id": preprocessing.empty_id,
+        "special_tokens": preprocessing.special_tokens,
+        ONNX_FILE: hashlib.sha256(onnx).hexdigest(),
+        TOKENIZER_FILE: hashlib.sha256(tokenizer).hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def prepare_tokenizer(content: str, *, max_tokens: int) -> Tokenizer:
+    """Return the tokenizer of a ``tokenizer.json``, set to cut at ``max_tokens`` and never to pad.
+
+    Raises:
+        Exception: The content is not a tokenizer; the library has no type of its own for it.
+    """
+    tokenizer = Tokenizer.from_str(content)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return an encoder's manifest.
+
+    Raises:
+        EncoderError: The directory or its manifest is missing, damaged or of another format version.
+    """
+    file = path / MANIFEST_FILE
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EncoderError(
+            f"expected an encoder directory at {path}; there is no {MANIFEST_FILE} in it. Name another directory, or "
+            "make one with: docsim distill"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} cannot be read ({error})") from error
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version != FORMAT:
+        raise EncoderError(
+            f"the encoder at {path} has format version {version!r}; this docsim reads version {FORMAT}. Make it anew, "
+            "or use the docsim that made it"
+        )
+    return dict(manifest)
+
+
+class Encoder:
+    """Turns texts into unit vectors. Safe to call from several threads.
+
+    Attributes:
+        path: The directory it was loaded from.
+        name: For people; not part of the fingerprint.
+        dim: Components of an embedding.
+        max_tokens: Tokens of a text that are read; what follows is ignored.
+        fingerprint: SHA-256 (64 hex digits) over all that changes the output.
+    """
+
+    path: Path
+    name: str
+    dim: int
+    max_tokens: int
+    fingerprint: str
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        """Load from ``path``, whose manifest has been read; use ``Encoder.load``.
+
+        Raises:
+            EncoderError: A file is missing, or not what the manifest says.
+        """
+        self.path = path
+        try:
+            self.name = str(manifest["name"])
+            self.dim = int(manifest["dim"])
+            self.max_tokens = int(manifest["max_tokens"])
+            self.fingerprint = str(manifest["fingerprint"])
+            self._preprocessing = Preprocessing(**manifest["preprocessing"])
+            digests, kind = dict(manifest["files"]), str(manifest["kind"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EncoderError(
+                f"the encoder at {path} is damaged: {MANIFEST_FILE} lacks a field or has a wrong one ({error})"
+            ) from error
+        onnx = _content(path / ONNX_FILE, digests)
+        tokenizer = _content(path / TOKENIZER_FILE, digests)
+        self._check_fingerprint(onnx, tokenizer)
+        try:
+            self._tokenizer = prepare_tokenizer(tokenizer.decode(), max_tokens=self.max_tokens)
+            self._session = _session(onnx, threads=1 if kind == "average" else 0)
+        except Exception as error:  # neither library has an error type of its own
+            raise EncoderError(f"the encoder at {path} cannot be loaded: {error}") from error
+        self._input = self._session.get_inputs()[0].name
+
+    def __repr__(self) -> str:
+        return f"Encoder({self.name!r}, dim={self.dim}, fingerprint={self.fingerprint[:12]!r})"
+
+    @classmethod
+    def load(cls, path: str | Path) -> Encoder:
+        """Load the encoder in a directory.
+
+        Raises:
+            EncoderError: It is missing, damaged or of another format version.
+        """
+        path = Path(path)
+        return cls(path, read_manifest(path))
+
+    @classmethod
+    def default(cls) -> Encoder:
+        """Load the encoder that docsim ships.
+
+        Raises:
+            EncoderError: The installation is damaged.
+        """
+        return cls.load(Path(__file__).parent / "encoders" / "default")
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the embeddings of ``texts``: float32 ``(len(texts), dim)``, unit rows, in the order given.
+
+        Any text will do: one without a token gets a fixed unit vector, unpaired surrogates count as U+FFFD. A text
+        gets the same embedding alone and among others, up to rounding (1e-6).
+
+        Raises:
+            TypeError: ``texts`` is one string; pass a list of them.
+        """
+        if isinstance(texts, str):
+            raise TypeError("Encoder.encode expects a sequence of texts, not one str; pass [text]")
+        embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
+        chunks = list(_chunks(texts))
+        workers = min(len(chunks), os.cpu_count() or 1, _MOST_WORKERS)
+        if workers <= 1:
+            for chunk in chunks:
+                self._encode_chunk(texts[chunk], embeddings[chunk])
+        else:
+            # One chunk is tokenised while another is in ONNX Runtime: both release the interpreter's lock.
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk]), chunks))
+        return embeddings
+
+    def _check_fingerprint(self, onnx: bytes, tokenizer: bytes) -> None:
+        found = fingerprint(
+            onnx=onnx, tokenizer=tokenizer, preprocessing=self._preprocessing, max_tokens=self.max_tokens
+        )
+        if found != self.fingerprint:
+            raise EncoderError(
+                f"the encoder at {self.path} is damaged: {MANIFEST_FILE} bears the fingerprint "
+                f"{self.fingerprint[:12]}, the files make {found[:12]}"
+            )
+
+    def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32]) -> None:
+        """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
+        ids = self._tokenise(texts)
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+        for rows in _batches(lengths):
+            batch = np.full((len(rows), lengths[rows[-1]]), self._preprocessing.padding_id, dtype=np.int32)
+            for line, row in zip(batch, rows, strict=True):
+                line[: lengths[row]] = ids[row]
+            target[rows] = self._session.run(None, {self._input: batch})[0]
+
+    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text; never an empty list."""
+        special = self._preprocessing.special_tokens
+        try:
+            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=special)
+        except UnicodeEncodeError:
+            whole = [_SURROGATES.sub("\ufffd", text) for text in texts]
+            encodings = self._tokenizer.encode_batch_fast(whole, add_special_tokens=special)
+        empty = [self._preprocessing.empty_id]
+        return [encoding.ids or empty for encoding in encodings]
+
+
+def _content(file: Path, digests: Mapping[str, str]) -> bytes:
+    """Return a file's bytes if they are those that the manifest tells of."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise EncoderError(f"the encoder at {file.parent} is damaged: {file.name} cannot be read ({error})") from error
+    if hashlib.sha256(content).hexdigest() != digests.get(file.name):
+        raise EncoderError(
+            f"the encoder at {file.parent} is damaged: {file.name} is not the file that {MANIFEST_FILE} tells of. "
+            "Make or copy it anew"
+        )
+    return content
+
+
+def _session(onnx: bytes, *, threads: int) -> onnxruntime.InferenceSession:
+    """Return a session over an exported tower; 0 threads means as many as there are cores."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only
+    options.enable_mem_pattern = False  # plans memory for one shape; every batch has another
+    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[slice]:
+    """Cut ``texts`` into runs of about ``_CHUNK_CHARACTERS``."""
+    start = characters = 0
+    for position, text in enumerate(texts):
+        characters += len(text) + 1
+        if characters >= _CHUNK_CHARACTERS:
+            yield slice(start, position + 1)
+            start, characters = position + 1, 0
+    if start < len(texts):
+        yield slice(start, len(texts))
+
+
+def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Group rows of like length, shortest first, so that no group exceeds ``_BATCH_TOKENS`` with its padding."""
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    for position, length in enumerate(lengths[order].tolist()):
+        if position > start and (position - start + 1) * length > _BATCH_TOKENS:
+            yield order[start:position]
+            start = position
+    if start < len(order):
+        yield order[start:]
