@@ -25,7 +25,7 @@ from docsim.records import Passage
 
 RESULTS = Path(__file__).parent / "results" / "passages.json"
 WHOLE = 10**9
-CUTS = ((WHOLE, 0), (2400, 240), (1200, 120), (1200, 0), (600, 60))
+CUTS = ((WHOLE, 0), (2400, 240), (1200, 120), (1200, 0), (900, 90), (600, 60), (600, 0))
 CONTEXTS = ("text", "title", "title+headings")
 BLENDS = (0.25, 0.5, 0.75)
 

@@ -238,7 +238,7 @@ class Encoder:
         special = self._preprocessing.special_tokens
         try:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=special)
-        except UnicodeEncodeError:
+        except (TypeError, UnicodeEncodeError):  # some text cannot be written as UTF-8
             whole = [_SURROGATES.sub("\ufffd", text) for text in texts]
             encodings = self._tokenizer.encode_batch_fast(whole, add_special_tokens=special)
         empty = [self._preprocessing.empty_id]

@@ -15,14 +15,11 @@ Taken are the formats of ``docsim.formats``, manual pages, and text files withou
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import pathspec
-
-from docsim import formats, manpages
+from docsim import formats, gitignore, manpages
 from docsim.records import Failure
 
 __all__ = ["files"]
@@ -30,18 +27,12 @@ __all__ = ["files"]
 _IGNORE_FILES = (".gitignore", ".docsimignore")
 _INDEX = {"index.db", "generations"}
 
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """The ignore rules of one folder; ``base`` is its path relative to the root, empty or with a ``/`` at its end."""
-
-    base: str
-    spec: pathspec.GitIgnoreSpec
+_Rules = tuple[str, gitignore.Rules]  # with the path of the folder they stand in, as in _Folder
 
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder to look into: its path relative to the root, as in ``_Rules``, and the rules of those above."""
+    """A folder to look into: its path relative to the root, empty or ending with ``/``, and the rules above it."""
 
     path: str
     rules: tuple[_Rules, ...]
@@ -80,9 +71,9 @@ def _listed(root: Path, folder: _Folder) -> list[_Folder | str]:
         if entry.name.startswith(".") or entry.is_symlink():
             continue
         if entry.is_dir():
-            if not _is_ignored(path + "/", rules):
+            if not _is_ignored(path, rules, is_folder=True):
                 items.append(_Folder(path + "/", rules))
-        elif entry.is_file() and _may_be_document(entry.name) and not _is_ignored(path, rules):
+        elif entry.is_file() and _may_be_document(entry.name) and not _is_ignored(path, rules, is_folder=False):
             items.append(path)
     return items
 
@@ -93,25 +84,16 @@ def _rules(root: Path, folder: _Folder, names: set[str]) -> tuple[_Rules, ...]:
     for name in _IGNORE_FILES:
         if name in names:
             text = (root / folder.path / name).read_text("utf-8-sig", "surrogateescape")
-            lines.extend(line for line in text.splitlines() if _is_pattern(line))
-    return (*folder.rules, _Rules(folder.path, pathspec.GitIgnoreSpec.from_lines(lines))) if lines else folder.rules
+            lines.extend(text.split("\n"))
+    return (*folder.rules, (folder.path, gitignore.parse(lines))) if lines else folder.rules
 
 
-def _is_pattern(line: str) -> bool:
-    """Return whether a line of an ignore file can be read; git, too, passes over one that cannot."""
-    try:
-        pathspec.GitIgnoreSpec.from_lines([line])
-    except (ValueError, re.error):
-        return False
-    return True
-
-
-def _is_ignored(path: str, rules: tuple[_Rules, ...]) -> bool:
-    """Return what the innermost rules that speak about a path say; a folder's path ends with ``/``."""
-    for one in reversed(rules):
-        include = one.spec.check_file(path[len(one.base) :]).include
-        if include is not None:
-            return include
+def _is_ignored(path: str, rules: tuple[_Rules, ...], *, is_folder: bool) -> bool:
+    """Return what the innermost rules that speak about a path say."""
+    for base, one in reversed(rules):
+        ignored = one.ignores(path[len(base) :], is_folder=is_folder)
+        if ignored is not None:
+            return ignored
     return False
 
 

@@ -74,18 +74,19 @@ def decode(data: bytes, *, declared: str = "") -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def encoding(data: bytes, *, declared: str = "") -> str:
-    """Return the encoding of some text, or of its beginning: that of its byte order mark, UTF-8, or a likely other.
+def encoding(data: bytes, *, declared: str = "", whole: bool = True) -> str:
+    """Return the encoding of some text: that of its byte order mark, UTF-8, or a likely other.
 
     Args:
-        data: The text, perhaps cut inside a character.
+        data: The text, or its beginning.
         declared: The encoding that the text itself claims, believed when it is not UTF-8.
+        whole: Whether ``data`` is the whole text; the beginning of one may be cut inside a character.
     """
     for mark, name in _MARKS:
         if data.startswith(mark):
             return name
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(data)
+        codecs.getincrementaldecoder("utf-8")().decode(data, final=whole)
     except UnicodeDecodeError:
         return next(filter(_is_usable, (declared, "utf-8" if _is_mostly_utf8(data) else "", _guess(data))), "cp1252")
     return "utf-8"

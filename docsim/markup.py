@@ -89,8 +89,8 @@ def markdown(text: str) -> Text:
 def restructured(text: str) -> Text:
     """Read reStructuredText: the title is that of the header fields (as in a PEP), else the first section title."""
     if header := _FIELDS.match(text):
-        fields = {name: clean(value) for name, value in email.message_from_string(header[0]).items()}
-        title = fields.pop("Title", "")
+        fields = {name: " ".join(value.split()) for name, value in email.message_from_string(header[0]).items()}
+        title = clean(fields.pop("Title", ""))
         return Text(text[header.end() :], title, {name: value for name, value in fields.items() if value})
     for match in _RESTRUCTURED.finditer(text):
         if title := clean(match["title"]):

@@ -77,12 +77,12 @@ def split(text: str, *, target: int = TARGET, overlap: int = OVERLAP) -> list[Pa
 
 
 def inputs(document: Document, passages: Sequence[Passage]) -> list[str]:
-    """Return what is embedded for each passage: the document's title, the headings above it, and its text."""
-    texts = []
-    for passage in passages:
-        context = (document.title, passage.heading, document.text[passage.start : passage.end])
-        texts.append("\n".join(part for part in context if part))
-    return texts
+    """Return what is embedded for each passage: the document's title and the passage.
+
+    The title measures better than the passage alone; the headings above it add nothing (docs/ranking.md).
+    """
+    head = f"{document.title}\n" if document.title else ""
+    return [head + document.text[passage.start : passage.end] for passage in passages]
 
 
 def _outline(text: str) -> _Outline:

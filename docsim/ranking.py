@@ -44,8 +44,8 @@ def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) -> list[Ranked]:
     """Score documents against a query by all passages of both; best first, ties in the order given.
 
-    The score blends two views: how well the best passages match each other (for every query passage its best passage of
-    the document, averaged) and whether the two are about the same as a whole (the cosine of their centroids).
+    The score is the blend of two similarities: that of the best pair of passages (do they share a subject somewhere?)
+    and that of the centroids (are they about the same as a whole?).
 
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
@@ -57,11 +57,11 @@ def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) 
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     stacked = np.concatenate(documents).astype(np.float32)
     similarities = query @ stacked.T
-    best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
+    each = similarities.max(axis=0)
+    best = np.maximum.reduceat(each, starts)
     sums = np.add.reduceat(stacked, starts, axis=0)
     norms = np.maximum(np.linalg.norm(sums, axis=1), np.finfo(np.float32).tiny)
     shared = (sums @ centroid(query)) / norms
     scores = (1 - CENTROID_WEIGHT) * best + CENTROID_WEIGHT * shared
-    each = similarities.max(axis=0)
     order = np.argsort(-scores, kind="stable")
     return [Ranked(int(i), float(scores[i]), each[starts[i] : starts[i] + counts[i]]) for i in order]

@@ -31,6 +31,7 @@ RECORD_LIMIT = 1 << 29
 """Characters that one record may have."""
 
 _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
+_HEAD = 1 << 16
 _UNREADABLE = (OSError, EOFError, zlib.error)
 
 
@@ -138,13 +139,15 @@ def _rows(path: Path) -> Iterator[_Row]:
 def _open(path: Path) -> Iterator[TextIO]:
     """Open a file of records as text, in the encoding that its first 64 kB are in."""
     with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as raw:
-        head = raw.read(1 << 16)
+        head = raw.read(_HEAD)
         if formats.is_binary(head):
             raise SourceError("the file holds binary data, not records")
         raw.seek(0)
         # Only \n ends a JSON line, since its strings may hold other line separators; quoted CSV cells keep their \r\n.
         newline = "" if _is_csv(path) else "\n"
-        yield io.TextIOWrapper(raw, encoding=formats.encoding(head), errors="replace", newline=newline)
+        yield io.TextIOWrapper(
+            raw, encoding=formats.encoding(head, whole=len(head) < _HEAD), errors="replace", newline=newline
+        )
 
 
 def _json_rows(lines: TextIO) -> Iterator[_Row]:
@@ -174,11 +177,10 @@ def _json_row(line: str, number: int) -> _Row:
 
 def _csv_rows(lines: TextIO, path: Path) -> Iterator[_Row]:
     csv.field_size_limit(RECORD_LIMIT)
-    first = lines.readline(RECORD_LIMIT)
+    first = lines.readline()
     tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
     separator = "\t" if tabs else ";" if first.count(";") > first.count(",") else ","
-    pieces = iter(functools.partial(lines.readline, RECORD_LIMIT), "")
-    reader = csv.reader(itertools.chain([first], pieces), delimiter=separator)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=separator)
     columns = _columns(next(reader, []), path)
     while True:
         line = reader.line_num + 1
@@ -199,7 +201,7 @@ def _columns(header: list[str], path: Path) -> list[str]:
     columns = [name.lower() if name.lower() in {"id", "title", "text"} else name for name in names]
     if "text" not in columns:
         found = ", ".join(name[:50] for name in names[:20]) or "none"
-        raise UsageError(f"expected a column named text in {path}, found: {found}; rename the column to index")
+        raise UsageError(f"expected a column named text in {path}, found: {found}; give the column to search that name")
     return columns
 
 

@@ -22,6 +22,8 @@ _COMMANDS = {
     "status": "docsim.cli.inspect:status",
     "verify": "docsim.cli.inspect:verify",
     "repair": "docsim.cli.inspect:repair",
+    "eval": "docsim.cli.evaluate:evaluate",
+    "eval-pairs": "docsim.cli.evaluate:evaluate_pairs",
     "distill": "docsim.cli.distill:distill",
 }
 
@@ -72,7 +74,7 @@ class _Group(click.Group):
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Shell completion: see 'docsim COMMAND --help' and the README. Start with: docsim index FOLDER",
+    epilog="Start with: docsim index FOLDER. Each command's --help has examples; the README tells how to set up shell completion.",
 )
 @click.version_option(__version__, prog_name="docsim")
 @click.option("--debug", is_flag=True, help="Log everything to standard error, and show tracebacks.")

@@ -38,7 +38,7 @@ def status(index_path: Path | None, as_json: bool, quiet: bool) -> None:
 @options.index_option
 @options.as_json
 @options.output
-def show(id: str, /, **given: Any) -> None:
+def show(id: str, **given: Any) -> None:
     """Show an indexed document: its metadata, and its text as it was indexed."""
     with Index.open(options.index_directory(given["index_path"])) as index:
         stored = index.document(id)

@@ -41,7 +41,7 @@ Examples:
 @options.hits
 @options.as_json
 @options.output
-def query(text: str | None, batch: Path | None, /, **given: Any) -> None:
+def query(text: str | None, batch: Path | None, **given: Any) -> None:
     """Find the documents most like TEXT; with - one query a line is read from standard input."""
     if (text is None) == (batch is None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
@@ -72,7 +72,7 @@ Examples:
 @options.hits
 @options.as_json
 @options.output
-def similar(document: str, /, **given: Any) -> None:
+def similar(document: str, **given: Any) -> None:
     """Find the documents most like DOCUMENT: an indexed id, the path of any file, or - for standard input."""
     with Index.open(options.index_directory(given["index_path"])) as index:
         _print(_similar(index, document, given["k"]), given)

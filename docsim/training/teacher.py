@@ -12,8 +12,9 @@ The weights are read by keras-hub; torch is not needed.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,9 +32,7 @@ __all__ = ["Teacher", "load_teacher"]
 
 _EXACT_GELU = {"gelu", "gelu_python"}
 _BATCH_TOKENS = 4096
-
-Progress = Callable[[int, int], None]
-"""Called with how many texts are done and how many there are."""
+_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class Teacher:
 
     Attributes:
         name: The directory's name, for people.
+        digest: SHA-256 of its weights.
         backbone: Token ids, segment ids and mask to token states ``(texts, tokens, width)``.
         tokenizer: Adds the special tokens; does not pad or cut.
         pooling: ``mean`` over a text's tokens, or ``first`` token.
@@ -50,6 +50,7 @@ class Teacher:
     """
 
     name: str
+    digest: str
     backbone: keras.Model
     tokenizer: Tokenizer
     pooling: str
@@ -60,42 +61,41 @@ class Teacher:
         """Return the teacher's embeddings of ``texts``, float32 ``(len(texts), width)``, cut at ``max_tokens``."""
         cut = Tokenizer.from_str(self.tokenizer.to_str())
         cut.enable_truncation(self.max_tokens)
-        embeddings = self.embed_ids([encoding.ids for encoding in cut.encode_batch_fast(list(texts))])
+        ids = [encoding.ids for encoding in cut.encode_batch_fast(list(texts))]
+        order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
+        embeddings = np.empty((len(ids), self.backbone.hidden_dim), dtype=np.float32)
+        while order:
+            count = max(1, _BATCH_TOKENS // len(ids[order[0]]))
+            rows, order = order[:count], order[count:]
+            embeddings[rows] = self._pooled([ids[row] for row in rows])
         if self.normalised:
             embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
         return embeddings
 
-    def embed_ids(self, ids: Sequence[Sequence[int]], *, progress: Progress | None = None) -> NDArray[np.float32]:
-        """Return pooled token states of id lists that hold their special tokens, not normalised.
+    def states(self, ids: NDArray[np.int32], mask: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the state of each token of one batch.
 
         Args:
-            ids: Token ids of each text, none empty or longer than the model's positions.
-            progress: Called after each batch.
+            ids: Token ids with their special tokens ``(texts, tokens)``, no longer than the model's positions.
+            mask: 1 where there is a token and 0 where there is padding, of the same shape.
 
         Returns:
-            float32 ``(len(ids), width)``.
+            float32 ``(texts, tokens, width)``.
         """
-        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-        pooled = np.empty((len(ids), self.backbone.hidden_dim), dtype=np.float32)
-        start = 0
-        while start < len(order):
-            rows = order[start : start + max(1, _BATCH_TOKENS // len(ids[order[start]]))]
-            pooled[rows] = self._pooled([ids[row] for row in rows])
-            start += len(rows)
-            if progress is not None:
-                progress(start, len(order))
-        return pooled
+        inputs = {"token_ids": ids, "segment_ids": np.zeros_like(ids), "padding_mask": mask}
+        outputs = self.backbone(inputs, training=False)
+        return np.asarray(keras.ops.convert_to_numpy(outputs["sequence_output"]), dtype=np.float32)
 
     def _pooled(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        longest = max(map(len, ids))
-        mask = np.array([[1] * len(one) + [0] * (longest - len(one)) for one in ids], dtype=np.int32)
-        padded = np.array([[*one, *[0] * (longest - len(one))] for one in ids], dtype=np.int32)
-        inputs = {"token_ids": padded, "segment_ids": np.zeros_like(padded), "padding_mask": mask}
-        states = keras.ops.convert_to_numpy(self.backbone(inputs, training=False)["sequence_output"])
+        padded = np.zeros((len(ids), max(map(len, ids))), dtype=np.int32)
+        mask = np.zeros_like(padded)
+        for row, one in enumerate(ids):
+            padded[row, : len(one)], mask[row, : len(one)] = one, 1
+        states = self.states(padded, mask)
         if self.pooling == "first":
-            return np.asarray(states[:, 0], dtype=np.float32)
+            return states[:, 0]
         kept = mask[:, :, None].astype(np.float32)
-        return np.asarray((states * kept).sum(axis=1) / kept.sum(axis=1), dtype=np.float32)
+        return np.asarray((states * kept).sum(axis=1) / kept.sum(axis=1))
 
 
 def load_teacher(path: str | Path) -> Teacher:
@@ -111,8 +111,9 @@ def load_teacher(path: str | Path) -> Teacher:
     modules = _settings(path, "modules.json", optional=True) or []
     reads = _settings(path, "sentence_bert_config.json", optional=True) or {}
     return Teacher(
-        name=path.resolve().name,
+        name=path.absolute().name,
         backbone=_backbone(path, config),
+        digest=hashlib.sha256((path / _WEIGHTS).read_bytes()).hexdigest(),
         tokenizer=_tokenizer(path),
         pooling="first" if pooling and pooling.get("pooling_mode_cls_token") else "mean",
         normalised=any(str(module.get("type", "")).endswith("Normalize") for module in modules),
@@ -132,6 +133,8 @@ def _check_architecture(path: Path, config: dict[str, Any]) -> None:
 
 
 def _backbone(path: Path, config: dict[str, Any]) -> keras.Model:
+    if not (path / _WEIGHTS).is_file():
+        raise TrainingError(f"expected a teacher with a {_WEIGHTS} at {path}; there is none")
     try:
         backbone = keras_hub.models.BertBackbone.from_preset(str(path))
     except Exception as error:  # keras-hub raises many kinds

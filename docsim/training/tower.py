@@ -1,7 +1,7 @@
 """Towers: Keras models from token ids ``(texts, tokens)`` int32 to unit rows ``(texts, dim)`` float32.
 
 Written with ``keras.ops`` only, so that any Keras backend can train them and ``model.export`` can turn them into ONNX.
-Id 0 is padding in every tower.
+Id 0 is padding in every tower, and counts for nothing.
 
 The ``average`` tower is one layer, a weighted sum of token vectors, and a normalisation. Its token vectors are kept
 as int8 beside one float per token, a quarter of the size: the float that undoes the rounding is the token's weight
@@ -34,7 +34,7 @@ _LARGEST_INT8 = 127
 
 
 @keras.saving.register_keras_serializable(package="docsim")
-class WeightedTokenSum(keras.layers.Layer):
+class WeightedTokenSum(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
     """Sums the vectors of a text's tokens, each times its token's weight: ids ``(texts, tokens)`` to ``(texts, dim)``.
 
     Padding counts for nothing, whatever its vector and weight. The sum is one matrix product per text, weights
@@ -45,9 +45,7 @@ class WeightedTokenSum(keras.layers.Layer):
         weights_by_token: Token weights ``(vocabulary,)`` float32.
     """
 
-    def __init__(
-        self, vocabulary: int, dim: int, *, storage: str = "int8", **kwargs: Any
-    ) -> None:
+    def __init__(self, vocabulary: int, dim: int, *, storage: str = "int8", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if storage not in ("int8", "float32"):
             raise ValueError(f"storage must be 'int8' or 'float32', not {storage!r}")
@@ -80,7 +78,7 @@ class WeightedTokenSum(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="docsim")
-class UnitLength(keras.layers.Layer):
+class UnitLength(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
     """Divides each row by its Euclidean length; a row of zeros stays one."""
 
     def call(self, rows: Any) -> Any:
@@ -108,7 +106,7 @@ def average_tower(vectors: NDArray[np.float32], *, storage: str = "int8") -> ker
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
     tower = keras.Model(ids, UnitLength(name="unit_length")(layer(ids)), name="average")
     rows, weights = _quantised(vectors) if storage == "int8" else _directions(vectors)
-    layer.set_weights([rows, weights] if storage == "int8" else [rows, weights])
+    layer.set_weights([rows, weights])
     return tower
 
 

@@ -1,0 +1,38 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+_TESTS = Path(__file__).parent
+_PACKAGE = _TESTS.parent / "docsim"
+_MADE_BY = [
+    _TESTS / "tiny_encoder.py",
+    _PACKAGE / "encoder.py",
+    *(_PACKAGE / "training" / f"{module}.py" for module in ("tower", "export", "artefact")),
+]
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small real encoder of 32 components, written by the training package.
+
+    It is made in a process of its own, so that a test session need not load TensorFlow, and kept in pytest's cache
+    until the code that makes it changes.
+    """
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    directory = cache.mkdir("tiny_encoder") if cache is not None else tmp_path_factory.mktemp("tiny_encoder")
+    source = hashlib.sha256(b"".join(file.read_bytes() for file in _MADE_BY)).hexdigest()
+    path = directory / source[:16]
+    with FileLock(directory / "lock"):
+        if not (path / "manifest.json").is_file():
+            command = [sys.executable, str(_TESTS / "tiny_encoder.py"), str(path)]
+            made = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert made.returncode == 0, made.stderr
+    return path

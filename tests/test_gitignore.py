@@ -1,0 +1,95 @@
+"""Ignore files mean what git says they mean."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from docsim.gitignore import parse
+from docsim.sources import open_source
+
+_FILES = [
+    "a.md",
+    "b.md",
+    "ab.md",
+    "a/a.md",
+    "a/b.md",
+    "a/b/a.md",
+    "b/a/b/a.md",
+    "b/ab/c.md",
+    "c d.md",
+    "#c.md",
+    "!c.md",
+]
+_PIECES = [
+    "a",
+    "b",
+    "c",
+    "d",
+    ".md",
+    "*",
+    "**",
+    "?",
+    "/",
+    "/",
+    "[ab]",
+    "[]a]",
+    "[a-c]",
+    "\\",
+    "!",
+    "#",
+    " ",
+]
+# Git reads a**/b as it documents only where nothing stands before the asterisks, so nothing does here; and to pathspec
+# a/** speaks about a/ too, which git leaves to other patterns.
+_LINES = (
+    st.lists(st.sampled_from(_PIECES), min_size=1, max_size=6)
+    .map("".join)
+    .filter(lambda x: not re.search(r"[^/]\*\*|/\*\*$", x))
+)
+_CUSTOMARY = st.sampled_from(
+    ["*", "!*/", "!*.md", "a/", "!a/", "/a", "**/b", "!a/b", "a/**/a.md", "b/*", "*.md", "!a.md"]
+)
+_RULES = st.lists(st.one_of(_LINES, _CUSTOMARY), max_size=5).map("\n".join)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "ignored"),
+    [
+        ("*.log", "x/a.log", True),
+        ("/a.md", "x/a.md", None),
+        ("x/a.md", "x/a.md", True),
+        ("!a.md", "a.md", False),
+        ("build/", "build", None),
+        ("a/**/b", "a/x/y/b", True),
+        ("\\#a", "#a", True),
+        ("# a", "# a", None),
+        ("a\\ ", "a ", True),
+        ("a\\", "a\\", None),
+    ],
+)
+def test_a_pattern_speaks_about_the_paths_that_git_says(pattern: str, path: str, ignored: bool | None) -> None:
+    assert parse([pattern]).ignores(path, is_folder=False) is ignored
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(outer=_RULES, inner=_RULES)
+def test_a_tree_is_listed_as_git_lists_it(tmp_path: Path, outer: str, inner: str) -> None:
+    for name in _FILES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".gitignore").write_text(outer)
+    (tmp_path / "a" / ".gitignore").write_text(inner)
+    git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    listed = [*git, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore", "--", "*.md"]
+    expected = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
+    found = [entry.path for entry in open_source(str(tmp_path)).entries()]
+    assert sorted(found) == sorted(expected[:-1])

@@ -1,0 +1,478 @@
+"""Towers, teachers, distillation and artefacts, with a tiny real BERT and tiny real towers."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from tiny_encoder import tiny_parts, tiny_tokenizer
+from tokenizers import Tokenizer, processors
+
+keras = pytest.importorskip("keras")
+
+import onnxruntime  # noqa: E402
+from safetensors.numpy import save_file  # noqa: E402
+
+from docsim.cli.distill import distill as distill_command  # noqa: E402
+from docsim.encoder import Encoder  # noqa: E402
+from docsim.errors import EncoderError, TrainingError, UsageError  # noqa: E402
+from docsim.training import artefact, tower  # noqa: E402
+from docsim.training.artefact import Lineage, Parts, load, save  # noqa: E402
+from docsim.training.distill import (  # noqa: E402
+    Recipe,
+    distill,
+    distill_to,
+    ranks,
+    reduced,
+    sif_weights,
+    student_vocabulary,
+    token_states,
+    weighted,
+)
+from docsim.training.export import onnx_bytes  # noqa: E402
+from docsim.training.teacher import Teacher, load_teacher  # noqa: E402
+
+WIDTH, HEADS, INNER, LAYERS, POSITIONS = 16, 2, 32, 2, 24
+VECTORS = np.array([[9, 9], [1, 0], [0, 2], [3, 4]], dtype=np.float32)
+
+State = dict[str, NDArray[np.float32]]
+
+
+def _normal(values: NDArray[np.float32], gamma: NDArray[np.float32], beta: NDArray[np.float32]) -> NDArray[np.float32]:
+    centred = values - values.mean(-1, keepdims=True)
+    return np.asarray(centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12) * gamma + beta)
+
+
+def bert_states(weights: State, ids: list[int]) -> NDArray[np.float32]:
+    """BERT in NumPy, as Devlin et al. (2019) and the checkpoint's names define it, with the exact GELU."""
+
+    def dense(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        return np.asarray(values @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
+
+    def normal(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        return _normal(values, weights[f"{name}.LayerNorm.weight"], weights[f"{name}.LayerNorm.bias"])
+
+    table = {part: weights[f"embeddings.{part}_embeddings.weight"] for part in ("word", "position", "token_type")}
+    states = normal(table["word"][ids] + table["position"][: len(ids)] + table["token_type"][0], "embeddings")
+    for number in range(LAYERS):
+        layer = f"encoder.layer.{number}"
+        split = (len(ids), HEADS, WIDTH // HEADS)
+        query, key, value = (
+            dense(states, f"{layer}.attention.self.{part}").reshape(split).transpose(1, 0, 2)
+            for part in ("query", "key", "value")
+        )
+        scores = np.exp(query @ key.transpose(0, 2, 1) / math.sqrt(WIDTH // HEADS))
+        mixed = (scores / scores.sum(-1, keepdims=True) @ value).transpose(1, 0, 2).reshape(len(ids), WIDTH)
+        states = normal(states + dense(mixed, f"{layer}.attention.output.dense"), f"{layer}.attention.output")
+        inner = dense(states, f"{layer}.intermediate.dense")
+        inner = inner * (1 + np.vectorize(math.erf)(inner / math.sqrt(2))) / 2
+        states = normal(states + dense(inner, f"{layer}.output.dense"), f"{layer}.output")
+    return states
+
+
+def bert_weights(vocabulary: int) -> State:
+    shapes: dict[str, tuple[int, ...]] = {
+        "embeddings.word_embeddings.weight": (vocabulary, WIDTH),
+        "embeddings.position_embeddings.weight": (POSITIONS, WIDTH),
+        "embeddings.token_type_embeddings.weight": (2, WIDTH),
+    }
+    linear = {"pooler.dense": (WIDTH, WIDTH)}
+    normals = ["embeddings"]
+    for number in range(LAYERS):
+        layer = f"encoder.layer.{number}"
+        linear |= {f"{layer}.attention.self.{part}": (WIDTH, WIDTH) for part in ("query", "key", "value")}
+        linear[f"{layer}.attention.output.dense"] = (WIDTH, WIDTH)
+        linear[f"{layer}.intermediate.dense"] = (INNER, WIDTH)
+        linear[f"{layer}.output.dense"] = (WIDTH, INNER)
+        normals += [f"{layer}.attention.output", f"{layer}.output"]
+    for name, shape in linear.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name in normals:
+        shapes |= {f"{name}.LayerNorm.{part}": (WIDTH,) for part in ("weight", "bias")}
+    random = np.random.default_rng(7)
+    return {name: random.normal(scale=0.5, size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def teacher_tokenizer() -> Tokenizer:
+    tokenizer = tiny_tokenizer("[CLS]", "[SEP]", "[unused0]")
+    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    marks = [(mark, tokenizer.token_to_id(mark)) for mark in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+    return tokenizer
+
+
+def write_json(file: Path, content: Any) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def teacher_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers with random weights, in the layout of sentence-transformers."""
+    path = tmp_path_factory.mktemp("teachers") / "tiny-bert"
+    path.mkdir()
+    tokenizer = teacher_tokenizer()
+    write_json(
+        path / "config.json",
+        {
+            "model_type": "bert",
+            "vocab_size": tokenizer.get_vocab_size(),
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "hidden_size": WIDTH,
+            "intermediate_size": INNER,
+            "max_position_embeddings": POSITIONS,
+            "hidden_act": "gelu",
+        },
+    )
+    modules = ["Transformer", "Pooling", "Normalize"]
+    write_json(path / "modules.json", [{"type": f"sentence_transformers.models.{name}"} for name in modules])
+    write_json(path / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
+    write_json(path / "sentence_bert_config.json", {"max_seq_length": 12})
+    tokenizer.save(str(path / "tokenizer.json"))
+    save_file(bert_weights(tokenizer.get_vocab_size()), path / "model.safetensors")
+    return path
+
+
+@pytest.fixture(scope="module")
+def teacher(teacher_dir: Path) -> Teacher:
+    return load_teacher(teacher_dir)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return save(tiny_parts(), tmp_path_factory.mktemp("encoders") / "tiny", name="tiny", lineage=Lineage(seed=3))
+
+
+def outputs(model: Any, *ids: list[int]) -> NDArray[np.float32]:
+    return np.asarray(keras.ops.convert_to_numpy(model(np.array(ids, dtype=np.int32))))
+
+
+def test_the_average_tower_adds_token_vectors_and_scales_to_length_one() -> None:
+    assert outputs(tower.average_tower(VECTORS), [1, 2, 3]) == pytest.approx(
+        np.array([[4, 6]]) / math.hypot(4, 6), abs=0.01
+    )
+
+
+def test_padding_counts_for_nothing_whatever_its_vector() -> None:
+    model = tower.average_tower(VECTORS)
+    assert outputs(model, [2, 3, 0, 0]) == pytest.approx(outputs(model, [2, 3]), abs=1e-6)
+
+
+def test_padding_alone_gives_zeros() -> None:
+    assert outputs(tower.average_tower(VECTORS), [0, 0]).tolist() == [[0.0, 0.0]]
+
+
+def test_int8_rows_keep_each_component_within_half_a_step() -> None:
+    vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    error = np.abs(tower.token_vectors(tower.average_tower(vectors)) - vectors)
+    assert (error <= np.abs(vectors).max(axis=1, keepdims=True) / 127 / 2 + 1e-6).all()
+
+
+def test_a_row_of_zeros_stays_one_as_int8() -> None:
+    vectors = np.zeros((2, 3), dtype=np.float32)
+    assert tower.token_vectors(tower.average_tower(vectors)).tolist() == vectors.tolist()
+
+
+def test_float_rows_compute_what_int8_rows_do() -> None:
+    small = tower.average_tower(VECTORS)
+    assert outputs(tower.with_float_rows(small), [1, 2, 3]) == pytest.approx(outputs(small, [1, 2, 3]), abs=1e-6)
+
+
+def test_int8_rows_cannot_be_trained_and_float_rows_can() -> None:
+    small = tower.average_tower(VECTORS)
+    counts = [len(model.trainable_variables) for model in (small, tower.with_float_rows(small))]
+    assert counts == [0, 2]
+
+
+def test_training_moves_float_rows_but_not_those_of_padding() -> None:
+    model = tower.with_float_rows(tower.average_tower(VECTORS))
+    before = tower.token_vectors(model)
+    model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
+    model.fit(np.array([[1, 0], [1, 0]], dtype=np.int32), np.array([[0, 1], [0, 1]], dtype=np.float32), verbose=0)
+    moved = np.abs(tower.token_vectors(tower.with_int8_rows(model)) - before).max(axis=1) > 0.05
+    assert moved.tolist() == [False, True, False, False]
+
+
+def test_a_storage_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="storage must be"):
+        tower.average_tower(VECTORS, storage="int4")
+
+
+def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
+    model = tower.average_tower(VECTORS)
+    model.save(tmp_path / "tower.keras")
+    loaded = tower.load_tower(str(tmp_path / "tower.keras"))
+    assert outputs(loaded, [1, 3]).tolist() == outputs(model, [1, 3]).tolist()
+
+
+def test_the_same_tower_exports_to_the_same_bytes() -> None:
+    assert onnx_bytes(tower.average_tower(VECTORS)) == onnx_bytes(tower.average_tower(VECTORS))
+
+
+def test_a_tower_with_a_loop_exports_and_computes_the_same() -> None:
+    ids = keras.Input(shape=(None,), dtype="int32", name="ids")
+    words = keras.layers.Embedding(20, 6, mask_zero=False)(ids)
+    model = keras.Model(ids, tower.UnitLength()(keras.layers.LSTM(5)(words)))
+    session = onnxruntime.InferenceSession(onnx_bytes(model), providers=["CPUExecutionProvider"])
+    batch = np.array([[3, 7, 1, 19], [4, 4, 0, 0]], dtype=np.int32)
+    assert session.run(["embeddings"], {"ids": batch})[0] == pytest.approx(outputs(model, *batch.tolist()), abs=1e-5)
+
+
+def test_the_teacher_computes_what_bert_in_numpy_does(teacher: Teacher, teacher_dir: Path) -> None:
+    from safetensors.numpy import load_file
+
+    ids = teacher.tokenizer.encode("boil the lentils").ids
+    states = teacher.states(np.array([ids], dtype=np.int32), np.ones((1, len(ids)), dtype=np.int32))
+    expected = bert_states(load_file(teacher_dir / "model.safetensors"), ids)
+    assert np.abs(states[0] - expected).max() < 1e-4
+
+
+def test_a_teachers_embedding_is_the_normalised_mean_of_its_states(teacher: Teacher) -> None:
+    ids = np.array([teacher.tokenizer.encode("boil the lentils").ids], dtype=np.int32)
+    mean = teacher.states(ids, np.ones_like(ids))[0].mean(axis=0)
+    assert teacher.embed(["boil the lentils"])[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
+
+
+def test_a_teacher_embeds_a_text_alone_as_among_others(teacher: Teacher) -> None:
+    texts = ["soup", "boil the lentils until soft", ""]
+    alone = np.concatenate([teacher.embed([text]) for text in texts])
+    assert np.abs(teacher.embed(texts) - alone).max() < 1e-5
+
+
+def test_a_teacher_reads_no_more_tokens_than_it_was_trained_on(teacher: Teacher) -> None:
+    long = "soup " * 10
+    assert teacher.embed([long + "cat"]) == pytest.approx(teacher.embed([long + "dog"]), abs=1e-6)
+
+
+def changed(teacher_dir: Path, target: Path, **settings: Any) -> Path:
+    """Link a teacher's files into ``target``, with another ``config.json``."""
+    target.mkdir()
+    for file in teacher_dir.iterdir():
+        (target / file.name).symlink_to(file)
+    config = json.loads((teacher_dir / "config.json").read_text(encoding="utf-8"))
+    (target / "config.json").unlink()
+    write_json(target / "config.json", {**config, **settings})
+    return target
+
+
+def test_a_teacher_that_pools_its_first_token_is_read_as_such(teacher_dir: Path, tmp_path: Path) -> None:
+    path = changed(teacher_dir, tmp_path / "cls")
+    (path / "1_Pooling").unlink()
+    write_json(path / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
+    loaded = load_teacher(path)
+    ids = np.array([loaded.tokenizer.encode("soup").ids], dtype=np.int32)
+    first = loaded.states(ids, np.ones_like(ids))[0, 0]
+    assert loaded.embed(["soup"])[0] == pytest.approx(first / np.linalg.norm(first), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"model_type": "t5"}, {"position_embedding_type": "relative_key"}, {"layer_norm_eps": 1e-5}], ids=str
+)
+def test_a_teacher_of_another_architecture_is_refused(
+    teacher_dir: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(TrainingError, match="expected a BERT-family teacher"):
+        load_teacher(changed(teacher_dir, tmp_path / "other", **settings))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_teacher_that_lacks_a_file_is_refused(teacher_dir: Path, tmp_path: Path, name: str) -> None:
+    path = changed(teacher_dir, tmp_path / "part")
+    (path / name).unlink()
+    with pytest.raises(TrainingError, match=name):
+        load_teacher(path)
+
+
+def test_damaged_weights_are_refused(teacher_dir: Path, tmp_path: Path) -> None:
+    path = changed(teacher_dir, tmp_path / "torn")
+    (path / "model.safetensors").unlink()
+    (path / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(TrainingError, match="cannot be loaded"):
+        load_teacher(path)
+
+
+def test_the_student_has_no_entries_that_it_cannot_use() -> None:
+    vocabulary = student_vocabulary(teacher_tokenizer())
+    assert vocabulary.tokens[:2] == ("[PAD]", "[UNK]")
+    assert not {"[CLS]", "[SEP]", "[unused0]"} & set(vocabulary.tokens)
+
+
+def test_each_student_id_stands_for_the_teachers_same_token() -> None:
+    tokenizer = teacher_tokenizer()
+    vocabulary = student_vocabulary(tokenizer)
+    assert [tokenizer.id_to_token(number) for number in vocabulary.teacher_ids] == list(vocabulary.tokens)
+
+
+def test_the_student_tokenises_as_the_teacher_does_without_marks() -> None:
+    tokenizer = teacher_tokenizer()
+    text = "Boil the lentils, zest & 42 caf\u00e9s!"
+    assert student_vocabulary(tokenizer).tokenizer.encode(text).tokens == tokenizer.encode(text).tokens[1:-1]
+
+
+def test_a_tokenizer_of_another_kind_is_refused() -> None:
+    from tokenizers import models
+
+    with pytest.raises(TrainingError, match="expected a teacher with a WordPiece tokenizer"):
+        student_vocabulary(Tokenizer(models.BPE()))
+
+
+def test_a_tokenizer_that_marks_only_one_end_is_refused(teacher: Teacher) -> None:
+    tokenizer = teacher_tokenizer()
+    mark = ("[CLS]", tokenizer.token_to_id("[CLS]"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[mark])
+    other = Teacher("other", "", teacher.backbone, tokenizer, "mean", normalised=True, max_tokens=12)
+    with pytest.raises(TrainingError, match="its tokenizer adds 1 tokens"):
+        token_states(other, [5])
+
+
+def test_token_states_are_those_of_the_opening_mark_and_the_token(teacher: Teacher) -> None:
+    number = teacher.tokenizer.token_to_id("soup")
+    ids = np.array([teacher.tokenizer.encode("soup").ids], dtype=np.int32)
+    expected = teacher.states(ids, np.ones_like(ids))[0, :2]
+    assert token_states(teacher, [number])[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_whitened_components_are_uncorrelated_and_of_variance_one() -> None:
+    states = (np.random.default_rng(0).normal(size=(200, 6)) * np.arange(1, 7)).astype(np.float32)
+    vectors = reduced(states, Recipe(dim=4, unit_tokens=False))
+    assert vectors.T @ vectors / 200 == pytest.approx(np.eye(4), abs=1e-6)
+
+
+def test_without_whitening_all_components_keep_the_distances() -> None:
+    states = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    vectors = reduced(states, Recipe(dim=5, whitening=0, unit_tokens=False))
+    distances = [np.linalg.norm(table[:, None] - table[None], axis=2) for table in (vectors, states)]
+    assert distances[0] == pytest.approx(distances[1], abs=1e-5)
+
+
+def test_unit_tokens_have_length_one() -> None:
+    states = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    assert np.linalg.norm(reduced(states, Recipe(dim=3)), axis=1) == pytest.approx(1)
+
+
+def test_more_components_than_there_are_is_refused() -> None:
+    with pytest.raises(TrainingError, match="expected a dim from 1 to 5 for this teacher; got 6"):
+        reduced(np.ones((9, 5), dtype=np.float32), Recipe(dim=6))
+
+
+def test_single_characters_and_the_first_word_have_rank_one() -> None:
+    assert ranks(("[PAD]", "[UNK]", "!", "a", "the", "of", "##s")).tolist() == [1, 1, 1, 1, 1, 2, 3]
+
+
+def test_sif_weights_follow_arora_and_zipf() -> None:
+    rank = np.array([1, 2, 10], dtype=np.int64)
+    shares = 1 / ((rank + 1) * (math.log(3) + 0.5772156649))
+    assert sif_weights(rank, 0.01) == pytest.approx(0.01 / (0.01 + shares))
+
+
+def test_padding_weighs_nothing_and_the_unknown_next_to_nothing() -> None:
+    table = weighted(np.ones((3, 2)), np.array([0.5, 0.5, 0.5]))
+    assert table == pytest.approx(np.array([[0, 0], [0.0005, 0.0005], [0.5, 0.5]]))
+
+
+def test_a_distilled_encoder_embeds_a_word_as_its_token_vector(teacher: Teacher, tmp_path: Path) -> None:
+    recipe = Recipe(dim=8)
+    encoder = distill_to(tmp_path / "student", teacher, recipe=recipe, name="student")
+    vocabulary = student_vocabulary(teacher.tokenizer)
+    vectors = reduced(token_states(teacher, vocabulary.teacher_ids).mean(axis=1), recipe)
+    assert encoder.encode(["soup"])[0] == pytest.approx(vectors[vocabulary.tokens.index("soup")], abs=0.01)
+
+
+def test_distilling_twice_gives_the_same_fingerprint(teacher: Teacher, tmp_path: Path) -> None:
+    made = [distill_to(tmp_path / name, teacher, recipe=Recipe(dim=8), name=name) for name in ("one", "two")]
+    assert made[0].fingerprint == made[1].fingerprint
+
+
+def test_distillation_tells_of_its_progress(teacher: Teacher) -> None:
+    told: list[tuple[int, int]] = []
+    distill(teacher, Recipe(dim=8), progress=lambda done, total: told.append((done, total)))
+    total = len(student_vocabulary(teacher.tokenizer).tokens)
+    assert told == [(total, total)]
+
+
+def test_the_manifest_tells_the_lineage(saved: Encoder) -> None:
+    manifest = json.loads((saved.path / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["kind"], manifest["lineage"]["seed"]) == ("average", 3)
+    assert manifest["lineage"]["libraries"]["keras"] == keras.__version__
+
+
+def test_a_loaded_encoder_can_be_saved_again_unchanged(saved: Encoder, tmp_path: Path) -> None:
+    again = save(load(saved.path), tmp_path / "again", name="again", lineage=Lineage(seed=0, parent=saved.fingerprint))
+    assert again.fingerprint == saved.fingerprint
+
+
+def test_a_damaged_keras_model_is_named(saved: Encoder, tmp_path: Path) -> None:
+    import shutil
+
+    path = shutil.copytree(saved.path, tmp_path / "copy")
+    (path / "tower.keras").write_bytes(b"torn")
+    with pytest.raises(EncoderError, match=r"tower\.keras is missing or not the file"):
+        load(path)
+
+
+def test_replacing_an_encoder_keeps_its_readme(tmp_path: Path) -> None:
+    path = tmp_path / "encoder"
+    first = save(tiny_parts(), path, name="first", lineage=Lineage(seed=0))
+    (path / "README.md").write_text("kept", encoding="utf-8")
+    second = save(tiny_parts(seed=1), path, name="second", lineage=Lineage(seed=1))
+    assert first.fingerprint != second.fingerprint
+    assert (Encoder.load(path).name, (path / "README.md").read_text(encoding="utf-8")) == ("second", "kept")
+
+
+def test_saving_leaves_nothing_else_behind(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        save(tiny_parts(seed=seed), tmp_path / "encoder", name="tiny", lineage=Lineage(seed=seed))
+    assert [file.name for file in tmp_path.iterdir()] == ["encoder"]
+
+
+def test_a_directory_with_something_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
+    with pytest.raises(EncoderError, match="there is something else"):
+        save(tiny_parts(), tmp_path, name="tiny", lineage=Lineage(seed=0))
+    assert (tmp_path / "thesis.tex").read_text(encoding="utf-8") == "years of work"
+
+
+def test_an_export_that_differs_from_keras_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = onnx_bytes(tiny_parts(seed=1).tower)
+    monkeypatch.setattr(artefact, "onnx_bytes", lambda tower: other)
+    with pytest.raises(EncoderError, match="the ONNX export differs from the Keras model by"):
+        save(tiny_parts(seed=0), tmp_path / "encoder", name="tiny", lineage=Lineage(seed=0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_with_a_limit_of_tokens_are_cut_there(tmp_path: Path) -> None:
+    whole = tiny_parts()
+    short = Parts(whole.tower, whole.tokenizer, whole.preprocessing, kind="average", max_tokens=2)
+    encoder = save(short, tmp_path / "short", name="short", lineage=Lineage(seed=0))
+    assert encoder.encode(["cat dog soup"]) == pytest.approx(encoder.encode(["cat dog"]), abs=1e-6)
+
+
+def test_the_command_writes_an_encoder(teacher_dir: Path, tmp_path: Path) -> None:
+    arguments = ["--teacher", str(teacher_dir), "--out", str(tmp_path / "made"), "--dim", "8", "--json"]
+    result = CliRunner().invoke(distill_command, arguments, catch_exceptions=False)
+    facts = json.loads(result.stdout)
+    assert facts["fingerprint"] == Encoder.load(tmp_path / "made").fingerprint
+    assert (facts["name"], facts["dim"]) == ("made", 8)
+
+
+def test_the_command_says_what_it_made(teacher_dir: Path, tmp_path: Path) -> None:
+    arguments = ["--teacher", str(teacher_dir), "--out", str(tmp_path / "made"), "--dim", "8", "--name", "mine"]
+    result = CliRunner().invoke(distill_command, arguments, catch_exceptions=False)
+    assert result.stdout.startswith("Encoder mine: 8 components, fingerprint ")
+
+
+def test_the_quiet_command_prints_nothing(teacher_dir: Path, tmp_path: Path) -> None:
+    arguments = ["--teacher", str(teacher_dir), "--out", str(tmp_path / "made"), "--dim", "8", "--quiet"]
+    assert CliRunner().invoke(distill_command, arguments, catch_exceptions=False).output == ""
+
+
+def test_a_teacher_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(distill_command, ["--teacher", str(tmp_path / "no"), "--out", str(tmp_path / "made")])
+    assert isinstance(result.exception, UsageError)
