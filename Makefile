@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CORPUS_INDEX := indexes/handbook
 DATA ?= ../shared/data
 
-.PHONY: help demo test lint format lock bench clean
+.PHONY: help demo test lint format docs lock bench clean
 
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -35,6 +35,9 @@ lint: $(STAMP) ## check style, types and layers
 format: $(STAMP) ## put every file into the one style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## write docs/cli.md and the README's numbers
+	$(BIN)/python docs/generate.py
 
 lock: $(STAMP) ## choose the newest versions of everything
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --no-header -q -o requirements.lock

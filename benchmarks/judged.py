@@ -32,7 +32,8 @@ class Judged:
 def load(folder: Path) -> Judged:
     """Read a set; of more than 500 queries a fixed sample is taken."""
     facts = json.loads((folder / "set.json").read_text())
-    documents = [json.loads(line) for line in gzip.open(folder / "corpus.jsonl.gz", "rt", encoding="utf-8")]
+    with gzip.open(folder / "corpus.jsonl.gz", "rt", encoding="utf-8") as lines:
+        documents = [json.loads(line) for line in lines]
     qrels: dict[str, dict[str, int]] = defaultdict(dict)
     for line in (folder / "qrels.txt").read_text().splitlines():
         query, _, document, grade = line.split()

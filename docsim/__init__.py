@@ -31,7 +31,7 @@ _HOMES = {
     "SyncReport": "docsim.records",
 }
 
-__all__ = [*_HOMES, "__version__"]
+__all__ = ["DocsimError", "Document", "Encoder", "Hit", "Index", "SearchResult", "SyncReport", "__version__"]
 
 
 def __getattr__(name: str) -> object:

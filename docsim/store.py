@@ -331,16 +331,28 @@ class Store:
 
     def link(self, source: int, path: str, *, document: int, digest: str) -> None:
         """Record that ``path`` of a source stands for a document, read with ``digest``, and did not fail."""
+        before = self.origin(source, path)
         self.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", source, path, document, digest)
         self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source, path)
+        if before is not None and before.document != document:
+            self._release(before.document)
+
+    def claim(self, source: int, path: str, *, document: int) -> None:
+        """Forget every other path that a document stood for; to be called when it gets this path's content."""
+        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?)"
+        self.execute(sql, document, source, path)
 
     def unlink(self, source: int, path: str) -> bool:
         """Forget ``path`` of a source; remove its document, and return True, when no other source holds it."""
         origin = self.origin(source, path)
         self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source, path)
-        if origin is None or self.value("SELECT 1 FROM origins WHERE document = ?", origin.document):
+        return origin is not None and self._release(origin.document)
+
+    def _release(self, document: int) -> bool:
+        """Remove a document, and return True, when no source holds it."""
+        if self.value("SELECT 1 FROM origins WHERE document = ?", document):
             return False
-        self.remove(origin.document)
+        self.remove(document)
         return True
 
     def record_failures(self, source: int, failures: Iterable[Failure]) -> None:

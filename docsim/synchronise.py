@@ -42,10 +42,15 @@ class SourceName:
     location: str
     name: str
 
+    def __post_init__(self) -> None:
+        for field in ("location", "name"):
+            object.__setattr__(self, field, storable(_spelt_out(getattr(self, field))))
+
     @property
     def is_gone(self) -> bool:
-        """Whether it was in the file system and no longer is."""
-        return self.kind in ("folder", "file", "records") and not Path(self.location).exists()
+        """Whether it was in the file system and no longer is; of a path that is no UTF-8, that cannot be told."""
+        is_file = self.kind in ("folder", "file", "records") and "\\udc" not in self.location
+        return is_file and not Path(self.location).exists()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Plan:
         self.counts = Counter[str]()
         self.failures: list[Failure] = []
         self._seen = set[bytes]()
+        self._given = set[bytes]()  # ids of new documents, which may not be committed yet
 
     def run(
         self,
@@ -118,7 +124,7 @@ class Plan:
 
     def _loaded(self, path: str, entry: Entry, number: int | None) -> _Change:
         """Read a document that is new or changed, and settle which document of the index it is."""
-        if number is None:
+        if number is None or not self._may_take(number, path, entry.digest):
             id, number = self._place(path, entry.digest)
         else:
             id = self.store.value("SELECT id FROM documents WHERE number = ?", number)
@@ -128,6 +134,8 @@ class Plan:
             self.counts["unchanged"] += 1
             return _Change(path, entry.digest, number, None)
         self.counts["changed" if number else "added"] += 1
+        if number is None:
+            self._given.add(_key(id))
         return _Change(path, entry.digest, number, document)
 
     def _place(self, path: str, digest: str) -> tuple[str, int | None]:
@@ -138,15 +146,22 @@ class Plan:
         """
         for id in itertools.chain([path], self._set_apart(path)):
             number = self.store.value("SELECT number FROM documents WHERE id = ?", id)
-            if number is None:
+            if number is None and _key(id) not in self._given:
                 return id, None
-            holders = self.store.rows(
-                "SELECT kind, location, name, digest FROM origins JOIN sources ON number = source WHERE document = ?",
-                number,
-            )
-            if all(held == digest or SourceName(*holder).is_gone for *holder, held in holders):
+            if number is not None and self._may_take(number, path, digest):
                 return id, number
         raise AssertionError("unreachable: ids are tried without end")
+
+    def _may_take(self, number: int, path: str, digest: str) -> bool:
+        """Return whether a document may stand for what ``path`` holds: all else that it stands for reads the same."""
+        holders = self.store.rows(
+            "SELECT kind, location, name, digest FROM origins JOIN sources ON number = source"
+            " WHERE document = ? AND NOT (source = ? AND path = ?)",
+            number,
+            self.number or 0,
+            path,
+        )
+        return all(held == digest or SourceName(*holder).is_gone for *holder, held in holders)
 
     def _set_apart(self, path: str) -> Iterator[str]:
         yield f"{self.source.name}/{path}"
@@ -155,7 +170,7 @@ class Plan:
 
     def _fail(self, failure: Failure) -> None:
         self._is_first(failure.path)
-        self.failures.append(failure)
+        self.failures.append(replace(failure, reason=storable(failure.reason)))
 
     def _is_first(self, path: str) -> bool:
         """Note a path; return whether it comes for the first time."""
@@ -172,8 +187,19 @@ class Plan:
         for number, *fields in rows:
             known = SourceName(*fields)
             if (known.kind, known.name) == (self.source.kind, self.source.name) and known.is_gone:
-                return int(number)
+                if self._is_moved(number):
+                    return int(number)
         return None
+
+    def _is_moved(self, number: int) -> bool:
+        """Return whether a source of the same name is this one at its old place: half of its files are here."""
+        if self.source.kind == "records":
+            return True
+        paths = self.store.rows("SELECT path FROM origins WHERE source = ? LIMIT 1000", number)
+        if self.source.kind == "file":
+            return all(path == Path(self.source.location).name for (path,) in paths)
+        here = sum(Path(self.source.location, path).exists() for (path,) in paths)
+        return 2 * here >= len(paths)
 
     def _prune(self, prune: bool | None) -> list[str]:
         """Count what vanished from the source; return the paths to forget."""
@@ -222,10 +248,10 @@ class Sync(Plan):
         with self.store.writing():
             if self.number is None:
                 sql = "INSERT INTO sources (kind, location, name, started) VALUES (?, ?, ?, ?)"
-                self.number = self.store.execute(sql, source.kind, storable(source.location), source.name, now())
+                self.number = self.store.execute(sql, source.kind, source.location, source.name, now())
             else:
                 sql = "UPDATE sources SET location = ?, name = ?, started = ?, finished = NULL WHERE number = ?"
-                self.store.execute(sql, storable(source.location), source.name, now(), self.number)
+                self.store.execute(sql, source.location, source.name, now(), self.number)
         return self.number
 
     def _embedded(self, batch: list[_Change]) -> list[Embedded | None]:
@@ -250,6 +276,7 @@ class Sync(Plan):
                     number = self.store.put(
                         content, number=number, digest=content.document.digest(), generation=self._generation
                     )
+                    self.store.claim(source, change.path, document=number)
                 assert number is not None
                 self.store.link(source, change.path, document=number, digest=change.digest)
 
@@ -274,6 +301,11 @@ def _batches(changes: Iterable[_Change]) -> Iterator[list[_Change]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _spelt_out(text: str) -> str:
+    """Return text with bytes of a file name that are no UTF-8 written as ``\\udc..``."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _key(path: str) -> bytes:

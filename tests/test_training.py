@@ -213,7 +213,8 @@ def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
 
 
 def test_the_same_tower_exports_to_the_same_bytes() -> None:
-    assert onnx_bytes(tower.average_tower(VECTORS)) == onnx_bytes(tower.average_tower(VECTORS))
+    # A dozen, since names with counters sort otherwise once the counters reach two digits.
+    assert len({onnx_bytes(tower.average_tower(VECTORS)) for _ in range(12)}) == 1
 
 
 def test_a_tower_with_a_loop_exports_and_computes_the_same() -> None:

@@ -74,7 +74,7 @@ class _Group(click.Group):
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: docsim index FOLDER. Each command's --help has examples; the README tells how to set up shell completion.",
+    epilog="Start with: docsim index FOLDER. Each command's --help has examples.",
 )
 @click.version_option(__version__, prog_name="docsim")
 @click.option("--debug", is_flag=True, help="Log everything to standard error, and show tracebacks.")

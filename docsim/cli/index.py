@@ -67,7 +67,7 @@ Examples:
 @options.as_json
 @options.output
 @click.pass_context
-def index(ctx: click.Context, **given: Any) -> None:
+def index(ctx: click.Context, /, **given: Any) -> None:
     """Index folders, files, JSONL or CSV; run it again after any change.
 
     SOURCE is a folder (read with all below it, but for what .gitignore and .docsimignore name), a document, a .jsonl or

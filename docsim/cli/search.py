@@ -86,9 +86,7 @@ def _similar(index: Index, document: str, k: int) -> SearchResult:
         return index.similar(document, k)
     path = Path(document).expanduser()
     if not path.is_file():
-        raise UsageError(
-            f"expected an id in {index.path}, the path of a file, or -; got {document!r}"
-        )
+        raise UsageError(f"expected an id in {index.path}, the path of a file, or -; got {document!r}")
     from docsim.sources import read_document
 
     return index.similar_to(read_document(path), k, file=path)

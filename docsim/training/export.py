@@ -1,7 +1,8 @@
 """Export: a Keras tower as ONNX bytes that depend on nothing but what the tower computes.
 
-Keras and tf2onnx name nodes and tensors with counters that grow while a process runs. They are renamed here in order
-of appearance, so that the same tower gives the same bytes, and an encoder the same fingerprint, wherever it was saved.
+Keras and tf2onnx name nodes and tensors with counters that grow while a process runs, and order them by those names.
+Here they are put in the order in which the output needs them and named by that order, so that the same tower gives the
+same bytes, and an encoder the same fingerprint, wherever it was saved.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def _rename_graph(graph: onnx.GraphProto, names: dict[str, str]) -> None:
     graph.name = "tower"
     graph.ClearField("value_info")
     graph.ClearField("doc_string")
+    _reorder(graph)
     for value in graph.input:
         value.name = renamed(value.name)
     for position, node in enumerate(graph.node):
@@ -70,6 +72,31 @@ def _rename_graph(graph: onnx.GraphProto, names: dict[str, str]) -> None:
                 _rename_graph(attribute.g, names)
     for value in (*graph.output, *graph.initializer):
         value.name = renamed(value.name)
-    constants = sorted(graph.initializer, key=lambda constant: constant.name)  # tf2onnx gives them in any order
+    constants = sorted(graph.initializer, key=lambda constant: constant.name)
     del graph.initializer[:]
     graph.initializer.extend(constants)
+
+
+def _reorder(graph: onnx.GraphProto) -> None:
+    """Put nodes in the order in which a walk from the graph's outputs to its inputs leaves them."""
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: dict[int, onnx.NodeProto] = {}
+    waiting = [makers[value.name] for value in reversed(graph.output) if value.name in makers]
+    while waiting:
+        node = waiting[-1]
+        needed = [makers[name] for name in _needs(node) if name in makers and id(makers[name]) not in ordered]
+        if needed:
+            waiting.extend(reversed(needed))
+        else:
+            ordered.setdefault(id(waiting.pop()), node)
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered.values()]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _needs(node: onnx.NodeProto) -> list[str]:
+    """Return the names a node reads, those that its loops and branches take from outside among them."""
+    inner = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
+    reads = [name for graph in inner for part in graph.node for name in _needs(part)]
+    reads += [value.name for graph in inner for value in graph.output]
+    return [*node.input, *reads]
