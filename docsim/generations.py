@@ -1,7 +1,7 @@
 """Generations: the embeddings of every passage under one encoder, on disk and in memory.
 
     generations/0001/encoder/      the encoder the generation was made with
-    generations/0001/*.faiss       the snapshot that the generation's row names; a faster way to read its embeddings
+    generations/0001/index.faiss   its snapshot: a faster way to read its embeddings
 
 A snapshot covers passages and deletions up to the numbers in the generation's row. What came later is read from the
 store, so a stale, torn or missing snapshot costs time and never gives a wrong answer.
@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,7 @@ from docsim.errors import FingerprintMismatch, StoreError
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
 
-__all__ = ["View", "begin", "check_same", "directory", "load_encoder", "refreshed", "snapshot"]
+__all__ = ["View", "begin", "check_same", "directory", "load_encoder", "refreshed", "snapshot", "snapshot_path"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +51,33 @@ def directory(index: Path, number: int) -> Path:
     return index / "generations" / f"{number:04}"
 
 
+def snapshot_path(index: Path, generation: Generation) -> Path:
+    """Return where a generation's FAISS file is."""
+    return directory(index, generation.number) / "index.faiss"
+
+
 def begin(store: Store, index: Path, encoder: Encoder) -> None:
     """Make a new index's first generation: the encoder's files first, then the row that makes them count."""
     with store.writing():
         number = store.add_generation(
             fingerprint=encoder.fingerprint, encoder=encoder.name, dim=encoder.dim, state="live"
         )
-        target = directory(index, number) / "encoder"
-        temporary = target.with_name("encoder.tmp")
-        for leftover in (temporary, target):
-            shutil.rmtree(leftover, ignore_errors=True)
-        shutil.copytree(encoder.path, temporary, ignore=shutil.ignore_patterns("__pycache__", "*.py", "*.pyc"))
-        temporary.rename(target)
+        with _explained(index):
+            _copy_encoder(encoder, directory(index, number) / "encoder")
+
+
+def _copy_encoder(encoder: Encoder, target: Path) -> None:
+    """Copy an encoder's files so that they are on the disk, whole, when this returns."""
+    temporary = target.with_name("encoder.tmp")
+    for leftover in (temporary, target):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for path in encoder.path.iterdir():
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            shutil.copyfile(path, temporary / path.name)
+            _flush(temporary / path.name)
+    temporary.rename(target)
+    _flush(target.parent)
 
 
 def load_encoder(index: Path, generation: Generation) -> Encoder:
@@ -112,9 +127,9 @@ def refreshed(store: Store, index: Path, view: View | None) -> View:
 def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
     """Return what the generation's snapshot holds; nothing when there is none that can be trusted."""
     empty = View(revision, generation, VectorIndex(generation.dim), 0, 0)
-    if generation.snapshot is None or generation.snapshot_digest is None:
+    if generation.snapshot_digest is None:
         return empty
-    path = directory(index, generation.number) / generation.snapshot
+    path = snapshot_path(index, generation)
     try:
         vectors = VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
@@ -141,7 +156,8 @@ def _caught_up(store: Store, view: View) -> View:
 def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
     """Write the live generation's snapshot when it is stale; to be called by the one writer.
 
-    The new file is complete on disk before the row names it, and the old one is removed only after.
+    The new file is complete before it takes the old one's place, and its row follows. Between the two the digests
+    differ, and readers use the stored embeddings.
 
     Args:
         store: Writable.
@@ -150,27 +166,26 @@ def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
 
     Returns:
         Whether it was written.
+
+    Raises:
+        StoreError: It cannot be written; what was committed is safe.
     """
     with store.reading():
         generation = store.generation()
         if generation is None:
             return False
-        old = replace(generation, snapshot=None) if force else generation
-        view = _caught_up(store, _from_snapshot(index, old, store.revision()))
-    covered = view.passage == generation.snapshot_passage and view.deletion == generation.snapshot_deletion
-    if not force and (covered or _pending(store, generation) <= STALE * max(len(view.vectors), 10_000)):
+        trusted = replace(generation, snapshot_digest=None) if force else generation
+        view = _caught_up(store, _from_snapshot(index, trusted, store.revision()))
+        fresh = generation.snapshot_digest is not None and _pending(store, generation) <= STALE * len(view.vectors)
+    if fresh and not force:
         return False
-    folder = directory(index, generation.number)
-    name = f"{uuid.uuid4().hex}.faiss"
-    digest = view.vectors.save(folder / name)
+    with _explained(index):
+        digest = view.vectors.save(snapshot_path(index, generation))
     with store.writing():
         store.execute(
-            "UPDATE generations SET snapshot = ?, snapshot_digest = ?, snapshot_passage = ?, snapshot_deletion = ?"
-            " WHERE number = ?",
-            name, digest, view.passage, view.deletion, generation.number,
+            "UPDATE generations SET snapshot_digest = ?, snapshot_passage = ?, snapshot_deletion = ? WHERE number = ?",
+            digest, view.passage, view.deletion, generation.number,
         )  # fmt: skip
-    for leftover in _leftovers(folder, name):
-        leftover.unlink(missing_ok=True)
     return True
 
 
@@ -183,12 +198,18 @@ def _pending(store: Store, generation: Generation) -> int:
     return int(added) + int(deleted)
 
 
-def _leftovers(folder: Path, name: str) -> Iterator[Path]:
-    return (path for pattern in ("*.faiss", "*.tmp") for path in folder.glob(pattern) if path.name != name)
+@contextmanager
+def _explained(index: Path) -> Iterator[None]:
+    """Turn a file that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"could not write to {index}: {reason}; what was committed before is safe") from error
 
 
-def fsync_directory(path: Path) -> None:
-    """Make a rename in ``path`` survive a power cut."""
+def _flush(path: Path) -> None:
+    """Make a file, or what is listed in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,6 +8,7 @@ with Index.create("indexes/handbook") as index:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from docsim.encoder import Encoder
 from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.generations import View
 from docsim.records import Document, Entry, Failure, Hit, Passage, PassageHit, SearchResult, SyncReport
-from docsim.store import Generation, Store, StoredDocument, check_writable
+from docsim.store import FILE, Generation, Store, StoredDocument, check_writable
 from docsim.synchronise import Plan, SourceName, Sync
 
 __all__ = ["Index", "writer"]
@@ -94,9 +95,12 @@ class Index:
         Raises:
             FingerprintMismatch: There is an index already, with another encoder.
             IndexLocked: Another process is writing to it and ``wait`` is off.
+            StoreError: The directory holds something else.
         """
         path = Path(path)
-        check_writable(path)
+        found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+        if FILE not in found and found - {"write.lock", "generations"}:
+            raise StoreError(f"expected an index, or a new or empty directory, at {path}; found other files there")
         with writer(path, wait=wait) as store:
             if store.generation() is None:
                 generations.begin(store, path, encoder or Encoder.default())
@@ -199,7 +203,6 @@ class Index:
         source = source or SourceName("python", "python", "python")
         if dry_run:
             return Plan(self._store, source).run(documents, prune=prune, progress=progress)
-        check_writable(self.path)
         with writer(self.path, wait=wait) as store:
             job = Sync(store, source, encoder=self.encoder, generation=self.generation().number)
             report = job.run(documents, prune=prune, progress=progress)
@@ -209,10 +212,11 @@ class Index:
     def remove(self, ids: Iterable[str], *, wait: bool = False) -> int:
         """Remove documents by id, in one transaction; return how many there were.
 
+        A source that still has them brings them back at its next sync.
+
         Raises:
             IndexLocked: Another process is writing and ``wait`` is off.
         """
-        check_writable(self.path)
         with writer(self.path, wait=wait) as store:
             with store.writing():
                 found = [stored for id in dict.fromkeys(ids) if (stored := store.document(id))]
@@ -241,7 +245,8 @@ class Index:
         for text in texts:
             if not text.strip():
                 raise UsageError("expected a text to search for, got a blank one")
-        return self._answer([Document("query", text) for text in texts], texts, k=k, started=started)
+        documents = [Document("query", text) for text in texts]
+        return self._answer(documents, [document.text for document in documents], k=k, started=started)
 
     def similar(self, id: str, k: int = 10) -> SearchResult:
         """Return the documents most like an indexed one, best first, never itself.
@@ -280,7 +285,8 @@ class Index:
         for number, kind, location in self._store.rows("SELECT number, kind, location FROM sources"):
             root = Path(location) if kind == "folder" else Path(location).parent
             if kind in ("folder", "file") and file.is_relative_to(root):
-                origin = self._store.origin(number, file.relative_to(root).as_posix())
+                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in docsim.sources
+                origin = self._store.origin(number, path)
                 if origin is not None:
                     return origin.document
         return None
@@ -300,7 +306,8 @@ class Index:
             spans = [passages.split(document.text) for document in documents]
             inputs = [passages.inputs(document, split) for document, split in zip(documents, spans, strict=True)]
             vectors = encoder.encode([text for texts in inputs for text in texts])
-            parts = np.split(vectors, np.cumsum([len(texts) for texts in inputs])[:-1])
+            ends = np.cumsum([len(texts) for texts in inputs], dtype=np.int64)
+            parts = [vectors[end - len(texts) : end] for texts, end in zip(inputs, ends, strict=True)]
             queries = [_Query(name, part, exclude) for name, part in zip(names, parts, strict=True)]
             with self._reading() as view:
                 if view.generation.fingerprint == encoder.fingerprint:
@@ -369,7 +376,13 @@ def _hit(rank: int, ranked: ranking.Ranked, stored: StoredDocument, spans: list[
 
 @contextmanager
 def writer(path: Path, *, wait: bool) -> Iterator[Store]:
-    """Be the one writer: hold the lock, which dies with this process, and a writable store."""
+    """Be the one writer: hold the lock, which dies with this process, and a writable store.
+
+    Raises:
+        DocsimError: The folder cannot be written to.
+        IndexLocked: Another process is writing and ``wait`` is off.
+    """
+    check_writable(path)
     lock = FileLock(path / "write.lock", timeout=-1 if wait else 0)
     try:
         lock.acquire()

@@ -87,7 +87,6 @@ CREATE TABLE IF NOT EXISTS generations (
     dim INTEGER NOT NULL,
     created TEXT NOT NULL,
     published TEXT,
-    snapshot TEXT,
     snapshot_digest TEXT,
     snapshot_passage INTEGER NOT NULL DEFAULT 0,
     snapshot_deletion INTEGER NOT NULL DEFAULT 0

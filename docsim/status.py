@@ -100,7 +100,15 @@ def _source(kind: str, location: str, documents: int, started: str, finished: st
 
 def _sizes(index: Path, generation: Path) -> Sizes:
     return Sizes(
-        database=sum(path.stat().st_size for path in index.glob(f"{FILE}*")),
-        snapshot=sum(path.stat().st_size for path in generation.glob("*.faiss")),
-        encoder=sum(path.stat().st_size for path in (generation / "encoder").rglob("*") if path.is_file()),
+        database=sum(map(_size, index.glob(f"{FILE}*"))),
+        snapshot=sum(map(_size, generation.glob("*.faiss"))),
+        encoder=sum(map(_size, (generation / "encoder").glob("*"))),
     )
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; none when a writer has just removed it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

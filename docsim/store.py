@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from docsim import schema
 from docsim.errors import DocsimError, StoreError
-from docsim.records import Document, Failure, Passage
+from docsim.records import Document, Failure, Passage, storable
 
 __all__ = ["Embedded", "Generation", "Origin", "Store", "StoredDocument", "Vectors"]
 
@@ -42,7 +43,6 @@ class Generation:
     dim: int
     created: str
     published: str | None
-    snapshot: str | None
     snapshot_digest: str | None
     snapshot_passage: int
     snapshot_deletion: int
@@ -88,16 +88,20 @@ class Store:
         self.path = path / FILE
         self.writable = writable
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._lock = threading.Lock()
         if not writable and not self.path.is_file():
             raise StoreError(
                 f"expected an index at {path}, found none; make one with: docsim index SOURCE --index {path}"
             )
-        with self._explained():
-            self._check_version()
-            if writable:
-                schema.migrate(self._connection)
+        try:
+            with self._explained():
+                self._check_version()
+                if writable:
+                    schema.migrate(self._connection)
+        except BaseException:
+            self.close()
+            raise
 
     def _check_version(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -113,14 +117,19 @@ class Store:
         if not hasattr(self._local, "connection"):
             connection = self._connect()
             with self._lock:
-                self._connections.append(connection)
+                self._close(lambda thread: not thread.is_alive())
+                self._connections.append((threading.current_thread(), connection))
             self._local.connection = connection
         connection = self._local.connection
         assert isinstance(connection, sqlite3.Connection)
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        """Connect; a folder that cannot be written to is read as it is, without SQLite's shared-memory file."""
+        """Connect; where SQLite's shared-memory file cannot be made, the database is read as it is.
+
+        Raises:
+            StoreError: That would miss what was committed last, which is still in the write-ahead log.
+        """
         if self.writable:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -131,16 +140,36 @@ class Store:
             connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:
+            if os.access(self.path.parent, os.W_OK):
+                raise
+            self._check_log()
             connection = sqlite3.connect(f"{uri}?immutable=1", uri=True, isolation_level=None, check_same_thread=False)
         return connection
 
+    def _check_log(self) -> None:
+        log = self.path.with_name(f"{FILE}-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreError(
+                f"the last writes to {self.path} are still in {log.name}, which cannot be read in a read-only folder; "
+                "run this once where the folder can be written to: docsim repair"
+            )
+
     def close(self) -> None:
-        """Close every thread's connection; safe to call twice."""
+        """Close every thread's connection; safe to call twice. A writer empties the write-ahead log if no one reads it."""
         with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+            if self.writable and self._connections:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connections[-1][1].execute("PRAGMA busy_timeout = 0")
+                    self._connections[-1][1].execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._close(lambda _: True)
         self._local = threading.local()
+
+    def _close(self, chosen: Callable[[threading.Thread], bool]) -> None:
+        """Close the connections of some threads."""
+        for thread, connection in self._connections:
+            if chosen(thread):
+                connection.close()
+        self._connections = [one for one in self._connections if not chosen(one[0])]
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -223,7 +252,7 @@ class Store:
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
         column = "number" if isinstance(key, int) else "id"
-        rows = self.rows(f"SELECT * FROM documents WHERE {column} = ?", key)
+        rows = self.rows(f"SELECT * FROM documents WHERE {column} = ?", key if isinstance(key, int) else storable(key))
         if not rows:
             return None
         number, id_, title, text, metadata, digest, first_passage, passages = rows[0]
@@ -244,13 +273,15 @@ class Store:
         """Return the embeddings of some documents in a generation, ``float16 (passages, dim)`` each.
 
         Raises:
-            StoreError: Stored embeddings do not match their checksum.
+            StoreError: Stored embeddings are missing or do not match their checksum.
         """
         sql = (
             "SELECT document, vectors, checksum FROM embeddings"
             " WHERE document IN (SELECT value FROM json_each(?)) AND generation = ?"
         )
         rows = self.rows(sql, json.dumps(list(documents)), generation)
+        if len(rows) != len(set(documents)):
+            raise self._damaged()
         dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
         return {document: self._unpacked(blob, checksum, dim=dim) for document, blob, checksum in rows}
 
@@ -266,11 +297,14 @@ class Store:
 
     def _unpacked(self, blob: bytes, checksum: int, *, dim: int) -> Vectors:
         if zlib.crc32(blob) != checksum or len(blob) % (2 * dim):
-            raise StoreError(
-                f"stored embeddings in {self.path} are damaged; see what else is with: docsim verify, "
-                "then restore a backup or make the index again from its sources"
-            )
+            raise self._damaged()
         return np.frombuffer(blob, dtype=np.float16).reshape(-1, dim)
+
+    def _damaged(self) -> StoreError:
+        return StoreError(
+            f"stored embeddings in {self.path} are damaged; see what else is with: docsim verify, then mend them with: "
+            "docsim repair"
+        )
 
     def deletions_after(self, sequence: int) -> list[tuple[int, int, int]]:
         """Return ``(sequence, first passage number, passages)`` of every deletion after ``sequence``, in order."""
@@ -379,6 +413,6 @@ def check_writable(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may be probing too
     except OSError as error:
         raise DocsimError(f"could not write to {path}: {error.strerror}") from error

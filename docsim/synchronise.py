@@ -186,9 +186,9 @@ class Plan:
                 return int(number)
         for number, *fields in rows:
             known = SourceName(*fields)
-            if (known.kind, known.name) == (self.source.kind, self.source.name) and known.is_gone:
-                if self._is_moved(number):
-                    return int(number)
+            same = (known.kind, known.name) == (self.source.kind, self.source.name)
+            if same and known.is_gone and self._is_moved(number):
+                return int(number)
         return None
 
     def _is_moved(self, number: int) -> bool:
@@ -304,7 +304,7 @@ def _batches(changes: Iterable[_Change]) -> Iterator[list[_Change]]:
 
 
 def _spelt_out(text: str) -> str:
-    """Return text with bytes of a file name that are no UTF-8 written as ``\\udc..``."""
+    """Return text with each byte of a file name that is no UTF-8 written out, as a backslash and ``udc..``."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

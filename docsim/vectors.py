@@ -71,7 +71,8 @@ class VectorIndex:
             k: At least 1.
 
         Returns:
-            ``(n, min(k, len(self)))`` similarities in [-1, 1] and passage numbers; ties go to the lower number.
+            ``(n, min(k, len(self)))`` similarities in [-1, 1] and passage numbers, ties ascending by number. Which of
+            several equally near passages come when not all of them do is not defined.
         """
         k = min(k, len(self))
         found = [_search(segment, queries, min(k, segment.count)) for segment in self.segments if segment.count]
@@ -106,17 +107,26 @@ class VectorIndex:
         return VectorIndex(self.dim, tuple(_without(segment, ranges) for segment in self.segments))
 
     def save(self, path: Path) -> str:
-        """Write all to one FAISS file, atomically; return its SHA-256."""
+        """Write all to one FAISS file, atomically; return its SHA-256.
+
+        Raises:
+            OSError: It cannot be written, and nothing of it is left.
+        """
         temporary = path.with_suffix(".tmp")
         wrapped = faiss.IndexIDMap2(_flat(self.dim))
         for segment in self.segments:
             ids, rows = _alive(segment)
             wrapped.add_with_ids(rows, ids)
-        faiss.write_index(wrapped, str(temporary))
-        digest = _digest(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                faiss.write_index(wrapped, faiss.PyCallbackIOWriter(file.write))
+                file.flush()
+                os.fsync(file.fileno())
+            digest = _digest(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         return digest
 
     @classmethod

@@ -47,13 +47,10 @@ def problems(index: Index) -> list[str]:
     try:
         with store.reading():
             generation = index.generation()
-            found = [
-                *_database(store),
-                *_orphans(store),
-                *_documents(store),
-                *_embeddings(store, generation),
-                *_snapshot(store, index, generation),
-            ]
+            damaged = _damaged(store, generation)
+            found = [*_database(store), *_orphans(store), *_documents(store), *_embeddings(store, damaged)]
+            if not damaged:
+                found += _snapshot(store, index, generation)
     except StoreError as error:
         return [str(error)]
     return [*found, *_encoder(index), *_full_text(index)]
@@ -96,8 +93,8 @@ def _documents(store: Store) -> Iterator[str]:
             yield f"the text of {stored.document.id} is not what was stored"
 
 
-def _embeddings(store: Store, generation: Generation) -> Iterator[str]:
-    for number in _damaged(store, generation):
+def _embeddings(store: Store, damaged: list[int]) -> Iterator[str]:
+    for number in damaged:
         id = store.value("SELECT id FROM documents WHERE number = ?", number)
         yield f"the embeddings of {id} are missing or damaged"
 
@@ -124,9 +121,9 @@ def _sound(blob: bytes, checksum: int, *, shape: tuple[int, int]) -> bool:
 
 def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[str]:
     """Check the snapshot, and that with what came after it, it holds just the stored embeddings."""
-    if generation.snapshot is None or generation.snapshot_digest is None:
+    if generation.snapshot_digest is None:
         return
-    path = generations.directory(index.path, generation.number) / generation.snapshot
+    path = generations.snapshot_path(index.path, generation)
     try:
         VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
@@ -161,9 +158,9 @@ def _full_text(index: Index) -> Iterator[str]:
         return
     try:
         connection.execute("INSERT INTO documents_fts (documents_fts, rank) VALUES ('integrity-check', 1)")
-    except sqlite3.OperationalError:
-        return  # a folder that cannot be written to
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
+            return  # a folder that cannot be written to, or one that is being written to for long
         yield "the full-text index disagrees with the documents; mend it with: docsim repair"
     finally:
         connection.close()

@@ -37,6 +37,7 @@ from docsim.training.distill import (  # noqa: E402
 )
 from docsim.training.export import onnx_bytes  # noqa: E402
 from docsim.training.teacher import Teacher, load_teacher  # noqa: E402
+from docsim.training.towers import load_tower  # noqa: E402
 
 WIDTH, HEADS, INNER, LAYERS, POSITIONS = 16, 2, 32, 2, 24
 VECTORS = np.array([[9, 9], [1, 0], [0, 2], [3, 4]], dtype=np.float32)
@@ -208,7 +209,7 @@ def test_a_storage_that_does_not_exist_is_refused() -> None:
 def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
     model = tower.average_tower(VECTORS)
     model.save(tmp_path / "tower.keras")
-    loaded = tower.load_tower(str(tmp_path / "tower.keras"))
+    loaded = load_tower(str(tmp_path / "tower.keras"))
     assert outputs(loaded, [1, 3]).tolist() == outputs(model, [1, 3]).tolist()
 
 

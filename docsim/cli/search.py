@@ -84,12 +84,21 @@ def _similar(index: Index, document: str, k: int) -> SearchResult:
         return index.similar_to(Document("-", text), k)
     if index.has(document):
         return index.similar(document, k)
-    path = Path(document).expanduser()
-    if not path.is_file():
+    path = _file(document)
+    if path is None:
         raise UsageError(f"expected an id in {index.path}, the path of a file, or -; got {document!r}")
     from docsim.sources import read_document
 
     return index.similar_to(read_document(path), k, file=path)
+
+
+def _file(name: str) -> Path | None:
+    """Return the file of this name, or None when there is none or there cannot be one."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown ~user
+        return None
 
 
 def _batch_queries(lines: IO[str], path: Path) -> Iterator[tuple[str | None, str]]:

@@ -36,7 +36,7 @@ from docsim.encoder import (
 )
 from docsim.errors import EncoderError
 from docsim.training.export import INPUT, onnx_bytes
-from docsim.training.tower import load_tower
+from docsim.training.towers import load_tower
 
 __all__ = ["Lineage", "Parts", "load", "save"]
 

@@ -6,6 +6,8 @@ Id 0 is padding in every tower, and counts for nothing.
 The ``average`` tower is one layer, a weighted sum of token vectors, and a normalisation. Its token vectors are kept
 as int8 beside one float per token, a quarter of the size: the float that undoes the rounding is the token's weight
 anyway. ``with_float_rows`` makes it trainable, ``with_int8_rows`` makes it small again.
+
+``docsim.training.towers`` builds the other towers and loads them all.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ __all__ = [
     "UnitLength",
     "WeightedTokenSum",
     "average_tower",
-    "load_tower",
+    "stored_rows",
     "token_vectors",
     "with_float_rows",
     "with_int8_rows",
@@ -105,8 +107,7 @@ def average_tower(vectors: NDArray[np.float32], *, storage: str = "int8") -> ker
     layer = WeightedTokenSum(vocabulary, dim, storage=storage, name="tokens")
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
     tower = keras.Model(ids, UnitLength(name="unit_length")(layer(ids)), name="average")
-    rows, weights = _quantised(vectors) if storage == "int8" else _directions(vectors)
-    layer.set_weights([rows, weights])
+    layer.set_weights(stored_rows(vectors, storage=storage))
     return tower
 
 
@@ -128,9 +129,14 @@ def with_int8_rows(tower: keras.Model) -> keras.Model:
     return average_tower(token_vectors(tower), storage="int8")
 
 
-def load_tower(path: str) -> keras.Model:
-    """Return the Keras model kept in a ``tower.keras``; importing this module is what makes its layers known."""
-    return keras.saving.load_model(path, compile=False)
+def stored_rows(vectors: NDArray[np.float32], *, storage: str) -> list[NDArray[Any]]:
+    """Return what a layer of ``WeightedTokenSum`` keeps of token vectors times weights ``(vocabulary, dim)``.
+
+    Returns:
+        Rows ``(vocabulary, dim)`` of the type that ``storage`` names, ``int8`` or ``float32``, and the weight of each,
+        float32 ``(vocabulary,)``.
+    """
+    return list(_quantised(vectors) if storage == "int8" else _directions(vectors))
 
 
 def _quantised(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
