@@ -17,10 +17,10 @@ from docsim.records import Document, Passage
 
 __all__ = ["OVERLAP", "TARGET", "inputs", "split"]
 
-TARGET = 1200
-"""Characters a passage may have: some 250 tokens of English."""
+TARGET = 900
+"""Characters a passage may have: some 200 tokens of English."""
 
-OVERLAP = 120
+OVERLAP = 90
 """Characters that a passage may repeat of the one before it in the same section."""
 
 # One pass finds all borders. ``over`` is reStructuredText's boxed title; ``under`` its underlined one, and Markdown's

@@ -44,8 +44,9 @@ def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) -> list[Ranked]:
     """Score documents against a query by all passages of both; best first, ties in the order given.
 
-    The score is the blend of two similarities: that of the best pair of passages (do they share a subject somewhere?)
-    and that of the centroids (are they about the same as a whole?).
+    The score blends two similarities: how near each passage of the query is to its best match in the document, on
+    average (does the document cover it?), and how near the centroids are (are both about the same as a whole?). For a
+    query of one passage the first is the similarity of the document's best passage.
 
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
@@ -58,7 +59,7 @@ def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) 
     stacked = np.concatenate(documents).astype(np.float32)
     similarities = query @ stacked.T
     each = similarities.max(axis=0)
-    best = np.maximum.reduceat(each, starts)
+    best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
     sums = np.add.reduceat(stacked, starts, axis=0)
     norms = np.maximum(np.linalg.norm(sums, axis=1), np.finfo(np.float32).tiny)
     shared = (sums @ centroid(query)) / norms

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Model:
 
 def unit(count: int, seed: int, dim: int = DIM) -> NDArray[np.float16]:
     rows = np.random.default_rng(seed).normal(size=(count, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float16)
 
 
 def filled(count: int, dim: int = DIM) -> VectorIndex:
@@ -159,9 +160,9 @@ def test_equal_content_has_an_equal_digest_and_unequal_another(tmp_path: Path) -
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "a.faiss"
     digest = filled(50).save(path)
-    content = bytearray(path.read_bytes())
-    flipped = bytes([*content[:300], content[300] ^ 1, *content[301:]])
-    changed = {"truncated": content[:-1], "flipped": flipped, "empty": b"", "longer": bytes([*content, 0])}
+    content = path.read_bytes()
+    flipped = content[:300] + bytes([content[300] ^ 1]) + content[301:]
+    changed = {"truncated": content[:-1], "flipped": flipped, "empty": b"", "longer": content + b"\0"}
     path.unlink()
     if damage != "missing":
         path.write_bytes(changed[damage])
@@ -170,8 +171,6 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
 
 
 def test_a_file_of_another_kind_with_the_right_digest_is_refused(tmp_path: Path) -> None:
-    import hashlib
-
     (tmp_path / "a").write_bytes(b"no FAISS index")
     with pytest.raises(StoreError, match="could not read it"):
         VectorIndex.load(tmp_path / "a", digest=hashlib.sha256(b"no FAISS index").hexdigest(), dim=DIM)
