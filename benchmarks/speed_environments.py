@@ -1,8 +1,8 @@
 """The peers' own environments, made once in a cache directory, and the static model that they encode with.
 
-    model2vec    encodes; nothing else is installed that could slow its start
-    distill      makes the static model, with torch and transformers
-    txtai        indexes, with torch and transformers
+model2vec    encodes; nothing else is installed that could slow its start
+distill      makes the static model, with torch and transformers
+txtai        indexes, with torch and transformers
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REQUIREMENTS = {
     "distill": ("torch", "model2vec[distill,quantization]==0.10.0"),
     "txtai": ("torch", "txtai==9.14.0", "model2vec==0.10.0"),
 }
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 @dataclass(frozen=True)

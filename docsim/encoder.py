@@ -14,19 +14,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from docsim.errors import EncoderError
+from docsim.tokens import Tokeniser
 
 __all__ = [
     "FORMAT",
@@ -37,7 +36,6 @@ __all__ = [
     "Encoder",
     "Preprocessing",
     "fingerprint",
-    "prepare_tokenizer",
     "read_manifest",
 ]
 
@@ -53,9 +51,6 @@ _CHUNK_CHARACTERS = 400_000  # tokenised at a time: bounds memory, and gives eve
 _BATCH_TOKENS = 4096  # padded tokens in one ONNX call: their rows stay in the processor's cache
 _MOST_WORKERS = 4  # chunks in flight; the tokenizer itself uses every core
 
-# Code points that cannot be written as UTF-8, which is what the tokenizer reads.
-_SURROGATES = re.compile("[\ud800-\udfff]")
-
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -65,11 +60,14 @@ class Preprocessing:
         padding_id: Id that fills short rows of a batch and counts for nothing.
         empty_id: Id that stands for a text without any token.
         special_tokens: Whether the tokenizer adds its special tokens, such as ``[CLS]``.
+        by_word: Whether a text's ids are those of its whitespace-separated words, one after another. True of BERT's
+            tokenizers as long as they add no special tokens; encodes faster.
     """
 
     padding_id: int
     empty_id: int
     special_tokens: bool
+    by_word: bool = False
 
 
 def fingerprint(*, onnx: bytes, tokenizer: bytes, preprocessing: Preprocessing, max_tokens: int) -> str:
@@ -77,25 +75,11 @@ def fingerprint(*, onnx: bytes, tokenizer: bytes, preprocessing: Preprocessing, 
     settings = {
         "format": FORMAT,
         "max_tokens": max_tokens,
-        "padding_id": preprocessing.padding_id,
-        "empty_id": preprocessing.empty_id,
-        "special_tokens": preprocessing.special_tokens,
+        "preprocessing": asdict(preprocessing),
         ONNX_FILE: hashlib.sha256(onnx).hexdigest(),
         TOKENIZER_FILE: hashlib.sha256(tokenizer).hexdigest(),
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def prepare_tokenizer(content: str, *, max_tokens: int) -> Tokenizer:
-    """Return the tokenizer of a ``tokenizer.json``, set to cut at ``max_tokens`` and never to pad.
-
-    Raises:
-        Exception: The content is not a tokenizer; the library has no type of its own for it.
-    """
-    tokenizer = Tokenizer.from_str(content)
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -162,7 +146,7 @@ class Encoder:
         tokenizer = _content(path / TOKENIZER_FILE, digests)
         self._check_fingerprint(onnx, tokenizer)
         try:
-            self._tokenizer = prepare_tokenizer(tokenizer.decode(), max_tokens=self.max_tokens)
+            self._tokeniser = self._read_tokenizer(tokenizer.decode())
             self._session = _session(onnx, threads=1 if kind == "average" else 0)
         except Exception as error:  # neither library has an error type of its own
             raise EncoderError(f"the encoder at {path} cannot be loaded: {error}") from error
@@ -203,13 +187,12 @@ class Encoder:
             raise TypeError("Encoder.encode expects a sequence of texts, not one str; pass [text]")
         embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
         chunks = list(_chunks(texts))
-        workers = min(len(chunks), os.cpu_count() or 1, _MOST_WORKERS)
-        if workers <= 1:
+        if len(chunks) <= 1:
             for chunk in chunks:
                 self._encode_chunk(texts[chunk], embeddings[chunk])
         else:
-            # One chunk is tokenised while another is in ONNX Runtime: both release the interpreter's lock.
-            with ThreadPoolExecutor(workers) as pool:
+            # One chunk is tokenised while another is in ONNX Runtime, which releases the interpreter's lock.
+            with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1, _MOST_WORKERS)) as pool:
                 list(pool.map(lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk]), chunks))
         return embeddings
 
@@ -223,26 +206,22 @@ class Encoder:
                 f"{self.fingerprint[:12]}, the files make {found[:12]}"
             )
 
+    def _read_tokenizer(self, content: str) -> Tokeniser:
+        settings = self._preprocessing
+        return Tokeniser(
+            content,
+            max_tokens=self.max_tokens,
+            empty_id=settings.empty_id,
+            special_tokens=settings.special_tokens,
+            by_word=settings.by_word,
+        )
+
     def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32]) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
-        ids = self._tokenise(texts)
-        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        for rows in _batches(lengths):
-            batch = np.full((len(rows), lengths[rows[-1]]), self._preprocessing.padding_id, dtype=np.int32)
-            for line, row in zip(batch, rows, strict=True):
-                line[: lengths[row]] = ids[row]
+        tokens = self._tokeniser.tokenise(texts)
+        for rows in _batches(tokens.lengths):
+            batch = tokens.batch(rows, padding=self._preprocessing.padding_id)
             target[rows] = self._session.run(None, {self._input: batch})[0]
-
-    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text; never an empty list."""
-        special = self._preprocessing.special_tokens
-        try:
-            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=special)
-        except (TypeError, UnicodeEncodeError):  # some text cannot be written as UTF-8
-            whole = [_SURROGATES.sub("\ufffd", text) for text in texts]
-            encodings = self._tokenizer.encode_batch_fast(whole, add_special_tokens=special)
-        empty = [self._preprocessing.empty_id]
-        return [encoding.ids or empty for encoding in encodings]
 
 
 def _content(file: Path, digests: Mapping[str, str]) -> bytes:

@@ -156,8 +156,8 @@ def _caught_up(store: Store, view: View) -> View:
 def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
     """Write the live generation's snapshot when it is stale; to be called by the one writer.
 
-    The new file is complete before it takes the old one's place, and its row follows. Between the two the digests
-    differ, and readers use the stored embeddings.
+    The new file is complete before it takes the old one's place. Its row is committed after, and says before that there
+    is none, so that whoever looks in between uses the stored embeddings.
 
     Args:
         store: Writable.
@@ -175,10 +175,14 @@ def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
         if generation is None:
             return False
         trusted = replace(generation, snapshot_digest=None) if force else generation
-        view = _caught_up(store, _from_snapshot(index, trusted, store.revision()))
-        fresh = generation.snapshot_digest is not None and _pending(store, generation) <= STALE * len(view.vectors)
+        old = _from_snapshot(index, trusted, store.revision())
+        view = _caught_up(store, old)
+        is_read = generation.snapshot_digest is not None and old.passage == generation.snapshot_passage
+        fresh = is_read and _pending(store, generation) <= STALE * len(view.vectors)
     if fresh and not force:
         return False
+    with store.writing():
+        store.execute("UPDATE generations SET snapshot_digest = NULL WHERE number = ?", generation.number)
     with _explained(index):
         digest = view.vectors.save(snapshot_path(index, generation))
     with store.writing():

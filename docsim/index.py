@@ -99,7 +99,7 @@ class Index:
         """
         path = Path(path)
         found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-        if FILE not in found and found - {"write.lock", "generations"}:
+        if FILE not in found and found - {"write.lock", "generations", ".writable"}:
             raise StoreError(f"expected an index, or a new or empty directory, at {path}; found other files there")
         with writer(path, wait=wait) as store:
             if store.generation() is None:

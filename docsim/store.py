@@ -155,7 +155,7 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close every thread's connection; safe to call twice. A writer empties the write-ahead log if no one reads it."""
+        """Close all connections; safe to call twice. A writer empties the write-ahead log if nobody reads it."""
         with self._lock:
             if self.writable and self._connections:
                 with contextlib.suppress(sqlite3.Error):

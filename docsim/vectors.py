@@ -137,9 +137,13 @@ class VectorIndex:
             StoreError: The file is missing, or is not what was written.
         """
         try:
-            if _digest(path) != digest:
-                raise StoreError(f"expected {path} as it was written, found other content; mend it with: docsim repair")
-            wrapped = faiss.read_index(str(path))
+            with path.open("rb") as file:  # one that is replaced meanwhile stays as it was for who has it open
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    raise StoreError(
+                        f"expected {path} as it was written, found other content; mend it with: docsim repair"
+                    )
+                file.seek(0)
+                wrapped = faiss.read_index(faiss.PyCallbackIOReader(file.read))
         except (OSError, RuntimeError) as error:
             raise StoreError(
                 f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair"

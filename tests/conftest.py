@@ -15,6 +15,7 @@ _PACKAGE = _TESTS.parent / "docsim"
 _MADE_BY = [
     _TESTS / "tiny_encoder.py",
     _PACKAGE / "encoder.py",
+    _PACKAGE / "tokens.py",
     *(_PACKAGE / "training" / f"{module}.py" for module in ("tower", "export", "artefact")),
 ]
 

@@ -50,7 +50,7 @@ def tiny_parts(*, seed: int = 0) -> Parts:
     vectors = np.random.default_rng(seed).normal(size=(len(entries), DIM)).astype(np.float32)
     meaningful = np.array([len(entry) > 3 and not entry.startswith("[") for entry in entries])
     vectors *= np.where(meaningful, 1, 0.2).astype(np.float32)[:, None]
-    preprocessing = Preprocessing(padding_id=0, empty_id=1, special_tokens=False)
+    preprocessing = Preprocessing(padding_id=0, empty_id=1, special_tokens=False, by_word=True)
     return Parts(average_tower(vectors), tokenizer, preprocessing, kind="average", max_tokens=MAX_TOKENS)
 
 

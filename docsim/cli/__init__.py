@@ -25,6 +25,7 @@ _COMMANDS = {
     "eval": "docsim.cli.evaluate:evaluate",
     "eval-pairs": "docsim.cli.evaluate:evaluate_pairs",
     "distill": "docsim.cli.distill:distill",
+    "train": "docsim.cli.train:train",
 }
 
 

@@ -106,7 +106,7 @@ def distill(teacher: Teacher, recipe: Recipe, *, progress: Progress | None = Non
     return Parts(
         tower=average_tower(vectors),
         tokenizer=vocabulary.tokenizer,
-        preprocessing=Preprocessing(padding_id=PADDING_ID, empty_id=UNKNOWN_ID, special_tokens=False),
+        preprocessing=Preprocessing(PADDING_ID, UNKNOWN_ID, special_tokens=False, by_word=True),
         kind="average",
         max_tokens=MAX_TOKENS,
     )

@@ -7,7 +7,10 @@ same bytes, and an encoder the same fingerprint, wherever it was saved.
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +18,11 @@ import keras
 import numpy as np
 import onnx
 
-__all__ = ["INPUT", "OUTPUT", "onnx_bytes"]
+from docsim.training.fused import fused_model, is_fusible
+
+__all__ = ["INPUT", "OUTPUT", "onnx_bytes", "quantised"]
+
+_CORRECTION = {"Add", "Cast", "Less", "Mul", "Not", "Where"}
 
 INPUT = "ids"
 OUTPUT = "embeddings"
@@ -26,15 +33,80 @@ def onnx_bytes(tower: keras.Model) -> bytes:
 
     Its input is called ``ids``, its output ``embeddings``; texts and tokens are of any number.
     """
+    model = fused_model(tower) if is_fusible(tower) else _by_keras(tower)
+    _rename(model)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def quantised(content: bytes) -> bytes:
+    """Return an ONNX model whose matrix products and attention compute with int8, weights quantised per column.
+
+    Activations are quantised as they come, each tensor by its range ("dynamic quantisation",
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with TemporaryDirectory() as directory, _without_advice():
+        file = Path(directory) / "quantised.onnx"
+        quantize_dynamic(
+            onnx.load_from_string(content),
+            file,
+            op_types_to_quantize=["MatMul", "Attention"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # of what fused operators give
+        )
+        model = onnx.load(str(file))
+    _rename(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep quantisation from advising, through the root logger, a preparation that fused operators do not need."""
+    root = logging.getLogger()
+
+    def silent(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("Please consider to run pre-processing", "Failed to infer data type"))
+
+    root.addFilter(silent)
+    try:
+        yield
+    finally:
+        root.removeFilter(silent)
+
+
+def _by_keras(tower: keras.Model) -> onnx.ModelProto:
+    """Return what Keras itself exports."""
     tower(np.ones((1, 1), dtype=np.int32))  # Keras exports only a model that was once called
     with TemporaryDirectory() as directory, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # from Keras' own code
         file = Path(directory) / "tower.onnx"
         tower.export(str(file), format="onnx", verbose=False)
         model = onnx.load(str(file))
-    _rename(model)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    _take_ids_as_they_are(model.graph)
+    return model
+
+
+def _take_ids_as_they_are(graph: onnx.GraphProto) -> None:
+    """Let look-ups read the ids themselves instead of what ``keras.ops.take`` makes of negative ones.
+
+    Counting negative ids from the end takes ten operators a look-up, longer than all else for a short text, and there
+    are none. Should a tower do something else of this form with its ids, the comparison with Keras tells.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    constants = {constant.name for constant in graph.initializer}
+    ids = graph.input[0].name
+
+    def only_corrects(name: str) -> bool:
+        if name == ids or name in constants:
+            return True
+        return name in makers and makers[name].op_type in _CORRECTION and all(map(only_corrects, makers[name].input))
+
+    for node in graph.node:
+        if node.op_type == "Gather" and node.input[0] in constants and only_corrects(node.input[1]):
+            node.input[1] = ids
 
 
 def _rename(model: onnx.ModelProto) -> None:
@@ -72,7 +144,8 @@ def _rename_graph(graph: onnx.GraphProto, names: dict[str, str]) -> None:
                 _rename_graph(attribute.g, names)
     for value in (*graph.output, *graph.initializer):
         value.name = renamed(value.name)
-    constants = sorted(graph.initializer, key=lambda constant: constant.name)
+    used = {name for node in graph.node for name in _needs(node)}
+    constants = sorted((one for one in graph.initializer if one.name in used), key=lambda constant: constant.name)
     del graph.initializer[:]
     graph.initializer.extend(constants)
 

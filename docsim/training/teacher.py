@@ -4,7 +4,7 @@
     model.safetensors         weights
     tokenizer.json            the tokenizer, with [CLS] and [SEP]
     modules.json              whether embeddings are normalised
-    1_Pooling/config.json     mean over tokens, or the first token
+    1_Pooling/config.json     mean or largest over tokens, or the first token
     sentence_bert_config.json tokens that the model was trained to read
 
 The weights are read by keras-hub; torch is not needed.
@@ -30,7 +30,11 @@ from docsim.errors import TrainingError
 
 __all__ = ["Teacher", "load_teacher"]
 
-_EXACT_GELU = {"gelu", "gelu_python"}
+_GELUS = dict.fromkeys(("gelu", "gelu_python"), "gelu")
+_GELUS |= dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), "gelu_tanh")
+_MODULES = ("Transformer", "Pooling", "Normalize")
+_POOLINGS = {"mean": "mean", "cls": "first", "max": "max"}
+_OLD_POOLINGS = {f"pooling_mode_{name}_token{'' if name == 'cls' else 's'}": name for name in _POOLINGS}
 _BATCH_TOKENS = 4096
 _WEIGHTS = "model.safetensors"
 
@@ -44,9 +48,10 @@ class Teacher:
         digest: SHA-256 of its weights.
         backbone: Token ids, segment ids and mask to token states ``(texts, tokens, width)``.
         tokenizer: Adds the special tokens; does not pad or cut.
-        pooling: ``mean`` over a text's tokens, or ``first`` token.
+        pooling: ``mean`` or ``max`` over a text's tokens, or ``first`` token.
         normalised: Whether embeddings have length one.
         max_tokens: Longest text it reads, special tokens included.
+        activation: ``gelu``, the exact one, or ``gelu_tanh``, its approximation.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Teacher:
     pooling: str
     normalised: bool
     max_tokens: int
+    activation: str = "gelu"
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the teacher's embeddings of ``texts``, float32 ``(len(texts), width)``, cut at ``max_tokens``."""
@@ -95,6 +101,8 @@ class Teacher:
         if self.pooling == "first":
             return states[:, 0]
         kept = mask[:, :, None].astype(np.float32)
+        if self.pooling == "max":
+            return np.asarray(np.where(kept > 0, states, -np.inf).max(axis=1))
         return np.asarray((states * kept).sum(axis=1) / kept.sum(axis=1))
 
 
@@ -107,29 +115,76 @@ def load_teacher(path: str | Path) -> Teacher:
     path = Path(path)
     config = _settings(path, "config.json")
     _check_architecture(path, config)
-    pooling = _settings(path, "1_Pooling/config.json", optional=True)
-    modules = _settings(path, "modules.json", optional=True) or []
+    modules = [str(module.get("type", "")) for module in _settings(path, "modules.json", optional=True) or []]
+    _check_modules(path, modules)
     reads = _settings(path, "sentence_bert_config.json", optional=True) or {}
     return Teacher(
         name=path.absolute().name,
         backbone=_backbone(path, config),
         digest=hashlib.sha256((path / _WEIGHTS).read_bytes()).hexdigest(),
         tokenizer=_tokenizer(path),
-        pooling="first" if pooling and pooling.get("pooling_mode_cls_token") else "mean",
-        normalised=any(str(module.get("type", "")).endswith("Normalize") for module in modules),
+        pooling=_pooling(path),
+        normalised=any(module.endswith("Normalize") for module in modules),
         max_tokens=int(reads.get("max_seq_length") or config["max_position_embeddings"]),
+        activation=_activation(path, config),
     )
 
 
 def _check_architecture(path: Path, config: dict[str, Any]) -> None:
     """Refuse what keras-hub's BERT would load and get wrong without a word."""
     expected = {"model_type": "bert", "position_embedding_type": "absolute", "layer_norm_eps": 1e-12}
+    expected |= {"pad_token_id": 0, "is_decoder": False}
     for key, value in expected.items():
         if config.get(key, value) != value or (key == "model_type" and key not in config):
             raise TrainingError(
                 f"expected a BERT-family teacher at {path} ({key} {value!r}); its config.json says "
                 f"{config.get(key)!r}. Choose a teacher such as all-MiniLM-L6-v2"
             )
+
+def _activation(path: Path, config: dict[str, Any]) -> str:
+    named = config.get("hidden_act", "gelu")
+    if named not in _GELUS:
+        raise TrainingError(
+            f"expected a teacher at {path} with one of the activations {', '.join(_GELUS)}; its config.json says "
+            f"{named!r}"
+        )
+    return _GELUS[named]
+
+
+def _check_modules(path: Path, modules: Sequence[str]) -> None:
+    """Refuse a model that does more to its states than pool and normalise them, or prepends a prompt to every text."""
+    for module in modules:
+        if not module.endswith(_MODULES):
+            raise TrainingError(
+                f"expected a teacher at {path} that only pools and normalises ({', '.join(_MODULES)}); its modules.json "
+                f"names {module!r}"
+            )
+    facts = _settings(path, "config_sentence_transformers.json", optional=True) or {}
+    if facts.get("default_prompt_name"):
+        raise TrainingError(
+            f"expected a teacher at {path} that takes texts as they are; it prepends the prompt "
+            f"{facts['default_prompt_name']!r} to each"
+        )
+    reads = _settings(path, "sentence_bert_config.json", optional=True) or {}
+    if reads.get("do_lower_case"):
+        raise TrainingError(
+            f"expected a teacher at {path} whose tokenizer.json says whether case counts; its "
+            "sentence_bert_config.json has do_lower_case beside it"
+        )
+
+
+def _pooling(path: Path) -> str:
+    """Return how the model pools, as ``Teacher.pooling`` names it; newer files name it, older ones have a flag each."""
+    settings = _settings(path, "1_Pooling/config.json", optional=True) or {}
+    flags = [name for name, value in settings.items() if name.startswith("pooling_mode_") and value]
+    named = settings.get("pooling_mode", [_OLD_POOLINGS.get(flag, flag) for flag in flags] or "mean")
+    names = [named] if isinstance(named, str) else list(named)
+    if len(names) != 1 or names[0] not in _POOLINGS:
+        raise TrainingError(
+            f"expected a teacher at {path} with one pooling of {', '.join(_POOLINGS)}; its 1_Pooling/config.json has "
+            f"{', '.join(map(str, names))}"
+        )
+    return _POOLINGS[names[0]]
 
 
 def _backbone(path: Path, config: dict[str, Any]) -> keras.Model:
@@ -139,7 +194,7 @@ def _backbone(path: Path, config: dict[str, Any]) -> keras.Model:
         backbone = keras_hub.models.BertBackbone.from_preset(str(path))
     except Exception as error:  # keras-hub raises many kinds
         raise TrainingError(f"the teacher at {path} cannot be loaded: {error}") from error
-    if config.get("hidden_act", "gelu") in _EXACT_GELU:
+    if _activation(path, config) == "gelu":
         # keras-hub always takes the tanh approximation of GELU; most sentence encoders were trained with the exact one.
         for layer in backbone.transformer_layers:
             layer._feedforward_intermediate_dense.activation = partial(keras.activations.gelu, approximate=False)

@@ -43,7 +43,8 @@ __all__ = [
 KINDS = ("average", "lstm", "transformer")
 
 _TOKENS = "tokens"
-_FLOAT32_LAYERS = (UnitLength, Pooling, WeightedTokenSum)  # sums and lengths lose too much in half precision
+_CONTEXT = ("scale", "lstm_", "entry", "positions", "block_", "first_norm", "last_norm")
+"""How the names of layers begin that compute in the dtype policy; sums and lengths lose too much in half precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ def _copied(tower: keras.Model, *, storage: str, policy: str) -> keras.Model:
         if isinstance(layer, WeightedTokenSum):
             config["storage"] = storage
         if not isinstance(layer, keras.layers.InputLayer):
-            config["dtype"] = "float32" if isinstance(layer, _FLOAT32_LAYERS) or _kept(layer) else policy
+            config["dtype"] = policy if layer.name.startswith(_CONTEXT) else "float32"
         return type(layer).from_config(config)
 
     copy = keras.models.clone_model(tower, clone_function=again)

@@ -22,6 +22,24 @@ ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 _FAR_BELOW = -1e9  # added to the scores of padding; not infinity, so that padding alone gives no NaN
 
 
+def _softmax(scores: Any) -> Any:
+    """Return the softmax over the last axis. Keras' own warns of an axis of one, which a text of one token is."""
+    exponentials = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
+    return exponentials / ops.sum(exponentials, axis=-1, keepdims=True)
+
+
+def _exact_gelu(values: Any) -> Any:
+    """Return ``x * (1 + erf(x / sqrt(2))) / 2``, of which ONNX has all parts, unlike of Keras' own."""
+    return 0.5 * values * (1 + ops.erf(values * math.sqrt(0.5)))
+
+
+def _tanh_gelu(values: Any) -> Any:
+    return ops.gelu(values, approximate=True)
+
+
+_ACTIVATE = dict(zip(ACTIVATIONS, (_exact_gelu, _tanh_gelu, ops.relu), strict=True))
+
+
 @keras.saving.register_keras_serializable(package="docsim")
 class Positions(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
     """Adds a learned vector per position to states ``(texts, tokens, width)`` of at most ``length`` tokens."""
@@ -77,15 +95,14 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type 
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (texts, heads, tokens, tokens)
         absent = ops.cast(ops.equal(ids, PADDING_ID), "float32")[:, None, None, :]
         scores = ops.cast(scores, "float32") / math.sqrt(states.shape[-1] // self.heads)
-        weights = ops.cast(ops.softmax(scores + absent * _FAR_BELOW, axis=-1), value.dtype)
+        weights = ops.cast(_softmax(scores + absent * _FAR_BELOW), value.dtype)
         mixed = ops.matmul(self.softmax_dropout(weights, training=training), value)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(states))
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, ops.shape(ids)[1], states.shape[-1]))
         return self.output_projection(mixed)
 
     def _split(self, states: Any) -> Any:
         """Return ``(texts, tokens, width)`` as ``(texts, heads, tokens, width / heads)``."""
-        texts, tokens = ops.shape(states)[:2]
-        parts = ops.reshape(states, (texts, tokens, self.heads, states.shape[-1] // self.heads))
+        parts = ops.reshape(states, (-1, ops.shape(states)[1], self.heads, states.shape[-1] // self.heads))
         return ops.transpose(parts, (0, 2, 1, 3))
 
     def compute_output_shape(
@@ -156,11 +173,7 @@ class EncoderBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         return self.drop(self.attention(states, ids, training=training), training=training)
 
     def _feed(self, states: Any, training: bool | None) -> Any:
-        inner = self.widen(states)
-        if self.activation == "relu":
-            inner = ops.relu(inner)
-        else:
-            inner = ops.gelu(inner, approximate=self.activation == "gelu_tanh")
+        inner = _ACTIVATE[self.activation](self.widen(states))
         return self.drop(self.narrow(inner), training=training)
 
     def compute_output_shape(

@@ -1,0 +1,225 @@
+"""``docsim train``: train an encoder, on documents without labels or on labelled examples."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from docsim.cli import options, terminal
+from docsim.errors import UsageError
+
+if TYPE_CHECKING:
+    from docsim.encoder import Encoder
+    from docsim.records import Document
+    from docsim.training.checkpoint import Point
+    from docsim.training.learning import Plan
+    from docsim.training.pairs import Examples
+    from docsim.training.starts import Start
+    from docsim.training.trainer import Job, Outcome
+
+__all__ = ["train"]
+
+_directory = click.Path(path_type=Path, file_okay=False)
+_Watcher = tuple[Callable[["Point", int], None], Callable[[int, float], None]]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  docsim train --index indexes/handbook --out encoders/handbook
+  docsim train --corpus handbook/ --out encoders/handbook --report report/ --time-limit 120
+  docsim train --pairs scored.tsv --score-range 0 5 --out encoders/ours --tower lstm
+  docsim train --index indexes/handbook --out encoders/handbook --resume
+""",
+)
+@click.option("--out", required=True, type=_directory, help="Directory to write the encoder to.")
+@options.index_option
+@click.option("--corpus", help="Learn from the documents of a folder or file, instead of an index.")
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Learn from labelled examples: a .csv, .tsv or .jsonl table of scored pairs, positive pairs or triplets.",
+)
+@click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Scale of the scores.  [default: 0 1]")
+@click.option("--from", "of", default="default", show_default=True, help="Start: an encoder's directory, or scratch.")
+@click.option("--tower", type=click.Choice(["average", "lstm", "transformer"]), help="Kind.  [default: the start's]")
+@click.option("--freeze/--fine-tune", default=False, show_default=True, help="Whether token vectors stay as they are.")
+@click.option("--unfreeze-at", type=click.IntRange(0), default=0, help="Let token vectors learn from this step on.")
+@click.option("--embedding-rate", type=float, help="Learning rate of token vectors.  [default: that of the rest]")
+@click.option("--loss", type=click.Choice(["softmax", "cosent", "mse", "triplet"]), help="[default: by what is given]")
+@click.option("--temperature", type=float, default=0.05, show_default=True, help="Of softmax and cosent.")
+@click.option("--margin", type=float, default=0.2, show_default=True, help="Of triplet.")
+@click.option("--matryoshka", metavar="N,N,...", help="Numbers of leading components that must do on their own.")
+@click.option("--negatives", type=click.Choice(["none", "bm25", "encoder", "both"]), default="none", show_default=True)
+@click.option("--epochs", type=click.IntRange(1), help="Most passes over the texts, instead of --steps.")
+@click.option("--steps", type=click.IntRange(1), help="Most steps.  [default: by what is given]")
+@click.option("--batch", type=click.IntRange(2), help="Pairs in a batch.  [default: by what is given]")
+@click.option("--learning-rate", type=float, help="[default: by tower and texts]")
+@click.option(
+    "--precision", type=click.Choice(["float32", "float16", "bfloat16"]), default="float32", show_default=True
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
+@click.option("--time-limit", type=float, metavar="S", help="Stop after so many seconds, and keep the best so far.")
+@click.option("--resume", is_flag=True, help="Go on where a killed training of the same kind stopped.")
+@click.option("--report", type=_directory, help="Write numbers, pictures and a page about the training here.")
+@click.option("--tensorboard", type=_directory, help="Write TensorBoard logs here.")
+@click.option("--name", help="Name for people.  [default: the name of --out]")
+@options.as_json
+@options.output
+def train(out: Path, index_path: Path | None, **given: Any) -> None:
+    """Train an encoder, on documents without labels or on labelled examples.
+
+    Without --pairs, documents of an index or a corpus make their own pairs: two spans of one document, or its title and
+    a span of its text, must find each other among others. A tenth of the documents is held out; the weights with
+    which their halves find each other best are kept, and training ends when that no longer rises.
+    """
+    _check(given, index_path)
+    with terminal.without_native_noise():
+        from docsim.training import learning, plans  # imports Keras, which takes seconds
+        from docsim.training.starts import start
+    examples = _examples(given)
+    plan = plans.plan(given, examples)
+    origin = start(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
+    if examples is None:
+        job = learning.from_documents(origin, _documents(given, index_path, plan.seed), plan)
+    else:
+        job = learning.from_examples(origin, examples, plan)
+    plan = plans.with_epochs(plan, given["epochs"], job.batches.per_epoch)
+    outcome, encoder = _run(origin, job, plan, out=out, given=given)
+    _tell(encoder, outcome, job.probe.name, given)
+
+
+def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
+    """Refuse options that contradict each other before anything slow begins."""
+    named = [name for name in ("corpus", "pairs") if given[name]] + (["index"] if index_path else [])
+    if len(named) > 1:
+        raise UsageError(f"expected one of --index, --corpus and --pairs; got --{' and --'.join(named)}")
+    if given["epochs"] and given["steps"]:
+        raise UsageError("expected --epochs or --steps; got both")
+    if given["score_range"] and not given["pairs"]:
+        raise UsageError("expected --pairs with --score-range; got none")
+
+
+def _examples(given: Mapping[str, Any]) -> Examples | None:
+    from docsim.training.pairs import read_examples
+
+    return read_examples(given["pairs"], score_range=given["score_range"] or (0.0, 1.0)) if given["pairs"] else None
+
+
+def _documents(given: Mapping[str, Any], index_path: Path | None, seed: int) -> Iterable[Document]:
+    from docsim.training.material import documents_of_corpus, documents_of_index
+
+    if given["corpus"]:
+        return documents_of_corpus(given["corpus"], seed=seed)
+    return documents_of_index(options.index_directory(index_path), seed=seed)
+
+
+def _run(origin: Start, job: Job, plan: Plan, *, out: Path, given: Mapping[str, Any]) -> tuple[Outcome, Encoder]:
+    """Train, save and report; the checkpoint is kept beside the encoder until it is saved."""
+    from docsim.training import learning, report
+    from docsim.training.trainer import Trainer
+
+    kept = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
+    trainer = Trainer(job, plan.schedule, checkpoint=kept)
+    before = report.snapshot(job.tower, job.probe) if given["report"] else None
+    with _watching(job.probe.name, plan.schedule.steps, given) as (watch, tick):
+        outcome = trainer.run(resume=given["resume"], watch=watch, tick=tick)
+    encoder = learning.saved(origin, job, outcome, plan, out=out, name=given["name"] or out.name)
+    if before is not None:
+        facts = {"name": encoder.name, "start": origin.name, "seed": plan.seed, "fingerprint": encoder.fingerprint}
+        after = report.snapshot(job.tower, job.probe)
+        report.write_report(given["report"], outcome, before=before, after=after, probe=job.probe.name, facts=facts)
+    kept.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        kept.parent.rmdir()
+    return outcome, encoder
+
+
+@contextlib.contextmanager
+def _watching(probe: str, steps: int, given: Mapping[str, Any]) -> Iterator[_Watcher]:
+    """Give what is called after each probe and each step: a bar where someone watches, TensorBoard logs if wanted."""
+    logs = None
+    if given["tensorboard"]:
+        from docsim.training.tensorboard import logged
+
+        logs = logged(given["tensorboard"])
+    with _bar(probe, steps, shown=not given["quiet"]) as (show, tick):
+
+        def watch(point: Point, most: int) -> None:
+            show(point, most)
+            if logs is not None:
+                logs(point, most)
+
+        yield watch, tick
+
+
+@contextlib.contextmanager
+def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
+    """Draw a bar with loss and probe on standard error, if that is a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield (lambda point, most: None), (lambda step, loss: None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("Training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=steps)
+        said = {"loss": "", "probe": ""}
+
+        def say(**new: str) -> None:
+            said.update(new)
+            bar.update(task, description="  ".join(said.values()))
+
+        def watch(point: Point, most: int) -> None:
+            del most
+            say(probe=f"{probe} {point.probe:.4f}")
+
+        def tick(step: int, loss: float) -> None:
+            bar.update(task, completed=step)
+            say(loss=f"loss {loss:.3f}")
+
+        yield watch, tick
+
+
+def _tell(encoder: Encoder, outcome: Outcome, probe: str, given: Mapping[str, Any]) -> None:
+    """Print the summary."""
+    first, best, last = outcome.points[0], outcome.best, outcome.points[-1]
+    if given["as_json"]:
+        facts = {
+            "name": encoder.name,
+            "path": str(encoder.path),
+            "dim": encoder.dim,
+            "fingerprint": encoder.fingerprint,
+            "probe": {"name": probe, "before": first.probe, "after": best.probe},
+            "steps": {"done": last.step, "kept": best.step},
+            "ended": outcome.ended,
+            "seconds": round(last.seconds, 1),
+        }
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    if given["quiet"]:
+        return
+    why = {"steps": "all steps were done", "patience": f"{probe} no longer rose", "time": "the time was up"}
+    click.echo(f"{probe}: {first.probe:.4f} before, {best.probe:.4f} after {best.step} steps")
+    if best.step == 0:
+        click.echo("Training found nothing better than the start, which was kept.")
+    click.echo(f"Ended after {last.step} steps and {last.seconds:.0f} s: {why[outcome.ended]}")
+    click.echo(
+        f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}"
+    )
+    if given["report"]:
+        click.echo(f"Report: {given['report'] / 'report.html'}")
+    click.echo(f"Use it with: docsim index SOURCE --index NEW --encoder {encoder.path}")

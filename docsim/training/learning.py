@@ -1,0 +1,195 @@
+"""Learning: from texts or examples to a trained encoder, the whole way.
+
+    start -> material or examples -> job (tower, batches, probe, loss) -> Trainer -> encoder directory
+
+This is what ``docsim train`` runs. ``Plan`` holds everything that can be chosen; its defaults are what did best in
+docs/training.md, and are the same for every knowledge base.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.encoder import Encoder
+from docsim.errors import TrainingError
+from docsim.records import Document
+from docsim.training import negatives
+from docsim.training.artefact import Lineage, save
+from docsim.training.batches import Framing, Ids, framing, tokenised
+from docsim.training.material import Material, prepared
+from docsim.training.pairs import Examples, PairBatches, split_examples
+from docsim.training.probe import HalvesProbe, PairsProbe, embedded
+from docsim.training.siamese import Objective
+from docsim.training.spans import SpanBatches, SpanRecipe, held_out
+from docsim.training.starts import Start, reweigh, token_lengths
+from docsim.training.towers import compact
+from docsim.training.trainer import Job, Outcome, Schedule
+
+__all__ = ["MINERS", "Plan", "from_documents", "from_examples", "saved"]
+
+MINERS = ("none", "bm25", "encoder", "both")
+"""Where hard negatives come from."""
+
+_LOSSES = {"scored": ("cosent", "mse"), "positive": ("softmax",), "triplet": ("triplet", "softmax")}
+"""Losses by the kind of examples they can learn from; the first is the default."""
+
+_IDF_POWERS = (0.0, 0.5, 1.0)
+_NEGATIVES, _SKIPPED = 10, 5  # hard negatives of a text; nearest ones that are left out
+_DOCUMENT_TOKENS = 512  # of a document that is embedded to find its neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that can be chosen about a training.
+
+    Attributes:
+        objective: The loss.
+        schedule: How long and how fast.
+        recipe: How documents make pairs.
+        batch: Pairs in a batch.
+        seed: Seed of all that is random.
+        mined: Where hard negatives come from, one of ``MINERS``.
+        reweigh: Whether an ``average`` tower's token weights may take in the corpus' own document frequencies.
+    """
+
+    objective: Objective = field(default_factory=Objective)
+    schedule: Schedule = field(default_factory=Schedule)
+    recipe: SpanRecipe = field(default_factory=SpanRecipe)
+    batch: int = 256
+    seed: int = 0
+    mined: str = "none"
+    reweigh: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            TrainingError: The batch is smaller than two pairs, or the miner unknown.
+        """
+        if self.batch < 2:
+            raise TrainingError(f"expected a batch of at least 2; got {self.batch}")
+        if self.mined not in MINERS:
+            raise TrainingError(f"expected hard negatives from {', '.join(MINERS)}; got {self.mined!r}")
+
+    def digest(self, material: str, parent: str) -> str:
+        """Return the SHA-256 (64 hex digits) of what is learned from what, and how pairs are made of it."""
+        how = [material, parent, asdict(self.recipe), self.batch, self.seed, self.mined, self.reweigh]
+        return hashlib.sha256(json.dumps(how).encode()).hexdigest()
+
+
+def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> Job:
+    """Return the job of learning from documents without labels; the tower's token weights may be changed already.
+
+    Raises:
+        TrainingError: There are too few documents, all are the same, or the loss needs labels.
+    """
+    if plan.objective.loss != "softmax":
+        raise TrainingError(
+            f"the loss {plan.objective.loss!r} needs labels, which documents have not; use softmax, or give --pairs"
+        )
+    parts = origin.parts
+    frame = framing(parts)
+    material = prepared(documents, parts)
+    held = held_out(material, seed=plan.seed)
+    probe = HalvesProbe(material, held, framing=frame, seed=plan.seed)
+    parts.tower.compile(jit_compile=False)
+    if plan.reweigh and parts.kind == "average":
+        _choose_weights(parts.tower, material, probe)
+    rows = sorted(set(range(len(material.texts))) - set(held))
+    batches = SpanBatches(
+        material,
+        rows,
+        recipe=_fitted(plan.recipe, frame),
+        framing=frame,
+        size=plan.batch,
+        seed=plan.seed,
+        negatives=_mined(parts.tower, material, rows, frame, plan.mined),
+    )
+    return Job(parts.tower, batches, probe, plan.objective, plan.digest(material.digest, origin.parent))
+
+
+def from_examples(origin: Start, examples: Examples, plan: Plan) -> Job:
+    """Return the job of learning from labelled examples.
+
+    Raises:
+        TrainingError: The loss cannot learn from examples of this kind, or all examples are the same.
+    """
+    allowed = _LOSSES[examples.kind]
+    if plan.objective.loss not in allowed:
+        raise TrainingError(
+            f"expected the loss {' or '.join(allowed)} for {examples.kind} examples; got {plan.objective.loss!r}"
+        )
+    frame = framing(origin.parts)
+    split = split_examples(examples, seed=plan.seed)
+    train, kept = (_sides(part, origin, frame) for part in (split.train, split.held_out))
+    batches = PairBatches(split.train, train, framing=frame, size=plan.batch, seed=plan.seed)
+    probe = PairsProbe(split.held_out, kept, framing=frame)
+    return Job(origin.parts.tower, batches, probe, plan.objective, plan.digest(examples.digest(), origin.parent))
+
+
+def saved(origin: Start, job: Job, outcome: Outcome, plan: Plan, *, out: Path, name: str) -> Encoder:
+    """Write the trained tower as an encoder directory, small as it was before training, with its lineage.
+
+    Raises:
+        EncoderError: ``out`` holds something else, or the ONNX export computes something else than the tower.
+    """
+    first, best = outcome.points[0], outcome.best
+    lineage = Lineage(
+        seed=plan.seed,
+        parent=origin.parent,
+        material=job.material,
+        metrics={
+            "probe_before": round(first.probe, 6),
+            "probe_after": round(best.probe, 6),
+            "steps": best.step,
+            "seconds": round(outcome.points[-1].seconds, 1),
+        },
+    )
+    return save(replace(origin.parts, tower=compact(job.tower)), out, name=name, lineage=lineage)
+
+
+def _sides(examples: Examples, origin: Start, frame: Framing) -> list[list[Ids]]:
+    """Return the ids of the examples' texts, a list per side."""
+    return [tokenised(side, origin.parts, most=frame.most) for side in zip(*examples.texts, strict=True)]
+
+
+def _fitted(recipe: SpanRecipe, frame: Framing) -> SpanRecipe:
+    """Return the recipe with spans no longer than what the tower reads."""
+    longest = min(recipe.longest, frame.most)
+    return replace(recipe, longest=longest, shortest=min(recipe.shortest, longest))
+
+
+def _choose_weights(tower: keras.Model, material: Material, probe: HalvesProbe) -> None:
+    """Give an ``average`` tower the blend of its own token weights and the corpus' that the probe finds best."""
+    lengths, inverse = token_lengths(tower), material.inverse_frequencies()
+
+    def measured(power: float) -> float:
+        reweigh(tower, lengths, inverse, power=power)
+        return probe.measure(tower)
+
+    reweigh(tower, lengths, inverse, power=max(_IDF_POWERS, key=measured))
+
+
+def _mined(
+    tower: keras.Model, material: Material, rows: Sequence[int], frame: Framing, source: str
+) -> NDArray[np.int64] | None:
+    """Return hard negatives of each text, those held out not among them."""
+    found = []
+    if source in ("bm25", "both"):
+        found.append(negatives.by_bm25(material, count=_NEGATIVES, skip=_SKIPPED))
+    if source in ("encoder", "both"):
+        bodies = [text.body[:_DOCUMENT_TOKENS] for text in material.texts]
+        embeddings = embedded(tower, bodies, frame)
+        found.append(negatives.by_embedding(material, embeddings, count=_NEGATIVES, skip=_SKIPPED))
+    if not found:
+        return None
+    numbers = np.concatenate(found, axis=1)
+    return np.where(np.isin(numbers, rows), numbers, -1)

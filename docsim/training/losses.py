@@ -1,0 +1,150 @@
+"""Losses: pure functions of embeddings and labels, written with ``keras.ops``.
+
+    cosine_mse        scored pairs      the cosine should be the score
+    cosent            scored pairs      the pair with the higher score should have the higher cosine
+    in_batch_softmax  positive pairs    a text's partner should be nearest among all partners in the batch
+    triplet           triplets          the positive should be nearer than the negative, by a margin
+    matryoshka        wraps any         the first components alone should do, too
+
+Embeddings are float tensors ``(texts, dim)`` of unit rows, so that a cosine is an inner product. A loss is a scalar,
+the mean over the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras import ops
+
+__all__ = ["Loss", "cosent", "cosine_mse", "in_batch_softmax", "matryoshka", "triplet", "unit_rows"]
+
+Tensor = Any
+Loss = Callable[..., Tensor]
+"""A function of embeddings, given by position, and labels, given by name, to a scalar."""
+
+_FAR_BELOW = -1e9  # a logit that takes no part in a softmax; not infinity, whose gradient is NaN
+_SMALLEST_SQUARE = 1e-24
+
+
+def cosine_mse(first: Tensor, second: Tensor, *, scores: Tensor) -> Tensor:
+    """Return the mean squared error of the cosine: ``mean((a_i . b_i - s_i)^2)``.
+
+    The regression objective of Reimers and Gurevych, "Sentence-BERT", EMNLP 2019, section 3
+    (https://aclanthology.org/D19-1410/).
+
+    Args:
+        first: Unit rows ``(pairs, dim)``.
+        second: Unit rows ``(pairs, dim)``.
+        scores: What each pair's cosine should be, ``(pairs,)``, in [-1, 1].
+    """
+    return ops.mean(ops.square(_cosines(first, second) - scores))
+
+
+def cosent(first: Tensor, second: Tensor, *, scores: Tensor, scale: float = 20.0) -> Tensor:
+    """Return ``log(1 + sum over s_i > s_j of exp(scale (c_j - c_i)))``, ``c`` being the pairs' cosines.
+
+    Only the order of the scores matters, as it does to Spearman's correlation. CoSENT, by Jianlin Su, 2022
+    (https://kexue.fm/archives/8847).
+
+    Args:
+        first: Unit rows ``(pairs, dim)``.
+        second: Unit rows ``(pairs, dim)``.
+        scores: Higher for pairs that are more alike, ``(pairs,)``, on any scale.
+        scale: Inverse temperature of the differences between cosines.
+    """
+    cosines = _cosines(first, second) * scale
+    differences = ops.expand_dims(cosines, 0) - ops.expand_dims(cosines, 1)  # [i, j]: c_j - c_i
+    above = ops.expand_dims(scores, 1) > ops.expand_dims(scores, 0)  # [i, j]: pair i should be above pair j
+    terms = ops.where(above, differences, _FAR_BELOW)
+    return ops.logsumexp(ops.concatenate([ops.zeros((1,), dtype=terms.dtype), ops.reshape(terms, (-1,))]))
+
+
+def in_batch_softmax(
+    anchors: Tensor,
+    positives: Tensor,
+    negatives: Tensor | None = None,
+    *,
+    temperature: float = 0.05,
+    excluded: Tensor | None = None,
+) -> Tensor:
+    """Return the cross-entropy of finding each text's partner among all partners in the batch, in both directions.
+
+    ``-log(exp(a_i . p_i / t) / sum_j exp(a_i . p_j / t))``, averaged over the batch, and with anchors and positives
+    exchanged; the mean of the two. Multiple negatives ranking: Henderson et al., "Efficient Natural Language Response
+    Suggestion for Smart Reply", 2017, section 4.4 (https://arxiv.org/abs/1705.00652); with temperature and both
+    directions: Radford et al., "CLIP", ICML 2021, figure 3 (https://arxiv.org/abs/2103.00020).
+
+    Args:
+        anchors: Unit rows ``(pairs, dim)``.
+        positives: Unit rows ``(pairs, dim)``; row i is the partner of anchor i.
+        negatives: Hard negatives, unit rows ``(any number, dim)``: more to choose wrongly from, for anchors only.
+        temperature: The smaller, the more the nearest wrong partners count; above 0.
+        excluded: Bool ``(pairs, pairs)``: True where row and column are alike by chance, not by pairing, such as
+            near-duplicates, and must not count as each other's negatives. The diagonal is never excluded.
+    """
+    logits = ops.matmul(anchors, ops.transpose(positives)) / temperature
+    if excluded is not None:
+        itself = ops.eye(ops.shape(logits)[0], dtype="bool")
+        logits = ops.where(ops.logical_and(excluded, ops.logical_not(itself)), _FAR_BELOW, logits)
+    backward = _own_entropy(ops.transpose(logits))
+    if negatives is not None:
+        logits = ops.concatenate([logits, ops.matmul(anchors, ops.transpose(negatives)) / temperature], axis=1)
+    return (_own_entropy(logits) + backward) / 2
+
+
+def triplet(anchors: Tensor, positives: Tensor, negatives: Tensor, *, margin: float = 0.2) -> Tensor:
+    """Return ``mean(max(0, a_i . n_i - a_i . p_i + margin))``.
+
+    Schroff, Kalenichenko and Philbin, "FaceNet", CVPR 2015, equation 3 (https://arxiv.org/abs/1503.03832), whose
+    squared distances between unit rows are ``2 - 2 cosine``; ``margin`` is in cosines.
+
+    Args:
+        anchors: Unit rows ``(triplets, dim)``.
+        positives: Unit rows ``(triplets, dim)``.
+        negatives: Unit rows ``(triplets, dim)``.
+        margin: By how much the positive's cosine should exceed the negative's.
+    """
+    return ops.mean(ops.relu(_cosines(anchors, negatives) - _cosines(anchors, positives) + margin))
+
+
+def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
+    """Return a loss that asks of the first components alone what ``loss`` asks of all.
+
+    ``mean over d in dims of loss(first d components, scaled to length one)``: Kusupati et al., "Matryoshka
+    Representation Learning", NeurIPS 2022, equation 1 with equal weights (https://arxiv.org/abs/2205.13147).
+
+    Args:
+        loss: Any of the above, or one with the same conventions.
+        dims: Numbers of leading components, each at least 1; include the full width to keep asking for it.
+
+    Raises:
+        ValueError: ``dims`` is empty or holds a number below 1.
+    """
+    if not dims or min(dims) < 1:
+        raise ValueError(f"expected numbers of components, each at least 1; got {list(dims)}")
+
+    def wrapped(*embeddings: Tensor | None, **labels: Any) -> Tensor:
+        total: Tensor = 0.0
+        for dim in dims:
+            cut = [None if rows is None else unit_rows(rows[:, :dim]) for rows in embeddings]
+            total = total + loss(*cut, **labels)
+        return total / len(dims)
+
+    return wrapped
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Return rows ``(texts, dim)`` scaled to length one; a row of zeros stays one."""
+    return rows / ops.sqrt(ops.maximum(ops.sum(rows * rows, axis=-1, keepdims=True), _SMALLEST_SQUARE))
+
+
+def _cosines(first: Tensor, second: Tensor) -> Tensor:
+    """Return the inner product of each row with its partner, ``(rows,)``."""
+    return ops.sum(first * second, axis=-1)
+
+
+def _own_entropy(logits: Tensor) -> Tensor:
+    """Return the mean cross-entropy of choosing column i in row i of ``logits`` ``(rows, columns)``."""
+    chosen = ops.sum(logits * ops.eye(ops.shape(logits)[0], ops.shape(logits)[1], dtype=logits.dtype), axis=1)
+    return ops.mean(ops.logsumexp(logits, axis=1) - chosen)

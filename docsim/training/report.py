@@ -1,0 +1,207 @@
+"""Reports: what a training did, as numbers for programs and as pictures for people.
+
+report.json        everything measured
+curves.png         loss and probe over steps
+similarities.png   similarities of texts that belong together and of texts that do not, before and after
+map.png            held-out texts in two dimensions, before and after
+report.html        all of it on one page that needs no other file
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.training.checkpoint import Point
+from docsim.training.probe import Probe, Sample, Similarities
+from docsim.training.trainer import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FORMAT", "Snapshot", "snapshot", "write_report"]
+
+FORMAT = 1
+"""Version of ``report.json``."""
+
+_MOST_GROUPS = 8  # that get a colour of their own
+_BINS = 60
+_PICTURES = {
+    "curves.png": "Loss and probe over steps",
+    "similarities.png": "Similarities, before and after: texts that belong together, and texts that do not",
+    "map.png": "Held-out texts in two dimensions, before and after",
+}
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
+th, td {{ text-align: left; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #ddd }}
+img {{ max-width: 100% }}
+</style></head><body>
+<h1>{title}</h1>
+<table>{facts}</table>
+{figures}
+<h2>Measurements</h2>
+<table><tr><th>Steps</th><th>Loss</th><th>{probe}</th><th>Seconds</th></tr>{points}</table>
+</body></html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A tower at one moment, as the pictures show it."""
+
+    similarities: Similarities
+    sample: Sample
+
+
+def snapshot(tower: keras.Model, probe: Probe) -> Snapshot:
+    """Return what the pictures show of a tower."""
+    return Snapshot(probe.similarities(tower), probe.sample(tower))
+
+
+def write_report(
+    directory: Path, outcome: Outcome, *, before: Snapshot, after: Snapshot, probe: str, facts: Mapping[str, Any]
+) -> None:
+    """Write a report; files of an earlier one are replaced.
+
+    Args:
+        directory: Made when missing.
+        outcome: What was measured.
+        before: The tower before training.
+        after: The tower that was kept.
+        probe: What the probe measures, for people.
+        facts: What else is to be told, by name; JSON values.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        "curves.png": _png(_curves(outcome.points, outcome.best, probe)),
+        "similarities.png": _png(_histograms(before.similarities, after.similarities)),
+        "map.png": _png(_maps(before.sample, after.sample)),
+    }
+    numbers = {
+        "format": FORMAT,
+        **facts,
+        "ended": outcome.ended,
+        "best": asdict(outcome.best),
+        "probe": {"name": probe, "before": outcome.points[0].probe, "after": outcome.best.probe},
+        "similarities": {"before": _summary(before.similarities), "after": _summary(after.similarities)},
+        "points": [asdict(point) for point in outcome.points],
+    }
+    for name, content in pictures.items():
+        (directory / name).write_bytes(content)
+    (directory / "report.json").write_text(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    page = _page(outcome, pictures, probe=probe, facts=facts)
+    (directory / "report.html").write_text(page, encoding="utf-8")
+
+
+def _summary(similarities: Similarities) -> dict[str, float]:
+    """Return means, and the area under the ROC curve: how likely a positive is more similar than a negative."""
+    positives, negatives = np.sort(similarities.positives), np.sort(similarities.negatives)
+    below = np.searchsorted(negatives, positives, "left") + np.searchsorted(negatives, positives, "right")
+    return {
+        "positives_mean": float(positives.mean()),
+        "negatives_mean": float(negatives.mean()),
+        "auc": float(below.mean() / 2 / len(negatives)),
+    }
+
+
+def _figure(columns: int, *, width: float = 5.0) -> tuple[Figure, Sequence[Any]]:
+    """Return a figure with axes side by side; made without pyplot, which would want a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * columns, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def _png(figure: Figure) -> bytes:
+    target = BytesIO()
+    figure.savefig(target, format="png", dpi=110)
+    return target.getvalue()
+
+
+def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
+    figure, (left, right) = _figure(2)
+    losses = [(point.step, point.loss) for point in points if point.loss is not None]
+    left.plot([step for step, _ in losses], [loss for _, loss in losses], marker=".")
+    left.set(title="loss", xlabel="steps")
+    right.plot([point.step for point in points], [point.probe for point in points], marker=".")
+    right.plot([best.step], [best.probe], marker="o", linestyle="none", label="kept")
+    right.set(title=probe, xlabel="steps")
+    right.legend()
+    return figure
+
+
+def _histograms(before: Similarities, after: Similarities) -> Figure:
+    figure, axes = _figure(2)
+    bins = np.linspace(-1, 1, _BINS)
+    for axis, name, one in zip(axes, ("before", "after"), (before, after), strict=True):
+        axis.hist(one.negatives, bins=bins, density=True, alpha=0.6, label="others")
+        axis.hist(one.positives, bins=bins, density=True, alpha=0.6, label="belong together")
+        axis.set(title=name, xlabel="similarity", yticks=[])
+        axis.legend()
+    return figure
+
+
+def _maps(before: Sample, after: Sample) -> Figure:
+    figure, axes = _figure(2)
+    common = [group for group, _ in Counter(after.groups).most_common(_MOST_GROUPS)]
+    for axis, name, sample in zip(axes, ("before", "after"), (before, after), strict=True):
+        places = _plane(sample.rows)
+        groups = np.array([group if group in common else "others" for group in sample.groups])
+        for group in sorted(set(groups.tolist())):
+            chosen = places[groups == group]
+            axis.scatter(chosen[:, 0], chosen[:, 1], s=8, alpha=0.7, label=group or "no folder")
+        axis.set(title=name, xticks=[], yticks=[])
+    if len(set(after.groups)) > 1:
+        axes[-1].legend(fontsize="small", loc="best")
+    return figure
+
+
+def _plane(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows ``(texts, dim)`` on their first two principal components, ``(texts, 2)``."""
+    centred = rows - rows.mean(axis=0)
+    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    return np.asarray(centred @ directions.T, dtype=np.float32)
+
+
+def _page(outcome: Outcome, pictures: Mapping[str, bytes], *, probe: str, facts: Mapping[str, Any]) -> str:
+    told = {
+        **facts,
+        "ended": outcome.ended,
+        "steps kept": outcome.best.step,
+        f"{probe}, before": f"{outcome.points[0].probe:.4f}",
+        f"{probe}, after": f"{outcome.best.probe:.4f}",
+    }
+    return _PAGE.format(
+        title=html.escape(f"Training of {facts.get('name', 'an encoder')}"),
+        facts="".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in told.items()),
+        figures="".join(_embedded(pictures[name], title) for name, title in _PICTURES.items()),
+        probe=html.escape(probe),
+        points="".join(_point(point) for point in outcome.points),
+    )
+
+
+def _embedded(picture: bytes, title: str) -> str:
+    content = base64.b64encode(picture).decode()
+    return f'<h2>{html.escape(title)}</h2><img alt="{html.escape(title)}" src="data:image/png;base64,{content}">'
+
+
+def _point(point: Point) -> str:
+    loss = "" if point.loss is None else f"{point.loss:.4f}"
+    return f"<tr><td>{point.step}</td><td>{loss}</td><td>{point.probe:.4f}</td><td>{point.seconds:.1f}</td></tr>"

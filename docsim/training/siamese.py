@@ -1,0 +1,148 @@
+"""The siamese model: two (or three) copies of one tower, with shared weights, under one loss.
+
+``Siamese`` is an ordinary Keras model whose loss is a function of the sides' embeddings, so ``train_on_batch``
+trains it on any Keras backend. ``TowerAdagrad`` and ``TowerAdam`` are Keras' optimizers with a learning rate of their
+own for token vectors, which may also begin to learn later than the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+from keras import ops
+
+from docsim.errors import TrainingError
+from docsim.training.losses import Loss, cosent, cosine_mse, in_batch_softmax, matryoshka, triplet
+
+__all__ = ["LOSSES", "OPTIMIZERS", "Objective", "Siamese", "optimizer"]
+
+LOSSES = {"softmax": in_batch_softmax, "cosent": cosent, "mse": cosine_mse, "triplet": triplet}
+"""By the name that ``--loss`` takes."""
+
+OPTIMIZERS = ("adagrad", "adam")
+
+_ADAGRAD_EPSILON = 1e-14  # added to sums of squares; Keras' 1e-7 would be larger than those of most tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """Which loss, and its constants.
+
+    Attributes:
+        loss: One of ``LOSSES``.
+        temperature: Of ``softmax``; the inverse of the scale of ``cosent``.
+        margin: Of ``triplet``, in cosines.
+        matryoshka: Numbers of leading components that must do on their own; empty for all components only.
+    """
+
+    loss: str = "softmax"
+    temperature: float = 0.05
+    margin: float = 0.2
+    matryoshka: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse unknown losses and constants that make no sense.
+
+        Raises:
+            TrainingError: The loss is unknown, or a constant not above 0.
+        """
+        if self.loss not in LOSSES:
+            raise TrainingError(f"expected a loss of {', '.join(LOSSES)}; got {self.loss!r}")
+        if self.temperature <= 0 or self.margin <= 0:
+            raise TrainingError(
+                f"expected a temperature and a margin above 0; got {self.temperature:g} and {self.margin:g}"
+            )
+
+    def function(self) -> Loss:
+        """Return the loss as a function of embeddings and labels."""
+        constants = {
+            "softmax": {"temperature": self.temperature},
+            "cosent": {"scale": 1 / self.temperature},
+            "triplet": {"margin": self.margin},
+        }
+        loss = partial(LOSSES[self.loss], **constants.get(self.loss, {}))
+        return matryoshka(loss, self.matryoshka) if self.matryoshka else loss
+
+
+class Siamese(keras.Model):  # type: ignore[misc]  # Keras has no type hints
+    """Copies of one tower side by side.
+
+    Attributes:
+        tower: From ids ``(texts, tokens)`` to unit rows ``(texts, dim)``.
+        objective: A function of the sides' embeddings and of labels by name.
+    """
+
+    def __init__(self, tower: keras.Model, objective: Loss) -> None:
+        super().__init__(name="siamese")
+        self.tower, self.objective = tower, objective
+
+    def call(self, sides: Sequence[Any], training: bool | None = None) -> list[Any]:
+        """Return the embeddings of each side."""
+        return [self.tower(side, training=training) for side in sides]
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the loss of one batch: embeddings ``y_pred``, labels by name ``y``."""
+        return self.objective(*y_pred, **(y or {}))
+
+
+class _OwnRates:
+    """Mixed into an optimizer: token vectors learn at a rate of their own, from a given step on.
+
+    Attributes:
+        embedding: Places of the token vectors among the variables that are trained.
+        share: Their learning rate as a share of that of the others.
+        from_step: The first step, from 0, at which they change.
+    """
+
+    embedding: frozenset[int] = frozenset()
+    share: float = 1.0
+    from_step: int = 0
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one variable."""
+        if self._get_variable_index(variable) in self.embedding:  # type: ignore[attr-defined]
+            begun = ops.cast(self.iterations >= self.from_step, learning_rate.dtype)  # type: ignore[attr-defined]
+            learning_rate = learning_rate * begun * self.share
+        super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
+
+
+class TowerAdam(_OwnRates, keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam: Kingma and Ba, ICLR 2015 (https://arxiv.org/abs/1412.6980)."""
+
+
+class TowerAdagrad(_OwnRates, keras.optimizers.Adagrad):  # type: ignore[misc]
+    """Adagrad: Duchi, Hazan and Singer, JMLR 12 (2011), figure 1. Steps shrink as a token's gradients add up."""
+
+
+def optimizer(name: str, rate: Any, *, embedding: Sequence[int], share: float, from_step: int) -> Any:
+    """Return an optimizer whose rates are those of ``_OwnRates``.
+
+    Args:
+        name: One of ``OPTIMIZERS``.
+        rate: The learning rate, or a Keras schedule of it.
+        embedding: Places of the token vectors among the variables that are trained.
+        share: Their learning rate as a share of that of the others.
+        from_step: The first step, from 0, at which they change.
+
+    Raises:
+        TrainingError: The name is unknown.
+    """
+    if name not in OPTIMIZERS:
+        raise TrainingError(f"expected an optimizer of {', '.join(OPTIMIZERS)}; got {name!r}")
+    if name == "adam":
+        made = TowerAdam(rate)
+    else:
+        made = TowerAdagrad(rate, initial_accumulator_value=0.0, epsilon=_ADAGRAD_EPSILON)
+    made.embedding, made.share, made.from_step = frozenset(embedding), share, from_step
+    return made

@@ -1,0 +1,111 @@
+"""Starting points: an encoder's tower made ready to be trained, or a new tower around its token vectors.
+
+ENCODER    the tower of an encoder directory; of another kind than asked for, a new tower around its token vectors
+default    the encoder that docsim ships
+scratch    random token vectors, over the default encoder's vocabulary
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.encoder import Encoder
+from docsim.errors import TrainingError
+from docsim.training.artefact import Parts, load
+from docsim.training.towers import KINDS, TowerOptions, build_tower, embedding_of, trainable
+
+__all__ = ["DEFAULT", "POLICIES", "SCRATCH", "Start", "reweigh", "start", "token_lengths"]
+
+DEFAULT = "default"
+SCRATCH = "scratch"
+
+POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+"""Keras' dtype policy by the precision that matrix products are taken in."""
+
+_TOKENS = "tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a training starts.
+
+    Attributes:
+        parts: The encoder's parts; its tower can be trained.
+        parent: Fingerprint of the encoder that it was made from.
+        name: Its name, for people.
+    """
+
+    parts: Parts
+    parent: str
+    name: str
+
+
+def start(
+    of: str, *, kind: str | None = None, options: TowerOptions | None = None, precision: str = "float32", seed: int = 0
+) -> Start:
+    """Return a tower to train.
+
+    Args:
+        of: The directory of an encoder, ``default`` or ``scratch``.
+        kind: ``average``, ``lstm`` or ``transformer``; when not given, that of the encoder.
+        options: The shape of a new tower.
+        precision: One of ``POLICIES``; token vectors, sums and lengths are float32 in all.
+        seed: Seed of what starts random.
+
+    Raises:
+        EncoderError: The encoder is missing or damaged.
+        TrainingError: The kind is unknown, or ``options`` asks for what cannot be.
+    """
+    if kind is not None and kind not in KINDS:
+        raise TrainingError(f"expected a tower of the kind {', '.join(KINDS)}; got {kind!r}")
+    path = Encoder.default().path if of in (DEFAULT, SCRATCH) else Path(of)
+    parts, encoder = load(path), Encoder.load(path)
+    policy = keras.config.dtype_policy().name
+    keras.config.set_dtype_policy(POLICIES[precision])
+    try:
+        made = _made(parts, kind or parts.kind, options, scratch=of == SCRATCH, seed=seed)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    return Start(made, encoder.fingerprint, SCRATCH if of == SCRATCH else encoder.name)
+
+
+def token_lengths(tower: keras.Model) -> NDArray[np.float32]:
+    """Return how much each token counts in a tower's sums, float32 ``(vocabulary,)``, at least 0."""
+    return np.asarray(np.linalg.norm(embedding_of(tower), axis=1), dtype=np.float32)
+
+
+def reweigh(tower: keras.Model, lengths: NDArray[np.float32], inverse: NDArray[np.float32], *, power: float) -> None:
+    """Blend a corpus' inverse document frequencies into the token weights of a tower, in place.
+
+    ``length^(1 - power) * (idf^2)^power``, scaled to the mean that the weights had. The square is what Salton and
+    Buckley (1988) do when both documents are weighted by idf. Padding keeps its zero.
+
+    Args:
+        tower: A trainable tower whose rows have length one.
+        lengths: What each token counts before, float32 ``(vocabulary,)``.
+        inverse: Inverse document frequencies, float32 ``(vocabulary,)``.
+        power: 0 leaves the weights alone, 1 replaces them.
+    """
+    weights = np.where(lengths > 0, np.maximum(lengths, 1e-12) ** (1 - power) * inverse ** (2 * power), 0)
+    weights *= lengths.mean() / max(float(weights.mean()), 1e-12)
+    tower.get_layer(_TOKENS).weights_by_token.assign(weights.astype(np.float32))
+
+
+def _made(parts: Parts, kind: str, options: TowerOptions | None, *, scratch: bool, seed: int) -> Parts:
+    """Return parts with a trainable tower of a kind."""
+    if kind == parts.kind and not scratch and options is None:
+        return replace(parts, tower=trainable(parts.tower))
+    vectors = embedding_of(parts.tower)
+    if scratch:
+        random = np.random.default_rng(seed).standard_normal(vectors.shape, dtype=np.float32)
+        vectors = random / np.linalg.norm(random, axis=1, keepdims=True)
+        vectors[parts.preprocessing.padding_id] = 0
+    options = options or TowerOptions()
+    tower = build_tower(kind, vectors, options, seed=seed)
+    most = options.max_tokens if kind == "transformer" else parts.max_tokens
+    return replace(parts, tower=tower, kind=kind, max_tokens=min(parts.max_tokens, most))

@@ -1,0 +1,244 @@
+"""Faults: whenever the process dies or the disk fills up, the last committed state answers and a new run finishes.
+
+Run as a script, this file is the harness that dies: ``python tests/test_faults.py SCENARIO ENCODER DIRECTORY [KILLS]``
+forks a child for every kill, and one that looks at what it left, and prints one JSON object for each.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docsim import generations, synchronise, verification
+from docsim.encoder import Encoder
+from docsim.errors import DocsimError, IndexLocked, StoreError
+from docsim.index import Index
+from docsim.records import Document
+
+OLD = {f"d{i}": f"lentils soup number {i}" for i in range(8)}
+NEW = {f"d{i}": f"restore the database {i}" if i % 2 else f"lentils soup number {i}" for i in range(2, 12)}
+A_BATCH = 250
+"""Characters a batch, for some three documents each."""
+
+_COMMITS = ("BEGIN IMMEDIATE", "COMMIT", "UPDATE meta", "UPDATE generations", "CREATE", "PRAGMA user_version", "DELETE")
+_FILES = {"os.rename", "os.remove", "os.mkdir", "shutil.copyfile", "shutil.rmtree"}
+
+
+# The harness, in a process of its own
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is killed half way: from one state to another, through the states that may be found in between."""
+
+    prepare: Callable[[Path, Encoder], None]
+    run: Callable[[Path, Encoder], None]
+    states: tuple[dict[str, str], ...]
+
+
+def documents(texts: dict[str, str]) -> list[Document]:
+    return [Document(id, text) for id, text in texts.items()]
+
+
+def create_and_sync(path: Path, encoder: Encoder, texts: dict[str, str]) -> None:
+    with Index.create(path, encoder=encoder) as index:
+        index.sync(documents(texts))
+
+
+def remove(path: Path, _: Encoder) -> None:
+    with Index.open(path) as index:
+        index.remove(["d0", "d3", "d7"])
+
+
+def between(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], ...]:
+    """Return the states that a sync may leave: new documents in order, and what vanished removed at the very end."""
+    return (*(old | dict(list(new.items())[:count]) for count in range(len(new) + 1)), new)
+
+
+JOBS = {
+    "create": Job(lambda *_: None, lambda path, one: create_and_sync(path, one, OLD), between({}, OLD)),
+    "sync": Job(
+        lambda path, one: create_and_sync(path, one, OLD),
+        lambda path, one: create_and_sync(path, one, NEW),
+        between(OLD, NEW),
+    ),
+    "remove": Job(
+        lambda path, one: create_and_sync(path, one, OLD),
+        remove,
+        (OLD, {id: text for id, text in OLD.items() if id not in ("d0", "d3", "d7")}),
+    ),
+}
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Run ``work`` in a child; return its process id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def die_at(number: int, log: Path) -> None:
+    """Kill this process just before its ``number``-th event: a statement that counts, or a change of a file."""
+    seen = 0
+
+    def tick(what: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            log.write_text(what[:80])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def statement(sql: str) -> None:
+        if sql.startswith(_COMMITS):
+            tick(sql)
+
+    def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.set_trace_callback(statement)
+        return connection
+
+    connect, sqlite3.connect = sqlite3.connect, traced
+    sys.addaudithook(lambda event, _: tick(event) if event in _FILES else None)
+
+
+def examined(job: Job, path: Path, encoder: Encoder) -> None:
+    """Look at what a kill left, run the job again, and look at that."""
+    try:
+        found: Index | None = Index.open(path)
+    except StoreError:
+        assert job.states[0] == {}, "an index that was finished cannot be opened"
+        found = None
+    if found is not None:
+        with found as index:
+            check(index, job.states)
+    job.run(path, encoder)
+    with Index.open(path) as index:
+        check(index, job.states[-1:])
+    leftovers = {one.name for one in path.rglob("*") if one.suffix == ".tmp"}
+    assert not leftovers, f"left behind: {leftovers}"
+
+
+def check(index: Index, states: tuple[dict[str, str], ...]) -> None:
+    """Assert that the index is sound, holds one of the states, and answers from just that one."""
+    held = dict(index.store.rows("SELECT id, text FROM documents"))
+    assert held in states, f"holds {held}"
+    assert verification.problems(index) == []
+    results = index.search_many(list(held.values()), 100)
+    for text, result in zip(held.values(), results, strict=True):
+        assert {hit.id for hit in result.hits} == set(held)
+        assert held[result.hits[0].id] == text
+        assert abs(result.hits[0].similarity - 1) < 5e-3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One kill: at an event, or some seconds after the start."""
+
+    event: int = 0
+    seconds: float = 0
+
+    def run(self, work: Callable[[], None], log: Path) -> bool:
+        """Run ``work`` in a child that is killed; return whether it was, and write what it was about to do."""
+
+        def dying() -> None:
+            if self.event:
+                die_at(self.event, log)
+            work()
+
+        log.write_text("some time" if self.seconds else "the end")
+        child = forked(dying)
+        if self.seconds:
+            time.sleep(self.seconds)
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status) or status == 0, "the job failed"
+        return os.WIFSIGNALED(status)
+
+
+def killed_once(job: Job, trial: Trial, encoder: Path, directory: Path) -> bool:
+    """Run a job that is killed, examine what is left and print it; return whether it was killed."""
+    path, prepared, log = directory / "index", directory / "prepared", directory / "log"
+    shutil.rmtree(path, ignore_errors=True)
+    if not prepared.exists():
+        os.waitpid(forked(lambda: job.prepare(prepared, Encoder.load(encoder))), 0)
+    if prepared.exists():
+        shutil.copytree(prepared, path)
+    killed = trial.run(lambda: job.run(path, Encoder.load(encoder)), log)
+
+    def examine() -> None:
+        with (directory / "problem").open("w") as problem:
+            os.dup2(problem.fileno(), 2)
+            examined(job, path, Encoder.load(encoder))
+
+    _, status = os.waitpid(forked(examine), 0)
+    problem = (directory / "problem").read_text()[-1500:] if status else ""
+    print(json.dumps({"at": log.read_text(), "problem": problem}), flush=True)
+    return killed
+
+
+def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) -> None:
+    """Kill at every event in turn until the job finishes; or at random times, if ``random_kills`` are asked for."""
+    import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
+
+    synchronise.BATCH, generations.STALE = A_BATCH, 0.0
+    chance = random.Random(0)
+    for _ in range(random_kills):
+        killed_once(JOBS[scenario], Trial(seconds=chance.uniform(0.001, 0.5)), encoder, directory)
+    for event in itertools.count(1):
+        if random_kills or not killed_once(JOBS[scenario], Trial(event=event), encoder, directory):
+            return
+
+
+# The tests
+
+
+def kills(scenario: str, encoder: Path, directory: Path, random_kills: int = 0) -> list[dict[str, str]]:
+    command = [sys.executable, __file__, scenario, str(encoder), str(directory), str(random_kills)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("scenario", JOBS)
+def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
+    scenario: str, tiny_encoder_dir: Path, tmp_path: Path
+) -> None:
+    found = kills(scenario, tiny_encoder_dir, tmp_path)
+    assert [one for one in found if one["problem"]] == []
+    events = {one["at"].split()[0] for one in found}
+    assert {"BEGIN", "COMMIT", "UPDATE", "os.rename"} <= events
+    assert found[-1]["at"] == "the end"
+
+
+def test_killed_at_any_time_it_answers_and_is_finished_by_the_next_run(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    found = kills("sync", tiny_encoder_dir, tmp_path, random_kills=20)
+    assert len(found) == 20
+    assert [one for one in found if one["problem"]] == []
+
+
+if __name__ == "__main__":
+    harness(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,205 @@
+"""A state machine: whatever is done to an index, it holds and answers what a dict and brute force say."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from numpy.typing import NDArray
+
+from docsim import generations, passages, ranking, verification
+from docsim.encoder import Encoder
+from docsim.index import Index, writer
+from docsim.records import Document, Failure, SearchResult
+from docsim.synchronise import SourceName
+
+SOURCES = {name: SourceName("python", f"/{name}", name) for name in "ab"}
+PATHS = ["x", "y", "a/x", "b/x", "b/b/x", "z"]
+LONG = "\n\n".join(f"# Part {i}\n\n" + "restore the database from a backup " * 20 + f"number {i}" for i in range(5))
+TEXTS = ["lentils soup", "rotate signing keys", "train ticket", "restore the server", "", LONG, LONG + " and soup"]
+QUERIES = ["soup", "a train to the database", LONG[:3000]]
+
+names = st.sampled_from(sorted(SOURCES))
+paths = st.sampled_from(PATHS)
+texts = st.sampled_from(TEXTS)
+contents = st.dictionaries(paths, texts, max_size=5)
+prunes = st.sampled_from([None, None, True, False])
+
+
+class IndexMachine(RuleBasedStateMachine):
+    """The index beside its model: which text each source holds under each path."""
+
+    encoder: ClassVar[Encoder]
+
+    @initialize()
+    def begin(self) -> None:
+        self.path = Path(tempfile.mkdtemp()) / "index"
+        self.model: dict[tuple[str, str], str] = {}
+        self.index = Index.create(self.path, encoder=self.encoder)
+        self.reader = Index.open(self.path)  # never opened again: it has to catch up with everything
+        self.kept: bytes | None = None
+        self.damaged = False
+
+    def teardown(self) -> None:
+        if hasattr(self, "path"):
+            self.index.close()
+            self.reader.close()
+            shutil.rmtree(self.path.parent)
+
+    # What is done
+
+    @rule(name=names, content=contents, prune=prunes, failed=st.sets(paths, max_size=2))
+    def sync(self, name: str, content: dict[str, str], prune: bool | None, failed: set[str]) -> None:
+        documents = [Document(path, text) for path, text in content.items() if path not in failed]
+        failures = [Failure(path, "unreadable") for path in sorted(failed)]
+        planned = self.index.sync([*documents, *failures], source=SOURCES[name], prune=prune, dry_run=True)
+        done = self.index.sync([*documents, *failures], source=SOURCES[name], prune=prune)
+        assert done == planned
+        held = {path for source, path in self.model if source == name}
+        if prune if prune is not None else bool(documents or failures):
+            for path in held - set(content) - failed:
+                del self.model[name, path]
+        self.model.update({(name, document.id): document.text for document in documents})
+
+    @rule(name=names, path=paths, text=texts)
+    def add_or_change(self, name: str, path: str, text: str) -> None:
+        self.index.sync([Document(path, text)], source=SOURCES[name], prune=False)
+        self.model[name, path] = text
+
+    @precondition(lambda self: self.model)
+    @rule(chosen=st.data())
+    def remove(self, chosen: st.DataObject) -> None:
+        id = chosen.draw(st.sampled_from(sorted(self.ids())), label="id")
+        gone = self.index.store.rows(
+            "SELECT name, path FROM origins JOIN sources ON number = source"
+            " WHERE document = (SELECT number FROM documents WHERE id = ?)",
+            id,
+        )
+        assert self.index.remove([id]) == 1
+        for key in gone:
+            del self.model[key]
+
+    @rule()
+    def reopen(self) -> None:
+        self.index.close()
+        self.index = Index.open(self.path)
+
+    # What happens to the snapshot
+
+    @rule()
+    def write_snapshot(self) -> None:
+        with writer(self.path, wait=False) as store:
+            generations.snapshot(store, self.path, force=True)
+        self.kept, self.damaged = self.snapshot.read_bytes(), False
+
+    @precondition(lambda self: self.kept is not None)
+    @rule(damage=st.sampled_from(["delete", "truncate", "flip", "put back an old one"]))
+    def damage_snapshot(self, damage: str) -> None:
+        content = bytearray(self.snapshot.read_bytes() if self.snapshot.exists() else b"")
+        self.snapshot.unlink(missing_ok=True)
+        if damage == "truncate":
+            self.snapshot.write_bytes(content[: len(content) // 2])
+        elif damage == "flip" and content:
+            content[len(content) // 2] ^= 1
+            self.snapshot.write_bytes(content)
+        elif damage == "put back an old one" and self.kept is not None:
+            self.snapshot.write_bytes(self.kept)
+        self.damaged = True
+        self.reopen()
+
+    @property
+    def snapshot(self) -> Path:
+        return generations.snapshot_path(self.path, self.index.generation())
+
+    # What must be true
+
+    def ids(self) -> set[str]:
+        return {id for (id,) in self.index.store.rows("SELECT id FROM documents")}
+
+    @invariant()
+    def it_holds_what_the_sources_hold(self) -> None:
+        rows = self.index.store.rows(
+            "SELECT name, path, text FROM origins JOIN sources s ON s.number = source"
+            " JOIN documents d ON d.number = document"
+        )
+        assert {(name, path): text for name, path, text in rows} == self.model
+
+    @rule()
+    def nothing_is_wrong_with_it(self) -> None:
+        problems = [one for one in verification.problems(self.index) if not (self.damaged and "FAISS" in one)]
+        assert [one for one in problems if not (self.damaged and "index.faiss" in one)] == []
+
+    @invariant()
+    def both_readers_answer_as_brute_force_does(self) -> None:
+        held = self.index.store.rows("SELECT id, text FROM documents ORDER BY number")
+        embedded = [embeddings(self.encoder, text) for _, text in held]
+        for k, index in ((3, self.index), (50, self.reader)):
+            for query, result in zip(QUERIES, index.search_many(QUERIES, k), strict=True):
+                expected = ranking.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
+                assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
+
+    @invariant()
+    def nothing_is_similar_to_itself(self) -> None:
+        ids = self.ids()
+        for id in sorted(ids)[:2]:
+            found = [hit.id for hit in self.reader.similar(id, 50).hits]
+            assert sorted(found) == sorted(ids - {id})
+
+
+@cache
+def embeddings(encoder: Encoder, text: str) -> NDArray[np.float16]:
+    """Return the embeddings of a text's passages as the store would keep them."""
+    document = Document("query", text)
+    rows = encoder.encode(passages.inputs(document, passages.split(text)))
+    return rows.astype(np.float16)
+
+
+def assert_answers(result: SearchResult, best: dict[str, float], k: int) -> None:
+    """Assert that the hits are ``k`` of the best documents with their scores; which of equals come is left open."""
+    scores = list(best.values())[:k]
+    assert len(result.hits) == len(scores)
+    np.testing.assert_allclose([hit.score for hit in result.hits], scores, atol=2e-3)
+    assert len({hit.id for hit in result.hits}) == len(scores)
+    for hit in result.hits:
+        assert hit.score == pytest.approx(best[hit.id], abs=2e-3)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let FAISS search in one thread: on a busy machine its threads wait for each other longer than they search."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(tiny_encoder_dir: Path) -> None:
+    IndexMachine.encoder = Encoder.load(tiny_encoder_dir)
+    run_state_machine_as_test(
+        IndexMachine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=12,
+            deadline=None,
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes; turn it on to debug
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

@@ -1,0 +1,298 @@
+"""Training: it finds what it should, keeps the best, stops, and goes on after a kill as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import toy_training
+from numpy.typing import NDArray
+
+from docsim.errors import TrainingError
+from docsim.training.batches import framing, tokenised
+from docsim.training.learning import Plan, from_documents, from_examples, saved
+from docsim.training.pairs import Examples
+from docsim.training.probe import embedded
+from docsim.training.siamese import Objective
+from docsim.training.spans import SpanRecipe
+from docsim.training.starts import Start, reweigh, start, token_lengths
+from docsim.training.towers import TowerOptions, build_tower, embedding_of
+from docsim.training.trainer import Job, Outcome, Schedule, Trainer, prepare_embedding
+
+SCHEDULE = Schedule(steps=60, learning_rate=0.1, warm_up=5, probe_every=10, patience=6)
+PLAN = Plan(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8, strike=0.5), batch=32)
+
+
+def origin(kind: str = "average", *, seed: int = 0, options: TowerOptions | None = None) -> Start:
+    parts = toy_training.parts(seed=seed)
+    if kind != "average":
+        tower = build_tower(kind, embedding_of(parts.tower), options, seed=seed)
+        parts = replace(parts, tower=tower, kind=kind)
+    return Start(parts, "0" * 64, "toy")
+
+
+def job(plan: Plan = PLAN, *, kind: str = "average", options: TowerOptions | None = None) -> Job:
+    return from_documents(origin(kind, options=options), toy_training.documents(), plan)
+
+
+def weights(tower: keras.Model) -> list[NDArray[Any]]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in tower.variables]
+
+
+def assert_same(first: Sequence[NDArray[Any]], second: Sequence[NDArray[Any]]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def topic_found(tower: keras.Model) -> float:
+    """How often a text of one kind of words has a text of its topic's other kind of words nearest."""
+    random = np.random.default_rng(9)
+    topics = list(range(toy_training.TOPICS)) * 4
+    parts, sides = toy_training.parts(), []
+    for kind in "ab":
+        ids = tokenised([toy_training.text(topic, kind, random) for topic in topics], parts)
+        sides.append(embedded(tower, ids, framing(parts)))
+    nearest = (sides[0] @ sides[1].T).argmax(axis=1)
+    return float(np.mean([topics[n] == topic for n, topic in zip(nearest, topics, strict=True)]))
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Job, Outcome]:
+    made = job()
+    return made, Trainer(made, SCHEDULE).run()
+
+
+def test_training_finds_the_topics_that_no_shared_word_shows(trained: tuple[Job, Outcome]) -> None:
+    assert topic_found(toy_training.parts().tower) < 0.3
+    made, outcome = trained
+    assert topic_found(made.tower) > 0.8
+    assert outcome.best.probe > outcome.points[0].probe + 0.05
+
+
+def test_the_weights_that_the_probe_found_best_are_kept(trained: tuple[Job, Outcome]) -> None:
+    made, outcome = trained
+    assert outcome.best.probe == max(point.probe for point in outcome.points)
+    assert made.probe.measure(made.tower) == pytest.approx(outcome.best.probe, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: tuple[Job, Outcome]) -> None:
+    again = job()
+    Trainer(again, SCHEDULE).run()
+    assert_same(weights(again.tower), weights(trained[0].tower))
+    other = job(replace(PLAN, seed=1))
+    Trainer(other, SCHEDULE).run()
+    assert not np.array_equal(weights(other.tower)[0], weights(trained[0].tower)[0])
+
+
+def test_training_that_only_harms_returns_the_start() -> None:
+    made = job()
+    Trainer(made, SCHEDULE).run()  # as good as it gets
+    before = weights(made.tower)
+    harm = replace(SCHEDULE, learning_rate=1000.0, warm_up=0, patience=2)
+    outcome = Trainer(made, harm).run()
+    assert (outcome.best.step, outcome.ended) == (0, "patience")
+    assert_same(weights(made.tower), before)
+
+
+def test_the_time_limit_ends_training_with_the_best_so_far() -> None:
+    made = job()
+    outcome = Trainer(made, replace(SCHEDULE, steps=100_000, patience=100_000, time_limit=1.0)).run()
+    assert outcome.ended == "time"
+    assert 0 < outcome.points[-1].step < 100_000
+    assert made.probe.measure(made.tower) == pytest.approx(outcome.best.probe, abs=1e-6)
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_trainer
+from docsim.training.trainer import Trainer
+def tick(step, loss):
+    if step == 25:
+        os.kill(os.getpid(), signal.SIGKILL)
+Trainer(test_trainer.job(), test_trainer.SCHEDULE, checkpoint=Path(sys.argv[2])).run(tick=tick)
+"""
+
+
+def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(
+    tmp_path: Path, trained: tuple[Job, Outcome]
+) -> None:
+    file = tmp_path / "checkpoint.npz"
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(file)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    killed = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    resumed = job()
+    outcome = Trainer(resumed, SCHEDULE, checkpoint=file).run(resume=True)
+    assert [p.step for p in outcome.points] == [p.step for p in trained[1].points]
+    assert [p.probe for p in outcome.points] == pytest.approx([p.probe for p in trained[1].points], abs=1e-6)
+    for one, other in zip(weights(resumed.tower), weights(trained[0].tower), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_only_the_same_job_resumes(tmp_path: Path) -> None:
+    file, short = tmp_path / "checkpoint.npz", replace(SCHEDULE, steps=10)
+    with pytest.raises(TrainingError, match="there is none. Start one by leaving out --resume"):
+        Trainer(job(), short, checkpoint=file).run(resume=True)
+    Trainer(job(), short, checkpoint=file).run()
+    with pytest.raises(TrainingError, match="other texts, another start or other options"):
+        Trainer(job(replace(PLAN, seed=5)), short, checkpoint=file).run(resume=True)
+    with pytest.raises(TrainingError, match="other options"):
+        Trainer(job(), replace(short, learning_rate=0.5), checkpoint=file).run(resume=True)
+    file.write_bytes(b"PK no more")
+    with pytest.raises(TrainingError, match="is damaged"):
+        Trainer(job(), short, checkpoint=file).run(resume=True)
+
+
+def test_a_loss_that_is_no_number_is_refused() -> None:
+    made = job(replace(PLAN, objective=Objective(temperature=1e-38)))
+    with pytest.raises(TrainingError, match="no longer a number at step 1; try a lower learning rate"):
+        Trainer(made, SCHEDULE).run()
+
+
+def test_frozen_token_vectors_do_not_change_and_the_rest_learns() -> None:
+    frozen = replace(SCHEDULE, freeze=True, steps=10, optimizer="adam", learning_rate=0.01)
+    made = job(kind="lstm", options=TowerOptions(units=8, layers=1))
+    rows = np.array(made.tower.get_layer("tokens").rows)
+    outcome = Trainer(made, frozen).run()
+    np.testing.assert_array_equal(rows, np.array(made.tower.get_layer("tokens").rows))
+    assert outcome.points[-1].loss is not None
+
+
+def test_a_frozen_average_tower_learns_token_weights() -> None:
+    tower = toy_training.parts().tower
+    prepare_embedding(tower, freeze=True)
+    assert [variable.name for variable in tower.trainable_variables] == ["weights_by_token"]
+
+
+def test_token_vectors_begin_to_learn_at_the_step_they_are_unfrozen_at() -> None:
+    moved = []
+    for steps in (10, 20):
+        made = job()
+        before = embedding_of(made.tower)
+        schedule = replace(SCHEDULE, steps=steps, unfreeze_at=10, probe_every=steps, patience=9)
+        trainer = Trainer(made, schedule)
+        trainer.run(watch=lambda point, most, tower=made.tower: moved.append(embedding_of(tower)))  # type: ignore[misc]
+        moved.append(before)
+    start_10, end_10, before, start_20, end_20, _ = moved
+    np.testing.assert_array_equal(start_10, before)
+    np.testing.assert_array_equal(end_10, before)
+    np.testing.assert_array_equal(start_20, before)
+    assert np.abs(end_20 - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_every_kind_of_tower_trains_and_saves(kind: str, tmp_path: Path) -> None:
+    options = TowerOptions(units=8, layers=1, heads=2, max_tokens=64)
+    plan = replace(PLAN, schedule=replace(SCHEDULE, steps=10, learning_rate=0.01, optimizer="adam"))
+    begun = origin(kind, options=options)
+    made = from_documents(begun, toy_training.documents(), plan)
+    outcome = Trainer(made, plan.schedule).run()
+    encoder = saved(begun, made, outcome, plan, out=tmp_path / kind, name=kind)
+    text = toy_training.documents()[0].text
+    expected = embedded(made.tower, tokenised([text], begun.parts), framing(begun.parts))
+    assert float((encoder.encode([text]) @ expected.T)[0, 0]) > 0.999
+
+
+def examples(kind: str) -> Examples:
+    random = np.random.default_rng(0)
+    texts, scores = [], []
+    for n in range(160):
+        topic, other = n % 12, (n % 12 + 1 + n % 7) % 12
+        anchor, positive = toy_training.text(topic, "a", random), toy_training.text(topic, "b", random)
+        negative = toy_training.text(other, "b", random)
+        texts.append((anchor, positive, negative) if kind == "triplet" else (anchor, negative if n % 2 else positive))
+        scores.append(float(n % 2 == 0))
+    if kind == "positive":
+        texts = texts[::2]
+    return Examples(kind, tuple(texts), np.array(scores, np.float32) if kind == "scored" else None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "objective"),
+    [
+        ("scored", Objective("cosent")),
+        ("scored", Objective("mse")),
+        ("positive", Objective("softmax", matryoshka=(12, 24))),
+        ("triplet", Objective("triplet")),
+        ("triplet", Objective("softmax")),
+    ],
+)
+def test_labelled_examples_teach_the_topics(kind: str, objective: Objective) -> None:
+    plan = replace(PLAN, objective=objective)
+    made = from_examples(origin(), examples(kind), plan)
+    outcome = Trainer(made, SCHEDULE).run()
+    assert outcome.best.probe > outcome.points[0].probe
+    assert topic_found(made.tower) > 0.5
+
+
+def test_a_loss_that_cannot_learn_from_what_is_given_is_refused() -> None:
+    with pytest.raises(TrainingError, match="needs labels"):
+        job(replace(PLAN, objective=Objective("cosent")))
+    with pytest.raises(TrainingError, match="expected the loss softmax for positive examples; got 'mse'"):
+        from_examples(origin(), examples("positive"), replace(PLAN, objective=Objective("mse")))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: Objective("other"),
+        lambda: Objective(temperature=0),
+        lambda: Schedule(steps=0),
+        lambda: Schedule(learning_rate=0),
+        lambda: Schedule(warm_up=-1),
+        lambda: Plan(batch=1),
+        lambda: Plan(mined="luck"),
+        lambda: Trainer(job(), replace(SCHEDULE, optimizer="luck")),
+        lambda: start("default", kind="tree"),
+    ],
+)
+def test_what_cannot_be_is_refused(wrong: Any) -> None:
+    with pytest.raises(TrainingError, match="expected"):
+        wrong()
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    still = Schedule(steps=100, learning_rate=0.5, warm_up=10).rate()
+    assert [float(still(step)) for step in (0, 5, 10, 50, 99)] == pytest.approx([0, 0.25, 0.5, 0.5, 0.5], abs=1e-6)
+    falls = Schedule(steps=100, learning_rate=0.5, warm_up=0, decay=True).rate()
+    assert [float(falls(step)) for step in (0, 50, 100)] == pytest.approx([0.5, 0.25, 0], abs=1e-6)
+
+
+def test_hard_negatives_of_both_kinds_train(tmp_path: Path) -> None:
+    made = job(replace(PLAN, mined="both"))
+    assert len(made.batches.batch(0).sides) == 3
+    outcome = Trainer(made, replace(SCHEDULE, steps=10)).run()
+    assert outcome.points[-1].step == 10
+
+
+def test_reweighing_by_power_0_changes_nothing_and_by_power_1_takes_the_square_of_idf() -> None:
+    tower = toy_training.parts().tower
+    lengths = token_lengths(tower)
+    inverse = np.linspace(1, 2, len(lengths), dtype=np.float32)
+    reweigh(tower, lengths, inverse, power=0)
+    np.testing.assert_allclose(token_lengths(tower), lengths, rtol=1e-5)
+    reweigh(tower, lengths, inverse, power=1)
+    found = token_lengths(tower)
+    known = lengths > 0
+    np.testing.assert_allclose(found[known] / found[known].sum(), inverse[known] ** 2 / (inverse[known] ** 2).sum(), rtol=1e-4)
+    assert found[0] == 0
+
+
+def test_random_token_vectors_are_unit_rows_and_depend_on_the_seed() -> None:
+    one, again, other = (embedding_of(start("scratch", seed=seed).parts.tower) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+    np.testing.assert_allclose(np.linalg.norm(one[1:], axis=1), 1, rtol=1e-4)
+    assert not one[0].any()
