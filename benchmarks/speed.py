@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ class Bench:
 
 def main() -> None:
     given = options()
-    sizes = QUICK if given.quick else FULL
+    sizes = QUICK if given.quick else replace(FULL, rounds=given.rounds)
     given.cache.mkdir(parents=True, exist_ok=True)
     peers = prepare_peers(given)
     load_before = os.getloadavg()
@@ -115,6 +115,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--teacher", type=Path, help="folder of all-MiniLM-L6-v2; without it the peers are left out")
     parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="where the peers' environments are kept")
     parser.add_argument("--torch", default=speed_environments.TORCH, help="what pip installs as the peers' torch")
+    parser.add_argument("--rounds", type=int, default=FULL.rounds, help="runs of each contender [%(default)s]")
     parser.add_argument("--quick", action="store_true", help="a few documents, and write nothing")
     return parser.parse_args()
 

@@ -73,7 +73,7 @@ class Encoded:
             exclude: Place of the document not to return.
         """
         query = query[:_QUERY_PASSAGES]
-        best = np.maximum.reduceat((query @ self.rows.T).max(axis=0), self.starts)
+        best = np.maximum.reduceat(query @ self.rows.T, self.starts, axis=1).mean(axis=0)
         weight = ranking.CENTROID_WEIGHT
         scores = (1 - weight) * best + weight * (self.centroids @ ranking.centroid(query))
         order: list[int] = np.argsort(-scores, kind="stable")[: k + 1].tolist()

@@ -14,11 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -48,7 +48,10 @@ ONNX_FILE = "tower.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
 _CHUNK_CHARACTERS = 400_000  # tokenised at a time: bounds memory, and gives every core enough to do
-_BATCH_TOKENS = 4096  # padded tokens in one ONNX call: their rows stay in the processor's cache
+_BATCH_TOKENS = {"average": 4096, "lstm": 4096, "transformer": 256}
+"""Padded tokens in one ONNX call, by kind: what passes between its operators stays in the processor's cache."""
+_Item = TypeVar("_Item")
+
 _MOST_WORKERS = 4  # chunks in flight; the tokenizer itself uses every core
 
 
@@ -147,10 +150,14 @@ class Encoder:
         self._check_fingerprint(onnx, tokenizer)
         try:
             self._tokeniser = self._read_tokenizer(tokenizer.decode())
-            self._session = _session(onnx, threads=1 if kind == "average" else 0)
+            self._session = _session(onnx)
         except Exception as error:  # neither library has an error type of its own
             raise EncoderError(f"the encoder at {path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
+        self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
+        # Cheap towers spend their time on tokens, so chunks go side by side; of others, the batches of one chunk do.
+        cores = os.cpu_count() or 1
+        self._chunk_workers, self._batch_workers = (min(cores, _MOST_WORKERS), 1) if kind == "average" else (1, cores)
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, dim={self.dim}, fingerprint={self.fingerprint[:12]!r})"
@@ -186,14 +193,12 @@ class Encoder:
         if isinstance(texts, str):
             raise TypeError("Encoder.encode expects a sequence of texts, not one str; pass [text]")
         embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
-        chunks = list(_chunks(texts))
-        if len(chunks) <= 1:
-            for chunk in chunks:
-                self._encode_chunk(texts[chunk], embeddings[chunk])
-        else:
-            # One chunk is tokenised while another is in ONNX Runtime, which releases the interpreter's lock.
-            with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1, _MOST_WORKERS)) as pool:
-                list(pool.map(lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk]), chunks))
+        # One chunk is tokenised while another is in ONNX Runtime, which releases the interpreter's lock.
+        _each(
+            lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk]),
+            list(_chunks(texts)),
+            workers=self._chunk_workers,
+        )
         return embeddings
 
     def _check_fingerprint(self, onnx: bytes, tokenizer: bytes) -> None:
@@ -219,9 +224,12 @@ class Encoder:
     def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32]) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
         tokens = self._tokeniser.tokenise(texts)
-        for rows in _batches(tokens.lengths):
+
+        def encode(rows: NDArray[np.int64]) -> None:
             batch = tokens.batch(rows, padding=self._preprocessing.padding_id)
             target[rows] = self._session.run(None, {self._input: batch})[0]
+
+        _each(encode, list(_batches(tokens.lengths, self._batch_tokens)), workers=self._batch_workers)
 
 
 def _content(file: Path, digests: Mapping[str, str]) -> bytes:
@@ -238,10 +246,10 @@ def _content(file: Path, digests: Mapping[str, str]) -> bytes:
     return content
 
 
-def _session(onnx: bytes, *, threads: int) -> onnxruntime.InferenceSession:
-    """Return a session over an exported tower; 0 threads means as many as there are cores."""
+def _session(onnx: bytes) -> onnxruntime.InferenceSession:
+    """Return a session over an exported tower. A call uses one thread; several go side by side."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors only
     options.enable_mem_pattern = False  # plans memory for one shape; every batch has another
     return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
@@ -259,12 +267,23 @@ def _chunks(texts: Sequence[str]) -> Iterator[slice]:
         yield slice(start, len(texts))
 
 
-def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Group rows of like length, shortest first, so that no group exceeds ``_BATCH_TOKENS`` with its padding."""
+def _each(function: Callable[[_Item], None], items: Sequence[_Item], *, workers: int) -> None:
+    """Call a function with each item, several at a time if there are several."""
+    workers = min(workers, len(items))
+    if workers <= 1:
+        for item in items:
+            function(item)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(function, items))
+
+
+def _batches(lengths: NDArray[np.int64], most: int) -> Iterator[NDArray[np.int64]]:
+    """Group rows of like length, shortest first, so that no group of several exceeds ``most`` with its padding."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     for position, length in enumerate(lengths[order].tolist()):
-        if position > start and (position - start + 1) * length > _BATCH_TOKENS:
+        if position > start and (position - start + 1) * length > most:
             yield order[start:position]
             start = position
     if start < len(order):

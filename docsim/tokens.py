@@ -2,7 +2,8 @@
 
 For the tokenizers of BERT's family the tokens of a text are those of its words, one word after another: they split at
 whitespace before anything else. Words recur, so each distinct one is tokenised once and remembered, which takes a
-quarter of the time. What the words of a text are is then decided by ``str.split``.
+quarter of the time. What the words of a text are is then decided by ``str.split``, which
+also splits at form feeds and six other control characters that BERT's tokenizers delete.
 """
 
 from __future__ import annotations

@@ -116,11 +116,12 @@ def die_at(number: int, log: Path) -> None:
             tick(sql)
 
     def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         connection.set_trace_callback(statement)
         return connection
 
-    connect, sqlite3.connect = sqlite3.connect, traced
+    connect: Callable[..., sqlite3.Connection] = sqlite3.connect
+    setattr(sqlite3, "connect", traced)  # noqa: B010 - its type says that it cannot be replaced
     sys.addaudithook(lambda event, _: tick(event) if event in _FILES else None)
 
 
@@ -195,7 +196,8 @@ def killed_once(job: Job, trial: Trial, encoder: Path, directory: Path) -> bool:
 
     _, status = os.waitpid(forked(examine), 0)
     problem = (directory / "problem").read_text()[-1500:] if status else ""
-    print(json.dumps({"at": log.read_text(), "problem": problem}), flush=True)
+    sys.stdout.write(json.dumps({"at": log.read_text(), "problem": problem}) + "\n")
+    sys.stdout.flush()  # or the next child would write it too
     return killed
 
 
@@ -238,6 +240,144 @@ def test_killed_at_any_time_it_answers_and_is_finished_by_the_next_run(tiny_enco
     found = kills("sync", tiny_encoder_dir, tmp_path, random_kills=20)
     assert len(found) == 20
     assert [one for one in found if one["problem"]] == []
+
+
+# Two writers
+
+_SLOW_WRITER = """
+import sys
+from docsim import Document, Index
+
+def documents():
+    yield Document("slow", "text")
+    print("writing", flush=True)
+    sys.stdin.readline()
+
+with Index.open(sys.argv[1]) as index:
+    index.sync(documents(), prune=False)
+"""
+
+
+@pytest.fixture
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(documents(OLD))
+        yield index
+
+
+@contextmanager
+def slow_writer(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process in the middle of a sync, which goes on when it is sent a line."""
+    command = [sys.executable, "-c", _SLOW_WRITER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        try:
+            yield writer
+        finally:
+            writer.kill()
+
+
+def test_a_second_process_that_writes_is_refused_at_once(index: Index) -> None:
+    with slow_writer(index.path):
+        started = time.monotonic()
+        with pytest.raises(IndexLocked, match="another process is writing"):
+            index.sync(documents(NEW))
+        assert time.monotonic() - started < 5
+        with pytest.raises(IndexLocked):
+            verification.repair(index)
+        assert {hit.id for hit in index.search("soup", 50).hits} == set(OLD)
+
+
+def test_a_second_process_that_waits_goes_on_when_the_first_has_finished(index: Index) -> None:
+    with slow_writer(index.path) as first:
+        waiting = threading.Thread(target=index.sync, args=(documents(NEW),), kwargs={"wait": True, "prune": False})
+        waiting.start()
+        time.sleep(0.3)
+        assert waiting.is_alive()
+        assert index.store.value("SELECT text FROM documents WHERE id = 'd3'") == OLD["d3"]
+        first.communicate("go on\n", timeout=60)
+        assert first.returncode == 0
+        waiting.join(60)
+    assert set(dict(index.store.rows("SELECT id, id FROM documents"))) == {*OLD, *NEW, "slow"}
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(index: Index) -> None:
+    with slow_writer(index.path) as first:
+        first.send_signal(signal.SIGKILL)
+        first.wait(60)
+        assert index.sync(documents(NEW)).changed == 3
+    assert verification.problems(index) == []
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(path)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield path
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+@contextmanager
+def only_free(disk: Path, kilobytes: int) -> Iterator[None]:
+    """Fill the disk up to the last few kilobytes."""
+    filler = disk / "filler"
+    filler.write_bytes(b"x" * (shutil.disk_usage(disk).free - kilobytes * 1024))
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@pytest.mark.parametrize("kilobytes", [0, 8, 40, 150, 400, 900])
+def test_a_full_disk_is_one_clear_error_and_loses_nothing(small_disk: Path, encoder: Encoder, kilobytes: int) -> None:
+    much = [*documents(OLD), *(Document(f"more{i}", f"restore the database {i} " * 400) for i in range(300))]
+    with Index.create(small_disk / "index", encoder=encoder) as index:
+        index.sync(documents(OLD))
+        with only_free(small_disk, kilobytes), pytest.raises(DocsimError, match="could not write"):
+            index.sync(much)
+        assert verification.problems(index) == []
+        assert {hit.id for hit in index.search("soup", 1000).hits} >= set(OLD)
+        small = [*documents(OLD), Document("small", "a small one")]
+        assert index.sync(small).failures == ()
+        assert {hit.id for hit in index.search("soup", 1000).hits} == {*OLD, "small"}
+
+
+@pytest.mark.parametrize("kilobytes", [0, 4, 40, 120, 180])
+def test_a_disk_that_is_full_at_the_start_leaves_nothing_in_the_way(
+    small_disk: Path, encoder: Encoder, kilobytes: int
+) -> None:
+    path = small_disk / "index"
+    with only_free(small_disk, kilobytes), pytest.raises(DocsimError, match="could not write"):
+        Index.create(path, encoder=encoder)
+    with Index.create(path, encoder=encoder) as index:
+        index.sync(documents(OLD))
+        check(index, (OLD,))
+
+
+def test_a_snapshot_that_cannot_be_written_keeps_what_was_committed(small_disk: Path, encoder: Encoder) -> None:
+    with Index.create(small_disk / "index", encoder=encoder) as index:
+        index.sync(documents(OLD))
+        blocked = generations.snapshot_path(index.path, index.generation())
+        blocked.unlink()
+        blocked.mkdir()
+        with pytest.raises(StoreError, match="committed before is safe"):
+            index.sync(documents(NEW))
+        assert dict(index.store.rows("SELECT id, text FROM documents")) == NEW
+        blocked.rmdir()
+        index.sync(documents(NEW))
+        check(index, (NEW,))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from docsim.tokens import Tokeniser, Tokens
 CONTENT = tiny_tokenizer().to_str()
 EMPTY = 1
 # Python splits at these control characters, BERT's tokenizer deletes them.
-SPLIT_BY_PYTHON_ONLY = "\x1c\x1d\x1e\x1f\x85"
+SPLIT_BY_PYTHON_ONLY = "\x0b\x0c\x1c\x1d\x1e\x1f\x85"
 
 
 def tokeniser(*, by_word: bool, max_tokens: int = 64) -> Tokeniser:
@@ -37,6 +37,12 @@ TEXTS = st.lists(st.lists(WORDS | st.sampled_from(["Train", "keys,", "a|b", "|"]
 def test_words_one_by_one_have_the_tokens_of_the_whole_text(texts: list[str]) -> None:
     expected = lists(tokeniser(by_word=False).tokenise(texts))
     assert lists(tokeniser(by_word=True).tokenise(texts)) == expected
+
+
+@pytest.mark.parametrize("control", SPLIT_BY_PYTHON_ONLY, ids=ascii)
+def test_a_control_character_between_words_separates_them(control: str) -> None:
+    one = tokeniser(by_word=True)
+    assert lists(one.tokenise([f"cat{control}dog"])) == lists(one.tokenise(["cat dog"]))
 
 
 @settings(deadline=None)

@@ -145,13 +145,18 @@ def _texts(corpus: Path) -> Iterator[str]:
     if (corpus / "index.db").is_file():
         with Index.open(corpus) as index:
             for title, text in index.store.stream("SELECT title, text FROM documents"):
-                yield f"{title}\n{text}"
+                yield _with_title(title, text)
         return
     for entry in sources.open_source(str(corpus)).entries():
         if isinstance(entry, Entry):
             with contextlib.suppress(SourceError):
                 document = entry.load()
-                yield f"{document.title}\n{document.text}"
+                yield _with_title(document.title, document.text)
+
+
+def _with_title(title: str, text: str) -> str:
+    """Return a document's words; a title that is the beginning of the text counts once."""
+    return text if text.lstrip("# \n").startswith(title) else f"{title}\n{text}"
 
 
 def _vocabulary(made: Made) -> dict[str, Any]:
@@ -203,6 +208,7 @@ def _described(loaded: Encoder) -> dict[str, Any]:
     return {
         "kind": manifest["kind"],
         "format": manifest["format"],
+        "precision": manifest.get("precision", "float32"),
         "vocabulary": Tokenizer.from_file(str(loaded.path / TOKENIZER_FILE)).get_vocab_size(),
         "preprocessing": manifest["preprocessing"],
         "sizes": sizes,
@@ -213,7 +219,8 @@ def _described(loaded: Encoder) -> dict[str, Any]:
 def _print_shown(found: Mapping[str, Any], *, quiet: bool) -> None:
     click.secho(found["name"], bold=True)
     click.echo(f"path         {found['path']}")
-    click.echo(f"kind         {found['kind']}, {found['dim']} components, reads {found['max_tokens']} tokens")
+    click.echo(f"kind         {found['kind']}, {found['precision']}")
+    click.echo(f"embeddings   {found['dim']} components, of the first {found['max_tokens']} tokens of a text")
     click.echo(f"vocabulary   {found['vocabulary']} tokens")
     click.echo(f"fingerprint  {found['fingerprint']}")
     sizes = found["sizes"]

@@ -1,27 +1,13 @@
-"""What commands do to the terminal: draw progress on standard error, and keep native noise off it."""
+"""What commands do to the terminal: keep native noise off it."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress", "without_native_noise"]
-
-
-@contextmanager
-def progress(what: str, *, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Give a function of how much is done, and of how much, that draws a bar; or None when nobody watches."""
-    if not shown or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+__all__ = ["without_native_noise"]
 
 
 @contextmanager

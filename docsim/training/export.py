@@ -24,6 +24,8 @@ __all__ = ["INPUT", "OUTPUT", "onnx_bytes", "quantised"]
 
 _CORRECTION = {"Add", "Cast", "Less", "Mul", "Not", "Where"}
 
+_ADVICE = ("Please consider to run pre-processing", "Failed to infer data type")
+
 INPUT = "ids"
 OUTPUT = "embeddings"
 
@@ -67,14 +69,14 @@ def _without_advice() -> Iterator[None]:
     """Keep quantisation from advising, through the root logger, a preparation that fused operators do not need."""
     root = logging.getLogger()
 
-    def silent(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(("Please consider to run pre-processing", "Failed to infer data type"))
+    def wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(_ADVICE)
 
-    root.addFilter(silent)
+    root.addFilter(wanted)
     try:
         yield
     finally:
-        root.removeFilter(silent)
+        root.removeFilter(wanted)
 
 
 def _by_keras(tower: keras.Model) -> onnx.ModelProto:

@@ -39,7 +39,7 @@ class _Graph:
         if isinstance(values, keras.Variable):
             values = keras.ops.convert_to_numpy(values)
         name = f"c{len(self.constants)}"
-        self.constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(values, dtype=dtype), name))
+        self.constants.append(onnx.numpy_helper.from_array(np.array(values, dtype=dtype, order="C"), name))
         return name
 
     def add(self, operator: str, *inputs: str, fused: bool = False, **attributes: Any) -> str:

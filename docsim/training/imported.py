@@ -64,7 +64,8 @@ def import_encoder(
         tell("Measuring what int8 loses")
         parts = replace(parts, precision="int8")
         metrics = _loss_of_int8(parts)
-        tell(f"int8 against float32: cosine {metrics['int8_cosine_mean']:.4f}, at least {metrics['int8_cosine_min']:.4f}")
+        mean, least = metrics["int8_cosine_mean"], metrics["int8_cosine_min"]
+        tell(f"int8 against float32: cosine {mean:.4f} on average, at least {least:.4f}")
     tell(f"Writing {out}")
     lineage = Lineage(seed=0, teacher=teacher.name, material=teacher.digest, metrics=metrics)
     return save(parts, out, name=name or teacher.name, lineage=lineage)
@@ -89,17 +90,8 @@ def imported_parts(teacher: Teacher) -> Parts:
 def _tower(teacher: Teacher) -> keras.Model:
     """Return a tower of docsim's layers with the teacher's weights."""
     bert = teacher.backbone
-    vectors = _token_vectors(bert)
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
-    layers: list[tuple[keras.layers.Layer, list[NDArray[Any]]]] = [
-        (TokenVectors(*vectors.shape, storage="float32", dtype="float32", name="tokens"), _stored(vectors)),
-        (Positions(bert.max_sequence_length, name="positions"), [_position_vectors(bert)]),
-        (keras.layers.LayerNormalization(epsilon=_EPSILON, name="first_norm"), bert.embeddings_layer_norm.get_weights()),
-    ]
-    states: Any = ids
-    for layer, weights in layers:
-        states = layer(states)
-        layer.set_weights(weights)
+    states = _embedded(bert, ids)
     for number, theirs in enumerate(bert.transformer_layers):
         block = EncoderBlock(
             bert.num_heads,
@@ -115,14 +107,23 @@ def _tower(teacher: Teacher) -> keras.Model:
     return keras.Model(ids, UnitLength(dtype="float32", name="unit_length")(pooled), name="transformer")
 
 
+def _embedded(bert: Any, ids: Any) -> Any:
+    """Return the states that enter the first block: token plus position, normalised."""
+    vectors = _token_vectors(bert)
+    tokens = TokenVectors(*vectors.shape, storage="float32", dtype="float32", name="tokens")
+    positions = Positions(bert.max_sequence_length, name="positions")
+    norm = keras.layers.LayerNormalization(epsilon=_EPSILON, name="first_norm")
+    states = norm(positions(tokens(ids)))
+    tokens.set_weights(stored_rows(vectors, storage="float32"))
+    positions.set_weights([_position_vectors(bert)])
+    norm.set_weights(bert.embeddings_layer_norm.get_weights())
+    return states
+
+
 def _token_vectors(bert: Any) -> NDArray[np.float32]:
     """Return the word embeddings, and after them that of padding again, for texts that contain ``[PAD]``."""
     vectors = np.asarray(ops.convert_to_numpy(bert.token_embedding.embeddings), dtype=np.float32)
     return np.concatenate([vectors, vectors[:1]])
-
-
-def _stored(vectors: NDArray[np.float32]) -> list[NDArray[Any]]:
-    return stored_rows(vectors, storage="float32")
 
 
 def _position_vectors(bert: Any) -> NDArray[np.float32]:

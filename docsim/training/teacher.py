@@ -141,6 +141,7 @@ def _check_architecture(path: Path, config: dict[str, Any]) -> None:
                 f"{config.get(key)!r}. Choose a teacher such as all-MiniLM-L6-v2"
             )
 
+
 def _activation(path: Path, config: dict[str, Any]) -> str:
     named = config.get("hidden_act", "gelu")
     if named not in _GELUS:
@@ -156,8 +157,8 @@ def _check_modules(path: Path, modules: Sequence[str]) -> None:
     for module in modules:
         if not module.endswith(_MODULES):
             raise TrainingError(
-                f"expected a teacher at {path} that only pools and normalises ({', '.join(_MODULES)}); its modules.json "
-                f"names {module!r}"
+                f"expected a teacher at {path} that only pools and normalises ({', '.join(_MODULES)}); its "
+                f"modules.json names {module!r}"
             )
     facts = _settings(path, "config_sentence_transformers.json", optional=True) or {}
     if facts.get("default_prompt_name"):

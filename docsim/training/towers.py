@@ -43,7 +43,7 @@ __all__ = [
 KINDS = ("average", "lstm", "transformer")
 
 _TOKENS = "tokens"
-_CONTEXT = ("scale", "lstm_", "entry", "positions", "block_", "first_norm", "last_norm")
+_POLICY_LAYERS = ("scale", "lstm_", "entry", "positions", "block_", "first_norm", "last_norm")
 """How the names of layers begin that compute in the dtype policy; sums and lengths lose too much in half precision."""
 
 
@@ -80,8 +80,8 @@ class TowerOptions:
         Raises:
             TrainingError: A number is out of its range, or the pooling unknown.
         """
-        for name in ("units", "layers", "heads", "max_tokens"):
-            if getattr(self, name) < 1:
+        for name in ("dim", "units", "layers", "heads", "max_tokens"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise TrainingError(f"expected a tower's {name} to be at least 1; got {getattr(self, name)}")
         if not 0 <= self.dropout < 1:
             raise TrainingError(f"expected a tower's dropout in [0, 1); got {self.dropout}")
@@ -136,7 +136,7 @@ def compact(tower: keras.Model) -> keras.Model:
     return _copied(tower, storage="int8", policy="float32")
 
 
-def set_embedding_trainable(tower: keras.Model, trainable: bool) -> None:  # noqa: FBT001  # the whole message
+def set_embedding_trainable(tower: keras.Model, trainable: bool) -> None:
     """Freeze or unfreeze a tower's token vectors; compile it again for that to take effect.
 
     A frozen ``average`` tower without a projection has nothing left to train.
@@ -234,7 +234,7 @@ def _copied(tower: keras.Model, *, storage: str, policy: str) -> keras.Model:
         if isinstance(layer, WeightedTokenSum):
             config["storage"] = storage
         if not isinstance(layer, keras.layers.InputLayer):
-            config["dtype"] = policy if layer.name.startswith(_CONTEXT) else "float32"
+            config["dtype"] = policy if layer.name.startswith(_POLICY_LAYERS) else "float32"
         return type(layer).from_config(config)
 
     copy = keras.models.clone_model(tower, clone_function=again)

@@ -192,7 +192,7 @@ class Trainer:
         loss, step = math.nan, done
         while step < until:
             batch = self._job.batches.batch(step)
-            loss = float(self._model.train_on_batch(list(batch.sides), dict(batch.labels)))
+            loss = float(self._model.train_on_batch(self._model.inputs(batch.sides), dict(batch.labels)))
             step += 1
             if not math.isfinite(loss):
                 raise TrainingError(

@@ -130,7 +130,7 @@ def _read(file: Path, path: Path, limit: int | None) -> WordVectors:
     count, dim = int(header[1]), int(header[2])
     if count < 1 or dim < 1:
         raise TrainingError(f"expected words and components in {path}, its first line says {count} and {dim}")
-    if _numbers(head[header.end() :].split(b"\n", 1)[0], dim) is not None:
+    if _entry(head[header.end() :].split(b"\n", 1)[0], dim) is not None:
         return _text(file, path, _Expected(dim, count, limit))
     return _binary(file, path, _Expected(dim, count, limit))
 
@@ -162,13 +162,22 @@ class _Expected:
         return min(given) if given else None
 
 
-def _numbers(line: bytes, dim: int) -> list[float] | None:
-    """Return the last ``dim`` fields of a line as numbers, or None if they are not, or fewer."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One line: a word and its numbers."""
+
+    name: bytes
+    row: list[float]
+
+
+def _entry(line: bytes, dim: int) -> _Entry | None:
+    """Return a line's word and its last ``dim`` fields as numbers, or None if it holds something else."""
     fields = line.split()
     if len(fields) < dim:
         return None
+    name = b" ".join(fields[:-dim])
     try:
-        return [float(field) for field in fields[-dim:]]
+        return None if _NUMBER_IN_WORD.search(name) else _Entry(name, [float(field) for field in fields[-dim:]])
     except ValueError:
         return None
 
@@ -179,7 +188,7 @@ def _dim(head: bytes) -> int | None:
     if not lines:
         return None
     dim = Counter(len(line.split()) for line in lines).most_common(1)[0][0] - 1
-    readable = sum(_numbers(line, dim) is not None for line in lines)
+    readable = sum(_entry(line, dim) is not None for line in lines)
     return dim if dim >= 1 and 2 * readable >= len(lines) else None
 
 
@@ -192,22 +201,31 @@ def _text(file: Path, path: Path, expected: _Expected) -> WordVectors:
         for place, line in _lines(stream, headed=expected.count is not None):
             if read == expected.wanted:
                 break
-            row = _numbers(line, expected.dim)
-            name = b" ".join(line.split()[: -expected.dim])
-            if row is None or _NUMBER_IN_WORD.search(name):
+            entry = _entry(line, expected.dim)
+            if entry is None:
                 raise TrainingError(
                     f"expected a word and {expected.dim} numbers in line {place} of {path}, got something else; the "
                     "file is damaged or cut short"
                 )
             read += 1
-            word = _decoded(name)
-            if word and word not in words and np.isfinite(row).all():
+            word = _decoded(entry.name)
+            if word and word not in words:
                 words[word] = None
-                numbers.extend(row)
+                numbers.extend(entry.row)
     _check_count(read, path, expected)
     matrix = np.array(numbers, dtype=np.float32).reshape(-1, expected.dim)
     kind = "GloVe text" if expected.count is None else "word2vec text"
-    return WordVectors(tuple(words), matrix, kind, read - len(words))
+    return _finite(WordVectors(tuple(words), matrix, kind, read - len(words)))
+
+
+def _finite(vectors: WordVectors) -> WordVectors:
+    """Return the words whose numbers are all finite."""
+    finite = np.isfinite(vectors.matrix).all(axis=1)
+    if finite.all():
+        return vectors
+    words = tuple(word for word, kept in zip(vectors.words, finite, strict=True) if kept)
+    skipped = vectors.skipped + len(vectors.words) - len(words)
+    return replace(vectors, words=words, matrix=vectors.matrix[finite], skipped=skipped)
 
 
 def _lines(stream: IO[bytes], *, headed: bool) -> Iterator[tuple[int, bytes]]:
@@ -280,8 +298,7 @@ def _parsed(path: Path, parse: Callable[[], Any]) -> Any:
 def _usable(loaded: Any, kind: str, *, lost: int, bad: str | re.Pattern[str]) -> WordVectors:
     """Return gensim's words but for those in which it has replaced what is no UTF-8, and those without a vector."""
     pattern = re.compile(bad) if isinstance(bad, str) else bad
-    finite = np.isfinite(loaded.vectors).all(axis=1)
-    kept = [row for row, word in enumerate(loaded.index_to_key) if word and finite[row] and not pattern.search(word)]
+    kept = [row for row, word in enumerate(loaded.index_to_key) if word and not pattern.search(word)]
     words = tuple(loaded.index_to_key[row] for row in kept)
     matrix = np.ascontiguousarray(loaded.vectors[kept], dtype=np.float32)
-    return WordVectors(words, matrix, kind, skipped=lost + len(loaded.index_to_key) - len(kept))
+    return _finite(WordVectors(words, matrix, kind, skipped=lost + len(loaded.index_to_key) - len(kept)))

@@ -1,0 +1,176 @@
+"""What label-free training on a knowledge base gives: nDCG@10 untrained, trained, and of a large sentence encoder.
+
+    python benchmarks/self_supervision.py --data DIR [--teacher DIR] [--seeds 0,1,2] [--sets tldr,peps]
+
+Each set is trained on with ``docsim train``'s defaults, in a process of its own; no setting depends on the set, and
+judgements are read only afterwards. Documents are scored as an index does, by passages and centroids, but all of them.
+The teacher embeds whole documents, cut at 256 tokens; its embeddings are kept in .bench. Writes
+benchmarks/results/self_supervision.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from judged import Judged, load, ndcg_at_10
+from numpy.typing import NDArray
+
+from docsim.encoder import Encoder
+from docsim.passages import inputs, split
+from docsim.ranking import rank
+from docsim.records import Document
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / ".bench" / "self_supervision"
+RESULTS = Path(__file__).parent / "results" / "self_supervision.json"
+SETS = "handbook18f,businesscentral,kubernetes,tldr,peps"
+TEACHER_TOKENS = 256
+
+Floats = NDArray[np.float32]
+
+
+def documents(judged: Judged) -> list[Document]:
+    return [Document(one["id"], one["text"], title=one.get("title", "")) for one in judged.documents]
+
+
+def queries(judged: Judged) -> list[Document]:
+    """Queries that are texts of their own."""
+    known = {one["id"] for one in judged.documents}
+    return [Document(id, text) for id, text in judged.queries.items() if text is not None and id not in known]
+
+
+def passages(encoder: Encoder, given: list[Document]) -> dict[str, Floats]:
+    """Embeddings of each document's passages, by its id."""
+    texts = {one.id: inputs(one, split(one.text)) for one in given}
+    ends = np.cumsum([len(parts) for parts in texts.values()])
+    rows = encoder.encode([text for parts in texts.values() for text in parts])
+    return dict(zip(texts, np.split(rows, ends[:-1]), strict=True))
+
+
+def score(judged: Judged, rows: dict[str, Floats], asked: dict[str, Floats]) -> float:
+    ids, vectors = list(rows), list(rows.values())
+    run = {}
+    for query in judged.queries:
+        ranked = rank(asked[query] if query in asked else rows[query], vectors)[:11]
+        found = [ids[one.position] for one in ranked]
+        run[query] = [id for id in found if not (judged.exclude_self and id == query)][:10]
+    return ndcg_at_10(run, judged.qrels)
+
+
+def of_encoder(judged: Judged, encoder: Encoder) -> float:
+    asked = queries(judged)
+    return score(judged, passages(encoder, documents(judged)), passages(encoder, asked) if asked else {})
+
+
+def of_teacher(judged: Judged, path: Path) -> float:
+    """Whole documents, title first, cut at 256 tokens."""
+    given = documents(judged) + queries(judged)
+    rows = teacher_embeddings(path, judged.name, [f"{one.title}\n{one.text}".strip() for one in given])
+    by_id = {one.id: rows[number : number + 1] for number, one in enumerate(given)}
+    count = len(judged.documents)
+    return score(
+        judged,
+        {one.id: by_id[one.id] for one in given[:count]},
+        {one.id: by_id[one.id] for one in given[count:]},
+    )
+
+
+def teacher_embeddings(path: Path, name: str, texts: list[str]) -> Floats:
+    from dataclasses import replace
+
+    from docsim.training.teacher import load_teacher
+
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+    file = KEPT / f"{path.name}-{name}-{digest}.npy"
+    if not file.is_file():
+        teacher = replace(load_teacher(path), max_tokens=TEACHER_TOKENS)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        np.save(file, teacher.embed(texts))
+    return np.asarray(np.load(file), dtype=np.float32)
+
+
+def train(corpus: Path, out: Path, seed: int) -> dict[str, float]:
+    """Train in a process of its own; seconds are those after TensorFlow is imported, memory is the peak in MB."""
+    command = [sys.executable, __file__, "--child", str(corpus), str(out), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    facts: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return facts
+
+
+def child(corpus: str, out: str, seed: str) -> None:
+    import tensorflow  # noqa: F401  # its import is not counted
+
+    started, processor = time.perf_counter(), time.process_time()
+    from click.testing import CliRunner
+
+    from docsim.cli import main as docsim
+
+    arguments = ["train", "--corpus", corpus, "--out", out, "--seed", seed, "--json", "--quiet"]
+    result = CliRunner().invoke(docsim, arguments, catch_exceptions=False)
+    if result.exit_code:
+        sys.exit(result.output)
+    facts = json.loads(result.stdout)
+    told = {
+        "seconds": time.perf_counter() - started,
+        "processor_seconds": time.process_time() - processor,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "probe_before": facts["probe"]["before"],
+        "probe_after": facts["probe"]["after"],
+        "steps": facts["steps"]["kept"],
+    }
+    print(json.dumps(told))
+
+
+def measure(folder: Path, seeds: list[int], teacher: Path | None) -> dict[str, object]:
+    judged = load(folder)
+    runs = []
+    for seed in seeds:
+        out = KEPT / f"{judged.name}-{seed}"
+        facts = train(folder / "corpus.jsonl.gz", out, seed)
+        runs.append({"seed": seed, "ndcg": of_encoder(judged, Encoder.load(out)), **facts})
+        print(judged.name, json.dumps(runs[-1]), flush=True)
+    trained = [float(run["ndcg"]) for run in runs]
+    row: dict[str, object] = {
+        "documents": len(judged.documents),
+        "queries": len(judged.queries),
+        "untrained": of_encoder(judged, Encoder.default()),
+        "trained": statistics.mean(trained),
+        "trained_least": min(trained),
+        "runs": runs,
+    }
+    if teacher:
+        row[teacher.name] = of_teacher(judged, teacher)
+    print(judged.name, {name: value for name, value in row.items() if name != "runs"}, flush=True)
+    return row
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        child(*sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
+    parser.add_argument("--teacher", type=Path, help="a sentence-transformers directory to compare with")
+    parser.add_argument("--sets", default=SETS)
+    parser.add_argument("--seeds", default="0,1,2")
+    options = parser.parse_args()
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    sets = {name: measure(options.data / name, seeds, options.teacher) for name in options.sets.split(",")}
+    RESULTS.parent.mkdir(exist_ok=True)
+    result = {"encoder": Encoder.default().fingerprint, "sets": sets}
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

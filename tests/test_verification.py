@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+import subprocess
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from docsim import generations, verification
+from docsim.encoder import Encoder, fingerprint
+from docsim.errors import DocsimError
+from docsim.index import Index, writer
+from docsim.records import Document
+
+LONG = "\n\n".join(f"# Part {i}\n\n" + f"restore the database from backup {i} " * 30 for i in range(6))
+TEXTS = {"soup": "lentils soup", "keys": "rotate signing keys", "long": LONG}
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
+    """An index of three documents with a fresh snapshot."""
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync([Document(id, text, title=id) for id, text in TEXTS.items()])
+        with writer(index.path, wait=False) as store:
+            generations.snapshot(store, index.path, force=True)
+        yield index
+
+
+def sql(index: Index, *statements: str) -> None:
+    """Change the database behind the index's back; triggers and foreign keys do not interfere."""
+    connection = sqlite3.connect(index.path / "index.db", isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+def replace_vectors(
+    index: Index, change: Callable[[np.ndarray[tuple[int, ...], np.dtype[np.float16]]], object]
+) -> None:
+    """Change the embeddings of ``long`` and give them a checksum that fits."""
+    connection = sqlite3.connect(index.path / "index.db", isolation_level=None)
+    number, blob = connection.execute("SELECT max(document), vectors FROM embeddings").fetchone()
+    rows = np.frombuffer(blob, np.float16).copy()
+    change(rows)
+    values = (rows.tobytes(), zlib.crc32(rows.tobytes()), number)
+    connection.execute("UPDATE embeddings SET vectors = ?, checksum = ? WHERE document = ?", values)
+    connection.close()
+
+
+def set_nan(rows: np.ndarray[tuple[int, ...], np.dtype[np.float16]]) -> None:
+    rows[3] = np.nan
+
+
+def double(rows: np.ndarray[tuple[int, ...], np.dtype[np.float16]]) -> None:
+    rows *= 2
+
+
+def negate(rows: np.ndarray[tuple[int, ...], np.dtype[np.float16]]) -> None:
+    rows *= -1
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def snapshot(index: Index) -> Path:
+    return generations.snapshot_path(index.path, index.generation())
+
+
+def flip_blob(index: Index) -> None:
+    first = "SELECT substr(vectors, 1, 1) FROM embeddings WHERE document = 1"
+    sql(
+        index,
+        "UPDATE embeddings SET vectors = cast(x'55' || substr(vectors, 2) AS BLOB) WHERE document = 1"
+        f" AND ({first}) <> x'55'",
+    )
+
+
+def other_encoder(index: Index) -> None:
+    """Put a sound encoder of another fingerprint in the place of the index's own."""
+    folder = generations.directory(index.path, 1) / "encoder"
+    manifest = json.loads((folder / "manifest.json").read_text()) | {"max_tokens": 9, "name": "other"}
+    manifest["fingerprint"] = fingerprint(
+        onnx=(folder / "tower.onnx").read_bytes(),
+        tokenizer=(folder / "tokenizer.json").read_bytes(),
+        preprocessing=Encoder.load(folder)._preprocessing,
+        max_tokens=9,
+    )
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
+    "an embedding row deleted": (
+        lambda i: sql(i, "DELETE FROM embeddings WHERE document = 2"),
+        "the embeddings of keys are missing or damaged",
+    ),
+    "a byte of an embedding flipped": (flip_blob, "the embeddings of soup are missing or damaged"),
+    "embeddings of another length": (
+        lambda i: sql(i, "UPDATE embeddings SET vectors = zeroblob(20), checksum = 0 WHERE document = 1"),
+        "the embeddings of soup are missing or damaged",
+    ),
+    "embeddings that are not numbers": (
+        lambda i: replace_vectors(i, set_nan),
+        "the embeddings of long are missing or damaged",
+    ),
+    "embeddings of another norm": (
+        lambda i: replace_vectors(i, double),
+        "the embeddings of long are missing or damaged",
+    ),
+    "embeddings that the snapshot does not hold": (lambda i: replace_vectors(i, negate), "disagrees with the stored"),
+    "a flipped snapshot": (lambda i: flip(snapshot(i)), "found other content"),
+    "a deleted snapshot": (lambda i: snapshot(i).unlink(), "could not read it"),
+    "a stale full-text index": (
+        lambda i: sql(i, "INSERT INTO documents_fts (documents_fts) VALUES ('delete-all')"),
+        "the full-text index disagrees",
+    ),
+    "a document missing from the full-text index": (
+        lambda i: sql(
+            i,
+            "INSERT INTO documents_fts (documents_fts, rowid, title, text)"
+            " VALUES ('delete', 1, 'soup', 'lentils soup')",
+        ),
+        "the full-text index disagrees",
+    ),
+}
+"""What can be mended, how to plant it, and what is said of it."""
+
+LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
+    "a passage of no document": (
+        lambda i: sql(i, "INSERT INTO passages VALUES (900, 77, 0, 1, '')"),
+        "1 passages of no document",
+    ),
+    "a passage too few": (
+        lambda i: sql(i, "DELETE FROM passages WHERE number = (SELECT max(number) FROM passages)"),
+        "1 documents whose passages do not match their count",
+    ),
+    "a passage beyond its text": (
+        lambda i: sql(i, 'UPDATE passages SET "end" = 9999 WHERE number = 1'),
+        "1 passages that reach beyond their document",
+    ),
+    "a passage that was deleted": (
+        lambda i: sql(i, "INSERT INTO deletions (first_passage, passages) VALUES (1, 1)"),
+        "1 deleted passages that are still there",
+    ),
+    "embeddings of no document": (
+        lambda i: sql(i, "INSERT INTO embeddings SELECT 99, 1, 77, 900, vectors, checksum FROM embeddings LIMIT 1"),
+        "1 embeddings of no document",
+    ),
+    "embeddings of no generation": (
+        lambda i: sql(i, "INSERT INTO embeddings SELECT 99, 5, 1, 1, vectors, checksum FROM embeddings LIMIT 1"),
+        "1 embeddings of no generation",
+    ),
+    "a document of no source": (
+        lambda i: sql(i, "DELETE FROM origins WHERE path = 'soup'"),
+        "1 documents of no source",
+    ),
+    "an altered text": (
+        lambda i: sql(i, "UPDATE documents SET text = 'altered soup' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "an altered title": (
+        lambda i: sql(i, "UPDATE documents SET title = 'altered' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "a row that refers to nothing": (
+        lambda i: sql(i, "UPDATE origins SET document = 77 WHERE path = 'soup'"),
+        "a row of origins refers to a row of documents that is not there",
+    ),
+    "a full-text index without its tables": (
+        lambda i: sql(i, "DROP TABLE documents_fts"),
+        "the full-text index disagrees",
+    ),
+    "a flipped encoder": (
+        lambda i: flip(generations.directory(i.path, 1) / "encoder" / "tower.onnx"),
+        "tower.onnx is not the file",
+    ),
+    "a deleted encoder": (
+        lambda i: shutil.rmtree(generations.directory(i.path, 1) / "encoder"),
+        "expected an encoder directory",
+    ),
+    "another encoder": (other_encoder, "answers only with its own encoder"),
+}
+"""What cannot be mended from the index's own rows."""
+
+BOTH = DAMAGES | LOSSES
+
+
+def test_a_sound_index_has_no_problems(index: Index) -> None:
+    assert verification.problems(index) == []
+
+
+def test_an_empty_index_has_no_problems(tmp_path: Path, encoder: Encoder) -> None:
+    with Index.create(tmp_path / "empty", encoder=encoder) as empty:
+        assert verification.problems(empty) == []
+
+
+@pytest.mark.parametrize("damage", BOTH)
+def test_planted_damage_is_found_and_named(index: Index, damage: str) -> None:
+    plant, expected = BOTH[damage]
+    plant(index)
+    with Index.open(index.path) as reopened:
+        found = verification.problems(reopened)
+    assert any(expected in problem for problem in found), found
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_repair_mends_what_can_be_rebuilt(index: Index, damage: str) -> None:
+    expected = index.search("restore soup", 10).hits
+    DAMAGES[damage][0](index)
+    with Index.open(index.path) as reopened:
+        verification.repair(reopened)
+        assert verification.problems(reopened) == []
+        if "snapshot does not hold" not in damage:  # of two that disagree, the stored ones count
+            assert reopened.search("restore soup", 10).hits == expected
+
+
+@pytest.mark.parametrize("damage", LOSSES)
+def test_what_cannot_be_mended_is_still_named_after_a_repair(index: Index, damage: str) -> None:
+    LOSSES[damage][0](index)
+    with Index.open(index.path) as reopened:
+        with contextlib.suppress(DocsimError):  # anything else would be a traceback
+            verification.repair(reopened)
+        assert verification.problems(reopened) != []
+
+
+def test_two_kinds_of_damage_are_both_named(index: Index) -> None:
+    flip_blob(index)
+    DAMAGES["a stale full-text index"][0](index)
+    LOSSES["a document of no source"][0](index)
+    problems = " ".join(verification.problems(index))
+    for expected in ("embeddings of soup", "full-text", "documents of no source"):
+        assert expected in problems
+
+
+@pytest.mark.parametrize("damage", ["an embedding row deleted", "a byte of an embedding flipped"])
+def test_damaged_embeddings_give_an_error_and_not_a_wrong_answer(index: Index, damage: str) -> None:
+    DAMAGES[damage][0](index)
+    with Index.open(index.path) as reopened, pytest.raises(DocsimError, match="docsim verify"):
+        reopened.search("soup")
+
+
+def test_checking_changes_nothing(index: Index) -> None:
+    revision = index.store.revision()
+    verification.problems(index)
+    assert index.store.revision() == revision
+
+
+def test_repairing_a_sound_index_changes_no_answer(index: Index) -> None:
+    expected = index.search("soup", 10).hits
+    verification.repair(index)
+    assert index.search("soup", 10).hits == expected
+    assert verification.problems(index) == []
+
+
+def test_an_index_in_a_read_only_folder_can_be_checked_and_not_repaired(index: Index, tmp_path: Path) -> None:
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    index.close()
+    bind = subprocess.run(["mount", "--bind", str(index.path), str(mounted)], capture_output=True, check=False)
+    if bind.returncode:
+        pytest.skip("file systems cannot be mounted here, and permissions do not bind root")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(mounted)], check=True)
+        with Index.open(mounted) as sealed:
+            assert sealed.search("soup").hits[0].id == "soup"
+            assert verification.problems(sealed) == []
+            with pytest.raises(DocsimError, match="could not write"):
+                verification.repair(sealed)
+            with pytest.raises(DocsimError, match="could not write"):
+                sealed.sync([Document("a", "b")])
+    finally:
+        subprocess.run(["umount", "-l", str(mounted)], check=True)
