@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other; what cannot run is left out with a sentence that says why.
 
-    python benchmarks/run.py --data DIR [--teacher MODEL] [--quick] [--only speed,passages]
+    python benchmarks/run.py --data DIR [--teacher MODEL] [--peer-python PYTHON] [--quick] [--only speed,passages]
 
 Only the standard library is imported here. Each benchmark is a process of its own and writes its own file to
 benchmarks/results/.
@@ -20,19 +20,27 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script beside this one: what it is given, which set it needs under ``--data``, and which packages."""
+    """A script beside this one.
+
+    ``data`` is the folder under ``--data`` that it is given, ``file`` what has to be in there. Of the options in
+    ``wanted`` it is handed those that are given, and it cannot run without those in ``needed``.
+    """
 
     name: str
-    arguments: tuple[str, ...]
-    needs: str
+    data: str
+    file: str
     packages: tuple[str, ...] = ("docsim",)
+    needed: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
     quick: bool = False
 
 
 BENCHMARKS = (
-    Benchmark("speed", ("--data", "{data}", "{teacher}"), "dev/mdn/corpus.jsonl.gz", quick=True),
-    Benchmark("passages", ("--data", "{data}/dev"), "dev/handbook18f/corpus.jsonl.gz", ("docsim", "ir_measures")),
-    Benchmark("distillation", ("--data", "{data}", "{teacher}"), "dev", ("docsim", "keras")),
+    Benchmark("speed", ".", "dev/mdn/corpus.jsonl.gz", wanted=("teacher",), quick=True),
+    Benchmark("passages", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "ir_measures")),
+    Benchmark("distillation", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "model2vec"), ("teacher",)),
+    Benchmark("self_supervision", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
+    Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )
 
 
@@ -40,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds dev/mdn/corpus.jsonl.gz and so on")
     parser.add_argument("--teacher", type=Path, help="folder of all-MiniLM-L6-v2, handed on to what needs it")
+    parser.add_argument("--peer-python", help="interpreter of an environment with torch and sentence-transformers")
     parser.add_argument("--quick", action="store_true", help="only what has a quick form, to see that it works")
     parser.add_argument("--only", help="names of benchmarks, separated by commas")
     given = parser.parse_args()
@@ -65,25 +74,31 @@ def what_is_missing(benchmark: Benchmark, given: argparse.Namespace) -> str:
         return f"there is no {script(benchmark).name}"
     if given.quick and not benchmark.quick:
         return "it has no quick form"
-    if not (given.data / benchmark.needs).exists():
-        return f"it needs {given.data / benchmark.needs}; README.md says how to get or make it"
-    missing = [name for name in benchmark.packages if importlib.util.find_spec(name) is None]
-    return f"{sys.executable} has no {', '.join(missing)}; run this with .venv/bin/python" if missing else ""
+    file = given.data / benchmark.data / benchmark.file
+    if not file.exists():
+        return f"it needs {file}; README.md says how to get or make it"
+    options = [flag(name) for name in benchmark.needed if getattr(given, name) is None]
+    if options:
+        return f"it needs {' and '.join(options)}"
+    packages = [name for name in benchmark.packages if importlib.util.find_spec(name) is None]
+    return f"{sys.executable} has no {', '.join(packages)}; run this with .venv/bin/python" if packages else ""
 
 
 def script(benchmark: Benchmark) -> Path:
     return HERE / f"{benchmark.name}.py"
 
 
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def command(benchmark: Benchmark, given: argparse.Namespace) -> list[str]:
-    """Return the command line, with the teacher where one is given and wanted."""
-    teacher = ["--teacher", str(given.teacher)] if given.teacher else []
-    arguments = [
-        part
-        for one in benchmark.arguments
-        for part in (teacher if one == "{teacher}" else [one.format(data=given.data)])
-    ]
-    return [sys.executable, str(script(benchmark)), *arguments, *(["--quick"] if given.quick else [])]
+    """Return the command line, with those options that the benchmark knows and that are given."""
+    words = [sys.executable, str(script(benchmark)), "--data", str(given.data / benchmark.data)]
+    for name in (*benchmark.needed, *benchmark.wanted):
+        if getattr(given, name) is not None:
+            words += [flag(name), str(getattr(given, name))]
+    return [*words, "--quick"] if given.quick else words
 
 
 if __name__ == "__main__":

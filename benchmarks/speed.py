@@ -79,21 +79,28 @@ class Bench:
 
 def main() -> None:
     given = options()
-    sizes = QUICK if given.quick else replace(FULL, rounds=given.rounds)
     given.cache.mkdir(parents=True, exist_ok=True)
-    peers = prepare_peers(given)
-    load_before = os.getloadavg()
-    started = time.monotonic()
+    try:
+        report = measured(given, prepare_peers(given))
+    except RuntimeError as error:
+        sys.exit(str(error))
+    print_report(report)
+    if given.quick:
+        print("\nA quick run: nothing was written, and the numbers mean nothing.")
+    else:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def measured(given: argparse.Namespace, peers: Peers | None) -> Section:
+    """Run every section and return all that is reported."""
+    sizes = QUICK if given.quick else replace(FULL, rounds=given.rounds)
+    load_before, started = os.getloadavg(), time.monotonic()
     with tempfile.TemporaryDirectory(dir=given.cache) as work:
         bench = set_up(given.data / "dev" / "mdn" / "corpus.jsonl.gz", sizes, Path(work), peers)
-        sections = {
-            "indexing": announced(indexing, bench),
-            "cold_query": announced(cold_query, bench),
-            "warm_query": announced(warm_query, bench),
-            "encoding": announced(encoding, bench),
-        }
+        sections = {section.__name__: announced(section, bench) for section in SECTIONS}
         documents = count_documents(bench.corpus)
-    report = {
+    return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": machine(peers) | {"load_before": load_before, "load_after": os.getloadavg()},
@@ -101,12 +108,6 @@ def main() -> None:
         "seconds": round(time.monotonic() - started),
         **sections,
     }
-    print_report(report)
-    if given.quick:
-        print("\nA quick run: nothing was written, and the numbers mean nothing.")
-    else:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def options() -> argparse.Namespace:
@@ -286,6 +287,9 @@ def encoding(bench: Bench) -> Section:
     return {"measured": measured, "ratios": ratios}
 
 
+SECTIONS = (indexing, cold_query, warm_query, encoding)
+
+
 def machine(peers: Peers | None) -> Section:
     """Return what the numbers depend on."""
     return {
@@ -319,7 +323,7 @@ def commit() -> str:
 def print_report(report: Section) -> None:
     facts = report["machine"]
     print(f"{report['corpus']['documents']} documents, {facts['cores']} cores of {facts['processor']}")
-    for name in ("indexing", "cold_query", "warm_query", "encoding"):
+    for name in (section.__name__ for section in SECTIONS):
         print(f"\n{name.replace('_', ' ')}")
         for contender, numbers in report[name]["measured"].items():
             shown = "  ".join(f"{key} {value}" for key, value in numbers.items() if not isinstance(value, list))

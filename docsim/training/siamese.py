@@ -1,7 +1,7 @@
 """The siamese model: two (or three) copies of one tower, with shared weights, under one loss.
 
 ``Siamese`` is an ordinary Keras model whose loss is a function of the sides' embeddings, so ``train_on_batch``
-trains it on any Keras backend. ``TowerAdagrad`` and ``TowerAdam`` are Keras' optimizers with a learning rate of their
+trains it. ``TowerAdagrad`` and ``TowerAdam`` are Keras' optimizers with a learning rate of their
 own for token vectors, which may also begin to learn later than the rest.
 """
 
@@ -136,6 +136,8 @@ class _OwnRates:
         if self._get_variable_index(variable) in self.embedding:  # type: ignore[attr-defined]
             begun = ops.cast(self.iterations >= self.from_step, learning_rate.dtype)  # type: ignore[attr-defined]
             learning_rate = learning_rate * begun * self.share
+        if isinstance(gradient, tf.IndexedSlices):  # whose repeated rows Keras would square one by one, not their sum
+            gradient = tf.convert_to_tensor(gradient)
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
 

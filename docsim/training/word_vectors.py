@@ -41,6 +41,7 @@ _LINES = 20  # lines, at most, that a text file's dimension is read off
 _HEADER = re.compile(rb"[ \t]*(\d{1,12})[ \t]+(\d{1,6})[ \t\r]*\n")
 _NUMBER_IN_WORD = re.compile(rb" [-+]?\d*\.?\d+(e[-+]?\d+)?$", re.IGNORECASE)
 _ESCAPED = re.compile(r"\\x[0-9a-f]{2}")  # how gensim spells bytes that are no UTF-8
+_REPLACED = re.compile("\ufffd")  # and how it does in the other binary format
 _ARCHIVES = {b"PK\x03\x04": "a ZIP archive", b"BZh": "compressed by bzip2", b"\xfd7zXZ": "compressed by xz"}
 _BOM = b"\xef\xbb\xbf"
 
@@ -144,9 +145,6 @@ def _refusal(head: bytes, path: Path) -> str:
     return f"expected word vectors in {path}, in a word2vec, GloVe or fastText format; it is something else"
 
 
-# Text
-
-
 @dataclass(frozen=True, slots=True)
 class _Expected:
     """What a file says of itself, and what is wanted of it: components, words, and how many words to read."""
@@ -220,12 +218,10 @@ def _text(file: Path, path: Path, expected: _Expected) -> WordVectors:
 
 def _finite(vectors: WordVectors) -> WordVectors:
     """Return the words whose numbers are all finite."""
-    finite = np.isfinite(vectors.matrix).all(axis=1)
-    if finite.all():
-        return vectors
-    words = tuple(word for word, kept in zip(vectors.words, finite, strict=True) if kept)
+    kept = np.flatnonzero(np.isfinite(vectors.matrix).all(axis=1))
+    words = tuple(vectors.words[row] for row in kept)
     skipped = vectors.skipped + len(vectors.words) - len(words)
-    return replace(vectors, words=words, matrix=vectors.matrix[finite], skipped=skipped)
+    return replace(vectors, words=words, matrix=vectors.matrix[kept], skipped=skipped)
 
 
 def _lines(stream: IO[bytes], *, headed: bool) -> Iterator[tuple[int, bytes]]:
@@ -251,9 +247,6 @@ def _check_count(read: int, path: Path, expected: _Expected) -> None:
         )
 
 
-# Binary
-
-
 def _binary(file: Path, path: Path, expected: _Expected) -> WordVectors:
     """Read word2vec's C format."""
     from gensim.models import KeyedVectors
@@ -270,7 +263,7 @@ def _binary(file: Path, path: Path, expected: _Expected) -> WordVectors:
             str(file), binary=True, unicode_errors="replace", limit=expected.wanted
         ),
     )
-    return _usable(loaded, "word2vec binary", lost=(expected.wanted or 0) - len(loaded), bad="\ufffd")
+    return _usable(loaded, "word2vec binary", lost=(expected.wanted or 0) - len(loaded), bad=_REPLACED)
 
 
 def _fasttext(file: Path, path: Path, limit: int | None) -> WordVectors:
@@ -295,10 +288,9 @@ def _parsed(path: Path, parse: Callable[[], Any]) -> Any:
         raise TrainingError(f"could not read the word vectors in {path}; the file is damaged ({error})") from error
 
 
-def _usable(loaded: Any, kind: str, *, lost: int, bad: str | re.Pattern[str]) -> WordVectors:
-    """Return gensim's words but for those in which it has replaced what is no UTF-8, and those without a vector."""
-    pattern = re.compile(bad) if isinstance(bad, str) else bad
-    kept = [row for row, word in enumerate(loaded.index_to_key) if word and not pattern.search(word)]
+def _usable(loaded: Any, kind: str, *, lost: int, bad: re.Pattern[str]) -> WordVectors:
+    """Return gensim's words but for those in which it has replaced what is no UTF-8."""
+    kept = [row for row, word in enumerate(loaded.index_to_key) if word and not bad.search(word)]
     words = tuple(loaded.index_to_key[row] for row in kept)
     matrix = np.ascontiguousarray(loaded.vectors[kept], dtype=np.float32)
     return _finite(WordVectors(words, matrix, kind, skipped=lost + len(loaded.index_to_key) - len(kept)))
