@@ -148,11 +148,16 @@ def without_shared(first: Ids, second: Ids, *, probability: float, random: Rando
     if not len(struck):
         return first, second
     side = random.random(len(struck)) < 0.5
-    short_first, short_second = first[~np.isin(first, struck[side])], second[~np.isin(second, struck[~side])]
+    short_first, short_second = _without(first, struck[side]), _without(second, struck[~side])
     return (
         short_first if len(short_first) >= _LEAST_TOKENS else first,
         short_second if len(short_second) >= _LEAST_TOKENS else second,
     )
+
+
+def _without(ids: Ids, struck: Ids) -> Ids:
+    """Return ids but for some, which are few: comparing all with all is then the fastest way."""
+    return ids[~(ids[:, None] == struck[None, :]).any(axis=1)]
 
 
 def _pair(text: Text, recipe: SpanRecipe, random: Random) -> tuple[Ids, Ids]:
