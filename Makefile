@@ -13,7 +13,7 @@ help: ## show this
 demo: $(STAMP) ## index the sample handbook and ask it a few things
 	$(BIN)/docsim index corpus/handbook --index $(CORPUS_INDEX)
 	@echo
-	@for question in "my train was cancelled and I paid for a hotel myself" "phone with company mail was stolen" \
+	@for question in "phone with company mail was stolen" "customer is furious and wants their money back" \
 	    "who gets woken up when the database dies at night"; do \
 	  echo "\$$ docsim query \"$$question\" -k 3"; \
 	  $(BIN)/docsim query "$$question" -k 3 --index $(CORPUS_INDEX) || exit; echo; \
