@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from docsim.encoder import Encoder
 from docsim.errors import FingerprintMismatch, StoreError
@@ -37,13 +38,34 @@ _DOCUMENTS_A_SEGMENT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The vectors of one committed state: passages up to ``passage``, deletions up to ``deletion``."""
+    """The vectors of one committed state.
+
+    Attributes:
+        revision: The state's number.
+        generation: The live generation.
+        vectors: Its embeddings: passages up to ``passage`` without deletions up to ``deletion``.
+        passage: Last passage number.
+        deletion: Last deletion's sequence number.
+        documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
+            were deleted since may still be listed.
+    """
 
     revision: int
     generation: Generation
     vectors: VectorIndex
     passage: int
     deletion: int
+    documents: NDArray[np.int64]
+
+    def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places in ``documents`` of the documents that hold some passages, ascending, each once."""
+        places = np.searchsorted(self.documents[:, 0], passages.ravel(), side="right") - 1
+        return np.array(sorted(set(places.tolist())), dtype=np.int64)
+
+    def rows(self, places: NDArray[np.int64]) -> list[NDArray[np.float16]]:
+        """Return the embeddings of the documents at some places, ``float16 (passages, dim)`` each."""
+        ends = np.append(self.documents[1:, 0], self.passage + 1)
+        return self.vectors.rows(np.stack([self.documents[places, 0], ends[places]], axis=1))
 
 
 def directory(index: Path, number: int) -> Path:
@@ -126,7 +148,8 @@ def refreshed(store: Store, index: Path, view: View | None) -> View:
 
 def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
     """Return what the generation's snapshot holds; nothing when there is none that can be trusted."""
-    empty = View(revision, generation, VectorIndex(generation.dim), 0, 0)
+    nothing = np.zeros((0, 2), np.int64)
+    empty = View(revision, generation, VectorIndex(generation.dim), 0, 0, nothing)
     if generation.snapshot_digest is None:
         return empty
     path = snapshot_path(index, generation)
@@ -135,7 +158,7 @@ def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
     except StoreError as error:
         logger.warning("%s; answering from the stored embeddings", error)
         return empty
-    return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion)
+    return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion, nothing)
 
 
 def _caught_up(store: Store, view: View) -> View:
@@ -150,7 +173,9 @@ def _caught_up(store: Store, view: View) -> View:
     if deletions:
         vectors = vectors.with_deleted((first, count) for _, first, count in deletions)
         deletion = deletions[-1][0]
-    return replace(view, vectors=vectors, passage=passage, deletion=deletion)
+    known = int(view.documents[-1, 0]) if len(view.documents) else 0
+    documents = np.concatenate([view.documents, store.documents_after(view.generation.number, known)])
+    return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents)
 
 
 def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:

@@ -18,15 +18,14 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from docsim import generations, passages, ranking
 from docsim.encoder import Encoder
 from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.generations import View
-from docsim.records import Document, Entry, Failure, Hit, Passage, PassageHit, SearchResult, SyncReport
-from docsim.store import FILE, Generation, Store, StoredDocument, check_writable
+from docsim.records import Document, Entry, Failure, Hit, PassageHit, SearchResult, SyncReport
+from docsim.store import FILE, Generation, Shown, Store, StoredDocument, check_writable
 from docsim.synchronise import Plan, SourceName, Sync
 
 __all__ = ["Index", "writer"]
@@ -339,39 +338,39 @@ class Index:
             results.append(SearchResult(query.name, "dense", generation.number, generation.fingerprint, took, hits))
         return results
 
-    def _hits(self, view: View, query: _Query, k: int) -> Iterator[Hit]:
-        numbers = self._candidates(view, query, k)
-        vectors = self._store.vectors(view.generation.number, numbers)
-        ranked = ranking.rank(query.vectors, [vectors[number] for number in numbers])[:k]
-        for place, one in enumerate(ranked, start=1):
-            stored = self._store.document(numbers[one.position])
-            assert stored is not None
-            yield _hit(place, one, stored, self._store.passages(stored.number))
+    def _hits(self, view: View, query: _Query, k: int) -> list[Hit]:
+        places = self._candidates(view, query, k)
+        ranked = ranking.rank(query.vectors, view.rows(places), k)
+        numbers = [int(view.documents[places[one.position], 1]) for one in ranked]
+        shown = self._store.shown(numbers)
+        best = [np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist() for one in ranked]
+        wanted = [shown[number].first_passage + i for number, each in zip(numbers, best, strict=True) for i in each]
+        spans = self._store.spans(wanted)
+        return [
+            _hit(rank, one, shown[number], [spans[shown[number].first_passage + i] for i in each], each)
+            for rank, (one, number, each) in enumerate(zip(ranked, numbers, best, strict=True), start=1)
+        ]
 
-    def _candidates(self, view: View, query: _Query, k: int) -> list[int]:
-        """Return the numbers of at least ``k`` documents, if there are as many, that hold the nearest passages."""
-        probes = (
-            np.vstack([query.vectors, ranking.centroid(query.vectors)]) if len(query.vectors) > 1 else query.vectors
-        )
+    def _candidates(self, view: View, query: _Query, k: int) -> NDArray[np.int64]:
+        """Return the places of at least ``k`` documents, if there are as many, that hold the nearest passages."""
+        probes = query.vectors
+        if len(probes) > 1:
+            probes = np.vstack([probes, ranking.centroid(probes)])
         n = max(CANDIDATES, 10 * k)
         while True:
-            near = view.vectors.search(probes, n)
-            found = self._store.documents_of(np.unique(near.ids).tolist())
-            numbers = sorted(set(found.values()) - {query.exclude})
-            if len(numbers) >= k or n >= len(view.vectors):
-                return numbers
+            places = view.documents_of(view.vectors.search(probes, n).ids)
+            places = places[view.documents[places, 1] != query.exclude] if query.exclude is not None else places
+            if len(places) >= k or n >= len(view.vectors):
+                return places
             n *= 4
 
 
-def _hit(rank: int, ranked: ranking.Ranked, stored: StoredDocument, spans: list[Passage]) -> Hit:
-    text = stored.document.text
-    best = np.argsort(-ranked.similarities, kind="stable")[:PASSAGES_PER_HIT]
-    shown = tuple(
-        PassageHit(spans[i].start, spans[i].end, text[spans[i].start : spans[i].end], float(ranked.similarities[i]))
-        for i in best
+def _hit(rank: int, ranked: ranking.Ranked, shown: Shown, spans: list[tuple[int, int]], best: list[int]) -> Hit:
+    passages = tuple(
+        PassageHit(start, end, shown.text[start:end], float(ranked.similarities[i]))
+        for (start, end), i in zip(spans, best, strict=True)
     )
-    document = stored.document
-    return Hit(rank, document.id, document.title, ranked.score, shown[0].similarity, document.metadata, shown)
+    return Hit(rank, shown.id, shown.title, ranked.score, passages[0].similarity, shown.metadata, passages)
 
 
 @contextmanager
@@ -382,6 +381,8 @@ def writer(path: Path, *, wait: bool) -> Iterator[Store]:
         DocsimError: The folder cannot be written to.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
+    from filelock import FileLock, Timeout  # here, because searching does without
+
     check_writable(path)
     lock = FileLock(path / "write.lock", timeout=-1 if wait else 0)
     try:

@@ -41,7 +41,7 @@ def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     return direction
 
 
-def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) -> list[Ranked]:
+def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]], k: int | None = None) -> list[Ranked]:
     """Score documents against a query by all passages of both; best first, ties in the order given.
 
     The score blends two similarities: how near each passage of the query is to its best match in the document, on
@@ -51,6 +51,7 @@ def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) 
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
         documents: Per document ``(its passages, dim)``, unit rows, at least one each.
+        k: Documents to return, the best; all when not given.
     """
     if not documents:
         return []
@@ -61,8 +62,8 @@ def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) 
     each = similarities.max(axis=0)
     best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
     sums = np.add.reduceat(stacked, starts, axis=0)
-    norms = np.maximum(np.linalg.norm(sums, axis=1), np.finfo(np.float32).tiny)
+    norms = np.sqrt(np.maximum(np.einsum("ij,ij->i", sums, sums), np.finfo(np.float32).tiny))
     shared = (sums @ centroid(query)) / norms
     scores = (1 - CENTROID_WEIGHT) * best + CENTROID_WEIGHT * shared
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores, kind="stable")[:k]
     return [Ranked(int(i), float(scores[i]), each[starts[i] : starts[i] + counts[i]]) for i in order]

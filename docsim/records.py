@@ -180,6 +180,8 @@ class SyncReport:
 
 def storable(text: str) -> str:
     """Return ``text`` with what no database text can hold, unpaired surrogates and NUL, replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 

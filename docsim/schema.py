@@ -4,7 +4,7 @@ SQLite is the truth of an index; everything else can be rebuilt from these table
 
     meta          key, value: ``revision`` grows by one with every committed write
     sources       what was indexed: folder, file, records, stdin or the Python API
-    documents     one row a document, with its text; documents_fts is its FTS5 index
+    documents     one row a document, its text last so that the rest is read without it; documents_fts is its FTS5 index
     origins       which source holds which document under which path, and the digest it was read with
     failures      what could not be read at the last try
     passages      spans of documents; ``number`` is the FAISS id; those of one document are consecutive
@@ -45,11 +45,11 @@ CREATE TABLE IF NOT EXISTS documents (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     title TEXT NOT NULL,
-    text TEXT NOT NULL,
     metadata TEXT NOT NULL,
     digest TEXT NOT NULL,
     first_passage INTEGER NOT NULL,
-    passages INTEGER NOT NULL
+    passages INTEGER NOT NULL,
+    text TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS origins (
     source INTEGER NOT NULL REFERENCES sources,
@@ -100,7 +100,7 @@ CREATE TABLE IF NOT EXISTS embeddings (
     vectors BLOB NOT NULL,
     checksum INTEGER NOT NULL
 );
-CREATE UNIQUE INDEX IF NOT EXISTS embeddings_passage ON embeddings (generation, first_passage);
+CREATE UNIQUE INDEX IF NOT EXISTS embeddings_passage ON embeddings (generation, first_passage, document);
 CREATE UNIQUE INDEX IF NOT EXISTS embeddings_document ON embeddings (document, generation);
 INSERT OR IGNORE INTO meta VALUES ('revision', 0);
 """

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from docsim import schema
 from docsim.errors import DocsimError, StoreError
-from docsim.records import Document, Failure, Passage, storable
+from docsim.records import Document, Failure, Metadata, Passage, storable
 
-__all__ = ["Embedded", "Generation", "Origin", "Store", "StoredDocument", "Vectors"]
+__all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredDocument", "Vectors"]
 
 FILE = "index.db"
 
@@ -57,6 +57,17 @@ class StoredDocument:
     digest: str
     first_passage: int
     passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a hit shows of a document, and the text that its passages are cut from."""
+
+    id: str
+    title: str
+    metadata: Metadata
+    first_passage: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,22 +263,40 @@ class Store:
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
         column = "number" if isinstance(key, int) else "id"
-        rows = self.rows(f"SELECT * FROM documents WHERE {column} = ?", key if isinstance(key, int) else storable(key))
+        columns = "number, id, text, title, metadata, digest, first_passage, passages"
+        value = key if isinstance(key, int) else storable(key)
+        rows = self.rows(f"SELECT {columns} FROM documents WHERE {column} = ?", value)
         if not rows:
             return None
-        number, id_, title, text, metadata, digest, first_passage, passages = rows[0]
-        document = Document(id=id_, text=text, title=title, metadata=json.loads(metadata))
-        return StoredDocument(number, document, digest, first_passage, passages)
+        number, id_, text, title, metadata, *rest = rows[0]
+        return StoredDocument(number, Document(id_, text, title, json.loads(metadata)), *rest)
+
+    def shown(self, documents: Sequence[int]) -> dict[int, Shown]:
+        """Return what hits show of some documents, by number."""
+        sql = (
+            "SELECT number, id, title, metadata, first_passage, text FROM documents"
+            " WHERE number IN (SELECT value FROM json_each(?))"
+        )
+        rows = self.rows(sql, json.dumps(list(documents)))
+        return {number: Shown(id, title, json.loads(metadata), *rest) for number, id, title, metadata, *rest in rows}
+
+    def spans(self, passages: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Return start and end of some passages, by number."""
+        sql = 'SELECT number, start, "end" FROM passages WHERE number IN (SELECT value FROM json_each(?))'
+        return {number: (start, end) for number, start, end in self.rows(sql, json.dumps(list(passages)))}
 
     def passages(self, document: int) -> list[Passage]:
         """Return the passages of a document in order."""
         rows = self.rows('SELECT start, "end", heading FROM passages WHERE document = ? ORDER BY number', document)
         return [Passage(*row) for row in rows]
 
-    def documents_of(self, passages: Sequence[int]) -> dict[int, int]:
-        """Return the document number of each passage number."""
-        sql = "SELECT number, document FROM passages WHERE number IN (SELECT value FROM json_each(?))"
-        return dict(self.rows(sql, json.dumps(list(passages))))
+    def documents_after(self, generation: int, passage: int) -> NDArray[np.int64]:
+        """Return first passage and document numbers, ``int64 (n, 2)``, of documents that start after ``passage``."""
+        sql = (
+            "SELECT first_passage, document FROM embeddings"
+            " WHERE generation = ? AND first_passage > ? ORDER BY first_passage"
+        )
+        return np.array(self.rows(sql, generation, passage), dtype=np.int64).reshape(-1, 2)
 
     def vectors(self, generation: int, documents: Sequence[int]) -> dict[int, Vectors]:
         """Return the embeddings of some documents in a generation, ``float16 (passages, dim)`` each.

@@ -48,6 +48,12 @@ class _Segment:
     owner: faiss.Index | None = None  # frees ``index`` when it goes, so it has to stay
 
     @property
+    def rows(self) -> NDArray[np.float16]:
+        """The embeddings, ``float16 (n, dim)``: FAISS's own memory, so never to be written to or kept."""
+        codes = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
+        return codes.view(np.float16).reshape(len(self.ids), self.index.d)
+
+    @property
     def count(self) -> int:
         return len(self.ids) if self.alive is None else int(self.alive.sum())
 
@@ -82,6 +88,21 @@ class VectorIndex:
         ids = np.concatenate([one.ids for one in found], axis=1)
         best = np.lexsort((ids, -similarities), axis=1)[:, :k]
         return Neighbours(np.take_along_axis(similarities, best, 1), np.take_along_axis(ids, best, 1))
+
+    def rows(self, ranges: NDArray[np.int64]) -> list[NDArray[np.float16]]:
+        """Return the embeddings of the passages in each range of numbers, ``float16 (passages, dim)``.
+
+        Args:
+            ranges: First number and one past the last, ``int64 (n, 2)``; a range lies in one segment.
+        """
+        found: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(ranges)
+        for segment in self.segments:
+            rows = segment.rows
+            for place, (start, stop) in enumerate(np.searchsorted(segment.ids, ranges).tolist()):
+                if stop > start:
+                    here = rows[start:stop]
+                    found[place] = here if segment.alive is None else here[segment.alive[start:stop]]
+        return found
 
     def with_added(self, ids: NDArray[np.int64], vectors: NDArray[np.float16]) -> VectorIndex:
         """Return an index that holds further passages too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3  # noqa: F401  # before TensorFlow, see docsim.training
 from typing import Any
 
 import keras
@@ -114,7 +115,7 @@ def test_matryoshka_refuses_numbers_of_components_that_cannot_be(dims: list[int]
 
 def test_a_row_of_zeros_stays_one() -> None:
     found = keras.ops.convert_to_numpy(unit_rows(np.array([[0.0, 0.0], [3.0, 4.0]], np.float32)))
-    np.testing.assert_allclose(found, [[0, 0], [0.6, 0.8]], atol=1e-6)
+    np.testing.assert_allclose(found, np.array([[0, 0], [0.6, 0.8]]), atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [cosine_mse, cosent, in_batch_softmax, triplet])

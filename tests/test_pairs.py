@@ -52,7 +52,7 @@ def test_triplets_are_read_from_json_lines(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_and_a_quotation_mark_in_tsv_are_no_trouble(tmp_path: Path) -> None:
-    rows = ['5" pipe\tpipe of 5"'] + many("q{n}\td{n}")
+    rows = ['5" pipe\tpipe of 5"', *many("q{n}\td{n}")]
     (tmp_path / "p.tsv").write_text("\ufeffanchor\tpositive\n" + "\n".join(rows), encoding="utf-8")
     assert read_examples(tmp_path / "p.tsv").texts[0] == ('5" pipe', 'pipe of 5"')
 
@@ -84,12 +84,12 @@ def test_equal_scores_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 15])
 def test_too_few_examples_are_refused(tmp_path: Path, count: int) -> None:
     path = written(tmp_path / "p.csv", "anchor,positive", many("q{n},d{n}", count))
-    with pytest.raises(TrainingError, match=f"at least 16 examples in .*; found {count}"):
+    with pytest.raises(TrainingError, match=rf"at least 16 examples in .*; found {count}"):
         read_examples(path)
 
 
 def test_unknown_columns_are_named(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="found left, right at .*p.csv:2"):
+    with pytest.raises(TrainingError, match=r"found left, right at .*p\.csv:2"):
         read_examples(written(tmp_path / "p.csv", "left,right", many("q{n},d{n}")))
 
 
@@ -139,11 +139,12 @@ def batches_of(examples: Examples, size: int) -> PairBatches:
 
 
 def test_a_batch_depends_on_its_number_alone_and_an_epoch_shows_every_example() -> None:
-    examples = Examples("scored", tuple((f"c{n}", "c0") for n in range(12)), np.arange(12, dtype=np.float32) / 11)
+    scores = np.linspace(0, 1, 12, dtype=np.float32)
+    examples = Examples("scored", tuple((f"c{n}", "c0") for n in range(12)), scores)
     batches = batches_of(examples, 4)
     assert batches.per_epoch == 3
     seen = np.concatenate([batches.batch(step).labels["scores"] for step in range(3)])
-    np.testing.assert_allclose(np.sort(seen), examples.scores)
+    np.testing.assert_allclose(np.sort(seen), scores)
     again = batches_of(examples, 4).batch(5)
     np.testing.assert_array_equal(batches.batch(5).sides[0], again.sides[0])
 
@@ -153,6 +154,8 @@ def test_pairs_that_share_a_text_are_no_negatives_of_each_other() -> None:
     batch = batches_of(Examples("positive", texts), 4).batch(0)
     shared = {(a, b) for a in range(4) for b in range(4) if batch.labels["excluded"][a, b]}
     first, second = (side[:, 0] for side in batch.sides)
-    expected = {(a, b) for a in range(4) for b in range(4) if a != b and (first[a] == first[b] or second[a] == second[b])}
+    expected = {
+        (a, b) for a in range(4) for b in range(4) if a != b and (first[a] == first[b] or second[a] == second[b])
+    }
     assert shared == expected
     assert len(expected) == 4

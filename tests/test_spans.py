@@ -160,7 +160,9 @@ def test_too_little_to_learn_from_is_refused(documents: list[Document], says: st
         prepared(documents, PARTS)
 
 
-@pytest.mark.parametrize("wrong", [{"strike": 1.5}, {"title_share": -0.1}, {"shortest": 0}, {"shortest": 9, "longest": 8}])
+@pytest.mark.parametrize(
+    "wrong", [{"strike": 1.5}, {"title_share": -0.1}, {"shortest": 0}, {"shortest": 9, "longest": 8}]
+)
 def test_a_recipe_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(TrainingError):
         SpanRecipe(**wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3  # noqa: F401  # before TensorFlow, see docsim.training
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from docsim.training.pairs import Examples
 from docsim.training.probe import embedded
 from docsim.training.siamese import Objective
 from docsim.training.spans import SpanRecipe
-from docsim.training.starts import Start, reweigh, start, token_lengths
+from docsim.training.starts import Start, start, weigh
 from docsim.training.towers import TowerOptions, build_tower, embedding_of
 from docsim.training.trainer import Job, Outcome, Schedule, Trainer, prepare_embedding
 
@@ -143,7 +144,7 @@ def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(
 
 def test_only_the_same_job_resumes(tmp_path: Path) -> None:
     file, short = tmp_path / "checkpoint.npz", replace(SCHEDULE, steps=10)
-    with pytest.raises(TrainingError, match="there is none. Start one by leaving out --resume"):
+    with pytest.raises(TrainingError, match="Start one by leaving out --resume"):
         Trainer(job(), short, checkpoint=file).run(resume=True)
     Trainer(job(), short, checkpoint=file).run()
     with pytest.raises(TrainingError, match="other texts, another start or other options"):
@@ -276,17 +277,26 @@ def test_hard_negatives_of_both_kinds_train(tmp_path: Path) -> None:
     assert outcome.points[-1].step == 10
 
 
-def test_reweighing_by_power_0_changes_nothing_and_by_power_1_takes_the_square_of_idf() -> None:
+def test_other_token_weights_keep_the_mean_and_padding_keeps_its_zero() -> None:
     tower = toy_training.parts().tower
-    lengths = token_lengths(tower)
-    inverse = np.linspace(1, 2, len(lengths), dtype=np.float32)
-    reweigh(tower, lengths, inverse, power=0)
-    np.testing.assert_allclose(token_lengths(tower), lengths, rtol=1e-5)
-    reweigh(tower, lengths, inverse, power=1)
-    found = token_lengths(tower)
-    known = lengths > 0
-    np.testing.assert_allclose(found[known] / found[known].sum(), inverse[known] ** 2 / (inverse[known] ** 2).sum(), rtol=1e-4)
-    assert found[0] == 0
+    before = np.linalg.norm(embedding_of(tower), axis=1)
+    wanted = np.linspace(1, 2, len(before), dtype=np.float32)
+    weigh(tower, wanted)
+    found = np.linalg.norm(embedding_of(tower), axis=1)
+    assert found[0] == before[0] == 0
+    assert found.mean() == pytest.approx(before.mean(), rel=1e-5)
+    np.testing.assert_allclose(found[1:] / found[1], wanted[1:] / wanted[1], rtol=1e-4)
+
+
+def test_an_average_tower_starts_with_the_corpus_own_frequencies_unless_it_was_trained_before() -> None:
+    made = job()
+    assert made.begin is not None
+    made.begin()
+    lengths, vocabulary = np.linalg.norm(embedding_of(made.tower), axis=1), toy_training.tokenizer()
+    common, rare = (lengths[vocabulary.token_to_id(entry)] for entry in ("c0", "a0x0"))
+    assert rare > 1.5 * common
+    again = from_documents(replace(origin(), trained=True), toy_training.documents(), PLAN)
+    assert again.begin is None
 
 
 def test_random_token_vectors_are_unit_rows_and_depend_on_the_seed() -> None:

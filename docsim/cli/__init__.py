@@ -26,6 +26,7 @@ _COMMANDS = {
     "eval-pairs": "docsim.cli.evaluate:evaluate_pairs",
     "distill": "docsim.cli.distill:distill",
     "train": "docsim.cli.train:train",
+    "sweep": "docsim.cli.sweep:sweep",
     "encoder": "docsim.cli.encoder:encoder",
 }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from docsim.cli import options, terminal
+from docsim.encoder import MANIFEST_FILE
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ Examples:
 @click.option("--unfreeze-at", type=click.IntRange(0), default=0, help="Let token vectors learn from this step on.")
 @click.option("--embedding-rate", type=float, help="Learning rate of token vectors.  [default: that of the rest]")
 @click.option("--loss", type=click.Choice(["softmax", "cosent", "mse", "triplet"]), help="[default: by what is given]")
-@click.option("--temperature", type=float, default=0.05, show_default=True, help="Of softmax and cosent.")
+@click.option("--temperature", type=float, default=0.07, show_default=True, help="Of softmax and cosent.")
 @click.option("--margin", type=float, default=0.2, show_default=True, help="Of triplet.")
 @click.option("--matryoshka", metavar="N,N,...", help="Numbers of leading components that must do on their own.")
 @click.option("--negatives", type=click.Choice(["none", "bm25", "encoder", "both"]), default="none", show_default=True)
@@ -80,6 +81,7 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     which their halves find each other best are kept, and training ends when that no longer rises.
     """
     _check(given, index_path)
+    _check_place(out)
     with terminal.without_native_noise():
         from docsim.training import learning, plans  # imports Keras, which takes seconds
         from docsim.training.starts import start
@@ -104,6 +106,14 @@ def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
         raise UsageError("expected --epochs or --steps; got both")
     if given["score_range"] and not given["pairs"]:
         raise UsageError("expected --pairs with --score-range; got none")
+
+
+def _check_place(out: Path) -> None:
+    """Refuse to train for minutes what could then not be saved."""
+    if out.exists() and any(out.iterdir()) and not (out / MANIFEST_FILE).is_file():
+        raise UsageError(
+            f"expected a new or empty directory, or an encoder to replace, at {out}; there is something else"
+        )
 
 
 def _examples(given: Mapping[str, Any]) -> Examples | None:

@@ -76,7 +76,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         arrays |= {f"{name}.{number}": array for number, array in enumerate(getattr(checkpoint, name))}
     temporary = path.with_name(f"{path.name}.tmp")
     with temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

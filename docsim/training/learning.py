@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -29,7 +30,7 @@ from docsim.training.pairs import Examples, PairBatches, split_examples
 from docsim.training.probe import HalvesProbe, PairsProbe, embedded
 from docsim.training.siamese import Objective
 from docsim.training.spans import SpanBatches, SpanRecipe, held_out
-from docsim.training.starts import Start, reweigh, token_lengths
+from docsim.training.starts import Start, weigh
 from docsim.training.towers import compact
 from docsim.training.trainer import Job, Outcome, Schedule
 
@@ -41,7 +42,6 @@ MINERS = ("none", "bm25", "encoder", "both")
 _LOSSES = {"scored": ("cosent", "mse"), "positive": ("softmax",), "triplet": ("triplet", "softmax")}
 """Losses by the kind of examples they can learn from; the first is the default."""
 
-_IDF_POWERS = (0.0, 0.5, 1.0)
 _NEGATIVES, _SKIPPED = 10, 5  # hard negatives of a text; nearest ones that are left out
 _DOCUMENT_TOKENS = 512  # of a document that is embedded to find its neighbours
 
@@ -57,16 +57,17 @@ class Plan:
         batch: Pairs in a batch.
         seed: Seed of all that is random.
         mined: Where hard negatives come from, one of ``MINERS``.
-        reweigh: Whether an ``average`` tower's token weights may take in the corpus' own document frequencies.
+        corpus_weights: Whether an ``average`` tower that was never trained starts with the corpus' own inverse document
+            frequencies as token weights.
     """
 
     objective: Objective = field(default_factory=Objective)
     schedule: Schedule = field(default_factory=Schedule)
     recipe: SpanRecipe = field(default_factory=SpanRecipe)
-    batch: int = 256
+    batch: int = 512
     seed: int = 0
     mined: str = "none"
-    reweigh: bool = True
+    corpus_weights: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -81,12 +82,12 @@ class Plan:
 
     def digest(self, material: str, parent: str) -> str:
         """Return the SHA-256 (64 hex digits) of what is learned from what, and how pairs are made of it."""
-        how = [material, parent, asdict(self.recipe), self.batch, self.seed, self.mined, self.reweigh]
+        how = [material, parent, asdict(self.recipe), self.batch, self.seed, self.mined, self.corpus_weights]
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
 
 def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> Job:
-    """Return the job of learning from documents without labels; the tower's token weights may be changed already.
+    """Return the job of learning from documents without labels.
 
     Raises:
         TrainingError: There are too few documents, all are the same, or the loss needs labels.
@@ -101,8 +102,6 @@ def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> 
     held = held_out(material, seed=plan.seed)
     probe = HalvesProbe(material, held, framing=frame, seed=plan.seed)
     parts.tower.compile(jit_compile=False)
-    if plan.reweigh and parts.kind == "average":
-        _choose_weights(parts.tower, material, probe)
     rows = sorted(set(range(len(material.texts))) - set(held))
     batches = SpanBatches(
         material,
@@ -113,7 +112,10 @@ def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> 
         seed=plan.seed,
         negatives=_mined(parts.tower, material, rows, frame, plan.mined),
     )
-    return Job(parts.tower, batches, probe, plan.objective, plan.digest(material.digest, origin.parent))
+    begin = None
+    if plan.corpus_weights and parts.kind == "average" and not origin.trained:
+        begin = partial(weigh, parts.tower, material.inverse_frequencies())
+    return Job(parts.tower, batches, probe, plan.objective, plan.digest(material.digest, origin.parent), begin)
 
 
 def from_examples(origin: Start, examples: Examples, plan: Plan) -> Job:
@@ -165,17 +167,6 @@ def _fitted(recipe: SpanRecipe, frame: Framing) -> SpanRecipe:
     """Return the recipe with spans no longer than what the tower reads."""
     longest = min(recipe.longest, frame.most)
     return replace(recipe, longest=longest, shortest=min(recipe.shortest, longest))
-
-
-def _choose_weights(tower: keras.Model, material: Material, probe: HalvesProbe) -> None:
-    """Give an ``average`` tower the blend of its own token weights and the corpus' that the probe finds best."""
-    lengths, inverse = token_lengths(tower), material.inverse_frequencies()
-
-    def measured(power: float) -> float:
-        reweigh(tower, lengths, inverse, power=power)
-        return probe.measure(tower)
-
-    reweigh(tower, lengths, inverse, power=max(_IDF_POWERS, key=measured))
 
 
 def _mined(

@@ -129,9 +129,7 @@ def prepared(documents: Iterable[Document], parts: Parts) -> Material:
     texts: list[Text] = []
     for text in _tokenised(documents, parts):
         found += 1
-        digest.update(
-            np.int64([len(text.title), len(text.body)]).tobytes() + text.title.tobytes() + text.body.tobytes()
-        )
+        digest.update(f"{len(text.title)} {len(text.body)} ".encode() + text.title.tobytes() + text.body.tobytes())
         frequencies[np.unique(np.concatenate([text.title, text.body]))] += 1
         if len(text.body) >= _SHORTEST:
             texts.append(text)

@@ -25,7 +25,7 @@ class _Defaults:
     probe_every: int
 
 
-_DOCUMENTS = _Defaults("softmax", steps=200, batch=256, rate=0.02, optimizer="adagrad", probe_every=20)
+_DOCUMENTS = _Defaults("softmax", steps=200, batch=512, rate=0.02, optimizer="adagrad", probe_every=20)
 _EXAMPLES = {
     "scored": _Defaults("cosent", steps=2000, batch=64, rate=0.005, optimizer="adagrad", probe_every=50),
     "positive": _Defaults("softmax", steps=1000, batch=128, rate=0.01, optimizer="adagrad", probe_every=50),

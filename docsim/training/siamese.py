@@ -24,7 +24,7 @@ from docsim.training.tower import PADDING_ID, WeightedTokenSum
 
 __all__ = ["LOSSES", "OPTIMIZERS", "Objective", "Siamese", "optimizer"]
 
-LOSSES = {"softmax": in_batch_softmax, "cosent": cosent, "mse": cosine_mse, "triplet": triplet}
+LOSSES: dict[str, Loss] = {"softmax": in_batch_softmax, "cosent": cosent, "mse": cosine_mse, "triplet": triplet}
 """By the name that ``--loss`` takes."""
 
 OPTIMIZERS = ("adagrad", "adam")
@@ -44,7 +44,7 @@ class Objective:
     """
 
     loss: str = "softmax"
-    temperature: float = 0.05
+    temperature: float = 0.07
     margin: float = 0.2
     matryoshka: tuple[int, ...] = ()
 
@@ -68,7 +68,7 @@ class Objective:
             "cosent": {"scale": 1 / self.temperature},
             "triplet": {"margin": self.margin},
         }
-        loss = partial(LOSSES[self.loss], **constants.get(self.loss, {}))
+        loss: Loss = partial(LOSSES[self.loss], **constants.get(self.loss, {}))
         return matryoshka(loss, self.matryoshka) if self.matryoshka else loss
 
 
@@ -92,7 +92,6 @@ class Siamese(keras.Model):  # type: ignore[misc]  # Keras has no type hints
         if self._sums:
             self._tokens = tokens
             self._rest = keras.Model(tokens.output, tower.output)
-            self._weights_by_token = np.array(ops.convert_to_numpy(tokens.weights_by_token))
 
     def inputs(self, sides: Sequence[Ids]) -> list[Any]:
         """Return blocks of ids ``(texts, tokens)`` as this model takes them."""
@@ -112,10 +111,11 @@ class Siamese(keras.Model):  # type: ignore[misc]  # Keras has no type hints
 
     def _bag(self, side: Ids) -> Any:
         """Return the token weights of a block of ids as a sparse tensor ``(texts, vocabulary)``."""
+        weights = ops.convert_to_numpy(self._tokens.weights_by_token)
         rows, columns = np.nonzero(side != PADDING_ID)
         ids = side[rows, columns]
         places = np.stack([rows, ids], axis=1).astype(np.int64)
-        return tf.SparseTensor(places, self._weights_by_token[ids], (len(side), len(self._weights_by_token)))
+        return tf.SparseTensor(places, weights[ids], (len(side), len(weights)))
 
 
 class _OwnRates:

@@ -49,11 +49,11 @@ class SpanRecipe:
 
     shortest: int = 10
     longest: int = 256
-    title_share: float = 0.3
+    title_share: float = 0.2
     prefix_share: float = 0.5
     neighbour_share: float = 0.0
     strike: float = 0.9
-    word_dropout: float = 0.0
+    word_dropout: float = 0.2
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -157,7 +157,8 @@ def without_shared(first: Ids, second: Ids, *, probability: float, random: Rando
 
 def _without(ids: Ids, struck: Ids) -> Ids:
     """Return ids but for some, which are few: comparing all with all is then the fastest way."""
-    return ids[~(ids[:, None] == struck[None, :]).any(axis=1)]
+    found: NDArray[np.bool_] = (ids[:, None] == struck[None, :]).any(axis=1)
+    return ids[~found]
 
 
 def _pair(text: Text, recipe: SpanRecipe, random: Random) -> tuple[Ids, Ids]:

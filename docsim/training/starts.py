@@ -14,12 +14,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
+from docsim.encoder import Encoder, read_manifest
 from docsim.errors import TrainingError
 from docsim.training.artefact import Parts, load
 from docsim.training.towers import KINDS, TowerOptions, build_tower, embedding_of, trainable
 
-__all__ = ["DEFAULT", "POLICIES", "SCRATCH", "Start", "reweigh", "start", "token_lengths"]
+__all__ = ["DEFAULT", "POLICIES", "SCRATCH", "Start", "start", "weigh"]
 
 DEFAULT = "default"
 SCRATCH = "scratch"
@@ -38,11 +38,13 @@ class Start:
         parts: The encoder's parts; its tower can be trained.
         parent: Fingerprint of the encoder that it was made from.
         name: Its name, for people.
+        trained: Whether its tower was trained on texts before, and its token weights are therefore worth keeping.
     """
 
     parts: Parts
     parent: str
     name: str
+    trained: bool = False
 
 
 def start(
@@ -71,29 +73,25 @@ def start(
         made = _made(parts, kind or parts.kind, options, scratch=of == SCRATCH, seed=seed)
     finally:
         keras.config.set_dtype_policy(policy)
-    return Start(made, encoder.fingerprint, SCRATCH if of == SCRATCH else encoder.name)
+    if of == SCRATCH:
+        return Start(made, encoder.fingerprint, SCRATCH)
+    trained = read_manifest(path).get("lineage", {}).get("parent") is not None
+    return Start(made, encoder.fingerprint, encoder.name, trained)
 
 
-def token_lengths(tower: keras.Model) -> NDArray[np.float32]:
-    """Return how much each token counts in a tower's sums, float32 ``(vocabulary,)``, at least 0."""
-    return np.asarray(np.linalg.norm(embedding_of(tower), axis=1), dtype=np.float32)
+def weigh(tower: keras.Model, weights: NDArray[np.float32]) -> None:
+    """Give a trainable tower other token weights, in place, scaled to the mean that the old ones had.
 
-
-def reweigh(tower: keras.Model, lengths: NDArray[np.float32], inverse: NDArray[np.float32], *, power: float) -> None:
-    """Blend a corpus' inverse document frequencies into the token weights of a tower, in place.
-
-    ``length^(1 - power) * (idf^2)^power``, scaled to the mean that the weights had. The square is what Salton and
-    Buckley (1988) do when both documents are weighted by idf. Padding keeps its zero.
+    Padding keeps its zero, and so do tokens that counted for nothing.
 
     Args:
-        tower: A trainable tower whose rows have length one.
-        lengths: What each token counts before, float32 ``(vocabulary,)``.
-        inverse: Inverse document frequencies, float32 ``(vocabulary,)``.
-        power: 0 leaves the weights alone, 1 replaces them.
+        tower: A tower whose token vectors are float32.
+        weights: How much each token is to count, float32 ``(vocabulary,)``, at least 0.
     """
-    weights = np.where(lengths > 0, np.maximum(lengths, 1e-12) ** (1 - power) * inverse ** (2 * power), 0)
-    weights *= lengths.mean() / max(float(weights.mean()), 1e-12)
-    tower.get_layer(_TOKENS).weights_by_token.assign(weights.astype(np.float32))
+    layer = tower.get_layer(_TOKENS)
+    before = np.array(keras.ops.convert_to_numpy(layer.weights_by_token))
+    after = np.where(before > 0, weights, 0)
+    layer.weights_by_token.assign((after * (before.mean() / max(float(after.mean()), 1e-12))).astype(np.float32))
 
 
 def _made(parts: Parts, kind: str, options: TowerOptions | None, *, scratch: bool, seed: int) -> Parts:

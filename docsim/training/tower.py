@@ -38,8 +38,8 @@ _LARGEST_INT8 = 127
 class WeightedTokenSum(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
     """Sums the vectors of a text's tokens, each times its token's weight: ids ``(texts, tokens)`` to ``(texts, dim)``.
 
-    Padding counts for nothing. The sum is one matrix product per text, weights
-    ``(1, tokens)`` times vectors ``(tokens, dim)``, which ONNX Runtime does several times faster than a masked sum.
+    Padding counts for nothing. The sum is one matrix product per text, weights ``(1, tokens)`` times vectors
+    ``(tokens, dim)``, which ONNX Runtime does several times faster than a masked sum.
 
     Attributes:
         rows: Token vectors ``(vocabulary, dim)``, int8 or float32; only float32 ones can be trained.
@@ -106,7 +106,6 @@ def average_tower(vectors: NDArray[np.float32], *, storage: str = "int8") -> ker
         A model from ids ``(texts, tokens)`` int32 to unit rows ``(texts, dim)`` float32.
     """
     vocabulary, dim = vectors.shape
-    vectors = np.where(np.arange(vocabulary)[:, None] == PADDING_ID, 0, vectors).astype(np.float32)
     layer = WeightedTokenSum(vocabulary, dim, storage=storage, name="tokens")
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
     tower = keras.Model(ids, UnitLength(name="unit_length")(layer(ids)), name="average")
@@ -135,10 +134,13 @@ def with_int8_rows(tower: keras.Model) -> keras.Model:
 def stored_rows(vectors: NDArray[np.float32], *, storage: str) -> list[NDArray[Any]]:
     """Return what a layer of ``WeightedTokenSum`` keeps of token vectors times weights ``(vocabulary, dim)``.
 
+    Padding's vector and weight become zero: what is stored as int8 is not masked.
+
     Returns:
         Rows ``(vocabulary, dim)`` of the type that ``storage`` names, ``int8`` or ``float32``, and the weight of each,
         float32 ``(vocabulary,)``.
     """
+    vectors = np.where(np.arange(len(vectors))[:, None] == PADDING_ID, 0, vectors).astype(np.float32)
     return list(_quantised(vectors) if storage == "int8" else _directions(vectors))
 
 

@@ -108,6 +108,7 @@ class Job:
         probe: What it is measured by.
         objective: The loss.
         material: Digest of the texts and of how pairs are made of them.
+        begin: Called after the untrained tower was measured, before the first step; may change its weights.
     """
 
     tower: keras.Model
@@ -115,6 +116,7 @@ class Job:
     probe: Probe
     objective: Objective
     material: str
+    begin: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ class Trainer:
         started = time.monotonic() - (self._points[-1].seconds if self._points else 0.0)
         if not self._points:
             self._measure(0, None, started, watch)
+            if self._job.begin:
+                self._job.begin()
         while not (ended := self._ended()):
             done = self._points[-1].step
             until = min(done + self._schedule.probe_every, self._schedule.steps)
