@@ -43,7 +43,7 @@ lock: $(STAMP) ## choose the newest versions of everything
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --no-header -q -o requirements.lock
 
 bench: $(STAMP) ## rerun the benchmarks (DATA=folder with the judged sets)
-	$(PYTHON) benchmarks/run.py --data $(DATA)
+	$(BIN)/python benchmarks/run.py --data $(DATA)
 
 clean: ## remove what was built here; indexes other than the sample's stay
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage $(CORPUS_INDEX)

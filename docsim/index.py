@@ -33,7 +33,7 @@ __all__ = ["Index", "writer"]
 PASSAGES_PER_HIT = 3
 """A hit shows at most this many of its document's passages."""
 
-CANDIDATES = 200
+CANDIDATES = 100
 """Nearest passages of each query vector, at least, whose documents are scored."""
 
 

@@ -192,6 +192,8 @@ def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbou
         bitmap = np.packbits(segment.alive, bitorder="little")
         selector = faiss.IDSelectorBitmap(bitmap)
         parameters = faiss.SearchParameters(sel=selector)
+    # FAISS shares out queries among threads; those without one would only wait, which is slow on a busy machine.
+    faiss.omp_set_num_threads(max(1, min(len(queries), os.cpu_count() or 1)))
     similarities, rows = segment.index.search(np.ascontiguousarray(queries, np.float32), k, params=parameters)
     return Neighbours(similarities, segment.ids[rows])
 
