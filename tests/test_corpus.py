@@ -71,7 +71,7 @@ def test_every_query_has_a_relevant_page() -> None:
 
 def ndcg(index: Index, run: Mapping[str, list[str]], qrels: str) -> float:
     report = evaluation.evaluate(run, judgements.read_qrels(CORPUS / qrels))
-    return float(report.means["nDCG@10"].value)
+    return report.metrics["nDCG@10"].value
 
 
 def test_every_page_finds_itself_first(handbook: Index) -> None:
@@ -85,10 +85,10 @@ def test_questions_find_the_pages_that_people_judged_relevant(handbook: Index) -
     texts = queries()
     results = handbook.search_many(list(texts.values()), 100)
     run = {id: [hit.id for hit in result.hits] for id, result in zip(texts, results, strict=True)}
-    assert ndcg(handbook, run, "qrels.txt") >= 0.5
+    assert ndcg(handbook, run, "qrels.txt") >= 0.46
 
 
 def test_pages_find_the_pages_that_people_judged_related(handbook: Index) -> None:
     judged = judgements.read_qrels(CORPUS / "related.qrels.txt")
     run = {page: [hit.id for hit in handbook.similar(page, 100).hits] for page in judged}
-    assert ndcg(handbook, run, "related.qrels.txt") >= 0.5
+    assert ndcg(handbook, run, "related.qrels.txt") >= 0.54

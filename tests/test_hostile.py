@@ -45,9 +45,9 @@ IDS = {
 }
 
 QUERIES = [
-    "' OR 1=1 --", '"', '""', "*", "soup*", "NEAR(soup lentils, 2)", "title:soup", "soup AND NOT keys", "(", ")(", "-soup",
-    "documents_fts", "{soup}", "^soup", "\\", "%s%n", "\0", "a\0b", "\ud800", "\udfff\ud800", "\u202e", "\x1b[31m", "?", "\ufeff",
-    "٣", "𝔘𝔫𝔦", "a" * 100_000, "ﷺ" * 3000, "\u0301" * 5000, "[UNK] [PAD]", "\n" * 10 + "x", "😀",
+    "' OR 1=1 --", '"', '""', "*", "soup*", "NEAR(soup lentils, 2)", "title:soup", "soup AND NOT keys", "(", ")(",
+    "-soup", "documents_fts", "{soup}", "^soup", "\\", "%s%n", "\0", "a\0b", "\ud800", "\udfff\ud800", "\u202e",
+    "\x1b[31m", "?", "\ufeff", "٣", "𝔘𝔫𝔦", "a" * 100_000, "ﷺ" * 3000, "\u0301" * 5000, "[UNK] [PAD]", "😀",
 ]  # fmt: skip
 
 
@@ -140,8 +140,8 @@ def test_what_no_database_can_hold_becomes_a_replacement_character(index: Index)
 
 @pytest.mark.parametrize(
     "line",
-    ["x" * LARGE, "lentils soup " * (LARGE // 13), "\n" * LARGE, "`" * LARGE, "=" * LARGE, "a\n=" * (LARGE // 3)],
-    ids=["one word", "one line", "blank", "backticks", "underline", "headings"],
+    ["x" * 50_000_000, "lentils soup " * (LARGE // 13), "\n" * LARGE, "`" * LARGE, "=" * LARGE, "a\n=" * (LARGE // 3)],
+    ids=["one word of 50 MB", "one line", "blank", "backticks", "underline", "headings"],
 )
 def test_a_very_large_text_goes_in(index: Index, line: str) -> None:
     assert index.sync([Document("large", line)], source=named("large")).added == 1
@@ -168,8 +168,8 @@ def put(path: Path, content: bytes) -> None:
 def test_files_with_names_that_are_no_utf8_are_indexed_under_two_ids(index: Index, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    for name in (b"caf\xe9.txt", b"caf\xe8.txt", b"new\nline.txt", b"--index.txt"):
-        put(folder / os.fsdecode(name), b"text of " + name)
+    for file in (b"caf\xe9.txt", b"caf\xe8.txt", b"new\nline.txt", b"--index.txt"):
+        put(folder / os.fsdecode(file), b"text of " + file)
     source = open_source(str(folder))
     name = SourceName(source.kind, source.location, source.name)
     assert index.sync(source.entries(), source=name).added == 4
@@ -211,7 +211,7 @@ RECORDS = {
     "half a pair": '{"id": "pair\\ud800", "text": "\\udc00"}',
     "not a number": '{"id": "nan", "text": "x", "m": NaN}',
     "cut off": '{"id": "cut", "te',
-    "bytes": b'{"id": "bytes", "text": "\xff\xfe\x00"}'.decode("latin-1"),
+    "bytes": b'{"id": "bytes", "text": "\xff\xfe"}'.decode("latin-1"),
 }
 
 

@@ -90,7 +90,9 @@ def test_the_wheel_holds_every_module_and_the_mark_of_types(names: set[str]) -> 
 def test_the_wheel_holds_nothing_but_the_package(names: set[str]) -> None:
     folders = {name.partition("/")[0] for name in names}
     assert folders == {"docsim", f"docsim-{docsim.__version__}.dist-info"}
-    assert not [name for name in names if name.endswith((".pyc", ".tmp", ".db", ".md")) and name.startswith("docsim/")]
+    assert not [
+        name for name in names if name.endswith((".pyc", ".tmp", ".db", ".jsonl")) and name.startswith("docsim/")
+    ]
 
 
 def test_the_wheel_holds_the_licence_and_the_command(wheel: Path, names: set[str]) -> None:

@@ -149,7 +149,7 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     ),
     "a passage beyond its text": (
         lambda i: sql(i, 'UPDATE passages SET "end" = 9999 WHERE number = 1'),
-        "1 passages that reach beyond their document",
+        "1 documents whose passages reach beyond their text",
     ),
     "a passage that was deleted": (
         lambda i: sql(i, "INSERT INTO deletions (first_passage, passages) VALUES (1, 1)"),

@@ -1,26 +1,37 @@
-"""``docsim distill``: make an encoder from a sentence-transformers model, without any text."""
+"""``docsim distill``: make an encoder from a sentence-transformers model, without any text or with some."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from docsim.cli import terminal
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
 
+if TYPE_CHECKING:
+    from docsim.records import Document
+    from docsim.training.distill import Recipe
+    from docsim.training.distill_texts import Learnt
+    from docsim.training.teacher import Teacher
+
 __all__ = ["distill"]
+
+_Progress = Callable[[str, int, int], None]
 
 
 @click.command(
     epilog="""\b
-Example:
+Examples:
   docsim distill --teacher all-MiniLM-L6-v2/ --out encoders/minilm
+  docsim distill --teacher all-MiniLM-L6-v2/ --out encoders/minilm --texts handbook/ --texts news.jsonl
   docsim index handbook/ --encoder encoders/minilm
 """
 )
@@ -37,30 +48,86 @@ Example:
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of whatever is random; kept in the manifest."
 )
+@click.option(
+    "--texts",
+    multiple=True,
+    metavar="PATH",
+    help="Then learn from the teacher's embeddings of these texts: a folder, a file, JSONL or CSV; may be repeated.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Most steps of learning from texts.  [default: 1000]")
+@click.option("--time-limit", type=float, metavar="S", help="Stop learning from texts after so many seconds.")
 @click.option("--name", help="Name for people. Default: the name of --out.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
-def distill(teacher: Path, out: Path, dim: int, seed: int, name: str | None, quiet: bool, as_json: bool) -> None:
-    """Make an encoder from a sentence-transformers model, without any text.
+def distill(teacher: Path, out: Path, dim: int, seed: int, **given: Any) -> None:
+    """Make an encoder from a sentence-transformers model, without any text or with some.
 
     Every entry of the teacher's vocabulary is passed through it once; the result is a table of token vectors that
     encodes several hundred times as fast as the teacher. It takes about a minute on two cores.
+
+    With --texts, the token vectors then learn from the teacher's embeddings of spans of 64 to 128 tokens. Those are
+    kept beside --out, so that a run that was killed, or another one, need not ask again.
     """
-    if not teacher.is_dir():
-        raise UsageError(f"expected the directory of a sentence-transformers model; there is none at {teacher}")
-    with _without_native_noise():
+    _check(teacher, given)
+    with terminal.without_native_noise():
         from docsim.training.distill import Recipe, distill_to  # imports Keras, which takes seconds
         from docsim.training.teacher import load_teacher
 
         loaded = load_teacher(teacher)
-    with _progress(shown=not quiet and sys.stderr.isatty()) as progress:
-        encoder = distill_to(out, loaded, recipe=Recipe(dim=dim), name=name or out.name, seed=seed, progress=progress)
-    if as_json:
-        click.echo(json.dumps(_facts(encoder), indent=2))
-    elif not quiet:
+    recipe, name, learnt = Recipe(dim=dim), given["name"] or out.name, None
+    with _progress(shown=not given["quiet"] and sys.stderr.isatty()) as progress:
+        if given["texts"]:
+            learnt, encoder = _with_texts(out, loaded, recipe, {**given, "name": name, "seed": seed}, progress)
+        else:
+            asked = _about(progress, "Asking the teacher")
+            encoder = distill_to(out, loaded, recipe=recipe, name=name, seed=seed, progress=asked)
+    _tell(encoder, learnt, given)
+
+
+def _check(teacher: Path, given: Mapping[str, Any]) -> None:
+    """Refuse what cannot be before anything slow begins."""
+    if not teacher.is_dir():
+        raise UsageError(f"expected the directory of a sentence-transformers model; there is none at {teacher}")
+    if not given["texts"] and (given["steps"] or given["time_limit"]):
+        raise UsageError("expected --texts with --steps and --time-limit; got none")
+
+
+def _with_texts(
+    out: Path, teacher: Teacher, recipe: Recipe, given: Mapping[str, Any], progress: _Progress | None
+) -> tuple[Learnt, Encoder]:
+    """Distill the vocabulary, then learn from texts."""
+    from docsim.training.distill import distill
+    from docsim.training.distill_texts import learn_from_texts, saved
+    from docsim.training.material import documents_of_corpus
+    from docsim.training.student import Tuning
+
+    tuning = Tuning(steps=given["steps"] or Tuning().steps, time_limit=given["time_limit"], seed=given["seed"])
+    documents: Iterable[Document] = chain.from_iterable(documents_of_corpus(path) for path in given["texts"])
+    parts = distill(teacher, recipe, progress=_about(progress, "Asking the teacher"))
+    cache = out.absolute().with_name(f".{out.name}.cache")
+    learnt = learn_from_texts(parts, teacher, documents, tuning=tuning, cache=cache, progress=progress)
+    return learnt, saved(learnt, out, teacher, name=given["name"], seed=given["seed"])
+
+
+def _tell(encoder: Encoder, learnt: Learnt | None, given: Mapping[str, Any]) -> None:
+    """Print the summary."""
+    if given["as_json"]:
+        click.echo(json.dumps({**_facts(encoder), **(_texts_facts(learnt) if learnt else {})}, indent=2))
+    elif not given["quiet"]:
+        if learnt:
+            click.echo(
+                f"Agreement with the teacher on held-out texts: {learnt.before:.4f} before, {learnt.after:.4f} after "
+                f"{learnt.steps} steps on {learnt.spans} spans"
+            )
         click.echo(
-            f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {out}"
+            f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in "
+            f"{encoder.path}"
         )
+
+
+def _texts_facts(learnt: Learnt) -> dict[str, Any]:
+    agreement = {"before": learnt.before, "after": learnt.after}
+    return {"agreement": agreement, "steps": learnt.steps, "spans": learnt.spans}
 
 
 def _facts(encoder: Encoder) -> dict[str, str | int]:
@@ -73,8 +140,13 @@ def _facts(encoder: Encoder) -> dict[str, str | int]:
     }
 
 
+def _about(progress: _Progress | None, what: str) -> Callable[[int, int], None] | None:
+    """Return a function of what is done and of how much, which says what is being done."""
+    return None if progress is None else lambda done, total: progress(what, done, total)
+
+
 @contextmanager
-def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+def _progress(*, shown: bool) -> Iterator[_Progress | None]:
     """Give a function that draws a bar on standard error, or None when nobody watches."""
     if not shown:
         yield None
@@ -83,21 +155,5 @@ def _progress(*, shown: bool) -> Iterator[Callable[[int, int], None] | None]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Asking the teacher")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _without_native_noise() -> Iterator[None]:
-    """Keep what TensorFlow's C++ writes to standard error while it loads from the user; errors are raised anyway."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
+        task = bar.add_task("")
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

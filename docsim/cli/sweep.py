@@ -1,4 +1,4 @@
-"""``docsim sweep``: try towers, starting points and hyper-parameters within a time budget, and keep the best encoder."""
+"""``docsim sweep``: try towers, starts and hyper-parameters within a time budget, and keep the best encoder."""
 
 from __future__ import annotations
 

@@ -2,32 +2,20 @@
 
 Distilling the vocabulary (``docsim.training.distill``) hears the teacher on one token at a time. Here the student's
 token vectors and weights then learn from the teacher's embeddings of spans of 64 to 128 tokens, so that tokens come to
-mean what they mean in company. The loss of one batch of spans, with student embeddings ``s`` and teacher embeddings
-``t``, is
+mean what they mean in company.
 
-    mean(1 - cos(W s_i, t_i))  +  5 mean((cos(s_i, s_j) - cos(t_i, t_j))^2)  over i != j
-
-The first term is regression on the teacher's embeddings (Reimers and Gurevych, EMNLP 2020, section 2, with a cosine for
-the squared distance). The learnt map ``W`` is there even when the widths agree, because the student's components are
-principal components in an order of their own; it is dropped afterwards. As it may stretch, the second term asks that
-the student's own cosines, which are what searching uses, be the teacher's: relational distillation (Park et al., CVPR
-2019, section 3.2). Documents held out decide which weights are kept, the untrained ones among them.
+    documents -> spans -> the teacher's embeddings, cached -> ``docsim.training.student`` -> encoder directory
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -35,20 +23,12 @@ from docsim.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.records import Document
 from docsim.training.artefact import Lineage, Parts, save
-from docsim.training.batches import Framing, Ids, epoch_order, framing, tokenised
-from docsim.training.probe import embedded
-from docsim.training.siamese import optimizer
+from docsim.training.batches import epoch_order, framing, tokenised
+from docsim.training.student import Floats, Lesson, Progress, Tuning, taught
 from docsim.training.teacher import Teacher
 from docsim.training.towers import compact, trainable
 
-__all__ = ["Learnt", "Spans", "Tuning", "agreement", "learn_from_texts", "saved", "spans_of", "teacher_embeddings"]
-
-logger = logging.getLogger(__name__)
-
-Floats = NDArray[np.float32]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, for people, how much of it is done, and of how much."""
+__all__ = ["Learnt", "Spans", "learn_from_texts", "saved", "spans_of", "teacher_embeddings"]
 
 _SHORTEST, _LONGEST = 64, 128  # tokens of a span, the teacher's
 _SHORTEST_DOCUMENT = 16  # tokens; a shorter one says too little
@@ -57,45 +37,6 @@ _MOST_SPANS = 20_000
 _LEAST_SPANS = 20
 _CACHED_AT_ONCE = 256
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 500
-_RELATIONS = 5.0
-_WEIGHTS_SHARE = 0.1  # learning rate of token weights: most are far smaller than 1
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """How the student learns from texts.
-
-    Attributes:
-        steps: Most steps.
-        batch: Spans in a batch.
-        learning_rate: Of token vectors and of the map.
-        probe_every: Steps between measurements.
-        patience: Measurements without a rise after which learning ends.
-        time_limit: Seconds that steps may take; None for no limit.
-        seed: Of spans, batches and the documents held out.
-    """
-
-    steps: int = 1000
-    batch: int = 128
-    learning_rate: float = 1e-3
-    probe_every: int = 50
-    patience: int = 4
-    time_limit: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be.
-
-        Raises:
-            TrainingError: A number is out of its range.
-        """
-        for name in ("steps", "probe_every", "patience", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise TrainingError(f"expected {name} above 0; got {getattr(self, name)}")
-        if self.batch < 2 or (self.time_limit is not None and self.time_limit <= 0):
-            raise TrainingError(
-                f"expected a batch of at least 2 and a time limit above 0; got {self.batch} and {self.time_limit}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,20 +126,6 @@ def teacher_embeddings(
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def agreement(student: Floats, teacher: Floats) -> float:
-    """Return Pearson's correlation, in [-1, 1], of the student's cosines of all pairs of texts with the teacher's.
-
-    Args:
-        student: Unit rows ``(texts, dim)``.
-        teacher: Unit rows ``(texts, width)``.
-    """
-    pairs = np.triu_indices(len(student), k=1)
-    own, wanted = (student @ student.T)[pairs], (teacher @ teacher.T)[pairs]
-    if own.std() < 1e-7 or wanted.std() < 1e-7:
-        return 0.0
-    return float(np.corrcoef(own, wanted)[0, 1])
-
-
 def learn_from_texts(
     parts: Parts,
     teacher: Teacher,
@@ -225,12 +152,18 @@ def learn_from_texts(
     targets = teacher_embeddings(teacher, spans.texts, cache, progress=progress)
     held = _held_out(spans, tuning.seed)
     frame = framing(parts)
-    lesson = _Lesson(tokenised(spans.texts, parts, most=frame.most), targets, held, frame)
     tower = trainable(parts.tower)
-    before, after, steps = _taught(tower, lesson, tuning, progress)
+    done = taught(
+        tower,
+        Lesson(tokenised(spans.texts, parts, most=frame.most), targets, held, frame),
+        tuning,
+        progress=progress,
+    )
     settled = asdict(replace(tuning, time_limit=None))
     material = hashlib.sha256(f"{teacher.digest} {spans.digest()} {settled}".encode()).hexdigest()
-    return Learnt(replace(parts, tower=compact(tower)), before, after, steps, int((~held).sum()), material)
+    return Learnt(
+        replace(parts, tower=compact(tower)), done.before, done.after, done.steps, int((~held).sum()), material
+    )
 
 
 def saved(learnt: Learnt, out: Path, teacher: Teacher, *, name: str, seed: int) -> Encoder:
@@ -247,3 +180,48 @@ def saved(learnt: Learnt, out: Path, teacher: Teacher, *, name: str, seed: int) 
     }
     lineage = Lineage(seed=seed, teacher=teacher.name, material=learnt.material, metrics=metrics)
     return save(learnt.parts, out, name=name, lineage=lineage)
+
+
+def _cut(text: str, tokenizer: Tokenizer, random: np.random.Generator) -> list[str]:
+    """Cut a text between tokens into spans of 64 to 128 of them; what is left at the end is one if it has 16."""
+    offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+    spans, start = [], 0
+    while len(offsets) - start >= _SHORTEST_DOCUMENT:
+        end = min(len(offsets), start + int(random.integers(_SHORTEST, _LONGEST + 1)))
+        spans.append(text[offsets[start][0] : offsets[end - 1][1]])
+        start = end
+    return spans
+
+
+def _asked(teacher: Teacher, texts: Sequence[str], file: Path) -> Floats:
+    """Return the teacher's embeddings of some texts, from a file if it is there and whole; else they are put there."""
+    try:
+        rows: Floats = np.load(file, allow_pickle=False)
+        if rows.shape == (len(texts), teacher.backbone.hidden_dim):
+            return rows
+    except (OSError, ValueError, EOFError):
+        pass  # not asked yet, or torn
+    rows = teacher.embed(texts)
+    temporary = file.with_name(f".{file.name}.tmp")
+    with temporary.open("wb") as target:
+        np.save(target, rows)
+        target.flush()
+        os.fsync(target.fileno())
+    temporary.replace(file)
+    return rows
+
+
+def _held_out(spans: Spans, seed: int) -> NDArray[np.bool_]:
+    """Return which spans to hold out, bool ``(spans,)``: a tenth, all spans of a document or none if there are enough.
+
+    Where there are too few documents for that, spans are drawn whatever their document.
+    """
+    wanted = min(_MOST_HELD_OUT, max(5, int(len(spans.texts) * _HELD_OUT)))
+    numbers = np.unique(spans.documents)
+    groups = spans.documents if len(numbers) >= _LEAST_SPANS else np.arange(len(spans.texts))
+    held = np.zeros(len(spans.texts), dtype=np.bool_)
+    for group in np.unique(groups)[epoch_order(len(np.unique(groups)), seed=seed, epoch=0)]:
+        if held.sum() >= wanted:
+            break
+        held |= groups == group
+    return held

@@ -151,7 +151,7 @@ def _plot(board: Sequence[Entry], probe: str) -> bytes:
             label=f"{tower} from {Path(start).name}",
         )
     best = board[0]
-    ring = {"marker": "o", "markersize": 16, "fillstyle": "none", "color": "black", "linestyle": "none"}
+    ring: dict[str, Any] = {"marker": "o", "markersize": 16, "fillstyle": "none", "color": "black", "linestyle": "none"}
     axis.plot([best.texts_per_second], [best.metric], label="best", **ring)
     axis.set(xscale="log", xlabel="texts encoded per second", ylabel=probe, title="Quality against speed")
     axis.legend(fontsize="small")
