@@ -343,6 +343,8 @@ class Index:
         ranked = ranking.rank(query.vectors, view.rows(places), k)
         numbers = [int(view.documents[places[one.position], 1]) for one in ranked]
         shown = self._store.shown(numbers)
+        if any(len(one.similarities) != shown[number].passages for one, number in zip(ranked, numbers, strict=True)):
+            raise self._store.damaged()
         best = [np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist() for one in ranked]
         wanted = [shown[number].first_passage + i for number, each in zip(numbers, best, strict=True) for i in each]
         spans = self._store.spans(wanted)

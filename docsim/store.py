@@ -67,6 +67,7 @@ class Shown:
     title: str
     metadata: Metadata
     first_passage: int
+    passages: int
     text: str
 
 
@@ -274,7 +275,7 @@ class Store:
     def shown(self, documents: Sequence[int]) -> dict[int, Shown]:
         """Return what hits show of some documents, by number."""
         sql = (
-            "SELECT number, id, title, metadata, first_passage, text FROM documents"
+            "SELECT number, id, title, metadata, first_passage, passages, text FROM documents"
             " WHERE number IN (SELECT value FROM json_each(?))"
         )
         rows = self.rows(sql, json.dumps(list(documents)))
@@ -310,7 +311,7 @@ class Store:
         )
         rows = self.rows(sql, json.dumps(list(documents)), generation)
         if len(rows) != len(set(documents)):
-            raise self._damaged()
+            raise self.damaged()
         dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
         return {document: self._unpacked(blob, checksum, dim=dim) for document, blob, checksum in rows}
 
@@ -326,10 +327,11 @@ class Store:
 
     def _unpacked(self, blob: bytes, checksum: int, *, dim: int) -> Vectors:
         if zlib.crc32(blob) != checksum or len(blob) % (2 * dim):
-            raise self._damaged()
+            raise self.damaged()
         return np.frombuffer(blob, dtype=np.float16).reshape(-1, dim)
 
-    def _damaged(self) -> StoreError:
+    def damaged(self) -> StoreError:
+        """Return the error that says that stored embeddings are missing or altered."""
         return StoreError(
             f"stored embeddings in {self.path} are damaged; see what else is with: docsim verify, then mend them with: "
             "docsim repair"

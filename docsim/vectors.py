@@ -50,7 +50,7 @@ class _Segment:
     @property
     def rows(self) -> NDArray[np.float16]:
         """The embeddings, ``float16 (n, dim)``: FAISS's own memory, so never to be written to or kept."""
-        codes = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
+        codes: NDArray[np.uint8] = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
         return codes.view(np.float16).reshape(len(self.ids), self.index.d)
 
     @property

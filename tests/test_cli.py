@@ -410,4 +410,3 @@ def test_an_index_made_by_the_command_is_the_librarys_too(indexed: Path) -> None
     with Index.open(indexed) as index:
         library = index.search("train ticket", 3)
     assert found(json.loads(docsim("query", "train ticket", "--json").stdout)) == [hit.id for hit in library.hits]
-
