@@ -98,7 +98,10 @@ def measured(given: argparse.Namespace, peers: Peers | None) -> Section:
     load_before, started = os.getloadavg(), time.monotonic()
     with tempfile.TemporaryDirectory(dir=given.cache) as work:
         bench = set_up(given.data / "dev" / "mdn" / "corpus.jsonl.gz", sizes, Path(work), peers)
-        sections = {section.__name__: announced(section, bench) for section in SECTIONS}
+        chosen = [section for section in SECTIONS if section.__name__ in (given.only or section.__name__)]
+        if indexing not in chosen:
+            run(docsim_index(bench, 0))
+        sections = {section.__name__: announced(section, bench) for section in chosen}
         documents = count_documents(bench.corpus)
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -106,6 +109,7 @@ def measured(given: argparse.Namespace, peers: Peers | None) -> Section:
         "machine": machine(peers) | {"load_before": load_before, "load_after": os.getloadavg()},
         "corpus": {"name": "mdn", "documents": documents, "rounds": sizes.rounds},
         "seconds": round(time.monotonic() - started),
+        **(json.loads(RESULTS.read_text(encoding="utf-8")) if given.only else {}),
         **sections,
     }
 
@@ -117,6 +121,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="where the peers' environments are kept")
     parser.add_argument("--torch", default=speed_environments.TORCH, help="what pip installs as the peers' torch")
     parser.add_argument("--rounds", type=int, default=FULL.rounds, help="runs of each contender [%(default)s]")
+    parser.add_argument("--only", nargs="+", help="measure these sections anew and keep the others")
     parser.add_argument("--quick", action="store_true", help="a few documents, and write nothing")
     return parser.parse_args()
 

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -300,6 +300,12 @@ class Index:
         exclude: int | None = None,
     ) -> list[SearchResult]:
         """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
+        warming = self._warm() if self._view is None else None
+        try:
+            encoder = self.encoder
+        finally:
+            if warming:
+                warming.join()
         while True:
             encoder = self.encoder
             spans = [passages.split(document.text) for document in documents]
@@ -311,6 +317,17 @@ class Index:
             with self._reading() as view:
                 if view.generation.fingerprint == encoder.fingerprint:
                     return self._found(view, queries, k=k, started=started)
+
+    def _warm(self) -> threading.Thread:
+        """Begin to read the vectors, which takes as long as loading the encoder: a first query needs both."""
+
+        def read() -> None:
+            with suppress(Exception), self._reading():  # whoever needs them meets the error again
+                pass
+
+        thread = threading.Thread(target=read, name="docsim-warm")
+        thread.start()
+        return thread
 
     @contextmanager
     def _reading(self) -> Iterator[View]:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +298,8 @@ class Store:
             "SELECT first_passage, document FROM embeddings"
             " WHERE generation = ? AND first_passage > ? ORDER BY first_passage"
         )
-        return np.array(self.rows(sql, generation, passage), dtype=np.int64).reshape(-1, 2)
+        rows = chain.from_iterable(self.rows(sql, generation, passage))
+        return np.fromiter(rows, dtype=np.int64).reshape(-1, 2)
 
     def vectors(self, generation: int, documents: Sequence[int]) -> dict[int, Vectors]:
         """Return the embeddings of some documents in a generation, ``float16 (passages, dim)`` each.
