@@ -29,7 +29,7 @@ LOSSES: dict[str, Loss] = {"softmax": in_batch_softmax, "cosent": cosent, "mse":
 
 OPTIMIZERS = ("adagrad", "adam")
 
-_ADAGRAD_EPSILON = 1e-14  # added to sums of squares; Keras' 1e-7 would be larger than those of most tokens
+_ADAGRAD_EPSILON = 1e-8  # added to sums of squares, which are from 1e-7 to 1e-4: spares tokens with little gradient
 
 
 @dataclass(frozen=True, slots=True)
