@@ -29,7 +29,7 @@ def material() -> Material:
 
 
 def batches(material: Material, **changed: Any) -> SpanBatches:
-    recipe = SpanRecipe(**{"shortest": 4, "strike": 0.0, **changed.pop("recipe", {})})
+    recipe = SpanRecipe(**{"shortest": 4, "strike": 0.0, "word_dropout": 0.0, **changed.pop("recipe", {})})
     rows = changed.pop("rows", range(len(material.texts)))
     return SpanBatches(
         material, rows, recipe=recipe, framing=framing(PARTS), size=changed.pop("size", 16), seed=3, **changed
