@@ -13,37 +13,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from docsim import generations, passages, ranking
+from docsim import generations, searching
+from docsim.database import FILE
 from docsim.encoder import Encoder
-from docsim.errors import IndexLocked, StoreError, UsageError
+from docsim.errors import StoreError, UsageError
 from docsim.generations import View
-from docsim.records import Document, Entry, Failure, Hit, PassageHit, SearchResult, SyncReport
-from docsim.store import FILE, Generation, Shown, Store, StoredDocument, check_writable
+from docsim.locks import writer
+from docsim.records import Document, Entry, Failure, SearchResult, SyncReport
+from docsim.searching import Query
+from docsim.store import Generation, Store, StoredDocument
 from docsim.synchronise import Plan, SourceName, Sync
 
-__all__ = ["Index", "writer"]
-
-PASSAGES_PER_HIT = 3
-"""A hit shows at most this many of its document's passages."""
-
-CANDIDATES = 100
-"""Nearest passages of each query vector, at least, whose documents are scored."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What is asked for: its name in the answer, its passages' unit vectors, and the document not to return."""
-
-    name: str
-    vectors: NDArray[np.float32]
-    exclude: int | None = None
+__all__ = ["Index"]
 
 
 class Index:
@@ -261,8 +247,8 @@ class Index:
         with self._reading() as view:
             stored = self.document(id)
             vectors = self._store.vectors(view.generation.number, [stored.number])[stored.number]
-            query = _Query(id, vectors.astype(np.float32), exclude=stored.number)
-            return self._found(view, [query], k=k, started=started)[0]
+            query = Query(id, vectors.astype(np.float32), exclude=stored.number)
+            return searching.answers(self._store, view, [query], k=k, started=started)[0]
 
     def similar_to(self, document: Document, k: int = 10, *, file: Path | None = None) -> SearchResult:
         """Return the documents most like one that need not be indexed, best first.
@@ -308,15 +294,11 @@ class Index:
                 warming.join()
         while True:
             encoder = self.encoder
-            spans = [passages.split(document.text) for document in documents]
-            inputs = [passages.inputs(document, split) for document, split in zip(documents, spans, strict=True)]
-            vectors = encoder.encode([text for texts in inputs for text in texts])
-            ends = np.cumsum([len(texts) for texts in inputs], dtype=np.int64)
-            parts = [vectors[end - len(texts) : end] for texts, end in zip(inputs, ends, strict=True)]
-            queries = [_Query(name, part, exclude) for name, part in zip(names, parts, strict=True)]
+            vectors = searching.encoded(encoder, documents)
+            queries = [Query(name, rows, exclude) for name, rows in zip(names, vectors, strict=True)]
             with self._reading() as view:
                 if view.generation.fingerprint == encoder.fingerprint:
-                    return self._found(view, queries, k=k, started=started)
+                    return searching.answers(self._store, view, queries, k=k, started=started)
 
     def _warm(self) -> threading.Thread:
         """Begin to read the vectors, which takes as long as loading the encoder: a first query needs both."""
@@ -343,78 +325,3 @@ class Index:
                         continue  # another thread saw a later state in between: see that one too
                 yield view
                 return
-
-    def _found(self, view: View, queries: Sequence[_Query], *, k: int, started: float) -> list[SearchResult]:
-        if k < 1:
-            raise UsageError(f"expected k of at least 1, got {k}")
-        results = []
-        for query in queries:
-            hits = tuple(self._hits(view, query, k))
-            took = (time.perf_counter() - started) * 1000
-            generation = view.generation
-            results.append(SearchResult(query.name, "dense", generation.number, generation.fingerprint, took, hits))
-        return results
-
-    def _hits(self, view: View, query: _Query, k: int) -> list[Hit]:
-        places = self._candidates(view, query, k)
-        ranked = ranking.rank(query.vectors, view.rows(places), k)
-        numbers = [int(view.documents[places[one.position], 1]) for one in ranked]
-        shown = self._store.shown(numbers)
-        if any(len(one.similarities) != shown[number].passages for one, number in zip(ranked, numbers, strict=True)):
-            raise self._store.damaged()
-        best = [np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist() for one in ranked]
-        wanted = [shown[number].first_passage + i for number, each in zip(numbers, best, strict=True) for i in each]
-        spans = self._store.spans(wanted)
-        return [
-            _hit(rank, one, shown[number], [spans[shown[number].first_passage + i] for i in each], each)
-            for rank, (one, number, each) in enumerate(zip(ranked, numbers, best, strict=True), start=1)
-        ]
-
-    def _candidates(self, view: View, query: _Query, k: int) -> NDArray[np.int64]:
-        """Return the places of at least ``k`` documents, if there are as many, that hold the nearest passages."""
-        probes = query.vectors
-        if len(probes) > 1:
-            probes = np.vstack([probes, ranking.centroid(probes)])
-        n = max(CANDIDATES, 10 * k)
-        while True:
-            places = view.documents_of(view.vectors.search(probes, n).ids)
-            places = places[view.documents[places, 1] != query.exclude] if query.exclude is not None else places
-            if len(places) >= k or n >= len(view.vectors):
-                return places
-            n *= 4
-
-
-def _hit(rank: int, ranked: ranking.Ranked, shown: Shown, spans: list[tuple[int, int]], best: list[int]) -> Hit:
-    passages = tuple(
-        PassageHit(start, end, shown.text[start:end], float(ranked.similarities[i]))
-        for (start, end), i in zip(spans, best, strict=True)
-    )
-    return Hit(rank, shown.id, shown.title, ranked.score, passages[0].similarity, shown.metadata, passages)
-
-
-@contextmanager
-def writer(path: Path, *, wait: bool) -> Iterator[Store]:
-    """Be the one writer: hold the lock, which dies with this process, and a writable store.
-
-    Raises:
-        DocsimError: The folder cannot be written to.
-        IndexLocked: Another process is writing and ``wait`` is off.
-    """
-    from filelock import FileLock, Timeout  # here, because searching does without
-
-    check_writable(path)
-    lock = FileLock(path / "write.lock", timeout=-1 if wait else 0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise IndexLocked(
-            f"another process is writing to the index at {path}; try again later, or wait for it with --wait"
-        ) from None
-    try:
-        store = Store(path, writable=True)
-        try:
-            yield store
-        finally:
-            store.close()
-    finally:
-        lock.release()

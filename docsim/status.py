@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docsim import generations
+from docsim.database import FILE
 from docsim.index import Index
-from docsim.store import FILE
 
 __all__ = ["EncoderStatus", "FailureStatus", "Sizes", "SourceStatus", "Status", "read_status"]
 

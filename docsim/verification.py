@@ -10,7 +10,8 @@ import numpy as np
 
 from docsim import generations, passages
 from docsim.errors import DocsimError, StoreError
-from docsim.index import Index, writer
+from docsim.index import Index
+from docsim.locks import writer
 from docsim.store import Embedded, Generation, Store
 from docsim.vectors import VectorIndex
 

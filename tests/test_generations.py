@@ -13,7 +13,8 @@ import pytest
 from docsim import generations
 from docsim.encoder import Encoder, fingerprint
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
-from docsim.index import Index, writer
+from docsim.index import Index
+from docsim.locks import writer
 from docsim.records import Document
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex

@@ -16,8 +16,9 @@ from filelock import FileLock
 from docsim import generations, passages
 from docsim.encoder import Encoder, fingerprint
 from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
-from docsim.index import CANDIDATES, PASSAGES_PER_HIT, Index
+from docsim.index import Index
 from docsim.records import Document, SearchResult
+from docsim.searching import CANDIDATES, PASSAGES_PER_HIT
 from docsim.sources import open_source
 from docsim.synchronise import SourceName
 

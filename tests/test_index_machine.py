@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from docsim import generations, passages, ranking, verification
 from docsim.encoder import Encoder
-from docsim.index import Index, writer
+from docsim.index import Index
+from docsim.locks import writer
 from docsim.records import Document, Failure, SearchResult
 from docsim.synchronise import SourceName
 

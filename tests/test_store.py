@@ -13,8 +13,9 @@ import pytest
 
 from docsim import schema
 from docsim.errors import DocsimError, StoreError
+from docsim.locks import check_writable
 from docsim.records import Document, Failure, Passage
-from docsim.store import Embedded, Store, check_writable
+from docsim.store import Embedded, Store
 
 DIM = 4
 

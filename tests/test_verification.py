@@ -15,7 +15,8 @@ import pytest
 from docsim import generations, verification
 from docsim.encoder import Encoder, fingerprint
 from docsim.errors import DocsimError, StoreError
-from docsim.index import Index, writer
+from docsim.index import Index
+from docsim.locks import writer
 from docsim.records import Document, Hit
 
 LONG = "\n\n".join(f"# Part {i}\n\n" + f"restore the database from backup {i} " * 30 for i in range(6))
