@@ -43,7 +43,7 @@ class Document:
         id: Stable name, unique in an index, not empty. For a file: its path relative to the source's root, with ``/``.
         text: The whole text; may be empty.
         title: Shown in results and embedded with the text; may be empty.
-        metadata: JSON-serialisable values by name.
+        metadata: JSON-serialisable values by name; numbers that JSON lacks become their names, such as ``"NaN"``.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Document:
             object.__setattr__(self, name, storable(value))
         if not self.id.strip():
             raise ValueError("Document.id must not be empty")
-        object.__setattr__(self, "metadata", json.loads(storable(_canonical(self.metadata))))
+        object.__setattr__(self, "metadata", json.loads(storable(_canonical(self.metadata)), parse_constant=str))
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata; equal content gives an equal digest."""
