@@ -132,8 +132,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Iterat
 
 def test_numbers_that_json_lacks_are_kept_by_name(index: Index) -> None:
     metadata = {"a": math.inf, "b": [-math.inf, math.nan], "c": 1e300}
-    index.sync([Document("a", "text", metadata=metadata)])
-    (hit,) = index.search("text").hits
+    index.sync([Document("a", "text", metadata=metadata)], source=named("numbers"))
+    hit = index.search("text", k=1).hits[0]
     assert hit.metadata == {"a": "Infinity", "b": ["-Infinity", "NaN"], "c": 1e300}
     json.dumps(hit.metadata, allow_nan=False)
 
