@@ -9,20 +9,24 @@ generations hold the same documents then.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim import generations, publishing
+from docsim import gate, gate_report, generations, publishing, questions
 from docsim.building import Build
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
+from docsim.gate_report import Upgrade
+from docsim.index import Index
+from docsim.judgements import Qrels
 from docsim.locks import rebuilder, writer
-from docsim.store import Generation, Store
+from docsim.store import Generation, Store, now
 
-__all__ = ["SILENT", "Outcome", "Pruned", "Watch", "abort", "prune", "reindex", "rollback"]
+__all__ = ["SILENT", "Gate", "Outcome", "Pruned", "Watch", "abort", "prune", "reindex", "rollback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,30 @@ SILENT = Watch(lambda text: None, lambda done, total: None, lambda count: None)
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """What a new generation has to pass.
+
+    Attributes:
+        max_loss: How much worse nDCG@10 may be than that of the live one, in [0, 1].
+        qrels: The user's judgements; without them spans are held out of the documents.
+        texts: The judged queries by id; without them queries are indexed documents.
+        threshold: The similarity from which on the user takes hits for good, to be mapped to the new encoder.
+        report: Where the report goes; into the generation's directory when not given.
+        publish_anyway: Publish a sound generation even if it is worse.
+    """
+
+    max_loss: float = 0.01
+    qrels: Qrels | None = None
+    texts: Mapping[str, str] | None = None
+    threshold: float | None = None
+    report: Path | None = None
+    publish_anyway: bool = False
+
+
+DEFAULT_GATE = Gate()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a re-index, or the way back, ended.
 
@@ -53,6 +81,8 @@ class Outcome:
         published: Whether ``generation`` is live now.
         embedded: Documents that were embedded.
         seconds: How long it took.
+        upgrade: What the gate found; None where nothing had to pass it.
+        report: The directory of the gate's report.
     """
 
     generation: int
@@ -60,6 +90,8 @@ class Outcome:
     published: bool
     embedded: int
     seconds: float
+    upgrade: Upgrade | None = None
+    report: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +107,24 @@ def reindex(
     encoder: Encoder | None = None,
     *,
     base: Encoder | None = None,
+    wanted: Gate = DEFAULT_GATE,
     wait: bool = False,
     watch: Watch = SILENT,
 ) -> Outcome:
-    """Build a generation with another encoder beside the live one, check it, and publish it.
+    """Build a generation with another encoder beside the live one, and publish it if it passes the gate.
 
-    Killed and called again with the same encoder, it continues.
+    Killed and called again with the same encoder, it continues. What does not pass stays as it is, unpublished.
 
     Args:
         path: The index's directory.
         encoder: What to encode with; when not given, that of the re-index that is unfinished.
         base: What ``encoder`` was adapted from, to be kept beside it.
+        wanted: What the new generation has to pass.
         wait: Wait for another process that is re-indexing.
         watch: What to call meanwhile.
 
     Raises:
-        UsageError: There is no encoder, and no re-index that is unfinished.
+        UsageError: There is no encoder, and no re-index that is unfinished; or no judged query can be asked.
         IndexLocked: Another process is re-indexing and ``wait`` is off.
         EncoderError: The encoder gives something else than unit vectors.
         StoreError: The index cannot be written to; what was committed before stays.
@@ -107,8 +141,13 @@ def reindex(
         watch.begin(total - build.missing(), total)
         embedded = build.run(watch.advance)
         generations.snapshot(store, path, number=generation.number)
-        embedded += _published(store, path, build, generation.number)
-        return Outcome(generation.number, live.number, True, embedded, time.perf_counter() - started)
+        watch.say("Comparing it with the live generation.")
+        upgrade, report = _examined(store, path, (live, generation), wanted)
+        published = upgrade.verdict.passed or (upgrade.verdict.sound and wanted.publish_anyway)
+        if published:
+            embedded += _published(store, path, build, generation.number)
+        seconds = time.perf_counter() - started
+        return Outcome(generation.number, live.number, published, embedded, seconds, upgrade, report)
 
 
 def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Watch = SILENT) -> Outcome:
@@ -226,6 +265,27 @@ def _begun(store: Store, path: Path, encoder: Encoder | None, *, base: Encoder |
     begun = store.generation(number)
     assert begun is not None
     return begun
+
+
+def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wanted: Gate) -> tuple[Upgrade, Path]:
+    """Compare the live generation with the new one; write the report and what was found."""
+    live, new = pair
+    with Index.open(path, generation=live.number) as before, Index.open(path, generation=new.number) as after:
+        if wanted.qrels is None:
+            asked: questions.Questions = questions.held_out(before)
+        else:
+            asked = questions.judged(before, wanted.qrels, wanted.texts)
+        verdict = gate.verdict(before, after, asked, max_loss=wanted.max_loss)
+    upgrade = Upgrade(live, new, verdict, wanted.threshold)
+    report = wanted.report or generations.directory(path, new.number) / "report"
+    gate_report.write(report, upgrade)
+    quality = verdict.quality
+    metrics = {name: one.value for name, one in quality.new.metrics.items()} if quality else {}
+    summary = json.dumps({"metrics": metrics, "source": quality.questions.source if quality else None})
+    with store.writing(visible=False):
+        sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
+        store.execute(sql, new.number, now(), verdict.passed, summary)
+    return upgrade, report
 
 
 def _published(store: Store, path: Path, build: Build, number: int) -> int:
