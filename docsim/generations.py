@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder, fingerprint_of
+from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import FingerprintMismatch, StoreError
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
@@ -38,6 +38,7 @@ __all__ = [
     "refreshed",
     "snapshot",
     "snapshot_path",
+    "unseen",
 ]
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,12 @@ def base(index: Path, generation: Generation) -> Path:
     """Return the directory of the encoder that a generation's encoder was adapted from; its own, when it was not."""
     kept = directory(index, generation.number) / "base"
     return kept if kept.is_dir() else kept.with_name("encoder")
+
+
+def unseen(index: Path, generation: Generation) -> list[str]:
+    """Return the ids of the documents that a generation's encoder was not trained on, as far as it tells."""
+    lineage = read_manifest(directory(index, generation.number) / "encoder").get("lineage", {})
+    return [str(id) for id in lineage.get("held_out", ())]
 
 
 def _copy_encoder(encoder: Encoder, target: Path) -> None:

@@ -11,7 +11,7 @@ the document is embedded anew and stands in for it among all others as they are 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -27,7 +27,7 @@ from docsim.generations import View
 from docsim.index import Index
 from docsim.judgements import Qrels
 from docsim.records import Document, SearchResult
-from docsim.store import Store
+from docsim.store import Store, StoredDocument
 
 __all__ = ["DEPTH", "Answer", "Found", "HeldOut", "Judged", "Questions", "held_out", "judged"]
 
@@ -45,6 +45,9 @@ _SPAN_WORDS = (8, 40)  # of a span, at least and at most
 _REST_WORDS = 30  # that have to be left of its document
 _KEPT_WORDS = 5  # that striking out has to leave of a span
 _STRIKE = 0.5
+_LEAST_DOCUMENTS = 10  # held out of training, for spans to be cut out of them alone
+_MOST_EACH = 10  # spans of one document
+_UNSEEN = "held-out spans of documents unseen"
 _MOST_CHARACTERS = 50_000  # of a document that a span is cut out of
 _NEIGHBOURS = 100  # nearest passages whose documents are ranked
 
@@ -123,10 +126,10 @@ class _Span:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Spans that have to find their documents; a question's id is that of the document."""
+    """Spans that have to find their documents."""
 
     spans: Mapping[str, _Span]
-    source: str = "held-out spans"
+    source: str = "held-out spans of documents"
     metrics: Sequence[str] = ("nDCG@10", "RR@10")  # a span's own document is always among those that are ranked
 
     @property
@@ -137,7 +140,7 @@ class HeldOut:
     @property
     def qrels(self) -> Qrels:
         """For each span its own document."""
-        return {id: {id: 1} for id in self.spans}
+        return {id: {span.rest.id: 1} for id, span in self.spans.items()}
 
     def ask(self, index: Index) -> dict[str, Answer]:
         """Return what each span finds among all documents, its own being what is left of it."""
@@ -174,27 +177,45 @@ def judged(index: Index, qrels: Qrels, texts: Mapping[str, str] | None = None, *
     return Judged(texts or {query: query for query in asked}, asked, texts is not None)
 
 
-def held_out(index: Index, *, seed: int = 0) -> HeldOut:
-    """Cut spans out of documents of an index, as many as 500; of documents that are too short none."""
-    numbers = [number for (number,) in index.store.rows("SELECT number FROM documents ORDER BY number")]
+def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOut:
+    """Cut spans out of documents of an index: one out of each, or several where there are few documents.
+
+    Args:
+        index: Where the documents are.
+        only: Ids of the documents that training held out: an encoder finds what it was trained on too easily. Without
+            them, as where there are fewer than ten of them, all documents count.
+        seed: Of the choice where there are more than 500.
+    """
+    store = index.store
+    chosen = [stored for id in only if (stored := store.document(id))]
+    if len(chosen) >= _LEAST_DOCUMENTS:
+        return HeldOut(
+            _spans(chosen, each=max(1, min(_MOST_EACH, MOST_SPANS // len(chosen)))), f"{_UNSEEN} in training"
+        )
+    numbers = [number for (number,) in store.rows("SELECT number FROM documents ORDER BY number")]
     Random(seed).shuffle(numbers)
+    return HeldOut(_spans(stored for number in numbers if (stored := store.document(number))))
+
+
+def _spans(documents: Iterable[StoredDocument], *, each: int = 1) -> dict[str, _Span]:
+    """Cut spans out of documents, until there are enough; of a document that is too short none."""
     spans: dict[str, _Span] = {}
-    for number in numbers:
-        stored = index.store.document(number)
-        span = _cut(number, stored.document) if stored else None
-        if span is not None:
-            spans[span.rest.id] = span
-        if len(spans) == MOST_SPANS:
+    for stored in documents:
+        for turn in range(each):
+            span = _cut(stored.number, stored.document, turn)
+            if span is not None:
+                spans[f"{stored.document.id} #{turn + 1}"] = span
+        if len(spans) >= MOST_SPANS:
             break
-    return HeldOut(spans)
+    return spans
 
 
-def _cut(number: int, document: Document) -> _Span | None:
+def _cut(number: int, document: Document, turn: int) -> _Span | None:
     """Cut a span out of a document, the same one whenever it is asked for."""
     words = document.text[:_MOST_CHARACTERS].split()
     if len(words) < _SPAN_WORDS[0] + _REST_WORDS:
         return None
-    random = Random(hashlib.sha256(f"{document.id}\n{document.text}".encode()).digest())
+    random = Random(hashlib.sha256(f"{turn} {document.id}\n{document.text}".encode()).digest())
     length = random.randint(_SPAN_WORDS[0], min(_SPAN_WORDS[1], len(words) - _REST_WORDS))
     start = random.randint(0, len(words) - length)
     span, rest = words[start : start + length], words[:start] + words[start + length :]

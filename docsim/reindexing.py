@@ -272,7 +272,7 @@ def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wan
     live, new = pair
     with Index.open(path, generation=live.number) as before, Index.open(path, generation=new.number) as after:
         if wanted.qrels is None:
-            asked: questions.Questions = questions.held_out(before)
+            asked: questions.Questions = questions.held_out(before, only=generations.unseen(path, new))
         else:
             asked = questions.judged(before, wanted.qrels, wanted.texts)
         verdict = gate.verdict(before, after, asked, max_loss=wanted.max_loss)

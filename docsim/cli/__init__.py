@@ -22,6 +22,7 @@ _COMMANDS = {
     "status": "docsim.cli.inspect:status",
     "verify": "docsim.cli.inspect:verify",
     "repair": "docsim.cli.inspect:repair",
+    "adapt": "docsim.cli.adapt:adapt",
     "reindex": "docsim.cli.reindex:reindex",
     "generations": "docsim.cli.generations:generations",
     "rollback": "docsim.cli.generations:rollback",

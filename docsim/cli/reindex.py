@@ -154,14 +154,18 @@ def tell(path: Path, outcome: Outcome, given: dict[str, Any]) -> None:
         seconds = f"{outcome.embedded} documents embedded in {outcome.seconds:.1f} s"
         click.echo(f"Generation {outcome.generation} is live: {seconds}.")
         click.echo(f"Back to generation {outcome.previous} with: docsim rollback --index {path}")
-    show_asked(path, (outcome.previous, outcome.generation), given["asks"])
+    if given["asks"]:
+        _show_asked(path, outcome, given["asks"])
 
 
-def show_asked(path: Path, pair: tuple[int, int], asks: Sequence[str]) -> None:
-    """Print what some texts find in two generations."""
-    if not asks:
-        return
-    with Index.open(path, generation=pair[0]) as old, Index.open(path, generation=pair[1]) as new:
+def _show_asked(path: Path, outcome: Outcome, asks: Sequence[str]) -> None:
+    """Print what some texts find in the generation that was live before and in the new one."""
+    previous = outcome.previous
+    if previous == outcome.generation:  # nothing was done: compare with the one before
+        with Index.open(path) as index:
+            before = [one.number for one in index.store.generations("retired") if one.number < previous]
+        previous = before[-1] if before else previous
+    with Index.open(path, generation=previous) as old, Index.open(path, generation=outcome.generation) as new:
         for text in asks:
             click.secho(f"\n{text}", bold=True)
             for name, index in (("before", old), ("after", new)):
@@ -172,21 +176,21 @@ def show_asked(path: Path, pair: tuple[int, int], asks: Sequence[str]) -> None:
 def _summary(told: dict[str, Any]) -> None:
     """Print what the gate found."""
     for check in told["checks"]:
-        click.echo(f"{check['name']:11}{check['detail']}", nl=False)
+        click.echo(f"{check['name']:13}{check['detail']}", nl=False)
         click.secho("" if check["passed"] else "  NOT PASSED", fg="red")
     if told["quality"] is None:
         return
     overlap, similarity = told["overlap"], told["similarity"]
-    click.echo(f"{'overlap':11}{overlap['mean']:.0%} of the first {overlap['k']} hits are the same")
+    click.echo(f"{'overlap':13}{overlap['mean']:.0%} of the first {overlap['k']} hits are the same")
     middle = [similarity[name]["percentiles"]["50"] for name in ("old", "new")]
-    click.echo(f"{'similarity':11}median {middle[0]:.3f} before, {middle[1]:.3f} after")
+    click.echo(f"{'similarity':13}median {middle[0]:.3f} before, {middle[1]:.3f} after")
     if mapped := told["threshold"]:
         click.echo(
-            f"{'threshold':11}{mapped['old']:.3f} before is {mapped['new']:.3f} now: {mapped['share']:.1%} of hits"
+            f"{'threshold':13}{mapped['old']:.3f} before is {mapped['new']:.3f} now: {mapped['share']:.1%} of hits"
         )
     for name in ("lost", "gained"):
         if told[name]:
-            click.echo(f"{name + ' most':11}{'; '.join(_clipped(one['text']) for one in told[name][:3])}")
+            click.echo(f"{name + ' most':13}{'; '.join(_clipped(one['text']) for one in told[name][:3])}")
 
 
 def _clipped(text: str) -> str:
