@@ -21,6 +21,9 @@ __all__ = ["FILE", "Database"]
 
 FILE = "index.db"
 
+_INCREMENTAL = 2  # what PRAGMA auto_vacuum says where free pages can be given back
+_PAGES = 20_000  # given back in one transaction: 80 MB
+
 
 class Database:
     """An open ``index.db``. Reading is safe from several threads; writing belongs to one."""
@@ -78,6 +81,7 @@ class Database:
         """
         if self.writable:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file: what is removed can be given back
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA foreign_keys = ON")
             return connection
@@ -150,18 +154,37 @@ class Database:
                     self._connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Make the block one transaction: all of it is committed at its end, or nothing is."""
+    def writing(self, *, visible: bool = True) -> Iterator[None]:
+        """Make the block one transaction: all of it is committed at its end, or nothing is.
+
+        Args:
+            visible: Whether it changes what the live generation answers, so that readers have to look again.
+        """
         with self._explained():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
+                if visible:
+                    self._connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision'")
                 self._connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def shrink(self) -> None:
+        """Give pages that hold nothing back to the file system; readers go on meanwhile.
+
+        Raises:
+            StoreError: The disk is too full for it; nothing is lost.
+        """
+        with self._explained():
+            if self.value("PRAGMA auto_vacuum") != _INCREMENTAL:
+                self._connection.execute("VACUUM")  # a file of an older docsim, which is as those of this one then
+            while self.value("PRAGMA freelist_count"):
+                self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         """Return the rows that ``sql`` selects."""

@@ -36,6 +36,7 @@ __all__ = [
     "Encoder",
     "Preprocessing",
     "fingerprint",
+    "fingerprint_of",
     "read_manifest",
 ]
 
@@ -116,6 +117,22 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def fingerprint_of(path: Path) -> str:
+    """Return the fingerprint of the files in an encoder's directory, whatever its manifest says, without loading them.
+
+    Raises:
+        EncoderError: A file is missing or damaged.
+    """
+    manifest = read_manifest(path)
+    try:
+        preprocessing, max_tokens = Preprocessing(**manifest["preprocessing"]), int(manifest["max_tokens"])
+        digests = dict(manifest["files"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} has a wrong field ({error})") from error
+    onnx, tokenizer = _content(path / ONNX_FILE, digests), _content(path / TOKENIZER_FILE, digests)
+    return fingerprint(onnx=onnx, tokenizer=tokenizer, preprocessing=preprocessing, max_tokens=max_tokens)
+
+
 class Encoder:
     """Turns texts into unit vectors. Safe to call from several threads.
 
@@ -160,6 +177,11 @@ class Encoder:
         except Exception as error:  # neither library has an error type of its own
             raise EncoderError(f"the encoder at {path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
+        if self._session.get_outputs()[0].shape[-1] != self.dim:
+            raise EncoderError(
+                f"the encoder at {path} is damaged: {MANIFEST_FILE} tells of {self.dim} components, {ONNX_FILE} gives "
+                f"{self._session.get_outputs()[0].shape[-1]}"
+            )
         self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
         # Cheap towers spend their time on tokens, so chunks go side by side; of others, the batches of one chunk do.
         cores = os.cpu_count() or 1

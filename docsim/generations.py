@@ -21,12 +21,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
+from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import FingerprintMismatch, StoreError
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
 
-__all__ = ["View", "begin", "check_same", "directory", "load_encoder", "refreshed", "snapshot", "snapshot_path"]
+__all__ = [
+    "View",
+    "base",
+    "begin",
+    "check_kept",
+    "check_same",
+    "directory",
+    "explained",
+    "load_encoder",
+    "refreshed",
+    "snapshot",
+    "snapshot_path",
+    "unseen",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -78,19 +91,50 @@ def snapshot_path(index: Path, generation: Generation) -> Path:
     return directory(index, generation.number) / "index.faiss"
 
 
-def begin(store: Store, index: Path, encoder: Encoder) -> None:
-    """Make a new index's first generation: the encoder's files first, then the row that makes them count."""
-    with store.writing():
+def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", base: Encoder | None = None) -> int:
+    """Make a generation without embeddings: the encoder's files first, then the row that makes them count.
+
+    Args:
+        store: Writable.
+        index: The index's directory.
+        encoder: What it is to be encoded with.
+        state: ``live`` for a new index's first generation, else ``building``.
+        base: What ``encoder`` was adapted from, to be kept beside it.
+
+    Returns:
+        Its number.
+
+    Raises:
+        StoreError: The files cannot be written.
+    """
+    with store.writing(visible=state == "live"):
         number = store.add_generation(
-            fingerprint=encoder.fingerprint, encoder=encoder.name, dim=encoder.dim, state="live"
+            fingerprint=encoder.fingerprint, encoder=encoder.name, dim=encoder.dim, state=state
         )
-        with _explained(index):
-            _copy_encoder(encoder, directory(index, number) / "encoder")
+        with explained(index):
+            folder = directory(index, number)
+            shutil.rmtree(folder, ignore_errors=True)  # of one that was not committed
+            _copy_encoder(encoder, folder / "encoder")
+            if base is not None:
+                _copy_encoder(base, folder / "base")
+    return number
+
+
+def base(index: Path, generation: Generation) -> Path:
+    """Return the directory of the encoder that a generation's encoder was adapted from; its own, when it was not."""
+    kept = directory(index, generation.number) / "base"
+    return kept if kept.is_dir() else kept.with_name("encoder")
+
+
+def unseen(index: Path, generation: Generation) -> list[str]:
+    """Return the ids of the documents that a generation's encoder was not trained on, as far as it tells."""
+    lineage = read_manifest(directory(index, generation.number) / "encoder").get("lineage", {})
+    return [str(id) for id in lineage.get("held_out", ())]
 
 
 def _copy_encoder(encoder: Encoder, target: Path) -> None:
     """Copy an encoder's files so that they are on the disk, whole, when this returns."""
-    temporary = target.with_name("encoder.tmp")
+    temporary = target.with_name(f"{target.name}.tmp")
     for leftover in (temporary, target):
         shutil.rmtree(leftover, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -114,21 +158,37 @@ def load_encoder(index: Path, generation: Generation) -> Encoder:
     return encoder
 
 
+def check_kept(index: Path, generation: Generation) -> None:
+    """Check the files of the encoder kept in a generation, without loading it.
+
+    Raises:
+        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
+        EncoderError: It is missing or damaged.
+    """
+    path = directory(index, generation.number) / "encoder"
+    found = fingerprint_of(path)
+    if found != generation.fingerprint:
+        raise FingerprintMismatch(
+            f"expected the encoder with the fingerprint {generation.fingerprint[:12]} at {path}, found one with "
+            f"{found[:12]}; remove generation {generation.number} with: docsim prune"
+        )
+
+
 def check_same(encoder: Encoder, generation: Generation, index: Path) -> None:
     """Raise ``FingerprintMismatch`` unless ``encoder`` made the embeddings of ``generation``."""
     if encoder.fingerprint != generation.fingerprint:
         raise FingerprintMismatch(
             f"the index at {index} answers only with its own encoder, {generation.encoder} "
             f"(fingerprint {generation.fingerprint[:12]}); found {encoder.name} (fingerprint "
-            f"{encoder.fingerprint[:12]}) at {encoder.path}. To use that one, make another index with: "
-            f"docsim index SOURCE --index NEW --encoder {encoder.path}"
+            f"{encoder.fingerprint[:12]}) at {encoder.path}. To change to that one, run: "
+            f"docsim reindex --index {index} --encoder {encoder.path}"
         )
 
 
-def refreshed(store: Store, index: Path, view: View | None) -> View:
+def refreshed(store: Store, index: Path, view: View | None, *, number: int | None = None) -> View:
     """Return a view of the state that ``store`` sees now, which is ``view`` when nothing was written since.
 
-    To be called inside ``store.reading()``.
+    To be called inside ``store.reading()``. The view is of the live generation, or of generation ``number``.
 
     Raises:
         StoreError: No generation is live, or stored embeddings are damaged.
@@ -136,7 +196,7 @@ def refreshed(store: Store, index: Path, view: View | None) -> View:
     revision = store.revision()
     if view is not None and view.revision == revision:
         return view
-    generation = store.generation()
+    generation = store.generation(number)
     if generation is None:
         raise StoreError(
             f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}"
@@ -178,8 +238,8 @@ def _caught_up(store: Store, view: View) -> View:
     return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents)
 
 
-def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
-    """Write the live generation's snapshot when it is stale; to be called by the one writer.
+def snapshot(store: Store, index: Path, *, force: bool = False, number: int | None = None) -> bool:
+    """Write a generation's snapshot when it is stale; to be called by whoever alone writes to that generation.
 
     The new file is complete before it takes the old one's place. Its row is committed after, and says before that there
     is none, so that whoever looks in between uses the stored embeddings.
@@ -188,6 +248,7 @@ def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
         store: Writable.
         index: The index's directory.
         force: Write it even when it is fresh, and trust nothing of the one that is there.
+        number: The generation, which has to lack no document; the live one when not given.
 
     Returns:
         Whether it was written.
@@ -196,7 +257,7 @@ def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
         StoreError: It cannot be written; what was committed is safe.
     """
     with store.reading():
-        generation = store.generation()
+        generation = store.generation(number)
         if generation is None:
             return False
         trusted = replace(generation, snapshot_digest=None) if force else generation
@@ -206,11 +267,11 @@ def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:
         fresh = is_read and _pending(store, generation) <= STALE * len(view.vectors)
     if fresh and not force:
         return False
-    with store.writing():
+    with store.writing(visible=False):
         store.execute("UPDATE generations SET snapshot_digest = NULL WHERE number = ?", generation.number)
-    with _explained(index):
+    with explained(index):
         digest = view.vectors.save(snapshot_path(index, generation))
-    with store.writing():
+    with store.writing(visible=False):
         store.execute(
             "UPDATE generations SET snapshot_digest = ?, snapshot_passage = ?, snapshot_deletion = ? WHERE number = ?",
             digest, view.passage, view.deletion, generation.number,
@@ -228,7 +289,7 @@ def _pending(store: Store, generation: Generation) -> int:
 
 
 @contextmanager
-def _explained(index: Path) -> Iterator[None]:
+def explained(index: Path) -> Iterator[None]:
     """Turn a file that cannot be written into one sentence."""
     try:
         yield

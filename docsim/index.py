@@ -22,7 +22,7 @@ import numpy as np
 from docsim import generations, searching
 from docsim.database import FILE
 from docsim.encoder import Encoder
-from docsim.errors import StoreError, UsageError
+from docsim.errors import EncoderError, StoreError, UsageError
 from docsim.generations import View
 from docsim.locks import writer
 from docsim.records import Document, Entry, Failure, SearchResult, SyncReport
@@ -41,31 +41,34 @@ class Index:
     Searching is safe from several threads. An open index sees what other processes commit at its next query.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, generation: int | None = None) -> None:
         """Use ``open`` or ``create``."""
         self.path = path
+        self._pinned = generation
         self._store = Store(path, writable=False)
         self._view: View | None = None
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, path: str | Path, *, encoder: Encoder | None = None) -> Index:
+    def open(cls, path: str | Path, *, encoder: Encoder | None = None, generation: int | None = None) -> Index:
         """Open an index to search it, and to sync it where its directory can be written to.
 
         Args:
             path: The index's directory.
             encoder: When given, the encoder that the caller expects the index to answer with.
+            generation: Number of the generation to search, whatever its state; the one that is live when a query comes,
+                when not given. A generation that is not live may lack documents.
 
         Raises:
-            StoreError: There is no finished index at ``path``, or it is damaged.
+            StoreError: There is no finished index or no such generation at ``path``, or it is damaged.
             FingerprintMismatch: The index answers with another encoder.
         """
-        index = cls(Path(path))
+        index = cls(Path(path), generation=generation)
         try:
-            generation = index.generation()
+            found = index.generation()
             if encoder is not None:
-                generations.check_same(encoder, generation, index.path)
+                generations.check_same(encoder, found, index.path)
         except BaseException:
             index.close()
             raise
@@ -115,12 +118,14 @@ class Index:
         return self._store
 
     def generation(self) -> Generation:
-        """Return the live generation.
+        """Return the live generation, or the one that the index was opened with.
 
         Raises:
-            StoreError: The index was never finished.
+            StoreError: The index was never finished, or there is no such generation.
         """
-        generation = self._store.generation()
+        generation = self._store.generation(self._pinned)
+        if generation is None and self._pinned:
+            raise StoreError(f"the index at {self.path} has no generation {self._pinned}; see: docsim generations")
         if generation is None:
             raise StoreError(
                 f"the index at {self.path} was never finished; finish it with: docsim index SOURCE --index {self.path}"
@@ -136,9 +141,15 @@ class Index:
             EncoderError: It is missing or damaged.
         """
         generation = self.generation()
-        if self._encoder is None or self._encoder.fingerprint != generation.fingerprint:
-            self._encoder = generations.load_encoder(self.path, generation)
-        return self._encoder
+        encoder = self._encoder
+        while encoder is None or encoder.fingerprint != generation.fingerprint:
+            try:
+                encoder = self._encoder = generations.load_encoder(self.path, generation)
+            except EncoderError:
+                before, generation = generation, self.generation()
+                if before.number == generation.number:
+                    raise  # else another one went live meanwhile, and the one before was removed
+        return encoder
 
     def has(self, id: str) -> bool:
         """Return whether a document with this id is indexed."""
@@ -190,6 +201,7 @@ class Index:
         """
         from docsim.synchronise import Plan, SourceName, Sync  # here, because searching does without
 
+        self._check_writable()
         source = source or SourceName("python", "python", "python")
         if dry_run:
             return Plan(self._store, source).run(documents, prune=prune, progress=progress)
@@ -207,6 +219,7 @@ class Index:
         Raises:
             IndexLocked: Another process is writing and ``wait`` is off.
         """
+        self._check_writable()
         with writer(self.path, wait=wait) as store:
             with store.writing():
                 found = [stored for id in dict.fromkeys(ids) if (stored := store.document(id))]
@@ -214,6 +227,10 @@ class Index:
                     store.remove(stored.number)
             generations.snapshot(store, self.path)
         return len(found)
+
+    def _check_writable(self) -> None:
+        if self._pinned:
+            raise UsageError(f"expected an index opened as it is, to write to it; got generation {self._pinned} of it")
 
     # Searching
 
@@ -324,7 +341,7 @@ class Index:
                 revision = self._store.revision()
                 with self._lock:
                     if self._view is None or self._view.revision <= revision:
-                        self._view = generations.refreshed(self._store, self.path, self._view)
+                        self._view = generations.refreshed(self._store, self.path, self._view, number=self._pinned)
                         view = self._view
                     else:
                         continue  # another thread saw a later state in between: see that one too

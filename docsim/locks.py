@@ -1,4 +1,11 @@
-"""Locks: one writer at a time, by a file lock that dies with its process."""
+"""Locks: one writer and one re-index at a time, by file locks that die with their process.
+
+    write.lock      whoever adds, changes or removes documents, or publishes a generation
+    rebuild.lock    whoever fills, publishes or removes generations; taken before the other
+
+A re-index holds the second for its whole length and the first only to publish, so that documents can be indexed
+meanwhile. Both write through transactions, which SQLite puts one after the other.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +16,9 @@ from pathlib import Path
 from docsim.errors import DocsimError, IndexLocked
 from docsim.store import Store
 
-__all__ = ["check_writable", "writer"]
+__all__ = ["check_writable", "is_rebuilt", "rebuilder", "writer"]
+
+_REBUILD = "rebuild.lock"
 
 
 @contextmanager
@@ -20,22 +29,51 @@ def writer(path: Path, *, wait: bool) -> Iterator[Store]:
         DocsimError: The folder cannot be written to.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
-    from filelock import FileLock, Timeout  # here, because searching does without
-
-    check_writable(path)
-    lock = FileLock(path / "write.lock", timeout=-1 if wait else 0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise IndexLocked(
-            f"another process is writing to the index at {path}; try again later, or wait for it with --wait"
-        ) from None
-    try:
+    with _held(path, "write.lock", wait=wait, doing="writing to"):
         store = Store(path, writable=True)
         try:
             yield store
         finally:
             store.close()
+
+
+@contextmanager
+def rebuilder(path: Path, *, wait: bool) -> Iterator[None]:
+    """Be the one that fills, publishes or removes generations.
+
+    Raises:
+        DocsimError: The folder cannot be written to.
+        IndexLocked: Another process is re-indexing and ``wait`` is off.
+    """
+    with _held(path, _REBUILD, wait=wait, doing="re-indexing"):
+        yield
+
+
+def is_rebuilt(path: Path) -> bool:
+    """Return whether some process is filling, publishing or removing generations now."""
+    try:
+        with _held(path, _REBUILD, wait=False, doing="re-indexing"):
+            return False
+    except IndexLocked:
+        return True
+    except DocsimError:
+        return False  # nobody writes to a folder that cannot be written to
+
+
+@contextmanager
+def _held(path: Path, name: str, *, wait: bool, doing: str) -> Iterator[None]:
+    from filelock import FileLock, Timeout  # here, because searching does without
+
+    check_writable(path)
+    lock = FileLock(path / name, timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise IndexLocked(
+            f"another process is {doing} the index at {path}; try again later, or wait for it with --wait"
+        ) from None
+    try:
+        yield
     finally:
         lock.release()
 

@@ -11,6 +11,7 @@ SQLite is the truth of an index; everything else can be rebuilt from these table
     deletions     ranges of passage numbers that are gone, so that a FAISS snapshot can catch up
     generations   one row an encoder's view of the documents; at most one is ``live``
     embeddings    one row a document and generation: its passages' embeddings as float16, row by row, and their CRC-32
+    verdicts      what was found when a generation was checked before it was published
 
 ``sqlite_utils`` is imported only here and only when a file is new or out of date: it brings in pandas where that is
 installed, which costs more than a whole query.
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "migrate"]
 
-VERSION = 1
+VERSION = 2
 """Held in ``PRAGMA user_version``; a file with a higher one was written by a newer docsim."""
 
 TOKENIZE = "porter unicode61"
@@ -105,6 +106,15 @@ CREATE UNIQUE INDEX IF NOT EXISTS embeddings_document ON embeddings (document, g
 INSERT OR IGNORE INTO meta VALUES ('revision', 0);
 """
 
+_VERDICTS = """
+CREATE TABLE IF NOT EXISTS verdicts (
+    generation INTEGER PRIMARY KEY REFERENCES generations,
+    checked TEXT NOT NULL,
+    passed INTEGER NOT NULL,
+    summary TEXT NOT NULL
+);
+"""
+
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Create or bring up to date every table; safe to run again after being killed half way.
@@ -120,6 +130,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations = Migrations("docsim")
     migrations(name="tables", transactional=False)(_create_tables)
     migrations(name="full text", transactional=False)(_create_full_text)
+    migrations(name="verdicts", transactional=False)(_create_verdicts)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.commit()
@@ -132,3 +143,7 @@ def _create_tables(database: Database) -> None:
 def _create_full_text(database: Database) -> None:
     columns = ["title", "text"]
     database.table("documents").enable_fts(columns, tokenize=TOKENIZE, create_triggers=True, replace=True)
+
+
+def _create_verdicts(database: Database) -> None:
+    database.conn.executescript(_VERDICTS)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from docsim import generations
 from docsim.database import FILE
 from docsim.index import Index
+from docsim.store import Generation, Store
 
-__all__ = ["EncoderStatus", "FailureStatus", "Sizes", "SourceStatus", "Status", "read_status"]
+__all__ = [
+    "EncoderStatus",
+    "FailureStatus",
+    "GenerationStatus",
+    "Sizes",
+    "SourceStatus",
+    "Status",
+    "read_generations",
+    "read_status",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,37 @@ class FailureStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class GenerationStatus:
+    """One generation.
+
+    Attributes:
+        number: Its number.
+        state: ``live``, ``retired`` or ``building``.
+        encoder: Its encoder's name.
+        fingerprint: Its encoder's fingerprint.
+        dim: Components of its embeddings.
+        created: When it was begun.
+        published: When it went live last; None if it never did.
+        documents: Documents that are embedded in it.
+        bytes: Room that its embeddings and files take.
+        passed: Whether it passed the checks before publishing; None if it was not checked.
+        metrics: What it was measured at then, by name.
+    """
+
+    number: int
+    state: str
+    encoder: str
+    fingerprint: str
+    dim: int
+    created: str
+    published: str | None
+    documents: int
+    bytes: int
+    passed: bool | None
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What an index holds."""
 
@@ -62,6 +104,7 @@ class Status:
     failed: int
     generation: int
     encoder: EncoderStatus
+    building: GenerationStatus | None
     sizes: Sizes
     sources: list[SourceStatus]
     failures: list[FailureStatus]
@@ -81,6 +124,7 @@ def read_status(index: Index) -> Status:
         )
         documents = store.value("SELECT count(*) FROM documents")
         passages = store.value("SELECT count(*) FROM passages")
+        building = [_generation(store, index.path, one) for one in store.generations("building")]
     return Status(
         index=str(index.path),
         documents=documents,
@@ -88,9 +132,37 @@ def read_status(index: Index) -> Status:
         failed=len(failures),
         generation=generation.number,
         encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
+        building=building[0] if building else None,
         sizes=_sizes(index.path, generations.directory(index.path, generation.number)),
         sources=[_source(*row) for row in sources],
         failures=[FailureStatus(*row) for row in failures],
+    )
+
+
+def read_generations(index: Index) -> list[GenerationStatus]:
+    """Return the generations of ``index``, oldest first, from one committed state."""
+    with index.store.reading():
+        return [_generation(index.store, index.path, one) for one in index.store.generations()]
+
+
+def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
+    sql = "SELECT count(*), coalesce(sum(length(vectors)), 0) FROM embeddings WHERE generation = ?"
+    documents, size = store.rows(sql, one.number)[0]
+    verdict = store.rows("SELECT passed, summary FROM verdicts WHERE generation = ?", one.number)
+    passed, summary = verdict[0] if verdict else (None, "{}")
+    files = sum(map(_size, generations.directory(path, one.number).rglob("*")))
+    return GenerationStatus(
+        number=one.number,
+        state=one.state,
+        encoder=one.encoder,
+        fingerprint=one.fingerprint,
+        dim=one.dim,
+        created=one.created,
+        published=one.published,
+        documents=documents,
+        bytes=size + files,
+        passed=None if passed is None else bool(passed),
+        metrics=json.loads(summary).get("metrics", {}),
     )
 
 

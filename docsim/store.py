@@ -89,6 +89,21 @@ class Store(Database):
         rows = self.rows(f"SELECT {names} FROM generations WHERE {where}", *parameters)
         return Generation(*rows[0]) if rows else None
 
+    def generations(self, state: str | None = None) -> list[Generation]:
+        """Return the generations, or those that are ``building``, ``live`` or ``retired``, oldest first."""
+        names = ", ".join(Generation.__slots__)
+        sql = f"SELECT {names} FROM generations WHERE state = coalesce(?, state) ORDER BY number"
+        return [Generation(*row) for row in self.rows(sql, state)]
+
+    def missing(self, generation: int, *, after: int = 0, limit: int = -1) -> list[int]:
+        """Return the numbers of the documents above ``after`` that have no embeddings in a generation, ascending."""
+        sql = (
+            "SELECT number FROM documents WHERE number > ? AND NOT EXISTS"
+            " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?)"
+            " ORDER BY number LIMIT ?"
+        )
+        return [number for (number,) in self.rows(sql, after, generation, limit)]
+
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
         column = "number" if isinstance(key, int) else "id"
@@ -191,11 +206,17 @@ class Store(Database):
             self.execute(sql, *fields, number)
         rows = ((first + i, number, p.start, p.end, p.heading) for i, p in enumerate(embedded.passages))
         self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", rows)
-        blob = np.ascontiguousarray(embedded.vectors, dtype=np.float16).tobytes()
-        columns = "generation, document, first_passage, vectors, checksum"
-        sql = f"INSERT INTO embeddings ({columns}) VALUES (?, ?, ?, ?, ?)"
-        self.execute(sql, generation, number, first, blob, zlib.crc32(blob))
+        self.embed(number, first, embedded.vectors, generation=generation)
         return number
+
+    def embed(self, number: int, first: int, vectors: Vectors, *, generation: int) -> None:
+        """Add the embeddings of a document to a generation, if its passages still begin with number ``first``."""
+        blob = np.ascontiguousarray(vectors, dtype=np.float16).tobytes()
+        sql = (
+            "INSERT INTO embeddings (generation, document, first_passage, vectors, checksum)"
+            " SELECT ?, number, first_passage, ?, ? FROM documents WHERE number = ? AND first_passage = ?"
+        )
+        self.execute(sql, generation, blob, zlib.crc32(blob), number, first)
 
     def remove(self, number: int) -> None:
         """Remove a document and all that hangs on it."""

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from docsim import generations, passages
+from docsim.building import are_unit
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
-from docsim.locks import writer
+from docsim.locks import rebuilder, writer
 from docsim.store import Embedded, Generation, Store
 from docsim.vectors import VectorIndex
 
-__all__ = ["problems", "repair"]
-
-NORM_TOLERANCE = 2e-3
-"""How far a stored embedding's norm may be from 1; float16 rounding stays below 5e-4."""
+__all__ = ["damaged", "problems", "repair"]
 
 _LISTED = 20
 
@@ -47,14 +45,13 @@ def problems(index: Index) -> list[str]:
     store = index.store
     try:
         with store.reading():
-            generation = index.generation()
-            damaged = _damaged(store, generation)
-            found = [*_database(store), *_orphans(store), *_documents(store), *_embeddings(store, damaged)]
-            if not damaged:
-                found += _snapshot(store, index, generation)
+            index.generation()
+            found = [*_database(store), *_orphans(store), *_documents(store)]
+            for generation in store.generations():
+                found += _generation(store, index, generation)
     except StoreError as error:
         return [str(error)]
-    return [*found, *_encoder(index), *_full_text(index)]
+    return [*found, *_full_text(index)]
 
 
 def repair(index: Index, *, wait: bool = False) -> None:
@@ -63,10 +60,13 @@ def repair(index: Index, *, wait: bool = False) -> None:
     Raises:
         IndexLocked: Another process is writing and ``wait`` is off.
     """
-    with writer(index.path, wait=wait) as store:
+    with rebuilder(index.path, wait=wait), writer(index.path, wait=wait) as store:
         generation = index.generation()
-        for number in _damaged(store, generation):
+        for number in damaged(store, generation):
             _re_encode(store, index, generation, number)
+        for other in store.generations():
+            if other.state != "live" and any(_generation(store, index, other)):
+                _forget_damaged(store, other)
         with store.writing():
             store.execute("INSERT INTO documents_fts (documents_fts) VALUES ('rebuild')")
         generations.snapshot(store, index.path, force=True)
@@ -94,17 +94,27 @@ def _documents(store: Store) -> Iterator[str]:
             yield f"the text of {stored.document.id} is not what was stored"
 
 
-def _embeddings(store: Store, damaged: list[int]) -> Iterator[str]:
-    for number in damaged:
+def _generation(store: Store, index: Index, generation: Generation) -> Iterator[str]:
+    """Check a generation's embeddings, snapshot and encoder."""
+    where = "" if generation.state == "live" else f" in generation {generation.number}"
+    wrong = damaged(store, generation)
+    for number in wrong:
         id = store.value("SELECT id FROM documents WHERE number = ?", number)
-        yield f"the embeddings of {id} are missing or damaged"
+        yield f"the embeddings of {id}{where} are missing or damaged"
+    if not wrong:
+        yield from _snapshot(store, index, generation)
+    yield from _encoder(index, generation)
 
 
-def _damaged(store: Store, generation: Generation) -> list[int]:
-    """Return the documents whose embeddings are missing, of another shape, altered, not finite or not of unit norm."""
+def damaged(store: Store, generation: Generation) -> list[int]:
+    """Return the documents whose embeddings are of another shape, altered, not finite or not of unit norm.
+
+    Those without embeddings are among them if the generation is live; others may lack documents.
+    """
+    join = "LEFT JOIN" if generation.state == "live" else "JOIN"
     sql = (
         "SELECT d.number, d.first_passage, d.passages, e.first_passage, e.vectors, e.checksum FROM documents d"
-        " LEFT JOIN embeddings e ON e.document = d.number AND e.generation = ? ORDER BY d.number"
+        f" {join} embeddings e ON e.document = d.number AND e.generation = ? ORDER BY d.number"
     )
     return [
         number
@@ -116,8 +126,7 @@ def _damaged(store: Store, generation: Generation) -> list[int]:
 def _sound(blob: bytes, checksum: int, *, shape: tuple[int, int]) -> bool:
     if zlib.crc32(blob) != checksum or len(blob) != 2 * shape[0] * shape[1]:
         return False
-    norms = np.linalg.norm(np.frombuffer(blob, np.float16).reshape(shape).astype(np.float32), axis=1)
-    return bool(np.all(np.abs(norms - 1) <= NORM_TOLERANCE))
+    return are_unit(np.frombuffer(blob, np.float16).reshape(shape))
 
 
 def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[str]:
@@ -130,7 +139,7 @@ def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[st
     except StoreError as error:
         yield str(error)
         return
-    ids, rows = generations.refreshed(store, index.path, None).vectors.reconstruct()
+    ids, rows = generations.refreshed(store, index.path, None, number=generation.number).vectors.reconstruct()
     at = 0
     for first, vectors in store.vectors_after(generation.number, 0):
         here = slice(at, at + len(vectors))
@@ -144,9 +153,9 @@ def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[st
         yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {at}; mend it with: docsim repair"
 
 
-def _encoder(index: Index) -> Iterator[str]:
+def _encoder(index: Index, generation: Generation) -> Iterator[str]:
     try:
-        generations.load_encoder(index.path, index.generation())
+        generations.load_encoder(index.path, generation)
     except DocsimError as error:
         yield str(error)
 
@@ -175,3 +184,12 @@ def _re_encode(store: Store, index: Index, generation: Generation, number: int) 
     with store.writing():
         embedded = Embedded(stored.document, tuple(spans), vectors)
         store.put(embedded, number=number, digest=stored.digest, generation=generation.number)
+
+
+def _forget_damaged(store: Store, generation: Generation) -> None:
+    """Remove what is wrong with a generation that is not live; it is embedded anew when the generation is needed."""
+    with store.writing(visible=False):
+        for number in damaged(store, generation):
+            store.execute("DELETE FROM embeddings WHERE document = ? AND generation = ?", number, generation.number)
+        sql = "UPDATE generations SET snapshot_digest = NULL, snapshot_passage = 0, snapshot_deletion = 0"
+        store.execute(f"{sql} WHERE number = ?", generation.number)

@@ -232,4 +232,4 @@ def _tell(encoder: Encoder, outcome: Outcome, probe: str, given: Mapping[str, An
     )
     if given["report"]:
         click.echo(f"Report: {given['report'] / 'report.html'}")
-    click.echo(f"Use it with: docsim index SOURCE --index NEW --encoder {encoder.path}")
+    click.echo(f"Use it with: docsim reindex --encoder {encoder.path}")

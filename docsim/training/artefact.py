@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -68,6 +68,7 @@ class Lineage:
         teacher: Name of the sentence encoder that it was distilled from.
         material: SHA-256 of what it was made from: the teacher's weights, or the training texts.
         metrics: Numbers by name.
+        held_out: Ids of the documents that training held out, by which what it made can be measured fairly.
     """
 
     seed: int
@@ -75,6 +76,7 @@ class Lineage:
     teacher: str | None = None
     material: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    held_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

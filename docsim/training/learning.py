@@ -115,7 +115,9 @@ def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> 
     begin = None
     if plan.corpus_weights and parts.kind == "average" and not origin.trained:
         begin = partial(weigh, parts.tower, material.inverse_frequencies())
-    return Job(parts.tower, batches, probe, plan.objective, plan.digest(material.digest, origin.parent), begin)
+    ids = [material.texts[row].id for row in held]
+    digest = plan.digest(material.digest, origin.parent)
+    return Job(parts.tower, batches, probe, plan.objective, digest, begin, held_out=ids)
 
 
 def from_examples(origin: Start, examples: Examples, plan: Plan) -> Job:
@@ -154,6 +156,7 @@ def saved(origin: Start, job: Job, outcome: Outcome, plan: Plan, *, out: Path, n
             "steps": best.step,
             "seconds": round(outcome.points[-1].seconds, 1),
         },
+        held_out=job.held_out,
     )
     return save(replace(origin.parts, tower=compact(job.tower)), out, name=name, lineage=lineage)
 

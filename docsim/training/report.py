@@ -9,13 +9,10 @@ report.html        all of it on one page that needs no other file
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +20,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import pages
 from docsim.training.checkpoint import Point
 from docsim.training.probe import Probe, Sample, Similarities
 from docsim.training.trainer import Outcome
@@ -42,22 +40,6 @@ _PICTURES = {
     "similarities.png": "Similarities, before and after: texts that belong together, and texts that do not",
     "map.png": "Held-out texts in two dimensions, before and after",
 }
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
-th, td {{ text-align: left; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #ddd }}
-img {{ max-width: 100% }}
-</style></head><body>
-<h1>{title}</h1>
-<table>{facts}</table>
-{figures}
-<h2>Measurements</h2>
-<table><tr><th>Steps</th><th>Loss</th><th>{probe}</th><th>Seconds</th></tr>{points}</table>
-</body></html>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +70,9 @@ def write_report(
     """
     directory.mkdir(parents=True, exist_ok=True)
     pictures = {
-        "curves.png": _png(_curves(outcome.points, outcome.best, probe)),
-        "similarities.png": _png(_histograms(before.similarities, after.similarities)),
-        "map.png": _png(_maps(before.sample, after.sample)),
+        "curves.png": pages.png(_curves(outcome.points, outcome.best, probe)),
+        "similarities.png": pages.png(_histograms(before.similarities, after.similarities)),
+        "map.png": pages.png(_maps(before.sample, after.sample)),
     }
     numbers = {
         "format": FORMAT,
@@ -119,24 +101,8 @@ def _summary(similarities: Similarities) -> dict[str, float]:
     }
 
 
-def _figure(columns: int, *, width: float = 5.0) -> tuple[Figure, Sequence[Any]]:
-    """Return a figure with axes side by side; made without pyplot, which would want a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * columns, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
-
-
-def _png(figure: Figure) -> bytes:
-    target = BytesIO()
-    figure.savefig(target, format="png", dpi=110)
-    return target.getvalue()
-
-
 def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = pages.figure(2)
     losses = [(point.step, point.loss) for point in points if point.loss is not None]
     left.plot([step for step, _ in losses], [loss for _, loss in losses], marker=".")
     left.set(title="loss", xlabel="steps")
@@ -148,7 +114,7 @@ def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
 
 
 def _histograms(before: Similarities, after: Similarities) -> Figure:
-    figure, axes = _figure(2)
+    figure, axes = pages.figure(2)
     bins = np.linspace(-1, 1, _BINS)
     for axis, name, one in zip(axes, ("before", "after"), (before, after), strict=True):
         axis.hist(one.negatives, bins=bins, density=True, alpha=0.6, label="others")
@@ -159,7 +125,7 @@ def _histograms(before: Similarities, after: Similarities) -> Figure:
 
 
 def _maps(before: Sample, after: Sample) -> Figure:
-    figure, axes = _figure(2)
+    figure, axes = pages.figure(2)
     common = [group for group, _ in Counter(after.groups).most_common(_MOST_GROUPS)]
     for axis, name, sample in zip(axes, ("before", "after"), (before, after), strict=True):
         places = _plane(sample.rows)
@@ -188,20 +154,12 @@ def _page(outcome: Outcome, pictures: Mapping[str, bytes], *, probe: str, facts:
         f"{probe}, before": f"{outcome.points[0].probe:.4f}",
         f"{probe}, after": f"{outcome.best.probe:.4f}",
     }
-    return _PAGE.format(
-        title=html.escape(f"Training of {facts.get('name', 'an encoder')}"),
-        facts="".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in told.items()),
-        figures="".join(_embedded(pictures[name], title) for name, title in _PICTURES.items()),
-        probe=html.escape(probe),
-        points="".join(_point(point) for point in outcome.points),
-    )
+    pictures_shown = "".join(pages.picture(pictures[name], title) for name, title in _PICTURES.items())
+    measured = pages.table(("Steps", "Loss", probe, "Seconds"), map(_point, outcome.points))
+    title = f"Training of {facts.get('name', 'an encoder')}"
+    return pages.page(title, pages.facts(told) + pictures_shown + "<h2>Measurements</h2>" + measured)
 
 
-def _embedded(picture: bytes, title: str) -> str:
-    content = base64.b64encode(picture).decode()
-    return f'<h2>{html.escape(title)}</h2><img alt="{html.escape(title)}" src="data:image/png;base64,{content}">'
-
-
-def _point(point: Point) -> str:
+def _point(point: Point) -> tuple[str, ...]:
     loss = "" if point.loss is None else f"{point.loss:.4f}"
-    return f"<tr><td>{point.step}</td><td>{loss}</td><td>{point.probe:.4f}</td><td>{point.seconds:.1f}</td></tr>"
+    return str(point.step), loss, f"{point.probe:.4f}", f"{point.seconds:.1f}"

@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ class Job:
         objective: The loss.
         material: Digest of the texts and of how pairs are made of them.
         begin: Called after the untrained tower was measured, before the first step; may change its weights.
+        held_out: Ids of the documents that are not learned from.
     """
 
     tower: keras.Model
@@ -117,6 +118,7 @@ class Job:
     objective: Objective
     material: str
     begin: Callable[[], None] | None = None
+    held_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

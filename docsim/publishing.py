@@ -1,0 +1,60 @@
+"""Publishing: which generation is live, and which are kept; each change is one transaction.
+
+Whoever calls these holds ``locks.rebuilder``, and for what the live generation answers with, ``locks.writer`` too.
+Files follow the rows that make them count: a directory without a row is a leftover, and is removed by the next change.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from docsim import generations
+from docsim.errors import StoreError
+from docsim.store import Generation, Store, now
+
+__all__ = ["drop", "publish", "remove", "tidy"]
+
+
+def publish(store: Store, number: int) -> None:
+    """Make a generation the live one, in one transaction; the one that was is kept as ``retired``.
+
+    Raises:
+        StoreError: It lacks a document, so that it cannot answer.
+    """
+    with store.writing():
+        if missing := store.missing(number, limit=1):
+            raise StoreError(
+                f"expected every document in generation {number}, found none of document number {missing[0]}; bring it "
+                f"up to date first with: docsim rollback --to {number}"
+            )
+        store.execute("UPDATE generations SET state = 'retired' WHERE state = 'live'")
+        store.execute("UPDATE generations SET state = 'live', published = ? WHERE number = ?", now(), number)
+
+
+def drop(store: Store, path: Path, generation: Generation) -> None:
+    """Give up a generation that is being built; one that was live before is only retired again."""
+    if generation.published is None:
+        remove(store, path, [generation.number])
+    else:
+        with store.writing(visible=False):
+            store.execute("UPDATE generations SET state = 'retired' WHERE number = ?", generation.number)
+
+
+def remove(store: Store, path: Path, numbers: Iterable[int]) -> None:
+    """Remove generations that are not live: their rows in one transaction, then their files."""
+    with store.writing(visible=False):
+        for number in numbers:
+            store.execute("DELETE FROM embeddings WHERE generation = ?", number)
+            store.execute("DELETE FROM verdicts WHERE generation = ?", number)
+            store.execute("DELETE FROM generations WHERE number = ? AND state <> 'live'", number)
+    tidy(store, path)
+
+
+def tidy(store: Store, path: Path) -> None:
+    """Remove the files of generations that are no more."""
+    kept = {generations.directory(path, one.number).name for one in store.generations()}
+    for folder in path.glob("generations/*"):
+        if folder.name not in kept and folder.name.isdecimal():
+            shutil.rmtree(folder, ignore_errors=True)
