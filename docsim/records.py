@@ -31,6 +31,9 @@ Metadata = Mapping[str, Any]
 # Code points that SQLite's UTF-8 text cannot hold or that end a C string: unpaired surrogates and NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
+# NUL as JSON spells it: an odd number of backslashes before u0000.
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -43,7 +46,7 @@ class Document:
         id: Stable name, unique in an index, not empty. For a file: its path relative to the source's root, with ``/``.
         text: The whole text; may be empty.
         title: Shown in results and embedded with the text; may be empty.
-        metadata: JSON-serialisable values by name.
+        metadata: JSON-serialisable values by name; numbers that are not finite become None.
     """
 
     id: str
@@ -59,7 +62,7 @@ class Document:
             object.__setattr__(self, name, storable(value))
         if not self.id.strip():
             raise ValueError("Document.id must not be empty")
-        object.__setattr__(self, "metadata", json.loads(storable(_canonical(self.metadata))))
+        object.__setattr__(self, "metadata", _plain(self.metadata))
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata; equal content gives an equal digest."""
@@ -183,6 +186,13 @@ def storable(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _plain(metadata: Metadata) -> Metadata:
+    """Return metadata as JSON can hold it: numbers that are not finite become None."""
+    text = _ESCAPED_NUL.sub("\\1\ufffd", storable(_canonical(metadata)))
+    plain: Metadata = json.loads(text, parse_constant=lambda _: None)
+    return plain
 
 
 def _canonical(value: object) -> str:
