@@ -26,7 +26,10 @@ from docsim.errors import UsageError
 from docsim.filters import Field, Filter, Value, both, compared, either, equalities, exists, negated, under
 from docsim.records import storable
 
-__all__ = ["MAX_CHARACTERS", "MAX_CONDITIONS", "parse", "wanted"]
+__all__ = ["MAX_CHARACTERS", "MAX_CONDITIONS", "Where", "parse", "wanted"]
+
+Where = str | Mapping[str, object] | None
+"""What documents are wanted: an expression, equalities by field name, or None for all."""
 
 MAX_CHARACTERS = 10_000
 """Longest expression that is read."""
@@ -71,7 +74,7 @@ class _Token:
         return _ALIASES.get(self.text, self.text) if self.kind == "symbol" else ""
 
 
-def wanted(where: str | Mapping[str, object] | None, within: str = "") -> Filter | None:
+def wanted(where: Where, within: str = "") -> Filter | None:
     """Return the filter that an expression or a mapping of equalities and a path prefix ask for; None for all.
 
     Raises:

@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -23,10 +23,21 @@ from numpy.typing import NDArray
 
 from docsim.encoder import Encoder
 from docsim.errors import FingerprintMismatch, StoreError
+from docsim.filters import Filter
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
 
-__all__ = ["View", "begin", "check_same", "directory", "load_encoder", "refreshed", "snapshot", "snapshot_path"]
+__all__ = [
+    "Selection",
+    "View",
+    "begin",
+    "check_same",
+    "directory",
+    "load_encoder",
+    "refreshed",
+    "snapshot",
+    "snapshot_path",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +45,23 @@ STALE = 0.1
 """A snapshot is written anew when this share of its passages is missing from it or gone."""
 
 _DOCUMENTS_A_SEGMENT = 20_000
+
+
+MAX_SELECTIONS = 16
+"""Filters whose documents a view remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The documents that may be found.
+
+    Attributes:
+        places: Where they are in a view's ``documents``, ascending; None for all of them.
+        vectors: The embeddings of their passages.
+    """
+
+    places: NDArray[np.int64] | None
+    vectors: VectorIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +76,7 @@ class View:
         deletion: Last deletion's sequence number.
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
+        selections: What filters let through, found before; kept until the next state.
     """
 
     revision: int
@@ -56,6 +85,23 @@ class View:
     passage: int
     deletion: int
     documents: NDArray[np.int64]
+    selections: dict[Filter, Selection] = field(default_factory=dict, compare=False)
+
+    def selection(self, store: Store, condition: Filter | None) -> Selection:
+        """Return the documents that meet a condition, all when there is none.
+
+        To be called inside ``store.reading()``, which has to see the state that this is the view of.
+        """
+        if condition is None:
+            return Selection(None, self.vectors)
+        found = self.selections.get(condition)
+        if found is None:
+            places = np.flatnonzero(np.isin(self.documents[:, 0], store.meeting(condition)))
+            found = Selection(places, self.vectors.restricted(self._ranges(places)))
+            if len(self.selections) >= MAX_SELECTIONS:
+                self.selections.clear()
+            self.selections[condition] = found
+        return found
 
     def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places in ``documents`` of the documents that hold some passages, ascending, each once."""
@@ -64,8 +110,12 @@ class View:
 
     def rows(self, places: NDArray[np.int64]) -> list[NDArray[np.float16]]:
         """Return the embeddings of the documents at some places, ``float16 (passages, dim)`` each."""
+        return self.vectors.rows(self._ranges(places))
+
+    def _ranges(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first passage number, and one past the last, of the documents at some places."""
         ends = np.append(self.documents[1:, 0], self.passage + 1)
-        return self.vectors.rows(np.stack([self.documents[places, 0], ends[places]], axis=1))
+        return np.stack([self.documents[places, 0], ends[places]], axis=1)
 
 
 def directory(index: Path, number: int) -> Path:
@@ -175,7 +225,7 @@ def _caught_up(store: Store, view: View) -> View:
         deletion = deletions[-1][0]
     known = int(view.documents[-1, 0]) if len(view.documents) else 0
     documents = np.concatenate([view.documents, store.documents_after(view.generation.number, known)])
-    return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents)
+    return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents, selections={})
 
 
 def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:

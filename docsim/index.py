@@ -22,6 +22,7 @@ from docsim import generations, searching
 from docsim.database import FILE
 from docsim.encoder import Encoder
 from docsim.errors import StoreError, UsageError
+from docsim.expressions import Where, wanted
 from docsim.generations import View
 from docsim.locks import writer
 from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
@@ -213,7 +214,14 @@ class Index:
     # Searching
 
     def search(
-        self, text: str, k: int = 10, *, mode: Mode = DEFAULT_MODE, ranking: Ranking | None = None
+        self,
+        text: str,
+        k: int = 10,
+        *,
+        mode: Mode = DEFAULT_MODE,
+        where: Where = None,
+        within: str = "",
+        ranking: Ranking | None = None,
     ) -> SearchResult:
         """Return the documents most like a text, best first.
 
@@ -221,19 +229,29 @@ class Index:
             text: A question, a few words or a whole document; a long one is compared by its passages.
             k: Hits to return, at least 1; fewer come back only when fewer documents qualify.
             mode: What ranks.
+            where: Return only documents whose metadata meets this: an expression such as ``"team = 'sre'"``, or
+                a mapping of values by field name.
+            within: Return only documents whose id is this path or lies below it.
             ranking: How hits are chosen from what is found; the best first when not given.
 
         Raises:
-            UsageError: ``text`` is blank, ``k`` below 1, or there is no such mode.
+            UsageError: ``text`` is blank, ``k`` below 1, there is no such mode, or ``where`` cannot be read.
         """
-        return self.search_many([text], k, mode=mode, ranking=ranking)[0]
+        return self.search_many([text], k, mode=mode, where=where, within=within, ranking=ranking)[0]
 
     def search_many(
-        self, texts: Sequence[str], k: int = 10, *, mode: Mode = DEFAULT_MODE, ranking: Ranking | None = None
+        self,
+        texts: Sequence[str],
+        k: int = 10,
+        *,
+        mode: Mode = DEFAULT_MODE,
+        where: Where = None,
+        within: str = "",
+        ranking: Ranking | None = None,
     ) -> list[SearchResult]:
         """Return ``search`` of each text, encoded together."""
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking())
+        request = Request(k, mode, ranking or Ranking(), wanted(where, within))
         for text in texts:
             if not text.strip():
                 raise UsageError("expected a text to search for, got a blank one")
@@ -241,7 +259,14 @@ class Index:
         return self._answer(documents, [document.text for document in documents], request, started=started)
 
     def similar(
-        self, id: str, k: int = 10, *, mode: Mode = DEFAULT_MODE, ranking: Ranking | None = None
+        self,
+        id: str,
+        k: int = 10,
+        *,
+        mode: Mode = DEFAULT_MODE,
+        where: Where = None,
+        within: str = "",
+        ranking: Ranking | None = None,
     ) -> SearchResult:
         """Return the documents most like an indexed one, best first, never itself.
 
@@ -249,13 +274,15 @@ class Index:
             id: An indexed document's id.
             k: Hits to return, at least 1.
             mode: What ranks.
+            where: Return only documents whose metadata meets this, as in ``search``.
+            within: Return only documents whose id is this path or lies below it.
             ranking: How hits are chosen from what is found; the best first when not given.
 
         Raises:
-            UsageError: There is no such document or mode, or ``k`` is below 1.
+            UsageError: There is no such document or mode, ``k`` is below 1, or ``where`` cannot be read.
         """
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking())
+        request = Request(k, mode, ranking or Ranking(), wanted(where, within))
         with self._reading() as view:
             stored = self.document(id)
             vectors = self._store.vectors(view.generation.number, [stored.number])[stored.number]
@@ -269,6 +296,8 @@ class Index:
         *,
         file: Path | None = None,
         mode: Mode = DEFAULT_MODE,
+        where: Where = None,
+        within: str = "",
         ranking: Ranking | None = None,
     ) -> SearchResult:
         """Return the documents most like one that need not be indexed, best first.
@@ -278,13 +307,15 @@ class Index:
             k: Hits to return, at least 1.
             file: Where it was read from; if that file is indexed, it is not returned itself.
             mode: What ranks.
+            where: Return only documents whose metadata meets this, as in ``search``.
+            within: Return only documents whose id is this path or lies below it.
             ranking: How hits are chosen from what is found; the best first when not given.
 
         Raises:
-            UsageError: ``k`` is below 1, or there is no such mode.
+            UsageError: ``k`` is below 1, there is no such mode, or ``where`` cannot be read.
         """
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking())
+        request = Request(k, mode, ranking or Ranking(), wanted(where, within))
         exclude = self._indexed_file(file.resolve()) if file else None
         return self._answer([document], [document.id], request, exclude=exclude, started=started)[0]
 

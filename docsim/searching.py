@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from docsim import passages, ranking
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.generations import View
+from docsim.filters import Filter
+from docsim.generations import Selection, View
 from docsim.records import DEFAULT_MODE, MODES, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.store import Shown, Store
 
@@ -23,6 +24,11 @@ PASSAGES_PER_HIT = 3
 
 CANDIDATES = 100
 """Nearest passages of each query vector, at least, whose documents are scored."""
+
+
+SCANNED = 2_000
+"""Where a filter leaves at most so many passages, all their documents are scored and none is searched for; measured in
+benchmarks/filters.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Request:
         k: Hits to return, at least 1.
         mode: What ranks.
         ranking: How hits are chosen from what is found.
+        filter: What documents have to meet; None for all.
 
     Raises:
         UsageError: ``k`` is below 1, or there is no such mode.
@@ -58,6 +65,7 @@ class Request:
     k: int = 10
     mode: Mode = DEFAULT_MODE
     ranking: Ranking = field(default_factory=Ranking)
+    filter: Filter | None = None
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -101,7 +109,7 @@ def answers(
 
 def _hits(store: Store, view: View, query: Query, request: Request) -> list[Hit]:
     k = request.k
-    places = _candidates(view, query, k)
+    places = _candidates(view, view.selection(store, request.filter), query, k=k)
     ranked = ranking.rank(query.vectors, view.rows(places), k)
     numbers = [int(view.documents[places[one.position], 1]) for one in ranked]
     shown = store.shown(numbers)
@@ -116,18 +124,24 @@ def _hits(store: Store, view: View, query: Query, request: Request) -> list[Hit]
     ]
 
 
-def _candidates(view: View, query: Query, k: int) -> NDArray[np.int64]:
+def _candidates(view: View, selection: Selection, query: Query, *, k: int) -> NDArray[np.int64]:
     """Return the places of at least ``k`` documents, if there are as many, that hold the nearest passages."""
     probes = query.vectors
     if len(probes) > 1:
         probes = np.vstack([probes, ranking.centroid(probes)])
     n = max(CANDIDATES, 10 * k)
     while True:
-        places = view.documents_of(view.vectors.search(probes, n).ids)
-        places = places[view.documents[places, 1] != query.exclude] if query.exclude is not None else places
-        if len(places) >= k or n >= len(view.vectors):
+        if selection.places is not None and len(selection.vectors) <= max(n, SCANNED):
+            return _without(view, selection.places, query.exclude)
+        places = view.documents_of(selection.vectors.search(probes, n).ids)
+        places = _without(view, places, query.exclude)
+        if len(places) >= k or n >= len(selection.vectors):
             return places
         n *= 4
+
+
+def _without(view: View, places: NDArray[np.int64], exclude: int | None) -> NDArray[np.int64]:
+    return places if exclude is None else places[view.documents[places, 1] != exclude]
 
 
 def _hit(rank: int, ranked: ranking.Ranked, shown: Shown, spans: list[tuple[int, int]], best: list[int]) -> Hit:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from docsim.database import Database
 from docsim.errors import StoreError
+from docsim.filters import Filter
 from docsim.records import Document, Failure, Metadata, Passage, storable
 
 __all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredDocument", "Vectors"]
@@ -99,6 +100,11 @@ class Store(Database):
             return None
         number, id_, text, title, metadata, *rest = rows[0]
         return StoredDocument(number, Document(id_, text, title, json.loads(metadata)), *rest)
+
+    def meeting(self, condition: Filter) -> NDArray[np.int64]:
+        """Return the numbers of the first passages of the documents that meet a condition, ascending."""
+        sql = f"SELECT first_passage FROM documents WHERE {condition.sql} ORDER BY first_passage"
+        return np.array(self.rows(sql, *condition.parameters), np.int64).reshape(-1)
 
     def shown(self, documents: Sequence[int]) -> dict[int, Shown]:
         """Return what hits show of some documents, by number."""

@@ -67,6 +67,7 @@ Examples:
 @click.option("--queries", type=_file, help='JSONL with "id" and "text".  [default: query ids are indexed documents]')
 @click.option("-k", "cutoffs", type=click.IntRange(1), multiple=True, help="Another cutoff; may be given repeatedly.")
 @options.mode
+@options.filters
 @click.option("--exclude-self", is_flag=True, help="Leave out the document that has the query's id.")
 @click.option("--per-query", type=click.Path(path_type=Path, dir_okay=False), help="Write each query's values here.")
 @click.option("--compare", type=_file, help="Compare with a run that --per-query wrote.")
@@ -84,10 +85,8 @@ def evaluate(index_path: Path | None, **given: Any) -> None:
     _check_folder(given["per_query"])
     with Index.open(options.index_directory(index_path)) as index:
         task = _task(index, qrels, given)
-        asked = {
-            "k": max(100, evaluation.depth(metrics)) + 1,
-            "mode": given["mode"],
-        }  # its own document may be left out
+        k = max(100, evaluation.depth(metrics)) + 1  # its own document may be left out
+        asked = {"k": k, "mode": given["mode"], **options.filtered(given)}
         run = _run(index, task, asked, quiet=given["quiet"])
         report = evaluation.evaluate(run, task.qrels, metrics=metrics)
         about = _about(index, task) | {"mode": given["mode"]}

@@ -16,6 +16,8 @@ from docsim.records import DEFAULT_MODE, MODES, Ranking
 __all__ = [
     "as_json",
     "asked",
+    "filtered",
+    "filters",
     "hits",
     "index_directory",
     "index_option",
@@ -49,6 +51,17 @@ mode = click.option("--mode", type=click.Choice(MODES), default=DEFAULT_MODE, sh
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
 
 
+def filters(command: F) -> F:
+    """Add ``--where`` and ``--in``."""
+    where = click.option(
+        "--where", metavar="FILTER", help="Return only documents whose metadata meets this: \"team = 'sre'\"."
+    )
+    within = click.option(
+        "--in", "within", metavar="PATH", default="", help="Return only documents whose id is PATH or lies below it."
+    )
+    return where(within(command))
+
+
 def ranking(command: F) -> F:
     """Add the options that choose hits, from the offset on."""
     for option in (
@@ -69,7 +82,12 @@ def ranking(command: F) -> F:
 def asked(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``-k``, ``--mode`` and the options that choose hits say, as arguments of a search."""
     chosen = Ranking(given["offset"], given["diversity"], given["min_similarity"], given["group_by"])
-    return {"k": given["k"], "mode": given["mode"], "ranking": chosen}
+    return {"k": given["k"], "mode": given["mode"], "ranking": chosen, **filtered(given)}
+
+
+def filtered(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``--where`` and ``--in`` say, as arguments of a search."""
+    return {"where": given["where"], "within": given["within"]}
 
 
 def output(command: F) -> F:

@@ -31,6 +31,7 @@ _SNIPPET = 240
 Examples:
   docsim query "how do I claim a train ticket"
   docsim query "rotate a certificate" -k 3 --json
+  docsim query "rotate a certificate" --in security --where "status != 'outdated' and updated > '2026-01-01'"
   cat questions.txt | docsim query - --json          one question a line, one JSON object a line
   docsim query --batch questions.jsonl --json        lines with "id" and "text"
 """
@@ -40,6 +41,7 @@ Examples:
 @options.index_option
 @options.hits
 @options.mode
+@options.filters
 @options.ranking
 @options.as_json
 @options.output
@@ -73,6 +75,7 @@ Examples:
 @options.index_option
 @options.hits
 @options.mode
+@options.filters
 @options.ranking
 @options.as_json
 @options.output
@@ -154,7 +157,7 @@ def _table(result: SearchResult, *, quiet: bool) -> None:
     for hit in result.hits:
         table.add_row(str(hit.rank), f"{hit.similarity:.2f}", _described(hit, Text()))
     console = Console()
-    console.print(table if result.hits else "Nothing is indexed yet.")
+    console.print(table if result.hits else "Nothing found: no document qualifies.")
     if not quiet:
         console.print(f"{len(result.hits)} documents in {result.took_ms:.0f} ms", style="dim")
 
