@@ -26,11 +26,6 @@ CANDIDATES = 100
 """Nearest passages of each query vector, at least, whose documents are scored."""
 
 
-SCANNED = 2_000
-"""Where a filter leaves at most so many passages, all their documents are scored and none is searched for; measured in
-benchmarks/filters.py."""
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is asked for.
@@ -131,7 +126,7 @@ def _candidates(view: View, selection: Selection, query: Query, *, k: int) -> ND
         probes = np.vstack([probes, ranking.centroid(probes)])
     n = max(CANDIDATES, 10 * k)
     while True:
-        if selection.places is not None and len(selection.vectors) <= max(n, SCANNED):
+        if selection.places is not None and len(selection.vectors) <= n:
             return _without(view, selection.places, query.exclude)
         places = view.documents_of(selection.vectors.search(probes, n).ids)
         places = _without(view, places, query.exclude)

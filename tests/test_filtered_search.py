@@ -55,14 +55,14 @@ def embeddings(encoder: Encoder) -> list[NDArray[np.float16]]:
 
 @dataclass(frozen=True)
 class Case:
-    """A question; ``scanned`` is how many passages are few enough to score all their documents."""
+    """A question; at most ``candidates`` passages that a filter leaves are not searched for, but all scored."""
 
     team: str | None
     below: int | None
     prefix: str
     text: str
     k: int
-    scanned: int
+    candidates: int
 
     def meets(self, document: Document) -> bool:
         return (
@@ -86,7 +86,7 @@ cases = st.builds(
     prefix=st.sampled_from(["", "a", "a/", "ab", "a/b", "a/b/7", "b"]),
     text=st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join),
     k=st.sampled_from([1, 3, 10, 1000]),
-    scanned=st.sampled_from([0, 2000]),
+    candidates=st.sampled_from([1, 100, 2000]),
 )
 
 
@@ -102,19 +102,19 @@ def test_a_filtered_search_equals_brute_force_over_what_meets_the_filter(
     meeting = [place for place, one in enumerate(DOCUMENTS) if case.meets(one)]
     vector = encoder.encode(passages.inputs(Document("query", case.text), passages.split(case.text)))
     expected = ranking.rank(vector, [embeddings[place] for place in meeting], case.k)
-    monkeypatch.setattr(searching, "SCANNED", case.scanned)
+    monkeypatch.setattr(searching, "CANDIDATES", case.candidates)
     hits = index.search(case.text, case.k, mode="dense", where=case.where, within=case.prefix).hits
     assert {hit.id for hit in hits} <= {DOCUMENTS[place].id for place in meeting}
     assert len({hit.id for hit in hits}) == len(hits) == min(case.k, len(meeting))
     np.testing.assert_allclose([hit.score for hit in hits], [one.score for one in expected], atol=HALF)
 
 
-@pytest.mark.parametrize("scanned", [0, 2000])
+@pytest.mark.parametrize("candidates", [1, 2000])
 @pytest.mark.parametrize("where", ["team = 'sre'", {"team": "sre"}])
 def test_a_similar_document_meets_the_filter_and_is_not_the_document_itself(
-    index: Index, monkeypatch: pytest.MonkeyPatch, where: Where, scanned: int
+    index: Index, monkeypatch: pytest.MonkeyPatch, where: Where, candidates: int
 ) -> None:
-    monkeypatch.setattr(searching, "SCANNED", scanned)
+    monkeypatch.setattr(searching, "CANDIDATES", candidates)
     wanted = {one.id for one in DOCUMENTS if one.metadata["team"] == "sre"}
     for document in DOCUMENTS[:5]:
         found = {hit.id for hit in index.similar(document.id, COUNT, mode="dense", where=where).hits}
@@ -131,11 +131,11 @@ def test_a_filter_that_cannot_be_read_is_refused(index: Index) -> None:
         index.search("soup", where="team = sre")
 
 
-@pytest.mark.parametrize("scanned", [0, 2000])
+@pytest.mark.parametrize("candidates", [1, 2000])
 def test_a_filter_sees_what_was_written_since_it_was_last_used(
-    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, scanned: int
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, candidates: int
 ) -> None:
-    monkeypatch.setattr(searching, "SCANNED", scanned)
+    monkeypatch.setattr(searching, "CANDIDATES", candidates)
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         for number in range(1, 5):
             index.sync([Document(f"{i}", "soup", metadata={"n": i % 2}) for i in range(number)])
