@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from docsim import ranking, searching
+from docsim import ranking
+from docsim.candidates import CANDIDATES, Query
 from docsim.expressions import wanted
-from docsim.generations import Selection, View, refreshed
+from docsim.generations import Allowed, View, refreshed
 from docsim.records import Document, Passage
-from docsim.searching import Query
 from docsim.store import Embedded, Store
 
 RESULTS = Path(__file__).parent / "results" / "filters.json"
@@ -77,10 +77,10 @@ def filled(directory: Path, documents: int) -> Store:
 def measured(store: Store, view: View, rounds: int) -> dict[str, Any]:
     rows = []
     for left in (one for one in LEFT if one * EACH <= len(view.vectors)):
-        selection = view.selection(store, wanted(f"n < {left}"))
+        allowed = view.allowed(store, wanted(f"n < {left}"))
         timed = {
-            "scored": milliseconds(partial(scored, view, selection), rounds),
-            "searched": milliseconds(partial(searched, view, selection), rounds),
+            "scored": milliseconds(partial(scored, view, allowed), rounds),
+            "searched": milliseconds(partial(searched, view, allowed), rounds),
         }
         rows.append({"documents": left, "passages": left * EACH, **timed, "ratio": timed["scored"] / timed["searched"]})
         print(rows[-1], flush=True)
@@ -89,13 +89,14 @@ def measured(store: Store, view: View, rounds: int) -> dict[str, Any]:
     return {"rows": rows, "sql_ms": sql, "documents": len(view.documents)}
 
 
-def scored(view: View, selection: Selection, query: Query) -> None:
-    assert selection.places is not None
-    ranking.rank(query.vectors, view.rows(selection.places), 10)
+def scored(view: View, allowed: Allowed, query: Query) -> None:
+    assert allowed.numbers is not None
+    places = np.flatnonzero(np.isin(view.documents[:, 1], allowed.numbers))
+    ranking.rank(query.vectors, view.rows(places), 10)
 
 
-def searched(view: View, selection: Selection, query: Query) -> None:
-    places = view.documents_of(selection.vectors.search(query.vectors, searching.CANDIDATES).ids)
+def searched(view: View, allowed: Allowed, query: Query) -> None:
+    places = view.documents_of(allowed.vectors.search(query.vectors, CANDIDATES).ids)
     assert len(ranking.rank(query.vectors, view.rows(places), 10)) == 10
 
 

@@ -28,7 +28,8 @@ from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
 
 __all__ = [
-    "Selection",
+    "Allowed",
+    "Known",
     "View",
     "begin",
     "check_same",
@@ -47,21 +48,36 @@ STALE = 0.1
 _DOCUMENTS_A_SEGMENT = 20_000
 
 
-MAX_SELECTIONS = 16
+MAX_FILTERS = 16
 """Filters whose documents a view remembers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Allowed:
     """The documents that may be found.
 
     Attributes:
-        places: Where they are in a view's ``documents``, ascending; None for all of them.
+        numbers: Their numbers, ``int64 (n,)``; None for all of a view's documents.
         vectors: The embeddings of their passages.
     """
 
-    places: NDArray[np.int64] | None
+    numbers: NDArray[np.int64] | None
     vectors: VectorIndex
+
+
+@dataclass(slots=True)
+class Known:
+    """What was found out about one committed state while answering, kept for the next answer.
+
+    Attributes:
+        counts: How many documents hold a term.
+        background: Similarities of documents taken at random, sorted, by whether the query was one passage.
+        allowed: The documents that meet a filter.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    background: dict[bool, NDArray[np.float32]] = field(default_factory=dict)
+    allowed: dict[Filter, Allowed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +92,7 @@ class View:
         deletion: Last deletion's sequence number.
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
-        selections: What filters let through, found before; kept until the next state.
+        known: What was found out about this state.
     """
 
     revision: int
@@ -85,22 +101,22 @@ class View:
     passage: int
     deletion: int
     documents: NDArray[np.int64]
-    selections: dict[Filter, Selection] = field(default_factory=dict, compare=False)
+    known: Known = field(default_factory=Known)
 
-    def selection(self, store: Store, condition: Filter | None) -> Selection:
+    def allowed(self, store: Store, condition: Filter | None) -> Allowed:
         """Return the documents that meet a condition, all when there is none.
 
         To be called inside ``store.reading()``, which has to see the state that this is the view of.
         """
         if condition is None:
-            return Selection(None, self.vectors)
-        found = self.selections.get(condition)
+            return Allowed(None, self.vectors)
+        found = self.known.allowed.get(condition)
         if found is None:
             places = np.flatnonzero(np.isin(self.documents[:, 0], store.meeting(condition)))
-            found = Selection(places, self.vectors.restricted(self._ranges(places)))
-            if len(self.selections) >= MAX_SELECTIONS:
-                self.selections.clear()
-            self.selections[condition] = found
+            found = Allowed(self.documents[places, 1], self.vectors.restricted(self._ranges(places)))
+            if len(self.known.allowed) >= MAX_FILTERS:
+                self.known.allowed.clear()
+            self.known.allowed[condition] = found
         return found
 
     def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -193,7 +209,7 @@ def refreshed(store: Store, index: Path, view: View | None) -> View:
         )
     if view is None or view.generation.number != generation.number:
         view = _from_snapshot(index, generation, revision)
-    return _caught_up(store, replace(view, revision=revision, generation=generation))
+    return _caught_up(store, replace(view, revision=revision, generation=generation, known=Known()))
 
 
 def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
@@ -225,7 +241,7 @@ def _caught_up(store: Store, view: View) -> View:
         deletion = deletions[-1][0]
     known = int(view.documents[-1, 0]) if len(view.documents) else 0
     documents = np.concatenate([view.documents, store.documents_after(view.generation.number, known)])
-    return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents, selections={})
+    return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents)
 
 
 def snapshot(store: Store, index: Path, *, force: bool = False) -> bool:

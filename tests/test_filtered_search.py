@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from docsim import passages, ranking, searching
+from docsim import candidates, passages, ranking
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.expressions import Where
@@ -55,14 +55,14 @@ def embeddings(encoder: Encoder) -> list[NDArray[np.float16]]:
 
 @dataclass(frozen=True)
 class Case:
-    """A question; at most ``candidates`` passages that a filter leaves are not searched for, but all scored."""
+    """A question, and how many passages are in the first tier."""
 
     team: str | None
     below: int | None
     prefix: str
     text: str
     k: int
-    candidates: int
+    first: int
 
     def meets(self, document: Document) -> bool:
         return (
@@ -86,7 +86,7 @@ cases = st.builds(
     prefix=st.sampled_from(["", "a", "a/", "ab", "a/b", "a/b/7", "b"]),
     text=st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join),
     k=st.sampled_from([1, 3, 10, 1000]),
-    candidates=st.sampled_from([1, 100, 2000]),
+    first=st.sampled_from([1, 100, 2000]),
 )
 
 
@@ -102,19 +102,19 @@ def test_a_filtered_search_equals_brute_force_over_what_meets_the_filter(
     meeting = [place for place, one in enumerate(DOCUMENTS) if case.meets(one)]
     vector = encoder.encode(passages.inputs(Document("query", case.text), passages.split(case.text)))
     expected = ranking.rank(vector, [embeddings[place] for place in meeting], case.k)
-    monkeypatch.setattr(searching, "CANDIDATES", case.candidates)
+    monkeypatch.setattr(candidates, "CANDIDATES", case.first)
     hits = index.search(case.text, case.k, mode="dense", where=case.where, within=case.prefix).hits
     assert {hit.id for hit in hits} <= {DOCUMENTS[place].id for place in meeting}
     assert len({hit.id for hit in hits}) == len(hits) == min(case.k, len(meeting))
     np.testing.assert_allclose([hit.score for hit in hits], [one.score for one in expected], atol=HALF)
 
 
-@pytest.mark.parametrize("candidates", [1, 2000])
+@pytest.mark.parametrize("first", [1, 2000])
 @pytest.mark.parametrize("where", ["team = 'sre'", {"team": "sre"}])
 def test_a_similar_document_meets_the_filter_and_is_not_the_document_itself(
-    index: Index, monkeypatch: pytest.MonkeyPatch, where: Where, candidates: int
+    index: Index, monkeypatch: pytest.MonkeyPatch, where: Where, first: int
 ) -> None:
-    monkeypatch.setattr(searching, "CANDIDATES", candidates)
+    monkeypatch.setattr(candidates, "CANDIDATES", first)
     wanted = {one.id for one in DOCUMENTS if one.metadata["team"] == "sre"}
     for document in DOCUMENTS[:5]:
         found = {hit.id for hit in index.similar(document.id, COUNT, mode="dense", where=where).hits}
@@ -131,11 +131,11 @@ def test_a_filter_that_cannot_be_read_is_refused(index: Index) -> None:
         index.search("soup", where="team = sre")
 
 
-@pytest.mark.parametrize("candidates", [1, 2000])
+@pytest.mark.parametrize("first", [1, 2000])
 def test_a_filter_sees_what_was_written_since_it_was_last_used(
-    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, candidates: int
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
-    monkeypatch.setattr(searching, "CANDIDATES", candidates)
+    monkeypatch.setattr(candidates, "CANDIDATES", first)
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         for number in range(1, 5):
             index.sync([Document(f"{i}", "soup", metadata={"n": i % 2}) for i in range(number)])
@@ -149,3 +149,23 @@ def test_more_filters_than_are_remembered_give_the_same_answers(index: Index) ->
     for _ in range(2):
         for number in range(0, COUNT, 9):
             assert [hit.metadata["n"] for hit in index.search("soup", where=f"n = {number}").hits] == [number]
+
+
+@pytest.mark.parametrize("where", [None, "team = 'sre'", "n < 7 or tags = 'a'", "n = 3"])
+def test_lexical_search_with_a_filter_is_the_unfiltered_order_without_the_others(
+    index: Index, where: str | None
+) -> None:
+    every = index.search("soup backup", COUNT, mode="lexical").hits
+    found = index.search("soup backup", COUNT, mode="lexical", where=where, within="a").hits
+    meeting = {hit.id for hit in index.search("x", COUNT, mode="dense", where=where, within="a").hits}
+    assert [hit.id for hit in found] == [hit.id for hit in every if hit.id in meeting]
+    assert found
+
+
+@pytest.mark.parametrize("k", [1, 5, 300])
+def test_hybrid_search_with_a_filter_is_never_shortened(index: Index, k: int) -> None:
+    for where in ("team = 'sre'", "n < 7", "tags = 'a' and team != 'ops'"):
+        meeting = {hit.id for hit in index.search("x", COUNT, mode="dense", where=where).hits}
+        found = [hit.id for hit in index.search("soup backup", k, mode="hybrid", where=where).hits]
+        assert len(set(found)) == len(found) == min(k, len(meeting))
+        assert set(found) <= meeting
