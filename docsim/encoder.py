@@ -73,14 +73,20 @@ class Preprocessing:
     by_word: bool = False
 
 
-def fingerprint(*, onnx: bytes, tokenizer: bytes, preprocessing: Preprocessing, max_tokens: int) -> str:
-    """Return the SHA-256 (64 hex digits) over the content of all that changes an encoder's output."""
+def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_tokens: int) -> str:
+    """Return the SHA-256 (64 hex digits) over all that changes an encoder's output.
+
+    Args:
+        files: SHA-256 by file name, of ``tower.onnx`` and ``tokenizer.json`` at least; others do not count.
+        preprocessing: How texts become token ids.
+        max_tokens: Tokens of a text that are read.
+    """
     settings = {
         "format": FORMAT,
         "max_tokens": max_tokens,
         "preprocessing": asdict(preprocessing),
-        ONNX_FILE: hashlib.sha256(onnx).hexdigest(),
-        TOKENIZER_FILE: hashlib.sha256(tokenizer).hexdigest(),
+        ONNX_FILE: files[ONNX_FILE],
+        TOKENIZER_FILE: files[TOKENIZER_FILE],
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -147,7 +153,7 @@ class Encoder:
             ) from error
         onnx = _content(path / ONNX_FILE, digests)
         tokenizer = _content(path / TOKENIZER_FILE, digests)
-        self._check_fingerprint(onnx, tokenizer)
+        self._check_fingerprint(digests)
         try:
             self._tokeniser = self._read_tokenizer(tokenizer.decode())
             self._session = _session(onnx)
@@ -201,10 +207,9 @@ class Encoder:
         )
         return embeddings
 
-    def _check_fingerprint(self, onnx: bytes, tokenizer: bytes) -> None:
-        found = fingerprint(
-            onnx=onnx, tokenizer=tokenizer, preprocessing=self._preprocessing, max_tokens=self.max_tokens
-        )
+    def _check_fingerprint(self, digests: Mapping[str, str]) -> None:
+        """Compare with what the files' digests make, which have been checked."""
+        found = fingerprint(digests, preprocessing=self._preprocessing, max_tokens=self.max_tokens)
         if found != self.fingerprint:
             raise EncoderError(
                 f"the encoder at {self.path} is damaged: {MANIFEST_FILE} bears the fingerprint "

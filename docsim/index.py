@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,7 +29,9 @@ from docsim.locks import writer
 from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
 from docsim.searching import Query, Request
 from docsim.store import Generation, Store, StoredDocument
-from docsim.synchronise import Plan, SourceName, Sync
+
+if TYPE_CHECKING:
+    from docsim.synchronise import SourceName
 
 __all__ = ["Index"]
 
@@ -186,6 +189,8 @@ class Index:
             IndexLocked: Another process is writing and ``wait`` is off.
             StoreError: The index cannot be written to; what was committed before stays.
         """
+        from docsim.synchronise import Plan, SourceName, Sync  # here, because searching does without
+
         source = source or SourceName("python", "python", "python")
         if dry_run:
             return Plan(self._store, source).run(documents, prune=prune, progress=progress)

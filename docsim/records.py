@@ -59,7 +59,7 @@ class Document:
         id: Stable name, unique in an index, not empty. For a file: its path relative to the source's root, with ``/``.
         text: The whole text; may be empty.
         title: Shown in results and embedded with the text; may be empty.
-        metadata: JSON-serialisable values by name; numbers that are not finite become None.
+        metadata: JSON-serialisable values by name; numbers that JSON lacks become their names, such as ``"NaN"``.
     """
 
     id: str
@@ -236,9 +236,9 @@ def storable(text: str) -> str:
 
 
 def _plain(metadata: Metadata) -> Metadata:
-    """Return metadata as JSON can hold it: numbers that are not finite become None."""
+    """Return metadata as JSON can hold it: numbers that JSON lacks become their names."""
     text = _ESCAPED_NUL.sub("\\1\ufffd", storable(_canonical(metadata)))
-    plain: Metadata = json.loads(text, parse_constant=lambda _: None)
+    plain: Metadata = json.loads(text, parse_constant=str)
     return plain
 
 

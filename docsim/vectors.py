@@ -15,6 +15,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from docsim.errors import StoreError
@@ -136,7 +137,7 @@ class VectorIndex:
         return VectorIndex(self.dim, tuple(_restricted(segment, ranges) for segment in self.segments))
 
     def save(self, path: Path) -> str:
-        """Write all to one FAISS file, atomically; return its SHA-256.
+        """Write all to one FAISS file, atomically; return its checksum (128-bit XXH3, 32 hex digits).
 
         Raises:
             OSError: It cannot be written, and nothing of it is left.
@@ -167,7 +168,7 @@ class VectorIndex:
         """
         try:
             with path.open("rb") as file:  # one that is replaced meanwhile stays as it was for who has it open
-                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                if hashlib.file_digest(file, xxhash.xxh3_128).hexdigest() != digest:
                     raise StoreError(
                         f"expected {path} as it was written, found other content; mend it with: docsim repair"
                     )
@@ -243,4 +244,4 @@ def _merged(segments: tuple[_Segment, ...]) -> _Segment:
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()

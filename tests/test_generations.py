@@ -235,12 +235,7 @@ def other(tiny_encoder_dir: Path, tmp_path: Path) -> Path:
     shutil.copytree(tiny_encoder_dir, path)
     encoder = Encoder.load(path)
     manifest = json.loads((path / "manifest.json").read_text()) | {"max_tokens": 16, "name": "other"}
-    manifest["fingerprint"] = fingerprint(
-        onnx=(path / "tower.onnx").read_bytes(),
-        tokenizer=(path / "tokenizer.json").read_bytes(),
-        preprocessing=encoder._preprocessing,
-        max_tokens=16,
-    )
+    manifest["fingerprint"] = fingerprint(manifest["files"], preprocessing=encoder._preprocessing, max_tokens=16)
     (path / "manifest.json").write_text(json.dumps(manifest))
     return path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +128,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Iterat
 
 
 # Texts
+
+
+def test_numbers_that_json_lacks_are_kept_by_name(index: Index) -> None:
+    metadata = {"a": math.inf, "b": [-math.inf, math.nan], "c": 1e300}
+    index.sync([Document("a", "text", metadata=metadata)], source=named("numbers"))
+    hit = index.search("text", k=1).hits[0]
+    assert hit.metadata == {"a": "Infinity", "b": ["-Infinity", "NaN"], "c": 1e300}
+    json.dumps(hit.metadata, allow_nan=False)
 
 
 def test_what_no_database_can_hold_becomes_a_replacement_character(index: Index) -> None:

@@ -95,10 +95,7 @@ def other_encoder(index: Index) -> None:
     folder = generations.directory(index.path, 1) / "encoder"
     manifest = json.loads((folder / "manifest.json").read_text()) | {"max_tokens": 9, "name": "other"}
     manifest["fingerprint"] = fingerprint(
-        onnx=(folder / "tower.onnx").read_bytes(),
-        tokenizer=(folder / "tokenizer.json").read_bytes(),
-        preprocessing=Encoder.load(folder)._preprocessing,
-        max_tokens=9,
+        manifest["files"], preprocessing=Encoder.load(folder)._preprocessing, max_tokens=9
     )
     (folder / "manifest.json").write_text(json.dumps(manifest))
 

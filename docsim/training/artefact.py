@@ -153,6 +153,7 @@ def _write(parts: Parts, path: Path, *, name: str, lineage: Lineage) -> None:
     parts.tower.save(path / KERAS_FILE)
     onnx = onnx_bytes(parts.tower)
     (path / ONNX_FILE).write_bytes(quantised(onnx) if parts.precision == "int8" else onnx)
+    digests = {file: _sha256(path / file) for file in _FILES}
     manifest = {
         "format": FORMAT,
         "kind": parts.kind,
@@ -161,13 +162,8 @@ def _write(parts: Parts, path: Path, *, name: str, lineage: Lineage) -> None:
         "max_tokens": parts.max_tokens,
         "precision": parts.precision,
         "preprocessing": asdict(parts.preprocessing),
-        "fingerprint": fingerprint(
-            onnx=(path / ONNX_FILE).read_bytes(),
-            tokenizer=(path / TOKENIZER_FILE).read_bytes(),
-            preprocessing=parts.preprocessing,
-            max_tokens=parts.max_tokens,
-        ),
-        "files": {file: _sha256(path / file) for file in _FILES},
+        "fingerprint": fingerprint(digests, preprocessing=parts.preprocessing, max_tokens=parts.max_tokens),
+        "files": digests,
         "lineage": {**asdict(lineage), "libraries": {library: version(library) for library in _LIBRARIES}},
     }
     (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
