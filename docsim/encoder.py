@@ -129,8 +129,9 @@ def fingerprint_of(path: Path) -> str:
         digests = dict(manifest["files"])
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} has a wrong field ({error})") from error
-    onnx, tokenizer = _content(path / ONNX_FILE, digests), _content(path / TOKENIZER_FILE, digests)
-    return fingerprint(onnx=onnx, tokenizer=tokenizer, preprocessing=preprocessing, max_tokens=max_tokens)
+    for file in (ONNX_FILE, TOKENIZER_FILE):
+        _content(path / file, digests)
+    return fingerprint(digests, preprocessing=preprocessing, max_tokens=max_tokens)
 
 
 class Encoder:

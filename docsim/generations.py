@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -23,10 +23,13 @@ from numpy.typing import NDArray
 
 from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import FingerprintMismatch, StoreError
+from docsim.filters import Filter
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
 
 __all__ = [
+    "Allowed",
+    "Known",
     "View",
     "base",
     "begin",
@@ -49,6 +52,38 @@ STALE = 0.1
 _DOCUMENTS_A_SEGMENT = 20_000
 
 
+MAX_FILTERS = 16
+"""Filters whose documents a view remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The documents that may be found.
+
+    Attributes:
+        numbers: Their numbers, ``int64 (n,)``; None for all of a view's documents.
+        vectors: The embeddings of their passages.
+    """
+
+    numbers: NDArray[np.int64] | None
+    vectors: VectorIndex
+
+
+@dataclass(slots=True)
+class Known:
+    """What was found out about one committed state while answering, kept for the next answer.
+
+    Attributes:
+        counts: How many documents hold a term.
+        background: Similarities of documents taken at random, sorted, by whether the query was one passage.
+        allowed: The documents that meet a filter.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    background: dict[bool, NDArray[np.float32]] = field(default_factory=dict)
+    allowed: dict[Filter, Allowed] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The vectors of one committed state.
@@ -61,6 +96,7 @@ class View:
         deletion: Last deletion's sequence number.
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
+        known: What was found out about this state.
     """
 
     revision: int
@@ -69,6 +105,23 @@ class View:
     passage: int
     deletion: int
     documents: NDArray[np.int64]
+    known: Known = field(default_factory=Known)
+
+    def allowed(self, store: Store, condition: Filter | None) -> Allowed:
+        """Return the documents that meet a condition, all when there is none.
+
+        To be called inside ``store.reading()``, which has to see the state that this is the view of.
+        """
+        if condition is None:
+            return Allowed(None, self.vectors)
+        found = self.known.allowed.get(condition)
+        if found is None:
+            places = np.flatnonzero(np.isin(self.documents[:, 0], store.meeting(condition)))
+            found = Allowed(self.documents[places, 1], self.vectors.restricted(self._ranges(places)))
+            if len(self.known.allowed) >= MAX_FILTERS:
+                self.known.allowed.clear()
+            self.known.allowed[condition] = found
+        return found
 
     def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places in ``documents`` of the documents that hold some passages, ascending, each once."""
@@ -77,8 +130,12 @@ class View:
 
     def rows(self, places: NDArray[np.int64]) -> list[NDArray[np.float16]]:
         """Return the embeddings of the documents at some places, ``float16 (passages, dim)`` each."""
+        return self.vectors.rows(self._ranges(places))
+
+    def _ranges(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first passage number, and one past the last, of the documents at some places."""
         ends = np.append(self.documents[1:, 0], self.passage + 1)
-        return self.vectors.rows(np.stack([self.documents[places, 0], ends[places]], axis=1))
+        return np.stack([self.documents[places, 0], ends[places]], axis=1)
 
 
 def directory(index: Path, number: int) -> Path:
@@ -203,7 +260,7 @@ def refreshed(store: Store, index: Path, view: View | None, *, number: int | Non
         )
     if view is None or view.generation.number != generation.number:
         view = _from_snapshot(index, generation, revision)
-    return _caught_up(store, replace(view, revision=revision, generation=generation))
+    return _caught_up(store, replace(view, revision=revision, generation=generation, known=Known()))
 
 
 def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:

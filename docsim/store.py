@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from docsim.database import Database
 from docsim.errors import StoreError
+from docsim.filters import Filter
 from docsim.records import Document, Failure, Metadata, Passage, storable
 
 __all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredDocument", "Vectors"]
@@ -115,6 +116,11 @@ class Store(Database):
         number, id_, text, title, metadata, *rest = rows[0]
         return StoredDocument(number, Document(id_, text, title, json.loads(metadata)), *rest)
 
+    def meeting(self, condition: Filter) -> NDArray[np.int64]:
+        """Return the numbers of the first passages of the documents that meet a condition, ascending."""
+        sql = f"SELECT first_passage FROM documents WHERE {condition.sql} ORDER BY first_passage"
+        return np.array(self.rows(sql, *condition.parameters), np.int64).reshape(-1)
+
     def shown(self, documents: Sequence[int]) -> dict[int, Shown]:
         """Return what hits show of some documents, by number."""
         sql = (
@@ -123,6 +129,20 @@ class Store(Database):
         )
         rows = self.rows(sql, json.dumps(list(documents)))
         return {number: Shown(id, title, json.loads(metadata), *rest) for number, id, title, metadata, *rest in rows}
+
+    def first_passages(self, documents: Sequence[int]) -> NDArray[np.int64]:
+        """Return the first passage numbers of some documents, ``int64 (n,)``, in no order."""
+        sql = "SELECT first_passage FROM documents WHERE number IN (SELECT value FROM json_each(?))"
+        return np.array(self.rows(sql, json.dumps(list(documents))), np.int64).ravel()
+
+    def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
+        """Return type and value of a metadata field of some documents, by number; without those that lack it."""
+        sql = (
+            "SELECT d.number, j.type, j.value FROM documents d, json_each(d.metadata) j"
+            " WHERE d.number IN (SELECT value FROM json_each(?)) AND j.key = ? AND j.type <> 'null'"
+        )
+        rows = self.rows(sql, json.dumps(list(documents)), storable(name))
+        return {number: (kind, value) for number, kind, value in rows}
 
     def spans(self, passages: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return start and end of some passages, by number."""

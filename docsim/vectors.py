@@ -128,6 +128,14 @@ class VectorIndex:
             return self
         return VectorIndex(self.dim, tuple(_without(segment, ranges) for segment in self.segments))
 
+    def restricted(self, ranges: NDArray[np.int64]) -> VectorIndex:
+        """Return an index that finds only the passages in some ranges of numbers.
+
+        Args:
+            ranges: First number and one past the last, ``int64 (n, 2)``, not overlapping.
+        """
+        return VectorIndex(self.dim, tuple(_restricted(segment, ranges) for segment in self.segments))
+
     def save(self, path: Path) -> str:
         """Write all to one FAISS file, atomically; return its checksum (128-bit XXH3, 32 hex digits).
 
@@ -205,6 +213,15 @@ def _without(segment: _Segment, ranges: list[tuple[int, int]]) -> _Segment:
         start, stop = np.searchsorted(segment.ids, (first, first + count))
         alive[start:stop] = False
     return segment if alive.all() else _Segment(segment.index, segment.ids, alive, segment.owner)
+
+
+def _restricted(segment: _Segment, ranges: NDArray[np.int64]) -> _Segment:
+    edges = np.zeros(len(segment.ids) + 1, np.int32)
+    np.add.at(edges, np.searchsorted(segment.ids, ranges[:, 0]), 1)
+    np.add.at(edges, np.searchsorted(segment.ids, ranges[:, 1]), -1)
+    inside = np.cumsum(edges[:-1], dtype=np.int32) > 0
+    alive = inside if segment.alive is None else inside & segment.alive
+    return _Segment(segment.index, segment.ids, alive, segment.owner)
 
 
 def _alive(segment: _Segment) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

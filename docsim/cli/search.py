@@ -31,6 +31,7 @@ _SNIPPET = 240
 Examples:
   docsim query "how do I claim a train ticket"
   docsim query "rotate a certificate" -k 3 --json
+  docsim query "rotate a certificate" --in security --where "status != 'outdated' and updated > '2026-01-01'"
   cat questions.txt | docsim query - --json          one question a line, one JSON object a line
   docsim query --batch questions.jsonl --json        lines with "id" and "text"
 """
@@ -39,6 +40,9 @@ Examples:
 @click.option("--batch", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSONL file of queries.")
 @options.index_option
 @options.hits
+@options.mode
+@options.filters
+@options.ranking
 @options.as_json
 @options.output
 def query(text: str | None, batch: Path | None, **given: Any) -> None:
@@ -56,7 +60,7 @@ def query(text: str | None, batch: Path | None, **given: Any) -> None:
                 given,
             )
         else:
-            _print(index.search(str(text), given["k"]), given)
+            _print(index.search(str(text), **options.asked(given)), given)
 
 
 @click.command(
@@ -70,26 +74,29 @@ Examples:
 @click.argument("document")
 @options.index_option
 @options.hits
+@options.mode
+@options.filters
+@options.ranking
 @options.as_json
 @options.output
 def similar(document: str, **given: Any) -> None:
     """Find the documents most like DOCUMENT: an indexed id, the path of any file, or - for standard input."""
     with Index.open(options.index_directory(given["index_path"])) as index:
-        _print(_similar(index, document, given["k"]), given)
+        _print(_similar(index, document, options.asked(given)), given)
 
 
-def _similar(index: Index, document: str, k: int) -> SearchResult:
+def _similar(index: Index, document: str, asked: dict[str, Any]) -> SearchResult:
     if document == "-":
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
-        return index.similar_to(Document("-", text), k)
+        return index.similar_to(Document("-", text), **asked)
     if index.has(document):
-        return index.similar(document, k)
+        return index.similar(document, **asked)
     path = _file(document)
     if path is None:
         raise UsageError(f"expected an id in {index.path}, the path of a file, or -; got {document!r}")
     from docsim.sources import read_document
 
-    return index.similar_to(read_document(path), k, file=path)
+    return index.similar_to(read_document(path), file=path, **asked)
 
 
 def _file(name: str) -> Path | None:
@@ -117,7 +124,7 @@ def _batch_queries(lines: IO[str], path: Path) -> Iterator[tuple[str | None, str
 def _answer_all(index: Index, queries: Iterable[tuple[str | None, str]], given: dict[str, Any]) -> None:
     queries = iter(queries)
     while chunk := list(islice(queries, _TOGETHER)):
-        results = index.search_many([text for _, text in chunk], given["k"])
+        results = index.search_many([text for _, text in chunk], **options.asked(given))
         for (id, _), result in zip(chunk, results, strict=True):
             if given["as_json"]:
                 head = {"id": id} if id is not None else {}
@@ -150,7 +157,7 @@ def _table(result: SearchResult, *, quiet: bool) -> None:
     for hit in result.hits:
         table.add_row(str(hit.rank), f"{hit.similarity:.2f}", _described(hit, Text()))
     console = Console()
-    console.print(table if result.hits else "Nothing is indexed yet.")
+    console.print(table if result.hits else "Nothing found: no document qualifies.")
     if not quiet:
         console.print(f"{len(result.hits)} documents in {result.took_ms:.0f} ms", style="dim")
 
