@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim import lexical, ranking
-from docsim.fusion import Fusion
+from docsim.fusion import LONG, SHORT, Fusion
 from docsim.generations import View
 from docsim.lexical import Scores, Terms
 from docsim.records import Document, Mode
@@ -100,6 +100,7 @@ def tiers(
     """
     seen = np.flatnonzero(view.documents[:, 1] == (query.exclude or 0)).astype(np.int64)
     fusion, highest = None, np.inf
+    share = SHORT if len(query.vectors) == 1 else LONG
     for reach in _reaches(store, view, query, mode):
         places = np.setdiff1d(reach.places, seen)
         seen = np.union1d(seen, places)
@@ -107,7 +108,7 @@ def tiers(
         scores = np.array([one.score for one in ranked], np.float32)
         if reach.words is not None:
             matching = reach.words.of(view.documents[places, 1])
-            fusion = fusion or Fusion.fitted(scores, matching)
+            fusion = fusion or Fusion.fitted(scores, matching, share=share)
             scores = matching if mode == "lexical" else fusion.scores(scores, matching)
         tier = _tier(view, places, np.minimum(scores, highest), [one.similarities for one in ranked])
         if tier:
