@@ -52,6 +52,9 @@ class Fusion:
 
 
 def _deviation(values: NDArray[np.float32]) -> float:
-    """Return the standard deviation; 1 where all are equal, so that they say nothing."""
+    """Return the standard deviation; 1 where all are equal but for noise, so that they say nothing.
+
+    BM25 gives a term that half of the documents or more hold 1e-6 times what it gives a rare one.
+    """
     deviation = float(values.std())
-    return deviation if deviation > 1e-6 else 1.0
+    return deviation if deviation > 1e-4 else 1.0

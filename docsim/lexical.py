@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,8 +137,8 @@ def scores(store: Store, terms: Sequence[Term]) -> Scores:
     parts = [np.zeros((0, 2))]
     for weight in sorted({term.weight for term in terms}):  # FTS5 knows no weights of terms, so one search for each
         any_of = " OR ".join(term.phrase for term in terms if term.weight == weight)
-        rows = np.array(store.rows(sql, TITLE_WEIGHT, any_of), np.float64).reshape(-1, 2)
-        parts.append(rows * (1, weight))
+        values = chain.from_iterable(store.rows(sql, TITLE_WEIGHT, any_of))
+        parts.append(np.fromiter(values, np.float64).reshape(-1, 2) * (1, weight))
     rows = np.concatenate(parts)
     documents, places = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
     return Scores(documents, np.bincount(places, weights=rows[:, 1], minlength=len(documents)).astype(np.float32))
