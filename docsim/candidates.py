@@ -158,14 +158,16 @@ def _near(view: View, query: Query) -> Iterator[_Reach]:
 def _matching(store: Store, view: View, terms: Terms, words: Scores) -> Iterator[_Reach]:
     """Yield the documents that match the telling terms, and only then those that match the frequent ones."""
     reached = np.zeros(0, np.int64)
-    for some in (terms.telling, terms.frequent):
-        if some is terms.frequent and some:
-            words = lexical.scores(store, [*terms.telling, *terms.frequent])
+    for asked in (terms.telling, (*terms.telling, *terms.frequent)):
+        if len(asked) > len(terms.telling):
+            words = lexical.scores(store, asked)
         for depth in _depths():
             reached = np.union1d(reached, _places(store, view, words.best(depth)))
             yield _Reach(reached, np.inf, words)
             if depth >= len(words.documents):
                 break
+        if not terms.frequent:
+            return
 
 
 def _depths() -> Iterator[int]:

@@ -34,6 +34,9 @@ MOST_TERMS = 80
 MOST_ROWS = 10_000
 """Terms are left out, the most frequent first, so that they occur in no more documents than this, all together."""
 
+MOST_COUNTED = 2_000
+"""Different terms of a query that are looked up, at most: what it repeats most, then what comes first."""
+
 _MOST_PARTS = 8
 _CHUNK = re.compile(r"\S+")
 _WORD = re.compile(r"[^\W_]+")
@@ -106,7 +109,7 @@ def terms(store: Store, document: Document, counts: MutableMapping[str, int]) ->
     total = _count(store, counts, "")
     matching = [
         Term(phrase, documents, _weight(times), times * _rarity(documents, total))
-        for phrase, times in found.items()
+        for phrase, times in found.most_common(MOST_COUNTED)
         if (documents := _count(store, counts, phrase))
     ]
     return _parted(sorted(matching, key=lambda term: (-term.worth, term.phrase))[:MOST_TERMS])

@@ -169,6 +169,13 @@ def test_a_long_query_is_asked_by_its_most_telling_terms_only(index: Index, monk
     assert [term.phrase for term in chosen] == ['"universities"', '"vanished"']
 
 
+def test_only_so_many_terms_are_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical, "MOST_COUNTED", 2)
+    counts: dict[str, int] = {}
+    lexical.terms(index.store, Document("query", "server vanished vanished universities"), counts)
+    assert list(counts) == ["", '"vanished"', '"server"']
+
+
 def test_frequent_terms_are_left_out_until_more_is_asked_for(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexical, "MOST_ROWS", 3)
     asked = terms(index, "the vanished server")
