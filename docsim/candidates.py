@@ -178,5 +178,12 @@ def _depths() -> Iterator[int]:
 
 
 def _places(store: Store, view: View, documents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the places of documents by number, ascending."""
-    return view.documents_of(store.first_passages(documents.tolist()))
+    """Return the places of documents by number, ascending.
+
+    Raises:
+        StoreError: One of them has no embeddings.
+    """
+    firsts = store.first_passages(documents.tolist())
+    if not np.isin(firsts, view.documents[:, 0]).all():
+        raise store.damaged()
+    return view.documents_of(firsts)
