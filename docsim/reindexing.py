@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from docsim import gate, gate_report, generations, publishing, questions
 from docsim.building import Build
 from docsim.encoder import Encoder
-from docsim.errors import UsageError
+from docsim.errors import IndexLocked, UsageError
 from docsim.gate_report import Upgrade
 from docsim.index import Index
 from docsim.judgements import Qrels
@@ -134,6 +134,7 @@ def reindex(
         live = _live(store, path)
         if encoder is not None and encoder.fingerprint == live.fingerprint:
             watch.say(f"Generation {live.number} answers with this encoder already.")
+            _finish(store, path)
             return Outcome(live.number, live.number, True, 0, time.perf_counter() - started)
         generation = _begun(store, path, encoder, base=base, watch=watch)
         build = Build(store, path, generation)
@@ -169,6 +170,7 @@ def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Wa
         live = _live(store, path)
         if to == live.number:
             watch.say(f"Generation {to} is live already.")
+            _finish(store, path)
             return Outcome(to, to, True, 0, time.perf_counter() - started)
         target = _target(store, live, to)
         generations.check_kept(path, target)
@@ -295,6 +297,12 @@ def _published(store: Store, path: Path, build: Build, number: int) -> int:
         publishing.publish(store, number)
         generations.snapshot(store, path)
     return embedded
+
+
+def _finish(store: Store, path: Path) -> None:
+    """Write the snapshot that a run that was killed after publishing did not; a writer would do it too."""
+    with suppress(IndexLocked), writer(path, wait=False):
+        generations.snapshot(store, path)
 
 
 def _target(store: Store, live: Generation, to: int | None) -> Generation:
