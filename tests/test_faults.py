@@ -430,6 +430,23 @@ def test_a_disk_that_is_full_at_the_start_leaves_nothing_in_the_way(
         check(index, (OLD,))
 
 
+@pytest.mark.parametrize("kilobytes", [0, 8, 40, 80])
+def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_run_finishes(
+    small_disk: Path, tmp_path: Path, encoder: Encoder, kilobytes: int
+) -> None:
+    path, much = small_disk / "index", {f"d{i}": f"restore the database {i} " * 40 for i in range(200)}
+    create_and_sync(path, encoder, much)
+    other = Encoder.load(with_other_dim(encoder.path, tmp_path / "other", OTHER_DIM))
+    with only_free(small_disk, kilobytes), pytest.raises(DocsimError, match="could not write"):
+        reindexing.reindex(path, other, wanted=reindexing.Gate(max_loss=1))
+    with Index.open(path) as index:
+        assert verification.problems(index) == []
+        assert index.search("database").generation == 1
+        assert reindexing.reindex(path, other, wanted=reindexing.Gate(max_loss=1)).published
+        assert index.search("database").generation == 2
+        assert verification.problems(index) == []
+
+
 def test_a_snapshot_that_cannot_be_written_keeps_what_was_committed(small_disk: Path, encoder: Encoder) -> None:
     with Index.create(small_disk / "index", encoder=encoder) as index:
         index.sync(documents(OLD))
