@@ -106,6 +106,8 @@ def test_what_did_not_pass_exits_with_4_and_names_the_command_that_publishes_it(
     assert f"docsim reindex --index {index} --publish-anyway" in result.stderr
     assert "It did not pass; publish it with" in docsim("reindex", "--index", index, "--status").output
     assert answer("status", "--index", index)["building"]["passed"] is False
+    told = "building    generation 2 with worse, 154 of 154 documents, did not pass"
+    assert told in docsim("status", "--index", index).output
     assert answer("query", "keys", "--index", index)["generation"] == 1
     docsim("reindex", "--index", index, "--publish-anyway")
     assert answer("query", "keys", "--index", index)["generation"] == 2
