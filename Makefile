@@ -24,8 +24,9 @@ demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to th
 	@$(BIN)/docsim status --index $(CORPUS_INDEX)
 	@echo
 	@echo "\$$ docsim adapt"
-	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --ask "phone with company mail was stolen" \
-	    --ask "customer is furious and wants their money back" --ask "who gets woken up when the database dies at night"
+	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --qrels corpus/qrels.txt --queries corpus/queries.jsonl \
+	    --ask "how big may the android app get" --ask "opportunity turned amber, not moving" \
+	    --ask "customer is furious and wants their money back"
 
 test: $(STAMP) ## run the tests
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -q

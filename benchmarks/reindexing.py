@@ -91,7 +91,7 @@ def reindex(path: Path, encoder: Path) -> list[str | Path]:
 def times(bench: Bench) -> Section:
     """Measure whole processes: first indexing, and re-indexing of what it made."""
     index(bench, 0)
-    run([DOCSIM, "train", "--index", bench.index(0), "--out", bench.trained, "--quiet"])
+    run([DOCSIM, "train", "--index", bench.index(0), "--out", bench.trained, "--time-limit", "60", "--quiet"])
     runs = in_turn(
         {
             INDEX: lambda number: index(bench, number + 1),
