@@ -19,7 +19,7 @@ from pathlib import Path
 from docsim import gate, gate_report, generations, publishing, questions
 from docsim.building import Build
 from docsim.encoder import Encoder
-from docsim.errors import IndexLocked, UsageError
+from docsim.errors import EncoderError, IndexLocked, UsageError
 from docsim.gate_report import Upgrade
 from docsim.index import Index
 from docsim.judgements import Qrels
@@ -134,6 +134,7 @@ def reindex(
         live = _live(store, path)
         if encoder is not None and encoder.fingerprint == live.fingerprint:
             watch.say(f"Generation {live.number} answers with this encoder already.")
+            generations.restore(path, live, encoder)
             _finish(store, path)
             return Outcome(live.number, live.number, True, 0, time.perf_counter() - started)
         generation = _begun(store, path, encoder, base=base, watch=watch)
@@ -273,11 +274,7 @@ def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wan
     """Compare the live generation with the new one; write the report and what was found."""
     live, new = pair
     with Index.open(path, generation=live.number) as before, Index.open(path, generation=new.number) as after:
-        if wanted.qrels is None:
-            asked: questions.Questions = questions.held_out(before, only=generations.unseen(path, new))
-        else:
-            asked = questions.judged(before, wanted.qrels, wanted.texts)
-        verdict = gate.verdict(before, after, asked, max_loss=wanted.max_loss)
+        verdict = gate.verdict(before, after, _questions(before, new, wanted), max_loss=wanted.max_loss)
     upgrade = Upgrade(live, new, verdict, wanted.threshold)
     report = wanted.report or generations.directory(path, new.number) / "report"
     gate_report.write(report, upgrade)
@@ -288,6 +285,17 @@ def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wan
         sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
         store.execute(sql, new.number, now(), verdict.passed, summary)
     return upgrade, report
+
+
+def _questions(live: Index, new: Generation, wanted: Gate) -> questions.Questions | None:
+    """Return what to ask both generations; None if the live one's encoder is lost, so that there is a way out."""
+    try:
+        _ = live.encoder
+    except EncoderError:
+        return None
+    if wanted.qrels is None:
+        return questions.held_out(live, only=generations.unseen(live.path, new))
+    return questions.judged(live, wanted.qrels, wanted.texts)
 
 
 def _published(store: Store, path: Path, build: Build, number: int) -> int:

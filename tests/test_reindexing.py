@@ -470,3 +470,21 @@ def test_repair_mends_what_is_damaged_in_a_generation_that_is_not_live(index: In
     assert rollback(index.path).embedded == 1
     assert verification.problems(index) == []
     assert index.search("soup", 12).generation == 1
+
+
+def test_an_index_that_lost_its_encoder_can_change_to_another(index: Index, other: Encoder) -> None:
+    (index.path / "generations" / "0001" / "encoder" / "tower.onnx").unlink()
+    outcome = reindex(index.path, other)
+    assert outcome.published
+    assert outcome.upgrade is not None
+    assert outcome.upgrade.verdict.checks[-1].detail == "not measured: the live one cannot be asked"
+    with Index.open(index.path) as opened:
+        assert opened.search("soup").generation == 2
+
+
+def test_the_same_encoder_given_again_restores_the_one_that_was_lost(index: Index, encoder: Encoder) -> None:
+    (index.path / "generations" / "0001" / "encoder" / "tower.onnx").unlink()
+    assert reindex(index.path, encoder).generation == 1
+    with Index.open(index.path) as opened:
+        assert opened.search("soup").generation == 1
+        assert verification.problems(opened) == []

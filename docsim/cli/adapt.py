@@ -17,7 +17,7 @@ from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.cli.reindex import REFUSED, as_gate, gate_options, tell
 from docsim.encoder import Encoder
-from docsim.locks import rebuilder
+from docsim.locks import learner
 
 __all__ = ["adapt"]
 
@@ -68,7 +68,7 @@ def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) 
     """Train as ``docsim train`` does by default, as the only one, say what came of it, and note it."""
     from docsim.cli.train import train
 
-    with rebuilder(path, wait=given["wait"]):
+    with learner(path, wait=given["wait"]):
         place = adaptation.workplace(path)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
