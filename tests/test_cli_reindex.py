@@ -89,6 +89,7 @@ def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twic
     again = docsim("adapt", "--index", index, "--time-limit", "6").output
     assert "Generation 2 is adapted to just these documents already." in again
     assert len(answer("generations", "--index", index)) == 2
+    assert not (index / "adapting").exists()
     pages = tmp_path / "pages.jsonl"
     pages.write_text(json.dumps({"id": "new", "text": "where the coffee beans are kept " * 20}) + "\n")
     docsim("index", pages, "--index", index)
