@@ -81,6 +81,33 @@ SPEED = (
 )
 
 
+def reindexing() -> str:
+    """Return the table of what re-indexing costs."""
+    found = result("reindexing")
+    times, reading, moved = found["times"], found["reading"], found["publishing"]
+    first, again = (times["measured"][name]["wall_s"] for name in (INDEX, "docsim reindex"))
+    idle, busy = (reading[name]["p50_ms"] for name in ("idle", "during_a_reindex"))
+    lines = [
+        ("", "measured", "beside it", "ratio"),
+        (
+            "re-index it all, gate and report included, beside indexing it",
+            *(f"{again:.1f} s", f"{first:.1f} s", f"{again / first:.2f}"),
+        ),
+        (
+            "a query during a re-index, beside nothing else going on, p50",
+            *(f"{busy:.2f} ms", f"{idle:.2f} ms", f"{busy / idle:.2f}"),
+        ),
+    ]
+    lines += [(name, f"{moved[name]['ms']:.1f} ms", "", "") for name in ("publish", "rollback")]
+    pruned = found["pruning"]
+    lines.append(("prune", f"{pruned['mb_before']} MB", f"{pruned['mb_after']} MB", ""))
+    if scale := found.get("scale"):
+        peaks = [scale[name]["peak_mb"] for name in ("docsim reindex", INDEX)]
+        what = f"memory at {scale['documents']:,} documents ({scale['vectors_mb']} MB of vectors), beside indexing them"
+        lines.append((what, f"{peaks[0]:.0f} MB", f"{peaks[1]:.0f} MB", f"{peaks[0] / peaks[1]:.2f}"))
+    return f"{found['documents']:,} pages (MDN) on {found['cores']} cores; medians:\n\n" + table(lines)
+
+
 def passages() -> str:
     """Return the table of passage lengths, contexts and document scores."""
     rows = result("passages")["rows"]
@@ -135,7 +162,7 @@ def result(name: str) -> dict[str, Any]:
     return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
-SECTIONS = {"speed": speed, "passages": passages, "hybrid": hybrid}
+SECTIONS = {"speed": speed, "passages": passages, "hybrid": hybrid, "reindexing": reindexing}
 
 
 def filled(text: str) -> str:

@@ -99,18 +99,20 @@ class Verdict:
         return all(check.passed for check in self.checks if check.name != "quality")
 
 
-def verdict(old: Index, new: Index, questions: Questions, *, max_loss: float) -> Verdict:
+def verdict(old: Index, new: Index, questions: Questions | None, *, max_loss: float) -> Verdict:
     """Check a generation, and compare it with the live one.
 
     Args:
         old: Opened at the live generation.
         new: Opened at the generation to check.
-        questions: What to ask both.
+        questions: What to ask both; None where the live one cannot be asked.
         max_loss: How much worse nDCG@10 may be, in [0, 1].
     """
     found = checks(new)
     if not all(check.passed for check in found):
         return Verdict(found, None, max_loss)
+    if questions is None:
+        return Verdict((*found, Check("quality", True, "not measured: the live one cannot be asked")), None, max_loss)
     compared = quality(old, new, questions) if len(questions.qrels) >= LEAST_QUESTIONS else None
     return Verdict((*found, _of_quality(compared, len(questions.qrels), max_loss)), compared, max_loss)
 
@@ -140,12 +142,14 @@ def _report(questions: Questions, answers: Mapping[str, Answer]) -> Report:
 
 def _sound(store: Store, generation: Generation) -> Iterator[Check]:
     """Check the stored embeddings; documents that came after the snapshot was written follow before publishing."""
-    lacking = store.missing(generation.number)
-    first = f"SELECT count(*) FROM documents WHERE first_passage <= ? AND number IN ({', '.join(map(str, lacking))})"
-    early = int(store.value(first, generation.snapshot_passage))
+    sql = (
+        "SELECT count(*), coalesce(sum(first_passage <= ?), 0) FROM documents WHERE NOT EXISTS"
+        " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?)"
+    )
+    lacking, early = store.rows(sql, generation.snapshot_passage, generation.number)[0]
     total = int(store.value("SELECT count(*) FROM documents"))
-    late = f", {len(lacking) - early} that came meanwhile follow before publishing" if len(lacking) > early else ""
-    yield Check("documents", not early, f"{total - len(lacking)} of {total}{late}")
+    late = f", {lacking - early} that came meanwhile follow before publishing" if lacking > early else ""
+    yield Check("documents", not early, f"{total - lacking} of {total}{late}")
     wrong = verification.damaged(store, generation)
     detail = (
         f"{len(wrong)} documents whose embeddings are damaged or not of unit norm" if wrong else "finite, unit norm"

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoder import Encoder, fingerprint_of, read_manifest
-from docsim.errors import FingerprintMismatch, StoreError
+from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.filters import Filter
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
@@ -39,6 +39,7 @@ __all__ = [
     "explained",
     "load_encoder",
     "refreshed",
+    "restore",
     "snapshot",
     "snapshot_path",
     "unseen",
@@ -181,6 +182,15 @@ def base(index: Path, generation: Generation) -> Path:
     """Return the directory of the encoder that a generation's encoder was adapted from; its own, when it was not."""
     kept = directory(index, generation.number) / "base"
     return kept if kept.is_dir() else kept.with_name("encoder")
+
+
+def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
+    """Put an encoder with the right fingerprint in the place of the one kept in a generation, if that is damaged."""
+    try:
+        check_kept(index, generation)
+    except EncoderError:
+        with explained(index):
+            _copy_encoder(encoder, directory(index, generation.number) / "encoder")
 
 
 def unseen(index: Path, generation: Generation) -> list[str]:

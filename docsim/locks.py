@@ -1,7 +1,8 @@
-"""Locks: one writer and one re-index at a time, by file locks that die with their process.
+"""Locks: one writer, one re-index and one training at a time, by file locks that die with their process.
 
     write.lock      whoever adds, changes or removes documents, or publishes a generation
     rebuild.lock    whoever fills, publishes or removes generations; taken before the other
+    adapt.lock      whoever trains an encoder for the index; neither of the others is held meanwhile
 
 A re-index holds the second for its whole length and the first only to publish, so that documents can be indexed
 meanwhile. Both write through transactions, which SQLite puts one after the other.
@@ -16,7 +17,7 @@ from pathlib import Path
 from docsim.errors import DocsimError, IndexLocked
 from docsim.store import Store
 
-__all__ = ["check_writable", "is_rebuilt", "rebuilder", "writer"]
+__all__ = ["check_writable", "is_rebuilt", "learner", "rebuilder", "writer"]
 
 _REBUILD = "rebuild.lock"
 
@@ -46,6 +47,18 @@ def rebuilder(path: Path, *, wait: bool) -> Iterator[None]:
         IndexLocked: Another process is re-indexing and ``wait`` is off.
     """
     with _held(path, _REBUILD, wait=wait, doing="re-indexing"):
+        yield
+
+
+@contextmanager
+def learner(path: Path, *, wait: bool) -> Iterator[None]:
+    """Be the one that trains an encoder for the index.
+
+    Raises:
+        DocsimError: The folder cannot be written to.
+        IndexLocked: Another process is at it and ``wait`` is off.
+    """
+    with _held(path, "adapt.lock", wait=wait, doing="training an encoder for"):
         yield
 
 

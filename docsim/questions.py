@@ -34,7 +34,7 @@ __all__ = ["DEPTH", "Answer", "Found", "HeldOut", "Judged", "Questions", "held_o
 DEPTH = 100
 """Places of a ranking that are judged."""
 
-MOST_SPANS = 500
+MOST_SPANS = 300
 """Spans that are held out, of as many documents."""
 
 MOST_QUERIES = 1000
@@ -49,7 +49,7 @@ _LEAST_DOCUMENTS = 10  # held out of training, for spans to be cut out of them a
 _MOST_EACH = 10  # spans of one document
 _UNSEEN = "held-out spans of documents unseen"
 _MOST_CHARACTERS = 50_000  # of a document that a span is cut out of
-_NEIGHBOURS = 100  # nearest passages whose documents are ranked
+_NEIGHBOURS = 50  # nearest passages whose documents are ranked
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOu
         index: Where the documents are.
         only: Ids of the documents that training held out: an encoder finds what it was trained on too easily. Without
             them, as where there are fewer than ten of them, all documents count.
-        seed: Of the choice where there are more than 500.
+        seed: Of the choice where there are more than 300.
     """
     store = index.store
     chosen = [stored for id in only if (stored := store.document(id))]

@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from docsim import gate, gate_report, generations, publishing, questions
 from docsim.building import Build
 from docsim.encoder import Encoder
-from docsim.errors import UsageError
+from docsim.errors import EncoderError, IndexLocked, UsageError
 from docsim.gate_report import Upgrade
 from docsim.index import Index
 from docsim.judgements import Qrels
@@ -134,6 +134,8 @@ def reindex(
         live = _live(store, path)
         if encoder is not None and encoder.fingerprint == live.fingerprint:
             watch.say(f"Generation {live.number} answers with this encoder already.")
+            generations.restore(path, live, encoder)
+            _finish(store, path)
             return Outcome(live.number, live.number, True, 0, time.perf_counter() - started)
         generation = _begun(store, path, encoder, base=base, watch=watch)
         build = Build(store, path, generation)
@@ -169,6 +171,7 @@ def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Wa
         live = _live(store, path)
         if to == live.number:
             watch.say(f"Generation {to} is live already.")
+            _finish(store, path)
             return Outcome(to, to, True, 0, time.perf_counter() - started)
         target = _target(store, live, to)
         generations.check_kept(path, target)
@@ -271,11 +274,7 @@ def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wan
     """Compare the live generation with the new one; write the report and what was found."""
     live, new = pair
     with Index.open(path, generation=live.number) as before, Index.open(path, generation=new.number) as after:
-        if wanted.qrels is None:
-            asked: questions.Questions = questions.held_out(before, only=generations.unseen(path, new))
-        else:
-            asked = questions.judged(before, wanted.qrels, wanted.texts)
-        verdict = gate.verdict(before, after, asked, max_loss=wanted.max_loss)
+        verdict = gate.verdict(before, after, _questions(before, new, wanted), max_loss=wanted.max_loss)
     upgrade = Upgrade(live, new, verdict, wanted.threshold)
     report = wanted.report or generations.directory(path, new.number) / "report"
     gate_report.write(report, upgrade)
@@ -288,6 +287,17 @@ def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wan
     return upgrade, report
 
 
+def _questions(live: Index, new: Generation, wanted: Gate) -> questions.Questions | None:
+    """Return what to ask both generations; None if the live one's encoder is lost, so that there is a way out."""
+    try:
+        _ = live.encoder
+    except EncoderError:
+        return None
+    if wanted.qrels is None:
+        return questions.held_out(live, only=generations.unseen(live.path, new))
+    return questions.judged(live, wanted.qrels, wanted.texts)
+
+
 def _published(store: Store, path: Path, build: Build, number: int) -> int:
     """Embed what was written meanwhile, and publish, as the one writer; return how many documents that were."""
     with writer(path, wait=True):
@@ -295,6 +305,12 @@ def _published(store: Store, path: Path, build: Build, number: int) -> int:
         publishing.publish(store, number)
         generations.snapshot(store, path)
     return embedded
+
+
+def _finish(store: Store, path: Path) -> None:
+    """Write the snapshot that a run that was killed after publishing did not; a writer would do it too."""
+    with suppress(IndexLocked), writer(path, wait=False):
+        generations.snapshot(store, path)
 
 
 def _target(store: Store, live: Generation, to: int | None) -> Generation:

@@ -108,7 +108,7 @@ def test_an_index_is_trained_on_and_then_answers_with_the_result(untrained: Path
     result = docsim("train", "--from", untrained, "--index", tmp_path / "index", "--out", tmp_path / "ours", *FAST)
     assert result.exit_code == 0, result.output
     assert "halves found, MRR: 0." in result.stdout
-    assert "Use it with: docsim index SOURCE --index NEW --encoder" in result.stdout
+    assert "Use it with: docsim reindex --encoder" in result.stdout
     with Index.create(tmp_path / "new", encoder=Encoder.load(tmp_path / "ours")) as index:
         index.sync(toy_training.documents(60))
         assert len(index.search("a3x1 a3x2 a3x4", k=5).hits) == 5

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from encoder_variants import with_other_dim
 
-from docsim import generations, synchronise, verification
+from docsim import building, generations, reindexing, synchronise, verification
 from docsim.encoder import Encoder
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
@@ -34,10 +35,19 @@ from docsim.records import Document
 
 OLD = {f"d{i}": f"lentils soup number {i}" for i in range(8)}
 NEW = {f"d{i}": f"restore the database {i}" if i % 2 else f"lentils soup number {i}" for i in range(2, 12)}
+OTHER_DIM = 24
 A_BATCH = 250
 """Characters a batch, for some three documents each."""
 
-_COMMITS = ("BEGIN IMMEDIATE", "COMMIT", "UPDATE meta", "UPDATE generations", "CREATE", "PRAGMA user_version", "DELETE")
+_COMMITS = (
+    *("BEGIN IMMEDIATE", "COMMIT", "UPDATE meta", "UPDATE generations", "CREATE", "PRAGMA user_version", "DELETE"),
+    *(
+        "INSERT INTO embeddings",
+        "INSERT OR REPLACE INTO verdicts",
+        "PRAGMA incremental_vacuum",
+        "PRAGMA wal_checkpoint",
+    ),
+)
 _FILES = {"os.rename", "os.remove", "os.mkdir", "shutil.copyfile", "shutil.rmtree"}
 
 
@@ -46,11 +56,15 @@ _FILES = {"os.rename", "os.remove", "os.mkdir", "shutil.copyfile", "shutil.rmtre
 
 @dataclass(frozen=True)
 class Job:
-    """What is killed half way: from one state to another, through the states that may be found in between."""
+    """What is killed half way: from one state to another, through the states that may be found in between.
+
+    ``live`` are the dimensions of the live generation, before and after.
+    """
 
     prepare: Callable[[Path, Encoder], None]
     run: Callable[[Path, Encoder], None]
     states: tuple[dict[str, str], ...]
+    live: tuple[int, int] = (32, 32)
 
 
 def documents(texts: dict[str, str]) -> list[Document]:
@@ -65,6 +79,30 @@ def create_and_sync(path: Path, encoder: Encoder, texts: dict[str, str]) -> None
 def remove(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
         index.remove(["d0", "d3", "d7"])
+
+
+def prepare_upgrade(path: Path, encoder: Encoder) -> None:
+    create_and_sync(path, encoder, OLD)
+    with_other_dim(encoder.path, path.with_name("other"), OTHER_DIM)
+
+
+def upgrade(path: Path, _: Encoder) -> None:
+    reindexing.reindex(path, Encoder.load(path.with_name("other")))
+
+
+def prepare_rollback(path: Path, encoder: Encoder) -> None:
+    """Leave two generations, of which the older lacks documents."""
+    prepare_upgrade(path, encoder)
+    upgrade(path, encoder)
+    create_and_sync(path, Encoder.load(path.with_name("other")), NEW)
+
+
+def go_back(path: Path, _: Encoder) -> None:
+    reindexing.rollback(path, to=1)
+
+
+def prune(path: Path, _: Encoder) -> None:
+    reindexing.prune(path, keep=1)
 
 
 def between(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], ...]:
@@ -84,6 +122,9 @@ JOBS = {
         remove,
         (OLD, {id: text for id, text in OLD.items() if id not in ("d0", "d3", "d7")}),
     ),
+    "reindex": Job(prepare_upgrade, upgrade, (OLD,), (32, OTHER_DIM)),
+    "rollback": Job(prepare_rollback, go_back, (NEW,), (OTHER_DIM, 32)),
+    "prune": Job(prepare_rollback, prune, (NEW,), (OTHER_DIM, OTHER_DIM)),
 }
 
 
@@ -135,9 +176,13 @@ def examined(job: Job, path: Path, encoder: Encoder) -> None:
     if found is not None:
         with found as index:
             check(index, job.states)
+            assert index.encoder.dim in job.live
     job.run(path, encoder)
     with Index.open(path) as index:
         check(index, job.states[-1:])
+        assert index.encoder.dim == job.live[1]
+        kept = {f"{one.number:04}" for one in index.store.generations()}
+    assert {one.name for one in path.glob("generations/*")} == kept
     leftovers = {one.name for one in path.rglob("*") if one.suffix == ".tmp"}
     assert not leftovers, f"left behind: {leftovers}"
 
@@ -205,7 +250,8 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) ->
     """Kill at every event in turn until the job finishes; or at random times, if ``random_kills`` are asked for."""
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
-    synchronise.BATCH, generations.STALE = A_BATCH, 0.0
+    synchronise.BATCH = building.BATCH = A_BATCH
+    generations.STALE = 0.0
     chance = random.Random(0)
     for _ in range(random_kills):
         killed_once(JOBS[scenario], Trial(seconds=chance.uniform(0.001, 0.5)), encoder, directory)
@@ -225,7 +271,7 @@ def kills(scenario: str, encoder: Path, directory: Path, random_kills: int = 0) 
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("scenario", JOBS)
+@pytest.mark.parametrize("scenario", ["create", "sync", "remove"])
 def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
     scenario: str, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
@@ -236,10 +282,28 @@ def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
     assert found[-1]["at"] == "the end"
 
 
-def test_killed_at_any_time_it_answers_and_is_finished_by_the_next_run(tiny_encoder_dir: Path, tmp_path: Path) -> None:
-    found = kills("sync", tiny_encoder_dir, tmp_path, random_kills=20)
-    assert len(found) == 20
+@pytest.mark.parametrize(
+    ("scenario", "steps"),
+    [
+        ("reindex", {"os.mkdir", "shutil.copyfile", "os.rename", "COMMIT", "INSERT"}),
+        ("rollback", {"COMMIT", "INSERT", "UPDATE"}),
+        ("prune", {"DELETE", "COMMIT", "shutil.rmtree", "PRAGMA"}),
+    ],
+)
+def test_killed_at_any_step_of_changing_generations_it_answers_from_a_whole_one_and_is_finished_by_the_next_run(
+    scenario: str, steps: set[str], tiny_encoder_dir: Path, tmp_path: Path
+) -> None:
+    found = kills(scenario, tiny_encoder_dir, tmp_path)
     assert [one for one in found if one["problem"]] == []
+    assert steps <= {one["at"].split()[0] for one in found}
+    assert found[-1]["at"] == "the end"
+
+
+def test_killed_at_any_time_it_answers_and_is_finished_by_the_next_run(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    for scenario in ("sync", "reindex"):
+        found = kills(scenario, tiny_encoder_dir, tmp_path / scenario, random_kills=10)
+        assert len(found) == 10
+        assert [one for one in found if one["problem"]] == []
 
 
 # Two writers
@@ -364,6 +428,23 @@ def test_a_disk_that_is_full_at_the_start_leaves_nothing_in_the_way(
     with Index.create(path, encoder=encoder) as index:
         index.sync(documents(OLD))
         check(index, (OLD,))
+
+
+@pytest.mark.parametrize("kilobytes", [0, 8, 40, 80])
+def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_run_finishes(
+    small_disk: Path, tmp_path: Path, encoder: Encoder, kilobytes: int
+) -> None:
+    path, much = small_disk / "index", {f"d{i}": f"restore the database {i} " * 40 for i in range(200)}
+    create_and_sync(path, encoder, much)
+    other = Encoder.load(with_other_dim(encoder.path, tmp_path / "other", OTHER_DIM))
+    with only_free(small_disk, kilobytes), pytest.raises(DocsimError, match="could not write"):
+        reindexing.reindex(path, other, wanted=reindexing.Gate(max_loss=1))
+    with Index.open(path) as index:
+        assert verification.problems(index) == []
+        assert index.search("database").generation == 1
+        assert reindexing.reindex(path, other, wanted=reindexing.Gate(max_loss=1)).published
+        assert index.search("database").generation == 2
+        assert verification.problems(index) == []
 
 
 def test_a_snapshot_that_cannot_be_written_keeps_what_was_committed(small_disk: Path, encoder: Encoder) -> None:

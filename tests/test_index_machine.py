@@ -12,6 +12,7 @@ from typing import ClassVar
 import faiss
 import numpy as np
 import pytest
+from encoder_variants import with_other_dim
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,7 +25,7 @@ from hypothesis.stateful import (
 )
 from numpy.typing import NDArray
 
-from docsim import generations, passages, ranking, verification
+from docsim import generations, passages, ranking, reindexing, verification
 from docsim.encoder import Encoder
 from docsim.index import Index
 from docsim.locks import writer
@@ -47,16 +48,17 @@ prunes = st.sampled_from([None, None, True, False])
 class IndexMachine(RuleBasedStateMachine):
     """The index beside its model: which text each source holds under each path."""
 
-    encoder: ClassVar[Encoder]
+    encoders: ClassVar[tuple[Encoder, Encoder]]
 
     @initialize()
     def begin(self) -> None:
         self.path = Path(tempfile.mkdtemp()) / "index"
         self.model: dict[tuple[str, str], str] = {}
+        self.encoder = self.encoders[0]
         self.index = Index.create(self.path, encoder=self.encoder)
         self.reader = Index.open(self.path)  # never opened again: it has to catch up with everything
         self.kept: bytes | None = None
-        self.damaged = False
+        self.damaged: set[int] = set()  # generations with a snapshot that was tampered with
 
     def teardown(self) -> None:
         if hasattr(self, "path"):
@@ -102,13 +104,33 @@ class IndexMachine(RuleBasedStateMachine):
         self.index.close()
         self.index = Index.open(self.path)
 
+    # Which encoder answers
+
+    @rule()
+    def change_the_encoder(self) -> None:
+        self.encoder = self.encoders[1 - self.encoders.index(self.encoder)]
+        assert reindexing.reindex(self.path, self.encoder, wanted=reindexing.Gate(max_loss=1)).published
+
+    @precondition(lambda self: self.index.store.generations("retired"))
+    @rule()
+    def go_back(self) -> None:
+        target = self.index.store.generations("retired")[-1]
+        assert reindexing.rollback(self.path, to=target.number).generation == target.number
+        self.encoder = next(one for one in self.encoders if one.fingerprint == target.fingerprint)
+
+    @rule()
+    def prune(self) -> None:
+        reindexing.prune(self.path, keep=1)
+        assert [one.state for one in self.index.store.generations()] == ["live"]
+
     # What happens to the snapshot
 
     @rule()
     def write_snapshot(self) -> None:
         with writer(self.path, wait=False) as store:
             generations.snapshot(store, self.path, force=True)
-        self.kept, self.damaged = self.snapshot.read_bytes(), False
+        self.kept = self.snapshot.read_bytes()
+        self.damaged.discard(self.index.generation().number)
 
     @precondition(lambda self: self.kept is not None)
     @rule(damage=st.sampled_from(["delete", "truncate", "flip", "put back an old one"]))
@@ -122,7 +144,7 @@ class IndexMachine(RuleBasedStateMachine):
             self.snapshot.write_bytes(content)
         elif damage == "put back an old one" and self.kept is not None:
             self.snapshot.write_bytes(self.kept)
-        self.damaged = True
+        self.damaged.add(self.index.generation().number)
         self.reopen()
 
     @property
@@ -192,8 +214,11 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(tiny_encoder_dir: Path) -> None:
-    IndexMachine.encoder = Encoder.load(tiny_encoder_dir)
+def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
+    tiny_encoder_dir: Path, tmp_path: Path
+) -> None:
+    other = with_other_dim(tiny_encoder_dir, tmp_path / "other", 24)
+    IndexMachine.encoders = (Encoder.load(tiny_encoder_dir), Encoder.load(other))
     run_state_machine_as_test(
         IndexMachine,
         settings=settings(

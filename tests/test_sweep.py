@@ -173,6 +173,6 @@ def test_the_command_prints_the_leaderboard_and_where_the_best_is(tmp_path: Path
     ran = CliRunner().invoke(main, [*command, "--trials", "1", "--steps", "5"])
     assert ran.exit_code == 0, ran.output
     assert "trial 0: average from toy" in ran.stderr
-    assert f"Use the best with: docsim index SOURCE --index NEW --encoder {out / 'best'}" in ran.stdout
+    assert f"Use the best with: docsim reindex --encoder {out / 'best'}" in ran.stdout
     again = CliRunner().invoke(main, [*command, "--trials", "1", "--steps", "5", "--resume", "--json"])
     assert json.loads(again.stdout) == json.loads((out / "leaderboard.json").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.cli.reindex import REFUSED, as_gate, gate_options, tell
 from docsim.encoder import Encoder
-from docsim.locks import rebuilder
+from docsim.errors import IndexLocked
+from docsim.locks import learner
 
 __all__ = ["adapt"]
 
@@ -59,6 +60,8 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
     encoder = task.known or _trained(ctx, path, task, given)
     with watching(quiet=quiet or task.is_live) as watch:
         outcome = reindexing.reindex(path, encoder, base=task.base, wanted=wanted, wait=given["wait"], watch=watch)
+    with suppress(IndexLocked), learner(path, wait=False):
+        shutil.rmtree(adaptation.workplace(path), ignore_errors=True)  # the generation has it now
     tell(path, outcome, given)
     if not outcome.published:
         ctx.exit(REFUSED)
@@ -68,7 +71,7 @@ def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) 
     """Train as ``docsim train`` does by default, as the only one, say what came of it, and note it."""
     from docsim.cli.train import train
 
-    with rebuilder(path, wait=given["wait"]):
+    with learner(path, wait=given["wait"]):
         place = adaptation.workplace(path)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -86,12 +89,14 @@ def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) 
                 as_json=True,
             )
         encoder = Encoder.load(place / "encoder")
-        if not (given["quiet"] or given["as_json"]):
-            facts = json.loads(printed.getvalue())
-            probe = facts["probe"]
-            click.echo(
-                f"Trained {facts['steps']['done']} steps in {facts['seconds']:.0f} s, on this index's documents."
-            )
-            click.echo(f"{probe['name']}: {probe['before']:.4f} before, {probe['after']:.4f} after")
         adaptation.note(path, task, encoder)
+    if not (given["quiet"] or given["as_json"]):
+        _tell(json.loads(printed.getvalue()))
     return encoder
+
+
+def _tell(facts: dict[str, Any]) -> None:
+    """Print what came of the training, from the JSON that ``docsim train`` prints."""
+    probe = facts["probe"]
+    click.echo(f"Trained {facts['steps']['done']} steps in {facts['seconds']:.0f} s, on this index's documents.")
+    click.echo(f"{probe['name']}: {probe['before']:.4f} before, {probe['after']:.4f} after")

@@ -31,8 +31,10 @@ def generations(index_path: Path | None, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
         return
+    if not quiet:
+        click.secho(f"{'':4}  {'state':8}  {'documents':>9}  {'size':>8}  {'date':16}  encoder", dim=True)
     for one in found:
-        click.echo(_line(one), nl=True)
+        click.echo(_line(one))
 
 
 @click.command(epilog="\b\nExamples:\n  docsim rollback             to the one before\n  docsim rollback --to 2\n")
@@ -78,11 +80,8 @@ def prune(index_path: Path | None, **given: Any) -> None:
 
 
 def _line(one: GenerationStatus) -> str:
+    date = (one.published or one.created)[:16].replace("T", " ")
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in one.metrics.items())
-    parts = [
-        f"{one.number:>4}  {one.state:8}",
-        f"{one.encoder} ({one.dim} dimensions, {one.fingerprint[:12]})",
-        f"{one.published or one.created}",
-        f"{one.documents} documents, {one.bytes / 1e6:.1f} MB",
-    ]
-    return "  ".join(parts + ([metrics] if metrics else []))
+    encoder = f"{one.encoder}, {one.dim} dimensions, {one.fingerprint[:12]}" + (f"; {metrics}" if metrics else "")
+    size = f"{one.bytes / 1e6:.1f} MB"
+    return f"{one.number:>4}  {one.state:8}  {one.documents:>9}  {size:>8}  {date:16}  {encoder}"

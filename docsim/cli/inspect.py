@@ -111,6 +111,12 @@ def _print_status(found: Status) -> None:
     click.echo(f"passages    {found.passages}")
     click.echo(f"generation  {found.generation}")
     click.echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
+    if building := found.building:
+        state = "did not pass" if building.passed is False else "unfinished"
+        done = f"{building.documents} of {found.documents} documents, {state}"
+        click.echo(
+            f"building    generation {building.number} with {building.encoder}, {done}; see: docsim reindex --status"
+        )
     click.echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
     for source in found.sources:
         state = (

@@ -32,37 +32,36 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 _ASKED_HITS = 3
 
 
+_GATE_OPTIONS = (
+    click.option(
+        "--max-loss",
+        type=click.FloatRange(0, 1),
+        default=0.01,
+        show_default=True,
+        help="nDCG@10 that may be lost.",
+    ),
+    click.option(
+        "--qrels", type=_file, help="TREC judgements to compare by.  [default: spans held out of the documents]"
+    ),
+    click.option(
+        "--queries", type=_file, help='JSONL with "id" and "text".  [default: query ids are indexed documents]'
+    ),
+    click.option("--publish-anyway", is_flag=True, help="Publish even if it is worse; never if it is damaged."),
+    click.option("--threshold", type=click.FloatRange(-1, 1), help="A similarity you use as a limit, to be mapped."),
+    click.option("--report", type=_directory, help="Write the report here.  [default: into the generation]"),
+    click.option(
+        "--ask",
+        "asks",
+        multiple=True,
+        metavar="TEXT",
+        help="Show what this finds before and after; repeatable.",
+    ),
+)
+
+
 def gate_options(command: F) -> F:
     """Add what ``reindex`` and ``adapt`` share: what a new generation has to pass, and what is shown of it."""
-    for option in reversed(
-        (
-            click.option(
-                "--max-loss",
-                type=click.FloatRange(0, 1),
-                default=0.01,
-                show_default=True,
-                help="nDCG@10 that may be lost.",
-            ),
-            click.option(
-                "--qrels", type=_file, help="TREC judgements to compare by.  [default: spans held out of the documents]"
-            ),
-            click.option(
-                "--queries", type=_file, help='JSONL with "id" and "text".  [default: query ids are indexed documents]'
-            ),
-            click.option("--publish-anyway", is_flag=True, help="Publish even if it is worse; never if it is damaged."),
-            click.option(
-                "--threshold", type=click.FloatRange(-1, 1), help="A similarity you use as a limit, to be mapped."
-            ),
-            click.option("--report", type=_directory, help="Write the report here.  [default: into the generation]"),
-            click.option(
-                "--ask",
-                "asks",
-                multiple=True,
-                metavar="TEXT",
-                help="Show what this finds before and after; repeatable.",
-            ),
-        )
-    ):
+    for option in reversed(_GATE_OPTIONS):
         command = option(command)
     return command
 

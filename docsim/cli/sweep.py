@@ -121,7 +121,7 @@ def _tell(out: Path, board: Sequence[Entry], given: dict[str, Any]) -> None:
         return
     _table(board, str(json.loads(content)["metric"]))
     click.echo(f"Leaderboard: {out / JSON_FILE}, plot: {out / PLOT_FILE}")
-    click.echo(f"Use the best with: docsim index SOURCE --index NEW --encoder {out / 'best'}")
+    click.echo(f"Use the best with: docsim reindex --encoder {out / 'best'}")
 
 
 def _table(board: Sequence[Entry], metric: str) -> None:

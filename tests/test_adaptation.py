@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from encoder_variants import reading_fewer_tokens
+
+from docsim import adaptation
+from docsim.encoder import Encoder
+from docsim.errors import EncoderError
+from docsim.index import Index
+from docsim.records import Document
+from docsim.reindexing import prune, reindex, rollback
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """What stands for an encoder that was adapted: another one than the start."""
+    return Encoder.load(reading_fewer_tokens(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "adapted"))
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync([Document("a", "soup"), Document("b", "keys")])
+        yield index
+
+
+def task(index: Index, *, settings: str = "0", start: Path | None = None) -> adaptation.Task:
+    return adaptation.task(index.path, start=start, settings=settings)
+
+
+def published(index: Index, encoder: Encoder) -> adaptation.Task:
+    """Note an adaptation and publish it, as ``docsim adapt`` does."""
+    found = task(index)
+    adaptation.note(index.path, found, encoder)
+    reindex(index.path, encoder, base=found.base)
+    return found
+
+
+def test_an_index_that_was_never_adapted_starts_from_its_own_encoder(index: Index, encoder: Encoder) -> None:
+    found = task(index)
+    assert (found.base.fingerprint, found.known, found.is_live, found.live) == (encoder.fingerprint, None, False, 1)
+
+
+def test_an_adapted_index_starts_from_the_encoder_before_each_time(
+    index: Index, encoder: Encoder, adapted: Encoder
+) -> None:
+    published(index, adapted)
+    prune(index.path, keep=1)
+    assert index.encoder.fingerprint == adapted.fingerprint
+    assert task(index).base.fingerprint == encoder.fingerprint
+
+
+def test_an_encoder_that_the_user_published_is_the_start(index: Index, adapted: Encoder) -> None:
+    reindex(index.path, adapted)
+    assert task(index).base.fingerprint == adapted.fingerprint
+
+
+def test_nothing_is_to_be_done_when_nothing_has_changed(index: Index, adapted: Encoder) -> None:
+    published(index, adapted)
+    found = task(index)
+    assert found.is_live
+    assert found.known is not None
+    assert found.known.fingerprint == adapted.fingerprint
+
+
+@pytest.mark.parametrize("documents", [[], [Document("a", "quite different")], [Document("c", "new")]])
+def test_changed_documents_are_learned_from_anew(index: Index, adapted: Encoder, documents: list[Document]) -> None:
+    published(index, adapted)
+    if documents:
+        index.sync(documents, prune=False)
+    else:
+        index.remove(["b"])
+    assert task(index).known is None
+
+
+def test_other_settings_are_learned_with_anew(index: Index, adapted: Encoder) -> None:
+    published(index, adapted)
+    assert task(index, settings="1").known is None
+
+
+def test_what_was_learned_is_used_again_after_going_back(index: Index, adapted: Encoder) -> None:
+    published(index, adapted)
+    rollback(index.path)
+    found = task(index)
+    assert not found.is_live
+    assert found.known is not None
+    assert found.known.path == index.path / "generations" / "0002" / "encoder"
+
+
+def test_what_was_learned_and_is_gone_is_learned_anew(index: Index, adapted: Encoder) -> None:
+    published(index, adapted)
+    rollback(index.path)
+    prune(index.path, keep=1)
+    assert task(index).known is None
+
+
+def test_another_start_can_be_named_and_has_to_be_an_encoder(index: Index, adapted: Encoder, tmp_path: Path) -> None:
+    assert task(index, start=adapted.path).base.fingerprint == adapted.fingerprint
+    with pytest.raises(EncoderError, match="expected an encoder directory"):
+        task(index, start=tmp_path)

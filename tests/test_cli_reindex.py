@@ -1,0 +1,198 @@
+"""Re-indexing from the command line: what a team does every month, on the sample handbook."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
+
+from docsim import building, reindexing
+from docsim.cli import main
+from docsim.encoder import Encoder
+from docsim.errors import UsageError
+from docsim.index import Index
+from docsim.locks import rebuilder
+
+CORPUS = Path(__file__).parent.parent / "corpus"
+
+
+def docsim(*arguments: str | Path, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    return result
+
+
+def answer(*arguments: str | Path, code: int = 0) -> Any:
+    return json.loads(docsim(*arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture(scope="module")
+def handbook(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample handbook, indexed with the tiny encoder."""
+    path = tmp_path_factory.mktemp("indexes") / "handbook"
+    docsim("index", CORPUS / "handbook", "--index", path, "--encoder", tiny_encoder_dir)
+    return path
+
+
+@pytest.fixture
+def index(handbook: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(handbook, tmp_path / "handbook"))
+
+
+@pytest.fixture(scope="module")
+def worse(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "worse", 2)
+
+
+@pytest.fixture(scope="module")
+def same(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reading_fewer_tokens(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "same", 500)
+
+
+def test_index_train_reindex_roll_back_prune(tmp_path: Path) -> None:
+    index, encoder = tmp_path / "handbook", tmp_path / "trained"
+    judged = ("--qrels", CORPUS / "qrels.txt", "--queries", CORPUS / "queries.jsonl")
+    docsim("index", CORPUS / "handbook", "--index", index)
+    docsim("train", "--index", index, "--out", encoder, "--steps", "40")
+    told = answer("reindex", "--index", index, "--encoder", encoder, *judged)
+    assert told["published"]
+    metric = told["gate"]["quality"]["metrics"]["nDCG@10"]
+    assert metric["new"] > metric["old"] + 0.02
+    assert metric["new"] == answer("eval", "--index", index, *judged)["metrics"]["nDCG@10"]
+    assert (Path(told["report"]) / "report.html").is_file()
+    assert answer("query", "stolen phone", "--index", index)["generation"] == 2
+    listed = answer("generations", "--index", index)
+    assert [one["state"] for one in listed] == ["retired", "live"]
+    assert listed[1]["metrics"]["nDCG@10"] == metric["new"]
+    docsim("rollback", "--index", index)
+    assert metric["old"] == answer("eval", "--index", index, *judged)["metrics"]["nDCG@10"]
+    pruned = answer("prune", "--keep", "1", "--index", index)
+    assert pruned["generations"] == [2]
+    assert pruned["bytes"] > Path(encoder / "tower.keras").stat().st_size
+    docsim("verify", "--index", index)
+
+
+def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twice(tmp_path: Path) -> None:
+    index = tmp_path / "handbook"
+    docsim("index", CORPUS / "handbook", "--index", index)
+    first = docsim("adapt", "--index", index, "--time-limit", "6", "--ask", "stolen phone").output
+    assert "on this index's documents" in first
+    assert "held-out spans of documents unseen in training" in first
+    assert "Generation 2 is live" in first
+    assert "before" in first.split("stolen phone")[1]
+    again = docsim("adapt", "--index", index, "--time-limit", "6").output
+    assert "Generation 2 is adapted to just these documents already." in again
+    assert len(answer("generations", "--index", index)) == 2
+    assert not (index / "adapting").exists()
+    pages = tmp_path / "pages.jsonl"
+    pages.write_text(json.dumps({"id": "new", "text": "where the coffee beans are kept " * 20}) + "\n")
+    docsim("index", pages, "--index", index)
+    told = answer("adapt", "--index", index, "--time-limit", "6", "--publish-anyway")
+    assert (told["generation"], told["published"]) == (3, True)
+    kept = [Encoder.load(index / "generations" / number / "base") for number in ("0002", "0003")]
+    assert {one.fingerprint for one in kept} == {Encoder.default().fingerprint}
+    assert "retired" in docsim("generations", "--index", index).output
+
+
+def test_what_did_not_pass_exits_with_4_and_names_the_command_that_publishes_it(index: Path, worse: Path) -> None:
+    result = docsim("reindex", "--index", index, "--encoder", worse, code=4)
+    assert "NOT PASSED" in result.stdout
+    assert "Generation 2 was not published; 1 goes on answering." in result.stderr
+    assert f"docsim reindex --index {index} --publish-anyway" in result.stderr
+    assert "It did not pass; publish it with" in docsim("reindex", "--index", index, "--status").output
+    assert answer("status", "--index", index)["building"]["passed"] is False
+    told = "building    generation 2 with worse, 154 of 154 documents, did not pass"
+    assert told in docsim("status", "--index", index).output
+    assert answer("query", "keys", "--index", index)["generation"] == 1
+    docsim("reindex", "--index", index, "--publish-anyway")
+    assert answer("query", "keys", "--index", index)["generation"] == 2
+
+
+def test_json_tells_of_what_did_not_pass(index: Path, worse: Path) -> None:
+    told = answer("reindex", "--index", index, "--encoder", worse, code=4)
+    assert (told["generation"], told["previous"], told["published"]) == (2, 1, False)
+    assert told["gate"]["passed"] is False
+    assert len(told["gate"]["lost"]) == 5
+
+
+def test_a_threshold_is_mapped(index: Path, same: Path) -> None:
+    told = answer("reindex", "--index", index, "--encoder", same, "--threshold", "0.7")
+    assert told["gate"]["threshold"]["old"] == 0.7
+    assert told["gate"]["threshold"]["new"] == pytest.approx(0.7, abs=0.02)
+
+
+def test_an_unfinished_reindex_is_told_of_continued_and_forgotten(
+    index: Path, same: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "BATCH", 20_000)
+
+    def stop(_: int) -> None:
+        raise UsageError("stopped")
+
+    watch = reindexing.Watch(print, lambda done, total: None, stop)
+    with pytest.raises(UsageError, match="stopped"):
+        reindexing.reindex(index, Encoder.load(same), watch=watch)
+    told = answer("reindex", "--status", "--index", index)
+    assert 0 < told["building"]["documents"] < told["documents"] == 154
+    assert told["running"] is False
+    assert "go on with: docsim reindex" in docsim("reindex", "--status", "--index", index).output
+    assert docsim("reindex", "--abort", "--index", index).output == "Generation 2 is forgotten.\n"
+    assert docsim("reindex", "--abort", "--index", index).output == "No re-index is unfinished.\n"
+    assert docsim("reindex", "--status", "--index", index).output == "No re-index is unfinished.\n"
+    docsim("verify", "--index", index)
+
+
+def test_while_another_process_is_at_it_status_says_so_and_a_second_is_refused(index: Path, same: Path) -> None:
+    with rebuilder(index, wait=False):
+        assert answer("reindex", "--status", "--index", index)["running"] is True
+        result = docsim("reindex", "--encoder", same, "--index", index, code=1)
+    assert "another process is re-indexing the index" in result.stderr
+
+
+def test_wrong_usage_exits_with_2(index: Path, same: Path) -> None:
+    for arguments, told in (
+        ((), "expected --encoder DIR, as no re-index is unfinished"),
+        (("--encoder", same, "--abort"), "expected one of --encoder, --status and --abort"),
+        (("--encoder", same, "--queries", CORPUS / "queries.jsonl"), "expected --qrels with --queries"),
+    ):
+        assert told in docsim("reindex", "--index", index, *arguments, code=2).stderr
+    assert "found none" in docsim("rollback", "--index", index, code=2).stderr
+
+
+def test_an_encoder_that_gives_nan_is_one_clear_error(index: Path, tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    broken = with_nan(tiny_encoder_dir, tmp_path / "broken", token=40)  # a letter
+    result = docsim("reindex", "--index", index, "--encoder", broken, "--publish-anyway", code=1)
+    assert "expected unit vectors of the encoder broken" in result.stderr
+    assert answer("query", "keys", "--index", index)["generation"] == 1
+
+
+def test_another_encoder_is_refused_with_the_command_that_changes_to_it(index: Path, same: Path) -> None:
+    result = docsim("index", CORPUS / "handbook", "--index", index, "--encoder", same, code=1)
+    assert f"docsim reindex --index {index} --encoder {same}" in result.stderr
+
+
+def test_quiet_says_nothing_when_all_is_well(index: Path, same: Path) -> None:
+    for arguments in (("reindex", "--encoder", same), ("rollback",), ("prune", "--keep", "1")):
+        result = docsim(*arguments, "--index", index, "--quiet")
+        assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_the_reindexing_modules_load_neither_keras_nor_scipy_nor_matplotlib(index: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom docsim import adaptation, reindexing\n"
+        "reindexing.prune(Path(sys.argv[1]), keep=1)\n"
+        "print([name for name in ('keras', 'tensorflow', 'scipy', 'matplotlib', 'pandas') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(index)], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    with Index.open(index) as opened:
+        assert opened.generation().number == 1
