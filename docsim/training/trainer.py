@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from docsim.encoder import Preprocessing
 from docsim.errors import TrainingError
 from docsim.training.batches import Batches
 from docsim.training.checkpoint import Arrays, Checkpoint, Point, read_checkpoint, write_checkpoint
@@ -109,6 +110,7 @@ class Job:
         objective: The loss.
         material: Digest of the texts and of how pairs are made of them.
         begin: Called after the untrained tower was measured, before the first step; may change its weights.
+        preprocessing: How texts become the trained tower's ids, if not as the untrained one's.
     """
 
     tower: keras.Model
@@ -117,6 +119,7 @@ class Job:
     objective: Objective
     material: str
     begin: Callable[[], None] | None = None
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True, slots=True)
