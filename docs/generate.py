@@ -131,6 +131,18 @@ def sts() -> str:
     return table(rows)
 
 
+def imported() -> str:
+    """Return the table of an imported sentence encoder, as float32 and as int8, beside its original."""
+    found = result("imported")
+    speeds = [found[texts]["speed"] for texts in ("documents", "paragraphs")]
+    rows = [("", "documents a second", "paragraphs a second", "cosine with the original, mean", "lowest", "nDCG@10")]
+    for name in speeds[0]:
+        cosine = found["cosine_with_original"].get(name, {"mean": 1.0, "least": 1.0})
+        agreed = (f"{cosine['mean']:.4f}", f"{cosine['least']:.4f}", f"{found['ndcg_at_10'][name]:.3f}")
+        rows.append((name, *(f"{speed[name]['texts_per_second']:.1f}" for speed in speeds), *agreed))
+    return f"nDCG@10 of {found['ndcg_at_10']['set']}, texts cut at {found['max_tokens']} tokens:\n\n" + table(rows)
+
+
 def tried(part: str) -> str:
     """Return a table of what was tried, a set a column."""
     found = result("training_tried")[part]
@@ -160,6 +172,7 @@ SECTIONS = {
     "passages": passages,
     "self_supervision": self_supervision,
     "sts": sts,
+    "imported": imported,
     "training_tried": partial(tried, "settings"),
     "training_tried_weights": partial(tried, "token_weights"),
     "training_tried_damping": partial(tried, "damping"),
