@@ -67,7 +67,7 @@ class Schedule:
     unfreeze_at: int = 0
     embedding_share: float = 1.0
     probe_every: int = 20
-    patience: int = 3
+    patience: int = 5
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
