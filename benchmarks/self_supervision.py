@@ -5,7 +5,7 @@
 Each set is trained on with ``docsim train``'s defaults, in a process of its own; no setting depends on the set, and
 judgements are read only afterwards. Documents are scored as an index does, by passages and centroids, but all of them.
 The teacher embeds whole documents, cut at 256 tokens; its embeddings are kept in .bench. Writes
-benchmarks/results/self_supervision.json.
+benchmarks/results/self_supervision.json after each set; without --teacher, the teacher's figure in it is kept.
 """
 
 from __future__ import annotations
@@ -166,10 +166,14 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",")]
-    sets = {name: measure(options.data / name, seeds, options.teacher) for name in options.sets.split(",")}
-    RESULTS.parent.mkdir(exist_ok=True)
-    result = {"encoder": Encoder.default().fingerprint, "sets": sets}
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    known = json.loads(RESULTS.read_text(encoding="utf-8"))["sets"] if RESULTS.is_file() else {}
+    sets: dict[str, dict[str, object]] = {}
+    for name in options.sets.split(","):
+        row = measure(options.data / name, seeds, options.teacher)
+        sets[name] = {**{other: known[name][other] for other in known.get(name, {}) if other not in row}, **row}
+        result = {"encoder": Encoder.default().fingerprint, "sets": sets}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,65 @@ def by_set(sets: dict[str, dict[str, float]]) -> str:
     return table(rows)
 
 
+def self_supervision() -> str:
+    """Return the table of what label-free training gives on each knowledge base."""
+    found = result("self_supervision")["sets"]
+    teacher = next(name for name in next(iter(found.values())) if name not in SELF_SUPERVISED)
+    rows = [("", "documents", "untrained", "trained", "lowest seed", teacher, "seconds", "peak MB")]
+    for name, row in found.items():
+        values = (row["untrained"], row["trained"], row["trained_least"], row[teacher])
+        seconds, memory = (max(run[fact] for run in row["runs"]) for fact in ("seconds", "peak_mb"))
+        measured = tuple(f"{value:.3f}" for value in values)
+        rows.append((name, f"{row['documents']:,}", *measured, f"{seconds:.0f}", f"{memory:,.0f}"))
+    seeds = len(next(iter(found.values()))["runs"])
+    return f"nDCG@10, the mean of {seeds} seeds; seconds and peak memory are the largest:\n\n" + table(rows)
+
+
+SELF_SUPERVISED = ("documents", "queries", "untrained", "trained", "trained_least", "runs")
+
+
+def sts() -> str:
+    """Return the table of what towers learn from scored pairs."""
+    found = result("sts")
+    glove = found["starts"]["glove"]
+    names = {"glove": f"GloVe, {glove['words']:,} words of {glove['dim']}", "default": "the default encoder"}
+    rows = [("tower", "started from", "Spearman, dev", "steps", "processor seconds")]
+    rows += [
+        ("none, untrained", names[start], f"{100 * value:.1f}", "", "") for start, value in found["untrained"].items()
+    ]
+    for row in found["towers"].values():
+        steps, seconds = (
+            sum(run[fact] for run in row["runs"]) / len(row["runs"]) for fact in ("steps", "processor_seconds")
+        )
+        measured = (f"{100 * row['spearman']:.1f}", f"{steps:.0f}", f"{seconds:.0f}")
+        rows.append((row["tower"], names[row["start"]], *measured))
+    return table(rows)
+
+
+def imported() -> str:
+    """Return the table of an imported sentence encoder, as float32 and as int8, beside its original."""
+    found = result("imported")
+    speeds = [found[texts]["speed"] for texts in ("documents", "paragraphs")]
+    rows = [("", "documents a second", "paragraphs a second", "cosine with the original, mean", "lowest", "nDCG@10")]
+    for name in speeds[0]:
+        cosine = found["cosine_with_original"].get(name, {"mean": 1.0, "least": 1.0})
+        agreed = (f"{cosine['mean']:.4f}", f"{cosine['least']:.4f}", f"{found['ndcg_at_10'][name]:.3f}")
+        rows.append((name, *(f"{speed[name]['texts_per_second']:.1f}" for speed in speeds), *agreed))
+    return f"nDCG@10 of {found['ndcg_at_10']['set']}, texts cut at {found['max_tokens']} tokens:\n\n" + table(rows)
+
+
+def tried(part: str) -> str:
+    """Return a table of what was tried, a set a column."""
+    found = result("training_tried")[part]
+    sets = [name for name, value in found[0].items() if isinstance(value, float)]
+    rows = [("", *sets, "mean")]
+    for row in found:
+        label = f"**{row['what']}**" if row.get("kept") else row["what"]
+        values = [row[name] for name in sets]
+        rows.append((label, *(f"{value:.3f}" for value in values), f"{sum(values) / len(values):.3f}"))
+    return table(rows)
+
+
 def table(rows: list[tuple[str, ...]]) -> str:
     """Return rows as a Markdown table, the first as its head."""
     head, *body = rows
@@ -162,14 +222,28 @@ def result(name: str) -> dict[str, Any]:
     return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
-SECTIONS = {"speed": speed, "passages": passages, "hybrid": hybrid, "reindexing": reindexing}
+SECTIONS = {
+    "speed": speed,
+    "passages": passages,
+    "hybrid": hybrid,
+    "reindexing": reindexing,
+    "self_supervision": self_supervision,
+    "sts": sts,
+    "imported": imported,
+    "training_tried": partial(tried, "settings"),
+    "training_tried_weights": partial(tried, "token_weights"),
+    "training_tried_damping": partial(tried, "damping"),
+}
+
+SOURCES = {"training_tried_weights": "training_tried", "training_tried_damping": "training_tried"}
+"""Results that a section is written from, where it is not named after them."""
 
 
 def filled(text: str) -> str:
     """Return a document with each ``<!-- begin NAME -->`` ... ``<!-- end NAME -->`` filled from its results."""
     for name, section in SECTIONS.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        if begin in text and (RESULTS / f"{name}.json").is_file():
+        if begin in text and (RESULTS / f"{SOURCES.get(name, name)}.json").is_file():
             before, rest = text.split(begin)
             text = f"{before}{begin}\n{section()}\n{end}{rest.split(end)[1]}"
     return text

@@ -25,7 +25,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from docsim.errors import EncoderError
-from docsim.tokens import Tokeniser
+from docsim.tokens import Tokeniser, damped
 
 __all__ = [
     "FORMAT",
@@ -66,12 +66,14 @@ class Preprocessing:
         special_tokens: Whether the tokenizer adds its special tokens, such as ``[CLS]``.
         by_word: Whether a text's ids are those of its whitespace-separated words, one after another. True of BERT's
             tokenizers as long as they add no special tokens; encodes faster.
+        damped: Whether a token that a text repeats counts less than once each time; for ``average`` towers.
     """
 
     padding_id: int
     empty_id: int
     special_tokens: bool
     by_word: bool = False
+    damped: bool = False
 
 
 def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_tokens: int) -> str:
@@ -82,10 +84,13 @@ def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_t
         preprocessing: How texts become token ids.
         max_tokens: Tokens of a text that are read.
     """
+    settled = asdict(preprocessing)
+    if not preprocessing.damped:  # encoders from before there was such a thing keep their fingerprints
+        del settled["damped"]
     settings = {
         "format": FORMAT,
         "max_tokens": max_tokens,
-        "preprocessing": asdict(preprocessing),
+        "preprocessing": settled,
         ONNX_FILE: files[ONNX_FILE],
         TOKENIZER_FILE: files[TOKENIZER_FILE],
     }
@@ -255,6 +260,8 @@ class Encoder:
 
         def encode(rows: NDArray[np.int64]) -> None:
             batch = tokens.batch(rows, padding=self._preprocessing.padding_id)
+            if self._preprocessing.damped:
+                batch = damped(batch, padding=self._preprocessing.padding_id)
             target[rows] = self._session.run(None, {self._input: batch})[0]
 
         _each(encode, list(_batches(tokens.lengths, self._batch_tokens)), workers=self._batch_workers)

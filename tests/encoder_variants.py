@@ -66,8 +66,7 @@ def _variant(source: Path, target: Path, change: Callable[[Any], None], **settin
     content = {name: (target / name).read_bytes() for name in ("tower.onnx", "tokenizer.json")}
     manifest["files"] |= {name: hashlib.sha256(one).hexdigest() for name, one in content.items()}
     manifest["fingerprint"] = fingerprint(
-        onnx=content["tower.onnx"],
-        tokenizer=content["tokenizer.json"],
+        manifest["files"],
         preprocessing=Preprocessing(**manifest["preprocessing"]),
         max_tokens=manifest["max_tokens"],
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_encoder import tiny_tokenizer
 
 from docsim import tokens as module
-from docsim.tokens import Tokeniser, Tokens
+from docsim.tokens import Tokeniser, Tokens, damped
 
 CONTENT = tiny_tokenizer().to_str()
 EMPTY = 1
@@ -110,3 +110,18 @@ def test_several_threads_get_the_same_tokens() -> None:
     for thread in threads:
         thread.join()
     assert found == [True] * 8
+
+
+@settings(deadline=None)
+@given(texts=st.lists(st.lists(st.integers(1, 5), max_size=60), min_size=1, max_size=5))
+def test_of_n_occurrences_of_a_token_about_n_to_the_power_of_0_7_are_kept(texts: list[list[int]]) -> None:
+    block = np.zeros((len(texts), 60), dtype=np.int32)
+    for row, text in zip(block, texts, strict=True):
+        row[: len(text)] = text
+    for row, text in zip(damped(block, padding=0).tolist(), texts, strict=True):
+        assert {id: row.count(id) for id in range(1, 6)} == {id: round(text.count(id) ** 0.7) for id in range(1, 6)}
+
+
+def test_damping_leaves_a_text_without_repeats_its_tokens() -> None:
+    block = np.array([[7, 3, 9, 0], [2, 2, 2, 2]], dtype=np.int32)
+    assert np.sort(damped(block, padding=0)).tolist() == [[0, 3, 7, 9], [0, 2, 2, 2]]

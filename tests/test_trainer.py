@@ -19,6 +19,7 @@ import toy_training
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
+from docsim.training.artefact import load
 from docsim.training.batches import framing, tokenised
 from docsim.training.learning import Plan, from_documents, from_examples, saved
 from docsim.training.pairs import Examples
@@ -302,6 +303,18 @@ def test_an_average_tower_starts_with_the_corpus_own_frequencies_unless_it_was_t
     assert rare > 1.5 * common
     again = from_documents(replace(origin(), trained=True), toy_training.documents(), PLAN)
     assert again.begin is None
+
+
+def test_an_average_tower_learns_to_count_repeats_less_and_a_kept_start_stays_as_it_was(
+    trained: tuple[Job, Outcome], tmp_path: Path
+) -> None:
+    made, outcome = trained
+    assert load(saved(origin(), made, outcome, PLAN, out=tmp_path / "new", name="new").path).preprocessing.damped
+    kept = replace(outcome, best=outcome.points[0])
+    assert not load(saved(origin(), made, kept, PLAN, out=tmp_path / "kept", name="kept").path).preprocessing.damped
+    plain = job(replace(PLAN, damped=False))
+    assert plain.preprocessing is not None
+    assert not plain.preprocessing.damped
 
 
 def test_random_token_vectors_are_unit_rows_and_depend_on_the_seed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -361,6 +362,16 @@ def test_parts_with_a_limit_of_tokens_are_cut_there(tmp_path: Path) -> None:
     short = Parts(whole.tower, whole.tokenizer, whole.preprocessing, kind="average", max_tokens=2)
     encoder = save(short, tmp_path / "short", name="short", lineage=Lineage(seed=0))
     assert encoder.encode(["cat dog soup"]) == pytest.approx(encoder.encode(["cat dog"]), abs=1e-6)
+
+
+def test_a_damped_encoder_counts_repeats_less_and_has_another_fingerprint(saved: Encoder, tmp_path: Path) -> None:
+    parts = tiny_parts()
+    parts = replace(parts, preprocessing=replace(parts.preprocessing, damped=True))
+    one = save(parts, tmp_path / "damped", name="damped", lineage=Lineage(seed=3))
+    assert one.fingerprint != saved.fingerprint
+    assert load(one.path).preprocessing.damped
+    np.testing.assert_allclose(one.encode(["cat dog cat cat"]), saved.encode(["dog cat cat"]), atol=1e-6)
+    assert np.abs(saved.encode(["cat dog cat cat"]) - saved.encode(["dog cat cat"])).max() > 1e-3
 
 
 def test_the_command_writes_an_encoder(teacher_dir: Path, tmp_path: Path) -> None:

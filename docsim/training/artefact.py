@@ -35,6 +35,7 @@ from docsim.encoder import (
     read_manifest,
 )
 from docsim.errors import EncoderError
+from docsim.tokens import damped
 from docsim.training.export import INPUT, onnx_bytes, quantised
 from docsim.training.towers import load_tower
 
@@ -184,7 +185,10 @@ def _check_agreement(parts: Parts, encoder: Encoder) -> None:
     special, allowed = parts.preprocessing.special_tokens, _LARGEST_LOSS[parts.precision]
     for text in (*_ORDINARY, "word " * parts.max_tokens):
         ids = tokenizer.encode(text, add_special_tokens=special).ids or [parts.preprocessing.empty_id]
-        expected = parts.tower(np.array([ids], dtype=np.int32))
+        block = np.array([ids], dtype=np.int32)
+        if parts.preprocessing.damped:
+            block = damped(block, padding=parts.preprocessing.padding_id)
+        expected = parts.tower(block)
         _compare(expected, encoder.encode([text]), what=repr(text[:40]), allowed=allowed)
     session = onnxruntime.InferenceSession(encoder.path / ONNX_FILE, providers=["CPUExecutionProvider"])
     padding = np.full((2, 7), parts.preprocessing.padding_id, dtype=np.int32)

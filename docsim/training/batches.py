@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from docsim.tokens import damped
 from docsim.training.artefact import Parts
 
 __all__ = ["Batch", "Batches", "Framing", "Ids", "epoch_order", "framing", "padded", "tokenised"]
@@ -57,19 +58,22 @@ class Framing:
         after: Ids such as that of ``[SEP]``.
         padding_id: Fills short rows of a block.
         most: Tokens of its own that a text may have.
+        damped: Whether a token that a text repeats counts less than once each time.
     """
 
     before: Ids
     after: Ids
     padding_id: int
     most: int
+    damped: bool = False
 
     def block(self, texts: Sequence[Ids]) -> Ids:
         """Return texts, cut and framed, as one padded block ``(texts, tokens)``."""
         ends = len(self.before) + len(self.after)
         cut = [text[: self.most] for text in texts]
         framed = [np.concatenate([self.before, text, self.after]) for text in cut] if ends else cut
-        return padded(framed, padding_id=self.padding_id, widest=self.most + ends)
+        block = padded(framed, padding_id=self.padding_id, widest=self.most + ends)
+        return damped(block, padding=self.padding_id) if self.damped else block
 
 
 def framing(parts: Parts) -> Framing:
@@ -83,7 +87,7 @@ def framing(parts: Parts) -> Framing:
         before, after = whole[:start], whole[start + len(own) :]
     most = parts.max_tokens - len(before) - len(after)
     ends = (np.array(before, dtype=np.int32), np.array(after, dtype=np.int32))
-    return Framing(*ends, parts.preprocessing.padding_id, most)
+    return Framing(*ends, parts.preprocessing.padding_id, most, parts.preprocessing.damped)
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:

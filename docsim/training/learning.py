@@ -23,7 +23,7 @@ from docsim.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.records import Document
 from docsim.training import negatives
-from docsim.training.artefact import Lineage, save
+from docsim.training.artefact import Lineage, Parts, save
 from docsim.training.batches import Framing, Ids, framing, tokenised
 from docsim.training.material import Material, prepared
 from docsim.training.pairs import Examples, PairBatches, split_examples
@@ -59,6 +59,7 @@ class Plan:
         mined: Where hard negatives come from, one of ``MINERS``.
         corpus_weights: Whether an ``average`` tower that was never trained starts with the corpus' own inverse document
             frequencies as token weights.
+        damped: Whether such a tower learns, and then encodes, with tokens that a text repeats counting less each time.
     """
 
     objective: Objective = field(default_factory=Objective)
@@ -68,6 +69,7 @@ class Plan:
     seed: int = 0
     mined: str = "none"
     corpus_weights: bool = True
+    damped: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -82,7 +84,16 @@ class Plan:
 
     def digest(self, material: str, parent: str) -> str:
         """Return the SHA-256 (64 hex digits) of what is learned from what, and how pairs are made of it."""
-        how = [material, parent, asdict(self.recipe), self.batch, self.seed, self.mined, self.corpus_weights]
+        how = [
+            material,
+            parent,
+            asdict(self.recipe),
+            self.batch,
+            self.seed,
+            self.mined,
+            self.corpus_weights,
+            self.damped,
+        ]
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
 
@@ -96,7 +107,8 @@ def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> 
         raise TrainingError(
             f"the loss {plan.objective.loss!r} needs labels, which documents have not; use softmax, or give --pairs"
         )
-    parts = origin.parts
+    fresh = origin.parts.kind == "average" and not origin.trained
+    parts = _damped(origin.parts) if plan.damped and fresh else origin.parts
     frame = framing(parts)
     material = prepared(documents, parts)
     held = held_out(material, seed=plan.seed)
@@ -113,11 +125,11 @@ def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> 
         negatives=_mined(parts.tower, material, rows, frame, plan.mined),
     )
     begin = None
-    if plan.corpus_weights and parts.kind == "average" and not origin.trained:
+    if plan.corpus_weights and fresh:
         begin = partial(weigh, parts.tower, material.inverse_frequencies())
     ids = [material.texts[row].id for row in held]
     digest = plan.digest(material.digest, origin.parent)
-    return Job(parts.tower, batches, probe, plan.objective, digest, begin, held_out=ids)
+    return Job(parts.tower, batches, probe, plan.objective, digest, begin, ids, parts.preprocessing)
 
 
 def from_examples(origin: Start, examples: Examples, plan: Plan) -> Job:
@@ -158,7 +170,14 @@ def saved(origin: Start, job: Job, outcome: Outcome, plan: Plan, *, out: Path, n
         },
         held_out=job.held_out,
     )
-    return save(replace(origin.parts, tower=compact(job.tower)), out, name=name, lineage=lineage)
+    parts = replace(origin.parts, tower=compact(job.tower))
+    if best.step and job.preprocessing:  # a start that was kept is kept as it was
+        parts = replace(parts, preprocessing=job.preprocessing)
+    return save(parts, out, name=name, lineage=lineage)
+
+
+def _damped(parts: Parts) -> Parts:
+    return replace(parts, preprocessing=replace(parts.preprocessing, damped=True))
 
 
 def _sides(examples: Examples, origin: Start, frame: Framing) -> list[list[Ids]]:

@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from docsim.encoder import Preprocessing
 from docsim.errors import TrainingError
 from docsim.training.batches import Batches
 from docsim.training.checkpoint import Arrays, Checkpoint, Point, read_checkpoint, write_checkpoint
@@ -66,7 +67,7 @@ class Schedule:
     unfreeze_at: int = 0
     embedding_share: float = 1.0
     probe_every: int = 20
-    patience: int = 3
+    patience: int = 5
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
@@ -110,6 +111,7 @@ class Job:
         material: Digest of the texts and of how pairs are made of them.
         begin: Called after the untrained tower was measured, before the first step; may change its weights.
         held_out: Ids of the documents that are not learned from.
+        preprocessing: How texts become the trained tower's ids, if not as the untrained one's.
     """
 
     tower: keras.Model
@@ -119,6 +121,7 @@ class Job:
     material: str
     begin: Callable[[], None] | None = None
     held_out: Sequence[str] = ()
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True, slots=True)
