@@ -178,7 +178,7 @@ def _exact(store: Store, generation: Generation, queries: NDArray[np.float32], *
     def add() -> NDArray[np.float32]:
         rows = np.concatenate(block).astype(np.float32)
         both = np.concatenate([best, queries @ rows.T], axis=1)
-        return np.asarray(-np.sort(-both, axis=1)[:, :k])
+        return np.sort(np.partition(both, both.shape[1] - k, axis=1)[:, both.shape[1] - k :], axis=1)[:, ::-1]
 
     for _, rows in store.vectors_after(generation.number, 0):
         block.append(rows)
