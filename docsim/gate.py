@@ -174,6 +174,7 @@ def _exact(store: Store, generation: Generation, queries: NDArray[np.float32], *
     """Return the ``k`` highest similarities of each query, descending, ``float32 (queries, k)``, by brute force."""
     best = np.full((len(queries), k), -np.inf, dtype=np.float32)
     block: list[NDArray[np.float16]] = []
+    size = 0
 
     def add() -> NDArray[np.float32]:
         rows = np.concatenate(block).astype(np.float32)
@@ -182,8 +183,9 @@ def _exact(store: Store, generation: Generation, queries: NDArray[np.float32], *
 
     for _, rows in store.vectors_after(generation.number, 0):
         block.append(rows)
-        if sum(map(len, block)) >= _ROWS:
-            best, block = add(), []
+        size += len(rows)
+        if size >= _ROWS:
+            best, block, size = add(), [], 0
     return add() if block else best
 
 
