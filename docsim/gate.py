@@ -174,16 +174,18 @@ def _exact(store: Store, generation: Generation, queries: NDArray[np.float32], *
     """Return the ``k`` highest similarities of each query, descending, ``float32 (queries, k)``, by brute force."""
     best = np.full((len(queries), k), -np.inf, dtype=np.float32)
     block: list[NDArray[np.float16]] = []
+    size = 0
 
     def add() -> NDArray[np.float32]:
         rows = np.concatenate(block).astype(np.float32)
         both = np.concatenate([best, queries @ rows.T], axis=1)
-        return np.asarray(-np.sort(-both, axis=1)[:, :k])
+        return np.sort(np.partition(both, both.shape[1] - k, axis=1)[:, both.shape[1] - k :], axis=1)[:, ::-1]
 
     for _, rows in store.vectors_after(generation.number, 0):
         block.append(rows)
-        if sum(map(len, block)) >= _ROWS:
-            best, block = add(), []
+        size += len(rows)
+        if size >= _ROWS:
+            best, block, size = add(), [], 0
     return add() if block else best
 
 

@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import toy_training
 from click.testing import CliRunner, Result
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
@@ -78,26 +80,39 @@ def test_index_train_reindex_roll_back_prune(tmp_path: Path) -> None:
     docsim("verify", "--index", index)
 
 
-def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twice(tmp_path: Path) -> None:
-    index = tmp_path / "handbook"
-    docsim("index", CORPUS / "handbook", "--index", index)
-    first = docsim("adapt", "--index", index, "--time-limit", "6", "--ask", "stolen phone").output
+@pytest.fixture
+def topics(tmp_path: Path) -> Path:
+    """A file of documents with topics, and beside it, as ``start``, an encoder that knows nothing of them."""
+    from docsim.training.artefact import Lineage, save
+
+    save(toy_training.parts(), tmp_path / "start", name="start", lineage=Lineage(seed=0))
+    random = np.random.default_rng(0)
+    texts = [[toy_training.text(n % 12, kind, random, length=30) for kind in "ab"] for n in range(150)]
+    lines = [json.dumps({"id": f"d{n}", "text": " ".join(halves)}) for n, halves in enumerate(texts)]
+    path = tmp_path / "topics.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twice(topics: Path) -> None:
+    index, start = topics.with_name("index"), topics.with_name("start")
+    docsim("index", topics, "--index", index, "--encoder", start)
+    first = docsim("adapt", "--index", index, "--ask", "a1x1 a1x2").output
     assert "on this index's documents" in first
     assert "held-out spans of documents unseen in training" in first
     assert "Generation 2 is live" in first
-    assert "before" in first.split("stolen phone")[1]
-    again = docsim("adapt", "--index", index, "--time-limit", "6").output
+    assert "before" in first.split("a1x1 a1x2")[1]
+    again = docsim("adapt", "--index", index).output
     assert "Generation 2 is adapted to just these documents already." in again
     assert len(answer("generations", "--index", index)) == 2
     assert not (index / "adapting").exists()
-    pages = tmp_path / "pages.jsonl"
-    pages.write_text(json.dumps({"id": "new", "text": "where the coffee beans are kept " * 20}) + "\n")
-    docsim("index", pages, "--index", index)
-    told = answer("adapt", "--index", index, "--time-limit", "6", "--publish-anyway")
+    with topics.open("a") as lines:
+        lines.write("\n" + json.dumps({"id": "new", "text": "a3x1 b3x2 " * 30}))
+    docsim("index", topics, "--index", index)
+    told = answer("adapt", "--index", index, "--publish-anyway")
     assert (told["generation"], told["published"]) == (3, True)
     kept = [Encoder.load(index / "generations" / number / "base") for number in ("0002", "0003")]
-    assert {one.fingerprint for one in kept} == {Encoder.default().fingerprint}
-    assert "retired" in docsim("generations", "--index", index).output
+    assert {one.fingerprint for one in kept} == {Encoder.load(start).fingerprint}
 
 
 def test_what_did_not_pass_exits_with_4_and_names_the_command_that_publishes_it(index: Path, worse: Path) -> None:
