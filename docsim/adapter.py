@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from docsim.errors import StoreError
 
-__all__ = ["FORMAT", "K", "Adapter", "agreement", "learnt", "procrustes", "refined"]
+__all__ = ["FORMAT", "Adapter", "K", "agreement", "learnt", "procrustes", "refined"]
 
 FORMAT = 1
 """Version of the file; one of another version is refused."""
@@ -193,9 +193,9 @@ def refined(new: Floats, old: Floats, start: Floats, *, steps: int = STEPS, seed
 
 def _slope(new: Floats, old: Floats, matrix: Floats) -> Floats:
     """Return the gradient of the divergence by ``matrix``; a passage is no neighbour of its own."""
-    mapped = new @ matrix
-    norms = np.linalg.norm(mapped, axis=1, keepdims=True)
-    mapped /= norms
+    moved = new @ matrix
+    norms = np.linalg.norm(moved, axis=1, keepdims=True)
+    mapped: Floats = moved / norms
     wrong = (_softmax(mapped @ old.T) - _softmax(new @ new.T)) @ old / (TEMPERATURE * len(new))
     tangent = (wrong - np.einsum("ij,ij->i", wrong, mapped)[:, None] * mapped) / norms
     slope: Floats = new.T @ tangent

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import FingerprintMismatch, StoreError
-from docsim.store import Generation, Store
+from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
 
 __all__ = [
@@ -61,6 +61,7 @@ class View:
         deletion: Last deletion's sequence number.
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
+        adapter: What maps the queries of another encoder to these embeddings; None when there is none.
     """
 
     revision: int
@@ -69,6 +70,7 @@ class View:
     passage: int
     deletion: int
     documents: NDArray[np.int64]
+    adapter: StoredAdapter | None = None
 
     def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places in ``documents`` of the documents that hold some passages, ascending, each once."""
@@ -203,7 +205,8 @@ def refreshed(store: Store, index: Path, view: View | None, *, number: int | Non
         )
     if view is None or view.generation.number != generation.number:
         view = _from_snapshot(index, generation, revision)
-    return _caught_up(store, replace(view, revision=revision, generation=generation))
+    adapter = None if number else store.adapter()
+    return _caught_up(store, replace(view, revision=revision, generation=generation, adapter=adapter))
 
 
 def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:

@@ -28,6 +28,7 @@ from docsim.records import Document, Entry, Failure, SearchResult, SyncReport
 from docsim.searching import Query
 from docsim.store import Generation, Store, StoredDocument
 from docsim.synchronise import Plan, SourceName, Sync
+from docsim.upgrade import Asking, Upgrades
 
 __all__ = ["Index"]
 
@@ -45,6 +46,7 @@ class Index:
         self._store = Store(path, writable=False)
         self._view: View | None = None
         self._encoder: Encoder | None = None
+        self._upgrades = Upgrades(path)
         self._lock = threading.Lock()
 
     @classmethod
@@ -305,17 +307,23 @@ class Index:
         """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
         warming = self._warm() if self._view is None else None
         try:
-            encoder = self.encoder
+            self._asking()
         finally:
             if warming:
                 warming.join()
         while True:
-            encoder = self.encoder
-            vectors = searching.encoded(encoder, documents)
+            asking = self._asking()
+            vectors = asking.encoded(documents)
             queries = [Query(name, rows, exclude) for name, rows in zip(names, vectors, strict=True)]
             with self._reading() as view:
-                if view.generation.fingerprint == encoder.fingerprint:
-                    return searching.answers(self._store, view, queries, k=k, started=started)
+                if asking.fits(view):
+                    return asking.named(searching.answers(self._store, view, queries, k=k, started=started))
+
+    def _asking(self) -> Asking:
+        """Return what encodes queries, as of the state that was seen last."""
+        view = self._view
+        row = view.adapter if view else None if self._pinned else self._store.adapter()
+        return self._upgrades.asking(row) or Asking(self.encoder, row)
 
     def _warm(self) -> threading.Thread:
         """Begin to read the vectors, which takes as long as loading the encoder: a first query needs both."""

@@ -150,9 +150,10 @@ class SearchResult:
         query: The text, or the id of the document, that was asked for.
         mode: How hits were ranked: ``dense``.
         generation: Number of the generation that answered.
-        encoder: Fingerprint of the encoder that answered.
+        encoder: Fingerprint of the encoder that the query was encoded with.
         took_ms: Milliseconds from call to answer.
         hits: Best first; shorter than asked only when the index holds fewer documents.
+        adapter: Whether that is a newer encoder than the generation's, and the query was mapped to its embeddings.
     """
 
     query: str
@@ -161,6 +162,7 @@ class SearchResult:
     encoder: str
     took_ms: float
     hits: tuple[Hit, ...]
+    adapter: bool = False
 
 
 @dataclass(frozen=True, slots=True)

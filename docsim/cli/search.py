@@ -152,7 +152,8 @@ def _table(result: SearchResult, *, quiet: bool) -> None:
     console = Console()
     console.print(table if result.hits else "Nothing is indexed yet.")
     if not quiet:
-        console.print(f"{len(result.hits)} documents in {result.took_ms:.0f} ms", style="dim")
+        through = ", the new encoder through an adapter" if result.adapter else ""
+        console.print(f"{len(result.hits)} documents in {result.took_ms:.0f} ms{through}", style="dim")
 
 
 def _described(hit: Hit, text: Any) -> Any:
