@@ -10,7 +10,7 @@ DATA ?= ../shared/data
 help: ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-demo: $(STAMP) ## index the sample handbook and ask it a few things
+demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to the handbook and ask again
 	$(BIN)/docsim index corpus/handbook --index $(CORPUS_INDEX)
 	@echo
 	@for question in "phone with company mail was stolen" "customer is furious and wants their money back" \
@@ -22,6 +22,10 @@ demo: $(STAMP) ## index the sample handbook and ask it a few things
 	@$(BIN)/docsim similar operations/rollback-runbook.md -k 3 --index $(CORPUS_INDEX)
 	@echo
 	@$(BIN)/docsim status --index $(CORPUS_INDEX)
+	@echo
+	@echo "\$$ docsim adapt"
+	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --ask "phone with company mail was stolen" \
+	    --ask "customer is furious and wants their money back" --ask "who gets woken up when the database dies at night"
 
 test: $(STAMP) ## run the tests
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -q

@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoder_variants import reading_fewer_tokens, with_other_dim
+from tiny_encoder import WORDS
+
+from docsim import evaluation, gate, gate_report, questions
+from docsim.encoder import Encoder
+from docsim.errors import UsageError
+from docsim.gate_report import Upgrade
+from docsim.index import Index
+from docsim.records import Document
+from docsim.reindexing import Gate, Outcome, reindex, rollback
+from docsim.vectors import Neighbours, VectorIndex
+
+QRELS = {"q1": {"d3": 1}, "q2": {"d5": 1}, "q3": {"d7": 2, "d8": 1}}
+
+
+def documents() -> list[Document]:
+    """Forty documents, each of words of its own kind drawn from a small vocabulary."""
+    random = np.random.default_rng(0)
+    favourites = [random.choice(WORDS[15:], 6, replace=False) for _ in range(40)]
+    return [
+        Document(f"d{i}", " ".join(random.choice([*some, *WORDS[:8]], 70)), title=" ".join(some[:2]))
+        for i, some in enumerate(favourites)
+    ]
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+@pytest.fixture(scope="module")
+def worse(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder of 2 components, which cannot tell much apart."""
+    return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "worse", 2))
+
+
+@pytest.fixture(scope="module")
+def same(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder with another fingerprint that gives the same embeddings."""
+    return Encoder.load(reading_fewer_tokens(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "same", 500))
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(documents())
+        yield index
+
+
+@pytest.fixture
+def refused(index: Index, worse: Encoder) -> Outcome:
+    return reindex(index.path, worse)
+
+
+def told(outcome: Outcome) -> dict[str, object]:
+    assert outcome.report is not None
+    found: dict[str, object] = json.loads((outcome.report / "report.json").read_text())
+    return found
+
+
+def texts() -> dict[str, str]:
+    by_id = {one.id: one for one in documents()}
+    return {"q1": by_id["d3"].text[:60], "q2": by_id["d5"].text[:60], "q3": by_id["d7"].title}
+
+
+def test_a_worse_encoder_is_not_published(index: Index, refused: Outcome) -> None:
+    assert not refused.published
+    assert refused.upgrade is not None
+    verdict = refused.upgrade.verdict
+    assert (verdict.passed, verdict.sound) == (False, True)
+    assert [check.name for check in verdict.checks if not check.passed] == ["quality"]
+    assert verdict.quality is not None
+    assert verdict.quality.gain < -0.1
+    assert index.search("soup").generation == 1
+
+
+def test_what_was_refused_is_published_when_told_to_without_encoding_again(index: Index, refused: Outcome) -> None:
+    outcome = reindex(index.path, wanted=Gate(publish_anyway=True))
+    assert (outcome.generation, outcome.published, outcome.embedded) == (refused.generation, True, 0)
+    assert index.search("soup").generation == 2
+
+
+def test_as_much_as_is_allowed_may_be_lost(index: Index, worse: Encoder) -> None:
+    assert reindex(index.path, worse, wanted=Gate(max_loss=1)).published
+
+
+def test_an_encoder_that_is_as_good_is_published(index: Index, same: Encoder) -> None:
+    outcome = reindex(index.path, same, wanted=Gate(max_loss=0))
+    assert outcome.published
+    assert outcome.upgrade is not None
+    quality = outcome.upgrade.verdict.quality
+    assert quality is not None
+    assert quality.gain == 0
+    assert quality.old_answers == quality.new_answers
+
+
+def test_judgements_decide_when_they_are_given(index: Index, worse: Encoder) -> None:
+    qrels = {query: {"d3": 1} for query in texts()} | {f"x{i}": {"d3": 1} for i in range(10)}
+    asked = texts() | {f"x{i}": documents()[3].text[: 40 + 20 * i] for i in range(10)}
+    outcome = reindex(index.path, worse, wanted=Gate(qrels=qrels, texts=asked))
+    report = told(outcome)
+    assert report["quality"]["source"] == "judged queries"  # type: ignore[index]
+    assert report["quality"]["questions"] == 13  # type: ignore[index]
+
+
+def test_judged_documents_are_queries_of_their_own(index: Index) -> None:
+    asked = questions.judged(index, {"d1": {"d2": 1, "d1": 1}, "gone": {"d2": 1}, "d4": {"d5": 0}})
+    assert asked.qrels == {"d1": {"d2": 1}}
+    assert "d1" not in [one.id for one in asked.ask(index)["d1"]]
+
+
+def test_the_answers_to_judged_queries_are_those_of_a_search(index: Index) -> None:
+    asked = questions.judged(index, QRELS, texts())
+    answers = asked.ask(index)
+    for query, text in texts().items():
+        assert [one.id for one in answers[query]] == [hit.id for hit in index.search(text, 100).hits]
+
+
+def test_judgements_without_a_query_that_can_be_asked_are_an_error(index: Index) -> None:
+    with pytest.raises(UsageError, match="expected judged queries that can be asked, found none among 1"):
+        questions.judged(index, {"q": {"d1": 1}}, {"other": "text"})
+
+
+def test_a_span_is_cut_out_of_its_document_and_half_of_what_both_have_struck(index: Index) -> None:
+    asked = questions.held_out(index)
+    assert len(asked.spans) == 40
+    originals = {one.id: one.text.split() for one in documents()}
+    for span in asked.spans.values():
+        rest, original = span.rest.text.split(), originals[span.rest.id]
+        removed = len(original) - len(rest)
+        assert 8 <= removed <= 40
+        assert any(original[:start] + original[start + removed :] == rest for start in range(len(rest) + 1))
+        assert 5 <= len(span.text.split()) <= removed
+
+
+def test_the_same_spans_are_cut_each_time(index: Index) -> None:
+    assert questions.held_out(index) == questions.held_out(index)
+
+
+def test_a_span_is_ranked_as_if_its_document_were_without_it(index: Index, encoder: Encoder) -> None:
+    asked = questions.held_out(index)
+    answers = asked.ask(index)
+    id, span = next(iter(asked.spans.items()))
+    rest = encoder.encode([f"{span.rest.title}\n{span.rest.text}"])
+    query = encoder.encode([span.text])
+    own = next(one for one in answers[id] if one.id == span.rest.id)
+    assert own.similarity == pytest.approx(float((rest @ query.T)[0, 0]), abs=2e-3)
+    assert [one.similarity for one in answers[id]] == sorted((one.similarity for one in answers[id]), reverse=True)
+
+
+def test_documents_that_training_held_out_are_the_only_ones_asked_about(index: Index) -> None:
+    only = [f"d{i}" for i in range(10)]
+    asked = questions.held_out(index, only=only)
+    assert {span.rest.id for span in asked.spans.values()} == set(only)
+    assert len(asked.spans) == 100
+    assert asked.source == "held-out spans of documents unseen in training"
+
+
+def test_too_few_documents_that_training_held_out_are_not_enough(index: Index) -> None:
+    assert len(questions.held_out(index, only=["d1", "d2"]).spans) == 40
+
+
+def test_few_documents_say_nothing_about_quality(tmp_path: Path, encoder: Encoder, worse: Encoder) -> None:
+    with Index.create(tmp_path / "small", encoder=encoder) as small:
+        small.sync(documents()[:9])
+    outcome = reindex(tmp_path / "small", worse)
+    assert outcome.published
+    assert outcome.upgrade is not None
+    assert outcome.upgrade.verdict.checks[-1].detail == "not measured: 9 questions are too few"
+
+
+def test_a_generation_whose_embeddings_are_damaged_is_not_published_whatever_is_wanted(
+    index: Index, same: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from docsim.building import Build
+
+    run = Build.run
+
+    def run_and_damage(self: Build, advance: object = None) -> int:
+        done = run(self, None)
+        with self._store.writing():
+            self._store.execute("UPDATE embeddings SET checksum = 1 WHERE generation = 2 AND document = 7")
+        return done
+
+    monkeypatch.setattr(Build, "run", run_and_damage)
+    with pytest.raises(Exception, match="damaged"):
+        reindex(index.path, same, wanted=Gate(publish_anyway=True))
+    assert index.generation().number == 1
+
+
+def test_search_that_finds_too_little_does_not_pass(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [check.passed for check in gate.checks(index)] == [True, True, True]
+    search = VectorIndex.search
+
+    def worse(self: VectorIndex, queries: np.ndarray[tuple[int, ...], np.dtype[np.float32]], k: int) -> Neighbours:
+        found = search(self, queries, k + 1)
+        return Neighbours(found.similarities[:, 1:], found.ids[:, 1:])
+
+    monkeypatch.setattr(VectorIndex, "search", worse)
+    check = gate.checks(index)[2]
+    assert (check.passed, check.detail) == (False, "recall@10 0.900 of exact search")
+
+
+def test_exact_search_equals_a_sort_of_all_similarities(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "_ROWS", 7)
+    rows = np.concatenate([one for _, one in index.store.vectors_after(1, 0)]).astype(np.float32)
+    found = gate._exact(index.store, index.generation(), rows[:5], k=3)
+    np.testing.assert_allclose(found, -np.sort(-(rows[:5] @ rows.T), axis=1)[:, :3], atol=1e-6)
+
+
+def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
+    outcome = reindex(index.path, worse, wanted=Gate(threshold=0.5))
+    report = told(outcome)
+    assert (report["format"], report["passed"], report["max_loss"]) == (1, False, 0.01)
+    assert (report["old"]["dim"], report["new"]["dim"]) == (32, 2)  # type: ignore[index]
+    assert outcome.upgrade is not None
+    quality = outcome.upgrade.verdict.quality
+    assert quality is not None
+    metric = report["quality"]["metrics"]["nDCG@10"]  # type: ignore[index]
+    expected = [
+        evaluation.evaluate({id: [one.id for one in found] for id, found in answers.items()}, quality.questions.qrels)
+        for answers in (quality.old_answers, quality.new_answers)
+    ]
+    assert [metric["old"], metric["new"]] == [one.metrics["nDCG@10"].value for one in expected]
+    assert metric["difference"] == pytest.approx(metric["new"] - metric["old"])
+    assert metric["interval"][0] <= metric["difference"] <= metric["interval"][1]
+
+
+def test_the_report_lists_what_lost_most_with_both_results(index: Index, refused: Outcome) -> None:
+    lost = told(refused)["lost"]
+    assert isinstance(lost, list)
+    losses = [one["nDCG@10"][0] - one["nDCG@10"][1] for one in lost]
+    assert len(lost) == 5
+    assert losses == sorted(losses, reverse=True)
+    assert losses[0] == 1  # first before, not among the first ten now
+    assert [lost[0]["old"][0]["id"]] == lost[0]["relevant"]
+    assert len(lost[0]["new"]) == 10
+
+
+def test_overlap_is_the_share_of_the_first_ten_that_both_find() -> None:
+    def found(*ids: str) -> list[questions.Found]:
+        return [questions.Found(id, "", 0.5) for id in ids]
+
+    assert gate_report._overlap(found("a", "b", "c", "d"), found("d", "x", "y", "a")) == 0.5
+    assert gate_report._overlap(found("a"), found("b")) == 0
+    assert gate_report._overlap((), ()) == 0
+
+
+def test_a_threshold_is_mapped_to_the_similarity_that_lets_as_many_hits_through() -> None:
+    old, new = np.linspace(0, 1, 101), np.linspace(0.5, 0.7, 101)
+    mapped = gate_report._mapped(0.9, old, new)
+    assert mapped["share"] == pytest.approx(11 / 101)
+    assert mapped["new"] == pytest.approx(0.678, abs=2e-3)
+    assert gate_report._mapped(2.0, old, new)["share"] == 0
+
+
+def test_the_page_needs_no_other_file_and_escapes_what_users_wrote(index: Index, worse: Encoder) -> None:
+    index.sync([*documents()[1:], Document("d0", "<script>alert(1)</script> " + documents()[0].text)])
+    outcome = reindex(index.path, worse)
+    assert outcome.report is not None
+    page = (outcome.report / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 1
+    assert "<script>" not in page
+    assert "Questions that lost most" in page
+
+
+def test_a_report_goes_where_it_is_wanted(index: Index, same: Encoder, tmp_path: Path) -> None:
+    outcome = reindex(index.path, same, wanted=Gate(report=tmp_path / "deep" / "report"))
+    assert outcome.report == tmp_path / "deep" / "report"
+    assert sorted(one.name for one in outcome.report.iterdir()) == ["report.html", "report.json"]
+
+
+def test_what_was_found_is_kept_with_the_generation(index: Index, refused: Outcome) -> None:
+    passed, summary = index.store.rows("SELECT passed, summary FROM verdicts WHERE generation = 2")[0]
+    assert passed == 0
+    assert isinstance(refused.upgrade, Upgrade)
+    assert refused.upgrade.verdict.quality is not None
+    new = refused.upgrade.verdict.quality.new
+    assert json.loads(summary)["metrics"]["nDCG@10"] == new.metrics["nDCG@10"].value
+
+
+def test_a_rollback_passes_no_gate(index: Index, worse: Encoder) -> None:
+    reindex(index.path, worse, wanted=Gate(publish_anyway=True))
+    assert rollback(index.path).upgrade is None

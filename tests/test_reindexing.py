@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
+
+from docsim import building, generations, reindexing, verification
+from docsim.encoder import Encoder
+from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
+from docsim.index import Index
+from docsim.records import Document
+from docsim.reindexing import SILENT, Gate, Watch, abort, prune, reindex, rollback
+
+LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
+"""Too short for spans to be held out: what the gate says of quality is tested in test_gate.py."""
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+@pytest.fixture(scope="module")
+def other(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder of 8 components, not 32."""
+    return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "other", 8))
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+    monkeypatch.setattr(building, "BATCH", 600)  # some three documents
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(documents(12))
+        yield index
+
+
+def documents(count: int) -> list[Document]:
+    return [
+        Document(f"d{i}", f"page {i} about {'soup' if i % 2 else 'keys'}. {LONG}", title=f"P{i}") for i in range(count)
+    ]
+
+
+def at_first(act: Callable[[], object]) -> Watch:
+    """A watch that does something when the first batch was encoded."""
+    done: list[bool] = []
+
+    def advance(_: int) -> None:
+        if not done:
+            done.append(True)
+            act()
+
+    return replace(SILENT, advance=advance)
+
+
+def said(into: list[str]) -> Watch:
+    return replace(SILENT, say=into.append)
+
+
+def held(index: Index, number: int) -> dict[str, int]:
+    """First passage of each document embedded in a generation, by id."""
+    sql = (
+        "SELECT d.id, e.first_passage FROM embeddings e JOIN documents d ON d.number = e.document WHERE generation = ?"
+    )
+    return dict(index.store.rows(sql, number))
+
+
+def state(index: Index) -> list[tuple[int, str]]:
+    return index.store.rows("SELECT number, state FROM generations ORDER BY number")
+
+
+def test_the_new_generation_answers_with_the_new_encoder(index: Index, other: Encoder) -> None:
+    outcome = reindex(index.path, other)
+    assert (outcome.generation, outcome.previous, outcome.published, outcome.embedded) == (2, 1, True, 12)
+    result = index.search(LONG)
+    assert (result.generation, result.encoder, index.encoder.dim) == (2, other.fingerprint, 8)
+    assert state(index) == [(1, "retired"), (2, "live")]
+    assert verification.problems(index) == []
+
+
+def test_it_holds_just_what_encoding_the_stored_texts_gives(index: Index, other: Encoder, tmp_path: Path) -> None:
+    reindex(index.path, other)
+    with Index.create(tmp_path / "anew", encoder=other) as anew:
+        anew.sync(documents(12))
+        for document in documents(12):
+            rows = [
+                one.store.vectors(number, [one.document(document.id).number]) for one, number in ((index, 2), (anew, 1))
+            ]
+            first, second = (next(iter(row.values())) for row in rows)
+            np.testing.assert_allclose(first.astype(np.float32), second.astype(np.float32), atol=1e-3)
+
+
+def test_its_snapshot_is_written_before_it_is_published(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    generation = index.generation()
+    assert generation.snapshot_digest is not None
+    assert generation.snapshot_passage == index.store.value("SELECT max(number) FROM passages")
+    assert generations.snapshot_path(index.path, generation).is_file()
+
+
+def test_the_live_generation_answers_while_the_other_is_built(index: Index, other: Encoder) -> None:
+    found: list[int] = []
+    reindex(index.path, other, watch=at_first(lambda: found.append(index.search("soup").generation)))
+    assert found == [1]
+    assert index.search("soup").generation == 2
+
+
+def test_batches_do_not_make_readers_look_again(index: Index, other: Encoder) -> None:
+    before = index.store.revision()
+    seen: list[int] = []
+    reindex(index.path, other, watch=replace(SILENT, advance=lambda _: seen.append(index.store.revision())))
+    assert len(seen) >= 3
+    assert set(seen) == {before}
+    assert index.store.revision() == before + 1
+
+
+def test_what_is_written_meanwhile_is_in_both_generations(index: Index, other: Encoder) -> None:
+    changed = [*documents(10)[1:], Document("d0", "quite different"), Document("new", "signing keys rotate")]
+    outcome = reindex(index.path, other, watch=at_first(lambda: index.sync(changed)))
+    assert outcome.published
+    assert held(index, 1) == held(index, 2)
+    assert set(held(index, 2)) == {*(f"d{i}" for i in range(10)), "new"}
+    assert index.search("signing keys rotate").hits[0].id == "new"
+    assert verification.problems(index) == []
+
+
+def test_what_is_written_during_the_comparison_is_in_both_generations(
+    index: Index, other: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined = reindexing._examined
+
+    def examined_late(*arguments: object) -> object:
+        found = examined(*arguments)  # type: ignore[arg-type]
+        index.sync([Document("late", "late")], prune=False)
+        index.remove(["d3"])
+        return found
+
+    monkeypatch.setattr(reindexing, "_examined", examined_late)
+    reindex(index.path, other)
+    assert held(index, 1) == held(index, 2)
+    assert ("late" in held(index, 2), "d3" in held(index, 2)) == (True, False)
+    assert verification.problems(index) == []
+
+
+def test_stopped_half_way_it_continues(index: Index, other: Encoder) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reindex(index.path, other, watch=at_first(stop))
+    assert state(index) == [(1, "live"), (2, "building")]
+    done = len(held(index, 2))
+    assert 0 < done < 12
+    begun: list[tuple[int, int]] = []
+    words: list[str] = []
+    watch = Watch(words.append, lambda done, total: begun.append((done, total)), SILENT.advance)
+    outcome = reindex(index.path, other, watch=watch)
+    assert (begun, outcome.embedded, outcome.generation) == ([(done, 12)], 12 - done, 2)
+    assert words[0] == "Continuing generation 2."
+    assert outcome.published
+
+
+def test_without_an_encoder_it_goes_on_with_the_unfinished_one(index: Index, other: Encoder) -> None:
+    with pytest.raises(ZeroDivisionError):
+        reindex(index.path, other, watch=at_first(lambda: 1 / 0))
+    assert reindex(index.path).published
+    with pytest.raises(UsageError, match="expected --encoder DIR"):
+        reindex(index.path)
+
+
+def test_with_another_encoder_it_starts_anew_and_says_so(
+    index: Index, other: Encoder, encoder: Encoder, tmp_path: Path
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        reindex(index.path, other, watch=at_first(lambda: 1 / 0))
+    third = Encoder.load(reading_fewer_tokens(encoder.path, tmp_path / "third"))
+    words: list[str] = []
+    outcome = reindex(index.path, third, watch=said(words))
+    assert (outcome.generation, outcome.embedded) == (3, 12)
+    assert words[0] == "Starting anew: the unfinished generation 2 was for another encoder, other."
+    assert state(index) == [(1, "retired"), (3, "live")]
+    assert sorted(one.name for one in (index.path / "generations").iterdir()) == ["0001", "0003"]
+
+
+def test_the_encoder_that_is_live_already_changes_nothing(index: Index, encoder: Encoder) -> None:
+    outcome = reindex(index.path, encoder)
+    assert (outcome.generation, outcome.published, outcome.embedded) == (1, True, 0)
+    assert state(index) == [(1, "live")]
+
+
+def test_a_second_reindex_is_refused_at_once(index: Index, other: Encoder) -> None:
+    caught: list[str] = []
+
+    def second() -> None:
+        for again in (
+            lambda: reindex(index.path, other),
+            lambda: rollback(index.path),
+            lambda: prune(index.path, keep=1),
+        ):
+            with pytest.raises(IndexLocked) as error:
+                again()
+            caught.append(str(error.value))
+
+    assert reindex(index.path, other, watch=at_first(second)).published
+    assert len(caught) == 3
+    assert all("another process is re-indexing" in one for one in caught)
+
+
+def test_a_reindex_does_not_wait_for_a_writer_until_it_publishes(index: Index, other: Encoder) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[Document]:
+        yield from documents(12)
+        yield Document("slow", "slow text")
+        reached.set()
+        assert go_on.wait(30)
+
+    writing = threading.Thread(target=lambda: index.sync(slow()), daemon=True)
+    writing.start()
+    assert reached.wait(30)
+    built: list[str] = []
+
+    def say(text: str) -> None:
+        built.append(text)
+        go_on.set()  # all is built and compared now, with the writer still at it
+
+    outcome = reindex(index.path, other, watch=replace(SILENT, say=say))
+    writing.join(30)
+    assert built == ["Comparing it with the live generation."]
+    assert outcome.published
+    assert "slow" in held(index, 2)
+    assert held(index, 1) == held(index, 2)
+
+
+def test_an_encoder_that_gives_nan_is_never_published(index: Index, encoder: Encoder, tmp_path: Path) -> None:
+    broken = Encoder.load(with_nan(encoder.path, tmp_path / "broken"))  # for texts with "garden"
+    index.sync([Document("bad", "a garden")], prune=False)
+    with pytest.raises(EncoderError, match="expected unit vectors of the encoder broken"):
+        reindex(index.path, broken, wanted=Gate(publish_anyway=True))
+    assert state(index) == [(1, "live"), (2, "building")]
+    assert verification.problems(index) == []
+    assert abort(index.path) == 2
+    assert state(index) == [(1, "live")]
+    assert not (index.path / "generations" / "0002").exists()
+
+
+def test_an_encoder_whose_manifest_tells_another_dimension_is_refused(encoder: Encoder, tmp_path: Path) -> None:
+    path = reading_fewer_tokens(encoder.path, tmp_path / "lying")
+    manifest = json.loads((path / "manifest.json").read_text()) | {"dim": 48}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(EncoderError, match=r"tells of 48 components, tower\.onnx gives 32"):
+        Encoder.load(path)
+
+
+def test_a_rollback_brings_the_old_answers_back(index: Index, other: Encoder) -> None:
+    before = index.search("soup").hits
+    reindex(index.path, other)
+    outcome = rollback(index.path)
+    assert (outcome.generation, outcome.previous, outcome.embedded) == (1, 2, 0)
+    result = index.search("soup")
+    assert (result.generation, result.hits) == (1, before)
+    assert state(index) == [(1, "live"), (2, "retired")]
+
+
+def test_a_rollback_first_embeds_what_came_later(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    index.sync([*documents(11)[1:], Document("d0", "changed"), Document("new", "rotate signing keys")])
+    outcome = rollback(index.path)
+    assert outcome.embedded == 2
+    assert held(index, 1) == held(index, 2)
+    result = index.search("rotate signing keys")
+    assert (result.generation, result.hits[0].id) == (1, "new")
+    assert verification.problems(index) == []
+
+
+def test_a_rollback_goes_to_any_generation_that_is_kept(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    rollback(index.path, to=1)
+    with pytest.raises(UsageError, match="expected a generation before 1, which is live; found 2"):
+        rollback(index.path)
+    assert rollback(index.path, to=2).generation == 2
+    assert rollback(index.path, to=2).embedded == 0
+    with pytest.raises(UsageError, match="expected generation 9 to go back to; found 1"):
+        rollback(index.path, to=9)
+
+
+def test_a_rollback_to_an_encoder_that_is_damaged_is_refused(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    file = index.path / "generations" / "0001" / "encoder" / "tower.onnx"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(EncoderError, match="damaged"):
+        rollback(index.path)
+    assert index.search("soup").generation == 2
+
+
+def test_an_encoder_that_was_live_before_is_not_encoded_again(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    rollback(index.path)
+    index.sync([Document("new", "new")], prune=False)
+    outcome = reindex(index.path, other)
+    assert (outcome.generation, outcome.embedded, outcome.published) == (2, 1, True)
+
+
+def test_aborting_what_was_live_before_keeps_it(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    rollback(index.path)
+    index.sync([Document("new", "new")], prune=False)
+    with pytest.raises(ZeroDivisionError):
+        reindex(index.path, other, watch=at_first(lambda: 1 / 0))
+    assert abort(index.path) == 2
+    assert abort(index.path) is None
+    assert state(index) == [(1, "live"), (2, "retired")]
+
+
+def test_pruning_removes_rows_files_and_bytes(index: Index, other: Encoder) -> None:
+    index.sync(documents(200))
+    reindex(index.path, other)
+    index.close()
+    size = (index.path / "index.db").stat().st_size
+    pruned = prune(index.path, keep=1)
+    assert pruned.generations == (1,)
+    assert pruned.bytes > 0
+    assert (index.path / "index.db").stat().st_size < size
+    assert [one.name for one in (index.path / "generations").iterdir()] == ["0002"]
+    with Index.open(index.path) as opened:
+        assert verification.problems(opened) == []
+        assert opened.search("soup").generation == 2
+        assert opened.store.value("PRAGMA freelist_count") == 0
+        assert opened.store.value("SELECT count(*) FROM embeddings WHERE generation = 1") == 0
+
+
+def test_pruning_never_removes_the_live_generation(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    rollback(index.path)
+    assert prune(index.path, keep=2).generations == ()
+    assert prune(index.path, keep=1).generations == (2,)
+    assert prune(index.path, keep=1).generations == ()
+    with pytest.raises(UsageError, match="expected to keep 1"):
+        prune(index.path, keep=0)
+    assert index.search("soup").generation == 1
+
+
+def test_an_older_database_is_shrunk_too(index: Index, other: Encoder, tmp_path: Path) -> None:
+    reindex(index.path, other)
+    index.close()
+    import sqlite3
+
+    connection = sqlite3.connect(index.path / "index.db", isolation_level=None)
+    connection.execute("PRAGMA auto_vacuum = NONE")
+    connection.execute("VACUUM")
+    connection.close()
+    assert prune(index.path, keep=1).bytes > 0
+    with Index.open(index.path) as opened:
+        assert opened.store.value("PRAGMA freelist_count") == 0
+        assert opened.store.value("PRAGMA auto_vacuum") == 2
+
+
+def test_a_reader_stays_open_across_publishing_going_back_and_pruning(index: Index, other: Encoder) -> None:
+    with Index.open(index.path) as reader:
+        assert reader.search("soup").generation == 1
+        reindex(index.path, other)
+        assert reader.search("soup").generation == 2
+        rollback(index.path)
+        assert reader.search("soup").generation == 1
+        rollback(index.path, to=2)
+        prune(index.path, keep=1)
+        result = reader.search(LONG)
+        assert (result.generation, len(result.hits)) == (2, 10)
+
+
+def test_a_reader_that_has_not_asked_since_survives_the_pruning_of_its_generation(index: Index, other: Encoder) -> None:
+    with Index.open(index.path) as reader:
+        reader.search("soup")
+        reindex(index.path, other)
+        prune(index.path, keep=1)
+        assert reader.search("soup").generation == 2
+
+
+def test_readers_in_a_loop_never_fail_and_never_mix(index: Index, other: Encoder) -> None:
+    stop, wrong, asked = threading.Event(), [], [0]
+    fingerprints = {1: index.encoder.fingerprint, **dict.fromkeys(range(2, 5), other.fingerprint)}
+
+    def read() -> None:
+        with Index.open(index.path) as reader:
+            while not stop.is_set():
+                result = reader.search(LONG, 12)
+                asked[0] += 1
+                whole = len(result.hits) == 12 and all(hit.similarity <= 1.01 for hit in result.hits)
+                if fingerprints[result.generation] != result.encoder or not whole:
+                    wrong.append(result)
+
+    reading = [threading.Thread(target=read, daemon=True) for _ in range(2)]
+    for one in reading:
+        one.start()
+    for _ in range(3):
+        reindex(index.path, other)
+        rollback(index.path)
+        prune(index.path, keep=1)
+    stop.set()
+    for one in reading:
+        one.join()
+    assert asked[0] > 10
+    assert wrong == []
+
+
+def test_an_index_refuses_another_encoder_and_names_the_command(index: Index, other: Encoder) -> None:
+    with pytest.raises(FingerprintMismatch) as caught:
+        Index.open(index.path, encoder=other)
+    message = str(caught.value)
+    assert index.encoder.fingerprint[:12] in message
+    assert other.fingerprint[:12] in message
+    assert f"docsim reindex --index {index.path} --encoder {other.path}" in message
+
+
+def test_documents_are_encoded_by_the_live_generation_s_encoder(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    index.sync([Document("new", "rotate signing keys")], prune=False)
+    number = index.document("new").number
+    assert index.store.vectors(2, [number])[number].shape == (1, 8)
+    assert "new" not in held(index, 1)
+
+
+def test_an_index_opened_at_a_generation_answers_from_it_and_is_not_written_to(index: Index, other: Encoder) -> None:
+    reindex(index.path, other)
+    with Index.open(index.path, generation=1) as old:
+        assert old.search("soup").generation == 1
+        with pytest.raises(UsageError, match="generation 1"):
+            old.sync([Document("x", "y")])
+    with pytest.raises(StoreError, match="no generation 7"):
+        Index.open(index.path, generation=7)
+
+
+def test_an_index_without_documents_is_reindexed(tmp_path: Path, encoder: Encoder, other: Encoder) -> None:
+    Index.create(tmp_path / "empty", encoder=encoder).close()
+    assert reindex(tmp_path / "empty", other).published
+
+
+def test_reindexing_what_is_no_index_makes_none(tmp_path: Path, other: Encoder) -> None:
+    with pytest.raises(StoreError, match="expected an index"):
+        reindex(tmp_path / "nothing", other)
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_publishing_a_generation_that_lacks_documents_is_refused(index: Index, other: Encoder) -> None:
+    from docsim import publishing
+    from docsim.locks import writer
+
+    with pytest.raises(ZeroDivisionError):
+        reindex(index.path, other, watch=at_first(lambda: 1 / 0))
+    with writer(index.path, wait=False) as store, pytest.raises(StoreError, match="expected every document"):
+        publishing.publish(store, 2)
+    assert index.generation().number == 1
+
+
+def test_repair_mends_what_is_damaged_in_a_generation_that_is_not_live(index: Index, other: Encoder) -> None:
+    import sqlite3
+
+    reindex(index.path, other)
+    connection = sqlite3.connect(index.path / "index.db", isolation_level=None)
+    connection.execute("UPDATE embeddings SET checksum = 0 WHERE generation = 1 AND document = 3")
+    connection.close()
+    assert verification.problems(index) == ["the embeddings of d2 in generation 1 are missing or damaged"]
+    verification.repair(index)
+    assert verification.problems(index) == []
+    assert rollback(index.path).embedded == 1
+    assert verification.problems(index) == []
+    assert index.search("soup", 12).generation == 1
