@@ -39,13 +39,14 @@ def measured(live: Index, new: Index, texts: Sequence[str]) -> Instant | None:
     Args:
         live: Opened at the live generation.
         new: Opened at the generation that was built.
-        texts: What to ask; the id of a document stands for its text.
+        texts: What to ask; the id of a document stands for its text. Without any, some documents are asked for.
 
     Returns:
         What was found; None where there is nothing to ask or no adapter that can be read.
     """
     row = live.store.adapter()
-    asked = [live.document(text).document.text if live.has(text) else text for text in texts[:_QUERIES]]
+    chosen = texts[:_QUERIES] or [id for (id,) in live.store.rows("SELECT id FROM documents LIMIT ?", _QUERIES)]
+    asked = [live.document(text).document.text if live.has(text) else text for text in chosen]
     asked = [text for text in asked if text.strip()]
     if row is None or not asked:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from encoder_variants import _variant
+from encoder_variants import variant
 from onnx import numpy_helper
 
 __all__ = ["turned"]
@@ -22,4 +22,4 @@ def turned(source: Path, target: Path, *, seed: int = 0) -> Path:
         order, signs = random.permutation(rows.shape[1]), random.choice([-1, 1], rows.shape[1])
         table.CopyFrom(numpy_helper.from_array((rows[:, order] * signs).astype(rows.dtype), table.name))
 
-    return _variant(source, target, change)
+    return variant(source, target, change)
