@@ -33,7 +33,7 @@ K = 10
 
 STEPS = 200
 TEMPERATURE = 0.05
-"""Of the softmax over similarities: what is nearest counts, what is far hardly does; measured, see docs/adapter.md."""
+"""Of the softmax over similarities: what is nearest counts, what is far hardly does."""
 
 _BATCH = 512
 _RATE = 1e-3
