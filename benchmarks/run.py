@@ -42,6 +42,8 @@ BENCHMARKS = (
     Benchmark("hybrid", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "Stemmer")),
     Benchmark("distillation", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "model2vec"), ("teacher",)),
     Benchmark("self_supervision", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
+    Benchmark("adapter", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
+    Benchmark("incremental", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras")),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )
 

@@ -210,6 +210,30 @@ def tried(part: str) -> str:
     return table(rows)
 
 
+def adapter() -> str:
+    """Return the table of what adapters recover."""
+    found = result("adapter")
+    names = list(found["rows"][0]["variants"])
+    lines = [("set", "change", "full re-index", "old encoder", *names, "microseconds a query")]
+    for row in found["rows"]:
+        shares = (f"{row['variants'][name]['share']:.1%}" for name in names)
+        figures = (f"{row['full']:.3f}", f"{row['old_share']:.1%}", *shares, f"{row['mapping_us']:.0f}")
+        lines.append((row["set"], row["change"], *figures))
+    return (
+        f"nDCG@10 of a full re-index, and the shares of it without one. Maps are learnt from {found['sampled']:,} "
+        "passages:\n\n" + table(lines)
+    )
+
+
+def incremental() -> str:
+    """Return the table of what retraining leaves unchanged."""
+    lines = [("set", "change", "rows unchanged", "of those in the corpus", "passages unchanged", "median cosine")]
+    for row in result("incremental")["rows"]:
+        shares = (f"{row[name]:.1%}" for name in ("rows_unchanged", "rows_in_corpus_unchanged", "passages_unchanged"))
+        lines.append((row["set"], row["change"], *shares, f"{row['cosine_median']:.3f}"))
+    return table(lines)
+
+
 def table(rows: list[tuple[str, ...]]) -> str:
     """Return rows as a Markdown table, the first as its head."""
     head, *body = rows
@@ -227,6 +251,8 @@ SECTIONS = {
     "passages": passages,
     "hybrid": hybrid,
     "reindexing": reindexing,
+    "adapter": adapter,
+    "incremental": incremental,
     "self_supervision": self_supervision,
     "sts": sts,
     "imported": imported,

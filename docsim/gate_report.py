@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from docsim import pages
 from docsim.errors import StoreError
 from docsim.gate import METRIC, Quality, Verdict
+from docsim.instant import Instant
 from docsim.questions import Answer
 from docsim.store import Generation
 
@@ -45,12 +46,14 @@ class Upgrade:
         new: The one that was checked.
         verdict: What was found.
         threshold: The similarity above which the user takes hits for good; None where there is none.
+        instant: How good the adapter was that answered meanwhile; None where there was none.
     """
 
     old: Generation
     new: Generation
     verdict: Verdict
     threshold: float | None = None
+    instant: Instant | None = None
 
 
 def numbers(upgrade: Upgrade) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def numbers(upgrade: Upgrade) -> dict[str, Any]:
         "new": _about(upgrade.new),
         "checks": [asdict(check) for check in verdict.checks],
         "quality": None,
+        "adapter": asdict(upgrade.instant) if upgrade.instant else None,
     }
     return found | _compared(quality, upgrade.threshold) if quality else found
 
@@ -166,6 +170,8 @@ def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
     }
     rows = [(one["name"], "yes" if one["passed"] else "NO", one["detail"]) for one in told["checks"]]
     body = pages.facts(head) + "<h2>Checks</h2>" + pages.table(("", "passed", "found"), rows)
+    if told["adapter"] is not None:
+        body += _adapter(told["adapter"])
     if quality is not None:
         body += _quality(told) + pages.picture(pages.png(_histogram(quality)), "Similarities of what was found")
         body += _threshold(told["threshold"]) + "".join(
@@ -173,6 +179,14 @@ def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
             for name, title in (("lost", "Questions that lost most"), ("gained", "Questions that gained most"))
         )
     return pages.page(f"From generation {old['number']} to {new['number']}", body)
+
+
+def _adapter(found: Mapping[str, Any]) -> str:
+    return (
+        f"<p>While it was built, the new encoder answered through an adapter learnt from {found['passages']} passages: "
+        f"it found {found['recall']:.1%} of the {found['k']} documents that the new generation finds for each of "
+        f"{found['queries']} queries; the old encoder finds {found['before']:.1%} of them.</p>"
+    )
 
 
 def _quality(told: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.filters import Filter
-from docsim.store import Generation, Store
+from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
 
 __all__ = [
@@ -98,6 +98,7 @@ class View:
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
         known: What was found out about this state.
+        adapter: What maps the queries of another encoder to these embeddings; None when there is none.
     """
 
     revision: int
@@ -107,6 +108,7 @@ class View:
     deletion: int
     documents: NDArray[np.int64]
     known: Known = field(default_factory=Known)
+    adapter: StoredAdapter | None = None
 
     def allowed(self, store: Store, condition: Filter | None) -> Allowed:
         """Return the documents that meet a condition, all when there is none.
@@ -270,7 +272,9 @@ def refreshed(store: Store, index: Path, view: View | None, *, number: int | Non
         )
     if view is None or view.generation.number != generation.number:
         view = _from_snapshot(index, generation, revision)
-    return _caught_up(store, replace(view, revision=revision, generation=generation, known=Known()))
+    adapter = None if number else store.adapter()
+    state = replace(view, revision=revision, generation=generation, known=Known(), adapter=adapter)
+    return _caught_up(store, state)
 
 
 def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:

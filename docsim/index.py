@@ -29,6 +29,7 @@ from docsim.locks import writer
 from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
 from docsim.searching import Query, Request
 from docsim.store import Generation, Store, StoredDocument
+from docsim.upgrade import Asking, Upgrades
 
 if TYPE_CHECKING:
     from docsim.synchronise import SourceName
@@ -49,6 +50,7 @@ class Index:
         self._store = Store(path, writable=False)
         self._view: View | None = None
         self._encoder: Encoder | None = None
+        self._upgrades = Upgrades(path)
         self._lock = threading.Lock()
 
     @classmethod
@@ -364,17 +366,23 @@ class Index:
         """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
         warming = self._warm() if self._view is None else None
         try:
-            encoder = self.encoder
+            self._asking()
         finally:
             if warming:
                 warming.join()
         while True:
-            encoder = self.encoder
-            vectors = searching.encoded(encoder, documents)
+            asking = self._asking()
+            vectors = asking.encoded(documents)
             queries = [Query(*each, exclude) for each in zip(names, documents, vectors, strict=True)]
             with self._reading() as view:
-                if view.generation.fingerprint == encoder.fingerprint:
-                    return searching.answers(self._store, view, queries, request, started=started)
+                if asking.fits(view):
+                    return asking.named(searching.answers(self._store, view, queries, request, started=started))
+
+    def _asking(self) -> Asking:
+        """Return what encodes queries, as of the state that was seen last."""
+        view = self._view
+        row = view.adapter if view else None if self._pinned else self._store.adapter()
+        return self._upgrades.asking(row) or Asking(self.encoder, row)
 
     def _warm(self) -> threading.Thread:
         """Begin to read the vectors, which takes as long as loading the encoder: a first query needs both."""

@@ -14,7 +14,7 @@ from docsim import generations
 from docsim.errors import StoreError
 from docsim.store import Generation, Store, now
 
-__all__ = ["drop", "publish", "remove", "tidy"]
+__all__ = ["drop", "publish", "remove", "tidy", "withdraw"]
 
 
 def publish(store: Store, number: int) -> None:
@@ -31,10 +31,21 @@ def publish(store: Store, number: int) -> None:
             )
         store.execute("UPDATE generations SET state = 'retired' WHERE state = 'live'")
         store.execute("UPDATE generations SET state = 'live', published = ? WHERE number = ?", now(), number)
+        store.execute("DELETE FROM adapters WHERE generation = ?", number)
+
+
+def withdraw(store: Store, number: int) -> bool:
+    """Let a generation that is being built no longer answer through its adapter; return whether it did."""
+    if not store.value("SELECT 1 FROM adapters WHERE generation = ?", number):
+        return False
+    with store.writing():
+        store.execute("DELETE FROM adapters WHERE generation = ?", number)
+    return True
 
 
 def drop(store: Store, path: Path, generation: Generation) -> None:
     """Give up a generation that is being built; one that was live before is only retired again."""
+    withdraw(store, generation.number)
     if generation.published is None:
         remove(store, path, [generation.number])
     else:

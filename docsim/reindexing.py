@@ -16,7 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim import gate, gate_report, generations, publishing, questions
+from docsim import gate, gate_report, generations, instant, publishing, questions, upgrade
+from docsim.adapter import Adapter
 from docsim.building import Build
 from docsim.encoder import Encoder
 from docsim.errors import EncoderError, IndexLocked, UsageError
@@ -26,7 +27,7 @@ from docsim.judgements import Qrels
 from docsim.locks import rebuilder, writer
 from docsim.store import Generation, Store, now
 
-__all__ = ["SILENT", "Gate", "Outcome", "Pruned", "Watch", "abort", "prune", "reindex", "rollback"]
+__all__ = ["SILENT", "Gate", "Outcome", "Pruned", "Watch", "abort", "prune", "reindex", "rollback", "upgraded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +145,52 @@ def reindex(
         embedded = build.run(watch.advance)
         generations.snapshot(store, path, number=generation.number)
         watch.say("Comparing it with the live generation.")
-        upgrade, report = _examined(store, path, (live, generation), wanted)
-        published = upgrade.verdict.passed or (upgrade.verdict.sound and wanted.publish_anyway)
+        found, report = _examined(store, path, (live, generation), wanted)
+        published = found.verdict.passed or (found.verdict.sound and wanted.publish_anyway)
         if published:
             embedded += _published(store, path, build, generation.number)
+        elif publishing.withdraw(store, generation.number):
+            watch.say("The live generation's own encoder answers again.")
         seconds = time.perf_counter() - started
-        return Outcome(generation.number, live.number, published, embedded, seconds, upgrade, report)
+        return Outcome(generation.number, live.number, published, embedded, seconds, found, report)
+
+
+def upgraded(
+    path: Path, encoder: Encoder | None = None, *, wait: bool = False, watch: Watch = SILENT
+) -> Adapter | None:
+    """Begin a re-index whose encoder answers at once, its queries mapped to the live embeddings; ``reindex`` goes on.
+
+    Until the new generation is published, aborted or refused, ``Index.search`` answers so, in other processes too.
+
+    Args:
+        path: The index's directory.
+        encoder: The new encoder; when not given, that of the re-index that is unfinished.
+        wait: Wait for another process that is re-indexing.
+        watch: What to call meanwhile.
+
+    Returns:
+        The adapter; None where none is used: the index answers with this encoder already, or better without.
+
+    Raises:
+        UsageError: There is no encoder, and no re-index that is unfinished.
+        IndexLocked: Another process is re-indexing and ``wait`` is off.
+        EncoderError: The encoder gives something else than unit vectors.
+        StoreError: The index cannot be written to.
+    """
+    with _rebuilding(path, wait=wait) as store:
+        live = _live(store, path)
+        if encoder is not None and encoder.fingerprint == live.fingerprint:
+            return None
+        generation = _begun(store, path, encoder, base=None, watch=watch)
+        adapter = upgrade.begin(store, path, live, generation)
+    if adapter is None:
+        watch.say("No adapter finds as much of what the new encoder finds; the old one goes on answering.")
+    else:
+        watch.say(
+            f"{generation.encoder} answers from now on through an adapter: of a passage's nearest it finds "
+            f"{adapter.agreement:.0%}, the old encoder {adapter.before:.0%}."
+        )
+    return adapter
 
 
 def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Watch = SILENT) -> Outcome:
@@ -274,17 +315,19 @@ def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wan
     """Compare the live generation with the new one; write the report and what was found."""
     live, new = pair
     with Index.open(path, generation=live.number) as before, Index.open(path, generation=new.number) as after:
-        verdict = gate.verdict(before, after, _questions(before, new, wanted), max_loss=wanted.max_loss)
-    upgrade = Upgrade(live, new, verdict, wanted.threshold)
+        asked = _questions(before, new, wanted)
+        verdict = gate.verdict(before, after, asked, max_loss=wanted.max_loss)
+        mapped = instant.measured(before, after, list(asked.texts.values())) if asked and verdict.sound else None
+    found = Upgrade(live, new, verdict, wanted.threshold, mapped)
     report = wanted.report or generations.directory(path, new.number) / "report"
-    gate_report.write(report, upgrade)
+    gate_report.write(report, found)
     quality = verdict.quality
     metrics = {name: one.value for name, one in quality.new.metrics.items()} if quality else {}
     summary = json.dumps({"metrics": metrics, "source": quality.questions.source if quality else None})
     with store.writing(visible=False):
         sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
         store.execute(sql, new.number, now(), verdict.passed, summary)
-    return upgrade, report
+    return found, report
 
 
 def _questions(live: Index, new: Generation, wanted: Gate) -> questions.Questions | None:

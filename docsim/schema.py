@@ -12,6 +12,7 @@ SQLite is the truth of an index; everything else can be rebuilt from these table
     generations   one row an encoder's view of the documents; at most one is ``live``
     embeddings    one row a document and generation: its passages' embeddings as float16, row by row, and their CRC-32
     verdicts      what was found when a generation was checked before it was published
+    adapters      how a generation that is being built already answers, over the live one's embeddings
 
 ``sqlite_utils`` is imported only here and only when a file is new or out of date: it brings in pandas where that is
 installed, which costs more than a whole query.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "migrate"]
 
-VERSION = 2
+VERSION = 3
 """Held in ``PRAGMA user_version``; a file with a higher one was written by a newer docsim."""
 
 TOKENIZE = "porter unicode61"
@@ -116,6 +117,16 @@ CREATE TABLE IF NOT EXISTS verdicts (
 """
 
 
+_ADAPTERS = """
+CREATE TABLE IF NOT EXISTS adapters (
+    generation INTEGER PRIMARY KEY REFERENCES generations,
+    target TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    passages INTEGER NOT NULL
+);
+"""
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Create or bring up to date every table; safe to run again after being killed half way.
 
@@ -131,6 +142,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations(name="tables", transactional=False)(_create_tables)
     migrations(name="full text", transactional=False)(_create_full_text)
     migrations(name="verdicts", transactional=False)(_create_verdicts)
+    migrations(name="adapters", transactional=False)(_create_adapters)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.commit()
@@ -147,3 +159,7 @@ def _create_full_text(database: Database) -> None:
 
 def _create_verdicts(database: Database) -> None:
     database.conn.executescript(_VERDICTS)
+
+
+def _create_adapters(database: Database) -> None:
+    database.conn.executescript(_ADAPTERS)

@@ -79,6 +79,7 @@ class GenerationStatus:
         bytes: Room that its embeddings and files take.
         passed: Whether it passed the checks before publishing; None if it was not checked.
         metrics: What it was measured at then, by name.
+        adapter: Whether its encoder answers already, over the live embeddings.
     """
 
     number: int
@@ -92,6 +93,7 @@ class GenerationStatus:
     bytes: int
     passed: bool | None
     metrics: dict[str, float]
+    adapter: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
         bytes=size + files,
         passed=None if passed is None else bool(passed),
         metrics=json.loads(summary).get("metrics", {}),
+        adapter=(row := store.adapter()) is not None and row.generation == one.number,
     )
 
 

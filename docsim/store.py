@@ -17,7 +17,7 @@ from docsim.errors import StoreError
 from docsim.filters import Filter
 from docsim.records import Document, Failure, Metadata, Passage, storable
 
-__all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredDocument", "Vectors"]
+__all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredAdapter", "StoredDocument", "Vectors"]
 
 Vectors = NDArray[np.float16]
 
@@ -36,6 +36,23 @@ class Generation:
     snapshot_digest: str | None
     snapshot_passage: int
     snapshot_deletion: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAdapter:
+    """What maps queries to the live generation's embeddings while another one is built.
+
+    Attributes:
+        generation: The generation that is being built, whose directory holds the adapter and the queries' encoder.
+        fingerprint: That encoder's.
+        digest: SHA-256 of the adapter's file.
+        passages: Passages that it was learnt from.
+    """
+
+    generation: int
+    fingerprint: str
+    digest: str
+    passages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,16 @@ class Store(Database):
         names = ", ".join(Generation.__slots__)
         sql = f"SELECT {names} FROM generations WHERE state = coalesce(?, state) ORDER BY number"
         return [Generation(*row) for row in self.rows(sql, state)]
+
+    def adapter(self) -> StoredAdapter | None:
+        """Return the adapter to the live generation's embeddings, or None; it ends with the building it belongs to."""
+        sql = (
+            "SELECT a.generation, new.fingerprint, a.digest, a.passages FROM adapters a"
+            " JOIN generations new ON new.number = a.generation AND new.state = 'building'"
+            " JOIN generations old ON old.fingerprint = a.target AND old.state = 'live'"
+        )
+        rows = self.rows(sql)
+        return StoredAdapter(*rows[0]) if rows else None
 
     def missing(self, generation: int, *, after: int = 0, limit: int = -1) -> list[int]:
         """Return the numbers of the documents above ``after`` that have no embeddings in a generation, ascending."""

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from docsim import generations, passages
+from docsim import generations, passages, upgrade
+from docsim.adapter import Adapter
 from docsim.building import are_unit
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
@@ -104,6 +105,7 @@ def _generation(store: Store, index: Index, generation: Generation) -> Iterator[
     if not wrong:
         yield from _snapshot(store, index, generation)
     yield from _encoder(index, generation)
+    yield from _adapter(store, index, generation)
 
 
 def damaged(store: Store, generation: Generation) -> list[int]:
@@ -158,6 +160,16 @@ def _encoder(index: Index, generation: Generation) -> Iterator[str]:
         generations.load_encoder(index.path, generation)
     except DocsimError as error:
         yield str(error)
+
+
+def _adapter(store: Store, index: Index, generation: Generation) -> Iterator[str]:
+    """Check the file of the adapter through which a generation that is being built answers."""
+    digest = store.value("SELECT digest FROM adapters WHERE generation = ?", generation.number)
+    if digest is not None:
+        try:
+            Adapter.load(upgrade.adapter_path(index.path, generation.number), digest=digest)
+        except StoreError as error:
+            yield str(error)
 
 
 def _full_text(index: Index) -> Iterator[str]:

@@ -15,12 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from docsim.encoder import Preprocessing, fingerprint
 
-__all__ = ["reading_fewer_tokens", "with_nan", "with_other_dim"]
+__all__ = ["reading_fewer_tokens", "variant", "with_nan", "with_other_dim"]
 
 
 def reading_fewer_tokens(source: Path, target: Path, max_tokens: int = 16) -> Path:
     """An encoder that differs from ``source`` for long texts alone, and by its fingerprint."""
-    return _variant(source, target, lambda model: None, max_tokens=max_tokens)
+    return variant(source, target, lambda model: None, max_tokens=max_tokens)
 
 
 def with_nan(source: Path, target: Path, token: int = -1) -> Path:
@@ -33,7 +33,7 @@ def with_nan(source: Path, target: Path, token: int = -1) -> Path:
         rows[token] = np.nan
         table.CopyFrom(numpy_helper.from_array(rows, table.name))
 
-    return _variant(source, target, change)
+    return variant(source, target, change)
 
 
 def with_other_dim(source: Path, target: Path, dim: int) -> Path:
@@ -53,10 +53,10 @@ def with_other_dim(source: Path, target: Path, dim: int) -> Path:
         shape = [output.type.tensor_type.shape.dim[0].dim_param or "texts", dim]
         output.CopyFrom(helper.make_tensor_value_info(output.name, TensorProto.FLOAT, shape))
 
-    return _variant(source, target, change, dim=dim)
+    return variant(source, target, change, dim=dim)
 
 
-def _variant(source: Path, target: Path, change: Callable[[Any], None], **settings: int) -> Path:
+def variant(source: Path, target: Path, change: Callable[[Any], None], **settings: int) -> Path:
     """Write a copy of an encoder with a changed export and settings, whose fingerprint fits."""
     shutil.copytree(source, target)
     model = onnx.load(target / "tower.onnx")

@@ -71,6 +71,7 @@ def gate_options(command: F) -> F:
 Examples:
   docsim reindex --encoder encoders/handbook
   docsim reindex --encoder encoders/handbook --qrels qrels.txt --queries queries.jsonl
+  docsim reindex --encoder encoders/handbook --adapter     its queries search the old embeddings at once
   docsim reindex --status                    how far is the one that runs, or was stopped?
   docsim reindex                             go on with the one that was stopped
   docsim reindex --publish-anyway            publish what did not pass
@@ -79,6 +80,9 @@ Examples:
 )
 @options.index_option
 @click.option("--encoder", type=_directory, help="The encoder to change to.  [default: that of an unfinished re-index]")
+@click.option(
+    "--adapter", is_flag=True, help="Let the new encoder answer at once, its queries mapped to the old embeddings."
+)
 @gate_options
 @click.option("--status", is_flag=True, help="Tell of the unfinished re-index; change nothing.")
 @click.option("--abort", is_flag=True, help="Forget the unfinished re-index.")
@@ -104,6 +108,8 @@ def reindex(ctx: click.Context, /, index_path: Path | None, **given: Any) -> Non
         return
     encoder = Encoder.load(given["encoder"]) if given["encoder"] else None
     with watching(quiet=given["quiet"] or given["as_json"]) as watch:
+        if given["adapter"]:
+            reindexing.upgraded(path, encoder, wait=given["wait"], watch=watch)
         outcome = reindexing.reindex(path, encoder, wanted=as_gate(given), wait=given["wait"], watch=watch)
     tell(path, outcome, given)
     if not outcome.published:
@@ -177,6 +183,9 @@ def _summary(told: dict[str, Any]) -> None:
     for check in told["checks"]:
         click.echo(f"{check['name']:13}{check['detail']}", nl=False)
         click.secho("" if check["passed"] else "  NOT PASSED", fg="red")
+    if mapped := told["adapter"]:
+        recall = f"{mapped['recall']:.0%} of what the new generation finds; the old encoder {mapped['before']:.0%}"
+        click.echo(f"{'adapter':13}{recall}")
     if told["quality"] is None:
         return
     overlap, similarity = told["overlap"], told["similarity"]

@@ -165,7 +165,9 @@ def _table(result: SearchResult, *, quiet: bool) -> None:
     console = Console()
     console.print(table if result.hits else "Nothing found: no document qualifies.")
     if not quiet:
-        console.print(f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}", style="dim")
+        through = ", the new encoder through an adapter" if result.adapter else ""
+        found = f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}{through}"
+        console.print(found, style="dim")
         if result.hits:
             console.print("Under each similarity: how many of 100 random pairs are less similar.", style="dim")
 

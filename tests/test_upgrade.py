@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
+from tiny_encoder import WORDS
+from turned_encoder import turned
+
+from docsim import building, gate_report, generations, upgrade, verification
+from docsim.adapter import Adapter
+from docsim.cli import main
+from docsim.encoder import Encoder
+from docsim.errors import EncoderError, UsageError
+from docsim.index import Index
+from docsim.locks import writer
+from docsim.records import Document, SearchResult
+from docsim.reindexing import SILENT, Gate, Outcome, abort, reindex, rollback, upgraded
+
+
+def documents(count: int = 120) -> list[Document]:
+    """Documents of some dozen words each, no two alike."""
+    random = np.random.default_rng(0)
+    return [Document(f"d{i}", " ".join(random.choice(WORDS[15:], 12)), title=f"P{i}") for i in range(count)]
+
+
+QUESTION = documents()[5].text
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+@pytest.fixture(scope="module")
+def new(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder of the same similarities whose embeddings are turned."""
+    return Encoder.load(turned(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "turned"))
+
+
+@pytest.fixture(scope="module")
+def narrow(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder of 16 components, not 32."""
+    return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "narrow", 16))
+
+
+@pytest.fixture
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(documents())
+        yield index
+
+
+def ids(result: SearchResult) -> list[str]:
+    return [hit.id for hit in result.hits]
+
+
+def answered_by(result: SearchResult) -> tuple[str, bool, int]:
+    return result.encoder, result.adapter, result.generation
+
+
+# While the new generation is built
+
+
+def test_an_open_index_answers_with_the_new_encoder_at_its_next_query(
+    index: Index, encoder: Encoder, new: Encoder
+) -> None:
+    before = index.search(QUESTION)
+    assert answered_by(before) == (encoder.fingerprint, False, 1)
+    assert upgraded(index.path, new) is not None
+    after = index.search(QUESTION)
+    assert answered_by(after) == (new.fingerprint, True, 1)
+    assert ids(after)[0] == "d5"
+    assert len(set(ids(after)) & set(ids(before))) >= 8
+    assert after.hits[0].similarity == pytest.approx(before.hits[0].similarity, abs=0.05)
+
+
+def test_another_process_answers_with_the_new_encoder(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    command = [sys.executable, "-c", "from docsim.cli import main; main()", "query", QUESTION, "--json"]
+    done = subprocess.run([*command, "--index", str(index.path)], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert (told["encoder"], told["adapter"], told["hits"][0]["id"]) == (new.fingerprint, True, "d5")
+
+
+def test_an_indexed_document_is_compared_by_its_stored_vectors(index: Index, encoder: Encoder, new: Encoder) -> None:
+    before = index.similar("d5")
+    upgraded(index.path, new)
+    after = index.similar("d5")
+    assert answered_by(after) == (encoder.fingerprint, False, 1)
+    assert after.hits == before.hits
+
+
+def test_another_document_is_encoded_anew(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    result = index.similar_to(documents()[7])
+    assert answered_by(result) == (new.fingerprint, True, 1)
+    assert ids(result)[0] == "d7"
+
+
+def test_an_encoder_of_fewer_dimensions_answers(index: Index, narrow: Encoder) -> None:
+    assert upgraded(index.path, narrow) is not None
+    result = index.search(QUESTION)
+    assert answered_by(result) == (narrow.fingerprint, True, 1)
+    assert "d5" in ids(result)[:3]
+
+
+def test_what_is_indexed_meanwhile_is_found_through_the_adapter(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    index.sync([*documents(), Document("late", "boil lentils until soft")])
+    result = index.search("boil lentils until soft")
+    assert (ids(result)[0], result.adapter) == ("late", True)
+    assert verification.problems(index) == []
+
+
+def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_switches(
+    index: Index, encoder: Encoder, new: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "BATCH", 2000)
+    seen: list[tuple[str, bool, int]] = []
+    wrong: list[object] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        with Index.open(index.path) as reader:
+            while not stop.is_set():
+                result = reader.search(QUESTION)
+                if ids(result)[0] != "d5" or len(result.hits) != 10:
+                    wrong.append(result)
+                seen.append(answered_by(result))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        upgraded(index.path, new)
+        while not any(one[1] for one in seen) and reader.is_alive():
+            pass
+        reindex(index.path, new)
+        while seen[-1][2] == 1 and reader.is_alive():
+            pass
+    finally:
+        stop.set()
+        reader.join()
+    assert wrong == []
+    order = list(dict.fromkeys(seen))
+    assert order == [(encoder.fingerprint, False, 1), (new.fingerprint, True, 1), (new.fingerprint, False, 2)]
+
+
+# How it ends
+
+
+def test_publishing_ends_it(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    assert reindex(index.path, new).published
+    assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
+    assert index.store.rows("SELECT * FROM adapters") == []
+
+
+def test_aborting_ends_it(index: Index, encoder: Encoder, new: Encoder) -> None:
+    upgraded(index.path, new)
+    assert index.search(QUESTION).adapter
+    assert abort(index.path) == 2
+    assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
+    assert verification.problems(index) == []
+
+
+def test_a_generation_that_does_not_pass_no_longer_answers(
+    index: Index, encoder: Encoder, tiny_encoder_dir: Path, tmp_path: Path
+) -> None:
+    worse = Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path / "worse", 2))
+    upgraded(index.path, worse)
+    assert index.search(QUESTION).adapter
+    qrels = {f"q{i}": {f"d{i}": 1} for i in range(20)}
+    unanswered = Gate(max_loss=0, qrels=qrels, texts={f"q{i}": documents()[i].text[:30] for i in range(20)})
+    said: list[str] = []
+    outcome = reindex(index.path, wanted=unanswered, watch=replace(SILENT, say=said.append))
+    assert not outcome.published
+    assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
+    assert "The live generation's own encoder answers again." in said
+
+
+def test_an_adapter_to_embeddings_that_are_no_longer_live_is_not_used(
+    index: Index, encoder: Encoder, new: Encoder, narrow: Encoder
+) -> None:
+    reindex(index.path, narrow, wanted=Gate(publish_anyway=True))
+    upgraded(index.path, new)
+    assert index.search(QUESTION).adapter
+    rollback(index.path)
+    assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
+
+
+def test_an_adapter_that_finds_less_than_the_old_encoder_is_not_used(
+    index: Index, encoder: Encoder, tiny_encoder_dir: Path, tmp_path: Path
+) -> None:
+    same = Encoder.load(reading_fewer_tokens(tiny_encoder_dir, tmp_path / "same", 500))
+    index.remove([f"d{i}" for i in range(2, 120)])
+    index.sync([Document("d0", "soup")])
+    assert upgraded(index.path, same) is None  # one passage tells nothing
+    assert answered_by(index.search("soup")) == (encoder.fingerprint, False, 1)
+
+
+def test_the_encoder_that_answers_already_needs_no_adapter(index: Index, encoder: Encoder) -> None:
+    assert upgraded(index.path, encoder) is None
+    assert [one.number for one in index.store.generations()] == [1]
+
+
+def test_an_encoder_of_other_than_unit_vectors_is_refused(index: Index, tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    broken = Encoder.load(with_nan(tiny_encoder_dir, tmp_path / "nan"))
+    before = ids(index.search(QUESTION))
+    with pytest.raises(EncoderError, match="expected unit vectors"):
+        upgraded(index.path, broken)
+    assert ids(index.search(QUESTION)) == before
+
+
+def test_without_an_encoder_there_has_to_be_something_unfinished(index: Index) -> None:
+    with pytest.raises(UsageError, match="expected --encoder"):
+        upgraded(index.path)
+
+
+# What is damaged
+
+
+def test_a_damaged_adapter_leaves_the_old_encoder_to_answer_and_says_so(
+    index: Index, encoder: Encoder, new: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgraded(index.path, new)
+    path = upgrade.adapter_path(index.path, 2)
+    path.write_bytes(path.read_bytes()[:100])
+    for _ in range(3):
+        assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
+    assert [one.levelname for one in caplog.records] == ["ERROR"]
+    assert "answering with the live generation's encoder" in caplog.text
+    assert any(str(path) in problem for problem in verification.problems(index))
+
+
+def test_a_damaged_adapter_is_learnt_anew(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    upgrade.adapter_path(index.path, 2).unlink()
+    upgraded(index.path)
+    assert index.search(QUESTION).adapter
+    assert verification.problems(index) == []
+
+
+def test_an_adapter_for_another_dimension_is_not_used(
+    index: Index, encoder: Encoder, new: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgraded(index.path, new)
+    path = upgrade.adapter_path(index.path, 2)
+    digest = Adapter(new.fingerprint, encoder.fingerprint, np.eye(16, 32, dtype=np.float32), 1, 1).save(path)
+    with writer(index.path, wait=True) as store, store.writing():
+        store.execute("UPDATE adapters SET digest = ?", digest)
+    assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
+    assert "answering with the live generation's encoder" in caplog.text
+
+
+def test_a_damaged_new_encoder_leaves_the_old_one_to_answer(index: Index, encoder: Encoder, new: Encoder) -> None:
+    upgraded(index.path, new)
+    (generations.directory(index.path, 2) / "encoder" / "tower.onnx").write_bytes(b"")
+    assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
+
+
+# What is told
+
+
+def test_the_report_tells_what_the_adapter_found_of_the_new_generation(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    outcome = reindex(index.path, new, wanted=judged())
+    assert outcome.upgrade is not None
+    found = outcome.upgrade.instant
+    assert found is not None
+    assert (found.queries, found.k, found.passages) == (20, 10, 120)
+    assert found.before == 1  # turned or not, the neighbours are the same
+    assert found.recall > 0.85
+    assert outcome.report is not None
+    told = json.loads((outcome.report / "report.json").read_text())
+    assert told["adapter"]["recall"] == found.recall
+    assert f"it found {found.recall:.1%} of the 10 documents" in (outcome.report / "report.html").read_text()
+
+
+def test_the_report_of_a_reindex_without_an_adapter_tells_of_none(index: Index, new: Encoder) -> None:
+    outcome: Outcome = reindex(index.path, new, wanted=judged())
+    assert outcome.upgrade is not None
+    assert gate_report.numbers(outcome.upgrade)["adapter"] is None
+
+
+def judged() -> Gate:
+    qrels = {f"q{i}": {f"d{i}": 1} for i in range(20)}
+    return Gate(qrels=qrels, texts={id: documents()[int(id[1:])].text for id in qrels})
+
+
+def test_the_command_upgrades_and_then_re_indexes(index: Index, new: Encoder) -> None:
+    given = ["reindex", "--index", str(index.path), "--encoder", str(new.path), "--adapter"]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 0, result.output
+    assert "answers from now on through an adapter" in result.stderr
+    assert "adapter      " in result.stdout
+    assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
+
+
+def test_status_says_that_the_generation_being_built_answers(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    result = CliRunner().invoke(main, ["generations", "--index", str(index.path), "--json"])
+    assert [(one["state"], one["adapter"]) for one in json.loads(result.stdout)] == [
+        ("live", False),
+        ("building", True),
+    ]
+
+
+# The sample
+
+
+def test_the_sample_is_the_same_passages_under_both_encoders(index: Index, encoder: Encoder) -> None:
+    live = index.generation()
+    old, again = upgrade._sample(index.store, live, encoder)
+    assert len(old) == 120
+    np.testing.assert_allclose(old, again, atol=2e-3)
+
+
+def test_the_sample_is_of_as_many_passages_as_it_may_be(
+    index: Index, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade, "SAMPLED", 30)
+    chosen = upgrade._chosen(index.store)
+    assert sum(map(len, chosen.values())) == 30
+    assert len({(number, place) for number, places in chosen.items() for place in places}) == 30
+
+
+# Killed
+
+
+def test_killed_while_the_adapter_is_committed_the_last_state_answers(
+    tiny_encoder_dir: Path, new: Encoder, tmp_path: Path
+) -> None:
+    command = [sys.executable, str(Path(__file__).parent / "upgrade_kills.py")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    given = [str(tiny_encoder_dir), str(new.path), str(tmp_path)]
+    done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one for one in found if one["problem"]] == []
+    events = {(one["job"], one["at"].split()[0]) for one in found}
+    assert {("upgrade", "COMMIT"), ("upgrade", "os.rename"), ("abort", "COMMIT"), ("abort", "DELETE")} <= events
