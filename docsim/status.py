@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim import generations
+from docsim import approximate, generations, tuning
+from docsim.approximate import Facts, Settings
 from docsim.database import FILE
 from docsim.index import Index
 
-__all__ = ["EncoderStatus", "FailureStatus", "Sizes", "SourceStatus", "Status", "read_status"]
+__all__ = ["EncoderStatus", "FailureStatus", "SearchStatus", "Sizes", "SourceStatus", "Status", "read_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,27 @@ class EncoderStatus:
     name: str
     fingerprint: str
     dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStatus:
+    """How passages are searched.
+
+    Attributes:
+        index_type: What was asked for.
+        factory: FAISS factory string of the approximate index; None while all passages are searched exactly.
+        target: The recall@10 asked for.
+        recall: The recall@10 measured when the approximate index was tuned; 1 for exact search.
+        tuned: Passages it was tuned for; None for exact search.
+        warnings: Why it should be tuned anew, a sentence each.
+    """
+
+    index_type: str
+    factory: str | None
+    target: float
+    recall: float
+    tuned: int | None
+    warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +84,7 @@ class Status:
     failed: int
     generation: int
     encoder: EncoderStatus
+    search: SearchStatus
     sizes: Sizes
     sources: list[SourceStatus]
     failures: list[FailureStatus]
@@ -81,6 +104,8 @@ def read_status(index: Index) -> Status:
         )
         documents = store.value("SELECT count(*) FROM documents")
         passages = store.value("SELECT count(*) FROM passages")
+        asked = tuning.settings(store)
+        known = approximate.written(generations.directory(index.path, generation.number))
     return Status(
         index=str(index.path),
         documents=documents,
@@ -88,10 +113,18 @@ def read_status(index: Index) -> Status:
         failed=len(failures),
         generation=generation.number,
         encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
+        search=_search(asked, known, passages),
         sizes=_sizes(index.path, generations.directory(index.path, generation.number)),
         sources=[_source(*row) for row in sources],
         failures=[FailureStatus(*row) for row in failures],
     )
+
+
+def _search(asked: Settings, known: Facts | None, passages: int) -> SearchStatus:
+    if known is None or not known.factory:
+        return SearchStatus(asked.kind, None, asked.recall, 1.0, None, [])
+    doubts = tuning.doubts(known, passages)
+    return SearchStatus(asked.kind, known.factory, asked.recall, known.recall, known.passages, doubts)
 
 
 def _source(kind: str, location: str, documents: int, started: str, finished: str | None) -> SourceStatus:

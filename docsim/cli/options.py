@@ -25,6 +25,7 @@ __all__ = [
     "mode",
     "output",
     "ranking",
+    "tuning",
     "wait_option",
 ]
 
@@ -49,6 +50,22 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON inste
 hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits to return.")
 mode = click.option("--mode", type=click.Choice(MODES), default=DEFAULT_MODE, show_default=True, help="What ranks.")
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
+
+
+def tuning(command: F) -> F:
+    """Add ``--index-type`` and ``--recall``."""
+    kind = click.option(
+        "--index-type",
+        metavar="TYPE",
+        help="How to search vectors from now on: auto (exact while that is fast, then ivf), flat (exact), ivf, hnsw, "
+        "or a FAISS factory string of these.  [default: as it is; auto when new]",
+    )
+    recall = click.option(
+        "--recall",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Share of the nearest passages that an approximate index has to find.  [default: as it is; 0.95 when new]",
+    )
+    return kind(recall(command))
 
 
 def filters(command: F) -> F:
