@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim import lexical, ranking
-from docsim.fusion import Fusion
+from docsim.fusion import LONG, SHORT, Fusion
 from docsim.generations import Allowed, View
 from docsim.lexical import Scores, Terms
 from docsim.records import Document, Mode
@@ -107,6 +107,7 @@ def tiers(
     """
     seen = np.flatnonzero(view.documents[:, 1] == (query.exclude or 0)).astype(np.int64)
     fusion, highest = None, np.inf
+    share = SHORT if len(query.vectors) == 1 else LONG
     for reach in _reaches(store, view, query, mode, allowed or view.allowed(store, None)):
         places = np.setdiff1d(reach.places, seen)
         seen = np.union1d(seen, places)
@@ -114,7 +115,7 @@ def tiers(
         scores = np.array([one.score for one in ranked], np.float32)
         if reach.words is not None:
             matching = reach.words.of(view.documents[places, 1])
-            fusion = fusion or Fusion.fitted(scores, matching)
+            fusion = fusion or Fusion.fitted(scores, matching, share=share)
             scores = matching if mode == "lexical" else fusion.scores(scores, matching)
         tier = _tier(view, places, np.minimum(scores, highest), [one.similarities for one in ranked])
         if tier:
@@ -164,14 +165,16 @@ def _near(view: View, query: Query, allowed: Allowed) -> Iterator[_Reach]:
 def _matching(store: Store, view: View, terms: Terms, words: Scores, allowed: Allowed) -> Iterator[_Reach]:
     """Yield the documents that match the telling terms, and only then those that match the frequent ones."""
     reached = np.zeros(0, np.int64)
-    for some in (terms.telling, terms.frequent):
-        if some is terms.frequent and some:
-            words = lexical.scores(store, [*terms.telling, *terms.frequent], allowed=allowed.numbers)
+    for asked in (terms.telling, (*terms.telling, *terms.frequent)):
+        if len(asked) > len(terms.telling):
+            words = lexical.scores(store, asked, allowed=allowed.numbers)
         for depth in _depths():
             reached = np.union1d(reached, _places(store, view, words.best(depth)))
             yield _Reach(reached, np.inf, words)
             if depth >= len(words.documents):
                 break
+        if not terms.frequent:
+            return
 
 
 def _depths() -> Iterator[int]:
@@ -182,5 +185,12 @@ def _depths() -> Iterator[int]:
 
 
 def _places(store: Store, view: View, documents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the places of documents by number, ascending."""
-    return view.documents_of(store.first_passages(documents.tolist()))
+    """Return the places of documents by number, ascending.
+
+    Raises:
+        StoreError: One of them has no embeddings.
+    """
+    firsts = store.first_passages(documents.tolist())
+    if not np.isin(firsts, view.documents[:, 0]).all():
+        raise store.damaged()
+    return view.documents_of(firsts)

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,9 @@ MOST_TERMS = 80
 
 MOST_ROWS = 10_000
 """Terms are left out, the most frequent first, so that they occur in no more documents than this, all together."""
+
+MOST_COUNTED = 2_000
+"""Different terms of a query that are looked up, at most: what it repeats most, then what comes first."""
 
 _MOST_PARTS = 8
 _CHUNK = re.compile(r"\S+")
@@ -105,7 +109,7 @@ def terms(store: Store, document: Document, counts: MutableMapping[str, int]) ->
     total = _count(store, counts, "")
     matching = [
         Term(phrase, documents, _weight(times), times * _rarity(documents, total))
-        for phrase, times in found.items()
+        for phrase, times in found.most_common(MOST_COUNTED)
         if (documents := _count(store, counts, phrase))
     ]
     return _parted(sorted(matching, key=lambda term: (-term.worth, term.phrase))[:MOST_TERMS])
@@ -136,8 +140,8 @@ def scores(store: Store, terms: Sequence[Term], *, allowed: NDArray[np.int64] | 
     parts = [np.zeros((0, 2))]
     for weight in sorted({term.weight for term in terms}):  # FTS5 knows no weights of terms, so one search for each
         any_of = " OR ".join(term.phrase for term in terms if term.weight == weight)
-        rows = np.array(store.rows(sql, TITLE_WEIGHT, any_of), np.float64).reshape(-1, 2)
-        parts.append(rows * (1, weight))
+        values = chain.from_iterable(store.rows(sql, TITLE_WEIGHT, any_of))
+        parts.append(np.fromiter(values, np.float64).reshape(-1, 2) * (1, weight))
     rows = np.concatenate(parts)
     if allowed is not None:
         rows = rows[np.isin(rows[:, 0].astype(np.int64), allowed)]
