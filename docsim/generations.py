@@ -15,12 +15,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import approximate, tuning
 from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.filters import Filter
@@ -289,6 +291,7 @@ def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
     except StoreError as error:
         logger.warning("%s; answering from the stored embeddings", error)
         return empty
+    vectors = vectors.with_approximate(approximate.load(path.parent, tuning.mark(generation)))
     return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion, nothing)
 
 
@@ -336,18 +339,32 @@ def snapshot(store: Store, index: Path, *, force: bool = False, number: int | No
         view = _caught_up(store, old)
         is_read = generation.snapshot_digest is not None and old.passage == generation.snapshot_passage
         fresh = is_read and _pending(store, generation) <= STALE * len(view.vectors)
-    if fresh and not force:
-        return False
-    with store.writing(visible=False):
-        store.execute("UPDATE generations SET snapshot_digest = NULL WHERE number = ?", generation.number)
+    if force or not fresh:
+        _write(store, index, view)
+    count = len(view.vectors)
+    del old, view  # so that they are not in memory beside what is made of the snapshot
+    written = store.generation(generation.number)
+    assert written is not None
     with explained(index):
-        digest = view.vectors.save(snapshot_path(index, generation))
+        path = snapshot_path(index, written)
+        made = tuning.refresh(
+            store, path, written, count=count, encoder=partial(load_encoder, index, written), force=force
+        )
+    return made or force or not fresh
+
+
+def _write(store: Store, index: Path, view: View) -> None:
+    """Write the snapshot of a view."""
+    number = view.generation.number
+    with store.writing(visible=False):
+        store.execute("UPDATE generations SET snapshot_digest = NULL WHERE number = ?", number)
+    with explained(index):
+        digest = view.vectors.save(snapshot_path(index, view.generation))
     with store.writing(visible=False):
         store.execute(
             "UPDATE generations SET snapshot_digest = ?, snapshot_passage = ?, snapshot_deletion = ? WHERE number = ?",
-            digest, view.passage, view.deletion, generation.number,
+            digest, view.passage, view.deletion, number,
         )  # fmt: skip
-    return True
 
 
 def _pending(store: Store, generation: Generation) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from docsim import generations, searching
+from docsim import generations, searching, tuning
 from docsim.database import FILE
 from docsim.encoder import Encoder
 from docsim.errors import EncoderError, StoreError, UsageError
@@ -78,15 +78,28 @@ class Index:
         return index
 
     @classmethod
-    def create(cls, path: str | Path, *, encoder: Encoder | None = None, wait: bool = False) -> Index:
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        encoder: Encoder | None = None,
+        index_type: str | None = None,
+        recall: float | None = None,
+        wait: bool = False,
+    ) -> Index:
         """Open the index at ``path``, making it first when there is none.
 
         Args:
             path: The index's directory; its parents are made too.
             encoder: What a new index encodes with, copied into it; the default encoder when not given.
+            index_type: ``auto``, ``flat``, ``ivf``, ``hnsw`` or a FAISS factory string, from its next sync on; what it
+                has, ``auto`` when new, when not given.
+            recall: Share of the ten nearest passages that an approximate index has to find; what it has, 0.95 when new,
+                when not given.
             wait: Wait for another process that is writing, however long it takes.
 
         Raises:
+            UsageError: There is no such index type or recall.
             FingerprintMismatch: There is an index already, with another encoder.
             IndexLocked: Another process is writing to it and ``wait`` is off.
             StoreError: The directory holds something else.
@@ -95,9 +108,11 @@ class Index:
         found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
         if FILE not in found and found - {"write.lock", "generations", ".writable"}:
             raise StoreError(f"expected an index, or a new or empty directory, at {path}; found other files there")
+        tuning.check(index_type, recall)
         with writer(path, wait=wait) as store:
             if store.generation() is None:
                 generations.begin(store, path, encoder or Encoder.default())
+            tuning.choose(store, index_type, recall)
         return cls.open(path, encoder=encoder)
 
     def close(self) -> None:

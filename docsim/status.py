@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim import generations
+from docsim import approximate, generations, tuning
+from docsim.approximate import Facts, Settings
 from docsim.database import FILE
 from docsim.index import Index
 from docsim.store import Generation, Store
@@ -15,6 +16,7 @@ __all__ = [
     "EncoderStatus",
     "FailureStatus",
     "GenerationStatus",
+    "SearchStatus",
     "Sizes",
     "SourceStatus",
     "Status",
@@ -30,6 +32,27 @@ class EncoderStatus:
     name: str
     fingerprint: str
     dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStatus:
+    """How passages are searched.
+
+    Attributes:
+        index_type: What was asked for.
+        factory: FAISS factory string of the approximate index; None while all passages are searched exactly.
+        target: The recall@10 asked for.
+        recall: The recall@10 measured when the approximate index was tuned; 1 for exact search.
+        tuned: Passages it was tuned for; None for exact search.
+        warnings: Why it should be tuned anew, a sentence each.
+    """
+
+    index_type: str
+    factory: str | None
+    target: float
+    recall: float
+    tuned: int | None
+    warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +130,7 @@ class Status:
     generation: int
     encoder: EncoderStatus
     building: GenerationStatus | None
+    search: SearchStatus
     sizes: Sizes
     sources: list[SourceStatus]
     failures: list[FailureStatus]
@@ -127,6 +151,8 @@ def read_status(index: Index) -> Status:
         documents = store.value("SELECT count(*) FROM documents")
         passages = store.value("SELECT count(*) FROM passages")
         building = [_generation(store, index.path, one) for one in store.generations("building")]
+        asked = tuning.settings(store)
+        known = approximate.written(generations.directory(index.path, generation.number))
     return Status(
         index=str(index.path),
         documents=documents,
@@ -135,6 +161,7 @@ def read_status(index: Index) -> Status:
         generation=generation.number,
         encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
         building=building[0] if building else None,
+        search=_search(asked, known, passages),
         sizes=_sizes(index.path, generations.directory(index.path, generation.number)),
         sources=[_source(*row) for row in sources],
         failures=[FailureStatus(*row) for row in failures],
@@ -167,6 +194,13 @@ def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
         metrics=json.loads(summary).get("metrics", {}),
         adapter=(row := store.adapter()) is not None and row.generation == one.number,
     )
+
+
+def _search(asked: Settings, known: Facts | None, passages: int) -> SearchStatus:
+    if known is None or not known.factory:
+        return SearchStatus(asked.kind, None, asked.recall, 1.0, None, [])
+    doubts = tuning.doubts(known, passages)
+    return SearchStatus(asked.kind, known.factory, asked.recall, known.recall, known.passages, doubts)
 
 
 def _source(kind: str, location: str, documents: int, started: str, finished: str | None) -> SourceStatus:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 
 import faiss
@@ -18,12 +20,21 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from docsim.approximate import Approximate
 from docsim.errors import StoreError
 
 __all__ = ["Neighbours", "VectorIndex"]
 
+MAPPED = 64_000_000
+"""A file of more bytes is mapped into memory instead of read, and checked by samples: to read it all takes longer than
+many queries. ``docsim verify`` compares all of it with the stored embeddings."""
+
 MAX_SEGMENTS = 8
 """More segments than this beside the first are merged into one."""
+
+
+_BLOCK, _BLOCKS = 16_384, 256
+_CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +58,11 @@ class _Segment:
     ids: NDArray[np.int64]
     alive: NDArray[np.bool_] | None = None
     owner: faiss.Index | None = None  # frees ``index`` when it goes, so it has to stay
+    approximate: Approximate | None = None
 
     @property
     def rows(self) -> NDArray[np.float16]:
-        """The embeddings, ``float16 (n, dim)``: FAISS's own memory, so never to be written to or kept."""
+        """The embeddings, ``float16 (n, dim)``: FAISS's own memory or the file's, never to be written to or kept."""
         codes: NDArray[np.uint8] = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
         return codes.view(np.float16).reshape(len(self.ids), self.index.d)
 
@@ -136,6 +148,15 @@ class VectorIndex:
         """
         return VectorIndex(self.dim, tuple(_restricted(segment, ranges) for segment in self.segments))
 
+    def with_approximate(self, approximate: Approximate | None) -> VectorIndex:
+        """Return an index whose first segment, which is all that a snapshot holds, is searched approximately.
+
+        What is proposed by ``approximate``, whose rows are those of the segment, is compared exactly.
+        """
+        if not self.segments or (approximate and approximate.index.ntotal != len(self.segments[0].ids)):
+            return self
+        return replace(self, segments=(replace(self.segments[0], approximate=approximate), *self.segments[1:]))
+
     def save(self, path: Path) -> str:
         """Write all to one FAISS file, atomically; return its checksum (128-bit XXH3, 32 hex digits).
 
@@ -143,16 +164,17 @@ class VectorIndex:
             OSError: It cannot be written, and nothing of it is left.
         """
         temporary = path.with_suffix(".tmp")
-        wrapped = faiss.IndexIDMap2(_flat(self.dim))
+        wrapped = faiss.IndexIDMap(_flat(self.dim))
         for segment in self.segments:
-            ids, rows = _alive(segment)
-            wrapped.add_with_ids(rows, ids)
+            for ids, rows in _chunks(segment):
+                wrapped.add_with_ids(rows.astype(np.float32), ids)
         try:
             with temporary.open("wb") as file:
                 faiss.write_index(wrapped, faiss.PyCallbackIOWriter(file.write))
                 file.flush()
                 os.fsync(file.fileno())
-            digest = _digest(temporary)
+            with temporary.open("rb") as written:
+                digest = _digest(written)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -168,12 +190,11 @@ class VectorIndex:
         """
         try:
             with path.open("rb") as file:  # one that is replaced meanwhile stays as it was for who has it open
-                if hashlib.file_digest(file, xxhash.xxh3_128).hexdigest() != digest:
+                if _digest(file) != digest:
                     raise StoreError(
                         f"expected {path} as it was written, found other content; mend it with: docsim repair"
                     )
-                file.seek(0)
-                wrapped = faiss.read_index(faiss.PyCallbackIOReader(file.read))
+                wrapped = _read(file)
         except (OSError, RuntimeError) as error:
             raise StoreError(
                 f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair"
@@ -196,15 +217,36 @@ def _flat(dim: int) -> faiss.Index:
 
 
 def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
+    queries = np.ascontiguousarray(queries, np.float32)
+    # FAISS shares out queries among threads; those without one would only wait, which is slow on a busy machine.
+    faiss.omp_set_num_threads(max(1, min(len(queries), os.cpu_count() or 1)))
+    if segment.approximate is not None:
+        proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
+        found = None if proposed is None else _compared(segment, queries, proposed, k=k)
+        if found is not None:
+            return found
     parameters = None
     if segment.alive is not None:
         bitmap = np.packbits(segment.alive, bitorder="little")
         selector = faiss.IDSelectorBitmap(bitmap)
         parameters = faiss.SearchParameters(sel=selector)
-    # FAISS shares out queries among threads; those without one would only wait, which is slow on a busy machine.
-    faiss.omp_set_num_threads(max(1, min(len(queries), os.cpu_count() or 1)))
-    similarities, rows = segment.index.search(np.ascontiguousarray(queries, np.float32), k, params=parameters)
+    similarities, rows = segment.index.search(queries, k, params=parameters)
     return Neighbours(similarities, segment.ids[rows])
+
+
+def _compared(
+    segment: _Segment, queries: NDArray[np.float32], proposed: NDArray[np.int64], *, k: int
+) -> Neighbours | None:
+    """Return the ``k`` nearest of the rows proposed for each query; None when a query has fewer."""
+    if (proposed[:, k - 1] < 0).any():
+        return None
+    vectors, found = segment.rows, Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), int))
+    for place, (query, some) in enumerate(zip(queries, proposed, strict=True)):
+        rows = some[some >= 0]
+        similarities = vectors[rows].astype(np.float32) @ query
+        best = np.lexsort((rows, -similarities))[:k]
+        found.similarities[place], found.ids[place] = similarities[best], segment.ids[rows[best]]
+    return found
 
 
 def _without(segment: _Segment, ranges: list[tuple[int, int]]) -> _Segment:
@@ -212,7 +254,7 @@ def _without(segment: _Segment, ranges: list[tuple[int, int]]) -> _Segment:
     for first, count in ranges:
         start, stop = np.searchsorted(segment.ids, (first, first + count))
         alive[start:stop] = False
-    return segment if alive.all() else _Segment(segment.index, segment.ids, alive, segment.owner)
+    return segment if alive.all() else replace(segment, alive=alive)
 
 
 def _restricted(segment: _Segment, ranges: NDArray[np.int64]) -> _Segment:
@@ -221,12 +263,20 @@ def _restricted(segment: _Segment, ranges: NDArray[np.int64]) -> _Segment:
     np.add.at(edges, np.searchsorted(segment.ids, ranges[:, 1]), -1)
     inside = np.cumsum(edges[:-1], dtype=np.int32) > 0
     alive = inside if segment.alive is None else inside & segment.alive
-    return _Segment(segment.index, segment.ids, alive, segment.owner)
+    return replace(segment, alive=alive)
 
 
 def _alive(segment: _Segment) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    rows = segment.index.reconstruct_n(0, len(segment.ids))
+    rows = segment.rows.astype(np.float32)
     return (segment.ids, rows) if segment.alive is None else (segment.ids[segment.alive], rows[segment.alive])
+
+
+def _chunks(segment: _Segment) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+    """Yield the numbers and embeddings of what is alive, some at a time."""
+    for start in range(0, len(segment.ids), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        chosen = slice(None) if segment.alive is None else segment.alive[here]
+        yield segment.ids[here][chosen], segment.rows[here][chosen]
 
 
 def _merged(segments: tuple[_Segment, ...]) -> _Segment:
@@ -235,13 +285,27 @@ def _merged(segments: tuple[_Segment, ...]) -> _Segment:
         return segments[0]
     index = _flat(segments[0].index.d)
     parts = []
-    for segment in segments:
-        ids, rows = _alive(segment)
-        index.add(rows)
+    for ids, rows in chain.from_iterable(map(_chunks, segments)):
+        index.add(rows.astype(np.float32))
         parts.append(ids)
     return _Segment(index, np.concatenate(parts))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
+def _digest(file: BufferedReader) -> str:
+    """Return a checksum: of all of a file that is read, of samples of one that is mapped, its size among them."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= MAPPED:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+    digest = xxhash.xxh3_128(str(size).encode())
+    for place in np.linspace(0, size - _BLOCK, _BLOCKS, dtype=np.int64).tolist():
+        file.seek(place)
+        digest.update(file.read(_BLOCK))
+    return digest.hexdigest()
+
+
+def _read(file: BufferedReader) -> faiss.Index:
+    """Read a FAISS index, or map a large one into memory, so that only what is looked at is read."""
+    file.seek(0)
+    if os.fstat(file.fileno()).st_size <= MAPPED:
+        return faiss.read_index(faiss.PyCallbackIOReader(file.read))
+    return faiss.read_index(f"/dev/fd/{file.fileno()}", faiss.IO_FLAG_MMAP_IFC)

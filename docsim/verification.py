@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from docsim import generations, passages, upgrade
+from docsim import approximate, generations, passages, tuning, upgrade
 from docsim.adapter import Adapter
 from docsim.building import are_unit
 from docsim.errors import DocsimError, StoreError
@@ -17,7 +17,7 @@ from docsim.locks import rebuilder, writer
 from docsim.store import Embedded, Generation, Store
 from docsim.vectors import VectorIndex
 
-__all__ = ["damaged", "problems", "repair"]
+__all__ = ["damaged", "problems", "repair", "warnings"]
 
 _LISTED = 20
 
@@ -55,13 +55,30 @@ def problems(index: Index) -> list[str]:
     return [*found, *_full_text(index)]
 
 
-def repair(index: Index, *, wait: bool = False) -> None:
+def warnings(index: Index) -> list[str]:
+    """Return what does not make answers wrong but should be seen to, a sentence each."""
+    store = index.store
+    with store.reading():
+        known = approximate.written(generations.directory(index.path, index.generation().number))
+        return tuning.doubts(known, store.value("SELECT count(*) FROM passages"))
+
+
+def repair(index: Index, *, wait: bool = False, index_type: str | None = None, recall: float | None = None) -> None:
     """Rebuild from the stored rows what can be: damaged embeddings, the full-text index, the FAISS snapshot.
 
+    Args:
+        index: What to mend.
+        wait: Wait for another process that is writing.
+        index_type: Search with this index type from now on, see ``Index.create``.
+        recall: Tune it to this recall.
+
     Raises:
+        UsageError: There is no such index type or recall.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
+    tuning.check(index_type, recall)
     with rebuilder(index.path, wait=wait), writer(index.path, wait=wait) as store:
+        tuning.choose(store, index_type, recall)
         generation = index.generation()
         for number in damaged(store, generation):
             _re_encode(store, index, generation, number)

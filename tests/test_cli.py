@@ -238,7 +238,7 @@ def test_fewer_documents_than_asked_for_all_come_back(indexed: Path) -> None:
 def test_the_json_of_status_has_just_these_keys(indexed: Path, pages: Path, tiny_encoder_dir: Path) -> None:
     status = answer("status")
     assert list(status) == [
-        "index", "documents", "passages", "failed", "generation", "encoder", "building", "sizes", "sources",
+        "index", "documents", "passages", "failed", "generation", "encoder", "building", "search", "sizes", "sources",
         "failures",
     ]  # fmt: skip
     assert (status["index"], status["documents"], status["failed"]) == ("indexes/pages", 3, 0)
@@ -259,11 +259,11 @@ def test_show_prints_the_text_as_it_was_indexed(indexed: Path) -> None:
 
 def test_verify_and_repair_say_whether_the_index_is_sound(indexed: Path) -> None:
     assert run("verify").stdout == "The index is sound.\n"
-    assert answer("verify") == {"sound": True, "problems": []}
+    assert answer("verify") == {"sound": True, "problems": [], "warnings": []}
     (indexed / "generations" / "0001" / "index.faiss").write_bytes(b"damaged")
     assert "mend it with: docsim repair" in run("verify", code=1).stdout
     assert run("repair").stdout == "Rebuilt.\n"
-    assert answer("repair") == {"sound": True, "problems": []}
+    assert answer("repair") == {"sound": True, "problems": [], "warnings": []}
 
 
 # Which index

@@ -38,6 +38,8 @@ class _Request:
     dry_run: bool
     wait: bool
     quiet: bool
+    index_type: str | None
+    recall: float | None
 
 
 @click.command(
@@ -63,6 +65,7 @@ Examples:
     help="Remove documents that vanished from the source, or keep them.  [default: remove, but never all of a source, "
     "nor for standard input]",
 )
+@options.tuning
 @options.wait_option
 @options.as_json
 @options.output
@@ -76,7 +79,8 @@ def index(ctx: click.Context, /, **given: Any) -> None:
     """
     sources = [open_source(argument) for argument in given["source"]]
     directory = options.index_directory(given["index_path"], new=sources[0].name)
-    request = _Request(directory, given["prune"], given["dry_run"], given["wait"], given["quiet"])
+    names = ("prune", "dry_run", "wait", "quiet", "index_type", "recall")
+    request = _Request(directory, *(given[name] for name in names))
     encoder = Encoder.load(given["encoder"]) if given["encoder"] else None
     reports = _sync_all(sources, request, encoder)
     if given["as_json"]:
@@ -94,7 +98,13 @@ def _sync_all(sources: list[Source], request: _Request, encoder: Encoder | None)
     if request.dry_run:
         opened = Index.open(request.directory, encoder=encoder)
     else:
-        opened = Index.create(request.directory, encoder=encoder, wait=request.wait)
+        opened = Index.create(
+            request.directory,
+            encoder=encoder,
+            index_type=request.index_type,
+            recall=request.recall,
+            wait=request.wait,
+        )
     with opened:
         return [_sync(opened, source, request) for source in sources]
 

@@ -12,7 +12,7 @@ import click
 from docsim import verification
 from docsim.cli import options
 from docsim.index import Index
-from docsim.status import Status, read_status
+from docsim.status import SearchStatus, Status, read_status
 
 __all__ = ["repair", "show", "status", "verify"]
 
@@ -69,30 +69,45 @@ def show(id: str, **given: Any) -> None:
 @options.output
 @click.pass_context
 def verify(ctx: click.Context, index_path: Path | None, as_json: bool, quiet: bool) -> None:
-    """Check counts, checksums, unit norms, orphans, full text and snapshot. Exit 1 if anything is wrong."""
+    """Check counts, checksums, unit norms, orphans, full text and snapshot. Exit 1 if anything is wrong.
+
+    An approximate index that misses its recall, or was tuned for far fewer passages, is warned of.
+    """
     with Index.open(options.index_directory(index_path)) as index:
-        problems = verification.problems(index)
+        problems, warnings = verification.problems(index), verification.warnings(index)
     if as_json:
-        click.echo(json.dumps({"sound": not problems, "problems": problems}, ensure_ascii=False, indent=2))
+        found = {"sound": not problems, "problems": problems, "warnings": warnings}
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:
         for problem in problems:
             click.echo(problem)
+        for warning in warnings:
+            click.echo(f"Warning: {warning}", err=True)
         if not problems and not quiet:
             click.echo("The index is sound.")
     if problems:
         ctx.exit(1)
 
 
-@click.command(epilog="\b\nExamples:\n  docsim repair --index indexes/handbook\n")
+@click.command(
+    epilog="""\b
+Examples:
+  docsim repair --index indexes/handbook
+  docsim repair --index-type ivf --recall 0.98     search approximately from now on, tuned to a recall
+"""
+)
 @options.index_option
+@options.tuning
 @options.wait_option
 @options.as_json
 @options.output
 @click.pass_context
-def repair(ctx: click.Context, index_path: Path | None, wait: bool, as_json: bool, quiet: bool) -> None:
+def repair(
+    ctx: click.Context, /, index_path: Path | None, wait: bool, as_json: bool, quiet: bool, **given: Any
+) -> None:
     """Rebuild the full-text index and the FAISS snapshot from the stored rows, and re-encode damaged embeddings."""
     with Index.open(options.index_directory(index_path)) as index:
-        verification.repair(index, wait=wait)
+        verification.repair(index, **given)
         problems = verification.problems(index)
     if as_json:
         click.echo(json.dumps({"sound": not problems, "problems": problems}, ensure_ascii=False, indent=2))
@@ -102,6 +117,14 @@ def repair(ctx: click.Context, index_path: Path | None, wait: bool, as_json: boo
             click.echo(problem)
     if problems:
         ctx.exit(1)
+
+
+def _search_described(search: SearchStatus) -> str:
+    if search.factory is None:
+        return f"exact ({search.index_type})"
+    return (
+        f"{search.factory} ({search.index_type}), finds {search.recall:.3f} of the nearest, asked for {search.target}"
+    )
 
 
 def _print_status(found: Status) -> None:
@@ -117,6 +140,9 @@ def _print_status(found: Status) -> None:
         click.echo(
             f"building    generation {building.number} with {building.encoder}, {done}; see: docsim reindex --status"
         )
+    click.echo(f"search      {_search_described(found.search)}")
+    for warning in found.search.warnings:
+        click.echo(f"  Warning: {warning}")
     click.echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
     for source in found.sources:
         state = (

@@ -25,6 +25,7 @@ __all__ = [
     "mode",
     "output",
     "ranking",
+    "tuning",
     "wait_option",
 ]
 
@@ -55,6 +56,22 @@ mode = click.option(
     help="What ranks: embeddings, words in common, or both.",
 )
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
+
+
+def tuning(command: F) -> F:
+    """Add ``--index-type`` and ``--recall``."""
+    kind = click.option(
+        "--index-type",
+        metavar="TYPE",
+        help="How to search vectors from now on: auto (exact while that is fast, then ivf), flat (exact), ivf, hnsw, "
+        "or a FAISS factory string of these.  [default: as it is; auto when new]",
+    )
+    recall = click.option(
+        "--recall",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Share of the nearest passages that an approximate index has to find.  [default: as it is; 0.95 when new]",
+    )
+    return kind(recall(command))
 
 
 def filters(command: F) -> F:

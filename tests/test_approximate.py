@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from docsim import approximate
+from docsim.approximate import Approximate, Facts, Settings
+from docsim.errors import UsageError
+from docsim.tuning import doubts, tuned
+from docsim.vectors import VectorIndex
+
+DIM, COUNT, TARGET = 16, 6_000, 0.95
+FACTORIES = ["IVF128,PQ8x4fs", "HNSW16,SQ8", "IVF64,SQ8", "HNSW8,Flat"]
+
+
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float16]:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float16)
+
+
+def clustered(count: int, seed: int) -> NDArray[np.float16]:
+    """Return vectors around 60 centres, as texts lie around topics."""
+    random = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(60, DIM))
+    return unit(centres[random.integers(0, 60, count)] + 0.5 * random.normal(size=(count, DIM)))
+
+
+ROWS = clustered(COUNT, 0)
+QUERIES = clustered(100, 1).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=FACTORIES)
+def index(request: pytest.FixtureRequest) -> VectorIndex:
+    """A tuned index of passages 1, 3, 5 ..."""
+    exact = VectorIndex(DIM).with_added(2 * np.arange(COUNT) + 1, ROWS)
+    found, recall = tuned(exact, approximate.build(request.param, ROWS), QUERIES, target=TARGET)
+    assert recall >= TARGET
+    return exact.with_approximate(found)
+
+
+def brute_force(alive: NDArray[np.int64], rows: NDArray[np.float16], k: int) -> NDArray[np.float32]:
+    """Return the k-th best similarity of each query."""
+    similarities = QUERIES @ rows.astype(np.float32).T
+    return -np.sort(-similarities, axis=1)[:, [min(k, len(alive)) - 1]]
+
+
+def recall(index: VectorIndex, alive: NDArray[np.int64], rows: NDArray[np.float16], k: int) -> float:
+    """Return the share of found passages as near as the k nearest alive; similarities and numbers have to be right."""
+    found = index.search(QUERIES, k)
+    assert found.ids.shape == (len(QUERIES), min(k, len(alive)))
+    places = np.searchsorted(alive, found.ids)
+    assert (alive[places] == found.ids).all()
+    exact = np.einsum("qd,qkd->qk", QUERIES, rows[places].astype(np.float32))
+    np.testing.assert_allclose(found.similarities, exact, atol=1e-5)
+    assert all(len(set(row)) == len(row) for row in found.ids.tolist())
+    return float((found.similarities >= brute_force(alive, rows, k) - 1e-5).mean())
+
+
+def test_the_recall_asked_for_is_reached_on_queries_it_was_tuned_with(index: VectorIndex) -> None:
+    assert recall(index, 2 * np.arange(COUNT) + 1, ROWS, 10) >= TARGET
+
+
+def test_of_more_neighbours_than_it_is_tuned_for_most_are_found(index: VectorIndex) -> None:
+    for k in (100, 300):
+        assert recall(index, 2 * np.arange(COUNT) + 1, ROWS, k) >= 0.8
+
+
+@given(
+    deleted=st.lists(st.tuples(st.integers(0, 2 * COUNT), st.integers(1, COUNT)), max_size=3),
+    added=st.integers(0, 300),
+    allowed=st.lists(st.tuples(st.integers(0, 2 * COUNT), st.integers(0, 2 * COUNT)), min_size=1, max_size=2)
+    | st.none(),
+    k=st.sampled_from([1, 10, 100]),
+)
+@settings(max_examples=15, deadline=None)
+def test_deletions_additions_and_filters_keep_recall_and_never_shorten_an_answer(
+    index: VectorIndex,
+    deleted: list[tuple[int, int]],
+    added: int,
+    allowed: list[tuple[int, int]] | None,
+    k: int,
+) -> None:
+    extra = clustered(added, 7)
+    ids = np.concatenate([2 * np.arange(COUNT) + 1, 2 * COUNT + 1 + np.arange(added)])
+    rows = np.concatenate([ROWS, extra])
+    changed = index.with_added(ids[COUNT:], extra).with_deleted(deleted)
+    keep = np.ones(len(ids), bool)
+    for first, count in deleted:
+        keep &= (ids < first) | (ids >= first + count)
+    if allowed is not None:
+        inside = np.zeros(len(ids), bool)
+        ranges = np.array([(first, first + count) for first, count in sorted(allowed)])
+        ranges[:-1, 1] = np.minimum(ranges[:-1, 1], ranges[1:, 0])  # they do not overlap
+        for start, stop in ranges:
+            inside |= (ids >= start) & (ids < stop)
+        changed, keep = changed.restricted(ranges), keep & inside
+    if keep.any():
+        assert recall(changed, ids[keep], rows[keep], k) >= (TARGET - 0.03 if k <= 10 else 0.8)
+    assert len(changed) == keep.sum()
+
+
+def test_a_filter_that_lets_through_what_is_far_from_the_query_still_finds_k(index: VectorIndex) -> None:
+    similarities = QUERIES[:1] @ ROWS.astype(np.float32).T
+    far = np.sort(np.argsort(similarities[0])[: COUNT // 2])
+    numbers = 2 * far + 1
+    found = index.restricted(np.stack([numbers, numbers + 1], axis=1)).search(QUERIES[:1], 50)
+    assert found.ids.shape == (1, 50)
+    assert np.isin(found.ids, numbers).all()
+
+
+def test_tuning_takes_no_more_breadth_than_needed() -> None:
+    exact = VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
+    made = approximate.build("IVF128,SQ8", ROWS)
+    breadths = [tuned(exact, made, QUERIES, target=target)[0].breadth for target in (0.5, 0.9, 0.97)]
+    assert breadths == sorted(breadths)
+    assert breadths[-1] <= Approximate(made, 1).broadest
+
+
+def test_a_recall_that_is_out_of_reach_gives_the_broadest_search() -> None:
+    exact = VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
+    made = approximate.build("IVF32,PQ2x4fs", ROWS)
+    found, reached = tuned(exact, made, QUERIES, target=1.0)
+    assert found.breadth == found.broadest
+    assert reached < 1
+
+
+# What is on disk
+
+
+def saved(folder: Path) -> tuple[Facts, VectorIndex]:
+    facts = Facts("a snapshot", "ivf", "IVF32,SQ8", 0.95, 0.97, COUNT, 4)
+    approximate.save(folder, approximate.build(facts.factory, ROWS), facts)
+    return facts, VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
+
+
+def test_saving_and_loading_gives_the_same_answers(tmp_path: Path) -> None:
+    facts, exact = saved(tmp_path)
+    loaded = approximate.load(tmp_path, "a snapshot")
+    assert loaded is not None
+    assert loaded.breadth == facts.breadth
+    again = Approximate(approximate.build(facts.factory, ROWS), facts.breadth)
+    one, other = (exact.with_approximate(each).search(QUERIES, 10) for each in (loaded, again))
+    np.testing.assert_array_equal(one.ids, other.ids)
+    written = approximate.written(tmp_path)
+    assert written is not None
+    assert replace(written, digest="") == facts
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "facts", "other snapshot", "format"])
+def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path, damage: str) -> None:
+    saved(tmp_path)
+    file, facts = tmp_path / "approximate.faiss", tmp_path / "approximate.json"
+    content = bytearray(file.read_bytes())
+    if damage == "truncated":
+        file.write_bytes(content[:-1])
+    elif damage == "flipped":
+        content[5000] ^= 1
+        file.write_bytes(content)
+    elif damage == "missing":
+        file.unlink()
+    elif damage == "facts":
+        facts.write_text(facts.read_text()[:50])
+    elif damage == "format":
+        facts.write_text(json.dumps(json.loads(facts.read_text()) | {"format": 99}))
+    assert approximate.load(tmp_path, "another" if damage == "other snapshot" else "a snapshot") is None
+
+
+def test_an_index_of_another_number_of_rows_is_not_used(tmp_path: Path) -> None:
+    saved(tmp_path)
+    fewer = VectorIndex(DIM).with_added(np.arange(100), ROWS[:100])
+    assert fewer.with_approximate(approximate.load(tmp_path, "a snapshot")) is fewer
+
+
+# Choosing
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "expected"),
+    [
+        ("auto", 100_000, ""),
+        ("auto", 1_000_000, "IVF2048,PQ128x4fs"),
+        ("flat", 10_000_000, ""),
+        ("ivf", 500, ""),
+        ("ivf", 1_000, "IVF25,PQ128x4fs"),
+        ("hnsw", 50_000, "HNSW16,SQ8"),
+        ("IVF4096,SQfp16", 50_000, "IVF4096,SQfp16"),
+    ],
+)
+def test_the_factory_string_depends_on_the_number_of_passages(kind: str, count: int, expected: str) -> None:
+    assert approximate.factory(kind, count=count, dim=256) == expected
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["", "x", "Flat", "PQ64", "IVF", "IVF-1,Flat", "OPQ16,IVF64,PQ16", "HNSW32,Nope", "IVF99999999999,Flat", "I" * 999],
+)
+def test_another_index_type_is_refused_by_name(kind: str) -> None:
+    with pytest.raises(UsageError, match=r"expected an index type of auto, flat, ivf, hnsw, or a FAISS factory string"):
+        Settings(kind)
+
+
+@pytest.mark.parametrize("wanted", [0, -1, 1.5, float("nan")])
+def test_a_recall_that_is_none_is_refused(wanted: float) -> None:
+    with pytest.raises(UsageError, match="expected a recall above 0"):
+        Settings("auto", wanted)
+
+
+def test_too_few_vectors_to_train_on_are_refused() -> None:
+    with pytest.raises(UsageError, match="expected passages enough to train IVF4096,SQ8, got 1,500"):
+        approximate.build("IVF4096,SQ8", ROWS[:1500])
+
+
+def test_doubts_are_about_a_recall_that_was_missed_and_about_growth() -> None:
+    facts = Facts("", "ivf", "IVF32,SQ8", target=0.95, recall=0.96, passages=1000, breadth=1)
+    assert doubts(facts, 1300) == []
+    assert doubts(None, 10**9) == []
+    assert "tuned for 1,000 passages, and there are 1,301 now" in doubts(facts, 1301)[0]
+    assert "finds 0.900 of the nearest passages where 0.950" in doubts(replace(facts, recall=0.9), 1000)[0]
