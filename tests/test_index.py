@@ -14,11 +14,12 @@ import pytest
 from filelock import FileLock
 
 from docsim import generations, passages
+from docsim.candidates import CANDIDATES
 from docsim.encoder import Encoder, fingerprint
 from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
 from docsim.records import Document, SearchResult
-from docsim.searching import CANDIDATES, PASSAGES_PER_HIT
+from docsim.searching import PASSAGES_PER_HIT
 from docsim.sources import open_source
 from docsim.synchronise import SourceName
 
