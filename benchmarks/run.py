@@ -37,6 +37,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("speed", ".", "dev/mdn/corpus.jsonl.gz", wanted=("teacher",), quick=True),
+    Benchmark("peers", ".", "dev/businesscentral/corpus.jsonl.gz", needed=("teacher",), quick=True),
     Benchmark("passages", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "ir_measures")),
     Benchmark("distillation", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "model2vec"), ("teacher",)),
     Benchmark("self_supervision", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
