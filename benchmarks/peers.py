@@ -31,7 +31,7 @@ RESULTS = HERE / "results" / "peers.json"
 JOBS = HERE / "contender_jobs.py"
 CORPORA = {"businesscentral": "dev/businesscentral", "win32": "scale/win32"}
 SETS = ("handbook18f", "medline")
-WHOLE, SAMPLE = 2500, 500
+WHOLE = 2500
 """A transformer indexes a whole corpus of at most so many documents, else a sample of it."""
 
 Found = dict[str, Any]
@@ -84,6 +84,8 @@ class Bench:
     cache: Path
     work: Path
     rounds: int
+    whole: int
+    sample: int
     quick: bool
 
     def job(self, contender: Contender, job: str, subject: Path, *, number: int = 0, more: Iterable[str] = ()) -> Run:
@@ -115,17 +117,30 @@ def main() -> None:
         found["machine"] = machine(peers.measured()) | {"commit": commit()}
         for name in given.corpora:
             with tempfile.TemporaryDirectory(dir=given.cache) as work:
-                bench = Bench(chosen, peers, given.cache, Path(work), 1 if given.quick else given.rounds, given.quick)
-                measure(bench, given.data / CORPORA[name], found, save=not given.quick)
+                measure(
+                    bench_of(given, chosen, peers, Path(work), given.rounds),
+                    given.data / CORPORA[name],
+                    found,
+                    save=not given.quick,
+                )
         for name in given.sets:
             with tempfile.TemporaryDirectory(dir=given.cache) as work:
-                bench = Bench(chosen, peers, given.cache, Path(work), 1, given.quick)
-                measure_quality(bench, given.data / "dev" / name, found, save=not given.quick)
+                measure_quality(
+                    bench_of(given, chosen, peers, Path(work), 1),
+                    given.data / "dev" / name,
+                    found,
+                    save=not given.quick,
+                )
     except RuntimeError as error:
         sys.exit(str(error))
     if given.quick:
         print(json.dumps(found, indent=1))
         print("\nA quick run: nothing was written, and the numbers mean nothing.")
+
+
+def bench_of(given: argparse.Namespace, chosen: tuple[Contender, ...], peers: Peers, work: Path, rounds: int) -> Bench:
+    rounds = 1 if given.quick else rounds
+    return Bench(chosen, peers, given.cache.resolve(), work, rounds, given.whole, given.sample, given.quick)
 
 
 def options() -> argparse.Namespace:
@@ -135,7 +150,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=ROOT / ".bench", help="where the peers' environments are kept")
     parser.add_argument("--torch", default=speed_environments.TORCH, help="what pip installs as the peers' torch")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each fast contender [%(default)s]")
-    parser.add_argument("--only", nargs="+", help="only contenders whose name holds one of these, as in 'static'")
+    parser.add_argument(
+        "--whole", type=int, default=WHOLE, help="a transformer indexes so many documents ... [%(default)s]"
+    )
+    parser.add_argument("--sample", type=int, default=500, help="... and of a larger corpus so many [%(default)s]")
+    parser.add_argument(
+        "--only", nargs="+", help="only contenders of this name, or whose name holds it: docsim, static"
+    )
     parser.add_argument("--corpora", nargs="*", choices=CORPORA, default=list(CORPORA), help="what to time [all]")
     parser.add_argument("--sets", nargs="*", default=list(SETS), help="judged sets besides, for quality alone")
     parser.add_argument("--quick", action="store_true", help="a few documents, and write nothing")
@@ -148,9 +169,12 @@ def prepared(given: argparse.Namespace) -> tuple[tuple[Contender, ...], Peers]:
     Raises:
         RuntimeError: None was chosen, or something cannot be made; the message says why.
     """
-    chosen = tuple(one for one in CONTENDERS if not given.only or any(part in one.name for part in given.only))
+    names = [one.name for one in CONTENDERS]
+    wanted = [part for part in given.only or names if part in names]
+    wanted += [name for part in given.only or () if part not in names for name in names if part in name]
+    chosen = tuple(one for one in CONTENDERS if one.name in wanted)
     if not chosen:
-        raise RuntimeError(f"expected --only with parts of {'; '.join(one.name for one in CONTENDERS)}")
+        raise RuntimeError(f"expected --only with names, or parts of names, of: {'; '.join(names)}")
     needed = {one.environment for one in chosen if one.environment} | {"distill"}
     needed |= {"sentence"} if any(one.model == "onnx" for one in chosen) else set()
     cache = given.cache.resolve()
@@ -162,25 +186,18 @@ def prepared(given: argparse.Namespace) -> tuple[tuple[Contender, ...], Peers]:
 
 
 def measure(bench: Bench, folder: Path, found: Found, *, save: bool) -> None:
-    """Measure all contenders on one corpus, and add what was found."""
+    """Measure all contenders on one corpus, step by step, and add what each step found, so that no step is lost."""
     corpus, name = set_up(bench, folder), folder.name
-    print(f"{name}: {count_documents(corpus)} documents", file=sys.stderr)
-    before = os.getloadavg()[0]
-    records: dict[str, Found] = {one.name: {"model": one.model} for one in bench.contenders}
-    for each in (indexing, cold, warm, recall):
-        for contender, numbers in each(bench, corpus).items():
-            records[contender] |= numbers
-    if (folder / "set.json").is_file() and not bench.quick:
-        add_quality(bench, folder, found)
-    facts = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "load": [round(before, 1), round(os.getloadavg()[0], 1)],
-        "commit": commit(),
-    }
     kept = found.setdefault("corpora", {}).setdefault(name, {"contenders": {}})
     kept["documents"] = count_documents(corpus)
-    kept["contenders"] |= {contender: numbers | facts for contender, numbers in records.items()}
-    write(found, save=save)
+    print(f"{name}: {kept['documents']} documents", file=sys.stderr)
+    for step in (indexing, cold, warm, recall):
+        facts = {"made": datetime.now(UTC).isoformat(timespec="seconds"), "load": round(os.getloadavg()[0], 1)}
+        for contender, numbers in step(bench, corpus).items():
+            kept["contenders"].setdefault(contender, {})[step.__name__] = numbers | facts
+        write(found, save=save)
+    if (folder / "set.json").is_file() and not bench.quick:
+        add_quality(bench, folder, found, save=save)
 
 
 def set_up(bench: Bench, folder: Path) -> Path:
@@ -191,15 +208,15 @@ def set_up(bench: Bench, folder: Path) -> Path:
 
 def sample(bench: Bench, corpus: Path) -> Path:
     """Return what transformers index: the corpus itself where it is small."""
-    if count_documents(corpus) <= WHOLE:
+    if count_documents(corpus) <= bench.whole:
         return corpus
-    return write_sample(corpus, bench.work / "sample.jsonl.gz", SAMPLE)
+    return write_sample(corpus, bench.work / "sample.jsonl.gz", bench.sample)
 
 
 def fast_and_slow(bench: Bench, corpus: Path) -> list[tuple[tuple[Contender, ...], int]]:
     """Return the contenders that hold the whole corpus and how many rounds they get: slow ones get one."""
     fast = tuple(one for one in bench.contenders if one.fast)
-    slow = tuple(one for one in bench.contenders if not one.fast and count_documents(corpus) <= WHOLE)
+    slow = tuple(one for one in bench.contenders if not one.fast and count_documents(corpus) <= bench.whole)
     return [(fast, bench.rounds), (slow, 1)]
 
 
@@ -215,7 +232,7 @@ def turns(bench: Bench, corpus: Path, ask: Callable[[Contender, int], Run], spar
 def indexing(bench: Bench, corpus: Path) -> dict[str, Found]:
     """Index as a process; the rate leaves out starting it, loading the model and reading the documents."""
     runs = turns(bench, corpus, lambda one, number: bench.job(one, "index", corpus, number=number))
-    if count_documents(corpus) > WHOLE:
+    if count_documents(corpus) > bench.whole:
         few = sample(bench, corpus)
         slow = [one for one in bench.contenders if not one.fast]
         runs |= in_turn({one.name: (lambda number, one=one: bench.job(one, "index", few)) for one in slow}, 1)
@@ -283,11 +300,10 @@ def measure_quality(bench: Bench, folder: Path, found: Found, *, save: bool) -> 
         print(f"{folder.name} is left out", file=sys.stderr)
         return
     turns(bench, corpus, lambda one, number: bench.job(one, "index", corpus, number=number))
-    add_quality(bench, folder, found)
-    write(found, save=save)
+    add_quality(bench, folder, found, save=save)
 
 
-def add_quality(bench: Bench, folder: Path, found: Found) -> None:
+def add_quality(bench: Bench, folder: Path, found: Found, *, save: bool) -> None:
     """Ask the judged queries of a set that every contender has indexed, and add nDCG@10."""
     kept = found.setdefault("quality", {}).setdefault(folder.name, {})
     for contenders, _ in fast_and_slow(bench, folder / "corpus.jsonl.gz"):
@@ -296,6 +312,7 @@ def add_quality(bench: Bench, folder: Path, found: Found) -> None:
             bench.job(one, "judged", folder, more=("--run", str(ranked)))
             kept[one.name] = round(run([sys.executable, HERE / "judged.py", folder, ranked]).answer["ndcg"], 4)
             print(f"  {folder.name}  {one.name:<48} {kept[one.name]:.3f}", file=sys.stderr)
+            write(found, save=save)
 
 
 def write(found: Found, *, save: bool) -> None:

@@ -37,16 +37,23 @@ def export(teacher: Path, target: Path) -> dict[str, Any]:
     for name in ("config.json", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt"):
         shutil.copy(teacher / name, folder / name)
     names = ["input_ids", "attention_mask", "token_type_ids"]
-    axes = {name: {0: "batch", 1: "tokens"} for name in (*names, "last_hidden_state")}
-    example = tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names)
     model = AutoModel.from_pretrained(teacher, attn_implementation="eager").eval()
+
+    class States(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = model
+
+        def forward(self, ids: Any, mask: Any, types: Any) -> Any:
+            return self.bert(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
+
     torch.onnx.export(
-        model,
-        example,
+        States(),
+        tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names),
         folder / "model.onnx",
         input_names=names,
         output_names=["last_hidden_state"],
-        dynamic_axes=axes,
+        dynamic_axes={name: {0: "batch", 1: "tokens"} for name in (*names, "last_hidden_state")},
         dynamo=False,
     )
     return {"bytes": (folder / "model.onnx").stat().st_size}

@@ -9,34 +9,34 @@ from typing import Any
 Found = dict[str, Any]
 Row = tuple[str, ...]
 
-# head of the column, the number in the result, how it is written
+# head of the column, the step that measures it, the number in the result, how it is written
 COLUMNS = (
-    ("documents/s", "documents_per_s", "{:,.0f}"),
-    ("cold query, s", "cold_s", "{:.2f}"),
-    ("p50, ms", "p50_ms", "{:,.2f}"),
-    ("p99, ms", "p99_ms", "{:,.2f}"),
-    ("queries/s", "queries_per_s", "{:,.0f}"),
-    ("recall@10", "recall", "{:.3f}"),
-    ("memory to index, MB", "index_peak_mb", "{:,.0f}"),
-    ("to query, MB", "query_peak_mb", "{:,.0f}"),
-    ("disk, MB", "disk_mb", "{:,.1f}"),
+    ("documents/s", "indexing", "documents_per_s", "{:,.0f}"),
+    ("cold query, s", "cold", "cold_s", "{:.2f}"),
+    ("p50, ms", "warm", "p50_ms", "{:,.2f}"),
+    ("p99, ms", "warm", "p99_ms", "{:,.2f}"),
+    ("queries/s", "warm", "queries_per_s", "{:,.0f}"),
+    ("recall@10", "recall", "recall", "{:.3f}"),
+    ("memory to index, MB", "indexing", "index_peak_mb", "{:,.0f}"),
+    ("to query, MB", "warm", "query_peak_mb", "{:,.0f}"),
+    ("disk, MB", "indexing", "disk_mb", "{:,.1f}"),
 )
 
 
 def corpus(found: Found, name: str) -> list[Row]:
     """Return the rows of one corpus, head first; a dash stands where nothing was measured."""
-    contenders: dict[str, Found] = found["corpora"][name]["contenders"]
     documents = found["corpora"][name]["documents"]
-    rows: list[Row] = [("", *(head for head, _, _ in COLUMNS))]
-    for contender, numbers in contenders.items():
-        whole = numbers["indexed"] == documents
-        label = contender if whole else f"{contender} ({numbers['indexed']} documents)"
-        shown = (
-            form.format(numbers[key]) if key in numbers and (whole or key == "documents_per_s") else "-"
-            for _, key, form in COLUMNS
-        )
-        rows.append((label, *shown))
+    rows: list[Row] = [("", *(head for head, *_ in COLUMNS))]
+    for contender, steps in found["corpora"][name]["contenders"].items():
+        indexed = steps["indexing"]["indexed"]
+        label = contender if indexed == documents else f"{contender} ({indexed} documents)"
+        rows.append((label, *(cell(steps, step, key, form) for _, step, key, form in COLUMNS)))
     return rows
+
+
+def cell(steps: dict[str, Found], step: str, key: str, form: str) -> str:
+    number = steps.get(step, {}).get(key)
+    return "-" if number is None else form.format(number)
 
 
 def quality(found: Found) -> list[Row]:
@@ -61,13 +61,15 @@ def mean_quality(found: Found, contender: str) -> float | None:
 
 def circumstances(found: Found, name: str) -> str:
     """Return when one corpus was measured, and how busy the machine was: one sentence."""
-    contenders = list(found["corpora"][name]["contenders"].values())
-    dates = sorted({one["made"][:10] for one in contenders})
-    loads = [load for one in contenders for load in one["load"]]
+    steps = [step for each in found["corpora"][name]["contenders"].values() for step in each.values()]
+    dates = sorted({step["made"][:10] for step in steps})
+    loads = [step["load"] for step in steps]
+    rounds = {step["rounds"] for step in steps if "rounds" in step}
     facts = found["machine"]
     return (
-        f"Measured {' and '.join(dates)} on {facts['cores']} cores of {facts['processor']}; load between "
-        f"{min(loads):.1f} and {max(loads):.1f}, medians of up to {max(one['rounds'] for one in contenders)} rounds."
+        f"Measured {' and '.join(dates)} on {facts['cores']} cores of {facts['processor']}; load "
+        f"{min(loads):.1f} to {max(loads):.1f} (above {facts['cores']}, other work slowed down all that was measured); "
+        f"rounds: {' or '.join(map(str, sorted(rounds)))}."
     )
 
 
@@ -80,14 +82,12 @@ def draw(found: Found, name: str, target: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7.5, 4.5), layout="constrained")
-    for contender, numbers in found["corpora"][name]["contenders"].items():
+    for contender, steps in found["corpora"][name]["contenders"].items():
         score = mean_quality(found, contender)
         if score is not None:
-            ours = contender.startswith("docsim")
-            axes.scatter(numbers["documents_per_s"], score, color="tab:red" if ours else "tab:gray", s=28)
-            axes.annotate(
-                contender, (numbers["documents_per_s"], score), (4, 3), textcoords="offset points", fontsize=7
-            )
+            place = (steps["indexing"]["documents_per_s"], score)
+            axes.scatter(*place, color="tab:red" if contender.startswith("docsim") else "tab:gray", s=28)
+            axes.annotate(contender, place, (4, 3), textcoords="offset points", fontsize=7)
     axes.set(xscale="log", xlabel=f"documents indexed in a second ({name}, logarithmic)", ylabel="mean nDCG@10")
     axes.margins(x=0.25, y=0.1)
     axes.grid(visible=True, alpha=0.3)
