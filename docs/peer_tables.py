@@ -60,14 +60,16 @@ def mean_quality(found: Found, contender: str) -> float | None:
 
 
 def circumstances(found: Found, name: str) -> str:
-    """Return when one corpus was measured, and how busy the machine was: one sentence."""
+    """Return when one corpus was measured, in how many runs, and how busy the machine was: one sentence."""
     steps = [step for each in found["corpora"][name]["contenders"].values() for step in each.values()]
     dates = sorted({step["made"][:10] for step in steps})
     loads = [step["load"] for step in steps]
     rounds = {step["rounds"] for step in steps if "rounds" in step}
+    runs = len({each["indexing"]["made"] for each in found["corpora"][name]["contenders"].values()})
+    parts = "in one run" if runs == 1 else f"in {runs} runs, which compare only roughly,"
     facts = found["machine"]
     return (
-        f"Measured {' and '.join(dates)} on {facts['cores']} cores of {facts['processor']}; load "
+        f"Measured {' and '.join(dates)} {parts} on {facts['cores']} cores of {facts['processor']}; load "
         f"{min(loads):.1f} to {max(loads):.1f} (above {facts['cores']}, other work slowed down all that was measured); "
         f"rounds: {' or '.join(map(str, sorted(rounds)))}."
     )
