@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CORPUS_INDEX := indexes/handbook
 DATA ?= ../shared/data
+TEACHER ?=
 
 .PHONY: help demo test lint format docs lock bench clean
 
@@ -47,8 +48,8 @@ docs: $(STAMP) ## write docs/cli.md and the README's numbers
 lock: $(STAMP) ## choose the newest versions of everything
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --no-header -q -o requirements.lock
 
-bench: $(STAMP) ## rerun the benchmarks (DATA=folder with the judged sets)
-	$(BIN)/python benchmarks/run.py --data $(DATA)
+bench: $(STAMP) ## rerun the benchmarks (DATA=folder with the judged sets, TEACHER=folder of all-MiniLM-L6-v2)
+	$(BIN)/python benchmarks/run.py --data $(DATA) $(if $(TEACHER),--teacher $(TEACHER))
 
 clean: ## remove what was built here; indexes other than the sample's stay
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage $(CORPUS_INDEX)

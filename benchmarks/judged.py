@@ -1,10 +1,16 @@
-"""The judged sets: corpus, queries and relevance judgements, as their folders hold them."""
+"""The judged sets: corpus, queries and relevance judgements, as their folders hold them.
+
+    python benchmarks/judged.py FOLDER RUN.json
+
+prints the nDCG@10 of a file that holds ranked document ids for every query.
+"""
 
 from __future__ import annotations
 
 import gzip
 import json
 import random
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,3 +62,7 @@ def ndcg_at_10(run: dict[str, list[str]], qrels: dict[str, dict[str, int]]) -> f
 
     scored = {query: {id: float(-rank) for rank, id in enumerate(ids)} for query, ids in run.items()}
     return float(ir_measures.calc_aggregate([ir_measures.nDCG @ 10], qrels, scored)[ir_measures.nDCG @ 10])
+
+
+if __name__ == "__main__":
+    print(json.dumps({"ndcg": ndcg_at_10(json.loads(Path(sys.argv[2]).read_text()), load(Path(sys.argv[1])).qrels)}))

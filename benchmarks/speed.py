@@ -12,9 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import speed_environments
+from machine import commit, machine
 from speed_environments import OFFLINE, Peers
 from speed_processes import Run, in_turn, median, ratio, run, summary
 from speed_samples import count_documents, write_sample
@@ -106,7 +104,8 @@ def measured(given: argparse.Namespace, peers: Peers | None) -> Section:
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "machine": machine(peers) | {"load_before": load_before, "load_after": os.getloadavg()},
+        "machine": machine(peers.measured() if peers else {})
+        | {"load_before": load_before, "load_after": os.getloadavg()},
         "corpus": {"name": "mdn", "documents": documents, "rounds": sizes.rounds},
         "seconds": round(time.monotonic() - started),
         **(json.loads(RESULTS.read_text(encoding="utf-8")) if given.only else {}),
@@ -293,36 +292,6 @@ def encoding(bench: Bench) -> Section:
 
 
 SECTIONS = (indexing, cold_query, warm_query, encoding)
-
-
-def machine(peers: Peers | None) -> Section:
-    """Return what the numbers depend on."""
-    return {
-        "cores": os.cpu_count(),
-        "processor": processor(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "libraries": speed_environments.installed(sys.executable),
-        "peers": peers.versions() if peers else {},
-    }
-
-
-def processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def commit() -> str:
-    """Return the commit, marked when the tree differs from it; empty outside a repository."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        return ""
 
 
 def print_report(report: Section) -> None:

@@ -1,16 +1,21 @@
-"""The peers' own environments, made once in a cache directory, and the static model that they encode with.
+"""The peers' own environments, made once in a cache directory, and the models that they encode with.
 
 model2vec    encodes; nothing else is installed that could slow its start
 distill      makes the static model, with torch and transformers
 txtai        indexes, with torch and transformers
+vicinity     searches what model2vec encodes, with hnswlib as its approximate back end
+faiss        the same, with nothing but FAISS
+chroma       indexes, with ONNX Runtime
+llm          indexes, with torch and sentence-transformers
+sentence     sentence-transformers and FAISS, with torch; also writes the transformer as ONNX, for Chroma
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +26,13 @@ REQUIREMENTS = {
     "model2vec": ("model2vec==0.10.0",),
     "distill": ("torch", "model2vec[distill,quantization]==0.10.0"),
     "txtai": ("torch", "txtai==9.14.0", "model2vec==0.10.0"),
+    "vicinity": ("model2vec==0.10.0", "vicinity[hnsw]==0.4.6"),
+    "faiss": ("faiss-cpu==1.15.1", "model2vec==0.10.0"),
+    "chroma": ("chromadb==1.5.9", "model2vec==0.10.0"),
+    "llm": ("torch", "llm==0.36", "llm-sentence-transformers==0.3.2"),
+    "sentence": ("torch", "sentence-transformers==6.2.0", "faiss-cpu==1.15.1", "onnx==1.23.2"),
 }
+IN_SPEED = ("model2vec", "distill", "txtai")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
@@ -32,29 +43,39 @@ class Peers:
     interpreters: dict[str, Path]
     teacher: Path
     static: Path
+    onnx: Path
 
     def command(self, environment: str, job: str, model: Path, subject: Path, *more: str) -> list[str]:
         """Return the command that runs a job of ``speed_peers.py``."""
         return [*map(str, (self.interpreters[environment], PEERS, job, model, subject)), *more]
 
-    def versions(self) -> dict[str, dict[str, str]]:
-        """Return the versions of what matters in each environment."""
-        return {name: installed(path) for name, path in self.interpreters.items() if name != "distill"}
+    def measured(self) -> dict[str, Path]:
+        """Return the interpreters of the environments that are measured."""
+        return {name: path for name, path in self.interpreters.items() if name != "distill"}
 
 
-def prepare(cache: Path, teacher: Path, torch: str) -> Peers:
+def prepare(cache: Path, teacher: Path, torch: str, names: Iterable[str] = IN_SPEED) -> Peers:
     """Make what is not in the cache yet.
+
+    Args:
+        cache: Where environments and models are kept.
+        teacher: all-MiniLM-L6-v2 in the Hugging Face layout.
+        torch: What pip installs as torch.
+        names: The environments to make.
 
     Raises:
         RuntimeError: Something cannot be installed or the model cannot be distilled; the message says why.
     """
     if not (teacher / "config.json").is_file():
         raise RuntimeError(f"expected a Hugging Face model at {teacher}, found no config.json")
-    interpreters = {name: environment(cache / name, torch, names) for name, names in REQUIREMENTS.items()}
-    peers = Peers(interpreters, teacher.resolve(), cache / "static-256")
+    interpreters = {name: environment(cache / name, torch, REQUIREMENTS[name]) for name in names}
+    peers = Peers(interpreters, teacher.resolve(), cache / "static-256", cache / "minilm-onnx")
     if not (peers.static / "model.safetensors").is_file():
         print("  distilling the static model, once", file=sys.stderr)
         call(peers.command("distill", "distill", peers.teacher, peers.static), os.environ | OFFLINE)
+    if "sentence" in interpreters and not (peers.onnx / "onnx" / "model.onnx").is_file():
+        print("  writing the transformer as ONNX, once", file=sys.stderr)
+        call(peers.command("sentence", "export", peers.teacher, peers.onnx), os.environ | OFFLINE)
     return peers
 
 
@@ -77,15 +98,3 @@ def call(command: list[str], variables: os._Environ[str] | dict[str, str]) -> No
     done = subprocess.run(command, env=dict(variables), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-800:]}")
-
-
-def installed(python: Path | str) -> dict[str, str]:
-    """Return the versions, in an interpreter's environment, of the packages that speed depends on."""
-    code = (
-        "import importlib.metadata as m, json; names = ('docsim', 'model2vec', 'txtai', 'torch', 'transformers',"
-        " 'tokenizers', 'numpy', 'faiss-cpu', 'onnxruntime', 'click');"
-        " found = {d.metadata['Name'].lower(): d.version for d in m.distributions()};"
-        " print(json.dumps({n: found[n] for n in names if n in found}))"
-    )
-    output = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout
-    return {str(name): str(version) for name, version in json.loads(output).items()}

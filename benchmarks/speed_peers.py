@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +25,38 @@ def distill(teacher: Path, target: Path) -> dict[str, Any]:
     started = time.perf_counter()
     distilled(str(teacher), pca_dims=256).save_pretrained(str(target))
     return {"distill_s": time.perf_counter() - started}
+
+
+def export(teacher: Path, target: Path) -> dict[str, Any]:
+    """Write the transformer in the form in which Chroma would download it."""
+    import torch
+    from transformers import AutoModel
+
+    folder = target / "onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "special_tokens_map.json", "tokenizer_config.json", "tokenizer.json", "vocab.txt"):
+        shutil.copy(teacher / name, folder / name)
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    model = AutoModel.from_pretrained(teacher, attn_implementation="eager").eval()
+
+    class States(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bert = model
+
+        def forward(self, ids: Any, mask: Any, types: Any) -> Any:
+            return self.bert(input_ids=ids, attention_mask=mask, token_type_ids=types).last_hidden_state
+
+    torch.onnx.export(
+        States(),
+        tuple(torch.ones((2, 8), dtype=torch.int64) for _ in names),
+        folder / "model.onnx",
+        input_names=names,
+        output_names=["last_hidden_state"],
+        dynamic_axes={name: {0: "batch", 1: "tokens"} for name in (*names, "last_hidden_state")},
+        dynamo=False,
+    )
+    return {"bytes": (folder / "model.onnx").stat().st_size}
 
 
 def encode(model: Path, corpus: Path, precision: str) -> dict[str, Any]:
@@ -78,13 +111,14 @@ def txtai(model: Path, corpus: Path, *, whole: bool) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("job", choices=("distill", "encode", "encode-both", "txtai", "txtai-static"))
+    parser.add_argument("job", choices=("distill", "export", "encode", "encode-both", "txtai", "txtai-static"))
     parser.add_argument("model", type=Path)
     parser.add_argument("subject", type=Path, help="documents, or where to save what is distilled")
     parser.add_argument("--precision", default="float16")
     given = parser.parse_args()
     jobs = {
         "distill": lambda: distill(given.model, given.subject),
+        "export": lambda: export(given.model, given.subject),
         "encode": lambda: encode(given.model, given.subject, given.precision),
         "encode-both": lambda: encode_both(given.model, given.subject, given.precision),
         "txtai": lambda: txtai(given.model, given.subject, whole=False),

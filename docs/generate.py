@@ -1,6 +1,6 @@
-"""Write what the documentation takes from the code: the command reference, and the numbers in the README.
+"""Write what the documentation takes from the code: the command reference, and the numbers from benchmarks/results.
 
-python docs/generate.py           write docs/cli.md and the numbers in README.md
+python docs/generate.py           write docs/cli.md, the numbers in README.md and docs/, and docs/benchmarks.svg
 python docs/generate.py --check   exit with 1 if they are not up to date
 """
 
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+import peer_tables
 
 from docsim.cli import main as cli
 
@@ -246,30 +248,63 @@ def result(name: str) -> dict[str, Any]:
     return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
-SECTIONS = {
-    "speed": speed,
-    "passages": passages,
-    "hybrid": hybrid,
-    "reindexing": reindexing,
-    "adapter": adapter,
-    "incremental": incremental,
-    "self_supervision": self_supervision,
-    "sts": sts,
-    "imported": imported,
-    "training_tried": partial(tried, "settings"),
-    "training_tried_weights": partial(tried, "token_weights"),
-    "training_tried_damping": partial(tried, "damping"),
-}
+def peers(corpus: str) -> str:
+    """Return the table of docsim and its peers on one corpus."""
+    found = result("peers")
+    if corpus not in found["corpora"]:
+        return "Not measured yet."
+    return peer_tables.circumstances(found, corpus) + "\n\n" + table(peer_tables.corpus(found, corpus))
 
-SOURCES = {"training_tried_weights": "training_tried", "training_tried_damping": "training_tried"}
-"""Results that a section is written from, where it is not named after them."""
+
+def quality() -> str:
+    """Return how good the answers of docsim and its peers are."""
+    return table(peer_tables.quality(result("peers")))
+
+
+def versions() -> str:
+    """Return which versions of the peers were measured."""
+    peers: dict[str, dict[str, str]] = result("peers")["machine"]["peers"]
+    rows = [
+        (name, ", ".join(f"{package} {version}" for package, version in each.items())) for name, each in peers.items()
+    ]
+    return table([("environment", "packages"), *rows])
+
+
+def results() -> str:
+    """Return what else there is in benchmarks/results."""
+    rows = [("result", "made by")]
+    for path in sorted(RESULTS.glob("*.json")):
+        rows.append((f"[{path.name}](../benchmarks/results/{path.name})", f"`benchmarks/{path.stem}.py`"))
+    return table(rows)
+
+
+# name of the marker: the result it needs, and what makes it
+SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
+    "speed": ("speed", speed),
+    "passages": ("passages", passages),
+    "hybrid": ("hybrid", hybrid),
+    "reindexing": ("reindexing", reindexing),
+    "adapter": ("adapter", adapter),
+    "incremental": ("incremental", incremental),
+    "self_supervision": ("self_supervision", self_supervision),
+    "sts": ("sts", sts),
+    "imported": ("imported", imported),
+    "training_tried": ("training_tried", partial(tried, "settings")),
+    "training_tried_weights": ("training_tried", partial(tried, "token_weights")),
+    "training_tried_damping": ("training_tried", partial(tried, "damping")),
+    "peers-small": ("peers", lambda: peers("businesscentral")),
+    "peers-large": ("peers", lambda: peers("win32")),
+    "peers-quality": ("peers", quality),
+    "peers-versions": ("peers", versions),
+    "results": ("speed", results),
+}
 
 
 def filled(text: str) -> str:
     """Return a document with each ``<!-- begin NAME -->`` ... ``<!-- end NAME -->`` filled from its results."""
-    for name, section in SECTIONS.items():
+    for name, (needed, section) in SECTIONS.items():
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-        if begin in text and (RESULTS / f"{SOURCES.get(name, name)}.json").is_file():
+        if begin in text and (RESULTS / f"{needed}.json").is_file():
             before, rest = text.split(begin)
             text = f"{before}{begin}\n{section()}\n{end}{rest.split(end)[1]}"
     return text
@@ -291,6 +326,7 @@ def main() -> None:
         sys.exit(1 if stale else 0)
     for path, text in outputs().items():
         path.write_text(text, encoding="utf-8")
+    peer_tables.draw(result("peers"), "businesscentral", ROOT / "docs" / "benchmarks.svg")
 
 
 if __name__ == "__main__":
