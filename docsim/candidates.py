@@ -109,8 +109,8 @@ def tiers(
     fusion, highest = None, np.inf
     share = SHORT if len(query.vectors) == 1 else LONG
     for reach in _reaches(store, view, query, mode, allowed or view.allowed(store, None)):
-        places = np.setdiff1d(reach.places, seen)
-        seen = np.union1d(seen, places)
+        places = np.setdiff1d(reach.places, seen, assume_unique=True)
+        seen = _united(seen, places)
         ranked = sorted(ranking.rank(query.vectors, view.rows(places)), key=lambda one: one.position)
         scores = np.array([one.score for one in ranked], np.float32)
         if reach.words is not None:
@@ -145,7 +145,7 @@ def _reaches(store: Store, view: View, query: Query, mode: Mode, allowed: Allowe
         yield from _matching(store, view, terms, words, allowed)
         return
     for depth, near in zip(_depths(), _near(view, query, allowed), strict=False):
-        places = np.union1d(near.places, _places(store, view, words.best(depth)))
+        places = _united(near.places, _places(store, view, words.best(depth)))
         yield _Reach(places, near.beyond, words)
 
 
@@ -169,7 +169,7 @@ def _matching(store: Store, view: View, terms: Terms, words: Scores, allowed: Al
         if len(asked) > len(terms.telling):
             words = lexical.scores(store, asked, allowed=allowed.numbers)
         for depth in _depths():
-            reached = np.union1d(reached, _places(store, view, words.best(depth)))
+            reached = _united(reached, _places(store, view, words.best(depth)))
             yield _Reach(reached, np.inf, words)
             if depth >= len(words.documents):
                 break
@@ -191,6 +191,13 @@ def _places(store: Store, view: View, documents: NDArray[np.int64]) -> NDArray[n
         StoreError: One of them has no embeddings.
     """
     firsts = store.first_passages(documents.tolist())
-    if not np.isin(firsts, view.documents[:, 0]).all():
+    places = view.documents_of(firsts)
+    if not np.array_equal(np.sort(firsts), view.documents[places, 0]):
         raise store.damaged()
-    return view.documents_of(firsts)
+    return places
+
+
+def _united(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers in either, ascending, each once; ``np.union1d`` imports ``numpy.ma`` first, for 20 ms."""
+    both = np.sort(np.concatenate((some, others)))
+    return both[np.diff(both, prepend=-1) > 0]
