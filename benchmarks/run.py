@@ -45,6 +45,8 @@ BENCHMARKS = (
     Benchmark("self_supervision", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
     Benchmark("adapter", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
     Benchmark("incremental", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras")),
+    Benchmark("filters", ".", "", quick=True),
+    Benchmark("scale", ".", "scale/win32/corpus.jsonl.gz", quick=True),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )
 

@@ -174,7 +174,7 @@ class IndexMachine(RuleBasedStateMachine):
         held = self.index.store.rows("SELECT id, text FROM documents ORDER BY number")
         embedded = [embeddings(self.encoder, text) for _, text in held]
         for k, index in ((3, self.index), (50, self.reader)):
-            for query, result in zip(QUERIES, index.search_many(QUERIES, k), strict=True):
+            for query, result in zip(QUERIES, index.search_many(QUERIES, k, mode="dense"), strict=True):
                 expected = ranking.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
                 assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
 
