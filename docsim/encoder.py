@@ -25,7 +25,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from docsim.errors import EncoderError
-from docsim.tokens import Tokeniser
+from docsim.tokens import Token, Tokeniser
 
 __all__ = [
     "FORMAT",
@@ -200,6 +200,10 @@ class Encoder:
             workers=self._chunk_workers,
         )
         return embeddings
+
+    def tokens(self, text: str) -> list[Token]:
+        """Return the tokens that a text is encoded by, at least one, and where in it they stand."""
+        return self._tokeniser.spelled(text)
 
     def _check_fingerprint(self, onnx: bytes, tokenizer: bytes) -> None:
         found = fingerprint(

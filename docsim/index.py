@@ -18,10 +18,12 @@ from types import TracebackType
 
 import numpy as np
 
-from docsim import generations, searching
+from docsim import generations, passages, searching
+from docsim.attribution import Attribution
 from docsim.database import FILE
 from docsim.encoder import Encoder
 from docsim.errors import StoreError, UsageError
+from docsim.explanation import PAIRS, Explanation, Spanned, explained
 from docsim.generations import View
 from docsim.locks import writer
 from docsim.records import Document, Entry, Failure, SearchResult, SyncReport
@@ -44,6 +46,7 @@ class Index:
         self._store = Store(path, writable=False)
         self._view: View | None = None
         self._encoder: Encoder | None = None
+        self._attribution: Attribution | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -264,6 +267,32 @@ class Index:
         started = time.perf_counter()
         exclude = self._indexed_file(file.resolve()) if file else None
         return self._answer([document], [document.id], k=k, exclude=exclude, started=started)[0]
+
+    def explain(self, a: str | Document, b: str | Document, *, pairs: int = PAIRS) -> Explanation:
+        """Tell why two documents are similar: passages that match, words that carry the match, terms in common.
+
+        Args:
+            a: An indexed document's id, or any document; a question is ``Document("query", text)``.
+            b: What it is compared with, likewise.
+            pairs: Pairs of passages to tell of, at most, at least 1.
+
+        Raises:
+            UsageError: There is no such document, or ``pairs`` is below 1.
+        """
+        if pairs < 1:
+            raise UsageError(f"expected at least 1 pair of passages to explain, got {pairs}")
+        encoder = self.encoder
+        if self._attribution is None or self._attribution.encoder is not encoder:
+            self._attribution = Attribution(encoder)
+        with self._store.reading():
+            sides = [self._spanned(side) for side in (a, b)]
+            return explained(self._store, self._attribution, *sides, pairs=pairs)
+
+    def _spanned(self, side: str | Document) -> Spanned:
+        if isinstance(side, Document):
+            return Spanned(side, passages.split(side.text))
+        stored = self.document(side)
+        return Spanned(stored.document, self._store.passages(stored.number))
 
     def _indexed_file(self, file: Path) -> int | None:
         """Return the number of the document that was indexed from a file, or None."""

@@ -18,6 +18,7 @@ _COMMANDS = {
     "index": "docsim.cli.index:index",
     "query": "docsim.cli.search:query",
     "similar": "docsim.cli.search:similar",
+    "explain": "docsim.cli.explain:explain",
     "show": "docsim.cli.inspect:show",
     "status": "docsim.cli.inspect:status",
     "verify": "docsim.cli.inspect:verify",
