@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from docsim.index import Index as Index
     from docsim.records import Document as Document
     from docsim.records import Hit as Hit
+    from docsim.records import Ranking as Ranking
     from docsim.records import SearchResult as SearchResult
     from docsim.records import SyncReport as SyncReport
 
@@ -27,11 +28,12 @@ _HOMES = {
     "Encoder": "docsim.encoder",
     "Hit": "docsim.records",
     "Index": "docsim.index",
+    "Ranking": "docsim.records",
     "SearchResult": "docsim.records",
     "SyncReport": "docsim.records",
 }
 
-__all__ = ["DocsimError", "Document", "Encoder", "Hit", "Index", "SearchResult", "SyncReport", "__version__"]
+__all__ = ["DocsimError", "Document", "Encoder", "Hit", "Index", "Ranking", "SearchResult", "SyncReport", "__version__"]
 
 
 def __getattr__(name: str) -> object:

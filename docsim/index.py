@@ -26,8 +26,8 @@ from docsim.errors import StoreError, UsageError
 from docsim.explanation import PAIRS, Explanation, Spanned, explained
 from docsim.generations import View
 from docsim.locks import writer
-from docsim.records import Document, Entry, Failure, SearchResult, SyncReport
-from docsim.searching import Query
+from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
+from docsim.searching import Query, Request
 from docsim.store import Generation, Store, StoredDocument
 from docsim.synchronise import Plan, SourceName, Sync
 
@@ -215,58 +215,81 @@ class Index:
 
     # Searching
 
-    def search(self, text: str, k: int = 10) -> SearchResult:
+    def search(
+        self, text: str, k: int = 10, *, mode: Mode = DEFAULT_MODE, ranking: Ranking | None = None
+    ) -> SearchResult:
         """Return the documents most like a text, best first.
 
         Args:
             text: A question, a few words or a whole document; a long one is compared by its passages.
-            k: Hits to return, at least 1; fewer come back only when the index holds fewer documents.
+            k: Hits to return, at least 1; fewer come back only when fewer documents qualify.
+            mode: What ranks.
+            ranking: How hits are chosen from what is found; the best first when not given.
 
         Raises:
-            UsageError: ``text`` is blank or ``k`` below 1.
+            UsageError: ``text`` is blank, ``k`` below 1, or there is no such mode.
         """
-        return self.search_many([text], k)[0]
+        return self.search_many([text], k, mode=mode, ranking=ranking)[0]
 
-    def search_many(self, texts: Sequence[str], k: int = 10) -> list[SearchResult]:
+    def search_many(
+        self, texts: Sequence[str], k: int = 10, *, mode: Mode = DEFAULT_MODE, ranking: Ranking | None = None
+    ) -> list[SearchResult]:
         """Return ``search`` of each text, encoded together."""
         started = time.perf_counter()
+        request = Request(k, mode, ranking or Ranking())
         for text in texts:
             if not text.strip():
                 raise UsageError("expected a text to search for, got a blank one")
         documents = [Document("query", text) for text in texts]
-        return self._answer(documents, [document.text for document in documents], k=k, started=started)
+        return self._answer(documents, [document.text for document in documents], request, started=started)
 
-    def similar(self, id: str, k: int = 10) -> SearchResult:
+    def similar(
+        self, id: str, k: int = 10, *, mode: Mode = DEFAULT_MODE, ranking: Ranking | None = None
+    ) -> SearchResult:
         """Return the documents most like an indexed one, best first, never itself.
 
         Args:
             id: An indexed document's id.
             k: Hits to return, at least 1.
+            mode: What ranks.
+            ranking: How hits are chosen from what is found; the best first when not given.
 
         Raises:
-            UsageError: There is no such document, or ``k`` is below 1.
+            UsageError: There is no such document or mode, or ``k`` is below 1.
         """
         started = time.perf_counter()
+        request = Request(k, mode, ranking or Ranking())
         with self._reading() as view:
             stored = self.document(id)
             vectors = self._store.vectors(view.generation.number, [stored.number])[stored.number]
-            query = Query(id, vectors.astype(np.float32), exclude=stored.number)
-            return searching.answers(self._store, view, [query], k=k, started=started)[0]
+            query = Query(id, stored.document, vectors.astype(np.float32), exclude=stored.number)
+            return searching.answers(self._store, view, [query], request, started=started)[0]
 
-    def similar_to(self, document: Document, k: int = 10, *, file: Path | None = None) -> SearchResult:
+    def similar_to(
+        self,
+        document: Document,
+        k: int = 10,
+        *,
+        file: Path | None = None,
+        mode: Mode = DEFAULT_MODE,
+        ranking: Ranking | None = None,
+    ) -> SearchResult:
         """Return the documents most like one that need not be indexed, best first.
 
         Args:
             document: Any document; it is encoded with its title, as indexed ones are.
             k: Hits to return, at least 1.
             file: Where it was read from; if that file is indexed, it is not returned itself.
+            mode: What ranks.
+            ranking: How hits are chosen from what is found; the best first when not given.
 
         Raises:
-            UsageError: ``k`` is below 1.
+            UsageError: ``k`` is below 1, or there is no such mode.
         """
         started = time.perf_counter()
+        request = Request(k, mode, ranking or Ranking())
         exclude = self._indexed_file(file.resolve()) if file else None
-        return self._answer([document], [document.id], k=k, exclude=exclude, started=started)[0]
+        return self._answer([document], [document.id], request, exclude=exclude, started=started)[0]
 
     def explain(self, a: str | Document, b: str | Document, *, pairs: int = PAIRS) -> Explanation:
         """Tell why two documents are similar: passages that match, words that carry the match, terms in common.
@@ -309,8 +332,8 @@ class Index:
         self,
         documents: Sequence[Document],
         names: Sequence[str],
+        request: Request,
         *,
-        k: int,
         started: float,
         exclude: int | None = None,
     ) -> list[SearchResult]:
@@ -324,10 +347,10 @@ class Index:
         while True:
             encoder = self.encoder
             vectors = searching.encoded(encoder, documents)
-            queries = [Query(name, rows, exclude) for name, rows in zip(names, vectors, strict=True)]
+            queries = [Query(*each, exclude) for each in zip(names, documents, vectors, strict=True)]
             with self._reading() as view:
                 if view.generation.fingerprint == encoder.fingerprint:
-                    return searching.answers(self._store, view, queries, k=k, started=started)
+                    return searching.answers(self._store, view, queries, request, started=started)
 
     def _warm(self) -> threading.Thread:
         """Begin to read the vectors, which takes as long as loading the encoder: a first query needs both."""

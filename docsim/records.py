@@ -12,21 +12,34 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from docsim.errors import UsageError
 
 __all__ = [
+    "DEFAULT_MODE",
+    "MODES",
     "Document",
     "Entry",
     "Failure",
     "Hit",
+    "Mode",
     "Passage",
     "PassageHit",
+    "Ranking",
     "SearchResult",
     "SyncReport",
     "storable",
 ]
 
 Metadata = Mapping[str, Any]
+
+Mode = Literal["dense", "lexical", "hybrid"]
+"""What ranks: the similarity of embeddings, the words in common, or both."""
+
+MODES: tuple[Mode, ...] = ("dense",)
+
+DEFAULT_MODE: Mode = "dense"
 
 # Code points that SQLite's UTF-8 text cannot hold or that end a C string: unpaired surrogates and NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -110,6 +123,37 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """How to choose hits from the documents found, beyond the best first.
+
+    Attributes:
+        offset: Hits to leave out at the beginning: with ``k`` 10, an offset of 10 gives the second page.
+        diversity: How much a hit that is like those before it is put back, in [0, 1]; 0 leaves the order as it is.
+        min_similarity: Leave out hits below this similarity, in [-1, 1]; fewer than ``k`` may come back.
+        group_by: A metadata field; of the documents with the same value only the best comes back. Documents without
+            the field stand for themselves.
+
+    Raises:
+        UsageError: A value is out of its range.
+    """
+
+    offset: int = 0
+    diversity: float = 0.0
+    min_similarity: float | None = None
+    group_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.offset < 0:
+            raise UsageError(f"expected an offset of at least 0, got {self.offset}")
+        if not 0 <= self.diversity <= 1:
+            raise UsageError(f"expected a diversity from 0 to 1, got {self.diversity}")
+        if self.min_similarity is not None and not -1 <= self.min_similarity <= 1:
+            raise UsageError(f"expected a least similarity from -1 to 1, got {self.min_similarity}")
+        if self.group_by == "":
+            raise UsageError("expected the name of a metadata field to group by, got an empty one")
+
+
+@dataclass(frozen=True, slots=True)
 class PassageHit:
     """A passage that made its document a hit."""
 
@@ -148,7 +192,7 @@ class SearchResult:
 
     Attributes:
         query: The text, or the id of the document, that was asked for.
-        mode: How hits were ranked: ``dense``.
+        mode: How hits were ranked.
         generation: Number of the generation that answered.
         encoder: Fingerprint of the encoder that answered.
         took_ms: Milliseconds from call to answer.
@@ -156,7 +200,7 @@ class SearchResult:
     """
 
     query: str
-    mode: str
+    mode: Mode
     generation: int
     encoder: str
     took_ms: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,10 @@ from docsim import passages, ranking
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.generations import View
-from docsim.records import Document, Hit, PassageHit, SearchResult
+from docsim.records import DEFAULT_MODE, MODES, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.store import Shown, Store
 
-__all__ = ["CANDIDATES", "PASSAGES_PER_HIT", "Query", "answers", "encoded"]
+__all__ = ["CANDIDATES", "PASSAGES_PER_HIT", "Query", "Request", "answers", "encoded"]
 
 PASSAGES_PER_HIT = 3
 """A hit shows at most this many of its document's passages."""
@@ -31,13 +31,39 @@ class Query:
 
     Attributes:
         name: Its name in the answer.
+        document: The words that are asked for.
         vectors: Its passages' embeddings, ``float32 (passages, dim)``, unit rows, at least one.
         exclude: Number of the document not to return.
     """
 
     name: str
+    document: Document
     vectors: NDArray[np.float32]
     exclude: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """How queries are to be answered.
+
+    Attributes:
+        k: Hits to return, at least 1.
+        mode: What ranks.
+        ranking: How hits are chosen from what is found.
+
+    Raises:
+        UsageError: ``k`` is below 1, or there is no such mode.
+    """
+
+    k: int = 10
+    mode: Mode = DEFAULT_MODE
+    ranking: Ranking = field(default_factory=Ranking)
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UsageError(f"expected k of at least 1, got {self.k}")
+        if self.mode not in MODES:
+            raise UsageError(f"expected a mode of {', '.join(MODES)}; got {self.mode!r}")
 
 
 def encoded(encoder: Encoder, documents: Sequence[Document]) -> list[NDArray[np.float32]]:
@@ -49,9 +75,9 @@ def encoded(encoder: Encoder, documents: Sequence[Document]) -> list[NDArray[np.
 
 
 def answers(
-    store: Store, view: View, queries: Sequence[Query], *, k: int, started: float | None = None
+    store: Store, view: View, queries: Sequence[Query], request: Request, *, started: float | None = None
 ) -> list[SearchResult]:
-    """Return the ``k`` documents of a view that are most like each query, best first.
+    """Return the documents of a view that are most like each query, best first.
 
     To be called inside ``store.reading()``, which has to see the state that the view is of.
 
@@ -59,26 +85,22 @@ def answers(
         store: What hits are shown from.
         view: The vectors to search.
         queries: Encoded by the encoder of the view's generation.
-        k: Hits to return, at least 1.
+        request: How many hits, and what ranks and chooses them.
         started: ``time.perf_counter()`` when the question came; now, when not given.
-
-    Raises:
-        UsageError: ``k`` is below 1.
     """
     started = time.perf_counter() if started is None else started
-    if k < 1:
-        raise UsageError(f"expected k of at least 1, got {k}")
     results = []
     for query in queries:
-        hits = tuple(_hits(store, view, query, k))
+        hits = tuple(_hits(store, view, query, request))
         took = (time.perf_counter() - started) * 1000
         results.append(
-            SearchResult(query.name, "dense", view.generation.number, view.generation.fingerprint, took, hits)
+            SearchResult(query.name, request.mode, view.generation.number, view.generation.fingerprint, took, hits)
         )
     return results
 
 
-def _hits(store: Store, view: View, query: Query, k: int) -> list[Hit]:
+def _hits(store: Store, view: View, query: Query, request: Request) -> list[Hit]:
+    k = request.k
     places = _candidates(view, query, k)
     ranked = ranking.rank(query.vectors, view.rows(places), k)
     numbers = [int(view.documents[places[one.position], 1]) for one in ranked]

@@ -66,7 +66,7 @@ Examples:
 @click.option("--qrels", type=_file, required=True, help="TREC judgements: query, 0, document, grade.")
 @click.option("--queries", type=_file, help='JSONL with "id" and "text".  [default: query ids are indexed documents]')
 @click.option("-k", "cutoffs", type=click.IntRange(1), multiple=True, help="Another cutoff; may be given repeatedly.")
-@click.option("--mode", type=click.Choice(["dense"]), default="dense", show_default=True, help="How to search.")
+@options.mode
 @click.option("--exclude-self", is_flag=True, help="Leave out the document that has the query's id.")
 @click.option("--per-query", type=click.Path(path_type=Path, dir_okay=False), help="Write each query's values here.")
 @click.option("--compare", type=_file, help="Compare with a run that --per-query wrote.")
@@ -84,7 +84,11 @@ def evaluate(index_path: Path | None, **given: Any) -> None:
     _check_folder(given["per_query"])
     with Index.open(options.index_directory(index_path)) as index:
         task = _task(index, qrels, given)
-        run = _run(index, task, evaluation.depth(metrics), quiet=given["quiet"])
+        asked = {
+            "k": max(100, evaluation.depth(metrics)) + 1,
+            "mode": given["mode"],
+        }  # its own document may be left out
+        run = _run(index, task, asked, quiet=given["quiet"])
         report = evaluation.evaluate(run, task.qrels, metrics=metrics)
         about = _about(index, task) | {"mode": given["mode"]}
     if given["per_query"]:
@@ -151,26 +155,25 @@ def _task(index: Index, qrels: Qrels, given: Mapping[str, Any]) -> _Task:
     return _Task(asked, texts, exclude_self, len(judged) - len(asked), len(qrels) - len(judged))
 
 
-def _run(index: Index, task: _Task, depth: int, *, quiet: bool) -> dict[str, list[str]]:
+def _run(index: Index, task: _Task, asked: Mapping[str, Any], *, quiet: bool) -> dict[str, list[str]]:
     """Return the ids found for each query, best first."""
     run = {}
-    k = max(100, depth) + 1  # one more, since the query's own document may be left out
     with _progress("queries", len(task.qrels), quiet=quiet) as advance:
-        for query, result in _answers(index, task, k):
+        for query, result in _answers(index, task, asked):
             run[query] = [hit.id for hit in result.hits if not (task.exclude_self and hit.id == query)]
             advance(1)
     return run
 
 
-def _answers(index: Index, task: _Task, k: int) -> Iterator[tuple[str, SearchResult]]:
+def _answers(index: Index, task: _Task, asked: Mapping[str, Any]) -> Iterator[tuple[str, SearchResult]]:
     if task.texts is None:
         for query in task.qrels:
-            yield query, index.similar(query, k)
+            yield query, index.similar(query, **asked)
         return
     queries = list(task.qrels)
     for start in range(0, len(queries), _QUERIES_TOGETHER):
         some = queries[start : start + _QUERIES_TOGETHER]
-        yield from zip(some, index.search_many([task.texts[query] for query in some], k), strict=True)
+        yield from zip(some, index.search_many([task.texts[query] for query in some], **asked), strict=True)
 
 
 def _encode(encoder: Encoder, texts: Sequence[str], *, quiet: bool) -> evaluation.Values:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from docsim.errors import UsageError
+from docsim.records import DEFAULT_MODE, MODES, Ranking
 
-__all__ = ["as_json", "hits", "index_directory", "index_option", "known_indexes", "output", "wait_option"]
+__all__ = [
+    "as_json",
+    "asked",
+    "hits",
+    "index_directory",
+    "index_option",
+    "known_indexes",
+    "mode",
+    "output",
+    "ranking",
+    "wait_option",
+]
 
 INDEXES = Path("indexes")
 VARIABLE = "DOCSIM_INDEX"
@@ -33,7 +45,31 @@ index_option = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
 hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits to return.")
+mode = click.option("--mode", type=click.Choice(MODES), default=DEFAULT_MODE, show_default=True, help="What ranks.")
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
+
+
+def ranking(command: F) -> F:
+    """Add the options that choose hits, from the offset on."""
+    for option in (
+        click.option("--group-by", metavar="FIELD", help="Return only the best of those with the same metadata value."),
+        click.option("--min-similarity", type=click.FloatRange(-1, 1), help="Leave out hits below this similarity."),
+        click.option(
+            "--diversity",
+            type=click.FloatRange(0, 1),
+            default=0.0,
+            help="How far to put back what is like the hits before it, from 0, not at all, to 1.",
+        ),
+        click.option("--offset", type=click.IntRange(min=0), default=0, help="Hits to leave out at the beginning."),
+    ):
+        command = option(command)
+    return command
+
+
+def asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``-k``, ``--mode`` and the options that choose hits say, as arguments of a search."""
+    chosen = Ranking(given["offset"], given["diversity"], given["min_similarity"], given["group_by"])
+    return {"k": given["k"], "mode": given["mode"], "ranking": chosen}
 
 
 def output(command: F) -> F:

@@ -39,6 +39,8 @@ Examples:
 @click.option("--batch", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSONL file of queries.")
 @options.index_option
 @options.hits
+@options.mode
+@options.ranking
 @options.as_json
 @options.output
 def query(text: str | None, batch: Path | None, **given: Any) -> None:
@@ -56,7 +58,7 @@ def query(text: str | None, batch: Path | None, **given: Any) -> None:
                 given,
             )
         else:
-            _print(index.search(str(text), given["k"]), given)
+            _print(index.search(str(text), **options.asked(given)), given)
 
 
 @click.command(
@@ -70,26 +72,28 @@ Examples:
 @click.argument("document")
 @options.index_option
 @options.hits
+@options.mode
+@options.ranking
 @options.as_json
 @options.output
 def similar(document: str, **given: Any) -> None:
     """Find the documents most like DOCUMENT: an indexed id, the path of any file, or - for standard input."""
     with Index.open(options.index_directory(given["index_path"])) as index:
-        _print(_similar(index, document, given["k"]), given)
+        _print(_similar(index, document, options.asked(given)), given)
 
 
-def _similar(index: Index, document: str, k: int) -> SearchResult:
+def _similar(index: Index, document: str, asked: dict[str, Any]) -> SearchResult:
     if document == "-":
         text = sys.stdin.buffer.read().decode("utf-8", "replace")
-        return index.similar_to(Document("-", text), k)
+        return index.similar_to(Document("-", text), **asked)
     if index.has(document):
-        return index.similar(document, k)
+        return index.similar(document, **asked)
     path = _file(document)
     if path is None:
         raise UsageError(f"expected an id in {index.path}, the path of a file, or -; got {document!r}")
     from docsim.sources import read_document
 
-    return index.similar_to(read_document(path), k, file=path)
+    return index.similar_to(read_document(path), file=path, **asked)
 
 
 def _file(name: str) -> Path | None:
@@ -117,7 +121,7 @@ def _batch_queries(lines: IO[str], path: Path) -> Iterator[tuple[str | None, str
 def _answer_all(index: Index, queries: Iterable[tuple[str | None, str]], given: dict[str, Any]) -> None:
     queries = iter(queries)
     while chunk := list(islice(queries, _TOGETHER)):
-        results = index.search_many([text for _, text in chunk], given["k"])
+        results = index.search_many([text for _, text in chunk], **options.asked(given))
         for (id, _), result in zip(chunk, results, strict=True):
             if given["as_json"]:
                 head = {"id": id} if id is not None else {}
