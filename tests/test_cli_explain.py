@@ -29,10 +29,14 @@ def index(tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatc
     return tmp_path / "index"
 
 
-def run(*arguments: str, code: int = 0, stdin: str | None = None) -> str:
-    result = CliRunner().invoke(main, ["explain", *arguments], input=stdin)
+def docsim(*arguments: str, code: int = 0, stdin: str | None = None) -> str:
+    result = CliRunner().invoke(main, arguments, input=stdin)
     assert result.exit_code == code, result.output
     return result.output
+
+
+def run(*arguments: str, code: int = 0, stdin: str | None = None) -> str:
+    return docsim("explain", *arguments, code=code, stdin=stdin)
 
 
 def on_a_terminal(*arguments: str) -> str:
@@ -87,3 +91,21 @@ def test_what_looks_like_a_path_but_is_none_is_no_question() -> None:
 
 def test_the_second_is_never_a_question() -> None:
     assert "got 'boil soup'" in run("soup.md", "boil soup", code=2)
+
+
+def test_a_search_explains_each_hit_when_asked() -> None:
+    hits = json.loads(docsim("query", "rotate keys", "--explain", "--json"))["hits"]
+    for hit in hits:
+        assert hit["explain"]["b"]["id"] == hit["id"]
+        words = hit["explain"]["pairs"][0]["a"]["words"]
+        assert [word["text"] for word in words] == ["rotate", "keys"]
+        assert sum(word["contribution"] for word in words) == pytest.approx(hit["similarity"], abs=2e-3)
+
+
+def test_lines_of_an_explained_search_end_with_what_carries_the_hit() -> None:
+    assert docsim("query", "rotate keys", "-k", "1", "--explain").rstrip("\n").split("\t")[-1] == "rotate"
+    assert docsim("similar", "keys.md", "--explain").startswith("1\t")
+
+
+def test_without_asking_a_hit_is_not_explained() -> None:
+    assert "explain" not in json.loads(docsim("query", "rotate keys", "--json"))["hits"][0]

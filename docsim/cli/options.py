@@ -16,6 +16,7 @@ from docsim.records import DEFAULT_MODE, MODES, Ranking
 __all__ = [
     "as_json",
     "asked",
+    "explain",
     "hits",
     "index_directory",
     "index_option",
@@ -46,6 +47,7 @@ index_option = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
 hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits to return.")
 mode = click.option("--mode", type=click.Choice(MODES), default=DEFAULT_MODE, show_default=True, help="What ranks.")
+explain = click.option("--explain", is_flag=True, help="Tell which words carry each hit.")
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
 
 
