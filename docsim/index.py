@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking
 from docsim.searching import Query, Request
 from docsim.store import Generation, Store, StoredDocument
 from docsim.synchronise import Plan, SourceName, Sync
+
+if TYPE_CHECKING:
+    from docsim.duplicates import Advance, Duplicates
 
 __all__ = ["Index"]
 
@@ -310,6 +314,22 @@ class Index:
         with self._store.reading():
             sides = [self._spanned(side) for side in (a, b)]
             return explained(self._store, self._attribution, *sides, pairs=pairs)
+
+    def duplicates(self, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+        """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
+
+        Args:
+            threshold: Share of the wording, in (0, 1], that near-duplicates have in common at least; chosen by what
+                is common in this index when not given.
+            advance: Told what is being done, how much of it was done since, and how much there is.
+
+        Raises:
+            UsageError: ``threshold`` is out of range.
+        """
+        from docsim import duplicates
+
+        with self._reading() as view:
+            return duplicates.find(self._store, view, threshold=threshold, advance=advance)
 
     def _spanned(self, side: str | Document) -> Spanned:
         if isinstance(side, Document):

@@ -19,6 +19,7 @@ _COMMANDS = {
     "query": "docsim.cli.search:query",
     "similar": "docsim.cli.search:similar",
     "explain": "docsim.cli.explain:explain",
+    "duplicates": "docsim.cli.duplicates:duplicates",
     "show": "docsim.cli.inspect:show",
     "status": "docsim.cli.inspect:status",
     "verify": "docsim.cli.inspect:verify",
