@@ -34,6 +34,7 @@ from docsim.synchronise import Plan, SourceName, Sync
 
 if TYPE_CHECKING:
     from docsim.duplicates import Advance, Duplicates
+    from docsim.maps import KnowledgeMap
 
 __all__ = ["Index"]
 
@@ -330,6 +331,20 @@ class Index:
 
         with self._reading() as view:
             return duplicates.find(self._store, view, threshold=threshold, advance=advance)
+
+    def map(self, *, seed: int = 0) -> KnowledgeMap:
+        """Lay out all documents in two dimensions, grouped by topic.
+
+        Args:
+            seed: The same gives the same map of the same documents.
+
+        Raises:
+            StoreError: Nothing is indexed.
+        """
+        from docsim import maps
+
+        with self._reading() as view:
+            return maps.knowledge_map(self._store, view, seed=seed)
 
     def _spanned(self, side: str | Document) -> Spanned:
         if isinstance(side, Document):

@@ -32,6 +32,8 @@ class Overlaps:
 
     Attributes:
         counts: How many different shingles each text has, int64 ``(texts,)``; 0 for a text without words.
+        table: Texts by shingles, sparse, the square root of a shingle's weight where a text has it.
+        sums: The weights of each text's shingles together, float64 ``(texts,)``.
     """
 
     counts: NDArray[np.int64]
@@ -42,8 +44,8 @@ class Overlaps:
         numbers.default_factory = numbers.__len__  # a word that is new gets the next number
         found = [_shingles(np.fromiter(map(numbers.__getitem__, _words(text)), np.uint64)) for text in texts]
         self.counts = np.fromiter(map(len, found), np.int64, len(found))
-        self._table = _weighted(found)
-        self._sums: NDArray[np.float64] = np.maximum(_row_sums(self._table.multiply(self._table)), 1e-12)
+        self.table = _weighted(found)
+        self.sums: NDArray[np.float64] = np.maximum(_row_sums(self.table.multiply(self.table)), 1e-12)
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of each text of some pairs stands in the other, float64 ``(pairs, 2)``, in [0, 1].
@@ -54,8 +56,8 @@ class Overlaps:
         shares = np.zeros((len(pairs), 2))
         for start in range(0, len(pairs), _TOGETHER):
             some = pairs[start : start + _TOGETHER]
-            shared = _row_sums(self._table[some[:, 0]].multiply(self._table[some[:, 1]]))
-            shares[start : start + _TOGETHER] = shared[:, None] / self._sums[some]
+            shared = _row_sums(self.table[some[:, 0]].multiply(self.table[some[:, 1]]))
+            shares[start : start + _TOGETHER] = shared[:, None] / self.sums[some]
         return np.minimum(shares, 1.0)
 
 

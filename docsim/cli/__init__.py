@@ -20,6 +20,7 @@ _COMMANDS = {
     "similar": "docsim.cli.search:similar",
     "explain": "docsim.cli.explain:explain",
     "duplicates": "docsim.cli.duplicates:duplicates",
+    "map": "docsim.cli.map:draw_map",
     "show": "docsim.cli.inspect:show",
     "status": "docsim.cli.inspect:status",
     "verify": "docsim.cli.inspect:verify",
