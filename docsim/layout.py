@@ -24,6 +24,7 @@ _PLACED_BY = 5  # of the sample
 _SHARPNESS = 20.0  # how much more the most similar of these counts
 _SCATTER = 0.006  # of the picture's width
 _TOGETHER = 10_000
+_ALIKE = 1e-6  # rows that differ by less in every component are one
 
 
 def laid_out(rows: NDArray[np.float32], *, sample: int = SAMPLE, seed: int = 0) -> NDArray[np.float32]:
@@ -57,6 +58,8 @@ def plane(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _embedded(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    if float(np.ptp(rows, axis=0).max()) < _ALIKE:
+        return np.zeros((len(rows), 2), np.float32)
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -64,8 +67,6 @@ def _embedded(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     tsne = TSNE(init="pca", perplexity=min(_PERPLEXITY, (len(rows) - 1) / 3), max_iter=_ITERATIONS, random_state=seed)
     with threadpool_limits(1):  # threads wait for each other longer than they work, and add up in any order
         reduced = PCA(min(_COMPONENTS, *rows.shape), random_state=seed).fit_transform(rows)
-        if not np.ptp(reduced):  # all alike
-            return np.zeros((len(rows), 2), np.float32)
         return np.asarray(tsne.fit_transform(reduced), np.float32)
 
 

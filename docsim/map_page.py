@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from docsim.maps import KnowledgeMap, middle
+from docsim.maps import KnowledgeMap, middle, names
 from docsim.page import page
 from docsim.pictures import COLOURS
 
@@ -26,12 +26,13 @@ def map_page(found: KnowledgeMap, *, title: str) -> str:
     members = np.array([point.topic for point in found.points])
     topics = [
         {
-            "name": ", ".join(topic.terms) or "no words",
+            "name": name,
+            "terms": ", ".join(topic.terms) or "no words",
             "documents": topic.documents,
             "colour": COLOURS[number % len(COLOURS)],
             "place": middle(places[members == number]).tolist(),
         }
-        for number, topic in enumerate(found.topics)
+        for number, (topic, name) in enumerate(zip(found.topics, names(found.topics), strict=True))
     ]
     points = [[point.x, point.y, point.topic, point.id, point.title] for point in found.points]
     content = json.dumps({"topics": topics, "points": points}, ensure_ascii=False, separators=(",", ":"))
@@ -40,7 +41,7 @@ def map_page(found: KnowledgeMap, *, title: str) -> str:
     body = (
         f"<aside><h1>{escape(title)}</h1><p>{len(points):,} documents. What lies close together is alike; axes and long"
         ' distances mean nothing.</p><input type="search" id="words" placeholder="find in titles and ids" autofocus>'
-        '<ul id="topics"></ul><div id="chosen"></div></aside>'
+        '<div id="chosen"></div><ul id="topics"></ul></aside>'
         '<main><canvas id="map"></canvas><div id="tip"></div></main>'
         f'<script type="application/json" id="content">{embedded}</script>'
         f"<script>{(assets / 'map.js').read_text(encoding='utf-8')}</script>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from docsim.topics import Topic, found_topics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["KnowledgeMap", "Point", "drawn", "knowledge_map"]
+__all__ = ["KnowledgeMap", "Point", "drawn", "knowledge_map", "middle", "names"]
 
 _READ = 2_000
 """Characters of a document that name its topic."""
@@ -97,14 +98,14 @@ def _figure(found: KnowledgeMap, title: str) -> Figure:
     figure, (axis,) = axes_of(width=12, height=9)
     places = np.array([(point.x, point.y) for point in found.points])
     members = np.array([point.topic for point in found.points])
-    size = float(np.clip(6000 / len(places), 3, 60))
+    size = float(np.clip(15000 / len(places), 4, 60))
     for number, topic in enumerate(found.topics):
         chosen = places[members == number]
         colour = COLOURS[number % len(COLOURS)]
         label = f"{', '.join(topic.terms) or 'no words'} ({topic.documents:,})"
         axis.scatter(chosen[:, 0], chosen[:, 1], s=size, color=colour, alpha=0.65, linewidths=0, label=label)
-    for number, topic in enumerate(found.topics):
-        _name(axis, topic, middle(places[members == number]), COLOURS[number % len(COLOURS)])
+    for number, name in enumerate(names(found.topics)):
+        _write(axis, name, middle(places[members == number]), COLOURS[number % len(COLOURS)])
     axis.set(title=f"{title}: {len(places):,} documents", xticks=[], yticks=[], aspect="equal")
     axis.margins(0.03)
     for spine in axis.spines.values():
@@ -113,15 +114,20 @@ def _figure(found: KnowledgeMap, title: str) -> Figure:
     return figure
 
 
-def _name(axis: Any, topic: Topic, place: NDArray[np.float64], colour: str) -> None:
-    """Write a topic's first term where its documents are, readable over them."""
+def _write(axis: Any, name: str, place: NDArray[np.float64], colour: str) -> None:
+    """Write a topic's name where its documents are, readable over them."""
     from matplotlib.patheffects import withStroke
 
-    if topic.terms:
-        halo = withStroke(linewidth=3, foreground="white")
-        axis.text(
-            *place, topic.terms[0], color=colour, weight="bold", size=11, ha="center", va="center", path_effects=[halo]
-        )
+    halo = withStroke(linewidth=3, foreground="white")
+    axis.text(*place, name, color=colour, weight="bold", size=11, ha="center", va="center", path_effects=[halo])
+
+
+def names(topics: Sequence[Topic]) -> list[str]:
+    """Return a short name for each topic: its most telling term that names no larger one, where it has one."""
+    used: list[str] = []
+    for topic in topics:
+        used.append(next((term for term in topic.terms if term not in used), ", ".join(topic.terms)))
+    return used
 
 
 def middle(places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ let found = points.map(() => true), pinned = -1, width = 0, height = 0;
 const side = () => Math.min(width, height) * 0.94;
 const across = x => (width - side()) / 2 + x * side();
 const down = y => (height - side()) / 2 + (1 - y) * side();
-const left = point => across(point[0]) * view.scale + view.x;
-const top_ = point => down(point[1]) * view.scale + view.y;
+const beside = point => across(point[0]) * view.scale + view.x;
+const above = point => down(point[1]) * view.scale + view.y;
 const size = () => Math.max(1.6, Math.min(6, 90 / Math.sqrt(points.length))) * Math.min(2.5, Math.sqrt(view.scale));
 const shown = place => on[points[place][2]] && found[place];
 
@@ -36,14 +36,14 @@ function draw() {
 function dot(point, radius, colour) {
   brush.fillStyle = colour;
   brush.beginPath();
-  brush.arc(left(point), top_(point), radius, 0, 2 * Math.PI);
+  brush.arc(beside(point), above(point), radius, 0, 2 * Math.PI);
   brush.fill();
 }
 
 function ring(point) {
   brush.strokeStyle = "#000"; brush.lineWidth = 2;
   brush.beginPath();
-  brush.arc(left(point), top_(point), size() + 4, 0, 2 * Math.PI);
+  brush.arc(beside(point), above(point), size() + 4, 0, 2 * Math.PI);
   brush.stroke();
 }
 
@@ -52,7 +52,7 @@ function names() {
   brush.textAlign = "center"; brush.lineWidth = 4; brush.lineJoin = "round"; brush.strokeStyle = "#ffffffdd";
   topics.forEach((topic, number) => {
     if (!on[number]) return;
-    const name = topic.name.split(", ")[0], x = left(topic.place), y = top_(topic.place);
+    const name = topic.name, x = beside(topic.place), y = above(topic.place);
     brush.strokeText(name, x, y);
     brush.fillStyle = topic.colour;
     brush.fillText(name, x, y);
@@ -62,7 +62,7 @@ function names() {
 function nearest(x, y) {
   let best = -1, least = (size() + 6) ** 2;
   points.forEach((point, place) => {
-    const distance = (left(point) - x) ** 2 + (top_(point) - y) ** 2;
+    const distance = (beside(point) - x) ** 2 + (above(point) - y) ** 2;
     if (shown(place) && distance < least) { best = place; least = distance; }
   });
   return best;
@@ -84,7 +84,7 @@ function point_at(event) {
     tip.replaceChildren();
     told(tip, "span", points[place][4] || points[place][3]);
     told(tip, "small", points[place][3]);
-    told(tip, "small", topics[points[place][2]].name);
+    told(tip, "small", topics[points[place][2]].terms);
     tip.style.left = Math.max(0, Math.min(x + 14, width - tip.offsetWidth - 4)) + "px";
     tip.style.top = Math.max(0, Math.min(y + 14, height - tip.offsetHeight - 4)) + "px";
   }
@@ -98,7 +98,7 @@ function pin(place) {
     const [x, y, topic, id, title] = points[place];
     told(chosen, "h2", title || id);
     told(chosen, "code", id);
-    told(chosen, "p", topics[topic].name);
+    told(chosen, "p", topics[topic].terms);
     told(chosen, "p", "Close to it:");
     const order = points.map((point, other) => [(point[0] - x) ** 2 + (point[1] - y) ** 2, other]);
     for (const [, other] of order.sort((a, b) => a[0] - b[0]).slice(1, 9)) {
@@ -112,7 +112,7 @@ topics.forEach((topic, number) => {
   const item = told(list, "li", ""), label = told(item, "label", ""), box = told(label, "input", "");
   box.type = "checkbox"; box.checked = true; box.hidden = true;
   told(label, "i", "").style.background = topic.colour;
-  told(told(label, "span", topic.name + " "), "small", topic.documents);
+  told(told(label, "span", topic.terms + " "), "small", topic.documents);
   const set = states => {
     states.forEach((state, other) => {
       on[other] = state;
