@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.duplicates import Duplicates
+from docsim.duplicates import NEAR_SIMILARITY, Duplicates
 from docsim.encoder import Encoder
 from docsim.index import Index
 from docsim.shingles import Overlaps
@@ -101,11 +101,30 @@ def ids(group: Any) -> Iterator[str]:
 
 
 def recall(index: Index, threshold: float) -> dict[str, float]:
-    """Return how many documents have a near-duplicate by exhaustive comparison, and the share of them found."""
-    rows = index.store.rows("SELECT id, text FROM documents ORDER BY number")
-    expected = {rows[place][0] for pair in overlapping([text for _, text in rows], threshold) for place in pair}
+    """Return how many documents have a near-duplicate by exhaustive comparison, and the share of them found.
+
+    Counted are pairs whose wording overlaps by the threshold, and of these, as ``alike``, those with a pair of
+    passages that is as similar as near-duplicates have to be.
+    """
+    rows = index.store.rows("SELECT id, number, text FROM documents ORDER BY number")
+    pairs = overlapping([text for *_, text in rows], threshold)
+    numbers = sorted({rows[place][1] for place in pairs.ravel()})
+    vectors = index.store.vectors(index.generation().number, numbers)
     found = {id for group in index.duplicates(threshold=threshold).groups for id in ids(group)}
-    return {"documents": len(expected), "found": len(expected & found) / max(1, len(expected))}
+    result: dict[str, float] = {}
+    for name, least in (("", -1.0), ("alike ", NEAR_SIMILARITY)):
+        expected = {
+            rows[place][0]
+            for pair in pairs.tolist()
+            if best(*(vectors[rows[place][1]].astype(np.float32) for place in pair)) >= least
+            for place in pair
+        }
+        result |= {f"{name}documents": len(expected), f"{name}found": len(expected & found) / max(1, len(expected))}
+    return result
+
+
+def best(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float((one @ other.T).max())
 
 
 def overlapping(texts: list[str], threshold: float) -> NDArray[np.int64]:

@@ -38,6 +38,7 @@ class Benchmark:
 BENCHMARKS = (
     Benchmark("speed", ".", "dev/mdn/corpus.jsonl.gz", wanted=("teacher",), quick=True),
     Benchmark("passages", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "ir_measures")),
+    Benchmark("hybrid", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "Stemmer")),
     Benchmark("distillation", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "model2vec"), ("teacher",)),
     Benchmark("self_supervision", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),

@@ -95,6 +95,34 @@ def passages() -> str:
     return f"Mean nDCG@10 over {', '.join(sets)}:\n\n" + table(lines)
 
 
+def hybrid() -> str:
+    """Return the tables of fusions, of ways to ask for words, and of shares that corpora chose."""
+    found = result("hybrid")
+    parts = []
+    for encoder, sets in found["fusion"].items():
+        parts.append(f"nDCG@10, default encoder, {encoder}{AFTER[encoder]}:\n\n" + by_set(sets))
+    parts.append("nDCG@10 by words alone, asked in other ways:\n\n" + by_set(found["terms"]["untrained"]))
+    rows = [("set", "encoder", "question", *next(iter(found["probes"]["trained"].values()))["title"])]
+    for encoder, sets in found["probes"].items():
+        for name, kinds in sets.items():
+            rows += [(name, encoder, kind, *(f"{value:.3f}" for value in row.values())) for kind, row in kinds.items()]
+    heading = "Mean reciprocal rank at which a document's second half is found, by the share of words:"
+    return "\n\n".join([*parts, f"{heading}\n\n{table(rows)}"])
+
+
+AFTER = {"untrained": "", "trained": " on each set without labels"}
+
+
+def by_set(sets: dict[str, dict[str, float]]) -> str:
+    """Return a table with a column for each set and a row for each name, and the mean."""
+    names = list(next(iter(sets.values())))
+    rows = [("", *sets, "mean")]
+    for name in names:
+        values = [row[name] for row in sets.values()]
+        rows.append((name, *(f"{value:.3f}" for value in values), f"{sum(values) / len(values):.3f}"))
+    return table(rows)
+
+
 def table(rows: list[tuple[str, ...]]) -> str:
     """Return rows as a Markdown table, the first as its head."""
     head, *body = rows
@@ -107,7 +135,7 @@ def result(name: str) -> dict[str, Any]:
     return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
-SECTIONS = {"speed": speed, "passages": passages}
+SECTIONS = {"speed": speed, "passages": passages, "hybrid": hybrid}
 
 
 def filled(text: str) -> str:

@@ -3,7 +3,8 @@
 Equal texts are found by hash. For others, the nearest passages of every passage give pairs of documents, and each pair
 is then checked by its wording (``docsim.shingles``): embeddings alone take pages of one template, or about one thing,
 for near-duplicates. A group is a representative and documents that were each compared with it: nothing is put together
-through a chain of others.
+through a chain of others. A document is a member of one group at most; a member that has a duplicate which is none of
+its representative's has a group of its own as well.
 """
 
 from __future__ import annotations
@@ -23,18 +24,22 @@ from docsim.shingles import Overlaps, covered
 from docsim.store import Store
 from docsim.vectors import Neighbours
 
-__all__ = ["LOWEST", "Duplicates", "Group", "Match", "Member", "find"]
+__all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
 
 LOWEST, HIGHEST = 0.45, 0.8
 """Between these a calibrated threshold lies; measured, see docs/duplicates.md."""
+
+NEAR_SIMILARITY, CONTAINED_SIMILARITY = 0.8, 0.7
+"""What the best passages of two documents have at least; those that share a template but not a subject have less.
+
+Passages of a document and of one that contains it are cut at other places, so they are less similar.
+"""
 
 _BACKGROUND = 0.95  # quantile of what documents share with others that are near, but not nearest
 _MARGIN = 0.05  # above the background
 _SAMPLE = 5_000
 _NEIGHBOURS = 16
 _LEAST_BACKGROUND = 10 * _NEIGHBOURS  # passages
-_NEAR_SIMILARITY = 0.8  # of the best passages of two documents that share a template's words but not the subject, less
-_CONTAINED_SIMILARITY = 0.7  # likewise; passages of a document and of one that contains it are cut at other places
 _LEAST_SHINGLES = 8  # of a document that may be near another or contained in it
 _MATCHES = 3
 
@@ -230,7 +235,7 @@ def _background(corpus: _Corpus, found: Neighbours) -> float:
 
 def _pairs(corpus: _Corpus, found: Neighbours) -> _Pairs:
     """Return the documents that have passages near each other, each pair once."""
-    passages, columns = np.nonzero((found.similarities >= _CONTAINED_SIMILARITY) & (found.ids >= 0))
+    passages, columns = np.nonzero((found.similarities >= CONTAINED_SIMILARITY) & (found.ids >= 0))
     pairs = np.stack([corpus.owners[passages], corpus.owners[found.ids[passages, columns]]], axis=1)
     other = pairs[:, 0] != pairs[:, 1]
     pairs, similarities = np.sort(pairs[other], axis=1), found.similarities[passages, columns][other]
@@ -245,7 +250,7 @@ def _edges(corpus: _Corpus, found: _Pairs, *, near: float, contained: float) -> 
     edges: defaultdict[int, list[_Edge]] = defaultdict(list)
     pairs, shares = found.places, corpus.overlaps.of(found.places)
     enough = corpus.overlaps.counts[pairs] >= _LEAST_SHINGLES
-    both = (shares.min(axis=1) >= near) & enough.all(axis=1) & (found.similarities >= _NEAR_SIMILARITY)
+    both = (shares.min(axis=1) >= near) & enough.all(axis=1) & (found.similarities >= NEAR_SIMILARITY)
     for (one, other), overlap in zip(pairs[both].tolist(), shares[both].min(axis=1).tolist(), strict=True):
         edges[one].append(_Edge(other, "near", overlap))
         edges[other].append(_Edge(one, "near", overlap))
@@ -257,7 +262,7 @@ def _edges(corpus: _Corpus, found: _Pairs, *, near: float, contained: float) -> 
 
 
 def _stars(corpus: _Corpus, edges: dict[int, list[_Edge]]) -> dict[int, list[_Edge]]:
-    """Return representatives and their members: who has most of them first, every document in one group at most."""
+    """Return representatives and their members: who has most of them first, every document a member once at most."""
     strength = {place: sum(edge.overlap for edge in all) for place, all in edges.items()}
     order = sorted(edges, key=lambda place: (-strength[place], -corpus.overlaps.counts[place], place))
     copies: defaultdict[int, list[int]] = defaultdict(list)
@@ -268,12 +273,26 @@ def _stars(corpus: _Corpus, edges: dict[int, list[_Edge]]) -> dict[int, list[_Ed
     taken: set[int] = set()
     for place in [*order, *copies]:
         members = [edge for edge in edges.get(place, ()) if edge.place not in taken]
-        if place in taken or not (members or copies[place]):
-            continue
-        taken.update((place, *(edge.place for edge in members)))
-        members += [replace(edge, place=copy) for edge in members for copy in copies[edge.place]]
-        stars[place] = [_Edge(copy, "exact", 1.0) for copy in copies[place]] + members
-    return stars
+        if place not in taken and (members or copies[place]):
+            taken.update((place, *(edge.place for edge in members)))
+            stars[place] = [_Edge(copy, "exact", 1.0) for copy in copies[place]] + members
+    for place, edge in _left_over(edges, taken):
+        stars.setdefault(place, []).append(edge)
+    return {
+        place: members + [replace(edge, place=copy) for edge in members for copy in copies[edge.place]]
+        for place, members in stars.items()
+    }
+
+
+def _left_over(edges: dict[int, list[_Edge]], taken: set[int]) -> list[tuple[int, _Edge]]:
+    """Return duplicates of members only, each with the one it is most like, which gets a group of its own."""
+    best: dict[int, tuple[int, _Edge]] = {}
+    for place in sorted(edges):
+        for edge in edges[place]:
+            known = best.get(edge.place)
+            if edge.place not in taken and (known is None or edge.overlap > known[1].overlap):
+                best[edge.place] = place, edge
+    return list(best.values())
 
 
 def _group(store: Store, corpus: _Corpus, place: int, edges: list[_Edge]) -> Group:

@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -26,7 +26,17 @@ from docsim.errors import FingerprintMismatch, StoreError
 from docsim.store import Generation, Store
 from docsim.vectors import VectorIndex
 
-__all__ = ["View", "begin", "check_same", "directory", "load_encoder", "refreshed", "snapshot", "snapshot_path"]
+__all__ = [
+    "Known",
+    "View",
+    "begin",
+    "check_same",
+    "directory",
+    "load_encoder",
+    "refreshed",
+    "snapshot",
+    "snapshot_path",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +44,19 @@ STALE = 0.1
 """A snapshot is written anew when this share of its passages is missing from it or gone."""
 
 _DOCUMENTS_A_SEGMENT = 20_000
+
+
+@dataclass(slots=True)
+class Known:
+    """What was found out about one committed state while answering, kept for the next answer.
+
+    Attributes:
+        counts: How many documents hold a term.
+        background: Similarities of documents taken at random, sorted, by whether the query was one passage.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    background: dict[bool, NDArray[np.float32]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +71,7 @@ class View:
         deletion: Last deletion's sequence number.
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
+        known: What was found out about this state.
     """
 
     revision: int
@@ -56,6 +80,7 @@ class View:
     passage: int
     deletion: int
     documents: NDArray[np.int64]
+    known: Known = field(default_factory=Known)
 
     def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places in ``documents`` of the documents that hold some passages, ascending, each once."""
@@ -143,7 +168,7 @@ def refreshed(store: Store, index: Path, view: View | None) -> View:
         )
     if view is None or view.generation.number != generation.number:
         view = _from_snapshot(index, generation, revision)
-    return _caught_up(store, replace(view, revision=revision, generation=generation))
+    return _caught_up(store, replace(view, revision=revision, generation=generation, known=Known()))
 
 
 def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:

@@ -37,9 +37,9 @@ Metadata = Mapping[str, Any]
 Mode = Literal["dense", "lexical", "hybrid"]
 """What ranks: the similarity of embeddings, the words in common, or both."""
 
-MODES: tuple[Mode, ...] = ("dense",)
+MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
 
-DEFAULT_MODE: Mode = "dense"
+DEFAULT_MODE: Mode = "hybrid"
 
 # Code points that SQLite's UTF-8 text cannot hold or that end a C string: unpaired surrogates and NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -168,11 +168,13 @@ class Hit:
     """One result: a document, what ranked it, and the passages that made it.
 
     Attributes:
-        rank: 1 for the best.
+        rank: 1 for the best of all, whatever the offset.
         id: The document's id.
         title: The document's title.
-        score: What the hits are ranked by; comparable within one result only.
+        score: What the hits are ranked by, before diversity; comparable within one result only.
         similarity: Inner product of the best pair of query and document passages, in [-1, 1].
+        percentile: How rare that similarity is: what share of random pairs of this corpus is less similar, in percent;
+            None where there are no pairs.
         metadata: The document's metadata.
         passages: The best passages of the document, best first.
     """
@@ -182,6 +184,7 @@ class Hit:
     title: str
     score: float
     similarity: float
+    percentile: float | None
     metadata: Metadata
     passages: tuple[PassageHit, ...]
 
@@ -196,7 +199,7 @@ class SearchResult:
         generation: Number of the generation that answered.
         encoder: Fingerprint of the encoder that answered.
         took_ms: Milliseconds from call to answer.
-        hits: Best first; shorter than asked only when the index holds fewer documents.
+        hits: Best first; shorter than asked only when fewer documents qualify.
     """
 
     query: str

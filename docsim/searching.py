@@ -5,41 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import passages, ranking
+from docsim import passages, selection
+from docsim.background import percentile
+from docsim.candidates import Candidate, Query, tiers
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.generations import View
 from docsim.records import DEFAULT_MODE, MODES, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.store import Shown, Store
 
-__all__ = ["CANDIDATES", "PASSAGES_PER_HIT", "Query", "Request", "answers", "encoded"]
+__all__ = ["PASSAGES_PER_HIT", "Query", "Request", "answers", "encoded"]
 
 PASSAGES_PER_HIT = 3
 """A hit shows at most this many of its document's passages."""
-
-CANDIDATES = 100
-"""Nearest passages of each query vector, at least, whose documents are scored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked for.
-
-    Attributes:
-        name: Its name in the answer.
-        document: The words that are asked for.
-        vectors: Its passages' embeddings, ``float32 (passages, dim)``, unit rows, at least one.
-        exclude: Number of the document not to return.
-    """
-
-    name: str
-    document: Document
-    vectors: NDArray[np.float32]
-    exclude: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,39 +83,37 @@ def answers(
 
 
 def _hits(store: Store, view: View, query: Query, request: Request) -> list[Hit]:
-    k = request.k
-    places = _candidates(view, query, k)
-    ranked = ranking.rank(query.vectors, view.rows(places), k)
-    numbers = [int(view.documents[places[one.position], 1]) for one in ranked]
-    shown = store.shown(numbers)
-    if any(len(one.similarities) != shown[number].passages for one, number in zip(ranked, numbers, strict=True)):
+    how = request.ranking
+    found = tiers(store, view, query, request.mode, min_similarity=how.min_similarity)
+    candidates = list(islice(selection.chosen(store, view, found, how), how.offset, how.offset + request.k))
+    shown = store.shown([one.number for one in candidates])
+    if any(len(one.similarities) != shown[one.number].passages for one in candidates):
         raise store.damaged()
-    best = [np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist() for one in ranked]
-    wanted = [shown[number].first_passage + i for number, each in zip(numbers, best, strict=True) for i in each]
+    best = [np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist() for one in candidates]
+    wanted = [shown[one.number].first_passage + i for one, each in zip(candidates, best, strict=True) for i in each]
     spans = store.spans(wanted)
-    return [
-        _hit(rank, one, shown[number], [spans[shown[number].first_passage + i] for i in each], each)
-        for rank, (one, number, each) in enumerate(zip(ranked, numbers, best, strict=True), start=1)
-    ]
+    single = len(query.vectors) == 1
+    hits = []
+    for rank, (one, each) in enumerate(zip(candidates, best, strict=True), start=how.offset + 1):
+        document = shown[one.number]
+        passages = [_passage(document, spans[document.first_passage + i], one.similarities[i]) for i in each]
+        hits.append(_hit(rank, one, document, passages, percentile(view, one.similarity, single=single)))
+    return hits
 
 
-def _candidates(view: View, query: Query, k: int) -> NDArray[np.int64]:
-    """Return the places of at least ``k`` documents, if there are as many, that hold the nearest passages."""
-    probes = query.vectors
-    if len(probes) > 1:
-        probes = np.vstack([probes, ranking.centroid(probes)])
-    n = max(CANDIDATES, 10 * k)
-    while True:
-        places = view.documents_of(view.vectors.search(probes, n).ids)
-        places = places[view.documents[places, 1] != query.exclude] if query.exclude is not None else places
-        if len(places) >= k or n >= len(view.vectors):
-            return places
-        n *= 4
+def _passage(document: Shown, span: tuple[int, int], similarity: np.float32) -> PassageHit:
+    start, end = span
+    return PassageHit(start, end, document.text[start:end], float(similarity))
 
 
-def _hit(rank: int, ranked: ranking.Ranked, shown: Shown, spans: list[tuple[int, int]], best: list[int]) -> Hit:
-    found = tuple(
-        PassageHit(start, end, shown.text[start:end], float(ranked.similarities[i]))
-        for (start, end), i in zip(spans, best, strict=True)
+def _hit(rank: int, one: Candidate, document: Shown, passages: list[PassageHit], percentile: float | None) -> Hit:
+    return Hit(
+        rank,
+        document.id,
+        document.title,
+        score=one.score,
+        similarity=one.similarity,
+        percentile=percentile,
+        metadata=document.metadata,
+        passages=tuple(passages),
     )
-    return Hit(rank, shown.id, shown.title, ranked.score, found[0].similarity, shown.metadata, found)

@@ -22,7 +22,7 @@ PAGES = {
     "keys.md": "# Signing keys\n\nRotate the signing keys every year.",
     "travel/ticket.md": "# Train tickets\n\nBook a train ticket for the team.",
 }
-HIT_KEYS = ["rank", "id", "title", "score", "similarity", "metadata", "passages"]
+HIT_KEYS = ["rank", "id", "title", "score", "similarity", "percentile", "metadata", "passages"]
 RESULT_KEYS = ["query", "mode", "generation", "encoder", "took_ms", "hits"]
 
 
@@ -159,7 +159,7 @@ def test_an_index_that_is_being_written_to_is_refused(indexed: Path) -> None:
 def test_the_json_of_query_has_just_these_keys(indexed: Path) -> None:
     result = answer("query", "train ticket", "-k", "2")
     assert list(result) == RESULT_KEYS
-    assert (result["query"], result["mode"], result["generation"]) == ("train ticket", "dense", 1)
+    assert (result["query"], result["mode"], result["generation"]) == ("train ticket", "hybrid", 1)
     assert re.fullmatch("[0-9a-f]{64}", result["encoder"])
     assert [hit["rank"] for hit in result["hits"]] == [1, 2]
     for hit in result["hits"]:

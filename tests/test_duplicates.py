@@ -96,9 +96,16 @@ def test_members_were_each_compared_with_the_representative_not_with_each_other(
     words = [prose(seed, 40) for seed in range(4)]
     chain = {name: " ".join(words[i : i + 2]) for i, name in enumerate("abc")}
     assert kinds(find(chain | OTHERS, threshold=0.4)) == {"b": {"a": "near", "c": "near"}}
-    longer = chain | {"d": " ".join([words[3], prose(9, 40)])}
-    found = kinds(find(longer | OTHERS, threshold=0.4))
-    assert sum(len(members) for members in found.values()) < 3
+
+
+def test_a_duplicate_of_a_member_is_told_of_in_a_group_of_the_member_s(find: Find) -> None:
+    words = [prose(seed, 40) for seed in range(6)]
+    chain = {name: " ".join(words[i : i + 2]) for i, name in enumerate("abcde")}
+    found = kinds(find(chain | OTHERS, threshold=0.4))
+    pairs = [(one, other) for one, members in found.items() for other in members]
+    assert all(abs(ord(one) - ord(other)) == 1 for one, other in pairs)
+    told = {*found, *(member for members in found.values() for member in members)}
+    assert told == set("abcde")
 
 
 def test_copies_of_a_member_are_in_its_group(find: Find) -> None:
@@ -130,12 +137,13 @@ def test_a_threshold_out_of_range_is_refused(find: Find, threshold: float) -> No
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.lists(st.integers(0, 6), min_size=2, max_size=12))
-def test_every_document_is_in_one_group_at_most(find: Find, choice: list[int]) -> None:
+def test_every_document_is_a_member_once_at_most_and_every_copy_is_told(find: Find, choice: list[int]) -> None:
     parts = [prose(seed, 30) for seed in range(4)]
     texts = [*parts, parts[0] + " " + parts[1], parts[1] + " " + parts[2], " ".join(parts)]
     found = find({f"{place}-{one}": texts[one] for place, one in enumerate(choice)}, threshold=0.4)
-    ids = [id for group in found.groups for id in (group.id, *(member.id for member in group.members))]
-    assert len(ids) == len(set(ids))
+    members = [member.id for group in found.groups for member in group.members]
+    assert len(members) == len(set(members))
+    ids = {*members, *(group.id for group in found.groups)}
     exact = {one for one in choice if choice.count(one) > 1}
     assert exact <= {int(id.split("-")[1]) for id in ids}
 

@@ -59,7 +59,7 @@ def test_words_of_a_title_have_no_offsets(index: Index) -> None:
 
 
 def test_similarity_and_score_are_those_of_a_search(index: Index) -> None:
-    for hit in index.similar("holiday").hits:
+    for hit in index.similar("holiday", mode="dense").hits:
         found = index.explain("holiday", hit.id)
         assert (found.similarity, found.score) == pytest.approx((hit.similarity, hit.score), abs=2e-3)
 

@@ -14,11 +14,12 @@ import pytest
 from filelock import FileLock
 
 from docsim import generations, passages
+from docsim.candidates import CANDIDATES
 from docsim.encoder import Encoder, fingerprint
 from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
 from docsim.records import Document, SearchResult
-from docsim.searching import CANDIDATES, PASSAGES_PER_HIT
+from docsim.searching import PASSAGES_PER_HIT
 from docsim.sources import open_source
 from docsim.synchronise import SourceName
 
@@ -70,7 +71,7 @@ def ids(result: SearchResult) -> list[str]:
 
 @pytest.mark.parametrize("id", TEXTS)
 def test_a_document_finds_itself_first_with_similarity_one(index: Index, id: str) -> None:
-    hit = index.similar_to(Document("query", TEXTS[id], title=id.title())).hits[0]
+    hit = index.similar_to(Document("query", TEXTS[id], title=id.title()), mode="dense").hits[0]
     assert (hit.rank, hit.id, hit.title) == (1, id, id.title())
     assert hit.similarity == pytest.approx(1, abs=HALF)
     assert hit.score == pytest.approx(1, abs=HALF)
@@ -79,7 +80,7 @@ def test_a_document_finds_itself_first_with_similarity_one(index: Index, id: str
 def test_a_long_document_finds_itself_first_with_similarity_one(index: Index) -> None:
     document = Document("long", long_text(12), title="Long")
     index.sync([document], source=SourceName("python", "other", "other"))
-    hit = index.similar_to(document).hits[0]
+    hit = index.similar_to(document, mode="dense").hits[0]
     assert hit.id == "long"
     assert hit.score == pytest.approx(1, abs=HALF)
 
@@ -105,7 +106,7 @@ def test_similarities_are_inner_products_of_the_encoders_embeddings(index: Index
 
 def test_an_answer_says_who_gave_it(index: Index, encoder: Encoder) -> None:
     result = index.search("soup", 2)
-    assert (result.query, result.mode, result.generation) == ("soup", "dense", 1)
+    assert (result.query, result.mode, result.generation) == ("soup", "hybrid", 1)
     assert result.encoder == encoder.fingerprint
     assert 0 < result.took_ms < 60_000
     assert [hit.rank for hit in result.hits] == [1, 2]
@@ -155,7 +156,7 @@ def test_similar_never_returns_the_document_itself(index: Index, id: str) -> Non
 
 def test_similar_returns_a_copy_of_the_document_under_another_id(index: Index) -> None:
     index.sync([Document("copy", TEXTS["soup"], title="Soup")], source=SourceName("python", "c", "c"))
-    hit = index.similar("soup", 1).hits[0]
+    hit = index.similar("soup", 1, mode="dense").hits[0]
     assert (hit.id, round(hit.score, 2)) == ("copy", 1.0)
 
 

@@ -250,14 +250,14 @@ def test_two_kinds_of_damage_are_both_named(index: Index) -> None:
 @pytest.mark.parametrize("with_snapshot", [True, False])
 def test_damaged_embeddings_never_give_a_wrong_answer(index: Index, damage: str, with_snapshot: bool) -> None:
     """What is left of them in the snapshot answers; what is left nowhere is an error, or missing if its row is."""
-    expected = {query: index.search(query).hits for query in TEXTS.values()}
+    expected = {query: index.search(query, mode="dense").hits for query in TEXTS.values()}
     DAMAGES[damage][0](index)
     if not with_snapshot:
         snapshot(index).unlink()
     with Index.open(index.path) as reopened:
         for query, hits in expected.items():
             with contextlib.suppress(StoreError):
-                found = {hit.id: hit for hit in reopened.search(query).hits}
+                found = {hit.id: hit for hit in reopened.search(query, mode="dense").hits}
                 assert_alike(tuple(found.values()), tuple(hit for hit in hits if hit.id in found))
                 assert len(found) >= 2
 

@@ -46,7 +46,13 @@ index_option = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
 hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits to return.")
-mode = click.option("--mode", type=click.Choice(MODES), default=DEFAULT_MODE, show_default=True, help="What ranks.")
+mode = click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default=DEFAULT_MODE,
+    show_default=True,
+    help="What ranks: embeddings, words in common, or both.",
+)
 explain = click.option("--explain", is_flag=True, help="Tell which words carry each hit.")
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
 
@@ -62,7 +68,12 @@ def ranking(command: F) -> F:
             default=0.0,
             help="How far to put back what is like the hits before it, from 0, not at all, to 1.",
         ),
-        click.option("--offset", type=click.IntRange(min=0), default=0, help="Hits to leave out at the beginning."),
+        click.option(
+            "--offset",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Hits to leave out at the beginning, for the next page.",
+        ),
     ):
         command = option(command)
     return command

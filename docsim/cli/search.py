@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -33,6 +34,10 @@ _SNIPPET = 240
 Examples:
   docsim query "how do I claim a train ticket"
   docsim query "rotate a certificate" -k 3 --json
+  docsim query ERR_CONN_REFUSED --mode lexical       by its words only, such as an error's code
+  docsim query "parental leave" --diversity 0.3      less of the same
+  docsim query "parental leave" --group-by team      the best of each team (a metadata field)
+  docsim query "parental leave" --offset 10          the next page
   cat questions.txt | docsim query - --json          one question a line, one JSON object a line
   docsim query --batch questions.jsonl --json        lines with "id" and "text"
 """
@@ -70,6 +75,7 @@ def query(text: str | None, batch: Path | None, **given: Any) -> None:
 Examples:
   docsim similar people/annual-leave.md             an indexed document, by its id
   docsim similar ~/drafts/new-leave-policy.docx     any file
+  docsim similar draft.md --min-similarity 0.7      only what is very much like it
   pandoc notes.odt -t markdown | docsim similar -   any text
 """
 )
@@ -163,11 +169,21 @@ def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> 
         described = _described(hit, Text())
         if carried:
             described.append(f"\n{carried}", style="green")
-        table.add_row(str(hit.rank), f"{hit.similarity:.2f}", described)
+        table.add_row(str(hit.rank), _measured(hit, Text()), described)
     console = Console()
-    console.print(table if result.hits else "Nothing is indexed yet.")
+    console.print(table if result.hits else "Nothing found.")
     if not quiet:
-        console.print(f"{len(result.hits)} documents in {result.took_ms:.0f} ms", style="dim")
+        console.print(f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}", style="dim")
+        if result.hits:
+            console.print("Under each similarity: how many of 100 random pairs are less similar.", style="dim")
+
+
+def _measured(hit: Hit, text: Any) -> Any:
+    """Write a hit's similarity, and its percentile, never rounded up, below."""
+    text.append(f"{hit.similarity:.2f}")
+    if hit.percentile is not None:
+        text.append(f"\n{math.floor(10 * hit.percentile) / 10:.1f}", style="dim")
+    return text
 
 
 def _described(hit: Hit, text: Any) -> Any:

@@ -1,0 +1,271 @@
+"""Which fusion of embeddings and words is best: nDCG@10 on the judged sets, untrained and trained without labels.
+
+    python benchmarks/hybrid.py --data ../shared/data/dev [--sets tldr,peps] [--parts fusion,terms,probes]
+
+``fusion`` scores the union of the 100 nearest and the 100 best matching documents of each query by every rule below,
+and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
+choose the share of words by questions made of its own documents. Trained encoders and indexes are kept in
+.bench/hybrid. Writes benchmarks/results/hybrid.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10
+from numpy.typing import NDArray
+
+from docsim import lexical, ranking
+from docsim.encoder import Encoder
+from docsim.fusion import LONG, SHORT
+from docsim.index import Index
+from docsim.records import MODES, Document
+from docsim.searching import encoded
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / ".bench" / "hybrid"
+RESULTS = Path(__file__).parent / "results" / "hybrid.json"
+CANDIDATES = 100
+SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+TERMS = (10, 20, 40, 80, 160)
+TITLES = (1.0, 2.0, 4.0)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All scores of a set's queries: ``(queries, documents)``; ``long`` says which query has several passages."""
+
+    ids: NDArray[np.str_]
+    dense: Floats
+    lexical: Floats
+    long: NDArray[np.bool_]
+
+
+def z(x: Floats) -> Floats:
+    return np.asarray((x - x.mean()) / (x.std() if x.std() > 1e-6 else 1))
+
+
+def min_max(x: Floats) -> Floats:
+    return np.asarray((x - x.min()) / (np.ptp(x) or 1))
+
+
+def reciprocal_rank(x: Floats, constant: int) -> Floats:
+    places = np.argsort(np.argsort(-x, kind="stable"), kind="stable")
+    return np.where(x != 0, 1 / (constant + 1 + places), 0)
+
+
+def blend(scale: Callable[[Floats], Floats], share: float) -> Callable[[Floats, Floats], Floats]:
+    return lambda dense, words: (1 - share) * scale(dense) + share * scale(words)
+
+
+RULES: dict[str, Callable[[Floats, Floats], Floats]] = {
+    **{f"z-scores, {share} words": blend(z, share) for share in SHARES},
+    **{f"min-max, {share} words": blend(min_max, share) for share in SHARES},
+    "reciprocal rank, 10": lambda dense, words: reciprocal_rank(dense, 10) + reciprocal_rank(words, 10),
+    "reciprocal rank, 60": lambda dense, words: reciprocal_rank(dense, 60) + reciprocal_rank(words, 60),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
+    parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
+    parser.add_argument("--parts", default="fusion,terms,probes")
+    options = parser.parse_args()
+    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    for name in options.sets.split(","):
+        judged = load(options.data / name)
+        for part in options.parts.split(","):
+            for encoder in ("untrained", "trained") if part != "terms" else ("untrained",):
+                row = PARTS[part](judged, options.data / name / "corpus.jsonl.gz", encoder)
+                found.setdefault(part, {}).setdefault(encoder, {})[name] = row
+                print(name, part, encoder, json.dumps(row), flush=True)
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def encoder_of(name: str, corpus: Path, which: str) -> Encoder:
+    """The default encoder, or one trained on the corpus with ``docsim train``'s defaults, in a process of its own."""
+    if which == "untrained":
+        return Encoder.default()
+    out = KEPT / "encoders" / name
+    if not (out / "manifest.json").is_file():
+        command = [
+            sys.executable,
+            "-c",
+            "from docsim.cli import main; main()",
+            "train",
+            "--corpus",
+            str(corpus),
+            "--out",
+            str(out),
+            "--quiet",
+        ]
+        subprocess.run(command, check=True)
+    return Encoder.load(out)
+
+
+def opened(judged: Judged, encoder: Encoder) -> Index:
+    index = Index.create(KEPT / "indexes" / encoder.fingerprint[:12] / judged.name, encoder=encoder)
+    index.sync(documents(judged))
+    return index
+
+
+def documents(judged: Judged) -> list[Document]:
+    return [Document(one["id"], one["text"], one.get("title", "")) for one in judged.documents]
+
+
+def fusion(judged: Judged, corpus: Path, which: str) -> dict[str, float]:
+    with opened(judged, encoder_of(judged.name, corpus, which)) as index:
+        scored = all_scores(judged, index)
+        row = {f"docsim, {mode}": ndcg_at_10(asked(judged, index, mode), judged.qrels) for mode in MODES}
+    row |= {name: ndcg_at_10(fused(judged, scored, rule), judged.qrels) for name, rule in RULES.items()}
+    split = [blend(z, SHORT), blend(z, LONG)]
+    chosen = fused(judged, scored, lambda dense, words: dense, by_length=split)
+    row[f"z-scores, {SHORT} words; {LONG} for several passages"] = ndcg_at_10(chosen, judged.qrels)
+    return {name: round(value, 4) for name, value in row.items()}
+
+
+def all_scores(judged: Judged, index: Index) -> Scored:
+    """Score every document of the index for every query."""
+    store, texts = index.store, query_documents(judged)
+    with index._reading() as view:
+        numbers = view.documents[:, 1]
+        rows = view.rows(np.arange(len(numbers)))
+        dense, words, long = [], [], []
+        for document, vectors in zip(texts, encoded(index.encoder, texts), strict=True):
+            ranked = ranking.rank(vectors, rows)
+            dense.append([one.score for one in sorted(ranked, key=lambda one: one.position)])
+            words.append(lexical.scores(store, lexical.terms(store, document, view.known.counts).telling).of(numbers))
+            long.append(len(vectors) > 1)
+    names = dict(store.rows("SELECT number, id FROM documents"))
+    ids = np.array([names[number] for number in numbers.tolist()])
+    return Scored(ids, np.array(dense), np.array(words, np.float64), np.array(long))
+
+
+def query_documents(judged: Judged) -> list[Document]:
+    by_id = {one.id: one for one in documents(judged)}
+    return [by_id[id] if text is None else Document("query", text) for id, text in judged.queries.items()]
+
+
+def fused(
+    judged: Judged,
+    scored: Scored,
+    rule: Callable[[Floats, Floats], Floats],
+    *,
+    by_length: Sequence[Callable[[Floats, Floats], Floats]] = (),
+) -> dict[str, list[str]]:
+    run = {}
+    for i, (query, text) in enumerate(judged.queries.items()):
+        kept = (
+            np.flatnonzero(scored.ids != query) if judged.exclude_self or text is None else np.arange(len(scored.ids))
+        )
+        dense, words = scored.dense[i, kept], scored.lexical[i, kept]
+        nearest = np.argsort(-dense, kind="stable")[:CANDIDATES]
+        matching = np.argsort(-words, kind="stable")[:CANDIDATES]
+        pool = np.union1d(nearest, matching[words[matching] > 0])
+        score = (by_length[int(scored.long[i])] if by_length else rule)(dense[pool], words[pool])
+        run[query] = scored.ids[kept[pool[np.argsort(-score, kind="stable")[:10]]]].tolist()
+    return run
+
+
+def asked(judged: Judged, index: Index, mode: Any) -> dict[str, list[str]]:
+    """What the index itself answers."""
+    run = {}
+    for query, text in judged.queries.items():
+        result = index.similar(query, 11, mode=mode) if text is None else index.search(text, 11, mode=mode)
+        run[query] = [hit.id for hit in result.hits if not (judged.exclude_self and hit.id == query)][:10]
+    return run
+
+
+def terms(judged: Judged, corpus: Path, which: str) -> dict[str, float]:
+    row = {"bm25s": ndcg_at_10(bm25s_run(judged), judged.qrels)}
+    with opened(judged, encoder_of(judged.name, corpus, which)) as index:
+        for count in TERMS:
+            row[f"{count} terms"] = lexical_ndcg(judged, index, MOST_TERMS=count)
+        for weight in TITLES:
+            row[f"title {weight:g}"] = lexical_ndcg(judged, index, TITLE_WEIGHT=weight)
+        row["each term once"] = lexical_ndcg(judged, index, _weight=lambda times: 1)
+    return {name: round(value, 4) for name, value in row.items()}
+
+
+def lexical_ndcg(judged: Judged, index: Index, **changed: Any) -> float:
+    with settings(**changed):
+        return ndcg_at_10(asked(judged, index, "lexical"), judged.qrels)
+
+
+@contextmanager
+def settings(**changed: Any) -> Any:
+    with mock.patch.multiple(lexical, **changed):
+        yield
+
+
+def bm25s_run(judged: Judged) -> dict[str, list[str]]:
+    """BM25 of another library, asked with the whole text of the query."""
+    import bm25s
+    import Stemmer
+
+    def tokens(texts: Sequence[str]) -> Any:
+        return bm25s.tokenize(texts, stopwords="en", stemmer=Stemmer.Stemmer("english"), show_progress=False)
+
+    found = documents(judged)
+    searcher = bm25s.BM25()
+    searcher.index(tokens([f"{one.title}\n{one.text}" for one in found]), show_progress=False)
+    texts = [f"{one.title}\n{one.text}" for one in query_documents(judged)]
+    places, _ = searcher.retrieve(tokens(texts), k=11, show_progress=False)
+    run = {}
+    for (query, text), row in zip(judged.queries.items(), places.tolist(), strict=True):
+        alike = judged.exclude_self or text is None
+        run[query] = [found[i].id for i in row if not (alike and found[i].id == query)][:10]
+    return run
+
+
+def probes(judged: Judged, corpus: Path, which: str) -> dict[str, Any]:
+    """Mean reciprocal rank at which a document's second half is found by its first half, and by its title, by share.
+
+    Up to 1,500 documents, 200 questions.
+    """
+    encoder = encoder_of(judged.name, corpus, which)
+    chosen = [one for one in documents(judged) if len(one.text) >= 200]
+    chosen = random.Random(0).sample(chosen, min(1500, len(chosen)))
+    halves = [len(one.text) // 2 for one in chosen]
+    targets = [Document(one.id, one.text[half:]) for one, half in zip(chosen, halves, strict=True)]
+    asked_by = {
+        "first half": [Document(one.id, one.text[:half]) for one, half in zip(chosen, halves, strict=True)][:200],
+        "title": [Document(one.id, one.title or one.text[:60]) for one in chosen[:200]],
+    }
+    with Index.create(KEPT / "probes" / encoder.fingerprint[:12] / judged.name, encoder=encoder) as index:
+        index.sync(targets)
+        return {kind: reciprocal_ranks(index, questions) for kind, questions in asked_by.items()}
+
+
+def reciprocal_ranks(index: Index, questions: list[Document]) -> dict[str, float]:
+    judged = Judged("probe", [], {one.id: one.text for one in questions}, {}, exclude_self=False)
+    scored = all_scores(judged, index)
+    found: dict[str, list[float]] = {f"{share:g}": [] for share in (0, *SHARES, 1)}
+    for i, question in enumerate(questions):
+        own = int(np.flatnonzero(scored.ids == question.id)[0])
+        for share, ranks in found.items():
+            score = blend(z, float(share))(scored.dense[i], scored.lexical[i])
+            ranks.append(1 / (1 + int((score > score[own]).sum())))
+    return {share: round(float(np.mean(ranks)), 4) for share, ranks in found.items()}
+
+
+PARTS: dict[str, Callable[[Judged, Path, str], dict[str, Any]]] = {"fusion": fusion, "terms": terms, "probes": probes}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Candidates: the documents that may answer a query, found by their embeddings, their words, or both, and scored.
+
+They come in tiers. The first holds what is nearest, enough for nearly every question; the next is looked for only when
+somebody asks further. Each tier is ranked by itself and comes after those before it, so that whoever asks for more gets
+the same documents in the same order first: a page does not depend on how many pages are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim import lexical, ranking
+from docsim.fusion import LONG, SHORT, Fusion
+from docsim.generations import View
+from docsim.lexical import Scores, Terms
+from docsim.records import Document, Mode
+from docsim.store import Store
+
+__all__ = ["CANDIDATES", "Candidate", "Query", "tiers"]
+
+CANDIDATES = 100
+"""Nearest passages of each query vector, and best matching documents, in the first tier."""
+
+_WIDER = 4
+"""Each tier is taken from so many times more than the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked for.
+
+    Attributes:
+        name: Its name in the answer.
+        document: The words that are asked for.
+        vectors: Its passages' embeddings, ``float32 (passages, dim)``, unit rows, at least one.
+        exclude: Number of the document not to return.
+    """
+
+    name: str
+    document: Document
+    vectors: NDArray[np.float32]
+    exclude: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A document that was found.
+
+    Attributes:
+        number: The document's number.
+        place: Its place in ``View.documents``.
+        score: What ranks it; never above that of a candidate before it.
+        similarities: ``float32 (passages,)``: each passage's inner product with its best match in the query.
+    """
+
+    number: int
+    place: int
+    score: float
+    similarities: NDArray[np.float32]
+
+    @property
+    def similarity(self) -> float:
+        """The inner product of the best pair of passages of query and document."""
+        return float(self.similarities.max())
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """Documents within reach, those of the reach before among them.
+
+    Attributes:
+        places: Their places in ``View.documents``, ``int64 (n,)``.
+        beyond: No document out of reach is more similar to the query than this.
+        words: How well documents match the words of the query; None in dense mode.
+    """
+
+    places: NDArray[np.int64]
+    beyond: float
+    words: Scores | None = None
+
+
+def tiers(
+    store: Store, view: View, query: Query, mode: Mode, *, min_similarity: float | None = None
+) -> Iterator[list[Candidate]]:
+    """Yield candidates tier by tier, each best first, until none are left.
+
+    Dense and hybrid find every document; lexical only those that hold a term of the query. To be consumed inside
+    ``store.reading()``, which has to see the state that the view is of.
+
+    Args:
+        store: Where words are looked up.
+        view: The vectors to search.
+        query: Encoded by the encoder of the view's generation.
+        mode: What ranks.
+        min_similarity: End when no document that is left can be as similar as this.
+    """
+    seen = np.flatnonzero(view.documents[:, 1] == (query.exclude or 0)).astype(np.int64)
+    fusion, highest = None, np.inf
+    share = SHORT if len(query.vectors) == 1 else LONG
+    for reach in _reaches(store, view, query, mode):
+        places = np.setdiff1d(reach.places, seen)
+        seen = np.union1d(seen, places)
+        ranked = sorted(ranking.rank(query.vectors, view.rows(places)), key=lambda one: one.position)
+        scores = np.array([one.score for one in ranked], np.float32)
+        if reach.words is not None:
+            matching = reach.words.of(view.documents[places, 1])
+            fusion = fusion or Fusion.fitted(scores, matching, share=share)
+            scores = matching if mode == "lexical" else fusion.scores(scores, matching)
+        tier = _tier(view, places, np.minimum(scores, highest), [one.similarities for one in ranked])
+        if tier:
+            highest = tier[-1].score
+            yield tier
+        if min_similarity is not None and reach.beyond < min_similarity:
+            return
+
+
+def _tier(
+    view: View, places: NDArray[np.int64], scores: NDArray[np.float32], similarities: list[NDArray[np.float32]]
+) -> list[Candidate]:
+    """Return candidates best first, ties by place."""
+    numbers = view.documents[places, 1].tolist()
+    order = np.argsort(-scores, kind="stable").tolist()
+    return [Candidate(numbers[i], int(places[i]), float(scores[i]), similarities[i]) for i in order]
+
+
+def _reaches(store: Store, view: View, query: Query, mode: Mode) -> Iterator[_Reach]:
+    """Yield ever wider reaches, the last of which holds all that can be found."""
+    if mode == "dense":
+        yield from _near(view, query)
+        return
+    terms = lexical.terms(store, query.document, view.known.counts)
+    words = lexical.scores(store, terms.telling)
+    if mode == "lexical":
+        yield from _matching(store, view, terms, words)
+        return
+    for depth, near in zip(_depths(), _near(view, query), strict=False):
+        places = np.union1d(near.places, _places(store, view, words.best(depth)))
+        yield _Reach(places, near.beyond, words)
+
+
+def _near(view: View, query: Query) -> Iterator[_Reach]:
+    """Yield the documents that hold the passages nearest to each passage of the query and to their centroid."""
+    probes = query.vectors
+    if len(probes) > 1:
+        probes = np.vstack([probes, ranking.centroid(probes)])
+    for depth in _depths():
+        found = view.vectors.search(probes, depth)
+        if depth >= len(view.vectors):
+            yield _Reach(view.documents_of(found.ids), -np.inf)
+            return
+        yield _Reach(view.documents_of(found.ids), float(found.similarities[: len(query.vectors), -1].max()))
+
+
+def _matching(store: Store, view: View, terms: Terms, words: Scores) -> Iterator[_Reach]:
+    """Yield the documents that match the telling terms, and only then those that match the frequent ones."""
+    reached = np.zeros(0, np.int64)
+    for asked in (terms.telling, (*terms.telling, *terms.frequent)):
+        if len(asked) > len(terms.telling):
+            words = lexical.scores(store, asked)
+        for depth in _depths():
+            reached = np.union1d(reached, _places(store, view, words.best(depth)))
+            yield _Reach(reached, np.inf, words)
+            if depth >= len(words.documents):
+                break
+        if not terms.frequent:
+            return
+
+
+def _depths() -> Iterator[int]:
+    depth = CANDIDATES
+    while True:
+        yield depth
+        depth *= _WIDER
+
+
+def _places(store: Store, view: View, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places of documents by number, ascending.
+
+    Raises:
+        StoreError: One of them has no embeddings.
+    """
+    firsts = store.first_passages(documents.tolist())
+    if not np.isin(firsts, view.documents[:, 0]).all():
+        raise store.damaged()
+    return view.documents_of(firsts)

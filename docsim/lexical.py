@@ -1,0 +1,176 @@
+"""Lexical search: BM25 over titles and texts, in SQLite's FTS5.
+
+FTS5 lowers case, removes accents, stems (Porter) and splits at all that is neither letter nor digit, so an identifier
+like ``max_retry-count`` is a sequence of words in its index. A query is split here into words, and every identifier in
+it, whichever style it is written in, into a phrase of its parts, the parts themselves and the parts run together, so
+that ``readFile``, ``read_file`` and "read file" find each other. All of them are quoted: no text is ever FTS5 syntax.
+
+BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)) is FTS5's own, with k1 = 1.2 and b = 0.75.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.records import Document
+from docsim.store import Store
+
+__all__ = ["Scores", "Term", "Terms", "scores", "terms"]
+
+TITLE_WEIGHT = 2.0
+"""What a word in the title counts, where one in the text counts 1; measured, see docs/ranking.md."""
+
+MOST_TERMS = 80
+"""A query is asked by its most telling terms, at most so many; measured, see docs/ranking.md."""
+
+MOST_ROWS = 10_000
+"""Terms are left out, the most frequent first, so that they occur in no more documents than this, all together."""
+
+MOST_COUNTED = 2_000
+"""Different terms of a query that are looked up, at most: what it repeats most, then what comes first."""
+
+_MOST_PARTS = 8
+_CHUNK = re.compile(r"\S+")
+_WORD = re.compile(r"[^\W_]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word or phrase to look for.
+
+    Attributes:
+        phrase: As FTS5 takes it, in quotes.
+        documents: How many hold it, at least 1.
+        weight: What it counts: 1, 2 or 4, near the square root of how often the query has it.
+        worth: What it tells of the query: its occurrences times its rarity (tf-idf).
+    """
+
+    phrase: str
+    documents: int
+    weight: int
+    worth: float
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What to look for, the most telling first.
+
+    Attributes:
+        telling: What is looked for.
+        frequent: What is looked for, too, only when the telling ones do not find enough.
+    """
+
+    telling: tuple[Term, ...]
+    frequent: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well documents match.
+
+    Attributes:
+        documents: ``int64 (n,)`` numbers, ascending, of all documents that hold at least one of the terms.
+        values: ``float32 (n,)`` BM25, above 0, higher is better.
+    """
+
+    documents: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+    def of(self, documents: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the scores ``float32 (m,)`` of some documents; 0 for those that do not match."""
+        if not len(self.documents):
+            return np.zeros(len(documents), np.float32)
+        places = np.minimum(np.searchsorted(self.documents, documents), len(self.documents) - 1)
+        return np.where(self.documents[places] == documents, self.values[places], np.float32(0))
+
+    def best(self, n: int) -> NDArray[np.int64]:
+        """Return the numbers of the ``n`` documents that match best, best first, ties by number."""
+        return self.documents[np.argsort(-self.values, kind="stable")[:n]]
+
+
+def terms(store: Store, document: Document, counts: MutableMapping[str, int]) -> Terms:
+    """Return the terms to ask for what a text is about.
+
+    Args:
+        store: Where documents are counted.
+        document: Title and text of the query.
+        counts: How many documents hold a term, of the state that ``store`` sees; what is missing is added.
+    """
+    found = Counter(_phrases(f"{document.title}\n{document.text}"))
+    total = _count(store, counts, "")
+    matching = [
+        Term(phrase, documents, _weight(times), times * _rarity(documents, total))
+        for phrase, times in found.most_common(MOST_COUNTED)
+        if (documents := _count(store, counts, phrase))
+    ]
+    return _parted(sorted(matching, key=lambda term: (-term.worth, term.phrase))[:MOST_TERMS])
+
+
+def _weight(times: int) -> int:
+    return 1 if times < 3 else 2 if times < 12 else 4
+
+
+def _rarity(documents: int, total: int) -> float:
+    """Return how much a term tells that ``documents`` of ``total`` hold, as BM25 has it; 0 for half or more."""
+    return max(0.0, math.log((total - documents + 0.5) / (documents + 0.5)))
+
+
+def _parted(terms: Sequence[Term]) -> Terms:
+    """Part telling from frequent terms: those that are rare enough together, at least one."""
+    by_frequency = sorted(terms, key=lambda term: term.documents)
+    rows = np.cumsum([term.documents for term in by_frequency])
+    telling = set(by_frequency[:1]) | {
+        term for term, sum in zip(by_frequency, rows, strict=True) if sum <= MOST_ROWS and term.worth > 0
+    }
+    return Terms(tuple(term for term in terms if term in telling), tuple(term for term in terms if term not in telling))
+
+
+def scores(store: Store, terms: Sequence[Term]) -> Scores:
+    """Return the scores of all documents that hold at least one of some terms."""
+    sql = "SELECT rowid, -bm25(documents_fts, ?, 1.0) FROM documents_fts WHERE documents_fts MATCH ?"
+    parts = [np.zeros((0, 2))]
+    for weight in sorted({term.weight for term in terms}):  # FTS5 knows no weights of terms, so one search for each
+        any_of = " OR ".join(term.phrase for term in terms if term.weight == weight)
+        values = chain.from_iterable(store.rows(sql, TITLE_WEIGHT, any_of))
+        parts.append(np.fromiter(values, np.float64).reshape(-1, 2) * (1, weight))
+    rows = np.concatenate(parts)
+    documents, places = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
+    return Scores(documents, np.bincount(places, weights=rows[:, 1], minlength=len(documents)).astype(np.float32))
+
+
+def _count(store: Store, counts: MutableMapping[str, int], phrase: str) -> int:
+    """Return how many documents hold a term; how many there are for an empty one."""
+    if phrase not in counts:
+        sql = "SELECT count(*) FROM documents_fts WHERE documents_fts MATCH ?"
+        counts[phrase] = store.value(sql, phrase) if phrase else store.value("SELECT count(*) FROM documents")
+    return counts[phrase]
+
+
+def _phrases(text: str) -> Iterator[str]:
+    """Yield the terms of a text as FTS5 strings, in quotes, as often as they occur."""
+    for chunk in _CHUNK.findall(text):
+        words = _WORD.findall(chunk)
+        parts = [part for word in words for part in _HUMP.split(word)]
+        if len(parts) == 1:
+            yield f'"{parts[0].lower()}"'
+        elif len(parts) > 1:
+            yield from _compound([word.lower() for word in words], [part.lower() for part in parts])
+
+
+def _compound(words: list[str], parts: list[str]) -> Iterator[str]:
+    """Yield what finds an identifier: itself, its words, and the other ways to write it."""
+    if len(parts) <= _MOST_PARTS:
+        yield f'"{" ".join(parts)}"'
+        yield f'"{"".join(parts)}"'
+    for word in words:
+        if len(word) > 1 and not word.isdecimal() and word != "".join(parts):
+            yield f'"{word}"'

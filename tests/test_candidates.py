@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from docsim import candidates, lexical, ranking, searching
+from docsim.candidates import Candidate, Query, tiers
+from docsim.encoder import Encoder
+from docsim.fusion import LONG, SHORT, Fusion
+from docsim.index import Index
+from docsim.records import MODES, Document, Mode
+
+WORDS = """
+train ticket book keys signing rotate boil lentils soup cook water server deploy database backup
+""".split()  # noqa: SIM905
+
+
+def text(seed: int, words: int = 40) -> str:
+    return " ".join(np.random.default_rng(seed).choice(WORDS, size=words))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Iterator[Index]:
+    path = tmp_path_factory.mktemp("candidates") / "index"
+    with Index.create(path, encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync(Document(str(i), text(i, 3 if i % 3 else 400), title=WORDS[i % 15]) for i in range(60))
+        index.remove(["7", "8"])
+        yield index
+
+
+def asked(index: Index, words: str, exclude: int | None = None) -> Query:
+    document = Document("query", words)
+    return Query("query", document, searching.encoded(index.encoder, [document])[0], exclude)
+
+
+def found(index: Index, query: Query, mode: Mode) -> list[list[Candidate]]:
+    with index._reading() as view:
+        return list(tiers(index.store, view, query, mode))
+
+
+def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, float]]:
+    """Dense and lexical scores of all documents by number, each document scored by itself."""
+    dense, words = {}, {}
+    with index._reading() as view:
+        terms = lexical.terms(index.store, query.document, {})
+        matching = lexical.scores(index.store, terms.telling)
+        for (number,) in index.store.rows("SELECT number FROM documents"):
+            rows = index.store.vectors(view.generation.number, [number])[number].astype(np.float32)
+            dense[number] = ranking.rank(query.vectors, [rows])[0].score
+            words[number] = float(matching.of(np.array([number]))[0])
+    return dense, words
+
+
+@given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4, unique=True), long=st.booleans())
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_mode_ranks_as_brute_force_does(index: Index, words: list[str], long: bool) -> None:
+    query = asked(index, " ".join(words) * (80 if long else 1))
+    dense, matching = scores(index, query)
+    numbers = sorted(dense)
+    d, w = (np.array([one[number] for number in numbers], np.float32) for one in (dense, matching))
+    share = LONG if len(query.vectors) > 1 else SHORT
+    fused = (1 - share) * (d - d.mean()) / d.std() + share * (w - w.mean()) / (w.std() if w.std() > 1e-4 else 1)
+    for mode, expected in (("dense", d), ("lexical", w), ("hybrid", fused)):
+        with mock.patch.object(candidates, "CANDIDATES", 10_000):
+            ranked = [one for tier in found(index, query, mode) for one in tier]  # type: ignore[arg-type]
+        got = np.array([one.score for one in ranked])
+        wanted = dict(zip(numbers, expected, strict=True))
+        if mode == "lexical":
+            assert {one.number for one in ranked if one.score > 0} >= {number for number in numbers if matching[number]}
+            ranked = [one for one in ranked if matching[one.number]]
+            got = got[: len(ranked)]
+        else:
+            assert sorted(one.number for one in ranked) == numbers
+        np.testing.assert_allclose(got, [wanted[one.number] for one in ranked], atol=2e-3)
+        assert (np.diff(got) <= 0).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_narrower_tiers_hold_the_same_documents_each_once(
+    index: Index, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = asked(index, "boil water for the soup")
+    wide = [one.number for tier in found(index, query, mode) for one in tier]
+    monkeypatch.setattr(candidates, "CANDIDATES", 3)
+    narrow = found(index, query, mode)
+    numbers = [one.number for tier in narrow for one in tier]
+    assert len(narrow) > 2
+    assert len(set(numbers)) == len(numbers)
+    assert sorted(numbers) == sorted(wide)
+    assert numbers[0] == wide[0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_excluded_document_is_never_a_candidate(index: Index, mode: Mode) -> None:
+    number = index.document("5").number
+    query = asked(index, index.document("5").document.text, exclude=number)
+    assert number not in {one.number for tier in found(index, query, mode) for one in tier}
+
+
+def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "CANDIDATES", 3)
+    query = asked(index, "boil water for the soup")
+    every = [one for tier in found(index, query, "hybrid") for one in tier]
+    least = sorted(one.similarity for one in every)[-4]
+    with index._reading() as view:
+        some = [one for tier in tiers(index.store, view, query, "hybrid", min_similarity=least) for one in tier]
+    assert len(some) < len(every)
+    assert {one.number for one in some} >= {one.number for one in every if one.similarity >= least}
+
+
+def test_fusion_is_fitted_on_the_first_tier_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "CANDIDATES", 5)
+    query = asked(index, "boil water")
+    dense, matching = scores(index, query)
+    first, *_ = narrow = found(index, query, "hybrid")
+    fusion = Fusion.fitted(
+        np.array([dense[one.number] for one in first], np.float32),
+        np.array([matching[one.number] for one in first], np.float32),
+        share=SHORT,
+    )
+    last = narrow[-1][-1]
+    expected = fusion.scores(np.array([dense[last.number]], np.float32), np.array([matching[last.number]], np.float32))
+    assert last.score == pytest.approx(float(expected[0]), abs=2e-3)
+
+
+def test_words_and_vectors_are_always_those_of_one_state(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    """A document turns from one text to another and back; every answer must be wholly of the one or the other."""
+    encoder = Encoder.load(tiny_encoder_dir)
+    texts = ["boil the lentils until soft", "rotate the signing keys"]
+    similarity = [float(encoder.encode(["lentils"])[0] @ encoder.encode([one])[0]) for one in texts]
+    path, done, wrong = tmp_path / "index", threading.Event(), []
+
+    def read() -> None:
+        with Index.open(path) as reader:
+            while not done.is_set():
+                for mode in MODES:
+                    for hit in reader.search("lentils", mode=mode).hits:
+                        which = texts.index(hit.passages[0].text)
+                        if abs(hit.similarity - similarity[which]) > 5e-3 or (mode == "lexical" and which == 1):
+                            wrong.append(hit)
+
+    with Index.create(path, encoder=encoder) as index:
+        index.sync([Document("turning", texts[0])])
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for turn in range(1, 25):
+            index.sync([Document("turning", texts[turn % 2])])
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []

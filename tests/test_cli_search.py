@@ -1,0 +1,103 @@
+"""The options of ``query`` and ``similar`` that choose hits; the commands themselves are in ``test_cli.py``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from docsim.cli import main
+
+RECORDS = [
+    {"id": "soup", "text": "Boil the lentils until the soup is soft.", "team": "kitchen"},
+    {"id": "stew", "text": "Boil the lentils until the soup is soft and salt it.", "team": "kitchen"},
+    {"id": "keys", "text": "Rotate SIGNING_KEYS every year after error E1234.", "team": "sre"},
+    {"id": "ticket", "text": "Book a train ticket for the team.", "team": "office"},
+]
+
+
+@pytest.fixture(autouse=True)
+def indexed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_encoder_dir: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DOCSIM_INDEX", raising=False)
+    Path("notes.jsonl").write_text("\n".join(map(json.dumps, RECORDS)))
+    run("index", "notes.jsonl", "--encoder", str(tiny_encoder_dir))
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def found(*arguments: str) -> list[str]:
+    return [hit["id"] for hit in answer(*arguments)["hits"]]
+
+
+def answer(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json"))
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_the_answer_says_which_mode_ranked_it(mode: str) -> None:
+    result = answer("query", "boil lentils", "--mode", mode)
+    assert result["mode"] == mode
+    assert {hit["id"] for hit in result["hits"][:2]} == {"soup", "stew"}
+
+
+def test_lexical_finds_codes_and_identifiers_and_nothing_else() -> None:
+    assert found("query", "E1234", "--mode", "lexical") == ["keys"]
+    assert found("query", "signingKeys", "--mode", "lexical") == ["keys"]
+    assert found("query", "giraffe", "--mode", "lexical") == []
+    assert found("similar", "soup", "--mode", "lexical", "--min-similarity", "0.9") == ["stew"]
+
+
+def test_an_offset_gives_the_next_page() -> None:
+    every = found("query", "boil lentils")
+    page = answer("query", "boil lentils", "-k", "2", "--offset", "2")
+    assert [hit["id"] for hit in page["hits"]] == every[2:4]
+    assert [hit["rank"] for hit in page["hits"]] == [3, 4]
+
+
+def test_only_the_best_of_a_group_comes_back() -> None:
+    best, *_ = found("query", "boil lentils")
+    assert found("query", "boil lentils", "--group-by", "team")[0] == best
+    assert len(found("query", "boil lentils", "--group-by", "team")) == 3
+
+
+def test_diversity_puts_back_what_is_alike() -> None:
+    assert set(found("similar", "notes.jsonl", "--diversity", "0.9")) == {"soup", "stew", "keys", "ticket"}
+    assert set(found("query", "boil lentils")[:2]) == {"soup", "stew"}
+    assert set(found("query", "boil lentils", "--diversity", "0.9")[:2]) != {"soup", "stew"}
+
+
+def test_each_hit_has_a_percentile() -> None:
+    hits = answer("query", "boil lentils")["hits"]
+    assert all(0 <= hit["percentile"] <= 100 for hit in hits)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--mode", "fuzzy"),
+        ("--offset", "-1"),
+        ("--diversity", "2"),
+        ("--diversity", "nan"),
+        ("--min-similarity", "7"),
+        ("--group-by", ""),
+    ],
+)
+def test_wrong_values_are_refused_with_exit_code_2(wrong: tuple[str, str]) -> None:
+    assert "Error" in run("query", "soup", *wrong, code=2)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("lexical", 0.0), ("hybrid", 1.0)])
+def test_eval_measures_the_mode_it_is_told(mode: str, expected: float) -> None:
+    Path("qrels.txt").write_text("q 0 ticket 1\n")
+    Path("queries.jsonl").write_text(json.dumps({"id": "q", "text": "giraffe"}))
+    report = answer("eval", "--qrels", "qrels.txt", "--queries", "queries.jsonl", "--mode", mode)
+    assert report["mode"] == mode
+    assert report["metrics"]["R@100"] == expected
