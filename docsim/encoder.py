@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from docsim.errors import EncoderError
-from docsim.tokens import Tokeniser, damped
+from docsim.tokens import Token, Tokeniser, damped
 
 __all__ = [
     "FORMAT",
@@ -234,6 +235,16 @@ class Encoder:
             workers=self._chunk_workers,
         )
         return embeddings
+
+    def tokens(self, text: str) -> list[Token]:
+        """Return the tokens that a text is encoded by, at least one, and where in it they stand."""
+        found = self._tokeniser.spelled(text)
+        if not self._preprocessing.damped:
+            return found
+        ids = np.array([token.id for token in found], np.int32)
+        kept = Counter(damped(ids[None], padding=self._preprocessing.padding_id)[0].tolist())
+        times = Counter(ids.tolist())
+        return [replace(token, share=kept[token.id] / times[token.id]) for token in found]
 
     def _check_fingerprint(self, digests: Mapping[str, str]) -> None:
         """Compare with what the files' digests make, which have been checked."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import pages
+from docsim import pages, pictures
 from docsim.errors import StoreError
 from docsim.gate import METRIC, Quality, Verdict
 from docsim.instant import Instant
@@ -173,7 +173,7 @@ def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
     if told["adapter"] is not None:
         body += _adapter(told["adapter"])
     if quality is not None:
-        body += _quality(told) + pages.picture(pages.png(_histogram(quality)), "Similarities of what was found")
+        body += _quality(told) + pages.picture(pictures.png(_histogram(quality)), "Similarities of what was found")
         body += _threshold(told["threshold"]) + "".join(
             f"<h2>{title}</h2>" + "".join(map(_question, told[name]))
             for name, title in (("lost", "Questions that lost most"), ("gained", "Questions that gained most"))
@@ -233,7 +233,7 @@ def _question(one: Mapping[str, Any]) -> str:
 
 def _histogram(quality: Quality) -> Figure:
     """Draw how the similarities of the first hits are distributed, old and new over each other."""
-    drawn, (axis,) = pages.figure(1, width=8)
+    drawn, (axis,) = pictures.axes_of(1, width=8)
     for answers, name in ((quality.old_answers, "live"), (quality.new_answers, "new")):
         first = [one.similarity for found in answers.values() for one in found[:_K]]
         axis.hist(first, bins=np.linspace(-0.2, 1, _BINS).tolist(), density=True, alpha=0.6, label=name)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from docsim import generations, searching, tuning
+from docsim import generations, passages, searching, tuning
 from docsim.database import FILE
 from docsim.encoder import Encoder
 from docsim.errors import EncoderError, StoreError, UsageError
@@ -32,6 +32,10 @@ from docsim.store import Generation, Store, StoredDocument
 from docsim.upgrade import Asking, Upgrades
 
 if TYPE_CHECKING:
+    from docsim.attribution import Attribution
+    from docsim.duplicates import Advance, Duplicates
+    from docsim.explanation import Explanation, Spanned
+    from docsim.maps import KnowledgeMap
     from docsim.synchronise import SourceName
 
 __all__ = ["Index"]
@@ -51,6 +55,7 @@ class Index:
         self._view: View | None = None
         self._encoder: Encoder | None = None
         self._upgrades = Upgrades(path)
+        self._attribution: Attribution | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -357,6 +362,67 @@ class Index:
         request = Request(k, mode, ranking or Ranking(), wanted(where, within))
         exclude = self._indexed_file(file.resolve()) if file else None
         return self._answer([document], [document.id], request, exclude=exclude, started=started)[0]
+
+    def explain(self, a: str | Document, b: str | Document, *, pairs: int = 3) -> Explanation:
+        """Tell why two documents are similar: passages that match, words that carry the match, terms in common.
+
+        Args:
+            a: An indexed document's id, or any document; a question is ``Document("query", text)``.
+            b: What it is compared with, likewise.
+            pairs: Pairs of passages to tell of, at most, at least 1.
+
+        Raises:
+            UsageError: There is no such document, or ``pairs`` is below 1.
+        """
+        if pairs < 1:
+            raise UsageError(f"expected at least 1 pair of passages to explain, got {pairs}")
+        from docsim.attribution import Attribution
+        from docsim.explanation import explained
+
+        encoder = self.encoder
+        if self._attribution is None or self._attribution.encoder is not encoder:
+            self._attribution = Attribution(encoder)
+        with self._store.reading():
+            sides = [self._spanned(side) for side in (a, b)]
+            return explained(self._store, self._attribution, *sides, pairs=pairs)
+
+    def duplicates(self, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+        """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
+
+        Args:
+            threshold: Share of the wording, in (0, 1], that near-duplicates have in common at least; chosen by what
+                is common in this index when not given.
+            advance: Told what is being done, how much of it was done since, and how much there is.
+
+        Raises:
+            UsageError: ``threshold`` is out of range.
+        """
+        from docsim import duplicates
+
+        with self._reading() as view:
+            return duplicates.find(self._store, view, threshold=threshold, advance=advance)
+
+    def map(self, *, seed: int = 0) -> KnowledgeMap:
+        """Lay out all documents in two dimensions, grouped by topic.
+
+        Args:
+            seed: The same gives the same map of the same documents.
+
+        Raises:
+            StoreError: Nothing is indexed.
+        """
+        from docsim import maps
+
+        with self._reading() as view:
+            return maps.knowledge_map(self._store, view, seed=seed)
+
+    def _spanned(self, side: str | Document) -> Spanned:
+        from docsim.explanation import Spanned
+
+        if isinstance(side, Document):
+            return Spanned(side, passages.split(side.text))
+        stored = self.document(side)
+        return Spanned(stored.document, self._store.passages(stored.number))
 
     def _indexed_file(self, file: Path) -> int | None:
         """Return the number of the document that was indexed from a file, or None."""

@@ -1,17 +1,12 @@
-"""Pages: reports as one HTML file that needs no other, with pictures drawn by matplotlib."""
+"""Pages: reports as one HTML file that needs no other."""
 
 from __future__ import annotations
 
 import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["facts", "figure", "page", "picture", "png", "table"]
+__all__ = ["facts", "page", "picture", "table"]
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -55,20 +50,3 @@ def picture(content: bytes, title: str) -> str:
     """Return a PNG under a heading, its bytes in the page."""
     encoded, named = base64.b64encode(content).decode(), html.escape(title)
     return f'<h2>{named}</h2><img alt="{named}" src="data:image/png;base64,{encoded}">'
-
-
-def figure(columns: int, *, width: float = 5.0) -> tuple[Figure, Sequence[Any]]:
-    """Return a figure with axes side by side; made without pyplot, which would want a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    drawn = Figure(figsize=(width * columns, 4), layout="constrained")
-    FigureCanvasAgg(drawn)
-    return drawn, drawn.subplots(1, columns, squeeze=False)[0]
-
-
-def png(drawn: Figure) -> bytes:
-    """Return a figure as a PNG file's bytes."""
-    target = BytesIO()
-    drawn.savefig(target, format="png", dpi=110)
-    return target.getvalue()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-__all__ = ["Tokeniser", "Tokens", "damped"]
+__all__ = ["Token", "Tokeniser", "Tokens", "damped"]
 
 _DAMPING = 0.7  # measured, see docs/training.md
 
@@ -30,6 +30,7 @@ _FEW_WORDS = 300  # up to here a list is faster than an array
 
 # Code points that cannot be written as UTF-8, which is what the tokenizer reads.
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,19 @@ class Tokens:
         for line, start, length in zip(ids, self.starts[rows].tolist(), lengths, strict=True):
             line[:length] = self.ids[start : start + length]
         return ids
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token: its id, and the characters ``text[start:end]`` that it stands for; none for a special token.
+
+    ``share`` is how much it counts, in (0, 1]: below 1 where a token that a text repeats counts less each time.
+    """
+
+    id: int
+    start: int
+    end: int
+    share: float = 1.0
 
 
 class Tokeniser:
@@ -90,6 +104,15 @@ class Tokeniser:
             ids = self._encoded(texts)
         flat, lengths = _flat([one or self._empty for one in ids])
         return Tokens(flat, np.cumsum(lengths) - lengths, lengths)
+
+    def spelled(self, text: str) -> list[Token]:
+        """Return the tokens of one text, those that ``tokenise`` gives ids of, and where in it they stand."""
+        whole = _SURROGATES.sub("\ufffd", text)
+        if self._by_word:
+            whole = _SPACE.sub(" ", whole)  # so that words are what they are for ``tokenise``
+        encoding = self._tokenizer.encode(whole, add_special_tokens=self._special)
+        tokens = [Token(id, *span) for id, span in zip(encoding.ids, encoding.offsets, strict=True)]
+        return tokens or [Token(id, 0, 0) for id in self._empty]
 
     def _of_words(self, texts: Sequence[list[str]]) -> Tokens:
         """Return the ids of many words' texts: each distinct word is looked up once, the rest is NumPy's."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from docsim import pages
+from docsim import pages, pictures
 
 
 def test_what_is_told_is_text_and_no_markup() -> None:
@@ -11,8 +11,8 @@ def test_what_is_told_is_text_and_no_markup() -> None:
 
 
 def test_a_figure_is_drawn_as_a_png_in_the_page() -> None:
-    figure, axes = pages.figure(2)
+    figure, axes = pictures.axes_of(2)
     assert len(axes) == 2
-    content = pages.png(figure)
+    content = pictures.png(figure)
     assert content.startswith(b"\x89PNG")
     assert 'src="data:image/png;base64,iVBORw0KGgo' in pages.picture(content, "two")

@@ -16,6 +16,7 @@ from docsim.records import DEFAULT_MODE, MODES, Ranking
 __all__ = [
     "as_json",
     "asked",
+    "explain",
     "filtered",
     "filters",
     "hits",
@@ -55,6 +56,7 @@ mode = click.option(
     show_default=True,
     help="What ranks: embeddings, words in common, or both.",
 )
+explain = click.option("--explain", is_flag=True, help="Tell which words carry each hit.")
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
 
 

@@ -7,14 +7,16 @@ import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
 from docsim.cli import options
+from docsim.cli.subjects import file_named, subject
 from docsim.errors import UsageError
+from docsim.explanation import Explanation, telling_words
 from docsim.index import Index
 from docsim.records import Document, Hit, SearchResult
 
@@ -48,6 +50,7 @@ Examples:
 @options.mode
 @options.filters
 @options.ranking
+@options.explain
 @options.as_json
 @options.output
 def query(text: str | None, batch: Path | None, **given: Any) -> None:
@@ -65,7 +68,8 @@ def query(text: str | None, batch: Path | None, **given: Any) -> None:
                 given,
             )
         else:
-            _print(index.search(str(text), **options.asked(given)), given)
+            result = index.search(str(text), **options.asked(given))
+            _print(result, _reasons(index, Document("query", str(text)), result, given), given)
 
 
 @click.command(
@@ -83,35 +87,28 @@ Examples:
 @options.mode
 @options.filters
 @options.ranking
+@options.explain
 @options.as_json
 @options.output
 def similar(document: str, **given: Any) -> None:
     """Find the documents most like DOCUMENT: an indexed id, the path of any file, or - for standard input."""
     with Index.open(options.index_directory(given["index_path"])) as index:
-        _print(_similar(index, document, options.asked(given)), given)
+        _similar(index, document, given)
 
 
-def _similar(index: Index, document: str, asked: dict[str, Any]) -> SearchResult:
-    if document == "-":
-        text = sys.stdin.buffer.read().decode("utf-8", "replace")
-        return index.similar_to(Document("-", text), **asked)
-    if index.has(document):
-        return index.similar(document, **asked)
-    path = _file(document)
-    if path is None:
-        raise UsageError(f"expected an id in {index.path}, the path of a file, or -; got {document!r}")
-    from docsim.sources import read_document
-
-    return index.similar_to(read_document(path), file=path, **asked)
+def _similar(index: Index, document: str, given: dict[str, Any]) -> None:
+    asked_for = subject(index, document)
+    if isinstance(asked_for, str):
+        result = index.similar(asked_for, **options.asked(given))
+    else:
+        file = file_named(document) if document != "-" else None
+        result = index.similar_to(asked_for, file=file, **options.asked(given))
+    _print(result, _reasons(index, asked_for, result, given), given)
 
 
-def _file(name: str) -> Path | None:
-    """Return the file of this name, or None when there is none or there cannot be one."""
-    try:
-        path = Path(name).expanduser()
-        return path if path.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown ~user
-        return None
+def _reasons(index: Index, asked_for: str | Document, result: SearchResult, given: dict[str, Any]) -> list[Explanation]:
+    """Return why each hit is one, if that is asked for."""
+    return [index.explain(asked_for, hit.id, pairs=1) for hit in result.hits] if given["explain"] else []
 
 
 def _batch_queries(lines: IO[str], path: Path) -> Iterator[tuple[str | None, str]]:
@@ -131,26 +128,37 @@ def _answer_all(index: Index, queries: Iterable[tuple[str | None, str]], given: 
     queries = iter(queries)
     while chunk := list(islice(queries, _TOGETHER)):
         results = index.search_many([text for _, text in chunk], **options.asked(given))
-        for (id, _), result in zip(chunk, results, strict=True):
+        for (id, text), result in zip(chunk, results, strict=True):
+            reasons = _reasons(index, Document("query", text), result, given)
             if given["as_json"]:
                 head = {"id": id} if id is not None else {}
-                click.echo(json.dumps(head | asdict(result), ensure_ascii=False))
+                click.echo(json.dumps(head | _shown(result, reasons), ensure_ascii=False))
             else:
-                _table(result, quiet=given["quiet"])
+                _table(result, reasons, quiet=given["quiet"])
 
 
-def _print(result: SearchResult, given: dict[str, Any]) -> None:
+def _print(result: SearchResult, reasons: list[Explanation], given: dict[str, Any]) -> None:
     if given["as_json"]:
-        click.echo(json.dumps(asdict(result), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(_shown(result, reasons), ensure_ascii=False, indent=2))
     else:
-        _table(result, quiet=given["quiet"])
+        _table(result, reasons, quiet=given["quiet"])
 
 
-def _table(result: SearchResult, *, quiet: bool) -> None:
-    """Print a readable answer; to a pipe, one tab-separated line a hit."""
+def _shown(result: SearchResult, reasons: list[Explanation]) -> dict[str, Any]:
+    """Return an answer as it is written to JSON."""
+    shown = asdict(result)
+    for hit, reason in zip(shown["hits"], reasons, strict=False):
+        hit["explain"] = asdict(reason)
+    return shown
+
+
+def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> None:
+    """Print a readable answer; to a pipe, one tab-separated line a hit, what carries it last if it is explained."""
+    words = [", ".join(telling_words(reason.pairs[0].b)) for reason in reasons]
     if not sys.stdout.isatty():
-        for hit in result.hits:
-            click.echo(f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{hit.title}")
+        for hit, carried in zip_longest(result.hits, words):
+            line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{hit.title}"
+            click.echo(line if carried is None else f"{line}\t{carried}")
         return
     from rich.console import Console
     from rich.table import Table
@@ -160,8 +168,11 @@ def _table(result: SearchResult, *, quiet: bool) -> None:
     table.add_column(justify="right", style="dim")
     table.add_column(justify="right", style="cyan")
     table.add_column()
-    for hit in result.hits:
-        table.add_row(str(hit.rank), _measured(hit, Text()), _described(hit, Text()))
+    for hit, carried in zip_longest(result.hits, words):
+        described = _described(hit, Text())
+        if carried:
+            described.append(f"\n{carried}", style="green")
+        table.add_row(str(hit.rank), _measured(hit, Text()), described)
     console = Console()
     console.print(table if result.hits else "Nothing found: no document qualifies.")
     if not quiet:

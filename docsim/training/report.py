@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from docsim import pages
+from docsim.layout import plane
+from docsim.pictures import axes_of, png
 from docsim.training.checkpoint import Point
 from docsim.training.probe import Probe, Sample, Similarities
 from docsim.training.trainer import Outcome
@@ -70,9 +71,9 @@ def write_report(
     """
     directory.mkdir(parents=True, exist_ok=True)
     pictures = {
-        "curves.png": pages.png(_curves(outcome.points, outcome.best, probe)),
-        "similarities.png": pages.png(_histograms(before.similarities, after.similarities)),
-        "map.png": pages.png(_maps(before.sample, after.sample)),
+        "curves.png": png(_curves(outcome.points, outcome.best, probe)),
+        "similarities.png": png(_histograms(before.similarities, after.similarities)),
+        "map.png": png(_maps(before.sample, after.sample)),
     }
     numbers = {
         "format": FORMAT,
@@ -102,7 +103,7 @@ def _summary(similarities: Similarities) -> dict[str, float]:
 
 
 def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
-    figure, (left, right) = pages.figure(2)
+    figure, (left, right) = axes_of(2)
     losses = [(point.step, point.loss) for point in points if point.loss is not None]
     left.plot([step for step, _ in losses], [loss for _, loss in losses], marker=".")
     left.set(title="loss", xlabel="steps")
@@ -114,7 +115,7 @@ def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
 
 
 def _histograms(before: Similarities, after: Similarities) -> Figure:
-    figure, axes = pages.figure(2)
+    figure, axes = axes_of(2)
     bins = np.linspace(-1, 1, _BINS)
     for axis, name, one in zip(axes, ("before", "after"), (before, after), strict=True):
         axis.hist(one.negatives, bins=bins, density=True, alpha=0.6, label="others")
@@ -125,10 +126,10 @@ def _histograms(before: Similarities, after: Similarities) -> Figure:
 
 
 def _maps(before: Sample, after: Sample) -> Figure:
-    figure, axes = pages.figure(2)
+    figure, axes = axes_of(2)
     common = [group for group, _ in Counter(after.groups).most_common(_MOST_GROUPS)]
     for axis, name, sample in zip(axes, ("before", "after"), (before, after), strict=True):
-        places = _plane(sample.rows)
+        places = plane(sample.rows)
         groups = np.array([group if group in common else "others" for group in sample.groups])
         for group in sorted(set(groups.tolist())):
             chosen = places[groups == group]
@@ -137,13 +138,6 @@ def _maps(before: Sample, after: Sample) -> Figure:
     if len(set(after.groups)) > 1:
         axes[-1].legend(fontsize="small", loc="best")
     return figure
-
-
-def _plane(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows ``(texts, dim)`` on their first two principal components, ``(texts, 2)``."""
-    centred = rows - rows.mean(axis=0)
-    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    return np.asarray(centred @ directions.T, dtype=np.float32)
 
 
 def _page(outcome: Outcome, pictures: Mapping[str, bytes], *, probe: str, facts: Mapping[str, Any]) -> str:

@@ -1,0 +1,51 @@
+"""Subjects: what a command's argument stands for: an indexed id, the path of a file, standard input, or a question."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from docsim.errors import UsageError
+from docsim.index import Index
+from docsim.records import Document
+
+__all__ = ["file_named", "subject"]
+
+_NAME = re.compile(r"\S*(?:/\S*|\.\w{1,8})")
+"""What looks like an id or a path rather than a question."""
+
+
+def file_named(name: str) -> Path | None:
+    """Return the file of this name, or None when there is none or there cannot be one."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown ~user
+        return None
+
+
+def subject(index: Index, given: str, *, question: bool = False) -> str | Document:
+    """Return the indexed id, or the document, that an argument stands for.
+
+    Args:
+        index: Where ids are looked up first.
+        given: An indexed id, the path of a file, or ``-`` for standard input.
+        question: Whether it may also be a question; what looks like a path must be one.
+
+    Raises:
+        UsageError: It is nothing of these.
+        SourceError: The file cannot be read.
+    """
+    if given == "-":
+        return Document("-", sys.stdin.buffer.read().decode("utf-8", "replace"))
+    if index.has(given):
+        return given
+    if path := file_named(given):
+        from docsim.sources import read_document
+
+        return read_document(path)
+    if question and given.strip() and not _NAME.fullmatch(given):
+        return Document("query", given)
+    expected = "an id in {}, the path of a file, {}".format(index.path, "- or a question" if question else "or -")
+    raise UsageError(f"expected {expected}; got {given!r}")

@@ -1,0 +1,110 @@
+"""Shingles: how much of a text's wording stands in another text, rare wording counting for more.
+
+A shingle is a run of three words (Broder 1997, "On the resemblance and containment of documents"). Shingles that many
+documents hold, such as those of a template, count for little: each weighs log(1 + documents / documents that hold it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+
+__all__ = ["LENGTH", "Overlaps", "covered"]
+
+LENGTH = 3
+"""Words of a shingle."""
+
+_WORD = re.compile(r"\w+")
+_TOGETHER = 20_000
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads consecutive numbers
+
+
+class Overlaps:
+    """The shingles of many texts, by which pairs of them are compared.
+
+    Attributes:
+        counts: How many different shingles each text has, int64 ``(texts,)``; 0 for a text without words.
+        table: Texts by shingles, sparse, the square root of a shingle's weight where a text has it.
+        sums: The weights of each text's shingles together, float64 ``(texts,)``.
+    """
+
+    counts: NDArray[np.int64]
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Read the texts, once, as a stream."""
+        numbers: defaultdict[str, int] = defaultdict()
+        numbers.default_factory = numbers.__len__  # a word that is new gets the next number
+        found = [_shingles(np.fromiter(map(numbers.__getitem__, _words(text)), np.uint64)) for text in texts]
+        self.counts = np.fromiter(map(len, found), np.int64, len(found))
+        self.table = _weighted(found)
+        self.sums: NDArray[np.float64] = np.maximum(_row_sums(self.table.multiply(self.table)), 1e-12)
+
+    def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how much of each text of some pairs stands in the other, float64 ``(pairs, 2)``, in [0, 1].
+
+        Args:
+            pairs: Places of two texts, int64 ``(pairs, 2)``.
+        """
+        shares = np.zeros((len(pairs), 2))
+        for start in range(0, len(pairs), _TOGETHER):
+            some = pairs[start : start + _TOGETHER]
+            shared = _row_sums(self.table[some[:, 0]].multiply(self.table[some[:, 1]]))
+            shares[start : start + _TOGETHER] = shared[:, None] / self.sums[some]
+        return np.minimum(shares, 1.0)
+
+
+def covered(text: str, other: str) -> float:
+    """Return the share of a text's words, in [0, 1], that stand in the other in runs of at least ``LENGTH``.
+
+    All words of a shorter text, or none, where the other holds it as a whole.
+    """
+    words, others = _words(text), _words(other)
+    length = min(LENGTH, len(words))
+    if not length:
+        return 0.0
+    known = {tuple(others[start : start + length]) for start in range(len(others) - length + 1)}
+    found = np.zeros(len(words), bool)
+    for start in range(len(words) - length + 1):
+        if tuple(words[start : start + length]) in known:
+            found[start : start + length] = True
+    return float(found.mean())
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Return the hashes of a text's shingles, each once, ascending; a shorter text is one shingle."""
+    length = min(LENGTH, len(words))
+    if not length:
+        return np.zeros(0, np.uint32)
+    hashes = np.zeros(len(words) - length + 1, np.uint64)
+    for place in range(length):
+        hashes = (hashes + words[place : place + len(hashes)] + np.uint64(1)) * _MULTIPLIER
+        hashes ^= hashes >> np.uint64(29)
+    return np.unique((hashes >> np.uint64(32)).astype(np.uint32))
+
+
+def _weighted(found: list[NDArray[np.uint32]]) -> csr_matrix:
+    """Return a sparse table, texts by shingles, of the square roots of the shingles' weights."""
+    from scipy.sparse import csr_matrix
+
+    starts = np.cumsum([0, *map(len, found)])
+    hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
+    distinct, documents = np.unique(hashes, return_counts=True)
+    weights = np.sqrt(np.log1p(len(found) / documents)).astype(np.float32)
+    columns = np.searchsorted(distinct, hashes).astype(np.int32)
+    return csr_matrix((weights[columns], columns, starts), shape=(len(found), max(1, len(distinct))))
+
+
+def _row_sums(table: csr_matrix) -> NDArray[np.float64]:
+    return np.asarray(table.sum(axis=1, dtype=np.float64)).ravel()
