@@ -47,6 +47,7 @@ BENCHMARKS = (
     Benchmark("incremental", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras")),
     Benchmark("filters", ".", "", quick=True),
     Benchmark("scale", ".", "scale/win32/corpus.jsonl.gz", quick=True),
+    Benchmark("quality", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "model2vec"), ("teacher",)),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )
 

@@ -44,8 +44,7 @@ def documents(judged: Judged) -> list[Document]:
 
 def queries(judged: Judged) -> list[Document]:
     """Queries that are texts of their own."""
-    known = {one["id"] for one in judged.documents}
-    return [Document(id, text) for id, text in judged.queries.items() if text is not None and id not in known]
+    return [Document(id, text) for id, text in judged.queries.items() if text is not None]
 
 
 def passages(encoder: Encoder, given: list[Document]) -> dict[str, Floats]:
@@ -75,13 +74,9 @@ def of_teacher(judged: Judged, path: Path) -> float:
     """Whole documents, title first, cut at 256 tokens."""
     given = documents(judged) + queries(judged)
     rows = teacher_embeddings(path, judged.name, [f"{one.title}\n{one.text}".strip() for one in given])
-    by_id = {one.id: rows[number : number + 1] for number, one in enumerate(given)}
-    count = len(judged.documents)
-    return score(
-        judged,
-        {one.id: by_id[one.id] for one in given[:count]},
-        {one.id: by_id[one.id] for one in given[count:]},
-    )
+    each = [(one.id, rows[number : number + 1]) for number, one in enumerate(given)]
+    count = len(judged.documents)  # a query may bear the id of a document
+    return score(judged, dict(each[:count]), dict(each[count:]))
 
 
 def teacher_embeddings(path: Path, name: str, texts: list[str]) -> Floats:
