@@ -142,7 +142,7 @@ def fusion(judged: Judged, corpus: Path, which: str) -> dict[str, float]:
 def all_scores(judged: Judged, index: Index) -> Scored:
     """Score every document of the index for every query."""
     store, texts = index.store, query_documents(judged)
-    with index._reading() as view:
+    with index.reader.reading() as view:
         numbers = view.documents[:, 1]
         rows = view.rows(np.arange(len(numbers)))
         dense, words, long = [], [], []

@@ -76,7 +76,7 @@ def questions(index: Index, count: int) -> list[str]:
 def contenders(index: Index, kind: str) -> dict[str, Callable[[str], object]]:
     if kind == "documents":
         return {mode: lambda id, mode=mode: index.similar(id, K, mode=mode) for mode in MODES}  # type: ignore[misc]
-    with index._reading() as view:
+    with index.reader.reading() as view:
         _, vectors = view.vectors.reconstruct()
     bare = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     bare.add(vectors)

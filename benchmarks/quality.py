@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 
 from docsim.encoder import Encoder
 from docsim.ranking import rank
-from docsim.records import Document
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 CACHE = Path(__file__).parents[1] / ".bench" / "quality"
@@ -82,8 +81,7 @@ def by_whole_texts(judged: Judged, encode: Encode, *, name: str, cache: Path) ->
 def by_passages(judged: Judged, encoder: Encoder) -> Scores:
     """As an index scores, but every document: by passages and centroids."""
     rows = self_supervision.passages(encoder, self_supervision.documents(judged))
-    # A query with a text of its own is not the document whose id it may share.
-    texts = [Document(id, text) for id, text in judged.queries.items() if text is not None]
+    texts = self_supervision.queries(judged)
     asked = self_supervision.passages(encoder, texts) if texts else {}
     vectors = list(rows.values())
     scores = np.empty((len(judged.queries), len(vectors)), dtype=np.float32)

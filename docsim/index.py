@@ -9,10 +9,8 @@ with Index.create("indexes/handbook") as index:
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -22,14 +20,13 @@ import numpy as np
 from docsim import generations, passages, searching, tuning
 from docsim.database import FILE
 from docsim.encoder import Encoder
-from docsim.errors import EncoderError, StoreError, UsageError
+from docsim.errors import StoreError, UsageError
 from docsim.expressions import Where, wanted
-from docsim.generations import View
 from docsim.locks import writer
+from docsim.reader import Reader
 from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
 from docsim.searching import Query, Request
 from docsim.store import Generation, Store, StoredDocument
-from docsim.upgrade import Asking, Upgrades
 
 if TYPE_CHECKING:
     from docsim.attribution import Attribution
@@ -45,18 +42,17 @@ class Index:
     """A knowledge base that answers; made with ``create`` or ``open``.
 
     Searching is safe from several threads. An open index sees what other processes commit at its next query.
+
+    Attributes:
+        path: The index's directory.
+        reader: The index as searches see it; ``reader.reading()`` is one committed state.
     """
 
     def __init__(self, path: Path, *, generation: int | None = None) -> None:
         """Use ``open`` or ``create``."""
         self.path = path
-        self._pinned = generation
-        self._store = Store(path, writable=False)
-        self._view: View | None = None
-        self._encoder: Encoder | None = None
-        self._upgrades = Upgrades(path)
+        self.reader = Reader(path, generation=generation)
         self._attribution: Attribution | None = None
-        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, path: str | Path, *, encoder: Encoder | None = None, generation: int | None = None) -> Index:
@@ -122,8 +118,7 @@ class Index:
 
     def close(self) -> None:
         """Close the index; safe to call twice."""
-        self._store.close()
-        self._view = None
+        self.reader.close()
 
     def __enter__(self) -> Index:
         return self
@@ -138,7 +133,7 @@ class Index:
     @property
     def store(self) -> Store:
         """The open database, for reading."""
-        return self._store
+        return self.reader.store
 
     def generation(self) -> Generation:
         """Return the live generation, or the one that the index was opened with.
@@ -146,37 +141,21 @@ class Index:
         Raises:
             StoreError: The index was never finished, or there is no such generation.
         """
-        generation = self._store.generation(self._pinned)
-        if generation is None and self._pinned:
-            raise StoreError(f"the index at {self.path} has no generation {self._pinned}; see: docsim generations")
-        if generation is None:
-            raise StoreError(
-                f"the index at {self.path} was never finished; finish it with: docsim index SOURCE --index {self.path}"
-            )
-        return generation
+        return self.reader.generation()
 
     @property
     def encoder(self) -> Encoder:
-        """The live generation's encoder, loaded when first asked for.
+        """The generation's encoder, loaded when first asked for.
 
         Raises:
             FingerprintMismatch: The encoder kept in the index is not the one its embeddings were made with.
             EncoderError: It is missing or damaged.
         """
-        generation = self.generation()
-        encoder = self._encoder
-        while encoder is None or encoder.fingerprint != generation.fingerprint:
-            try:
-                encoder = self._encoder = generations.load_encoder(self.path, generation)
-            except EncoderError:
-                before, generation = generation, self.generation()
-                if before.number == generation.number:
-                    raise  # else another one went live meanwhile, and the one before was removed
-        return encoder
+        return self.reader.encoder
 
     def has(self, id: str) -> bool:
         """Return whether a document with this id is indexed."""
-        return self._store.document(id) is not None
+        return self.reader.store.document(id) is not None
 
     def document(self, id: str) -> StoredDocument:
         """Return an indexed document.
@@ -184,7 +163,7 @@ class Index:
         Raises:
             UsageError: There is none with this id.
         """
-        stored = self._store.document(id)
+        stored = self.reader.store.document(id)
         if stored is None:
             raise UsageError(f"expected the id of an indexed document, found none named {id!r} in {self.path}")
         return stored
@@ -227,7 +206,7 @@ class Index:
         self._check_writable()
         source = source or SourceName("python", "python", "python")
         if dry_run:
-            return Plan(self._store, source).run(documents, prune=prune, progress=progress)
+            return Plan(self.reader.store, source).run(documents, prune=prune, progress=progress)
         with writer(self.path, wait=wait) as store:
             job = Sync(store, source, encoder=self.encoder, generation=self.generation().number)
             report = job.run(documents, prune=prune, progress=progress)
@@ -252,8 +231,10 @@ class Index:
         return len(found)
 
     def _check_writable(self) -> None:
-        if self._pinned:
-            raise UsageError(f"expected an index opened as it is, to write to it; got generation {self._pinned} of it")
+        if self.reader.pinned:
+            raise UsageError(
+                f"expected an index opened as it is, to write to it; got generation {self.reader.pinned} of it"
+            )
 
     # Searching
 
@@ -300,7 +281,7 @@ class Index:
             if not text.strip():
                 raise UsageError("expected a text to search for, got a blank one")
         documents = [Document("query", text) for text in texts]
-        return self._answer(documents, [document.text for document in documents], request, started=started)
+        return self.reader.answer(documents, [document.text for document in documents], request, started=started)
 
     def similar(
         self,
@@ -327,11 +308,11 @@ class Index:
         """
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), wanted(where, within))
-        with self._reading() as view:
+        with self.reader.reading() as view:
             stored = self.document(id)
-            vectors = self._store.vectors(view.generation.number, [stored.number])[stored.number]
+            vectors = self.reader.store.vectors(view.generation.number, [stored.number])[stored.number]
             query = Query(id, stored.document, vectors.astype(np.float32), exclude=stored.number)
-            return searching.answers(self._store, view, [query], request, started=started)[0]
+            return searching.answers(self.reader.store, view, [query], request, started=started)[0]
 
     def similar_to(
         self,
@@ -361,7 +342,7 @@ class Index:
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), wanted(where, within))
         exclude = self._indexed_file(file.resolve()) if file else None
-        return self._answer([document], [document.id], request, exclude=exclude, started=started)[0]
+        return self.reader.answer([document], [document.id], request, exclude=exclude, started=started)[0]
 
     def explain(self, a: str | Document, b: str | Document, *, pairs: int = 3) -> Explanation:
         """Tell why two documents are similar: passages that match, words that carry the match, terms in common.
@@ -382,9 +363,9 @@ class Index:
         encoder = self.encoder
         if self._attribution is None or self._attribution.encoder is not encoder:
             self._attribution = Attribution(encoder)
-        with self._store.reading():
+        with self.reader.store.reading():
             sides = [self._spanned(side) for side in (a, b)]
-            return explained(self._store, self._attribution, *sides, pairs=pairs)
+            return explained(self.reader.store, self._attribution, *sides, pairs=pairs)
 
     def duplicates(self, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
         """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
@@ -399,8 +380,8 @@ class Index:
         """
         from docsim import duplicates
 
-        with self._reading() as view:
-            return duplicates.find(self._store, view, threshold=threshold, advance=advance)
+        with self.reader.reading() as view:
+            return duplicates.find(self.reader.store, view, threshold=threshold, advance=advance)
 
     def map(self, *, seed: int = 0) -> KnowledgeMap:
         """Lay out all documents in two dimensions, grouped by topic.
@@ -413,8 +394,8 @@ class Index:
         """
         from docsim import maps
 
-        with self._reading() as view:
-            return maps.knowledge_map(self._store, view, seed=seed)
+        with self.reader.reading() as view:
+            return maps.knowledge_map(self.reader.store, view, seed=seed)
 
     def _spanned(self, side: str | Document) -> Spanned:
         from docsim.explanation import Spanned
@@ -422,71 +403,15 @@ class Index:
         if isinstance(side, Document):
             return Spanned(side, passages.split(side.text))
         stored = self.document(side)
-        return Spanned(stored.document, self._store.passages(stored.number))
+        return Spanned(stored.document, self.reader.store.passages(stored.number))
 
     def _indexed_file(self, file: Path) -> int | None:
         """Return the number of the document that was indexed from a file, or None."""
-        for number, kind, location in self._store.rows("SELECT number, kind, location FROM sources"):
+        for number, kind, location in self.reader.store.rows("SELECT number, kind, location FROM sources"):
             root = Path(location) if kind == "folder" else Path(location).parent
             if kind in ("folder", "file") and file.is_relative_to(root):
                 path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in docsim.sources
-                origin = self._store.origin(number, path)
+                origin = self.reader.store.origin(number, path)
                 if origin is not None:
                     return origin.document
         return None
-
-    def _answer(
-        self,
-        documents: Sequence[Document],
-        names: Sequence[str],
-        request: Request,
-        *,
-        started: float,
-        exclude: int | None = None,
-    ) -> list[SearchResult]:
-        """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
-        warming = self._warm() if self._view is None else None
-        try:
-            self._asking()
-        finally:
-            if warming:
-                warming.join()
-        while True:
-            asking = self._asking()
-            vectors = asking.encoded(documents)
-            queries = [Query(*each, exclude) for each in zip(names, documents, vectors, strict=True)]
-            with self._reading() as view:
-                if asking.fits(view):
-                    return asking.named(searching.answers(self._store, view, queries, request, started=started))
-
-    def _asking(self) -> Asking:
-        """Return what encodes queries, as of the state that was seen last."""
-        view = self._view
-        row = view.adapter if view else None if self._pinned else self._store.adapter()
-        return self._upgrades.asking(row) or Asking(self.encoder, row)
-
-    def _warm(self) -> threading.Thread:
-        """Begin to read the vectors, which takes as long as loading the encoder: a first query needs both."""
-
-        def read() -> None:
-            with suppress(Exception), self._reading():  # whoever needs them meets the error again
-                pass
-
-        thread = threading.Thread(target=read, name="docsim-warm")
-        thread.start()
-        return thread
-
-    @contextmanager
-    def _reading(self) -> Iterator[View]:
-        """See one committed state, and the vectors of just that state."""
-        while True:
-            with self._store.reading():
-                revision = self._store.revision()
-                with self._lock:
-                    if self._view is None or self._view.revision <= revision:
-                        self._view = generations.refreshed(self._store, self.path, self._view, number=self._pinned)
-                        view = self._view
-                    else:
-                        continue  # another thread saw a later state in between: see that one too
-                yield view
-                return

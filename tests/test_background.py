@@ -46,7 +46,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
 
 def pairs(index: Index, *, single: bool) -> np.ndarray:
     """Similarities of the pairs of all documents, by brute force; of one passage each on one side when ``single``."""
-    with index._reading() as view:
+    with index.reader.reading() as view:
         rows = [one.astype(np.float32) for one in view.rows(np.arange(len(view.documents)))]
     if not single:
         return np.array([(a @ b.T).max() for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j])
@@ -55,7 +55,7 @@ def pairs(index: Index, *, single: bool) -> np.ndarray:
 
 def test_a_percentile_is_the_share_of_pairs_of_documents_that_are_less_similar(index: Index) -> None:
     expected = pairs(index, single=False)
-    with index._reading() as view:
+    with index.reader.reading() as view:
         for similarity in (-0.2, 0.7, 0.9, 0.95):
             found = percentile(view, similarity, single=False)
             assert found == pytest.approx(100 * float((expected < similarity).mean()), abs=0.2)
@@ -63,13 +63,13 @@ def test_a_percentile_is_the_share_of_pairs_of_documents_that_are_less_similar(i
 
 def test_a_single_passage_is_compared_with_documents(index: Index) -> None:
     expected = pairs(index, single=True)
-    with index._reading() as view:
+    with index.reader.reading() as view:
         found = percentile(view, 0.9, single=True)
     assert found == pytest.approx(100 * float((expected < 0.9).mean()), abs=12)  # one passage of each, taken at random
 
 
 def test_a_percentile_grows_with_the_similarity_from_0_to_100(index: Index) -> None:
-    with index._reading() as view:
+    with index.reader.reading() as view:
         found = [percentile(view, similarity, single=True) for similarity in (-1, 0, 0.5, 0.8, 0.9, 1.01)]
     assert found == sorted(found, key=lambda one: one or 0)
     assert (found[0], found[-1]) == (0, 100)
@@ -84,7 +84,7 @@ def test_two_openings_of_an_index_give_the_same_percentiles(index: Index) -> Non
 def test_a_sample_is_bounded_in_documents_and_passages(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "DOCUMENTS", 10)
     monkeypatch.setattr(background, "PASSAGES", 12)
-    with index._reading() as view:
+    with index.reader.reading() as view:
         sample = background._sample(view)
     assert 2 <= len(sample) <= 10
     assert sum(map(len, sample)) <= 12

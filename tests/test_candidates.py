@@ -41,14 +41,14 @@ def asked(index: Index, words: str, exclude: int | None = None) -> Query:
 
 
 def found(index: Index, query: Query, mode: Mode) -> list[list[Candidate]]:
-    with index._reading() as view:
+    with index.reader.reading() as view:
         return list(tiers(index.store, view, query, mode))
 
 
 def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, float]]:
     """Dense and lexical scores of all documents by number, each document scored by itself."""
     dense, words = {}, {}
-    with index._reading() as view:
+    with index.reader.reading() as view:
         terms = lexical.terms(index.store, query.document, {})
         matching = lexical.scores(index.store, terms.telling)
         for (number,) in index.store.rows("SELECT number FROM documents"):
@@ -109,7 +109,7 @@ def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index, mo
     query = asked(index, "boil water for the soup")
     every = [one for tier in found(index, query, "hybrid") for one in tier]
     least = sorted(one.similarity for one in every)[-4]
-    with index._reading() as view:
+    with index.reader.reading() as view:
         some = [one for tier in tiers(index.store, view, query, "hybrid", min_similarity=least) for one in tier]
     assert len(some) < len(every)
     assert {one.number for one in some} >= {one.number for one in every if one.similarity >= least}
