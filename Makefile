@@ -25,7 +25,7 @@ demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to th
 	@$(BIN)/docsim status --index $(CORPUS_INDEX)
 	@echo
 	@echo "\$$ docsim adapt"
-	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --qrels corpus/qrels.txt --queries corpus/queries.jsonl \
+	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --qrels corpus/related.qrels.txt \
 	    --ask "how big may the android app get" --ask "opportunity turned amber, not moving" \
 	    --ask "customer is furious and wants their money back"
 

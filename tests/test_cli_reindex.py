@@ -59,7 +59,7 @@ def same(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def test_index_train_reindex_roll_back_prune(tmp_path: Path) -> None:
     index, encoder = tmp_path / "handbook", tmp_path / "trained"
-    judged = ("--qrels", CORPUS / "qrels.txt", "--queries", CORPUS / "queries.jsonl")
+    judged = ("--qrels", CORPUS / "related.qrels.txt")
     docsim("index", CORPUS / "handbook", "--index", index)
     docsim("train", "--index", index, "--out", encoder, "--steps", "40")
     told = answer("reindex", "--index", index, "--encoder", encoder, *judged)
