@@ -18,16 +18,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import approximate, tuning
 from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
-from docsim.filters import Filter
 from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
+
+if TYPE_CHECKING:
+    from docsim.filters import Filter
 
 __all__ = [
     "Allowed",
@@ -291,7 +293,10 @@ def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
     except StoreError as error:
         logger.warning("%s; answering from the stored embeddings", error)
         return empty
-    vectors = vectors.with_approximate(approximate.load(path.parent, tuning.mark(generation)))
+    if any(path.parent.glob("approximate.*")):  # else there is no need to load what reads it
+        from docsim import approximate, tuning
+
+        vectors = vectors.with_approximate(approximate.load(path.parent, tuning.mark(generation)))
     return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion, nothing)
 
 
@@ -345,6 +350,8 @@ def snapshot(store: Store, index: Path, *, force: bool = False, number: int | No
     del old, view  # so that they are not in memory beside what is made of the snapshot
     written = store.generation(generation.number)
     assert written is not None
+    from docsim import tuning  # here, because searching does without
+
     with explained(index):
         path = snapshot_path(index, written)
         made = tuning.refresh(

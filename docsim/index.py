@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from docsim import generations, passages, searching, tuning
+from docsim import generations, passages, searching
 from docsim.database import FILE
 from docsim.encoder import Encoder
 from docsim.errors import StoreError, UsageError
-from docsim.expressions import Where, wanted
 from docsim.locks import writer
 from docsim.reader import Reader
 from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from docsim.attribution import Attribution
     from docsim.duplicates import Advance, Duplicates
     from docsim.explanation import Explanation, Spanned
+    from docsim.expressions import Where
+    from docsim.filters import Filter
     from docsim.maps import KnowledgeMap
     from docsim.synchronise import SourceName
 
@@ -109,6 +110,8 @@ class Index:
         found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
         if FILE not in found and found - {"write.lock", "generations", ".writable"}:
             raise StoreError(f"expected an index, or a new or empty directory, at {path}; found other files there")
+        from docsim import tuning  # here, because searching does without
+
         tuning.check(index_type, recall)
         with writer(path, wait=wait) as store:
             if store.generation() is None:
@@ -276,7 +279,7 @@ class Index:
     ) -> list[SearchResult]:
         """Return ``search`` of each text, encoded together."""
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking(), wanted(where, within))
+        request = Request(k, mode, ranking or Ranking(), _condition(where, within))
         for text in texts:
             if not text.strip():
                 raise UsageError("expected a text to search for, got a blank one")
@@ -307,7 +310,7 @@ class Index:
             UsageError: There is no such document or mode, ``k`` is below 1, or ``where`` cannot be read.
         """
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking(), wanted(where, within))
+        request = Request(k, mode, ranking or Ranking(), _condition(where, within))
         with self.reader.reading() as view:
             stored = self.document(id)
             vectors = self.reader.store.vectors(view.generation.number, [stored.number])[stored.number]
@@ -340,7 +343,7 @@ class Index:
             UsageError: ``k`` is below 1, there is no such mode, or ``where`` cannot be read.
         """
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking(), wanted(where, within))
+        request = Request(k, mode, ranking or Ranking(), _condition(where, within))
         exclude = self._indexed_file(file.resolve()) if file else None
         return self.reader.answer([document], [document.id], request, exclude=exclude, started=started)[0]
 
@@ -415,3 +418,11 @@ class Index:
                 if origin is not None:
                     return origin.document
         return None
+
+
+def _condition(where: Where, within: str) -> Filter | None:
+    if where is None and not within:
+        return None
+    from docsim.expressions import wanted
+
+    return wanted(where, within)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,12 @@ from docsim.background import percentile
 from docsim.candidates import Candidate, Query, tiers
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.filters import Filter
 from docsim.generations import View
 from docsim.records import DEFAULT_MODE, MODES, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.store import Shown, Store
+
+if TYPE_CHECKING:
+    from docsim.filters import Filter
 
 __all__ = ["PASSAGES_PER_HIT", "Query", "Request", "answers", "encoded"]
 

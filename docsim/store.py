@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docsim.database import Database
 from docsim.errors import StoreError
-from docsim.filters import Filter
 from docsim.records import Document, Failure, Metadata, Passage, storable
+
+if TYPE_CHECKING:
+    from docsim.filters import Filter
 
 __all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredAdapter", "StoredDocument", "Vectors"]
 

@@ -14,18 +14,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docsim import generations, passages, searching
-from docsim.adapter import Adapter, learnt
-from docsim.building import are_unit
 from docsim.encoder import Encoder
 from docsim.errors import DocsimError, EncoderError
 from docsim.generations import View
 from docsim.records import Document, SearchResult
 from docsim.store import Generation, Store, StoredAdapter
+
+if TYPE_CHECKING:
+    from docsim.adapter import Adapter
 
 __all__ = ["SAMPLED", "Asking", "Upgrades", "adapter_path", "begin"]
 
@@ -88,6 +90,8 @@ class Upgrades:
             return self._asking
 
     def _read(self, row: StoredAdapter) -> Asking | None:
+        from docsim.adapter import Adapter  # here, because there seldom is one
+
         try:
             adapter = Adapter.load(adapter_path(self._path, row.generation), digest=row.digest)
             encoder = Encoder.load(generations.directory(self._path, row.generation) / "encoder")
@@ -128,6 +132,8 @@ def begin(store: Store, path: Path, live: Generation, new: Generation) -> Adapte
         EncoderError: The new encoder gives something else than unit vectors.
         StoreError: The adapter cannot be written.
     """
+    from docsim.adapter import Adapter, learnt
+
     rows = store.adapter()
     if rows and rows.generation == new.number:
         try:
@@ -167,6 +173,8 @@ def _sample(store: Store, live: Generation, encoder: Encoder) -> list[NDArray[np
             texts = []
     new.append(encoder.encode(texts))
     rows = np.concatenate(new)
+    from docsim.building import are_unit
+
     if not are_unit(rows):
         raise EncoderError(
             f"expected unit vectors of the encoder {encoder.name} (fingerprint {encoder.fingerprint[:12]}), got "

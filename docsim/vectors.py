@@ -14,14 +14,17 @@ from dataclasses import dataclass, replace
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from docsim.approximate import Approximate
 from docsim.errors import StoreError
+
+if TYPE_CHECKING:
+    from docsim.approximate import Approximate
 
 __all__ = ["Neighbours", "VectorIndex"]
 

@@ -9,16 +9,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from docsim.cli import options
 from docsim.cli.subjects import file_named, subject
 from docsim.errors import UsageError
-from docsim.explanation import Explanation, telling_words
 from docsim.index import Index
 from docsim.records import Document, Hit, SearchResult
+
+if TYPE_CHECKING:
+    from docsim.explanation import Explanation
 
 __all__ = ["query", "similar"]
 
@@ -154,7 +156,7 @@ def _shown(result: SearchResult, reasons: list[Explanation]) -> dict[str, Any]:
 
 def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> None:
     """Print a readable answer; to a pipe, one tab-separated line a hit, what carries it last if it is explained."""
-    words = [", ".join(telling_words(reason.pairs[0].b)) for reason in reasons]
+    words = [", ".join(_telling(reason)) for reason in reasons]
     if not sys.stdout.isatty():
         for hit, carried in zip_longest(result.hits, words):
             line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{hit.title}"
@@ -196,3 +198,9 @@ def _described(hit: Hit, text: Any) -> Any:
     text.append(hit.title or hit.id, style="bold")
     text.append(f"  {hit.id}\n", style="dim")
     return text.append(best if len(best) <= _SNIPPET else best[:_SNIPPET].rsplit(" ", 1)[0] + " ...")
+
+
+def _telling(reason: Explanation) -> list[str]:
+    from docsim.explanation import telling_words
+
+    return list(telling_words(reason.pairs[0].b))
