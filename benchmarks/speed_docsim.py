@@ -33,6 +33,7 @@ def warm(path: Path, corpus: Path, *, count: int, rounds: int) -> dict[str, Any]
         flat, half = bare_indexes(rows)
         contenders: dict[str, Callable[[str], object]] = {
             "docsim": lambda text: index.search(text, HITS),
+            "docsim_dense": lambda text: index.search(text, HITS, mode="dense"),
             "bare_float32": lambda text: flat.search(encoder.encode([text]), HITS),
             "bare_float16": lambda text: half.search(encoder.encode([text]), HITS),
             "encode_only": lambda text: encoder.encode([text]),
