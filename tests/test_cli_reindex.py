@@ -80,6 +80,14 @@ def test_index_train_reindex_roll_back_prune(tmp_path: Path) -> None:
     docsim("verify", "--index", index)
 
 
+def test_the_way_back_that_is_told_leads_to_the_generation_that_was_live(index: Path, worse: Path, same: Path) -> None:
+    docsim("reindex", "--index", index, "--encoder", worse, "--publish-anyway")
+    docsim("rollback", "--index", index)
+    told = docsim("reindex", "--index", index, "--encoder", same, "--publish-anyway").stdout
+    command = told.split("Back to generation 1 with: docsim ")[1].split()
+    assert answer(*command)["generation"] == 1
+
+
 @pytest.fixture
 def topics(tmp_path: Path) -> Path:
     """A file of documents with topics, and beside it, as ``start``, an encoder that knows nothing of them."""

@@ -158,7 +158,9 @@ def tell(path: Path, outcome: Outcome, given: dict[str, Any]) -> None:
     elif not given["quiet"] and outcome.generation != outcome.previous:
         seconds = f"{outcome.embedded} documents embedded in {outcome.seconds:.1f} s"
         click.echo(f"Generation {outcome.generation} is live: {seconds}.")
-        click.echo(f"Back to generation {outcome.previous} with: docsim rollback --index {path}")
+        click.echo(
+            f"Back to generation {outcome.previous} with: docsim rollback --index {path} --to {outcome.previous}"
+        )
     if given["asks"]:
         _show_asked(path, outcome, given["asks"])
 
