@@ -226,8 +226,12 @@ def load_encoder(index: Path, generation: Generation) -> Encoder:
         FingerprintMismatch: It is not the one that the generation's embeddings were made with.
         EncoderError: It is missing or damaged.
     """
-    encoder = Encoder.load(directory(index, generation.number) / "encoder")
-    check_same(encoder, generation, index)
+    path = directory(index, generation.number) / "encoder"
+    try:
+        encoder = Encoder.load(path)
+    except EncoderError as error:
+        raise EncoderError(f"{error}. {_way_out(index, generation)}") from error
+    _check_kept(encoder.fingerprint, index, generation)
     return encoder
 
 
@@ -238,13 +242,22 @@ def check_kept(index: Path, generation: Generation) -> None:
         FingerprintMismatch: It is not the one that the generation's embeddings were made with.
         EncoderError: It is missing or damaged.
     """
-    path = directory(index, generation.number) / "encoder"
-    found = fingerprint_of(path)
+    _check_kept(fingerprint_of(directory(index, generation.number) / "encoder"), index, generation)
+
+
+def _check_kept(found: str, index: Path, generation: Generation) -> None:
     if found != generation.fingerprint:
         raise FingerprintMismatch(
-            f"expected the encoder with the fingerprint {generation.fingerprint[:12]} at {path}, found one with "
-            f"{found[:12]}; remove generation {generation.number} with: docsim prune"
+            f"the index at {index} answers only with its own encoder; found one with the fingerprint {found[:12]} at "
+            f"{directory(index, generation.number) / 'encoder'}. {_way_out(index, generation)}"
         )
+
+
+def _way_out(index: Path, generation: Generation) -> str:
+    return (
+        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or change to another "
+        f"with: docsim reindex --encoder DIR --index {index}"
+    )
 
 
 def check_same(encoder: Encoder, generation: Generation, index: Path) -> None:

@@ -58,7 +58,7 @@ def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]], 
     counts = np.array([len(vectors) for vectors in documents])
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     stacked = np.concatenate(documents).astype(np.float32)
-    similarities = query @ stacked.T
+    similarities = np.clip(query @ stacked.T, -1, 1)  # float16 rows are of unit norm but for rounding
     each = similarities.max(axis=0)
     best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
     sums = np.add.reduceat(stacked, starts, axis=0)

@@ -254,10 +254,12 @@ def prune(path: Path, *, keep: int, wait: bool = False) -> Pruned:
     Raises:
         UsageError: ``keep`` is below 1.
         IndexLocked: Another process is writing or re-indexing and ``wait`` is off.
+        EncoderError: The live generation's encoder is damaged, so that those before it may still be needed.
     """
     if keep < 1:
         raise UsageError(f"expected to keep 1 generation or more, got {keep}; the live one always stays")
     with _rebuilding(path, wait=wait), writer(path, wait=wait) as store:
+        generations.check_kept(path, _live(store, path))  # else those that are removed may be the only way back
         before = _bytes(path)
         retired = sorted(store.generations("retired"), key=lambda one: (one.published or "", one.number))
         old = retired[: max(0, len(retired) - (keep - 1))]
