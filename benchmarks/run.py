@@ -41,6 +41,8 @@ BENCHMARKS = (
     Benchmark("hybrid", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "Stemmer")),
     Benchmark("distillation", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "model2vec"), ("teacher",)),
     Benchmark("self_supervision", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
+    Benchmark("duplicates", ".", "dev/tldr/corpus.jsonl.gz"),
+    Benchmark("topics", "dev", "kubernetes/corpus.jsonl.gz", ("docsim", "sklearn")),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )
 
