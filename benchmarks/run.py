@@ -48,6 +48,8 @@ BENCHMARKS = (
     Benchmark("filters", ".", "", quick=True),
     Benchmark("scale", ".", "scale/win32/corpus.jsonl.gz", quick=True),
     Benchmark("quality", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "model2vec"), ("teacher",)),
+    Benchmark("duplicates", ".", "dev/tldr/corpus.jsonl.gz"),
+    Benchmark("topics", "dev", "kubernetes/corpus.jsonl.gz", ("docsim", "sklearn")),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )
 
