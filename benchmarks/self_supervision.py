@@ -162,7 +162,7 @@ def main() -> None:
     options = parser.parse_args()
     seeds = [int(seed) for seed in options.seeds.split(",")]
     known = json.loads(RESULTS.read_text(encoding="utf-8"))["sets"] if RESULTS.is_file() else {}
-    sets: dict[str, dict[str, object]] = {}
+    sets: dict[str, dict[str, object]] = dict(known)  # those that are not named stay
     for name in options.sets.split(","):
         row = measure(options.data / name, seeds, options.teacher)
         sets[name] = {**{other: known[name][other] for other in known.get(name, {}) if other not in row}, **row}
