@@ -99,7 +99,7 @@ def test_the_wheel_holds_the_licence_and_the_command(wheel: Path, names: set[str
     info = f"docsim-{docsim.__version__}.dist-info"
     assert f"{info}/licenses/LICENSE" in names
     with zipfile.ZipFile(wheel) as archive:
-        assert "docsim = docsim.cli:main" in archive.read(f"{info}/entry_points.txt").decode()
+        assert "docsim = docsim.cli:run" in archive.read(f"{info}/entry_points.txt").decode()
         metadata = email.message_from_bytes(archive.read(f"{info}/METADATA"))
     assert metadata["Version"] == docsim.__version__
     assert metadata["Requires-Python"] == ">=3.11"
