@@ -128,8 +128,10 @@ def checks(index: Index) -> tuple[Check, ...]:
 
 
 def quality(old: Index, new: Index, questions: Questions) -> Quality:
-    """Ask two generations the same questions, and compare what they find."""
+    """Ask two generations the same questions, and compare what both of them find."""
     before, after = questions.ask(old), questions.ask(new)
+    both = [query for query in questions.qrels if query in before and query in after]
+    before, after = ({query: answers[query] for query in both} for answers in (before, after))
     reports = [_report(questions, answers) for answers in (before, after)]
     differences = evaluation.compare(reports[1].per_query, reports[0].per_query)
     return Quality(questions, reports[0], reports[1], differences, before, after)
@@ -137,7 +139,8 @@ def quality(old: Index, new: Index, questions: Questions) -> Quality:
 
 def _report(questions: Questions, answers: Mapping[str, Answer]) -> Report:
     run = {query: [one.id for one in found] for query, found in answers.items()}
-    return evaluation.evaluate(run, questions.qrels, metrics=questions.metrics)
+    judged = {query: grades for query, grades in questions.qrels.items() if query in answers}
+    return evaluation.evaluate(run, judged, metrics=questions.metrics)
 
 
 def _sound(store: Store, generation: Generation) -> Iterator[Check]:

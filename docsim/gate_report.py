@@ -95,7 +95,7 @@ def _about(generation: Generation) -> dict[str, Any]:
 
 def _compared(quality: Quality, threshold: float | None) -> dict[str, Any]:
     old, new = (_similarities(answers) for answers in (quality.old_answers, quality.new_answers))
-    shared = [_overlap(quality.old_answers[id], quality.new_answers[id]) for id in quality.questions.qrels]
+    shared = [_overlap(quality.old_answers[id], quality.new_answers[id]) for id in quality.old_answers]
     return {
         "quality": {
             "source": quality.questions.source,

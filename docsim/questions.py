@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from docsim import generations, judgements, passages, ranking
 from docsim.encoder import Encoder
-from docsim.errors import UsageError
+from docsim.errors import StoreError, UsageError
 from docsim.evaluation import DEFAULT_METRICS
 from docsim.generations import View
 from docsim.index import Index
@@ -107,7 +108,7 @@ class Judged:
         queries = list(self.qrels)
         if not self.by_text:
             for query in queries:
-                if index.has(query):
+                with suppress(UsageError, StoreError):  # it was written or removed since, and is not in both
                     yield query, index.similar(query, DEPTH)
             return
         for start in range(0, len(queries), _TOGETHER):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,18 @@ def test_judged_documents_are_queries_of_their_own(index: Index) -> None:
     asked = questions.judged(index, {"d1": {"d2": 1, "d1": 1}, "gone": {"d2": 1}, "d4": {"d5": 0}})
     assert asked.qrels == {"d1": {"d2": 1}}
     assert "d1" not in [one.id for one in asked.ask(index)["d1"]]
+
+
+def test_a_judged_document_that_is_written_meanwhile_is_asked_of_neither_generation(
+    index: Index, refused: Outcome
+) -> None:
+    asked = questions.judged(index, {"d1": {"d2": 1}, "d3": {"d4": 1}})
+    changed = [replace(one, text=one.text + " more") if one.id == "d1" else one for one in documents()]
+    index.sync(changed)
+    with Index.open(index.path, generation=1) as old, Index.open(index.path, generation=refused.generation) as new:
+        found = gate.quality(old, new, asked)
+    assert list(found.old_answers) == list(found.new_answers) == ["d3"]
+    assert found.old.queries == found.new.queries == 1
 
 
 def test_the_answers_to_judged_queries_are_those_of_a_search(index: Index) -> None:
