@@ -6,6 +6,8 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import faiss
@@ -135,11 +137,12 @@ def _spans(store: Store, vectors: VectorIndex) -> list[str]:
     """Return the beginnings of passages taken at random, as short as questions are."""
     ids = np.concatenate([segment.ids for segment in vectors.segments])
     chosen = np.random.default_rng(0).choice(ids, min(QUERIES, len(ids)), replace=False)
-    sql = (
-        'SELECT substr(text, start + 1, min(?, "end" - start)) FROM passages p'
-        " JOIN documents d ON d.number = p.document WHERE p.number IN (SELECT value FROM json_each(?))"
-    )
-    return [text for (text,) in store.rows(sql, SPAN, json.dumps(chosen.tolist()))]
+    sql = 'SELECT document, start, "end" FROM passages WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number'
+    spans: list[str] = []
+    for number, rows in groupby(store.rows(sql, json.dumps(chosen.tolist())), key=itemgetter(0)):
+        text = str(store.value("SELECT text FROM documents WHERE number = ?", number))  # once, as it may be huge
+        spans += [text[start : min(start + SPAN, end)] for _, start, end in rows]
+    return spans
 
 
 def tuned(
