@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,6 @@ BATCH = 1_000_000
 
 NORM_TOLERANCE = 2e-3
 """How far a stored embedding's norm may be from 1; float16 rounding stays below 5e-4."""
-
-_NUMBERS = 1000  # of missing documents that are looked up together
 
 Advance = Callable[[int], object]
 """Called with the documents that were done since the last call."""
@@ -94,28 +93,24 @@ class Build:
         return count
 
     def _batches(self) -> Iterator[list[_Item]]:
-        """Group what is missing so that each group holds about ``BATCH`` characters."""
-        batch: list[_Item] = []
-        size = last = 0
-        while numbers := self._store.missing(self._number, after=last, limit=_NUMBERS):
-            for last in numbers:
-                item = self._item(last)
-                if item is None:
-                    continue
-                batch.append(item)
-                size += 100 + sum(map(len, item.texts))
-                if size >= BATCH:
-                    yield batch
-                    batch, size = [], 0
-        if batch:
+        """Yield what is missing in groups of about ``BATCH`` characters."""
+        last = 0
+        while batch := self._batch(after=last):
             yield batch
+            last = batch[-1].number
 
-    def _item(self, number: int) -> _Item | None:
-        """Read a document, unless it was removed meanwhile."""
-        with self._store.reading():
-            stored = self._store.document(number)
-            spans = self._store.passages(number)
-        return _Item(number, stored.first_passage, passages.inputs(stored.document, spans)) if stored else None
+    def _batch(self, *, after: int) -> list[_Item]:
+        """Read the next documents that are missing above number ``after``, from one committed state."""
+        batch: list[_Item] = []
+        size = 0
+        with self._store.reading(), closing(self._store.lacking(self._number, after=after)) as found:
+            for number, first, document in found:
+                texts = passages.inputs(document, self._store.passages(number))
+                batch.append(_Item(number, first, texts))
+                size += 100 + sum(map(len, texts))
+                if size >= BATCH:
+                    break
+        return batch
 
     def _embedded(self, batch: Sequence[_Item]) -> list[NDArray[np.float32]]:
         rows = self._encoder.encode([text for item in batch for text in item.texts])

@@ -10,6 +10,7 @@ Quality is nDCG@10; the difference of the means over questions comes with its 95
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
@@ -34,7 +35,7 @@ LEAST_RECALL = 0.95
 """Recall@10 that FAISS has to reach."""
 
 _K = 10
-_SAMPLE = 200  # passages that are searched for
+_SAMPLE = 100  # passages that are searched for
 _EQUAL = 1e-4  # similarities that differ by less are the same: float16 rounding
 _ROWS = 20_000  # embeddings that are compared at a time
 
@@ -128,8 +129,9 @@ def checks(index: Index) -> tuple[Check, ...]:
 
 
 def quality(old: Index, new: Index, questions: Questions) -> Quality:
-    """Ask two generations the same questions, and compare what both of them find."""
-    before, after = questions.ask(old), questions.ask(new)
+    """Ask two generations the same questions, side by side, and compare what both of them find."""
+    with ThreadPoolExecutor(2, thread_name_prefix="docsim-gate") as executor:
+        before, after = executor.map(questions.ask, (old, new))
     both = [query for query in questions.qrels if query in before and query in after]
     before, after = ({query: answers[query] for query in both} for answers in (before, after))
     reports = [_report(questions, answers) for answers in (before, after)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -134,6 +134,15 @@ class Store(Database):
             " ORDER BY number LIMIT ?"
         )
         return [number for (number,) in self.rows(sql, after, generation, limit)]
+
+    def lacking(self, generation: int, *, after: int = 0) -> Generator[tuple[int, int, Document]]:
+        """Yield number, first passage number, and title and text of the documents that ``missing`` tells of."""
+        sql = (
+            "SELECT number, first_passage, id, text, title FROM documents WHERE number > ? AND NOT EXISTS"
+            " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?) ORDER BY number"
+        )
+        for number, first, *content in self.stream(sql, after, generation):
+            yield number, first, Document(*content)
 
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
