@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim import generations
+from docsim import generations, kept
 from docsim.encoder import Encoder, fingerprint_of
 from docsim.errors import EncoderError
 from docsim.index import Index
@@ -59,7 +59,7 @@ def task(path: Path, *, start: Path | None, settings: str) -> Task:
     """
     with Index.open(path) as index, index.store.reading():
         live = index.generation()
-        base = Encoder.load(start or generations.base(path, live))
+        base = Encoder.load(start or kept.base(path, live))
         digest = _digest(index.store, base, settings)
         noted = json.loads(index.store.value("SELECT value FROM meta WHERE key = ?", _KEY) or "{}")
         places = [generations.directory(path, one.number) / "encoder" for one in index.store.generations()]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import generations, passages
+from docsim import kept, passages
 from docsim.errors import EncoderError
 from docsim.store import Generation, Store
 
@@ -57,7 +57,7 @@ class Build:
             EncoderError: It is missing or damaged.
         """
         self._store, self._number = store, generation.number
-        self._encoder = generations.load_encoder(path, generation)
+        self._encoder = kept.load(path, generation)
 
     def missing(self) -> int:
         """Return how many documents have no embeddings yet."""

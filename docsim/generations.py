@@ -10,10 +10,7 @@ store, so a stale, torn or missing snapshot costs time and never gives a wrong a
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -23,8 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder, fingerprint_of, read_manifest
-from docsim.errors import EncoderError, FingerprintMismatch, StoreError
+from docsim import kept
+from docsim.encoder import Encoder
+from docsim.errors import StoreError
+from docsim.kept import directory, explained
 from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
 
@@ -35,18 +34,12 @@ __all__ = [
     "Allowed",
     "Known",
     "View",
-    "base",
     "begin",
-    "check_kept",
-    "check_same",
     "directory",
     "explained",
-    "load_encoder",
     "refreshed",
-    "restore",
     "snapshot",
     "snapshot_path",
-    "unseen",
 ]
 
 logger = logging.getLogger(__name__)
@@ -145,11 +138,6 @@ class View:
         return np.stack([self.documents[places, 0], ends[places]], axis=1)
 
 
-def directory(index: Path, number: int) -> Path:
-    """Return the directory of generation ``number``."""
-    return index / "generations" / f"{number:04}"
-
-
 def snapshot_path(index: Path, generation: Generation) -> Path:
     """Return where a generation's FAISS file is."""
     return directory(index, generation.number) / "index.faiss"
@@ -178,97 +166,10 @@ def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", b
         with explained(index):
             folder = directory(index, number)
             shutil.rmtree(folder, ignore_errors=True)  # of one that was not committed
-            _copy_encoder(encoder, folder / "encoder")
+            kept.copy(encoder, folder / "encoder")
             if base is not None:
-                _copy_encoder(base, folder / "base")
+                kept.copy(base, folder / "base")
     return number
-
-
-def base(index: Path, generation: Generation) -> Path:
-    """Return the directory of the encoder that a generation's encoder was adapted from; its own, when it was not."""
-    kept = directory(index, generation.number) / "base"
-    return kept if kept.is_dir() else kept.with_name("encoder")
-
-
-def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
-    """Put an encoder with the right fingerprint in the place of the one kept in a generation, if that is damaged."""
-    try:
-        check_kept(index, generation)
-    except EncoderError:
-        with explained(index):
-            _copy_encoder(encoder, directory(index, generation.number) / "encoder")
-
-
-def unseen(index: Path, generation: Generation) -> list[str]:
-    """Return the ids of the documents that a generation's encoder was not trained on, as far as it tells."""
-    lineage = read_manifest(directory(index, generation.number) / "encoder").get("lineage", {})
-    return [str(id) for id in lineage.get("held_out", ())]
-
-
-def _copy_encoder(encoder: Encoder, target: Path) -> None:
-    """Copy an encoder's files so that they are on the disk, whole, when this returns."""
-    temporary = target.with_name(f"{target.name}.tmp")
-    for leftover in (temporary, target):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for path in encoder.path.iterdir():
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
-            shutil.copyfile(path, temporary / path.name)
-            _flush(temporary / path.name)
-    temporary.rename(target)
-    _flush(target.parent)
-
-
-def load_encoder(index: Path, generation: Generation) -> Encoder:
-    """Load the encoder kept in a generation.
-
-    Raises:
-        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
-        EncoderError: It is missing or damaged.
-    """
-    path = directory(index, generation.number) / "encoder"
-    try:
-        encoder = Encoder.load(path)
-    except EncoderError as error:
-        raise EncoderError(f"{error}. {_way_out(index, generation)}") from error
-    _check_kept(encoder.fingerprint, index, generation)
-    return encoder
-
-
-def check_kept(index: Path, generation: Generation) -> None:
-    """Check the files of the encoder kept in a generation, without loading it.
-
-    Raises:
-        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
-        EncoderError: It is missing or damaged.
-    """
-    _check_kept(fingerprint_of(directory(index, generation.number) / "encoder"), index, generation)
-
-
-def _check_kept(found: str, index: Path, generation: Generation) -> None:
-    if found != generation.fingerprint:
-        raise FingerprintMismatch(
-            f"the index at {index} answers only with its own encoder; found one with the fingerprint {found[:12]} at "
-            f"{directory(index, generation.number) / 'encoder'}. {_way_out(index, generation)}"
-        )
-
-
-def _way_out(index: Path, generation: Generation) -> str:
-    return (
-        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or change to another "
-        f"with: docsim reindex --encoder DIR --index {index}"
-    )
-
-
-def check_same(encoder: Encoder, generation: Generation, index: Path) -> None:
-    """Raise ``FingerprintMismatch`` unless ``encoder`` made the embeddings of ``generation``."""
-    if encoder.fingerprint != generation.fingerprint:
-        raise FingerprintMismatch(
-            f"the index at {index} answers only with its own encoder, {generation.encoder} "
-            f"(fingerprint {generation.fingerprint[:12]}); found {encoder.name} (fingerprint "
-            f"{encoder.fingerprint[:12]}) at {encoder.path}. To change to that one, run: "
-            f"docsim reindex --index {index} --encoder {encoder.path}"
-        )
 
 
 def refreshed(store: Store, index: Path, view: View | None, *, number: int | None = None) -> View:
@@ -368,7 +269,7 @@ def snapshot(store: Store, index: Path, *, force: bool = False, number: int | No
     with explained(index):
         path = snapshot_path(index, written)
         made = tuning.refresh(
-            store, path, written, count=count, encoder=partial(load_encoder, index, written), force=force
+            store, path, written, count=count, encoder=partial(kept.load, index, written), force=force
         )
     return made or force or not fresh
 
@@ -394,22 +295,3 @@ def _pending(store: Store, generation: Generation) -> int:
         "SELECT coalesce(sum(passages), 0) FROM deletions WHERE sequence > ?", generation.snapshot_deletion
     )
     return int(added) + int(deleted)
-
-
-@contextmanager
-def explained(index: Path) -> Iterator[None]:
-    """Turn a file that cannot be written into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or error
-        raise StoreError(f"could not write to {index}: {reason}; what was committed before is safe") from error
-
-
-def _flush(path: Path) -> None:
-    """Make a file, or what is listed in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

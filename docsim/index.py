@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from docsim import generations, passages, searching
+from docsim import generations, kept, passages, searching
 from docsim.database import FILE
 from docsim.encoder import Encoder
 from docsim.errors import StoreError, UsageError
@@ -73,7 +73,7 @@ class Index:
         try:
             found = index.generation()
             if encoder is not None:
-                generations.check_same(encoder, found, index.path)
+                kept.check_same(encoder, found, index.path)
         except BaseException:
             index.close()
             raise

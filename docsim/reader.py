@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from docsim import generations, searching
+from docsim import generations, kept, searching
 from docsim.encoder import Encoder
 from docsim.errors import EncoderError, StoreError
 from docsim.generations import View
@@ -83,7 +83,7 @@ class Reader:
         encoder = self._encoder
         while encoder is None or encoder.fingerprint != generation.fingerprint:
             try:
-                encoder = self._encoder = generations.load_encoder(self.path, generation)
+                encoder = self._encoder = kept.load(self.path, generation)
             except EncoderError:
                 before, generation = generation, self.generation()
                 if before.number == generation.number:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim import gate, gate_report, generations, instant, publishing, questions, upgrade
+from docsim import gate, gate_report, generations, instant, kept, publishing, questions, upgrade
 from docsim.adapter import Adapter
 from docsim.building import Build
 from docsim.encoder import Encoder
@@ -135,7 +135,7 @@ def reindex(
         live = _live(store, path)
         if encoder is not None and encoder.fingerprint == live.fingerprint:
             watch.say(f"Generation {live.number} answers with this encoder already.")
-            generations.restore(path, live, encoder)
+            kept.restore(path, live, encoder)
             _finish(store, path)
             return Outcome(live.number, live.number, True, 0, time.perf_counter() - started)
         generation = _begun(store, path, encoder, base=base, watch=watch)
@@ -215,7 +215,7 @@ def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Wa
             _finish(store, path)
             return Outcome(to, to, True, 0, time.perf_counter() - started)
         target = _target(store, live, to)
-        generations.check_kept(path, target)
+        kept.check(path, target)
         embedded = 0
         if missing := len(store.missing(target.number)):
             build = Build(store, path, target)
@@ -259,7 +259,7 @@ def prune(path: Path, *, keep: int, wait: bool = False) -> Pruned:
     if keep < 1:
         raise UsageError(f"expected to keep 1 generation or more, got {keep}; the live one always stays")
     with _rebuilding(path, wait=wait), writer(path, wait=wait) as store:
-        generations.check_kept(path, _live(store, path))  # else those that are removed may be the only way back
+        kept.check(path, _live(store, path))  # else those that are removed may be the only way back
         before = _bytes(path)
         retired = sorted(store.generations("retired"), key=lambda one: (one.published or "", one.number))
         old = retired[: max(0, len(retired) - (keep - 1))]
@@ -339,7 +339,7 @@ def _questions(live: Index, new: Generation, wanted: Gate) -> questions.Question
     except EncoderError:
         return None
     if wanted.qrels is None:
-        return questions.held_out(live, only=generations.unseen(live.path, new))
+        return questions.held_out(live, only=kept.unseen(live.path, new))
     return questions.judged(live, wanted.qrels, wanted.texts)
 
 

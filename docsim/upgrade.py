@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import generations, passages, searching
+from docsim import generations, kept, passages, searching
 from docsim.encoder import Encoder
 from docsim.errors import DocsimError, EncoderError
 from docsim.generations import View
@@ -140,7 +140,7 @@ def begin(store: Store, path: Path, live: Generation, new: Generation) -> Adapte
             return Adapter.load(adapter_path(path, new.number), digest=rows.digest)
         except DocsimError as error:
             logger.warning("%s; learning it anew", error)
-    old, embedded = _sample(store, live, generations.load_encoder(path, new))
+    old, embedded = _sample(store, live, kept.load(path, new))
     if len(old) < 2:
         return None
     adapter = learnt(embedded, old, source=new.fingerprint, target=live.fingerprint)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from docsim import approximate, generations, passages, tuning, upgrade
+from docsim import approximate, generations, kept, passages, tuning, upgrade
 from docsim.adapter import Adapter
 from docsim.building import are_unit
 from docsim.errors import DocsimError, StoreError
@@ -174,7 +174,7 @@ def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[st
 
 def _encoder(index: Index, generation: Generation) -> Iterator[str]:
     try:
-        generations.load_encoder(index.path, generation)
+        kept.load(index.path, generation)
     except DocsimError as error:
         yield str(error)
 

@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 import pytest
 
-from docsim import generations
+from docsim import generations, kept
 from docsim.encoder import Encoder, fingerprint
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.index import Index
@@ -206,7 +206,7 @@ def test_a_damaged_encoder_is_refused(index: Index, name: str, damage: str) -> N
     folder, generation = encoder_in(index)
     DAMAGES[damage](folder / name)
     with pytest.raises(EncoderError, match=str(folder)):
-        generations.load_encoder(index.path, generation)
+        kept.load(index.path, generation)
 
 
 def test_settings_that_change_the_output_are_part_of_what_is_checked(index: Index) -> None:
@@ -215,7 +215,7 @@ def test_settings_that_change_the_output_are_part_of_what_is_checked(index: Inde
     manifest["max_tokens"] = 3
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(EncoderError, match="damaged"):
-        generations.load_encoder(index.path, generation)
+        kept.load(index.path, generation)
 
 
 def test_another_whole_encoder_in_its_place_is_refused_by_both_fingerprints(index: Index, other: Path) -> None:
@@ -223,7 +223,7 @@ def test_another_whole_encoder_in_its_place_is_refused_by_both_fingerprints(inde
     shutil.rmtree(folder)
     shutil.copytree(other, folder)
     with pytest.raises(FingerprintMismatch) as caught:
-        generations.load_encoder(index.path, generation)
+        kept.load(index.path, generation)
     assert generation.fingerprint[:12] in str(caught.value)
     assert Encoder.load(other).fingerprint[:12] in str(caught.value)
 
@@ -244,7 +244,7 @@ def test_an_encoder_whose_name_alone_differs_is_the_same(index: Index) -> None:
     folder, generation = encoder_in(index)
     manifest = json.loads((folder / "manifest.json").read_text()) | {"name": "renamed"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert generations.load_encoder(index.path, generation).name == "renamed"
+    assert kept.load(index.path, generation).name == "renamed"
 
 
 def test_leftovers_of_a_start_that_was_killed_are_replaced(tmp_path: Path, encoder: Encoder) -> None:
