@@ -188,7 +188,8 @@ def refreshed(store: Store, index: Path, view: View | None, *, number: int | Non
         raise StoreError(
             f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}"
         )
-    if view is None or view.generation.number != generation.number:
+    lags = view is not None and view.deletion < store.forgotten()
+    if view is None or lags or view.generation.number != generation.number:
         view = _from_snapshot(index, generation, revision)
     adapter = None if number else store.adapter()
     state = replace(view, revision=revision, generation=generation, known=Known(), adapter=adapter)
@@ -222,10 +223,9 @@ def _caught_up(store: Store, view: View) -> View:
         ids = np.concatenate([np.arange(first, first + len(one), dtype=np.int64) for first, one in batch])
         vectors = vectors.with_added(ids, np.concatenate([one for _, one in batch]))
         passage = int(ids[-1])
-    deletions = store.deletions_after(deletion)
-    if deletions:
+    if deletions := store.deletions_after(deletion):
         vectors = vectors.with_deleted((first, count) for _, first, count in deletions)
-        deletion = deletions[-1][0]
+    deletion = max(deletion, store.forgotten(), *(sequence for sequence, _, _ in deletions[-1:]))
     known = int(view.documents[-1, 0]) if len(view.documents) else 0
     documents = np.concatenate([view.documents, store.documents_after(view.generation.number, known)])
     return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents)

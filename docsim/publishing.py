@@ -14,7 +14,7 @@ from docsim import generations
 from docsim.errors import StoreError
 from docsim.store import Generation, Store, now
 
-__all__ = ["drop", "publish", "remove", "tidy", "withdraw"]
+__all__ = ["drop", "publish", "remove", "retired", "tidy", "withdraw"]
 
 
 def publish(store: Store, number: int) -> None:
@@ -30,8 +30,14 @@ def publish(store: Store, number: int) -> None:
                 f"up to date first with: docsim rollback --to {number}"
             )
         store.execute("UPDATE generations SET state = 'retired' WHERE state = 'live'")
-        store.execute("UPDATE generations SET state = 'live', published = ? WHERE number = ?", now(), number)
+        moment = now("microseconds")  # so that their order tells which was live before
+        store.execute("UPDATE generations SET state = 'live', published = ? WHERE number = ?", moment, number)
         store.execute("DELETE FROM adapters WHERE generation = ?", number)
+
+
+def retired(store: Store) -> list[Generation]:
+    """Return the generations that were live once and are not now, in the order in which they were published last."""
+    return sorted(store.generations("retired"), key=lambda one: (one.published or "", one.number))
 
 
 def withdraw(store: Store, number: int) -> bool:

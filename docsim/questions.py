@@ -27,7 +27,7 @@ from docsim.evaluation import DEFAULT_METRICS
 from docsim.generations import View
 from docsim.index import Index
 from docsim.judgements import Qrels
-from docsim.records import Document, SearchResult
+from docsim.records import DEFAULT_MODE, Document, SearchResult
 from docsim.store import Store, StoredDocument
 
 __all__ = ["DEPTH", "Answer", "Found", "HeldOut", "Judged", "Questions", "held_out", "judged"]
@@ -48,6 +48,7 @@ _KEPT_WORDS = 5  # that striking out has to leave of a span
 _STRIKE = 0.5
 _LEAST_DOCUMENTS = 10  # held out of training, for spans to be cut out of them alone
 _MOST_EACH = 10  # spans of one document
+_BY = "by embeddings alone"  # words in common find a span's document whatever the encoder is
 _UNSEEN = "held-out spans of documents unseen"
 _MOST_CHARACTERS = 50_000  # of a document that a span is cut out of
 _NEIGHBOURS = 50  # nearest passages whose documents are ranked
@@ -97,7 +98,7 @@ class Judged:
     texts: Mapping[str, str]
     qrels: Qrels
     by_text: bool
-    source: str = "judged queries"
+    source: str = f"judged queries, {DEFAULT_MODE}"
     metrics: Sequence[str] = DEFAULT_METRICS
 
     def ask(self, index: Index) -> dict[str, Answer]:
@@ -130,7 +131,7 @@ class HeldOut:
     """Spans that have to find their documents."""
 
     spans: Mapping[str, _Span]
-    source: str = "held-out spans of documents"
+    source: str = f"held-out spans of documents, {_BY}"
     metrics: Sequence[str] = ("nDCG@10", "RR@10")  # a span's own document is always among those that are ranked
 
     @property
@@ -191,7 +192,7 @@ def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOu
     chosen = [stored for id in only if (stored := store.document(id))]
     if len(chosen) >= _LEAST_DOCUMENTS:
         return HeldOut(
-            _spans(chosen, each=max(1, min(_MOST_EACH, MOST_SPANS // len(chosen)))), f"{_UNSEEN} in training"
+            _spans(chosen, each=max(1, min(_MOST_EACH, MOST_SPANS // len(chosen)))), f"{_UNSEEN} in training, {_BY}"
         )
     numbers = [number for (number,) in store.rows("SELECT number FROM documents ORDER BY number")]
     Random(seed).shuffle(numbers)

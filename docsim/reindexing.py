@@ -27,7 +27,19 @@ from docsim.judgements import Qrels
 from docsim.locks import rebuilder, writer
 from docsim.store import Generation, Store, now
 
-__all__ = ["SILENT", "Gate", "Outcome", "Pruned", "Watch", "abort", "prune", "reindex", "rollback", "upgraded"]
+__all__ = [
+    "SILENT",
+    "Aborted",
+    "Gate",
+    "Outcome",
+    "Pruned",
+    "Watch",
+    "abort",
+    "prune",
+    "reindex",
+    "rollback",
+    "upgraded",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,14 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Aborted:
+    """The generation that is built no longer, and whether it is kept, as one that was live before."""
+
+    generation: int
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """What a pruning removed: numbers of generations, and bytes that were given back."""
 
@@ -148,7 +168,7 @@ def reindex(
         found, report = _examined(store, path, (live, generation), wanted)
         published = found.verdict.passed or (found.verdict.sound and wanted.publish_anyway)
         if published:
-            embedded += _published(store, path, build, generation.number)
+            embedded += _published(store, path, generation, build)
         elif publishing.withdraw(store, generation.number):
             watch.say("The live generation's own encoder answers again.")
         seconds = time.perf_counter() - started
@@ -198,7 +218,7 @@ def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Wa
 
     Args:
         path: The index's directory.
-        to: Its number; the one before the live one when not given.
+        to: Its number; when not given, the one that was live before: called twice, it goes forward again.
         wait: Wait for another process that is re-indexing.
         watch: What to call meanwhile.
 
@@ -216,20 +236,18 @@ def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Wa
             return Outcome(to, to, True, 0, time.perf_counter() - started)
         target = _target(store, live, to)
         kept.check(path, target)
-        embedded = 0
+        build, embedded = None, 0
         if missing := len(store.missing(target.number)):
             build = Build(store, path, target)
             watch.say(f"Generation {target.number} lacks {missing} documents that came later; embedding them first.")
             watch.begin(0, missing)
-            embedded = build.run(watch.advance) + _published(store, path, build, target.number)
-        else:
-            with writer(path, wait=True):
-                publishing.publish(store, target.number)
+            embedded = build.run(watch.advance)
+        embedded += _published(store, path, target, build)
         return Outcome(target.number, live.number, True, embedded, time.perf_counter() - started)
 
 
-def abort(path: Path, *, wait: bool = False) -> int | None:
-    """Forget the re-index that is unfinished; return its generation's number, or None when there is none.
+def abort(path: Path, *, wait: bool = False) -> Aborted | None:
+    """Forget the re-index that is unfinished; return what became of its generation, or None when there is none.
 
     Raises:
         IndexLocked: Another process is re-indexing and ``wait`` is off.
@@ -238,7 +256,7 @@ def abort(path: Path, *, wait: bool = False) -> int | None:
         building = store.generations("building")
         for one in building:
             publishing.drop(store, path, one)
-        return building[-1].number if building else None
+        return Aborted(building[-1].number, building[-1].published is not None) if building else None
 
 
 def prune(path: Path, *, keep: int, wait: bool = False) -> Pruned:
@@ -261,9 +279,11 @@ def prune(path: Path, *, keep: int, wait: bool = False) -> Pruned:
     with _rebuilding(path, wait=wait), writer(path, wait=wait) as store:
         kept.check(path, _live(store, path))  # else those that are removed may be the only way back
         before = _bytes(path)
-        retired = sorted(store.generations("retired"), key=lambda one: (one.published or "", one.number))
+        retired = publishing.retired(store)
         old = retired[: max(0, len(retired) - (keep - 1))]
         publishing.remove(store, path, [one.number for one in old])
+        with store.writing(visible=False):
+            store.forget_deletions()
         store.shrink()
         return Pruned(tuple(sorted(one.number for one in old)), max(0, before - _bytes(path)))
 
@@ -325,7 +345,8 @@ def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wan
     gate_report.write(report, found)
     quality = verdict.quality
     metrics = {name: one.value for name, one in quality.new.metrics.items()} if quality else {}
-    summary = json.dumps({"metrics": metrics, "source": quality.questions.source if quality else None})
+    source = quality.questions.source if quality else None
+    summary = json.dumps({"metrics": metrics, "source": source, "sound": verdict.sound})
     with store.writing(visible=False):
         sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
         store.execute(sql, new.number, now(), verdict.passed, summary)
@@ -343,12 +364,18 @@ def _questions(live: Index, new: Generation, wanted: Gate) -> questions.Question
     return questions.judged(live, wanted.qrels, wanted.texts)
 
 
-def _published(store: Store, path: Path, build: Build, number: int) -> int:
+def _published(store: Store, path: Path, generation: Generation, build: Build | None) -> int:
     """Embed what was written meanwhile, and publish, as the one writer; return how many documents that were."""
+    embedded = 0
     with writer(path, wait=True):
-        embedded = build.run()
-        publishing.publish(store, number)
-        generations.snapshot(store, path)
+        if store.missing(generation.number, limit=1):
+            build = build or Build(store, path, generation)  # it lacked nothing when it was looked at
+            embedded = build.run()
+        publishing.publish(store, generation.number)
+        if build:
+            generations.snapshot(store, path)
+            with store.writing(visible=False):
+                store.forget_deletions()
     return embedded
 
 
@@ -360,12 +387,12 @@ def _finish(store: Store, path: Path) -> None:
 
 def _target(store: Store, live: Generation, to: int | None) -> Generation:
     """Return the generation to go back to."""
-    retired = store.generations("retired")
-    wanted = [one for one in retired if one.number == to] if to else [o for o in retired if o.number < live.number]
+    retired = publishing.retired(store)
+    wanted = [one for one in retired if to in (None, one.number)]
     if wanted:
         return wanted[-1]
     numbers = ", ".join(str(one.number) for one in retired) or "none"
-    what = f"generation {to} to go back to" if to else f"a generation before {live.number}, which is live"
+    what = f"generation {to} to go back to" if to else f"a generation that was live before {live.number}, which is live"
     raise UsageError(f"expected {what}; found {numbers}. See them all with: docsim generations")
 
 

@@ -101,6 +101,7 @@ class GenerationStatus:
         documents: Documents that are embedded in it.
         bytes: Room that its embeddings and files take.
         passed: Whether it passed the checks before publishing; None if it was not checked.
+        sound: Whether it passed all but perhaps that of quality, so that it may be published; None if not checked.
         metrics: What it was measured at then, by name.
         adapter: Whether its encoder answers already, over the live embeddings.
     """
@@ -117,6 +118,7 @@ class GenerationStatus:
     passed: bool | None
     metrics: dict[str, float]
     adapter: bool = False
+    sound: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
     documents, size = store.rows(sql, one.number)[0]
     verdict = store.rows("SELECT passed, summary FROM verdicts WHERE generation = ?", one.number)
     passed, summary = verdict[0] if verdict else (None, "{}")
+    told = json.loads(summary)
     files = sum(map(_size, generations.directory(path, one.number).rglob("*")))
     return GenerationStatus(
         number=one.number,
@@ -191,8 +194,9 @@ def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
         documents=documents,
         bytes=size + files,
         passed=None if passed is None else bool(passed),
-        metrics=json.loads(summary).get("metrics", {}),
+        metrics=told.get("metrics", {}),
         adapter=(row := store.adapter()) is not None and row.generation == one.number,
+        sound=None if passed is None else bool(told.get("sound", passed)),
     )
 
 

@@ -244,6 +244,20 @@ class Store(Database):
         """Return ``(sequence, first passage number, passages)`` of every deletion after ``sequence``, in order."""
         return self.rows("SELECT * FROM deletions WHERE sequence > ? ORDER BY sequence", sequence)
 
+    def forgotten(self) -> int:
+        """Return up to which deletion nothing is noted any longer; whoever saw less has to begin anew."""
+        return int(self.value("SELECT value FROM meta WHERE key = 'forgotten'") or 0)
+
+    def forget_deletions(self) -> None:
+        """Remove what was noted of deletions that no snapshot needs; nobody may be writing one."""
+        last = self.value(
+            "SELECT min(coalesce((SELECT max(sequence) FROM deletions), 0),"
+            " coalesce((SELECT min(snapshot_deletion) FROM generations WHERE snapshot_digest IS NOT NULL), 1 << 62))"
+        )
+        if last > self.forgotten():
+            self.execute("DELETE FROM deletions WHERE sequence <= ?", last)
+            self.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", last)
+
     # What a sync writes; all of it inside ``writing()``
 
     def put(self, embedded: Embedded, *, number: int | None, digest: str, generation: int) -> int:
@@ -342,6 +356,6 @@ class Store(Database):
             )
 
 
-def now() -> str:
-    """Return the time in UTC as ISO 8601 with seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(timespec: str = "seconds") -> str:
+    """Return the time in UTC as ISO 8601, by default with seconds."""
+    return datetime.now(UTC).isoformat(timespec=timespec)

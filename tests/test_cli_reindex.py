@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +129,19 @@ def test_what_did_not_pass_exits_with_4_and_names_the_command_that_publishes_it(
     assert "NOT PASSED" in result.stdout
     assert "Generation 2 was not published; 1 goes on answering." in result.stderr
     assert f"docsim reindex --index {index} --publish-anyway" in result.stderr
-    assert "It did not pass; publish it with" in docsim("reindex", "--index", index, "--status").output
+    assert (
+        f"It did not pass; publish it with: docsim reindex --index {index} --publish-anyway"
+        in docsim("reindex", "--index", index, "--status").output
+    )
     assert answer("status", "--index", index)["building"]["passed"] is False
     told = "building    generation 2 with worse, 154 of 154 documents, did not pass"
     assert told in docsim("status", "--index", index).output
     assert answer("query", "keys", "--index", index)["generation"] == 1
+    with sqlite3.connect(index / "index.db") as database:
+        database.execute("UPDATE verdicts SET summary = json_set(summary, '$.sound', json('false'))")
+    unsound = docsim("reindex", "--index", index, "--status").output
+    assert "It is not sound and cannot be published; forget it with: " in unsound
+    assert "--publish-anyway" not in unsound
     docsim("reindex", "--index", index, "--publish-anyway")
     assert answer("query", "keys", "--index", index)["generation"] == 2
 
@@ -164,7 +173,7 @@ def test_an_unfinished_reindex_is_told_of_continued_and_forgotten(
     told = answer("reindex", "--status", "--index", index)
     assert 0 < told["building"]["documents"] < told["documents"] == 154
     assert told["running"] is False
-    assert "go on with: docsim reindex" in docsim("reindex", "--status", "--index", index).output
+    assert f"go on with: docsim reindex --index {index}" in docsim("reindex", "--status", "--index", index).output
     assert docsim("reindex", "--abort", "--index", index).output == "Generation 2 is forgotten.\n"
     assert docsim("reindex", "--abort", "--index", index).output == "No re-index is unfinished.\n"
     assert docsim("reindex", "--status", "--index", index).output == "No re-index is unfinished.\n"

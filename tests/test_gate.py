@@ -108,7 +108,7 @@ def test_judgements_decide_when_they_are_given(index: Index, worse: Encoder) -> 
     asked = texts() | {f"x{i}": documents()[3].text[: 40 + 20 * i] for i in range(10)}
     outcome = reindex(index.path, worse, wanted=Gate(qrels=qrels, texts=asked))
     report = told(outcome)
-    assert report["quality"]["source"] == "judged queries"  # type: ignore[index]
+    assert report["quality"]["source"] == "judged queries, hybrid"  # type: ignore[index]
     assert report["quality"]["questions"] == 13  # type: ignore[index]
 
 
@@ -174,7 +174,7 @@ def test_documents_that_training_held_out_are_the_only_ones_asked_about(index: I
     asked = questions.held_out(index, only=only)
     assert {span.rest.id for span in asked.spans.values()} == set(only)
     assert len(asked.spans) == 100
-    assert asked.source == "held-out spans of documents unseen in training"
+    assert asked.source == "held-out spans of documents unseen in training, by embeddings alone"
 
 
 def test_too_few_documents_that_training_held_out_are_not_enough(index: Index) -> None:

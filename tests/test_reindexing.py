@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from docsim import building, generations, reindexing, verification
 from docsim.encoder import Encoder
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
+from docsim.locks import writer
 from docsim.records import Document
-from docsim.reindexing import SILENT, Gate, Watch, abort, prune, reindex, rollback
+from docsim.reindexing import SILENT, Aborted, Gate, Watch, abort, prune, reindex, rollback
+from docsim.store import Store
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 """Too short for spans to be held out: what the gate says of quality is tested in test_gate.py."""
@@ -244,7 +247,7 @@ def test_an_encoder_that_gives_nan_is_never_published(index: Index, encoder: Enc
         reindex(index.path, broken, wanted=Gate(publish_anyway=True))
     assert state(index) == [(1, "live"), (2, "building")]
     assert verification.problems(index) == []
-    assert abort(index.path) == 2
+    assert abort(index.path) == Aborted(2, kept=False)
     assert state(index) == [(1, "live")]
     assert not (index.path / "generations" / "0002").exists()
 
@@ -281,12 +284,63 @@ def test_a_rollback_first_embeds_what_came_later(index: Index, other: Encoder) -
 def test_a_rollback_goes_to_any_generation_that_is_kept(index: Index, other: Encoder) -> None:
     reindex(index.path, other)
     rollback(index.path, to=1)
-    with pytest.raises(UsageError, match="expected a generation before 1, which is live; found 2"):
-        rollback(index.path)
     assert rollback(index.path, to=2).generation == 2
     assert rollback(index.path, to=2).embedded == 0
     with pytest.raises(UsageError, match="expected generation 9 to go back to; found 1"):
         rollback(index.path, to=9)
+    prune(index.path, keep=1)
+    with pytest.raises(UsageError, match="expected a generation that was live before 2, which is live; found none"):
+        rollback(index.path)
+
+
+def test_a_rollback_goes_to_the_generation_that_was_live_before_not_to_the_number_before(
+    index: Index, encoder: Encoder, other: Encoder, tmp_path: Path
+) -> None:
+    reindex(index.path, other)
+    rollback(index.path, to=1)
+    third = Encoder.load(reading_fewer_tokens(encoder.path, tmp_path / "third", 500))
+    assert reindex(index.path, third).generation == 3
+    assert rollback(index.path).generation == 1
+    assert rollback(index.path).generation == 3
+
+
+def test_what_is_written_just_before_a_rollback_publishes_is_embedded(
+    index: Index, other: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reindex(index.path, other)
+    locked = writer
+
+    def late(path: Path, *, wait: bool) -> AbstractContextManager[Store]:
+        index.sync([Document("late", "soup")], prune=False)
+        return locked(path, wait=wait)
+
+    monkeypatch.setattr(reindexing, "writer", late)
+    outcome = rollback(index.path)
+    assert (outcome.generation, outcome.embedded) == (1, 1)
+    assert "late" in held(index, 1)
+    assert verification.problems(index) == []
+
+
+def test_deletions_that_no_snapshot_needs_are_forgotten_and_an_open_reader_notices(
+    index: Index, other: Encoder
+) -> None:
+    with Index.open(index.path) as reader:
+        assert len(reader.search("soup", 20).hits) == 12
+        index.remove(["d1", "d3"])
+        reindex(index.path, other)
+        rollback(index.path)
+        index.remove(["d5"])
+        with writer(index.path, wait=False) as store:
+            for number in (1, 2):
+                generations.snapshot(store, index.path, force=True, number=number)
+        prune(index.path, keep=2)
+        assert index.store.value("SELECT count(*) FROM deletions") == 0
+        index.remove(["d7"])
+        assert index.store.value("SELECT count(*) FROM deletions") == 1
+        left = {f"d{i}" for i in range(12)} - {"d1", "d3", "d5", "d7"}
+        for one in (reader, index):
+            assert {hit.id for hit in one.search("soup", 20).hits} == left
+    assert verification.problems(index) == []
 
 
 def test_a_rollback_to_an_encoder_that_is_damaged_is_refused(index: Index, other: Encoder) -> None:
@@ -312,7 +366,7 @@ def test_aborting_what_was_live_before_keeps_it(index: Index, other: Encoder) ->
     index.sync([Document("new", "new")], prune=False)
     with pytest.raises(ZeroDivisionError):
         reindex(index.path, other, watch=at_first(lambda: 1 / 0))
-    assert abort(index.path) == 2
+    assert abort(index.path) == Aborted(2, kept=True)
     assert abort(index.path) is None
     assert state(index) == [(1, "live"), (2, "retired")]
 

@@ -24,7 +24,7 @@ from docsim.errors import EncoderError, UsageError
 from docsim.index import Index
 from docsim.locks import writer
 from docsim.records import Document, SearchResult
-from docsim.reindexing import SILENT, Gate, Outcome, abort, reindex, rollback, upgraded
+from docsim.reindexing import SILENT, Aborted, Gate, Outcome, abort, reindex, rollback, upgraded
 
 
 def documents(count: int = 120) -> list[Document]:
@@ -168,7 +168,7 @@ def test_publishing_ends_it(index: Index, new: Encoder) -> None:
 def test_aborting_ends_it(index: Index, encoder: Encoder, new: Encoder) -> None:
     upgraded(index.path, new)
     assert index.search(QUESTION).adapter
-    assert abort(index.path) == 2
+    assert abort(index.path) == Aborted(2, kept=False)
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
     assert verification.problems(index) == []
 

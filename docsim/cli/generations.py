@@ -37,9 +37,11 @@ def generations(index_path: Path | None, as_json: bool, quiet: bool) -> None:
         click.echo(_line(one))
 
 
-@click.command(epilog="\b\nExamples:\n  docsim rollback             to the one before\n  docsim rollback --to 2\n")
+@click.command(
+    epilog="\b\nExamples:\n  docsim rollback             to the one that was live before\n  docsim rollback --to 2\n"
+)
 @options.index_option
-@click.option("--to", type=click.IntRange(min=1), help="Number of the generation.  [default: the one before]")
+@click.option("--to", type=click.IntRange(min=1), help="Its number.  [default: the one that was live before]")
 @options.wait_option
 @options.as_json
 @options.output
@@ -47,8 +49,8 @@ def rollback(index_path: Path | None, **given: Any) -> None:
     """Make an earlier generation the live one again.
 
     It takes an instant when the documents are the same as then; those that were added or changed since are embedded
-    first, with that generation's own encoder, while the live one goes on answering. Nothing is lost: with --to the way
-    back is open too.
+    first, with that generation's own encoder, while the live one goes on answering. Nothing is lost: run again, it
+    goes forward to where it was.
     """
     path = options.index_directory(index_path)
     with watching(quiet=given["quiet"] or given["as_json"]) as watch:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from docsim import gate_report, judgements, reindexing
+from docsim import gate_report, judgements, publishing, reindexing
 from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.encoder import Encoder
@@ -18,7 +18,7 @@ from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.locks import is_rebuilt
 from docsim.reindexing import Gate, Outcome
-from docsim.status import read_generations
+from docsim.status import GenerationStatus, read_generations
 
 __all__ = ["REFUSED", "as_gate", "gate_options", "reindex", "tell"]
 
@@ -170,8 +170,8 @@ def _show_asked(path: Path, outcome: Outcome, asks: Sequence[str]) -> None:
     previous = outcome.previous
     if previous == outcome.generation:  # nothing was done: compare with the one before
         with Index.open(path) as index:
-            before = [one.number for one in index.store.generations("retired") if one.number < previous]
-        previous = before[-1] if before else previous
+            before = publishing.retired(index.store)
+        previous = before[-1].number if before else previous
     with Index.open(path, generation=previous) as old, Index.open(path, generation=outcome.generation) as new:
         for text in asks:
             click.secho(f"\n{text}", bold=True)
@@ -220,18 +220,29 @@ def _tell_status(path: Path, *, as_json: bool) -> None:
         click.echo("No re-index is unfinished.")
         return
     one = found[0]
-    state = "a process is at it" if running else "no process is at it; go on with: docsim reindex"
-    if one.passed is False and not running:
-        state = "it did not pass; publish it with: docsim reindex --publish-anyway"
     click.echo(
         f"Generation {one.number} with {one.encoder} ({one.fingerprint[:12]}): {one.documents} of {total} documents"
     )
-    click.echo(f"{state[0].upper()}{state[1:]}")
+    click.echo(_next_step(path, one, running=running))
+
+
+def _next_step(path: Path, one: GenerationStatus, *, running: bool) -> str:
+    """Return what can be done about a generation that is being built."""
+    command = f"docsim reindex --index {path}"
+    if running:
+        return "A process is at it."
+    if one.passed is False and one.sound:
+        return f"It did not pass; publish it with: {command} --publish-anyway\nForget it with: {command} --abort"
+    if one.passed is False:
+        return f"It is not sound and cannot be published; forget it with: {command} --abort"
+    return f"No process is at it; go on with: {command}\nForget it with: {command} --abort"
 
 
 def _abort(path: Path, given: dict[str, Any]) -> None:
-    number = reindexing.abort(path, wait=given["wait"])
+    aborted = reindexing.abort(path, wait=given["wait"])
+    number, kept = (aborted.generation, aborted.kept) if aborted else (None, False)
     if given["as_json"]:
-        click.echo(json.dumps({"index": str(path), "aborted": number}))
+        click.echo(json.dumps({"index": str(path), "aborted": number, "kept": kept}))
     elif not given["quiet"]:
-        click.echo(f"Generation {number} is forgotten." if number else "No re-index is unfinished.")
+        became = "is kept, as it was live before; it is no longer brought up to date" if kept else "is forgotten"
+        click.echo(f"Generation {number} {became}." if number else "No re-index is unfinished.")
