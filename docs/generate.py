@@ -270,6 +270,19 @@ def adapter() -> str:
     )
 
 
+def adapter_tried() -> str:
+    """Return the table of adapters that are not built in."""
+    rows = result("adapter_tried")["rows"]
+    names = list(rows[0]["variants"])
+    lines = [("set", *names)]
+    lines += [(row["set"], *(f"{row['variants'][name]['share']:.1%}" for name in names)) for row in rows]
+    each = [[row["variants"][name] for row in rows] for name in names]
+    lines.append(("mean", *(f"{sum(one['share'] for one in some) / len(some):.1%}" for some in each)))
+    times = [sorted(one["mapping_us"] for one in some)[len(some) // 2] for some in each]
+    lines.append(("microseconds a query", *(f"{one:.0f}" for one in times)))
+    return table(lines)
+
+
 def incremental() -> str:
     """Return the table of what retraining leaves unchanged."""
     lines = [("set", "change", "rows unchanged", "of those in the corpus", "passages unchanged", "median cosine")]
@@ -328,6 +341,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "hybrid": ("hybrid", hybrid),
     "reindexing": ("reindexing", reindexing),
     "adapter": ("adapter", adapter),
+    "adapter_tried": ("adapter_tried", adapter_tried),
     "duplicates": ("duplicates", duplicates),
     "topics": ("topics", topics),
     "incremental": ("incremental", incremental),

@@ -24,6 +24,7 @@ from docsim import kept
 from docsim.encoder import Encoder
 from docsim.errors import StoreError
 from docsim.kept import directory, explained
+from docsim.lexical import Lexicon
 from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
 
@@ -72,12 +73,12 @@ class Known:
     """What was found out about one committed state while answering, kept for the next answer.
 
     Attributes:
-        counts: How many documents hold a term.
+        lexicon: Which documents hold a term.
         background: Similarities of documents taken at random, sorted, by whether the query was one passage.
         allowed: The documents that meet a filter.
     """
 
-    counts: dict[str, int] = field(default_factory=dict)
+    lexicon: Lexicon = field(default_factory=Lexicon)
     background: dict[bool, NDArray[np.float32]] = field(default_factory=dict)
     allowed: dict[Filter, Allowed] = field(default_factory=dict)
 
