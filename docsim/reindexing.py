@@ -9,23 +9,21 @@ generations hold the same documents then.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim import gate, gate_report, generations, instant, kept, publishing, questions, upgrade
+from docsim import generations, kept, publishing, upgrade
 from docsim.adapter import Adapter
 from docsim.building import Build
 from docsim.encoder import Encoder
-from docsim.errors import EncoderError, IndexLocked, UsageError
+from docsim.errors import IndexLocked, UsageError
+from docsim.examination import Gate, examined
 from docsim.gate_report import Upgrade
-from docsim.index import Index
-from docsim.judgements import Qrels
 from docsim.locks import rebuilder, writer
-from docsim.store import Generation, Store, now
+from docsim.store import Generation, Store
 
 __all__ = [
     "SILENT",
@@ -58,27 +56,6 @@ class Watch:
 
 
 SILENT = Watch(lambda text: None, lambda done, total: None, lambda count: None)
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a new generation has to pass.
-
-    Attributes:
-        max_loss: How much worse nDCG@10 may be than that of the live one, in [0, 1].
-        qrels: The user's judgements; without them spans are held out of the documents.
-        texts: The judged queries by id; without them queries are indexed documents.
-        threshold: The similarity from which on the user takes hits for good, to be mapped to the new encoder.
-        report: Where the report goes; into the generation's directory when not given.
-        publish_anyway: Publish a sound generation even if it is worse.
-    """
-
-    max_loss: float = 0.01
-    qrels: Qrels | None = None
-    texts: Mapping[str, str] | None = None
-    threshold: float | None = None
-    report: Path | None = None
-    publish_anyway: bool = False
 
 
 DEFAULT_GATE = Gate()
@@ -165,7 +142,7 @@ def reindex(
         embedded = build.run(watch.advance)
         generations.snapshot(store, path, number=generation.number)
         watch.say("Comparing it with the live generation.")
-        found, report = _examined(store, path, (live, generation), wanted)
+        found, report = examined(store, path, (live, generation), wanted)
         published = found.verdict.passed or (found.verdict.sound and wanted.publish_anyway)
         if published:
             embedded += _published(store, path, generation, build)
@@ -331,37 +308,6 @@ def _begun(store: Store, path: Path, encoder: Encoder | None, *, base: Encoder |
     begun = store.generation(number)
     assert begun is not None
     return begun
-
-
-def _examined(store: Store, path: Path, pair: tuple[Generation, Generation], wanted: Gate) -> tuple[Upgrade, Path]:
-    """Compare the live generation with the new one; write the report and what was found."""
-    live, new = pair
-    with Index.open(path, generation=live.number) as before, Index.open(path, generation=new.number) as after:
-        asked = _questions(before, new, wanted)
-        verdict = gate.verdict(before, after, asked, max_loss=wanted.max_loss)
-        mapped = instant.measured(before, after, list(asked.texts.values())) if asked and verdict.sound else None
-    found = Upgrade(live, new, verdict, wanted.threshold, mapped)
-    report = wanted.report or generations.directory(path, new.number) / "report"
-    gate_report.write(report, found)
-    quality = verdict.quality
-    metrics = {name: one.value for name, one in quality.new.metrics.items()} if quality else {}
-    source = quality.questions.source if quality else None
-    summary = json.dumps({"metrics": metrics, "source": source, "sound": verdict.sound})
-    with store.writing(visible=False):
-        sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
-        store.execute(sql, new.number, now(), verdict.passed, summary)
-    return found, report
-
-
-def _questions(live: Index, new: Generation, wanted: Gate) -> questions.Questions | None:
-    """Return what to ask both generations; None if the live one's encoder is lost, so that there is a way out."""
-    try:
-        _ = live.encoder
-    except EncoderError:
-        return None
-    if wanted.qrels is None:
-        return questions.held_out(live, only=kept.unseen(live.path, new))
-    return questions.judged(live, wanted.qrels, wanted.texts)
 
 
 def _published(store: Store, path: Path, generation: Generation, build: Build | None) -> int:

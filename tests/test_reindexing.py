@@ -135,7 +135,7 @@ def test_what_is_written_meanwhile_is_in_both_generations(index: Index, other: E
 def test_what_is_written_during_the_comparison_is_in_both_generations(
     index: Index, other: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examined = reindexing._examined
+    examined = reindexing.examined
 
     def examined_late(*arguments: object) -> object:
         found = examined(*arguments)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ def test_what_is_written_during_the_comparison_is_in_both_generations(
         index.remove(["d3"])
         return found
 
-    monkeypatch.setattr(reindexing, "_examined", examined_late)
+    monkeypatch.setattr(reindexing, "examined", examined_late)
     reindex(index.path, other)
     assert held(index, 1) == held(index, 2)
     assert ("late" in held(index, 2), "d3" in held(index, 2)) == (True, False)
