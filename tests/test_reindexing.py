@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
-from docsim import building, generations, reindexing, verification
+from docsim import building, examination, generations, reindexing, verification
 from docsim.encoder import Encoder
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
@@ -135,7 +135,7 @@ def test_what_is_written_meanwhile_is_in_both_generations(index: Index, other: E
 def test_what_is_written_during_the_comparison_is_in_both_generations(
     index: Index, other: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    examined = reindexing.examined
+    examined = examination.examined
 
     def examined_late(*arguments: object) -> object:
         found = examined(*arguments)  # type: ignore[arg-type]
