@@ -160,11 +160,6 @@ class Store(Database):
         rows = self.rows(sql, json.dumps(list(documents)))
         return {number: Shown(id, title, json.loads(metadata), *rest) for number, id, title, metadata, *rest in rows}
 
-    def first_passages(self, documents: Sequence[int]) -> NDArray[np.int64]:
-        """Return the first passage numbers of some documents, ``int64 (n,)``, in no order."""
-        sql = "SELECT first_passage FROM documents WHERE number IN (SELECT value FROM json_each(?))"
-        return np.array(self.rows(sql, json.dumps(list(documents))), np.int64).ravel()
-
     def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
         """Return type and value of a metadata field of some documents, by number; without those that lack it."""
         sql = (
