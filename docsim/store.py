@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -288,6 +290,17 @@ class Store(Database):
         """Return what ``path`` of a source stands for, or None."""
         rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source, path)
         return Origin(*rows[0]) if rows else None
+
+    def read_from(self, file: Path) -> int | None:
+        """Return the number of the document that was indexed from a file, given by its absolute path, or None."""
+        for number, kind, location in self.rows("SELECT number, kind, location FROM sources"):
+            root = Path(location) if kind == "folder" else Path(location).parent
+            if kind in ("folder", "file") and file.is_relative_to(root):
+                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in docsim.sources
+                origin = self.origin(number, path)
+                if origin is not None:
+                    return origin.document
+        return None
 
     def link(self, source: int, path: str, *, document: int, digest: str) -> None:
         """Record that ``path`` of a source stands for a document, read with ``digest``, and did not fail."""
