@@ -1,16 +1,18 @@
 """Which fusion of embeddings and words is best: nDCG@10 on the judged sets, untrained and trained without labels.
 
-    python benchmarks/hybrid.py --data ../shared/data/dev [--sets tldr,peps] [--parts fusion,terms,probes]
+    python benchmarks/hybrid.py --data ../shared/data/dev [--sets tldr,peps] [--parts fusion,margins,terms,probes]
 
 ``fusion`` scores the union of the 100 nearest and the 100 best matching documents of each query by every rule below,
 and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
-choose the share of words by questions made of its own documents. Trained encoders and indexes are kept in
-.bench/hybrid. Writes benchmarks/results/hybrid.json.
+choose the share of words by questions made of its own documents; ``margins`` tells by how much hybrid is better than
+each mode alone, in the mean, with a 95 % bootstrap interval over queries. Trained encoders, each by what it was trained
+from and with, and indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import subprocess
@@ -18,12 +20,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10
+from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10, per_query
 from numpy.typing import NDArray
 
 from docsim import lexical, ranking
@@ -83,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
-    parser.add_argument("--parts", default="fusion,terms,probes")
+    parser.add_argument("--parts", default="fusion,margins,terms,probes")
     options = parser.parse_args()
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.sets.split(","):
@@ -101,7 +104,7 @@ def encoder_of(name: str, corpus: Path, which: str) -> Encoder:
     """The default encoder, or one trained on the corpus with ``docsim train``'s defaults, in a process of its own."""
     if which == "untrained":
         return Encoder.default()
-    out = KEPT / "encoders" / name
+    out = KEPT / "encoders" / recipe() / name
     if not (out / "manifest.json").is_file():
         command = [
             sys.executable,
@@ -116,6 +119,15 @@ def encoder_of(name: str, corpus: Path, which: str) -> Encoder:
         ]
         subprocess.run(command, check=True)
     return Encoder.load(out)
+
+
+@cache
+def recipe() -> str:
+    """A digest of what training starts from and of the code that trains."""
+    digest = hashlib.sha256(Encoder.default().fingerprint.encode())
+    for path in sorted((ROOT / "docsim" / "training").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def opened(judged: Judged, encoder: Encoder) -> Index:
@@ -192,6 +204,19 @@ def asked(judged: Judged, index: Index, mode: Any) -> dict[str, list[str]]:
     return run
 
 
+def margins(judged: Judged, corpus: Path, which: str) -> dict[str, dict[str, float]]:
+    with opened(judged, encoder_of(judged.name, corpus, which)) as index:
+        found = {mode: per_query(asked(judged, index, mode), judged.qrels) for mode in MODES}
+    row = {}
+    for mode in ("dense", "lexical"):
+        gains = found["hybrid"] - found[mode]
+        drawn = np.random.default_rng(0).integers(0, len(gains), (2000, len(gains)))
+        low, high = np.percentile(gains[drawn].mean(axis=1), (2.5, 97.5))
+        values = {"mean": gains.mean(), "low": low, "high": high}
+        row[f"hybrid - {mode}"] = {name: round(float(value), 4) for name, value in values.items()}
+    return row
+
+
 def terms(judged: Judged, corpus: Path, which: str) -> dict[str, float]:
     row = {"bm25s": ndcg_at_10(bm25s_run(judged), judged.qrels)}
     with opened(judged, encoder_of(judged.name, corpus, which)) as index:
@@ -265,7 +290,12 @@ def reciprocal_ranks(index: Index, questions: list[Document]) -> dict[str, float
     return {share: round(float(np.mean(ranks)), 4) for share, ranks in found.items()}
 
 
-PARTS: dict[str, Callable[[Judged, Path, str], dict[str, Any]]] = {"fusion": fusion, "terms": terms, "probes": probes}
+PARTS: dict[str, Callable[[Judged, Path, str], dict[str, Any]]] = {
+    "fusion": fusion,
+    "margins": margins,
+    "terms": terms,
+    "probes": probes,
+}
 
 
 if __name__ == "__main__":

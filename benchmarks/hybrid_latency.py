@@ -3,10 +3,12 @@
     python benchmarks/hybrid_latency.py --corpus ../shared/data/scale/win32/corpus.jsonl.gz [--queries 200]
 
 Questions are titles and beginnings of documents, drawn with a fixed seed. Contenders take turns, question by question,
-so that what else the machine does meets all of them. ``encode + FAISS`` encodes and searches the same vectors exactly;
-``FTS5`` asks for the ten best by ``rank``, the words of the question joined by OR, each in quotes; ``FTS5, no stop
-words`` leaves out the commonest English words. The index is kept in .bench/hybrid. Writes
-benchmarks/results/hybrid_latency.json.
+so that what else the machine does meets all of them; each mode has an index of its own open, so that none profits from
+words that another one looked up. ``cpu`` is the processor's time of the asking thread. ``encode + FAISS`` encodes and
+searches the same vectors exactly; ``FTS5`` asks for the ten best by ``rank``, the words of the question joined by OR,
+each in quotes; ``FTS5, no stop words`` leaves out the commonest English words. ``ratio`` is that of hybrid's median to
+the larger one of encode + FAISS and FTS5. The index is kept in .bench/hybrid. Writes
+benchmarks/results/hybrid_latency.json, a part for each number of documents.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 
 from docsim.index import Index
-from docsim.records import MODES
+from docsim.records import MODES, Mode
 from docsim.sources import open_source
 from docsim.synchronise import SourceName
 
@@ -50,14 +54,27 @@ def main() -> None:
     with Index.create(path) as index:
         if options.index is None:
             index.sync(open_source(str(options.corpus)).entries(), source=SourceName("records", "scale", "scale"))
-        kinds = {"questions": questions(index, options.queries), "documents": ids(index, options.queries // 4)}
-        found = {kind: times(contenders(index, kind), asked) for kind, asked in kinds.items()}
+        result = {"cores": os.cpu_count(), "load": os.getloadavg()[0], **measured(index, options.queries)}
         documents = index.store.value("SELECT count(*) FROM documents")
-    load = os.getloadavg()[0]
-    result = {"documents": documents, "cores": os.cpu_count(), "load": load, **found}
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    results[str(documents)] = result
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
+
+
+def measured(index: Index, queries: int) -> dict[str, Any]:
+    kinds = {"questions": questions(index, queries), "documents": ids(index, queries // 4)}
+    with ExitStack() as stack:
+        own = {mode: stack.enter_context(Index.open(index.path)) for mode in MODES}
+        found = {kind: times(contenders(index, own, kind), asked) for kind, asked in kinds.items()}
+    asked = found["questions"]
+    ratio = {
+        value: round(asked["hybrid"][value] / max(asked["encode + FAISS"][value], asked["FTS5"][value]), 3)
+        for value in ("p50_ms", "cpu_p50_ms")
+    }
+    beside_faiss = asked["hybrid"]["cpu_p50_ms"] / asked["encode + FAISS"]["cpu_p50_ms"]
+    return {**found, "ratio": ratio, "ratio to encode + FAISS": round(beside_faiss, 3)}
 
 
 def ids(index: Index, count: int) -> list[str]:
@@ -73,9 +90,9 @@ def questions(index: Index, count: int) -> list[str]:
     return [text for text in asked if text.strip()]
 
 
-def contenders(index: Index, kind: str) -> dict[str, Callable[[str], object]]:
+def contenders(index: Index, own: dict[Mode, Index], kind: str) -> dict[str, Callable[[str], object]]:
     if kind == "documents":
-        return {mode: lambda id, mode=mode: index.similar(id, K, mode=mode) for mode in MODES}  # type: ignore[misc]
+        return {mode: lambda id, mode=mode: own[mode].similar(id, K, mode=mode) for mode in MODES}  # type: ignore[misc]
     with index.reader.reading() as view:
         _, vectors = view.vectors.reconstruct()
     bare = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
@@ -91,21 +108,25 @@ def contenders(index: Index, kind: str) -> dict[str, Callable[[str], object]]:
         sql = "SELECT rowid FROM documents_fts WHERE documents_fts MATCH ? ORDER BY rank LIMIT ?"
         return index.store.rows(sql, " OR ".join(f'"{word}"' for word in words) or '""', K)
 
-    modes = {mode: lambda text, mode=mode: index.search(text, K, mode=mode) for mode in MODES}  # type: ignore[misc]
+    modes = {mode: lambda text, mode=mode: own[mode].search(text, K, mode=mode) for mode in MODES}  # type: ignore[misc]
     return {**modes, "encode + FAISS": faiss_alone, "FTS5": fts5, "FTS5, no stop words": lambda t: fts5(t, STOP_WORDS)}
 
 
 def times(contenders: dict[str, Callable[[str], object]], asked: list[str]) -> dict[str, dict[str, float]]:
     """Milliseconds of each contender; the first tenth of the questions warms up."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for question in asked:
         for name, ask in contenders.items():
-            started = time.perf_counter()
+            started, busy = time.perf_counter(), time.thread_time()
             ask(question)
-            taken[name].append((time.perf_counter() - started) * 1000)
-    kept = {name: values[len(values) // 10 :] for name, values in taken.items()}
+            taken[name].append((time.perf_counter() - started, time.thread_time() - busy))
+    kept = {name: 1000 * np.array(values[len(values) // 10 :]) for name, values in taken.items()}
     return {
-        name: {"p50_ms": round(float(np.percentile(v, 50)), 3), "p99_ms": round(float(np.percentile(v, 99)), 3)}
+        name: {
+            "p50_ms": round(float(np.percentile(v[:, 0], 50)), 3),
+            "p99_ms": round(float(np.percentile(v[:, 0], 99)), 3),
+            "cpu_p50_ms": round(float(np.percentile(v[:, 1], 50)), 3),
+        }
         for name, v in kept.items()
     }
 

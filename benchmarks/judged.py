@@ -15,6 +15,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 KNOWLEDGE_BASES = ("handbook18f", "businesscentral", "kubernetes", "tldr", "peps", "mdn")
 OTHERS = ("bugs_seamonkey", "scifact", "cranfield", "cacm", "medline")
 MAX_QUERIES = 500
@@ -56,12 +59,18 @@ def load(folder: Path) -> Judged:
     return Judged(facts["name"], documents, queries, {id: qrels[id] for id in ids}, facts["exclude_self"])
 
 
-def ndcg_at_10(run: dict[str, list[str]], qrels: dict[str, dict[str, int]]) -> float:
-    """Return mean nDCG@10 of ranked document ids per query."""
+def per_query(run: dict[str, list[str]], qrels: dict[str, dict[str, int]]) -> NDArray[np.float64]:
+    """Return nDCG@10 of each judged query, in the order of their ids; 0 for one without an answer."""
     import ir_measures
 
     scored = {query: {id: float(-rank) for rank, id in enumerate(ids)} for query, ids in run.items()}
-    return float(ir_measures.calc_aggregate([ir_measures.nDCG @ 10], qrels, scored)[ir_measures.nDCG @ 10])
+    found = {one.query_id: one.value for one in ir_measures.iter_calc([ir_measures.nDCG @ 10], qrels, scored)}
+    return np.array([found.get(query, 0.0) for query in sorted(qrels)])
+
+
+def ndcg_at_10(run: dict[str, list[str]], qrels: dict[str, dict[str, int]]) -> float:
+    """Return mean nDCG@10 of ranked document ids per query."""
+    return float(per_query(run, qrels).mean())
 
 
 if __name__ == "__main__":

@@ -111,7 +111,10 @@ def tiers(
     for reach in _reaches(store, view, query, mode, allowed or view.allowed(store, None)):
         places = np.setdiff1d(reach.places, seen, assume_unique=True)
         seen = _united(seen, places)
-        ranked = sorted(ranking.rank(query.vectors, view.rows(places)), key=lambda one: one.position)
+        rows = view.rows(places)
+        if not all(map(len, rows)):
+            raise store.damaged()
+        ranked = sorted(ranking.rank(query.vectors, rows), key=lambda one: one.position)
         scores = np.array([one.score for one in ranked], np.float32)
         if reach.words is not None:
             matching = reach.words.of(view.documents[places, 1])
@@ -190,11 +193,10 @@ def _places(store: Store, view: View, documents: NDArray[np.int64]) -> NDArray[n
     Raises:
         StoreError: One of them has no embeddings.
     """
-    firsts = store.first_passages(documents.tolist())
-    places = view.documents_of(firsts)
-    if not np.array_equal(np.sort(firsts), view.documents[places, 0]):
+    places = view.places(documents)
+    if not np.array_equal(view.documents[places, 1], documents):
         raise store.damaged()
-    return places
+    return np.sort(places)
 
 
 def _united(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -76,11 +76,13 @@ class Known:
         lexicon: Which documents hold a term.
         background: Similarities of documents taken at random, sorted, by whether the query was one passage.
         allowed: The documents that meet a filter.
+        order: The places of documents by ascending number, ``int64 (n,)``; None before it was needed.
     """
 
     lexicon: Lexicon = field(default_factory=Lexicon)
     background: dict[bool, NDArray[np.float32]] = field(default_factory=dict)
     allowed: dict[Filter, Allowed] = field(default_factory=dict)
+    order: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,16 @@ class View:
         """Return the places in ``documents`` of the documents that hold some passages, ascending, each once."""
         places = np.searchsorted(self.documents[:, 0], passages.ravel(), side="right") - 1
         return np.array(sorted(set(places.tolist())), dtype=np.int64)
+
+    def places(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places in ``documents`` of documents by number, ``int64 (n,)``; any place for one not there."""
+        order = self.known.order
+        if order is None:  # of a document that was changed the last place counts
+            order = self.known.order = np.argsort(self.documents[:, 1], kind="stable")
+        if not len(order):
+            return np.zeros(0, np.int64)
+        found = np.searchsorted(self.documents[:, 1], numbers, side="right", sorter=order) - 1
+        return order[np.maximum(found, 0)]
 
     def rows(self, places: NDArray[np.int64]) -> list[NDArray[np.float16]]:
         """Return the embeddings of the documents at some places, ``float16 (passages, dim)`` each."""

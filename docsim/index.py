@@ -8,7 +8,6 @@ with Index.create("indexes/handbook") as index:
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -280,11 +279,10 @@ class Index:
         """Return ``search`` of each text, encoded together."""
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
-        for text in texts:
-            if not text.strip():
-                raise UsageError("expected a text to search for, got a blank one")
-        documents = [Document("query", text) for text in texts]
-        return self.reader.answer(documents, [document.text for document in documents], request, started=started)
+        if not all(text.strip() for text in texts):
+            raise UsageError("expected a text to search for, got a blank one")
+        asked = [Document("query", text) for text in texts]
+        return self.reader.answer(asked, [document.text for document in asked], request, started=started)
 
     def similar(
         self,
@@ -296,15 +294,7 @@ class Index:
         within: str = "",
         ranking: Ranking | None = None,
     ) -> SearchResult:
-        """Return the documents most like an indexed one, best first, never itself.
-
-        Args:
-            id: An indexed document's id.
-            k: Hits to return, at least 1.
-            mode: What ranks.
-            where: Return only documents whose metadata meets this, as in ``search``.
-            within: Return only documents whose id is this path or lies below it.
-            ranking: How hits are chosen from what is found; the best first when not given.
+        """Return the documents most like an indexed one, best first, never itself; the rest is as in ``search``.
 
         Raises:
             UsageError: There is no such document or mode, ``k`` is below 1, or ``where`` cannot be read.
@@ -328,23 +318,16 @@ class Index:
         within: str = "",
         ranking: Ranking | None = None,
     ) -> SearchResult:
-        """Return the documents most like one that need not be indexed, best first.
+        """Return the documents most like any document, which is encoded with its title; the rest is as in ``search``.
 
-        Args:
-            document: Any document; it is encoded with its title, as indexed ones are.
-            k: Hits to return, at least 1.
-            file: Where it was read from; if that file is indexed, it is not returned itself.
-            mode: What ranks.
-            where: Return only documents whose metadata meets this, as in ``search``.
-            within: Return only documents whose id is this path or lies below it.
-            ranking: How hits are chosen from what is found; the best first when not given.
+        ``file`` is where it was read from; if that file is indexed, it is not returned itself.
 
         Raises:
             UsageError: ``k`` is below 1, there is no such mode, or ``where`` cannot be read.
         """
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
-        exclude = self._indexed_file(file.resolve()) if file else None
+        exclude = self.reader.store.read_from(file.resolve()) if file else None
         return self.reader.answer([document], [document.id], request, exclude=exclude, started=started)[0]
 
     def explain(self, a: str | Document, b: str | Document, *, pairs: int = 3) -> Explanation:
@@ -407,17 +390,6 @@ class Index:
             return Spanned(side, passages.split(side.text))
         stored = self.document(side)
         return Spanned(stored.document, self.reader.store.passages(stored.number))
-
-    def _indexed_file(self, file: Path) -> int | None:
-        """Return the number of the document that was indexed from a file, or None."""
-        for number, kind, location in self.reader.store.rows("SELECT number, kind, location FROM sources"):
-            root = Path(location) if kind == "folder" else Path(location).parent
-            if kind in ("folder", "file") and file.is_relative_to(root):
-                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in docsim.sources
-                origin = self.reader.store.origin(number, path)
-                if origin is not None:
-                    return origin.document
-        return None
 
 
 def _condition(where: Where, within: str) -> Filter | None:

@@ -97,7 +97,10 @@ class Scores:
 
     def best(self, n: int) -> NDArray[np.int64]:
         """Return the numbers of the ``n`` documents that match best, best first, ties by number."""
-        return self.documents[np.argsort(-self.values, kind="stable")[:n]]
+        near = np.arange(len(self.values))
+        if n < len(near):  # the best in any order, and what ties with the last of them
+            near = np.flatnonzero(self.values >= np.partition(self.values, -n)[-n])
+        return self.documents[near[np.argsort(-self.values[near], kind="stable")[:n]]]
 
 
 @dataclass(slots=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -169,11 +171,6 @@ class Store(Database):
         rows = self.rows(sql, json.dumps(list(documents)))
         return {number: Shown(id, title, json.loads(metadata), *rest) for number, id, title, metadata, *rest in rows}
 
-    def first_passages(self, documents: Sequence[int]) -> NDArray[np.int64]:
-        """Return the first passage numbers of some documents, ``int64 (n,)``, in no order."""
-        sql = "SELECT first_passage FROM documents WHERE number IN (SELECT value FROM json_each(?))"
-        return np.array(self.rows(sql, json.dumps(list(documents))), np.int64).ravel()
-
     def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
         """Return type and value of a metadata field of some documents, by number; without those that lack it."""
         sql = (
@@ -316,6 +313,17 @@ class Store(Database):
         """Return what ``path`` of a source stands for, or None."""
         rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source, path)
         return Origin(*rows[0]) if rows else None
+
+    def read_from(self, file: Path) -> int | None:
+        """Return the number of the document that was indexed from a file, given by its absolute path, or None."""
+        for number, kind, location in self.rows("SELECT number, kind, location FROM sources"):
+            root = Path(location) if kind == "folder" else Path(location).parent
+            if kind in ("folder", "file") and file.is_relative_to(root):
+                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in docsim.sources
+                origin = self.origin(number, path)
+                if origin is not None:
+                    return origin.document
+        return None
 
     def link(self, source: int, path: str, *, document: int, digest: str) -> None:
         """Record that ``path`` of a source stands for a document, read with ``digest``, and did not fail."""
