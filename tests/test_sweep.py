@@ -81,6 +81,14 @@ def test_the_best_trial_s_encoder_is_kept_and_scores_what_the_leaderboard_says(
     assert job.probe.measure(origin.parts.tower) == pytest.approx(best.metric, abs=0.02)  # int8 rows
 
 
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_a_new_tower_of_context_reads_as_many_tokens_as_it_can_afford(kind: str, toy: str, tmp_path: Path) -> None:
+    parts = replace(artefact.load(toy), max_tokens=32_768)
+    long = artefact.save(parts, tmp_path / "long", name="long", lineage=artefact.Lineage(seed=0))
+    assert start(str(long.path), kind=kind).parts.max_tokens == 256
+    assert start(str(long.path)).parts.max_tokens == 32_768
+
+
 def test_the_metric_is_the_mean_of_what_the_interval_resamples(toy: str) -> None:
     plan = usual("average", toy, shaped=False).plan(steps=1, seed=0, time_limit=1.0)
     job = learning.from_documents(start(toy), WORK.documents, plan)
