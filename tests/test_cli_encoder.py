@@ -205,7 +205,7 @@ def test_people_are_told_of_vocabulary_and_coverage(tmp_path: Path) -> None:
         "            60.0% of 5 distinct words",
         "unknown     a (2), and (1)",
     ]
-    assert result.stderr.splitlines()[-1] == "1 words of the file cannot be used and are left out"
+    assert result.stderr.splitlines()[-1] == "left out, because unusable: 1 of the file's words"
 
 
 @needs_keras

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
-from tiny_bert import teacher_tokenizer, write_teacher
+from tiny_bert import teacher_tokenizer, write_json, write_teacher
 from tiny_encoder import WORDS
 
 from docsim.cli import main
@@ -34,7 +34,9 @@ def documents(count: int, *, words: int = 20, seed: int = 0) -> list[Document]:
 
 @pytest.fixture(scope="module")
 def teacher_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_teacher(tmp_path_factory.mktemp("teachers") / "tiny-bert")
+    path = write_teacher(tmp_path_factory.mktemp("teachers") / "tiny-bert")
+    write_json(path / "sentence_bert_config.json", {"max_seq_length": 24})  # whole texts
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +63,18 @@ def test_similarities_come_closer_to_the_teacher_s_on_texts_never_seen(
 ) -> None:
     done, before, after = learnt
     assert done.after > done.before + 0.05
-    texts = [document.text for document in documents(100, seed=7)]
+    texts = [document.text for document in documents(400, seed=7)]  # of 100, agreement changes by .05 with their seed
     wanted = unit(teacher.embed(texts))
-    assert agreement(after.encode(texts), wanted) > agreement(before.encode(texts), wanted) + 0.01
+    assert agreement(after.encode(texts), wanted) > agreement(before.encode(texts), wanted) + 0.05
+
+
+def test_the_student_learns_from_no_more_of_a_text_than_the_teacher_reads(teacher: Teacher, tmp_path: Path) -> None:
+    short = replace(teacher, max_tokens=12)
+    parts, texts = distill(teacher, Recipe(dim=8)), documents(40)
+    ends = [replace(one, text=" ".join([*one.text.split()[:15], *["cat"] * 5])) for one in texts]
+    tuning = replace(TUNING, steps=4, probe_every=2)
+    whole, other = (learn_from_texts(parts, short, given, tuning=tuning, cache=tmp_path) for given in (texts, ends))
+    assert (whole.before, whole.after) == pytest.approx((other.before, other.after), abs=1e-6)
 
 
 def test_the_manifest_tells_what_was_learnt_from_whom(learnt: tuple[Learnt, Encoder, Encoder]) -> None:

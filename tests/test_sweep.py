@@ -22,7 +22,7 @@ from docsim.errors import TrainingError
 from docsim.training import artefact, learning
 from docsim.training.leaderboard import Entry, Failed, interval, ordered
 from docsim.training.starts import start
-from docsim.training.sweep import Limits, Space, Sweep, comparable
+from docsim.training.sweep import Limits, Space, Sweep, alone, comparable
 from docsim.training.towers import compact
 from docsim.training.trial import Work, reciprocal_ranks, usual
 
@@ -79,6 +79,14 @@ def test_the_best_trial_s_encoder_is_kept_and_scores_what_the_leaderboard_says(
     origin = start(str(swept[0] / "best"))
     job = learning.from_documents(origin, WORK.documents, plan)
     assert job.probe.measure(origin.parts.tower) == pytest.approx(best.metric, abs=0.02)  # int8 rows
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_a_new_tower_of_context_reads_as_many_tokens_as_it_can_afford(kind: str, toy: str, tmp_path: Path) -> None:
+    parts = replace(artefact.load(toy), max_tokens=32_768)
+    long = artefact.save(parts, tmp_path / "long", name="long", lineage=artefact.Lineage(seed=0))
+    assert start(str(long.path), kind=kind).parts.max_tokens == 256
+    assert start(str(long.path)).parts.max_tokens == 32_768
 
 
 def test_the_metric_is_the_mean_of_what_the_interval_resamples(toy: str) -> None:
@@ -174,5 +182,9 @@ def test_the_command_prints_the_leaderboard_and_where_the_best_is(tmp_path: Path
     assert ran.exit_code == 0, ran.output
     assert "trial 0: average from toy" in ran.stderr
     assert f"Use the best with: docsim reindex --encoder {out / 'best'}" in ran.stdout
+    assert "Settings of trial 0, the best: learning_rate 0.02, " in ran.stdout
+    with alone(out):  # by another process, as far as the lock is concerned
+        refused = CliRunner().invoke(main, [*command, "--trials", "2", "--steps", "5", "--resume"])
+    assert (refused.exit_code, "another process is sweeping in" in refused.stderr) == (1, True)
     again = CliRunner().invoke(main, [*command, "--trials", "1", "--steps", "5", "--resume", "--json"])
     assert json.loads(again.stdout) == json.loads((out / "leaderboard.json").read_text())

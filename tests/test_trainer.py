@@ -121,17 +121,18 @@ sys.path.insert(0, sys.argv[1])
 import test_trainer
 from docsim.training.trainer import Trainer
 def tick(step, loss):
-    if step == 25:
+    if step == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 Trainer(test_trainer.job(), test_trainer.SCHEDULE, checkpoint=Path(sys.argv[2])).run(tick=tick)
 """
 
 
+@pytest.mark.parametrize("step", [5, 25])  # the first checkpoint is written before the tower gets the corpus' weights
 def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(
-    tmp_path: Path, trained: tuple[Job, Outcome]
+    step: int, tmp_path: Path, trained: tuple[Job, Outcome]
 ) -> None:
     file = tmp_path / "checkpoint.npz"
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(file)]
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(file), str(step)]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     killed = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()

@@ -184,7 +184,7 @@ def _print_made(made: Made) -> None:
     encoder_facts.announce(made.encoder)
     click.echo(f"vocabulary  {made.vocabulary} words, read as {made.vectors.format}")
     if made.vectors.skipped:
-        click.secho(f"{made.vectors.skipped} words of the file cannot be used and are left out", fg="yellow", err=True)
+        click.secho(f"left out, because unusable: {made.vectors.skipped} of the file's words", fg="yellow", err=True)
     if made.coverage is None:
         return
     found = made.coverage

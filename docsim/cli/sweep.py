@@ -76,13 +76,14 @@ def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) 
     if corpus and index_path:
         raise UsageError("expected one of --index and --corpus; got both")
     with terminal.without_native_noise():
-        from docsim.training.sweep import Limits, Space, Sweep, comparable  # imports Keras, which takes seconds
+        from docsim.training.sweep import Limits, Space, Sweep, alone, comparable  # imports Keras, which takes seconds
         from docsim.training.trial import Work
 
     space, limits = Space(given["towers"], given["starts"]), Limits(given["budget"], given["trials"])
     documents = comparable(_documents(corpus, index_path, given["seed"]), space.starts)
-    study = Sweep(out, space, Work(documents, given["steps"], given["seed"]), resume=given["resume"])
-    board = study.run(limits, told=None if given["quiet"] or given["as_json"] else _told())
+    with alone(out):
+        study = Sweep(out, space, Work(documents, given["steps"], given["seed"]), resume=given["resume"])
+        board = study.run(limits, told=None if given["quiet"] or given["as_json"] else _told())
     _tell(out, board, given)
 
 
@@ -128,9 +129,8 @@ def _table(board: Sequence[Entry], metric: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("#", "tower", "from", metric, "95 %", "texts/s", "MB", "s", "settings", box=None, pad_edge=False)
+    table = Table("#", "tower", "from", metric, "95 %", "texts/s", "MB", "s", box=None, pad_edge=False)
     for entry in board[:_SHOWN]:
-        settings = " ".join(f"{name}={value:.3g}" for name, value in entry.settings.items())
         table.add_row(
             str(entry.number),
             entry.tower,
@@ -140,8 +140,9 @@ def _table(board: Sequence[Entry], metric: str) -> None:
             f"{entry.texts_per_second:,.0f}",
             f"{entry.megabytes:.1f}",
             f"{entry.seconds:.0f}",
-            settings,
         )
     Console().print(table)
     if len(board) > _SHOWN:
         click.echo(f"... and {len(board) - _SHOWN} more in the leaderboard")
+    settings = ", ".join(f"{name} {value:.3g}" for name, value in board[0].settings.items())
+    click.echo(f"Settings of trial {board[0].number}, the best: {settings}")

@@ -153,12 +153,9 @@ def learn_from_texts(
     held = _held_out(spans, tuning.seed)
     frame = framing(parts)
     tower = trainable(parts.tower)
-    done = taught(
-        tower,
-        Lesson(tokenised(spans.texts, parts, most=frame.most), targets, held, frame),
-        tuning,
-        progress=progress,
-    )
+    most = min(frame.most, teacher.max_tokens - teacher.tokenizer.num_special_tokens_to_add(is_pair=False))
+    ids = tokenised(spans.texts, parts, most=most)  # no more of a span than the teacher reads
+    done = taught(tower, Lesson(ids, targets, held, frame), tuning, progress=progress)
     settled = asdict(replace(tuning, time_limit=None))
     material = hashlib.sha256(f"{teacher.digest} {spans.digest()} {settled}".encode()).hexdigest()
     return Learnt(

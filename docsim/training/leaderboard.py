@@ -134,7 +134,7 @@ def _plot(board: Sequence[Entry], probe: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     towers, starts = (sorted({getattr(entry, name) for entry in board}) for name in ("tower", "start"))
@@ -153,8 +153,10 @@ def _plot(board: Sequence[Entry], probe: str) -> bytes:
     best = board[0]
     ring: dict[str, Any] = {"marker": "o", "markersize": 16, "fillstyle": "none", "color": "black", "linestyle": "none"}
     axis.plot([best.texts_per_second], [best.metric], label="best", **ring)
-    axis.set(xscale="log", xlabel="texts encoded per second", ylabel=probe, title="Quality against speed")
-    axis.legend(fontsize="small")
+    axis.set(
+        xscale="log", xlabel="texts encoded per second", ylabel=f"{probe}, 95 % interval", title="Quality against speed"
+    )
+    figure.legend(loc="outside right upper", fontsize="small")
     target = BytesIO()
     figure.savefig(target, format="png", dpi=110)
     return target.getvalue()

@@ -116,11 +116,12 @@ def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
 
 def _histograms(before: Similarities, after: Similarities) -> Figure:
     figure, axes = axes_of(2)
-    bins = np.linspace(-1, 1, _BINS)
+    lowest = min(float(side.min()) for one in (before, after) for side in (one.positives, one.negatives))
+    bins = np.linspace(max(-1.0, min(lowest, 0.0)), 1, _BINS)
     for axis, name, one in zip(axes, ("before", "after"), (before, after), strict=True):
         axis.hist(one.negatives, bins=bins, density=True, alpha=0.6, label="others")
         axis.hist(one.positives, bins=bins, density=True, alpha=0.6, label="belong together")
-        axis.set(title=name, xlabel="similarity", yticks=[])
+        axis.set(title=name, xlabel="similarity", ylabel="share of pairs", yticks=[])
         axis.legend()
     return figure
 

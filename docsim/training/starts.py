@@ -105,5 +105,5 @@ def _made(parts: Parts, kind: str, options: TowerOptions | None, *, scratch: boo
         vectors[parts.preprocessing.padding_id] = 0
     options = options or TowerOptions()
     tower = build_tower(kind, vectors, options, seed=seed)
-    most = options.max_tokens if kind == "transformer" else parts.max_tokens
-    return replace(parts, tower=tower, kind=kind, max_tokens=min(parts.max_tokens, most))
+    most = parts.max_tokens if kind == "average" else min(parts.max_tokens, options.max_tokens)
+    return replace(parts, tower=tower, kind=kind, max_tokens=most)

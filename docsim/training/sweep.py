@@ -4,6 +4,7 @@
     out/trials/7/          the encoder of the best trial so far
     out/best/              a copy of it, to be used
     out/leaderboard.json   and .png: see ``docsim.training.leaderboard``
+    out/sweep.lock         held by the one process that tries; it dies with it
 
 Every tower is first tried from every start with the settings of ``docsim train``; then Optuna's tree-structured Parzen
 estimator (Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011) chooses. A trial is told to the
@@ -17,13 +18,15 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import optuna
+from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
 
@@ -38,11 +41,12 @@ from docsim.training.starts import DEFAULT, SCRATCH
 from docsim.training.towers import KINDS
 from docsim.training.trial import Settings, Work, run_trial, usual
 
-__all__ = ["DATABASE", "Limits", "Space", "Sweep", "comparable"]
+__all__ = ["DATABASE", "Limits", "Space", "Sweep", "alone", "comparable"]
 
 logger = logging.getLogger(__name__)
 
 DATABASE = "sweep.db"
+_LOCK = "sweep.lock"
 
 _RATES = {"average": (0.003, 0.1), "lstm": (2e-4, 5e-3), "transformer": (1e-4, 3e-3)}
 _BATCHES, _UNITS = (64, 128, 256, 512), (64, 128, 256)
@@ -237,6 +241,27 @@ class Sweep:
         facts = {"documents": len(self._work.documents), "steps": self._work.steps, "seed": self._work.seed}
         write_leaderboard(self._directory, board, self.failed(), probe=HalvesProbe.name, facts=facts)
         return board
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[None]:
+    """Be the one process that sweeps in a directory: it would take up what another is trying as killed.
+
+    Raises:
+        TrainingError: Another process is at it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TrainingError(
+            f"another process is sweeping in {directory}; wait until it ends, or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def comparable(documents: Iterable[Document], starts: Sequence[str]) -> list[Document]:

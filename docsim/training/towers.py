@@ -58,7 +58,7 @@ class TowerOptions:
         heads: Attention heads; they divide ``units``.
         projection: Whether the sum of token vectors goes through a learnt linear layer. One that is needed to reach
             ``dim`` is there anyway. It starts as the projection that keeps most of the token vectors' inner products.
-        max_tokens: Positions of the transformer: the longest text that it reads.
+        max_tokens: Tokens of the longest text that an LSTM or a transformer reads; the latter has as many positions.
         dropout: Share of components dropped in training, in [0, 1).
         bidirectional: Whether the LSTM reads both ways.
         pooling: How token states become one row: ``mean`` or ``max``.

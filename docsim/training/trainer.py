@@ -185,8 +185,8 @@ class Trainer:
         started = time.monotonic() - (self._points[-1].seconds if self._points else 0.0)
         if not self._points:
             self._measure(0, None, started, watch)
-            if self._job.begin:
-                self._job.begin()
+        if self._points[-1].step == 0 and self._job.begin:  # resumed there, too: a checkpoint knows nothing of it
+            self._job.begin()
         while not (ended := self._ended()):
             done = self._points[-1].step
             until = min(done + self._schedule.probe_every, self._schedule.steps)
