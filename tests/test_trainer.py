@@ -301,7 +301,7 @@ def test_an_average_tower_starts_with_the_corpus_own_frequencies_unless_it_was_t
     lengths, vocabulary = np.linalg.norm(embedding_of(made.tower), axis=1), toy_training.tokenizer()
     common, rare = (lengths[vocabulary.token_to_id(entry)] for entry in ("c0", "a0x0"))
     assert rare > 1.5 * common
-    again = from_documents(replace(origin(), trained=True), toy_training.documents(), PLAN)
+    again = from_documents(replace(origin(), adapted=True), toy_training.documents(), PLAN)
     assert again.begin is None
 
 
