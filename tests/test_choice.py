@@ -12,11 +12,12 @@ import pytest
 import toy_training
 
 from docsim.errors import TrainingError
+from docsim.training.checkpoint import Point
 from docsim.training.choice import best_of, checkpoints
 from docsim.training.learning import Plan, from_documents
 from docsim.training.spans import SpanRecipe
 from docsim.training.starts import Start
-from docsim.training.trainer import Job, Point, Schedule
+from docsim.training.trainer import Job, Schedule
 
 SCHEDULE = Schedule(steps=20, learning_rate=0.1, warm_up=5, probe_every=10)
 PLAN = Plan(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8), batch=32)

@@ -31,8 +31,8 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     )
 
 
-def asked(teacher: Encoder, cache: Path, **changed: int) -> Guide:
-    return guide(toy_training.documents(300), toy_training.parts(), teacher, cache=cache, **changed)
+def asked(teacher: Encoder, cache: Path, seed: int = 0) -> Guide:
+    return guide(toy_training.documents(300), toy_training.parts(), teacher, cache=cache, seed=seed)
 
 
 def job(teacher: Encoder, cache: Path, *, weight: float = 1.0) -> Job:
