@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".bench" / "self_supervision"
 RESULTS = Path(__file__).parent / "results" / "self_supervision.json"
 SETS = "handbook18f,businesscentral,kubernetes,tldr,peps"
+TEACHER = "all-MiniLM-L6-v2"
 TEACHER_TOKENS = 256
 
 Floats = NDArray[np.float32]
@@ -145,7 +146,7 @@ def measure(folder: Path, seeds: list[int], teacher: Path | None) -> dict[str, o
         "runs": runs,
     }
     if teacher:
-        row[teacher.name] = of_teacher(judged, teacher)
+        row[TEACHER] = of_teacher(judged, teacher)
     print(judged.name, {name: value for name, value in row.items() if name != "runs"}, flush=True)
     return row
 
@@ -156,7 +157,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
-    parser.add_argument("--teacher", type=Path, help="a sentence-transformers directory to compare with")
+    parser.add_argument("--teacher", type=Path, help=f"folder of {TEACHER}, to compare with")
     parser.add_argument("--sets", default=SETS)
     parser.add_argument("--seeds", default="0,1,2")
     options = parser.parse_args()

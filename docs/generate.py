@@ -210,6 +210,17 @@ def self_supervision() -> str:
     return f"nDCG@10, the mean of {seeds} seeds; seconds and peak memory are the largest:\n\n" + table(rows)
 
 
+def teaching() -> str:
+    """Return the table of what a teacher brings."""
+    found = result("teaching")
+    rows = [("", "without", "with", "probe without", "probe with", "kept", "seconds asking")]
+    for name, row in found["sets"].items():
+        values = (row[kind][arm] for kind in ("ndcg", "probe") for arm in ("without", "with"))
+        measured = tuple(f"{value:.3f}" for value in values)
+        rows.append((name, *measured, row["chosen"], f"{row['seconds_asking']:.0f}"))
+    return f"nDCG@10 with the teacher {found['teacher']} and without it, one seed:\n\n" + table(rows)
+
+
 SELF_SUPERVISED = ("documents", "queries", "untrained", "trained", "trained_least", "runs")
 
 
@@ -346,11 +357,14 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "topics": ("topics", topics),
     "incremental": ("incremental", incremental),
     "self_supervision": ("self_supervision", self_supervision),
+    "teaching": ("teaching", teaching),
     "sts": ("sts", sts),
     "imported": ("imported", imported),
     "training_tried": ("training_tried", partial(tried, "settings")),
     "training_tried_weights": ("training_tried", partial(tried, "token_weights")),
     "training_tried_damping": ("training_tried", partial(tried, "damping")),
+    "training_tried_questions": ("training_tried", partial(tried, "questions_dense")),
+    "training_tried_questions_fused": ("training_tried", partial(tried, "questions_fused")),
     "peers-small": ("peers", lambda: peers("businesscentral")),
     "peers-large": ("peers", lambda: peers("win32")),
     "peers-quality": ("peers", quality),

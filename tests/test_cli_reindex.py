@@ -124,6 +124,15 @@ def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twic
     assert {one.fingerprint for one in kept} == {Encoder.load(start).fingerprint}
 
 
+def test_a_teacher_is_learned_from_and_without_it_the_adaptation_is_another(topics: Path) -> None:
+    index, start = topics.with_name("index"), topics.with_name("start")
+    docsim("index", topics, "--index", index, "--encoder", start)
+    arguments = ("adapt", "--index", index, "--publish-anyway", "--time-limit", "4")
+    assert "Trained" in docsim(*arguments, "--teacher", start).output
+    assert "Trained" not in docsim(*arguments, "--teacher", start).output
+    assert "Trained" in docsim(*arguments).output
+
+
 def test_what_did_not_pass_exits_with_4_and_names_the_command_that_publishes_it(index: Path, worse: Path) -> None:
     result = docsim("reindex", "--index", index, "--encoder", worse, code=4)
     assert "NOT PASSED" in result.stdout

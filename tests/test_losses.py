@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docsim.training.losses import cosent, cosine_mse, in_batch_softmax, matryoshka, triplet, unit_rows
+from docsim.training.losses import cosent, cosine_mse, guided, in_batch_softmax, matryoshka, triplet, unit_rows
 
 Floats = NDArray[np.float32]
 
@@ -129,3 +129,21 @@ def test_every_gradient_is_finite_even_where_two_embeddings_are_the_same(loss: A
         found = loss(unit_rows(table), rows(0, 20), *others, **labels)
     gradient = tape.gradient(found, table)
     assert np.isfinite(gradient.numpy()).all()
+
+
+def test_guidance_is_the_divergence_of_similarities_from_those_of_the_teacher() -> None:
+    own, wanted = rows(0, 60, 90), rows(0, 0, 90)
+    loss = guided(lambda: 1.0, weight=2.0, temperature=0.5)
+    expected = []
+    for this, others in enumerate([(1, 2), (0, 2), (0, 1)]):
+        shares = []
+        for texts in (wanted, own):
+            weights = [math.exp(float(texts[this] @ texts[other]) / 0.5) for other in others]
+            shares.append([weight / sum(weights) for weight in weights])
+        expected.append(sum(t * math.log(t / s) for t, s in zip(*shares, strict=True)))
+    assert value(loss(own, taught=wanted)) == pytest.approx(1 + 2 * sum(expected) / 3, abs=1e-5)
+
+
+def test_guidance_adds_nothing_where_texts_are_alike_as_the_teacher_finds_them() -> None:
+    turned = guided(in_batch_softmax, weight=3.0)(rows(0, 90), rows(10, 80), rows(5, 50, 90), taught=rows(15, 60, 100))
+    assert value(turned) == pytest.approx(value(in_batch_softmax(rows(0, 90), rows(10, 80))), abs=1e-5)

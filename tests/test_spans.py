@@ -29,7 +29,9 @@ def material() -> Material:
 
 
 def batches(material: Material, **changed: Any) -> SpanBatches:
-    recipe = SpanRecipe(**{"shortest": 4, "strike": 0.0, "word_dropout": 0.0, **changed.pop("recipe", {})})
+    recipe = SpanRecipe(
+        **{"shortest": 4, "strike": 0.0, "word_dropout": 0.0, "question_share": 0.0, **changed.pop("recipe", {})}
+    )
     rows = changed.pop("rows", range(len(material.texts)))
     return SpanBatches(
         material, rows, recipe=recipe, framing=framing(PARTS), size=changed.pop("size", 16), seed=3, **changed
@@ -59,6 +61,28 @@ def test_a_title_is_one_side_of_its_share_of_pairs() -> None:
     title = PARTS.tokenizer.encode("c1 c2 c3").ids
     for left, right in zip(*made.batch(0).sides, strict=True):
         assert [n for n in left if n] == title or [n for n in right if n] == title
+
+
+def test_a_question_is_a_few_different_tokens_of_the_document_that_answers_it(material: Material) -> None:
+    made = batches(material, recipe={"question_share": 1.0, "question_strike": 0.0, "shortest": 30})
+    for left, right in zip(*made.batch(0).sides, strict=True):
+        question, answer = sorted(([int(n) for n in side if n] for side in (left, right)), key=len)
+        assert 3 <= len(set(question)) == len(question) <= 12
+        assert topics(question) <= topics(answer)
+
+
+def test_tokens_of_a_question_are_struck_out_of_its_answer(material: Material) -> None:
+    made = batches(material, recipe={"question_share": 1.0, "question_strike": 1.0, "shortest": 30})
+    shared = [set(left[left > 0]) & set(right[right > 0]) for left, right in zip(*made.batch(0).sides, strict=True)]
+    assert shared == [set()] * len(shared)
+
+
+def test_rare_tokens_are_asked_for_more_often_than_common_ones(material: Material) -> None:
+    made = batches(material, recipe={"question_share": 1.0, "question_strike": 0.0, "shortest": 30}, size=100)
+    sides = [[int(n) for n in row if n] for side in made.batch(0).sides for row in side]
+    questions = [side for side in sides if len(side) <= 12]
+    common = np.mean([NAMES[n][0] == "c" for side in questions for n in side])
+    assert common < 0.8 * np.mean([NAMES[n][0] == "c" for text in material.texts for n in set(text.body.tolist())])
 
 
 def test_neighbouring_passages_meet_at_a_border() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3  # noqa: F401  # before TensorFlow, see docsim.training
@@ -19,7 +20,7 @@ import toy_training
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.training.artefact import load
+from docsim.training.artefact import Lineage, load, save
 from docsim.training.batches import framing, tokenised
 from docsim.training.learning import Plan, from_documents, from_examples, saved
 from docsim.training.pairs import Examples
@@ -302,7 +303,7 @@ def test_an_average_tower_starts_with_the_corpus_own_frequencies_unless_it_was_t
     lengths, vocabulary = np.linalg.norm(embedding_of(made.tower), axis=1), toy_training.tokenizer()
     common, rare = (lengths[vocabulary.token_to_id(entry)] for entry in ("c0", "a0x0"))
     assert rare > 1.5 * common
-    again = from_documents(replace(origin(), trained=True), toy_training.documents(), PLAN)
+    again = from_documents(replace(origin(), adapted=True), toy_training.documents(), PLAN)
     assert again.begin is None
 
 
@@ -316,6 +317,31 @@ def test_an_average_tower_learns_to_count_repeats_less_and_a_kept_start_stays_as
     plain = job(replace(PLAN, damped=False))
     assert plain.preprocessing is not None
     assert not plain.preprocessing.damped
+
+
+def test_only_training_on_a_corpus_makes_a_start_that_keeps_its_token_weights(
+    trained: tuple[Job, Outcome], tmp_path: Path
+) -> None:
+    made, outcome = trained
+    adapted = saved(origin(), made, outcome, PLAN, out=tmp_path / "adapted", name="adapted").path
+    assert start(str(adapted)).adapted
+    parent = Lineage(seed=0, parent="0" * 64)
+    taught = save(toy_training.parts(), tmp_path / "taught", name="taught", lineage=parent).path
+    assert not start(str(taught)).adapted
+    manifest = json.loads((adapted / "manifest.json").read_text())
+    del manifest["lineage"]["adapted"]  # as older versions wrote it
+    (adapted / "manifest.json").write_text(json.dumps(manifest))
+    assert start(str(adapted)).adapted
+
+
+def test_the_geometric_mean_of_old_and_new_token_weights_is_what_a_share_asks_for() -> None:
+    tower = toy_training.parts().tower
+    before = np.linalg.norm(embedding_of(tower), axis=1)[1:]
+    wanted = np.linspace(1, 2, len(before) + 1, dtype=np.float32)
+    weigh(tower, wanted, share=0.5)
+    found = np.linalg.norm(embedding_of(tower), axis=1)[1:]
+    expected = np.sqrt(before * wanted[1:])
+    np.testing.assert_allclose(found / found[0], expected / expected[0], rtol=1e-4)
 
 
 def test_random_token_vectors_are_unit_rows_and_depend_on_the_seed() -> None:

@@ -38,6 +38,11 @@ Examples:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The encoder to start from.  [default: the one that the index had before it was adapted]",
 )
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="An encoder's directory: train also with its embeddings of the texts, and keep what is better.",
+)
 @click.option("--time-limit", type=float, metavar="S", help="Train for so many seconds at most; keep the best so far.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @gate_options
@@ -54,7 +59,7 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
     """
     path = options.index_directory(index_path)
     wanted, quiet = as_gate(given), given["quiet"] or given["as_json"]
-    task = adaptation.task(path, start=given["start"], settings=f"{given['seed']} {given['time_limit']}")
+    task = adaptation.task(path, start=given["start"], settings=_settings(given))
     if task.is_live and not quiet:
         click.echo(f"Generation {task.live} is adapted to just these documents already.")
     encoder = task.known or _trained(ctx, path, task, given)
@@ -65,6 +70,12 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
     tell(path, outcome, given)
     if not outcome.published:
         ctx.exit(REFUSED)
+
+
+def _settings(given: dict[str, Any]) -> str:
+    """Return what decides about the result beside documents and start."""
+    teacher = f" {Encoder.load(given['teacher']).fingerprint}" if given["teacher"] else ""
+    return f"{given['seed']} {given['time_limit']}{teacher}"
 
 
 def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) -> Encoder:
@@ -82,6 +93,7 @@ def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) 
                 out=place / "encoder",
                 index_path=path,
                 of=str(task.base.path),
+                teacher=given["teacher"],
                 name=f"{path.resolve().name}-adapted",
                 seed=given["seed"],
                 time_limit=given["time_limit"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from docsim.encoder import Encoder
     from docsim.records import Document
     from docsim.training.checkpoint import Point
-    from docsim.training.learning import Plan
+    from docsim.training.choice import Chosen
+    from docsim.training.learning import Plan, Teaching
     from docsim.training.pairs import Examples
     from docsim.training.starts import Start
-    from docsim.training.trainer import Job, Outcome
+    from docsim.training.trainer import Job
 
 __all__ = ["train"]
 
@@ -35,6 +36,7 @@ _Watcher = tuple[Callable[["Point", int], None], Callable[[int, float], None]]
 Examples:
   docsim train --index indexes/handbook --out encoders/handbook
   docsim train --corpus handbook/ --out encoders/handbook --report report/ --time-limit 120
+  docsim train --index indexes/handbook --out encoders/handbook --teacher encoders/minilm
   docsim train --pairs scored.tsv --score-range 0 5 --out encoders/ours --tower lstm
   docsim train --index indexes/handbook --out encoders/handbook --resume
 """,
@@ -49,6 +51,11 @@ Examples:
 )
 @click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Scale of the scores.  [default: 0 1]")
 @click.option("--from", "of", default="default", show_default=True, help="Start: an encoder's directory, or scratch.")
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="An encoder's directory: train also with its embeddings of the texts, and keep what is better.",
+)
 @click.option("--tower", type=click.Choice(["average", "lstm", "transformer"]), help="Kind.  [default: the start's]")
 @click.option("--freeze/--fine-tune", default=False, show_default=True, help="Whether token vectors stay as they are.")
 @click.option("--unfreeze-at", type=click.IntRange(0), default=0, help="Let token vectors learn from this step on.")
@@ -79,6 +86,9 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     Without --pairs, documents of an index or a corpus make their own pairs: two spans of one document, or its title and
     a span of its text, must find each other among others. A tenth of the documents is held out; the weights with
     which their halves find each other best are kept, and training ends when that no longer rises.
+
+    With --teacher, which is asked about passages of the documents, this is done twice: once without it and once with a
+    second target, that passages be alike as the teacher finds them. What the held-out documents find better is kept.
     """
     _check(given, index_path)
     _check_place(out)
@@ -87,14 +97,15 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
         from docsim.training.starts import start
     examples = _examples(given)
     plan = plans.plan(given, examples)
-    origin = start(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
-    if examples is None:
-        job = learning.from_documents(origin, _documents(given, index_path, plan.seed), plan)
-    else:
-        job = learning.from_examples(origin, examples, plan)
-    plan = plans.with_epochs(plan, given["epochs"], job.batches.per_epoch)
-    outcome, encoder = _run(origin, job, plan, out=out, given=given)
-    _tell(encoder, outcome, job.probe.name, given)
+    jobs = []
+    for teacher in (None, given["teacher"]) if given["teacher"] else (None,):
+        origin = start(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
+        texts = _documents(given, index_path, plan.seed) if examples is None else examples
+        with _teaching(teacher, out, shown=not given["quiet"]) as teaching:
+            jobs.append(learning.job(origin, texts, plan, teaching=teaching))
+    plan = plans.with_epochs(plan, given["epochs"], jobs[0].batches.per_epoch)
+    chosen, encoder = _run(origin, jobs, plan, out=out, given=given)
+    _tell(encoder, chosen, given)
 
 
 def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
@@ -104,6 +115,8 @@ def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
         raise UsageError(f"expected one of --index, --corpus and --pairs; got --{' and --'.join(named)}")
     if given["epochs"] and given["steps"]:
         raise UsageError("expected --epochs or --steps; got both")
+    if given["teacher"] and given["pairs"]:
+        raise UsageError("expected --teacher with documents, not with --pairs; got both")
     if given["score_range"] and not given["pairs"]:
         raise UsageError("expected --pairs with --score-range; got none")
 
@@ -130,25 +143,49 @@ def _documents(given: Mapping[str, Any], index_path: Path | None, seed: int) -> 
     return documents_of_index(options.index_directory(index_path), seed=seed)
 
 
-def _run(origin: Start, job: Job, plan: Plan, *, out: Path, given: Mapping[str, Any]) -> tuple[Outcome, Encoder]:
-    """Train, save and report; the checkpoint is kept beside the encoder until it is saved."""
+def _run(
+    origin: Start, jobs: Sequence[Job], plan: Plan, *, out: Path, given: Mapping[str, Any]
+) -> tuple[Chosen, Encoder]:
+    """Train, save and report; checkpoints are kept beside the encoder until it is saved."""
     from docsim.training import learning, report
-    from docsim.training.trainer import Trainer
+    from docsim.training.choice import best_of, checkpoints
 
-    kept = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
-    trainer = Trainer(job, plan.schedule, checkpoint=kept)
-    before = report.snapshot(job.tower, job.probe) if given["report"] else None
-    with _watching(job.probe.name, plan.schedule.steps, given) as (watch, tick):
-        outcome = trainer.run(resume=given["resume"], watch=watch, tick=tick)
+    folder = out.absolute().with_name(f".{out.name}.training")
+    before = report.snapshot(jobs[0].tower, jobs[0].probe) if given["report"] else None
+    with _watching(jobs[0].probe.name, plan.schedule.steps, given) as (watch, tick):
+        chosen = best_of(jobs, plan.schedule, folder=folder, resume=given["resume"], watch=watch, tick=tick)
+    job, outcome = chosen.job, chosen.outcome
     encoder = learning.saved(origin, job, outcome, plan, out=out, name=given["name"] or out.name)
     if before is not None:
         facts = {"name": encoder.name, "start": origin.name, "seed": plan.seed, "fingerprint": encoder.fingerprint}
         after = report.snapshot(job.tower, job.probe)
         report.write_report(given["report"], outcome, before=before, after=after, probe=job.probe.name, facts=facts)
-    kept.unlink(missing_ok=True)
+    for kept in checkpoints(folder, len(jobs)):
+        kept.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        kept.parent.rmdir()
-    return outcome, encoder
+        folder.rmdir()
+    return chosen, encoder
+
+
+@contextlib.contextmanager
+def _teaching(teacher: Path | None, out: Path, *, shown: bool) -> Iterator[Teaching | None]:
+    """Give what a teacher is asked with: a bar where someone watches, and a cache that outlives a killed training."""
+    from docsim.encoder import Encoder
+    from docsim.training.learning import Teaching
+
+    if teacher is None:
+        yield None
+        return
+    loaded, cache = Encoder.load(teacher), out.absolute().with_name(f".{out.name}.cache")
+    if not shown or not sys.stderr.isatty():
+        yield Teaching(loaded, cache)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Asking the teacher", total=None)
+        yield Teaching(loaded, cache, progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 
 @contextlib.contextmanager
@@ -204,8 +241,9 @@ def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
         yield watch, tick
 
 
-def _tell(encoder: Encoder, outcome: Outcome, probe: str, given: Mapping[str, Any]) -> None:
+def _tell(encoder: Encoder, chosen: Chosen, given: Mapping[str, Any]) -> None:
     """Print the summary."""
+    outcome, probe = chosen.outcome, chosen.job.probe.name
     first, best, last = outcome.points[0], outcome.best, outcome.points[-1]
     if given["as_json"]:
         facts = {
@@ -216,6 +254,7 @@ def _tell(encoder: Encoder, outcome: Outcome, probe: str, given: Mapping[str, An
             "probe": {"name": probe, "before": first.probe, "after": best.probe},
             "steps": {"done": last.step, "kept": best.step},
             "ended": outcome.ended,
+            "teacher": chosen.job.teacher,
             "seconds": round(last.seconds, 1),
         }
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -226,6 +265,8 @@ def _tell(encoder: Encoder, outcome: Outcome, probe: str, given: Mapping[str, An
     click.echo(f"{probe}: {first.probe:.4f} before, {best.probe:.4f} after {best.step} steps")
     if best.step == 0:
         click.echo("Training found nothing better than the start, which was kept.")
+    if given["teacher"]:
+        click.echo(f"The training {'with' if chosen.job.teacher else 'without'} the teacher was better, and is kept.")
     click.echo(f"Ended after {last.step} steps and {last.seconds:.0f} s: {why[outcome.ended]}")
     click.echo(
         f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}"

@@ -66,10 +66,11 @@ class Lineage:
     Attributes:
         seed: Seed of whatever was random.
         parent: Fingerprint of the encoder that training started from.
-        teacher: Name of the sentence encoder that it was distilled from.
+        teacher: Name of the encoder that it was distilled from, or learned from beside texts.
         material: SHA-256 of what it was made from: the teacher's weights, or the training texts.
         metrics: Numbers by name.
         held_out: Ids of the documents that training held out, by which what it made can be measured fairly.
+        adapted: Whether its token weights are those of a corpus that it was trained on without labels.
     """
 
     seed: int
@@ -78,6 +79,7 @@ class Lineage:
     material: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     held_out: Sequence[str] = ()
+    adapted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

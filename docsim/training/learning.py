@@ -25,6 +25,7 @@ from docsim.records import Document
 from docsim.training import negatives
 from docsim.training.artefact import Lineage, Parts, save
 from docsim.training.batches import Framing, Ids, framing, tokenised
+from docsim.training.guide import GuidedBatches, Progress, guide
 from docsim.training.material import Material, prepared
 from docsim.training.pairs import Examples, PairBatches, split_examples
 from docsim.training.probe import HalvesProbe, PairsProbe, embedded
@@ -34,7 +35,7 @@ from docsim.training.starts import Start, weigh
 from docsim.training.towers import compact
 from docsim.training.trainer import Job, Outcome, Schedule
 
-__all__ = ["MINERS", "Plan", "from_documents", "from_examples", "saved"]
+__all__ = ["MINERS", "Plan", "Teaching", "from_documents", "from_examples", "job", "saved"]
 
 MINERS = ("none", "bm25", "encoder", "both")
 """Where hard negatives come from."""
@@ -43,7 +44,25 @@ _LOSSES = {"scored": ("cosent", "mse"), "positive": ("softmax",), "triplet": ("t
 """Losses by the kind of examples they can learn from; the first is the default."""
 
 _NEGATIVES, _SKIPPED = 10, 5  # hard negatives of a text; nearest ones that are left out
+_CORPUS_SHARE = 0.5  # of the corpus' inverse document frequencies beside a tower's own token weights
 _DOCUMENT_TOKENS = 512  # of a document that is embedded to find its neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """A teacher, and how to ask it.
+
+    Attributes:
+        teacher: Any encoder.
+        cache: Directory of its embeddings.
+        weight: Of what it says, beside the loss of pairs; see ``losses.guided``.
+        progress: Called after every 256 passages that it embedded.
+    """
+
+    teacher: Encoder
+    cache: Path
+    weight: float = 1.0
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +76,8 @@ class Plan:
         batch: Pairs in a batch.
         seed: Seed of all that is random.
         mined: Where hard negatives come from, one of ``MINERS``.
-        corpus_weights: Whether an ``average`` tower that was never trained starts with the corpus' own inverse document
-            frequencies as token weights.
+        corpus_weights: Whether an ``average`` tower that was not adapted to a corpus before starts with token weights
+            half from the corpus: the geometric mean of its own and of inverse document frequencies.
         damped: Whether such a tower learns, and then encodes, with tokens that a text repeats counting less each time.
     """
 
@@ -97,8 +116,21 @@ class Plan:
         return hashlib.sha256(json.dumps(how).encode()).hexdigest()
 
 
-def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> Job:
-    """Return the job of learning from documents without labels.
+def job(origin: Start, texts: Iterable[Document] | Examples, plan: Plan, *, teaching: Teaching | None = None) -> Job:
+    """Return the job of learning from examples, or from documents.
+
+    Raises:
+        TrainingError: As ``from_documents`` and ``from_examples``.
+    """
+    if isinstance(texts, Examples):
+        return from_examples(origin, texts, plan)
+    return from_documents(origin, texts, plan, teaching=teaching)
+
+
+def from_documents(
+    origin: Start, documents: Iterable[Document], plan: Plan, *, teaching: Teaching | None = None
+) -> Job:
+    """Return the job of learning from documents without labels, and from a teacher if there is one.
 
     Raises:
         TrainingError: There are too few documents, all are the same, or the loss needs labels.
@@ -107,29 +139,27 @@ def from_documents(origin: Start, documents: Iterable[Document], plan: Plan) -> 
         raise TrainingError(
             f"the loss {plan.objective.loss!r} needs labels, which documents have not; use softmax, or give --pairs"
         )
-    fresh = origin.parts.kind == "average" and not origin.trained
+    fresh = origin.parts.kind == "average" and not origin.adapted
     parts = _damped(origin.parts) if plan.damped and fresh else origin.parts
     frame = framing(parts)
+    documents = list(documents) if teaching else documents
     material = prepared(documents, parts)
     held = held_out(material, seed=plan.seed)
-    probe = HalvesProbe(material, held, framing=frame, seed=plan.seed)
-    parts.tower.compile(jit_compile=False)
-    rows = sorted(set(range(len(material.texts))) - set(held))
-    batches = SpanBatches(
-        material,
-        rows,
-        recipe=_fitted(plan.recipe, frame),
-        framing=frame,
-        size=plan.batch,
-        seed=plan.seed,
-        negatives=_mined(parts.tower, material, rows, frame, plan.mined),
-    )
+    ids = [material.texts[row].id for row in held]
     begin = None
     if plan.corpus_weights and fresh:
-        begin = partial(weigh, parts.tower, material.inverse_frequencies())
-    ids = [material.texts[row].id for row in held]
-    digest = plan.digest(material.digest, origin.parent)
-    return Job(parts.tower, batches, probe, plan.objective, digest, begin, ids, parts.preprocessing)
+        begin = partial(weigh, parts.tower, material.inverse_frequencies(), share=_CORPUS_SHARE)
+    made = Job(
+        parts.tower,
+        _spans(material, held, parts, frame, plan),
+        HalvesProbe(material, held, framing=frame, seed=plan.seed),
+        plan.objective,
+        plan.digest(material.digest, origin.parent),
+        begin,
+        ids,
+        parts.preprocessing,
+    )
+    return _guided(made, documents, parts, plan, teaching) if teaching else made
 
 
 def from_examples(origin: Start, examples: Examples, plan: Plan) -> Job:
@@ -161,6 +191,7 @@ def saved(origin: Start, job: Job, outcome: Outcome, plan: Plan, *, out: Path, n
     lineage = Lineage(
         seed=plan.seed,
         parent=origin.parent,
+        teacher=job.teacher,
         material=job.material,
         metrics={
             "probe_before": round(first.probe, 6),
@@ -169,11 +200,47 @@ def saved(origin: Start, job: Job, outcome: Outcome, plan: Plan, *, out: Path, n
             "seconds": round(outcome.points[-1].seconds, 1),
         },
         held_out=job.held_out,
+        adapted=origin.adapted or bool(job.begin and best.step),
     )
     parts = replace(origin.parts, tower=compact(job.tower))
     if best.step and job.preprocessing:  # a start that was kept is kept as it was
         parts = replace(parts, preprocessing=job.preprocessing)
     return save(parts, out, name=name, lineage=lineage)
+
+
+def _spans(material: Material, held: Sequence[int], parts: Parts, frame: Framing, plan: Plan) -> SpanBatches:
+    """Return batches of pairs of the documents that are not held out."""
+    parts.tower.compile(jit_compile=False)
+    rows = sorted(set(range(len(material.texts))) - set(held))
+    return SpanBatches(
+        material,
+        rows,
+        recipe=_fitted(plan.recipe, frame),
+        framing=frame,
+        size=plan.batch,
+        seed=plan.seed,
+        negatives=_mined(parts.tower, material, rows, frame, plan.mined),
+    )
+
+
+def _guided(job: Job, documents: Iterable[Document], parts: Parts, plan: Plan, teaching: Teaching) -> Job:
+    """Return a job with a teacher's embeddings of the documents beside its pairs."""
+    held = set(job.held_out)
+    known = guide(
+        (document for document in documents if document.id not in held),
+        parts,
+        teaching.teacher,
+        cache=teaching.cache,
+        seed=plan.seed,
+        progress=teaching.progress,
+    )
+    return replace(
+        job,
+        batches=GuidedBatches(job.batches, known, framing=framing(parts), size=plan.batch, seed=plan.seed),
+        objective=replace(job.objective, guidance=teaching.weight),
+        material=hashlib.sha256(f"{job.material} {known.digest}".encode()).hexdigest(),
+        teacher=known.teacher,
+    )
 
 
 def _damped(parts: Parts) -> Parts:

@@ -5,6 +5,7 @@
     in_batch_softmax  positive pairs    a text's partner should be nearest among all partners in the batch
     triplet           triplets          the positive should be nearer than the negative, by a margin
     matryoshka        wraps any         the first components alone should do, too
+    guided            wraps any         texts should be alike as a teacher finds them
 
 Embeddings are float tensors ``(texts, dim)`` of unit rows, so that a cosine is an inner product. A loss is a scalar,
 the mean over the batch.
@@ -17,7 +18,7 @@ from typing import Any
 
 from keras import ops
 
-__all__ = ["Loss", "cosent", "cosine_mse", "in_batch_softmax", "matryoshka", "triplet", "unit_rows"]
+__all__ = ["Loss", "cosent", "cosine_mse", "guided", "in_batch_softmax", "matryoshka", "triplet", "unit_rows"]
 
 Tensor = Any
 Loss = Callable[..., Tensor]
@@ -134,6 +135,28 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     return wrapped
 
 
+def guided(loss: Loss, *, weight: float, temperature: float = 0.05) -> Loss:
+    """Return a loss that adds, ``weight`` times, how far similarities of other texts are from those a teacher finds.
+
+    Those texts are the last embeddings ``s``, the teacher's embeddings of them the label ``taught``, ``t``. What is
+    added is the mean over i of the divergence ``KL(softmax_j(t_i . t_j / T), softmax_j(s_i . s_j / T))``, j being all
+    others: similarity distributions as in Fang et al., "SEED", ICLR 2021, section 3.2
+    (https://arxiv.org/abs/2101.04731), without its queue.
+
+    Args:
+        loss: Any of the above; it gets all embeddings but the last, and all labels but ``taught``.
+        weight: Of what is added, above 0.
+        temperature: The smaller, the more the nearest texts count; above 0.
+    """
+
+    def wrapped(*embeddings: Tensor | None, taught: Tensor, **labels: Any) -> Tensor:
+        own, wanted = (_others(rows, temperature) for rows in (embeddings[-1], taught))
+        divergence = ops.mean(ops.sum(ops.exp(wanted) * (wanted - own), axis=1))
+        return loss(*embeddings[:-1], **labels) + weight * divergence
+
+    return wrapped
+
+
 def unit_rows(rows: Tensor) -> Tensor:
     """Return rows ``(texts, dim)`` scaled to length one; a row of zeros stays one."""
     return rows / ops.sqrt(ops.maximum(ops.sum(rows * rows, axis=-1, keepdims=True), _SMALLEST_SQUARE))
@@ -142,6 +165,13 @@ def unit_rows(rows: Tensor) -> Tensor:
 def _cosines(first: Tensor, second: Tensor) -> Tensor:
     """Return the inner product of each row with its partner, ``(rows,)``."""
     return ops.sum(first * second, axis=-1)
+
+
+def _others(rows: Tensor, temperature: float) -> Tensor:
+    """Return the logarithm of each row's softmax over its similarities to all other rows, ``(rows, rows)``."""
+    logits = ops.matmul(rows, ops.transpose(rows)) / temperature
+    itself = ops.eye(ops.shape(logits)[0], dtype="bool")
+    return ops.log_softmax(ops.where(itself, _FAR_BELOW, logits), axis=1)
 
 
 def _own_entropy(logits: Tensor) -> Tensor:

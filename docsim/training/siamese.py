@@ -19,7 +19,7 @@ from keras import ops
 
 from docsim.errors import TrainingError
 from docsim.training.batches import Ids
-from docsim.training.losses import Loss, cosent, cosine_mse, in_batch_softmax, matryoshka, triplet
+from docsim.training.losses import Loss, cosent, cosine_mse, guided, in_batch_softmax, matryoshka, triplet
 from docsim.training.tower import PADDING_ID, WeightedTokenSum
 
 __all__ = ["LOSSES", "OPTIMIZERS", "Objective", "Siamese", "optimizer"]
@@ -41,12 +41,14 @@ class Objective:
         temperature: Of ``softmax``; the inverse of the scale of ``cosent``.
         margin: Of ``triplet``, in cosines.
         matryoshka: Numbers of leading components that must do on their own; empty for all components only.
+        guidance: Weight of what a teacher says beside it, as ``losses.guided`` does; 0 without a teacher.
     """
 
     loss: str = "softmax"
     temperature: float = 0.07
     margin: float = 0.2
     matryoshka: tuple[int, ...] = ()
+    guidance: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse unknown losses and constants that make no sense.
@@ -69,6 +71,7 @@ class Objective:
             "triplet": {"margin": self.margin},
         }
         loss: Loss = partial(LOSSES[self.loss], **constants.get(self.loss, {}))
+        loss = guided(loss, weight=self.guidance) if self.guidance else loss
         return matryoshka(loss, self.matryoshka) if self.matryoshka else loss
 
 

@@ -3,6 +3,7 @@
     halves       a span of the first half of a document, and one of the second
     neighbours   spans on the two sides of a border between passages
     title        the title, and a span of the text
+    question     a few telling tokens of a passage, as people ask who type keywords, and a span of the text
 
 Two such texts are about the same thing and are never the same text. To a lookup of shared words most pairs would be
 easy, so tokens that occur on both sides are struck out of one of them, each with a given probability: what is left must
@@ -28,6 +29,9 @@ __all__ = ["NEAR_DUPLICATE", "SpanBatches", "SpanRecipe", "held_out", "without_s
 NEAR_DUPLICATE = 0.8
 """Inner product of two documents' sketches from which on they are no negatives of each other."""
 
+_QUESTION_TOKENS = (3, 12)
+_ASKED_ABOUT = (32, 128)  # tokens that a question is drawn from
+_TITLE_ASKED = 0.3  # how often the title's are among them
 _LEAST_TOKENS = 3  # a side that striking out would leave shorter keeps all its tokens
 
 Random = np.random.Generator
@@ -43,6 +47,8 @@ class SpanRecipe:
         title_share: Share of pairs that have the title as one side, of documents that have one.
         prefix_share: Share of the other pairs that have the title before one side.
         neighbour_share: Share of the other pairs that are cut at a border between passages, not in the middle.
+        question_share: Share of all pairs that are a question and a span of the text, with the title half the time.
+        question_strike: Probability that a token of a question is struck out of the text that answers it.
         strike: Probability that a token on both sides is struck out of one of them.
         word_dropout: Probability that any token is dropped.
     """
@@ -52,6 +58,8 @@ class SpanRecipe:
     title_share: float = 0.2
     prefix_share: float = 0.5
     neighbour_share: float = 0.0
+    question_share: float = 0.3
+    question_strike: float = 0.5
     strike: float = 0.9
     word_dropout: float = 0.2
 
@@ -61,7 +69,8 @@ class SpanRecipe:
         Raises:
             TrainingError: A probability is outside [0, 1], or a length below 1 or out of order.
         """
-        for name in ("title_share", "prefix_share", "neighbour_share", "strike", "word_dropout"):
+        names = ("title_share", "prefix_share", "neighbour_share", "question_share", "question_strike")
+        for name in (*names, "strike", "word_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"expected {name} from 0 to 1; got {getattr(self, name)}")
         if not 1 <= self.shortest <= self.longest:
@@ -96,6 +105,7 @@ class SpanBatches:
         """
         self._material, self._rows, self._recipe, self._framing = material, np.asarray(rows), recipe, framing
         self._seed, self._negatives = seed, negatives
+        self._telling = material.inverse_frequencies() ** 2
         self._size = min(size, len(rows))
         self.per_epoch = len(rows) // self._size
 
@@ -105,7 +115,7 @@ class SpanBatches:
         order = epoch_order(len(self._rows), seed=self._seed, epoch=epoch)
         rows = self._rows[order[place * self._size : (place + 1) * self._size]]
         random = np.random.default_rng([self._seed, 1, step])
-        pairs = [_pair(self._material.texts[row], self._recipe, random) for row in rows]
+        pairs = [self._pair(self._material.texts[row], random) for row in rows]
         sides = [self._framing.block([pair[side] for pair in pairs]) for side in range(2)]
         if self._negatives is not None:
             sides.append(self._framing.block(self._hard(rows, random)))
@@ -113,6 +123,12 @@ class SpanBatches:
         excluded = sketches @ sketches.T > NEAR_DUPLICATE
         np.fill_diagonal(excluded, val=False)
         return Batch(tuple(sides), {"excluded": excluded})
+
+    def _pair(self, text: Text, random: Random) -> tuple[Ids, Ids]:
+        """Return two sides drawn from one document, in random order."""
+        asked = random.random() < self._recipe.question_share
+        sides = _asked(text, self._recipe, random, self._telling) if asked else _parts(text, self._recipe, random)
+        return sides if random.random() < 0.5 else sides[::-1]
 
     def _hard(self, rows: NDArray[np.int64], random: Random) -> list[Ids]:
         """Return a span of a hard negative of each text, or of some text's where it has none."""
@@ -161,8 +177,8 @@ def _without(ids: Ids, struck: Ids) -> Ids:
     return ids[~found]
 
 
-def _pair(text: Text, recipe: SpanRecipe, random: Random) -> tuple[Ids, Ids]:
-    """Return two sides drawn from one document, in random order."""
+def _parts(text: Text, recipe: SpanRecipe, random: Random) -> tuple[Ids, Ids]:
+    """Return two parts of a document, or its title and a part, without most of the tokens that they share."""
     if len(text.title) and random.random() < recipe.title_share:
         first, second = text.title, _span(text.body, recipe, random)
     else:
@@ -171,8 +187,23 @@ def _pair(text: Text, recipe: SpanRecipe, random: Random) -> tuple[Ids, Ids]:
         if len(text.title) and random.random() < recipe.prefix_share:
             first = np.concatenate([text.title, first])
     first, second = without_shared(first, second, probability=recipe.strike, random=random)
-    first, second = (_thinned(side, recipe.word_dropout, random) for side in (first, second))
-    return (first, second) if random.random() < 0.5 else (second, first)
+    return _thinned(first, recipe.word_dropout, random), _thinned(second, recipe.word_dropout, random)
+
+
+def _asked(text: Text, recipe: SpanRecipe, random: Random, telling: NDArray[np.float32]) -> tuple[Ids, Ids]:
+    """Return a few different tokens of a passage, telling ones more often, and a span of the text."""
+    about = _run(text.body, _ASKED_ABOUT, random)
+    if len(text.title) and random.random() < _TITLE_ASKED:
+        about = np.concatenate([text.title, about])
+    tokens = np.unique(about)
+    lots = telling[tokens] / telling[tokens].sum()
+    count = min(len(tokens), int(random.integers(_QUESTION_TOKENS[0], _QUESTION_TOKENS[1] + 1)))
+    question = random.choice(tokens, size=count, replace=False, p=lots)
+    answer = _span(text.body, recipe, random)
+    if len(text.title) and random.random() < recipe.prefix_share:
+        answer = np.concatenate([text.title, answer])
+    rest = _without(answer, question[random.random(count) < recipe.question_strike])
+    return question, _thinned(rest if len(rest) >= _LEAST_TOKENS else answer, recipe.word_dropout, random)
 
 
 def _border(text: Text, recipe: SpanRecipe, random: Random) -> int:
@@ -185,7 +216,12 @@ def _border(text: Text, recipe: SpanRecipe, random: Random) -> int:
 
 def _span(ids: Ids, recipe: SpanRecipe, random: Random) -> Ids:
     """Return a run of ids of random length and place."""
-    length = min(len(ids), int(random.integers(recipe.shortest, recipe.longest + 1)))
+    return _run(ids, (recipe.shortest, recipe.longest), random)
+
+
+def _run(ids: Ids, lengths: tuple[int, int], random: Random) -> Ids:
+    """Return a run of ids at a random place, its length drawn from a range."""
+    length = min(len(ids), int(random.integers(lengths[0], lengths[1] + 1)))
     start = int(random.integers(0, len(ids) - length + 1))
     return ids[start : start + length]
 

@@ -7,8 +7,10 @@ scratch    random token vectors, over the default encoder's vocabulary
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,13 +40,14 @@ class Start:
         parts: The encoder's parts; its tower can be trained.
         parent: Fingerprint of the encoder that it was made from.
         name: Its name, for people.
-        trained: Whether its tower was trained on texts before, and its token weights are therefore worth keeping.
+        adapted: Whether its token weights are those of a corpus already, and are kept. Training of other kinds, as that
+            of the default encoder, leaves them to be weighed anew.
     """
 
     parts: Parts
     parent: str
     name: str
-    trained: bool = False
+    adapted: bool = False
 
 
 def start(
@@ -75,11 +78,10 @@ def start(
         keras.config.set_dtype_policy(policy)
     if of == SCRATCH:
         return Start(made, encoder.fingerprint, SCRATCH)
-    trained = read_manifest(path).get("lineage", {}).get("parent") is not None
-    return Start(made, encoder.fingerprint, encoder.name, trained)
+    return Start(made, encoder.fingerprint, encoder.name, _adapted(read_manifest(path).get("lineage", {})))
 
 
-def weigh(tower: keras.Model, weights: NDArray[np.float32]) -> None:
+def weigh(tower: keras.Model, weights: NDArray[np.float32], *, share: float = 1.0) -> None:
     """Give a trainable tower other token weights, in place, scaled to the mean that the old ones had.
 
     Padding keeps its zero, and so do tokens that counted for nothing.
@@ -87,11 +89,17 @@ def weigh(tower: keras.Model, weights: NDArray[np.float32]) -> None:
     Args:
         tower: A tower whose token vectors are float32.
         weights: How much each token is to count, float32 ``(vocabulary,)``, at least 0.
+        share: Exponent of ``weights`` in their geometric mean with the old ones, in [0, 1].
     """
     layer = tower.get_layer(_TOKENS)
     before = np.array(keras.ops.convert_to_numpy(layer.weights_by_token))
-    after = np.where(before > 0, weights, 0)
+    after = np.where(before > 0, before ** (1 - share) * weights**share, 0)
     layer.weights_by_token.assign((after * (before.mean() / max(float(after.mean()), 1e-12))).astype(np.float32))
+
+
+def _adapted(lineage: Mapping[str, Any]) -> bool:
+    """Return what a manifest says; those of before it did say only which documents were held out of which training."""
+    return bool(lineage.get("adapted", lineage.get("parent") and lineage.get("held_out")))
 
 
 def _made(parts: Parts, kind: str, options: TowerOptions | None, *, scratch: bool, seed: int) -> Parts:

@@ -27,7 +27,7 @@ from docsim.training.checkpoint import Arrays, Checkpoint, Point, read_checkpoin
 from docsim.training.probe import Probe
 from docsim.training.siamese import Objective, Siamese, optimizer
 
-__all__ = ["Job", "Outcome", "Schedule", "Trainer", "Watch", "prepare_embedding"]
+__all__ = ["Job", "Outcome", "Schedule", "Tick", "Trainer", "Watch", "prepare_embedding"]
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ class Job:
         begin: Called after the untrained tower was measured, before the first step; may change its weights.
         held_out: Ids of the documents that are not learned from.
         preprocessing: How texts become the trained tower's ids, if not as the untrained one's.
+        teacher: Name of the encoder that is learned from beside the texts.
     """
 
     tower: keras.Model
@@ -122,6 +123,7 @@ class Job:
     begin: Callable[[], None] | None = None
     held_out: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
+    teacher: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
