@@ -121,6 +121,8 @@ def _generation(store: Store, index: Index, generation: Generation) -> Iterator[
         yield f"the embeddings of {id}{where} are missing or damaged"
     if not wrong:
         yield from _snapshot(store, index, generation)
+    if damage := approximate.damage(generations.directory(index.path, generation.number)):
+        yield damage
     yield from _encoder(index, generation)
     yield from _adapter(store, index, generation)
 
