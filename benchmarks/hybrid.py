@@ -149,7 +149,8 @@ def all_scores(judged: Judged, index: Index) -> Scored:
         for document, vectors in zip(texts, encoded(index.encoder, texts), strict=True):
             ranked = ranking.rank(vectors, rows)
             dense.append([one.score for one in sorted(ranked, key=lambda one: one.position)])
-            words.append(lexical.scores(store, lexical.terms(store, document, view.known.counts).telling).of(numbers))
+            asked = lexical.terms(store, document, view.known.lexicon).telling
+            words.append(lexical.scores(store, asked, view.known.lexicon).of(numbers))
             long.append(len(vectors) > 1)
     names = dict(store.rows("SELECT number, id FROM documents"))
     ids = np.array([names[number] for number in numbers.tolist()])

@@ -139,8 +139,8 @@ def _reaches(store: Store, view: View, query: Query, mode: Mode, allowed: Allowe
     if mode == "dense":
         yield from _near(view, query, allowed)
         return
-    terms = lexical.terms(store, query.document, view.known.counts)
-    words = lexical.scores(store, terms.telling, allowed=allowed.numbers)
+    terms = lexical.terms(store, query.document, view.known.lexicon)
+    words = lexical.scores(store, terms.telling, view.known.lexicon, allowed=allowed.numbers)
     if mode == "lexical":
         yield from _matching(store, view, terms, words, allowed)
         return
@@ -167,7 +167,7 @@ def _matching(store: Store, view: View, terms: Terms, words: Scores, allowed: Al
     reached = np.zeros(0, np.int64)
     for asked in (terms.telling, (*terms.telling, *terms.frequent)):
         if len(asked) > len(terms.telling):
-            words = lexical.scores(store, asked, allowed=allowed.numbers)
+            words = lexical.scores(store, asked, view.known.lexicon, allowed=allowed.numbers)
         for depth in _depths():
             reached = _united(reached, _places(store, view, words.best(depth)))
             yield _Reach(reached, np.inf, words)

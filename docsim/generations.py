@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from docsim.encoder import Encoder, fingerprint_of, read_manifest
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
+from docsim.lexical import Lexicon
 from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
 
@@ -79,12 +80,12 @@ class Known:
     """What was found out about one committed state while answering, kept for the next answer.
 
     Attributes:
-        counts: How many documents hold a term.
+        lexicon: Which documents hold a term.
         background: Similarities of documents taken at random, sorted, by whether the query was one passage.
         allowed: The documents that meet a filter.
     """
 
-    counts: dict[str, int] = field(default_factory=dict)
+    lexicon: Lexicon = field(default_factory=Lexicon)
     background: dict[bool, NDArray[np.float32]] = field(default_factory=dict)
     allowed: dict[Filter, Allowed] = field(default_factory=dict)
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from docsim.records import Document
 from docsim.store import Store
 
-__all__ = ["Scores", "Term", "Terms", "scores", "terms"]
+__all__ = ["Lexicon", "Scores", "Term", "Terms", "scores", "terms"]
 
 TITLE_WEIGHT = 2.0
 """What a word in the title counts, where one in the text counts 1; measured, see docs/ranking.md."""
@@ -36,6 +36,9 @@ MOST_ROWS = 10_000
 
 MOST_COUNTED = 2_000
 """Different terms of a query that are looked up, at most: what it repeats most, then what comes first."""
+
+MOST_KEPT = 4_000_000
+"""Scores that a lexicon keeps, of all its terms together; 12 bytes each."""
 
 _MOST_PARTS = 8
 _CHUNK = re.compile(r"\S+")
@@ -97,20 +100,56 @@ class Scores:
         return self.documents[np.argsort(-self.values, kind="stable")[:n]]
 
 
-def terms(store: Store, document: Document, counts: MutableMapping[str, int]) -> Terms:
+@dataclass(slots=True)
+class Lexicon:
+    """What was looked up of one committed state, kept for the next query.
+
+    BM25 is a sum over terms, so what a term gives to each document is looked up once. The terms that take long, which
+    many documents hold, are those that come again soonest.
+
+    Attributes:
+        counts: How many documents hold a term; how many there are under the empty one.
+        scores: What a term gives to the documents that hold it, the one that was looked up longest ago first.
+        kept: How many scores those are.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    scores: dict[str, Scores] = field(default_factory=dict)
+    kept: int = 0
+
+    def count(self, store: Store, phrase: str) -> int:
+        """Return how many documents hold a term; how many there are for an empty one."""
+        if phrase not in self.counts:
+            sql = "SELECT count(*) FROM documents_fts WHERE documents_fts MATCH ?"
+            found = store.value(sql, phrase) if phrase else store.value("SELECT count(*) FROM documents")
+            self.counts[phrase] = found
+        return self.counts[phrase]
+
+    def of(self, store: Store, phrase: str) -> Scores:
+        """Return the scores of all documents that hold a term."""
+        found = self.scores.get(phrase)
+        if found is None:
+            found = self.scores[phrase] = _looked_up(store, phrase)
+            self.kept += len(found.documents)
+            while self.kept > MOST_KEPT and len(self.scores) > 1:
+                self.kept -= len(self.scores.pop(next(iter(self.scores))).documents)
+        return found
+
+
+def terms(store: Store, document: Document, lexicon: Lexicon) -> Terms:
     """Return the terms to ask for what a text is about.
 
     Args:
         store: Where documents are counted.
         document: Title and text of the query.
-        counts: How many documents hold a term, of the state that ``store`` sees; what is missing is added.
+        lexicon: What is known of the state that ``store`` sees; what is missing is added.
     """
     found = Counter(_phrases(f"{document.title}\n{document.text}"))
-    total = _count(store, counts, "")
+    total = lexicon.count(store, "")
     matching = [
         Term(phrase, documents, _weight(times), times * _rarity(documents, total))
         for phrase, times in found.most_common(MOST_COUNTED)
-        if (documents := _count(store, counts, phrase))
+        if (documents := lexicon.count(store, phrase))
     ]
     return _parted(sorted(matching, key=lambda term: (-term.worth, term.phrase))[:MOST_TERMS])
 
@@ -134,27 +173,33 @@ def _parted(terms: Sequence[Term]) -> Terms:
     return Terms(tuple(term for term in terms if term in telling), tuple(term for term in terms if term not in telling))
 
 
-def scores(store: Store, terms: Sequence[Term], *, allowed: NDArray[np.int64] | None = None) -> Scores:
-    """Return the scores of all documents, or of those allowed, that hold at least one of some terms."""
-    sql = "SELECT rowid, -bm25(documents_fts, ?, 1.0) FROM documents_fts WHERE documents_fts MATCH ?"
-    parts = [np.zeros((0, 2))]
-    for weight in sorted({term.weight for term in terms}):  # FTS5 knows no weights of terms, so one search for each
-        any_of = " OR ".join(term.phrase for term in terms if term.weight == weight)
-        values = chain.from_iterable(store.rows(sql, TITLE_WEIGHT, any_of))
-        parts.append(np.fromiter(values, np.float64).reshape(-1, 2) * (1, weight))
-    rows = np.concatenate(parts)
+def scores(
+    store: Store, terms: Sequence[Term], lexicon: Lexicon, *, allowed: NDArray[np.int64] | None = None
+) -> Scores:
+    """Return the scores of all documents, or of those allowed, that hold at least one of some terms.
+
+    Args:
+        store: Where terms are looked up.
+        terms: What to look for, each once.
+        lexicon: What is known of the state that ``store`` sees; what is missing is added.
+        allowed: Numbers of documents, ``int64 (n,)``.
+    """
+    found = [lexicon.of(store, term.phrase) for term in terms]
+    numbers = np.concatenate([np.zeros(0, np.int64), *(one.documents for one in found)])
+    weights = [one.values * term.weight for one, term in zip(found, terms, strict=True)]
+    values = np.concatenate([np.zeros(0, np.float32), *weights])
     if allowed is not None:
-        rows = rows[np.isin(rows[:, 0].astype(np.int64), allowed)]
-    documents, places = np.unique(rows[:, 0].astype(np.int64), return_inverse=True)
-    return Scores(documents, np.bincount(places, weights=rows[:, 1], minlength=len(documents)).astype(np.float32))
+        kept = np.isin(numbers, allowed)
+        numbers, values = numbers[kept], values[kept]
+    documents, places = np.unique(numbers, return_inverse=True)
+    return Scores(documents, np.bincount(places, weights=values, minlength=len(documents)).astype(np.float32))
 
 
-def _count(store: Store, counts: MutableMapping[str, int], phrase: str) -> int:
-    """Return how many documents hold a term; how many there are for an empty one."""
-    if phrase not in counts:
-        sql = "SELECT count(*) FROM documents_fts WHERE documents_fts MATCH ?"
-        counts[phrase] = store.value(sql, phrase) if phrase else store.value("SELECT count(*) FROM documents")
-    return counts[phrase]
+def _looked_up(store: Store, phrase: str) -> Scores:
+    sql = "SELECT rowid, -bm25(documents_fts, ?, 1.0) FROM documents_fts WHERE documents_fts MATCH ?"
+    values = chain.from_iterable(store.rows(sql, TITLE_WEIGHT, phrase))
+    rows = np.fromiter(values, np.float64).reshape(-1, 2)  # FTS5 yields them by rowid, ascending
+    return Scores(rows[:, 0].astype(np.int64), rows[:, 1].astype(np.float32))
 
 
 def _phrases(text: str) -> Iterator[str]:

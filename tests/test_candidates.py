@@ -15,6 +15,7 @@ from docsim.candidates import Candidate, Query, tiers
 from docsim.encoder import Encoder
 from docsim.fusion import LONG, SHORT, Fusion
 from docsim.index import Index
+from docsim.lexical import Lexicon
 from docsim.records import MODES, Document, Mode
 
 WORDS = """
@@ -49,8 +50,8 @@ def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, floa
     """Dense and lexical scores of all documents by number, each document scored by itself."""
     dense, words = {}, {}
     with index.reader.reading() as view:
-        terms = lexical.terms(index.store, query.document, {})
-        matching = lexical.scores(index.store, terms.telling)
+        terms = lexical.terms(index.store, query.document, Lexicon())
+        matching = lexical.scores(index.store, terms.telling, Lexicon())
         for (number,) in index.store.rows("SELECT number FROM documents"):
             rows = index.store.vectors(view.generation.number, [number])[number].astype(np.float32)
             dense[number] = ranking.rank(query.vectors, [rows])[0].score

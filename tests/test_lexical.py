@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from docsim import lexical
 from docsim.encoder import Encoder
 from docsim.index import Index
-from docsim.lexical import TITLE_WEIGHT, Scores, Terms
+from docsim.lexical import TITLE_WEIGHT, Lexicon, Scores, Terms
 from docsim.records import Document, Mode
 
 DOCUMENTS = [
@@ -39,7 +39,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
 
 
 def terms(index: Index, text: str, title: str = "") -> Terms:
-    return lexical.terms(index.store, Document("query", text, title), {})
+    return lexical.terms(index.store, Document("query", text, title), Lexicon())
 
 
 def ids(index: Index, query: str) -> list[str]:
@@ -140,7 +140,7 @@ def test_scores_are_bm25(
         index.sync(Document(str(i), " ".join(text), " ".join(title)) for i, (title, text) in enumerate(documents))
         numbers = [index.document(str(i)).number for i in range(len(documents))]
         asked = terms(index, " ".join(query))
-        found = lexical.scores(index.store, [*asked.telling, *asked.frequent])
+        found = lexical.scores(index.store, [*asked.telling, *asked.frequent], Lexicon())
         np.testing.assert_allclose(found.of(np.array(numbers)), expected, rtol=1e-4, atol=1e-5)
         assert set(found.documents.tolist()) == {n for n, score in zip(numbers, expected, strict=True) if score > 0}
 
@@ -148,7 +148,7 @@ def test_scores_are_bm25(
 def test_a_term_that_a_query_repeats_counts_more(index: Index) -> None:
     once, often = (terms(index, "vanished " * times).telling[0] for times in (1, 3))
     assert (once.weight, often.weight) == (1, 2)
-    single, double = (lexical.scores(index.store, [term]).values for term in (once, often))
+    single, double = (lexical.scores(index.store, [term], Lexicon()).values for term in (once, often))
     np.testing.assert_allclose(double, 2 * single)
 
 
@@ -171,9 +171,9 @@ def test_a_long_query_is_asked_by_its_most_telling_terms_only(index: Index, monk
 
 def test_only_so_many_terms_are_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexical, "MOST_COUNTED", 2)
-    counts: dict[str, int] = {}
-    lexical.terms(index.store, Document("query", "server vanished vanished universities"), counts)
-    assert list(counts) == ["", '"vanished"', '"server"']
+    lexicon = Lexicon()
+    lexical.terms(index.store, Document("query", "server vanished vanished universities"), lexicon)
+    assert list(lexicon.counts) == ["", '"vanished"', '"server"']
 
 
 def test_frequent_terms_are_left_out_until_more_is_asked_for(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,9 +196,28 @@ def test_terms_that_no_document_holds_are_not_asked_for(index: Index) -> None:
 
 
 def test_counts_are_looked_up_once(index: Index) -> None:
-    counts = {'"vanished"': 1, '"giraffe"': 4}  # as if found out before
-    lexical.terms(index.store, Document("query", "vanished giraffe files"), counts)
-    assert counts == {"": 9, '"vanished"': 1, '"giraffe"': 4, '"files"': 1}
+    lexicon = Lexicon({'"vanished"': 1, '"giraffe"': 4})  # as if found out before
+    lexical.terms(index.store, Document("query", "vanished giraffe files"), lexicon)
+    assert lexicon.counts == {"": 9, '"vanished"': 1, '"giraffe"': 4, '"files"': 1}
+
+
+def test_scores_of_a_term_are_looked_up_once(index: Index) -> None:
+    lexicon = Lexicon()
+    asked = terms(index, "vanished server").telling
+    first = lexical.scores(index.store, asked, lexicon)
+    assert set(lexicon.scores) == {term.phrase for term in asked}
+    lexicon.scores['"vanished"'] = Scores(np.array([77]), np.array([1], np.float32))  # as if found out before
+    assert 77 in lexical.scores(index.store, asked, lexicon).documents
+    assert 77 not in first.documents
+
+
+def test_only_so_many_scores_are_kept_the_latest(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical, "MOST_KEPT", 3)
+    lexicon = Lexicon()
+    for phrase, held in (('"server"', 2), ('"vanished"', 1), ('"universities"', 1)):
+        assert len(lexicon.of(index.store, phrase).documents) == held
+    assert list(lexicon.scores) == ['"vanished"', '"universities"']
+    assert lexicon.kept == 2
 
 
 # Any text is safe
