@@ -3,8 +3,13 @@
 It lies beside the exact vectors of a snapshot and only decides what is looked at, so similarities are always exact, and
 whatever it cannot propose well - a filter that leaves little, very many neighbours - is searched exactly instead.
 
-    approximate.faiss   the codes; row i is row i of the snapshot
-    approximate.json    which snapshot it belongs to, how it was tuned, and its checksum; written last
+    approximate.faiss          a FAISS index, whose row i is row i of the snapshot
+    approximate.DIGEST.lists   its inverted lists, if it has any, which are mapped into memory
+    approximate.json           which snapshot it belongs to, how it was tuned, and its checksums; written last
+
+Opening reads all but the lists and compares their checksum; the lists are named after theirs, so that those of another
+index are never taken for them, and only their size is compared: what is wrong in them may propose badly, and proposals
+are compared exactly anyhow. ``docsim verify`` reads them too.
 
 Inverted lists follow Sivic & Zisserman 2003, the codes within them André et al. 2017 (product quantisation in 4 bits,
 scanned in registers), graphs Malkov & Yashunin 2018 (HNSW).
@@ -19,7 +24,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -30,9 +35,23 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from docsim import lists
 from docsim.errors import UsageError
 
-__all__ = ["KINDS", "Approximate", "Facts", "Settings", "build", "factory", "forget", "load", "note", "save", "written"]
+__all__ = [
+    "KINDS",
+    "Approximate",
+    "Facts",
+    "Settings",
+    "build",
+    "damage",
+    "factory",
+    "forget",
+    "load",
+    "note",
+    "save",
+    "written",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +72,7 @@ TUNED_NEIGHBOURS = 100
 BROADEST = 0.25
 """Where more than this share of the lists would be searched, or of the vectors proposed, exact search is as fast."""
 
-_FILE, _FACTS, _FORMAT = "approximate.faiss", "approximate.json", 1
+_FILE, _FACTS, _LISTS, _FORMAT = "approximate.faiss", "approximate.json", "approximate.lists", 2
 _CHUNK = 65_536
 _SAMPLE_PER_LIST = 64
 _FEWEST_PER_LIST = 39  # FAISS warns below
@@ -98,6 +117,7 @@ class Facts:
         passages: How many it holds.
         breadth: Lists probed, or vertices kept in sight, for each query.
         digest: Checksum of its file (128-bit XXH3).
+        lists: Checksum of the file of its inverted lists; empty where it has none.
     """
 
     snapshot: str
@@ -108,6 +128,7 @@ class Facts:
     passages: int
     breadth: int
     digest: str = ""
+    lists: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,7 @@ class Approximate:
         found: NDArray[np.int64] = self.index.search(
             queries, wanted, params=_parameters(self.index, breadth, selector)
         )[1]
+        found[found >= self.index.ntotal] = -1  # of a damaged file
         return found
 
     def suffices(self, queries: NDArray[np.float32]) -> bool:
@@ -162,8 +184,8 @@ def factory(kind: str, *, count: int, dim: int) -> str:
     if kind == "hnsw":
         return f"HNSW16,{'SQ8' if dim % 2 == 0 else 'Flat'}"
     if kind in ("auto", "ivf"):
-        lists = min(2 ** round(math.log2(2 * math.sqrt(count))), count // _FEWEST_PER_LIST)
-        return f"IVF{lists},{f'PQ{dim // 2}x4fs' if dim % 2 == 0 else 'SQ8'}"
+        fewest = min(2 ** round(math.log2(2 * math.sqrt(count))), count // _FEWEST_PER_LIST)
+        return f"IVF{fewest},{f'PQ{dim // 2}x4fs' if dim % 2 == 0 else 'SQ8'}"
     return kind
 
 
@@ -178,8 +200,7 @@ def build(factory: str, rows: NDArray[np.float16]) -> faiss.Index:
         UsageError: There are too few vectors to train it on.
     """
     index = _empty(factory, dim=rows.shape[1])
-    lists = getattr(index, "nlist", 0)
-    count = min(len(rows), max(_SAMPLE, _SAMPLE_PER_LIST * lists))
+    count = min(len(rows), max(_SAMPLE, _SAMPLE_PER_LIST * getattr(index, "nlist", 0)))
     sample = np.sort(np.random.default_rng(0).choice(len(rows), count, replace=False))
     faiss.omp_set_num_threads(os.cpu_count() or 1)
     try:
@@ -197,12 +218,17 @@ def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    (folder / _FACTS).unlink(missing_ok=True)
-    with _replacing(folder / _FILE) as file:
-        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-    with (folder / _FILE).open("rb") as file:
-        digest = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-    _note(folder, replace(facts, digest=digest))
+    forget(folder)
+    with ExitStack() as stack:
+        if isinstance(index, faiss.IndexIVF):
+            with _replacing(folder / _LISTS) as file:
+                stack.enter_context(lists.elsewhere(index, file))
+            named = _digest(folder / _LISTS)
+            (folder / _LISTS).replace(_lists(folder, named))
+            facts = replace(facts, lists=named)
+        with _replacing(folder / _FILE) as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+    _note(folder, replace(facts, digest=_digest(folder / _FILE)))
 
 
 def note(folder: Path, facts: Facts) -> None:
@@ -212,9 +238,10 @@ def note(folder: Path, facts: Facts) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Remove what is in a folder."""
-    for name in (_FACTS, _FILE):
-        (folder / name).unlink(missing_ok=True)
+    """Remove what is in a folder, and what a kill left behind; who has it open keeps what is mapped."""
+    (folder / _FACTS).unlink(missing_ok=True)
+    for path in folder.glob("approximate.*"):
+        path.unlink(missing_ok=True)
 
 
 def load(folder: Path, snapshot: str) -> Approximate | None:
@@ -226,11 +253,24 @@ def load(folder: Path, snapshot: str) -> Approximate | None:
         content = (folder / _FILE).read_bytes()
         if xxhash.xxh3_128(content).hexdigest() != facts.digest:
             raise ValueError("it is not what was written")
-        index = faiss.read_index(faiss.PyCallbackIOReader(BytesIO(content).read))
+        index = faiss.read_index(faiss.PyCallbackIOReader(BytesIO(content).read), faiss.IO_FLAG_SKIP_IVF_DATA)
+        if facts.lists:
+            lists.mapped(index, _lists(folder, facts.lists))
     except (OSError, ValueError, RuntimeError) as error:
         logger.warning("could not read %s (%s); searching exactly; mend it with: docsim repair", folder / _FILE, error)
         return None
     return Approximate(index, facts.breadth)
+
+
+def damage(folder: Path) -> str:
+    """Return what is wrong with the files in a folder, all of them read; nothing when they are what was written."""
+    facts = written(folder)
+    if facts is None or not facts.factory:
+        return ""
+    for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
+        if digest and (not path.is_file() or _digest(path) != digest):
+            return f"expected {path} as it was written, found other content; mend it with: docsim repair"
+    return ""
 
 
 def written(folder: Path) -> Facts | None:
@@ -240,6 +280,15 @@ def written(folder: Path) -> Facts | None:
         return Facts(**content["facts"]) if content["format"] == _FORMAT else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _lists(folder: Path, digest: str) -> Path:
+    return folder / f"approximate.{digest}.lists"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def _note(folder: Path, facts: Facts) -> None:

@@ -2,6 +2,7 @@
 
     generations/0001/encoder/      the encoder the generation was made with
     generations/0001/index.faiss   its snapshot: a faster way to read its embeddings
+    generations/0001/documents.*   which documents they belong to, see ``docsim.listing``
 
 A snapshot covers passages and deletions up to the numbers in the generation's row. What came later is read from the
 store, so a stale, torn or missing snapshot costs time and never gives a wrong answer.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import kept
+from docsim import kept, listing
 from docsim.encoder import Encoder
 from docsim.errors import StoreError
 from docsim.kept import directory, explained
@@ -147,8 +148,9 @@ class View:
 
     def _ranges(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the first passage number, and one past the last, of the documents at some places."""
-        ends = np.append(self.documents[1:, 0], self.passage + 1)
-        return np.stack([self.documents[places, 0], ends[places]], axis=1)
+        last = len(self.documents) - 1
+        ends = np.where(places < last, self.documents[np.minimum(places + 1, last), 0], self.passage + 1)
+        return np.stack([self.documents[places, 0], ends], axis=1)
 
 
 def snapshot_path(index: Path, generation: Generation) -> Path:
@@ -203,13 +205,13 @@ def refreshed(store: Store, index: Path, view: View | None, *, number: int | Non
         )
     lags = view is not None and view.deletion < store.forgotten()
     if view is None or lags or view.generation.number != generation.number:
-        view = _from_snapshot(index, generation, revision)
+        view = _from_snapshot(store, index, generation, revision)
     adapter = None if number else store.adapter()
     state = replace(view, revision=revision, generation=generation, known=Known(), adapter=adapter)
     return _caught_up(store, state)
 
 
-def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
+def _from_snapshot(store: Store, index: Path, generation: Generation, revision: int) -> View:
     """Return what the generation's snapshot holds; nothing when there is none that can be trusted."""
     nothing = np.zeros((0, 2), np.int64)
     empty = View(revision, generation, VectorIndex(generation.dim), 0, 0, nothing)
@@ -225,7 +227,10 @@ def _from_snapshot(index: Path, generation: Generation, revision: int) -> View:
         from docsim import approximate, tuning
 
         vectors = vectors.with_approximate(approximate.load(path.parent, tuning.mark(generation)))
-    return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion, nothing)
+    documents = listing.load(path, generation.snapshot_digest)
+    if gone := [first for _, first, _ in store.deletions_after(generation.snapshot_deletion)]:
+        documents = documents[~np.isin(documents[:, 0], gone)]
+    return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion, documents)
 
 
 def _caught_up(store: Store, view: View) -> View:
@@ -240,7 +245,8 @@ def _caught_up(store: Store, view: View) -> View:
         vectors = vectors.with_deleted((first, count) for _, first, count in deletions)
     deletion = max(deletion, store.forgotten(), *(sequence for sequence, _, _ in deletions[-1:]))
     known = int(view.documents[-1, 0]) if len(view.documents) else 0
-    documents = np.concatenate([view.documents, store.documents_after(view.generation.number, known)])
+    later = store.documents_after(view.generation.number, known)
+    documents = np.concatenate([view.documents, later]) if len(later) else view.documents
     return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents)
 
 
@@ -267,7 +273,7 @@ def snapshot(store: Store, index: Path, *, force: bool = False, number: int | No
         if generation is None:
             return False
         trusted = replace(generation, snapshot_digest=None) if force else generation
-        old = _from_snapshot(index, trusted, store.revision())
+        old = _from_snapshot(store, index, trusted, store.revision())
         view = _caught_up(store, old)
         is_read = generation.snapshot_digest is not None and old.passage == generation.snapshot_passage
         fresh = is_read and _pending(store, generation) <= STALE * len(view.vectors)
@@ -293,7 +299,9 @@ def _write(store: Store, index: Path, view: View) -> None:
     with store.writing(visible=False):
         store.execute("UPDATE generations SET snapshot_digest = NULL WHERE number = ?", number)
     with explained(index):
-        digest = view.vectors.save(snapshot_path(index, view.generation))
+        path = snapshot_path(index, view.generation)
+        digest = view.vectors.save(path)
+        listing.save(path, digest, view.documents[view.vectors.holds(view.documents[:, 0])])
     with store.writing(visible=False):
         store.execute(
             "UPDATE generations SET snapshot_digest = ?, snapshot_passage = ?, snapshot_deletion = ? WHERE number = ?",

@@ -119,7 +119,12 @@ def refresh(
         logger.warning("%s; searching exactly", error)
         approximate.note(snapshot.parent, replace(facts, factory=""))
         return False
-    found, recall = tuned(vectors, made, _queries(store, vectors, encoder), target=asked.recall)
+    queries = _queries(store, vectors, encoder)
+    found, recall = tuned(vectors, made, queries, target=asked.recall)
+    if asked.kind == "auto" and (recall < asked.recall or not found.suffices(queries)):
+        logger.info("%s is no faster at a recall of %.3f; searching exactly", factory, asked.recall)
+        approximate.note(snapshot.parent, replace(facts, factory=""))
+        return False
     approximate.save(snapshot.parent, made, replace(facts, recall=recall, breadth=found.breadth))
     return True
 
@@ -155,18 +160,18 @@ def tuned(
         index: What ``approximate.build`` made of it.
         queries: ``float32 (n, dim)``, unit rows.
         target: The recall to reach. Where none of the breadths that are faster than exact search does, the broadest
-            of them is returned.
+            of them is returned. What is not proposed well enough is searched exactly, and so counts as found.
     """
     farthest = vectors.with_approximate(None).search(queries, NEIGHBOURS).similarities[:, -1:] - 1e-5
 
     def recall(breadth: int) -> float:
-        tried = Approximate(index, breadth)
-        if not tried.suffices(queries):
-            return 0.0
-        found = vectors.with_approximate(tried).search(queries, NEIGHBOURS)
+        found = vectors.with_approximate(Approximate(index, breadth)).search(queries, NEIGHBOURS)
         return float((found.similarities >= farthest).mean())  # so that equals of the last one count
 
-    breadth = _narrowest(recall, min(1.0, target + MARGIN), broadest=Approximate(index, 1).broadest)
+    def useful(breadth: int) -> float:
+        return recall(breadth) if Approximate(index, breadth).suffices(queries) else 0.0
+
+    breadth = _narrowest(useful, min(1.0, target + MARGIN), broadest=Approximate(index, 1).broadest)
     return Approximate(index, breadth), recall(breadth)
 
 

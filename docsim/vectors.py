@@ -36,7 +36,7 @@ MAX_SEGMENTS = 8
 """More segments than this beside the first are merged into one."""
 
 
-_BLOCK, _BLOCKS = 16_384, 256
+_BLOCK, _BLOCKS = 4_096, 64
 _CHUNK = 65_536
 
 
@@ -120,6 +120,11 @@ class VectorIndex:
                     found[place] = here if segment.alive is None else here[segment.alive[start:stop]]
         return found
 
+    def holds(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which passages of some numbers can be found, ``bool (n,)``."""
+        held = [one.ids if one.alive is None else one.ids[one.alive] for one in self.segments]
+        return np.isin(ids, np.concatenate(held)) if held else np.zeros(len(ids), bool)
+
     def with_added(self, ids: NDArray[np.int64], vectors: NDArray[np.float16]) -> VectorIndex:
         """Return an index that holds further passages too.
 
@@ -202,7 +207,7 @@ class VectorIndex:
             raise StoreError(
                 f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair"
             ) from error
-        ids = faiss.vector_to_array(wrapped.id_map)
+        ids = faiss.rev_swig_ptr(wrapped.id_map.data(), wrapped.ntotal) if wrapped.ntotal else np.zeros(0, np.int64)
         inner = faiss.downcast_index(wrapped.index)
         return cls(dim, (_Segment(inner, ids, owner=wrapped),) if len(ids) else ())
 

@@ -7,8 +7,9 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from docsim import approximate, generations, kept, passages, tuning, upgrade
+from docsim import approximate, generations, kept, listing, passages, tuning, upgrade
 from docsim.adapter import Adapter
 from docsim.building import are_unit
 from docsim.errors import DocsimError, StoreError
@@ -121,6 +122,8 @@ def _generation(store: Store, index: Index, generation: Generation) -> Iterator[
         yield f"the embeddings of {id}{where} are missing or damaged"
     if not wrong:
         yield from _snapshot(store, index, generation)
+    if damage := approximate.damage(generations.directory(index.path, generation.number)):
+        yield damage
     yield from _encoder(index, generation)
     yield from _adapter(store, index, generation)
 
@@ -168,8 +171,19 @@ def _snapshot(store: Store, index: Index, generation: Generation) -> Iterator[st
             yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; mend it with: docsim repair"
             return
         at += len(vectors)
+    listed = listing.load(path, generation.snapshot_digest)
+    if len(listed) and not np.array_equal(listed, _listable(store, generation, listed)):
+        yield f"the listing beside {path} disagrees with the stored documents; mend it with: docsim repair"
     if at != len(ids):
         yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {at}; mend it with: docsim repair"
+
+
+def _listable(store: Store, generation: Generation, listed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what a snapshot's listing should be, as far as its documents were not deleted since."""
+    stored = store.documents_after(generation.number, 0)
+    gone = [first for _, first, _ in store.deletions_after(generation.snapshot_deletion)]
+    rows = np.concatenate([stored[stored[:, 0] <= generation.snapshot_passage], listed[np.isin(listed[:, 0], gone)]])
+    return rows[np.argsort(rows[:, 0])]
 
 
 def _encoder(index: Index, generation: Generation) -> Iterator[str]:

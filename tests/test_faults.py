@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 from encoder_variants import with_other_dim
 
-from docsim import building, generations, reindexing, synchronise, verification
+from docsim import approximate, building, generations, reindexing, synchronise, verification
 from docsim.encoder import Encoder
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
@@ -71,8 +71,8 @@ def documents(texts: dict[str, str]) -> list[Document]:
     return [Document(id, text) for id, text in texts.items()]
 
 
-def create_and_sync(path: Path, encoder: Encoder, texts: dict[str, str]) -> None:
-    with Index.create(path, encoder=encoder) as index:
+def create_and_sync(path: Path, encoder: Encoder, texts: dict[str, str], index_type: str | None = None) -> None:
+    with Index.create(path, encoder=encoder, index_type=index_type) as index:
         index.sync(documents(texts))
 
 
@@ -121,6 +121,11 @@ JOBS = {
         lambda path, one: create_and_sync(path, one, OLD),
         remove,
         (OLD, {id: text for id, text in OLD.items() if id not in ("d0", "d3", "d7")}),
+    ),
+    "approximate": Job(
+        lambda path, one: create_and_sync(path, one, OLD, index_type="IVF1,SQ8"),
+        lambda path, one: create_and_sync(path, one, NEW),
+        between(OLD, NEW),
     ),
     "reindex": Job(prepare_upgrade, upgrade, (OLD,), (32, OTHER_DIM)),
     "rollback": Job(prepare_rollback, go_back, (NEW,), (OTHER_DIM, 32)),
@@ -181,6 +186,7 @@ def examined(job: Job, path: Path, encoder: Encoder) -> None:
     with Index.open(path) as index:
         check(index, job.states[-1:])
         assert index.encoder.dim == job.live[1]
+        assert all(len(list(one.parent.glob("approximate.*"))) == 3 for one in path.rglob("approximate.json"))
         kept = {f"{one.number:04}" for one in index.store.generations()}
     assert {one.name for one in path.glob("generations/*")} == kept
     leftovers = {one.name for one in path.rglob("*") if one.suffix == ".tmp"}
@@ -252,6 +258,8 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) ->
 
     synchronise.BATCH = building.BATCH = A_BATCH
     generations.STALE = 0.0
+    approximate.LEAST = approximate.PROPOSED = approximate.TUNED_NEIGHBOURS = 1
+    approximate.BROADEST = 4.0  # so that a dozen passages are searched approximately
     chance = random.Random(0)
     for _ in range(random_kills):
         killed_once(JOBS[scenario], Trial(seconds=chance.uniform(0.001, 0.5)), encoder, directory)
@@ -271,7 +279,7 @@ def kills(scenario: str, encoder: Path, directory: Path, random_kills: int = 0) 
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("scenario", ["create", "sync", "remove"])
+@pytest.mark.parametrize("scenario", ["create", "sync", "remove", "approximate"])
 def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
     scenario: str, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 from numpy.typing import NDArray
 
-from docsim import generations, passages, ranking, reindexing, verification
+from docsim import approximate, generations, passages, ranking, reindexing, verification
 from docsim.encoder import Encoder
 from docsim.index import Index
 from docsim.locks import writer
@@ -49,13 +49,14 @@ class IndexMachine(RuleBasedStateMachine):
     """The index beside its model: which text each source holds under each path."""
 
     encoders: ClassVar[tuple[Encoder, Encoder]]
+    index_type: ClassVar[str] = "auto"
 
     @initialize()
     def begin(self) -> None:
         self.path = Path(tempfile.mkdtemp()) / "index"
         self.model: dict[tuple[str, str], str] = {}
         self.encoder = self.encoders[0]
-        self.index = Index.create(self.path, encoder=self.encoder)
+        self.index = Index.create(self.path, encoder=self.encoder, index_type=self.index_type)
         self.reader = Index.open(self.path)  # never opened again: it has to catch up with everything
         self.kept: bytes | None = None
         self.damaged: set[int] = set()  # generations with a snapshot that was tampered with
@@ -179,6 +180,17 @@ class IndexMachine(RuleBasedStateMachine):
                 assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
 
     @invariant()
+    def a_filter_leaves_what_brute_force_finds_among_those_that_meet_it(self) -> None:
+        held = self.index.store.rows("SELECT id, text FROM documents WHERE id LIKE 'b/%' ORDER BY number")
+        embedded = [embeddings(self.encoder, text) for _, text in held]
+        for k in (1, 50):
+            for query, result in zip(
+                QUERIES, self.reader.search_many(QUERIES, k, mode="dense", within="b"), strict=True
+            ):
+                expected = ranking.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
+                assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
+
+    @invariant()
     def nothing_is_similar_to_itself(self) -> None:
         ids = self.ids()
         for id in sorted(ids)[:2]:
@@ -214,15 +226,19 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("index_type", ["auto", "IVF1,SQ8", "HNSW8,Flat"])
 def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
-    tiny_encoder_dir: Path, tmp_path: Path
+    tiny_encoder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index_type: str
 ) -> None:
     other = with_other_dim(tiny_encoder_dir, tmp_path / "other", 24)
+    for name, value in (("LEAST", 1), ("PROPOSED", 1), ("TUNED_NEIGHBOURS", 1), ("BROADEST", 4)):
+        monkeypatch.setattr(approximate, name, value)  # so that a dozen passages are searched approximately
     IndexMachine.encoders = (Encoder.load(tiny_encoder_dir), Encoder.load(other))
+    IndexMachine.index_type = index_type
     run_state_machine_as_test(
         IndexMachine,
         settings=settings(
-            max_examples=15,
+            max_examples=15 if index_type == "auto" else 8,
             stateful_step_count=12,
             deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes; turn it on to debug

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from docsim import approximate, generations, tuning, verification
+from docsim.approximate import Facts
+from docsim.encoder import Encoder
+from docsim.index import Index
+from docsim.records import Document
+
+COUNT = 1_200
+
+
+@pytest.fixture
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+def known(index: Index) -> Facts | None:
+    return approximate.written(generations.directory(index.path, index.generation().number))
+
+
+def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "AUTO_FROM", 1_000)
+    monkeypatch.setattr(approximate, "BROADEST", 0.1)  # of 1,200 vectors, fewer than have to be proposed
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(Document(f"{i}", "aaaa") for i in range(COUNT))
+        facts = known(index)
+        assert facts is not None
+        assert facts.factory == ""
+        assert verification.warnings(index) == []
+        assert verification.problems(index) == []
+        assert len(index.search("aaaa", 10, mode="dense").hits) == 10
+
+
+def test_where_all_passages_are_the_same_any_of_them_counts_as_found(tmp_path: Path, encoder: Encoder) -> None:
+    with Index.create(tmp_path / "index", encoder=encoder, index_type="ivf") as index:
+        index.sync(Document(f"{i}", "aaaa") for i in range(COUNT))
+        facts = known(index)
+        assert facts is not None
+        assert facts.recall == 1
+        assert tuning.doubts(facts, COUNT) == []
+
+
+def test_auto_searches_approximately_where_that_reaches_the_recall(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "AUTO_FROM", 1_000)
+    words = "train ticket keys rotate boil lentils soup server deploy database backup restore house garden".split()  # noqa: SIM905
+    texts = [f"{words[i % 14]} {words[i // 14 % 14]} {words[i // 196 % 14]} {i}" for i in range(2_400)]
+    with Index.create(tmp_path / "index", encoder=encoder, recall=0.8) as index:
+        index.sync(Document(f"{i}", text) for i, text in enumerate(texts))
+        facts = known(index)
+        assert facts is not None
+        assert facts.factory.startswith("IVF")
+        assert facts.recall >= 0.8
