@@ -1,4 +1,4 @@
-"""The contenders that are vectors and an index, without texts: vicinity, FAISS, and FAISS with sentence-transformers."""
+"""The contenders that are vectors and an index, without texts: vicinity, and FAISS alone or with a sentence encoder."""
 
 from __future__ import annotations
 
