@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contenders import HITS, KINDS, Contender
+from contender import HITS, Contender
+from contenders import KINDS
 from judged import load
 from speed_samples import queries, records
 

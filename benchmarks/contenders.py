@@ -7,86 +7,16 @@ documents in full, as docsim does, and a transformer as much as its own configur
 
 from __future__ import annotations
 
-import json
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contender import HITS, Contender, Floats, OneEmbedding, Record, unit, whole
+from contenders_bare import Faiss, FaissHnsw, SentenceTransformers, Vicinity, VicinityHnsw
 from numpy.typing import NDArray
-
-HITS = 10
-
-Record = dict[str, str]
-Floats = NDArray[np.float32]
-
-
-def whole(record: Record) -> str:
-    return record["title"] + "\n" + record["text"]
-
-
-def unit(rows: Any) -> Floats:
-    """Return rows of unit norm, ``float32 (n, dim)``."""
-    rows = np.asarray(rows, dtype=np.float32)
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
-
-
-class Contender(ABC):
-    """One peer with one model and one index on disk; made anew in every process."""
-
-    def __init__(self, model: str, index: Path) -> None:
-        self.model = model
-        self.index = index
-
-    @abstractmethod
-    def encode(self, texts: Sequence[str]) -> Floats:
-        """Return embeddings as the peer's own model makes them, ``float32 (n, dim)``, unit rows."""
-
-    @abstractmethod
-    def build(self, records: Sequence[Record]) -> None:
-        """Index documents and leave the index on disk."""
-
-    @abstractmethod
-    def open(self) -> None:
-        """Make ready to search what ``build`` left on disk."""
-
-    @abstractmethod
-    def search_many(self, texts: Sequence[str], k: int) -> list[list[str]]:
-        """Return the ids of the best documents for each text, in one call where the peer has one."""
-
-    @abstractmethod
-    def exact(self, text: str) -> dict[str, float]:
-        """Return the similarity of every document to a text by the open index's own embeddings, without its index."""
-
-    def search(self, text: str, k: int = HITS) -> list[str]:
-        return self.search_many([text], k)[0]
-
-    def similar(self, id: str, text: str, k: int) -> list[str]:
-        """Return documents like an indexed one, which may itself be among them."""
-        return self.search(text, k)
-
-    def nearest(self, text: str) -> list[str]:
-        """Return what the index finds by embeddings alone, of which the recall is measured."""
-        return self.search(text)
-
-
-class OneEmbedding(Contender):
-    """A peer that has one embedding for each document."""
-
-    @abstractmethod
-    def vectors(self) -> tuple[list[str], Floats]:
-        """Return every document's id and embedding, unit rows, as the open index holds them."""
-
-    def exact(self, text: str) -> dict[str, float]:
-        ids, rows = self._all
-        return dict(zip(ids, (rows @ self.encode([text])[0]).tolist(), strict=True))
-
-    @cached_property
-    def _all(self) -> tuple[list[str], Floats]:
-        return self.vectors()
 
 
 class Docsim(Contender):
@@ -290,103 +220,6 @@ class Chroma(OneEmbedding):
     def vectors(self) -> tuple[list[str], Floats]:
         stored = self.collection.get(include=["embeddings"])
         return stored["ids"], unit(stored["embeddings"])
-
-
-class Vicinity(OneEmbedding):
-    """model2vec's vectors in vicinity, whose default is exact."""
-
-    backend = "basic"
-
-    def __init__(self, model: str, index: Path) -> None:
-        from model2vec import StaticModel
-
-        super().__init__(model, index)
-        self.static = StaticModel.from_pretrained(model)
-
-    def encode(self, texts: Sequence[str]) -> Floats:
-        return unit(self.static.encode(list(texts), max_length=None))
-
-    def build(self, records: Sequence[Record]) -> None:
-        from vicinity import Vicinity as Vectors
-
-        vectors = self.static.encode([whole(one) for one in records], max_length=None)
-        ids = [one["id"] for one in records]
-        Vectors.from_vectors_and_items(vectors, ids, backend_type=self.backend, store_vectors=True).save(self.index)
-
-    def open(self) -> None:
-        from vicinity import Vicinity as Vectors
-
-        self.opened = Vectors.load(self.index)
-
-    def search_many(self, texts: Sequence[str], k: int) -> list[list[str]]:
-        found = self.opened.query(self.static.encode(list(texts), max_length=None), k=k)
-        return [[id for id, _ in hits] for hits in found]
-
-    def vectors(self) -> tuple[list[str], Floats]:
-        return list(self.opened.items), unit(self.opened.get_vector_by_index(range(len(self.opened.items))))
-
-
-class VicinityHnsw(Vicinity):
-    """The same with vicinity's HNSW back end."""
-
-    backend = "hnsw"
-
-
-class Faiss(OneEmbedding):
-    """A bare FAISS index of model2vec's vectors, with the ids in a file beside it."""
-
-    factory = "Flat"
-
-    def __init__(self, model: str, index: Path) -> None:
-        from model2vec import StaticModel
-
-        super().__init__(model, index)
-        self.static = StaticModel.from_pretrained(model)
-
-    def encode(self, texts: Sequence[str]) -> Floats:
-        return unit(self.static.encode(list(texts), max_length=None))
-
-    def build(self, records: Sequence[Record]) -> None:
-        import faiss
-
-        rows = self.encode([whole(one) for one in records])
-        index = faiss.index_factory(rows.shape[1], self.factory, faiss.METRIC_INNER_PRODUCT)
-        index.add(rows)
-        self.index.mkdir()
-        faiss.write_index(index, str(self.index / "vectors.faiss"))
-        (self.index / "ids.json").write_text(json.dumps([one["id"] for one in records]))
-
-    def open(self) -> None:
-        import faiss
-
-        self.opened = faiss.read_index(str(self.index / "vectors.faiss"))
-        self.ids = json.loads((self.index / "ids.json").read_text())
-
-    def search_many(self, texts: Sequence[str], k: int) -> list[list[str]]:
-        _, places = self.opened.search(self.encode(texts), k)
-        return [[self.ids[place] for place in row if place >= 0] for row in places.tolist()]
-
-    def vectors(self) -> tuple[list[str], Floats]:
-        return self.ids, unit(self.opened.reconstruct_n(0, self.opened.ntotal))
-
-
-class FaissHnsw(Faiss):
-    """The same with FAISS's HNSW graph."""
-
-    factory = "HNSW32"
-
-
-class SentenceTransformers(Faiss):
-    """sentence-transformers' vectors in a flat FAISS index."""
-
-    def __init__(self, model: str, index: Path) -> None:
-        from sentence_transformers import SentenceTransformer
-
-        Contender.__init__(self, model, index)
-        self.sentences = SentenceTransformer(model, device="cpu")
-
-    def encode(self, texts: Sequence[str]) -> Floats:
-        return unit(self.sentences.encode(list(texts), normalize_embeddings=True, show_progress_bar=False))
 
 
 KINDS: dict[str, type[Contender]] = {

@@ -135,7 +135,7 @@ def accelerate(folder: Path, queries: NDArray[np.float32], given: argparse.Names
     facts = Facts("scale", given.type, factory, given.recall, recall, len(vectors), found.breadth)
     approximate.save(folder, made, facts)
     tuned = time.perf_counter() - started - built
-    size = (folder / "approximate.faiss").stat().st_size // 1_000_000
+    size = sum(path.stat().st_size for path in folder.glob("approximate.*")) // 1_000_000
     return {
         "factory": factory,
         "breadth": found.breadth,

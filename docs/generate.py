@@ -13,36 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import peer_tables
-
-from docsim.cli import main as cli
+import scale_tables
+from command_reference import reference
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-WIDTH = 100
-
-
-def reference() -> str:
-    """Return the help of every command as Markdown."""
-    parts = ["# Commands\n\nWritten by `make docs` from each command's `--help`.\n"]
-    for path, command in _commands(cli, ("docsim",)):
-        context = click.Context(command, info_name=" ".join(path), max_content_width=WIDTH, terminal_width=WIDTH)
-        with context:
-            help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
-        parts.append(f"## {' '.join(path)}\n\n```\n{help_text}\n```\n")
-    return "\n".join(parts)
-
-
-def _commands(command: click.Command, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], click.Command]]:
-    found = [(path, command)]
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            if child is not None:
-                found.extend(_commands(child, (*path, name)))
-    return found
 
 
 def speed() -> str:
@@ -369,6 +345,9 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "peers-large": ("peers", lambda: peers("win32")),
     "peers-quality": ("peers", quality),
     "peers-versions": ("peers", versions),
+    "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
+    "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
+    "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
     "results": ("speed", results),
 }
 
@@ -400,6 +379,7 @@ def main() -> None:
     for path, text in outputs().items():
         path.write_text(text, encoding="utf-8")
     peer_tables.draw(result("peers"), "businesscentral", ROOT / "docs" / "benchmarks.svg")
+    scale_tables.draw_filters(result("filters"), ROOT / "docs" / "filters.svg")
 
 
 if __name__ == "__main__":

@@ -115,6 +115,17 @@ def test_a_filter_that_lets_through_what_is_far_from_the_query_still_finds_k(ind
     assert np.isin(found.ids, numbers).all()
 
 
+@given(seed=st.integers(0, 1000), share=st.floats(0.001, 0.099), k=st.sampled_from([1, 10, 100]))
+@settings(max_examples=20, deadline=None)
+def test_of_what_a_selective_filter_leaves_nothing_near_is_missed(
+    index: VectorIndex, seed: int, share: float, k: int
+) -> None:
+    chosen = np.sort(np.random.default_rng(seed).choice(COUNT, max(1, int(share * COUNT)), replace=False))
+    numbers = 2 * chosen + 1
+    restricted = index.restricted(np.stack([numbers, numbers + 1], axis=1))
+    assert recall(restricted, numbers, ROWS[chosen], k) == 1
+
+
 def test_tuning_takes_no_more_breadth_than_needed() -> None:
     exact = VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
     made = approximate.build("IVF128,SQ8", ROWS)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from docsim import approximate, generations, tuning, verification
+from docsim import approximate, generations, listing, tuning, verification
 from docsim.approximate import Facts
 from docsim.encoder import Encoder
 from docsim.index import Index
+from docsim.reader import Reader
 from docsim.records import Document
 
 COUNT = 1_200
@@ -58,3 +59,43 @@ def test_auto_searches_approximately_where_that_reaches_the_recall(
         assert facts is not None
         assert facts.factory.startswith("IVF")
         assert facts.recall >= 0.8
+
+
+@pytest.mark.parametrize("pattern", ["approximate.*.lists", "approximate.faiss"])
+def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder, pattern: str) -> None:
+    with Index.create(tmp_path / "index", encoder=encoder, index_type="ivf") as index:
+        index.sync(Document(f"{i}", f"soup {i}") for i in range(COUNT))
+        (path,) = generations.directory(index.path, 1).glob(pattern)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        assert [problem for problem in verification.problems(index) if path.name in problem]
+        verification.repair(index)
+        assert verification.problems(index) == []
+
+
+def test_a_listing_of_other_documents_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder) -> None:
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(Document(f"{i}", f"soup {i}") for i in range(30))
+        snapshot = generations.snapshot_path(index.path, index.generation())
+        digest = str(index.generation().snapshot_digest)
+        listed = listing.load(snapshot, digest)
+        assert len(listed) == 30
+        wrong = listed.copy()
+        wrong[3, 1] = 1
+        listing.save(snapshot, digest, wrong)
+        assert [problem for problem in verification.problems(index) if "listing" in problem]
+        verification.repair(index)
+        assert verification.problems(index) == []
+
+
+def test_documents_removed_after_a_snapshot_are_not_listed_when_it_is_opened(tmp_path: Path, encoder: Encoder) -> None:
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(Document(f"{i}", f"soup {i}") for i in range(100))
+        index.remove(["3", "7"])
+        assert verification.problems(index) == []
+    reader = Reader(tmp_path / "index")
+    with reader.reading() as view:
+        assert len(view.documents) == 98
+        assert len(view.vectors) == 98
+    reader.close()
