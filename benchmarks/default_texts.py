@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ def embeddings(teacher: Encoder, asked: list[str], cache: Path) -> Floats:
         if not file.is_file():
             temporary = cache / f".{digest[:32]}.tmp.npy"
             np.save(temporary, teacher.encode(some).astype(np.float16))
-            os.replace(temporary, file)
+            temporary.replace(file)
             print(f"teacher: {begin + len(some)} of {len(asked)}", flush=True)
         blocks.append(np.load(file).astype(np.float32))
     return np.concatenate(blocks)

@@ -9,6 +9,7 @@ store, so a stale, torn or missing snapshot costs time and never gives a wrong a
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder, fingerprint_of, read_manifest
+from docsim.encoder import MANIFEST_FILE, Encoder, fingerprint_of, read_manifest
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
@@ -214,6 +215,11 @@ def _copy_encoder(encoder: Encoder, target: Path) -> None:
     for path in encoder.path.iterdir():
         if path.is_file() and path.suffix not in (".py", ".pyc"):
             shutil.copyfile(path, temporary / path.name)
+            if (
+                path.name == MANIFEST_FILE
+            ):  # of an encoder loaded with fewer components, another
+                content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)
+                (temporary / path.name).write_text(content + "\n", encoding="utf-8")
             _flush(temporary / path.name)
     temporary.rename(target)
     _flush(target.parent)
