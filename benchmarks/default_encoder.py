@@ -39,7 +39,7 @@ TEXTS = 160_000
 HELD_OUT = 1000
 MOST_TOKENS = 160
 TUNING = Tuning(
-    steps=620, batch=512, learning_rate=2e-3, probe_every=62, patience=10, seed=SEED, dims=(128, 64), decay=True
+    steps=930, batch=512, learning_rate=2e-3, probe_every=62, patience=10, seed=SEED, dims=(128, 64), decay=True
 )
 
 

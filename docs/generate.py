@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import encoder_tables
 import peer_tables
 
 from docsim.cli import main as cli
@@ -337,6 +338,8 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "training_tried": ("training_tried", partial(tried, "settings")),
     "training_tried_weights": ("training_tried", partial(tried, "token_weights")),
     "training_tried_damping": ("training_tried", partial(tried, "damping")),
+    "encoder-quality": ("quality", lambda: table(encoder_tables.contenders(result("quality")))),
+    "encoder-tried": ("default_encoder", lambda: table(encoder_tables.tried(result("default_encoder")["tried"]))),
     "peers-small": ("peers", lambda: peers("businesscentral")),
     "peers-large": ("peers", lambda: peers("win32")),
     "peers-quality": ("peers", quality),

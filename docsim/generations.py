@@ -215,9 +215,7 @@ def _copy_encoder(encoder: Encoder, target: Path) -> None:
     for path in encoder.path.iterdir():
         if path.is_file() and path.suffix not in (".py", ".pyc"):
             shutil.copyfile(path, temporary / path.name)
-            if (
-                path.name == MANIFEST_FILE
-            ):  # of an encoder loaded with fewer components, another
+            if path.name == MANIFEST_FILE:  # of an encoder loaded with fewer components, another
                 content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)
                 (temporary / path.name).write_text(content + "\n", encoding="utf-8")
             _flush(temporary / path.name)
