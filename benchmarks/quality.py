@@ -5,8 +5,9 @@
 Contenders: BM25 (bm25s, stemmed), the average of GloVe vectors (``--vectors``), model2vec's distillation of the
 teacher, the teacher itself (all-MiniLM-L6-v2, 256 tokens), docsim's default encoder, and with ``--train`` that after
 ``docsim train`` on the set's own documents, without labels. ``--encoder`` adds others. docsim's encoders are scored by
-passages, as an index does; the others embed whole documents. Embeddings and models are kept in ``--cache``. Writes
-benchmarks/results/quality.json after every set; sets that are in it stay unless they are measured again.
+passages, as an index does, and so is model2vec once more; the others embed whole documents. Embeddings and models are
+kept in ``--cache``. Writes benchmarks/results/quality.json after every set; sets that are in it stay unless they are
+measured again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,14 @@ def by_whole_texts(judged: Judged, encode: Encode, *, name: str, cache: Path) ->
     return np.stack([rows[text] for text in queries]) @ np.stack([rows[text] for text in documents]).T
 
 
-def by_passages(judged: Judged, encoder: Encoder) -> Scores:
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A function as an encoder."""
+
+    encode: Encode
+
+
+def by_passages(judged: Judged, encoder: self_supervision.Encodes) -> Scores:
     """As an index scores, but every document: by passages and centroids."""
     rows = self_supervision.passages(encoder, self_supervision.documents(judged))
     texts = self_supervision.queries(judged)
@@ -133,6 +142,7 @@ class Contenders:
             glove = self._made("glove", "from-vectors", self.vectors)
             found["GloVe average"] = by_whole_texts(judged, glove.encode, name=glove.fingerprint, cache=cache)
         found["model2vec"] = by_whole_texts(judged, self.model2vec, name="model2vec", cache=cache)
+        found["model2vec, by passages"] = by_passages(judged, Encoding(self.model2vec))
         minilm = self.minilm
         found["all-MiniLM-L6-v2"] = by_whole_texts(judged, minilm.encode, name=minilm.fingerprint, cache=cache)
         return found
@@ -197,7 +207,7 @@ def main() -> None:
     result = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"sets": {}}
     for name in options.sets.split(","):
         judged = load(options.data / name)
-        encoders = {"docsim": Encoder.default(), **others}
+        encoders = {"docsim": Encoder.default(), "docsim, 128 components": Encoder.default(dim=128), **others}
         if options.train:
             encoders["docsim, trained"] = trained(options.data / name, options.cache)
         row = measure(judged, contenders, encoders)

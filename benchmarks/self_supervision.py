@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from judged import Judged, load, ndcg_at_10
@@ -48,7 +49,13 @@ def queries(judged: Judged) -> list[Document]:
     return [Document(id, text) for id, text in judged.queries.items() if text is not None]
 
 
-def passages(encoder: Encoder, given: list[Document]) -> dict[str, Floats]:
+class Encodes(Protocol):
+    """Whatever turns texts into unit rows."""
+
+    def encode(self, texts: list[str], /) -> Floats: ...
+
+
+def passages(encoder: Encodes, given: list[Document]) -> dict[str, Floats]:
     """Embeddings of each document's passages, by its id."""
     texts = {one.id: inputs(one, split(one.text)) for one in given}
     ends = np.cumsum([len(parts) for parts in texts.values()])

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import encoder_tables
 import peer_tables
 import scale_tables
 from command_reference import reference
@@ -341,6 +342,8 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "training_tried_damping": ("training_tried", partial(tried, "damping")),
     "training_tried_questions": ("training_tried", partial(tried, "questions_dense")),
     "training_tried_questions_fused": ("training_tried", partial(tried, "questions_fused")),
+    "encoder-quality": ("quality", lambda: table(encoder_tables.contenders(result("quality")))),
+    "encoder-tried": ("default_encoder", lambda: table(encoder_tables.tried(result("default_encoder")["tried"]))),
     "peers-small": ("peers", lambda: peers("businesscentral")),
     "peers-large": ("peers", lambda: peers("win32")),
     "peers-quality": ("peers", quality),

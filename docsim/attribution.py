@@ -113,6 +113,7 @@ class Attribution:
         found: NDArray[np.float64] = self._tower.run(None, {self._tower.get_inputs()[0].name: column})[0].astype(
             np.float64
         )
+        found = found[:, : self.encoder.dim]  # of an encoder that keeps the leading components only
         shares: NDArray[np.float64] = np.array([token.share for token in tokens])
         found *= shares[:, None]
         return found

@@ -39,6 +39,7 @@ __all__ = [
     "fingerprint",
     "fingerprint_of",
     "read_manifest",
+    "shortened",
 ]
 
 FORMAT = 1
@@ -68,6 +69,7 @@ class Preprocessing:
         by_word: Whether a text's ids are those of its whitespace-separated words, one after another. True of BERT's
             tokenizers as long as they add no special tokens; encodes faster.
         damped: Whether a token that a text repeats counts less than once each time; for ``average`` towers.
+        components: Leading components of what the tower gives that are kept, scaled to length one; None for all.
     """
 
     padding_id: int
@@ -75,6 +77,7 @@ class Preprocessing:
     special_tokens: bool
     by_word: bool = False
     damped: bool = False
+    components: int | None = None
 
 
 def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_tokens: int) -> str:
@@ -88,6 +91,8 @@ def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_t
     settled = asdict(preprocessing)
     if not preprocessing.damped:  # encoders from before there was such a thing keep their fingerprints
         del settled["damped"]
+    if preprocessing.components is None:
+        del settled["components"]
     settings = {
         "format": FORMAT,
         "max_tokens": max_tokens,
@@ -149,6 +154,7 @@ class Encoder:
         dim: Components of an embedding.
         max_tokens: Tokens of a text that are read; what follows is ignored.
         fingerprint: SHA-256 (64 hex digits) over all that changes the output.
+        manifest: What its ``manifest.json`` says, or would if it were saved as it is.
     """
 
     path: Path
@@ -163,7 +169,7 @@ class Encoder:
         Raises:
             EncoderError: A file is missing, or not what the manifest says.
         """
-        self.path = path
+        self.path, self.manifest = path, manifest
         try:
             self.name = str(manifest["name"])
             self.dim = int(manifest["dim"])
@@ -184,7 +190,8 @@ class Encoder:
         except Exception as error:  # neither library has an error type of its own
             raise EncoderError(f"the encoder at {path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
-        if self._session.get_outputs()[0].shape[-1] != self.dim:
+        components = self._preprocessing.components
+        if self.dim != (components or self._session.get_outputs()[0].shape[-1]):
             raise EncoderError(
                 f"the encoder at {path} is damaged: {MANIFEST_FILE} tells of {self.dim} components, {ONNX_FILE} gives "
                 f"{self._session.get_outputs()[0].shape[-1]}"
@@ -198,23 +205,29 @@ class Encoder:
         return f"Encoder({self.name!r}, dim={self.dim}, fingerprint={self.fingerprint[:12]!r})"
 
     @classmethod
-    def load(cls, path: str | Path) -> Encoder:
+    def load(cls, path: str | Path, *, dim: int | None = None) -> Encoder:
         """Load the encoder in a directory.
 
+        Args:
+            path: The directory.
+            dim: Leading components to keep of an embedding, one of the numbers that the encoder was trained to do with
+                (Matryoshka); all when not given. An encoder of fewer components has a fingerprint of its own.
+
         Raises:
-            EncoderError: It is missing, damaged or of another format version.
+            EncoderError: It is missing, damaged, of another format version, or not trained to do with ``dim``.
         """
         path = Path(path)
-        return cls(path, read_manifest(path))
+        manifest = read_manifest(path)
+        return cls(path, manifest if dim is None else _shortened(path, manifest, dim))
 
     @classmethod
-    def default(cls) -> Encoder:
-        """Load the encoder that docsim ships.
+    def default(cls, *, dim: int | None = None) -> Encoder:
+        """Load the encoder that docsim ships; ``dim`` as of ``load``.
 
         Raises:
-            EncoderError: The installation is damaged.
+            EncoderError: The installation is damaged, or it was not trained to do with ``dim``.
         """
-        return cls.load(Path(__file__).parent / "encoders" / "default")
+        return cls.load(Path(__file__).parent / "encoders" / "default", dim=dim)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the embeddings of ``texts``: float32 ``(len(texts), dim)``, unit rows, in the order given.
@@ -273,9 +286,33 @@ class Encoder:
             batch = tokens.batch(rows, padding=self._preprocessing.padding_id)
             if self._preprocessing.damped:
                 batch = damped(batch, padding=self._preprocessing.padding_id)
-            target[rows] = self._session.run(None, {self._input: batch})[0]
+            target[rows] = shortened(self._session.run(None, {self._input: batch})[0], self._preprocessing.components)
 
         _each(encode, list(_batches(tokens.lengths, self._batch_tokens)), workers=self._batch_workers)
+
+
+def shortened(rows: NDArray[np.float32], components: int | None) -> NDArray[np.float32]:
+    """Return the leading components of unit rows, scaled to length one again; the rows themselves for None."""
+    if components is None:
+        return rows
+    kept = rows[:, :components]
+    return np.asarray(kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def _shortened(path: Path, manifest: Mapping[str, Any], dim: int) -> dict[str, Any]:
+    """Return the manifest of an encoder that keeps ``dim`` components."""
+    if dim == manifest.get("dim"):
+        return dict(manifest)
+    trained = [one for one in manifest.get("dims", ()) if one < manifest["dim"]]
+    if dim not in trained:
+        raise EncoderError(
+            f"expected a number of components that the encoder at {path} was trained to do with, "
+            f"{', '.join(map(str, [manifest.get('dim'), *trained]))}; got {dim}"
+        )
+    preprocessing = replace(Preprocessing(**manifest["preprocessing"]), components=dim)
+    settings = {"preprocessing": asdict(preprocessing), "dim": dim}
+    found = fingerprint(manifest["files"], preprocessing=preprocessing, max_tokens=int(manifest["max_tokens"]))
+    return {**manifest, **settings, "name": f"{manifest['name']} ({dim})", "fingerprint": found}
 
 
 def _content(file: Path, digests: Mapping[str, str]) -> bytes:

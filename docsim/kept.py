@@ -6,13 +6,14 @@ generations/0001/base/      what that encoder was adapted from, if it was
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docsim.encoder import Encoder, fingerprint_of, read_manifest
+from docsim.encoder import MANIFEST_FILE, Encoder, fingerprint_of, read_manifest
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.store import Generation
 
@@ -54,6 +55,9 @@ def copy(encoder: Encoder, target: Path) -> None:
     for path in encoder.path.iterdir():
         if path.is_file() and path.suffix not in (".py", ".pyc"):
             shutil.copyfile(path, temporary / path.name)
+            if path.name == MANIFEST_FILE:  # of an encoder loaded with fewer components, another
+                content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)
+                (temporary / path.name).write_text(content + "\n", encoding="utf-8")
             _flush(temporary / path.name)
     temporary.rename(target)
     _flush(target.parent)

@@ -199,7 +199,7 @@ def test_while_another_process_is_at_it_status_says_so_and_a_second_is_refused(i
 def test_wrong_usage_exits_with_2(index: Path, same: Path) -> None:
     for arguments, told in (
         ((), "expected --encoder DIR, as no re-index is unfinished"),
-        (("--encoder", same, "--abort"), "expected one of --encoder, --status and --abort"),
+        (("--encoder", same, "--abort"), "expected one of --encoder or --dim, --status and --abort"),
         (("--encoder", same, "--queries", CORPUS / "queries.jsonl"), "expected --qrels with --queries"),
     ):
         assert told in docsim("reindex", "--index", index, *arguments, code=2).stderr

@@ -219,3 +219,36 @@ def test_encoding_does_not_load_tensorflow_or_keras(tiny_encoder_dir: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_encoder_of_fewer_components_gives_the_leading_ones_at_length_one(
+    tiny_encoder_dir: Path, encoder: Encoder
+) -> None:
+    short = Encoder.load(tiny_encoder_dir, dim=16)
+    leading = encoder.encode(TEXTS)[:, :16]
+    expected = leading / np.linalg.norm(leading, axis=1, keepdims=True)
+    assert short.dim == 16
+    assert np.abs(short.encode(TEXTS) - expected).max() < 1e-6
+
+
+def test_an_encoder_of_fewer_components_has_a_fingerprint_of_its_own(tiny_encoder_dir: Path, encoder: Encoder) -> None:
+    short = Encoder.load(tiny_encoder_dir, dim=16)
+    assert short.fingerprint != encoder.fingerprint
+    assert short.fingerprint == Encoder.load(tiny_encoder_dir, dim=16).fingerprint
+
+
+def test_all_components_are_the_encoder_itself(tiny_encoder_dir: Path, encoder: Encoder) -> None:
+    assert Encoder.load(tiny_encoder_dir, dim=32).fingerprint == encoder.fingerprint
+
+
+@pytest.mark.parametrize("dim", [8, 31, 64])
+def test_components_that_the_encoder_was_not_trained_to_do_with_are_refused(tiny_encoder_dir: Path, dim: int) -> None:
+    with pytest.raises(EncoderError, match=f"was trained to do with, 32, 16; got {dim}"):
+        Encoder.load(tiny_encoder_dir, dim=dim)
+
+
+def test_the_shipped_encoder_does_with_half_its_components(shipped: Encoder) -> None:
+    texts = ["The invoice was not paid", "A bill is still open", "Boil the lentils until soft"]
+    rows = Encoder.default(dim=128).encode(texts)
+    assert rows.shape == (3, 128)
+    assert np.abs(rows @ rows.T - shipped.encode(texts) @ shipped.encode(texts).T).max() < 0.2

@@ -254,3 +254,18 @@ def test_leftovers_of_a_start_that_was_killed_are_replaced(tmp_path: Path, encod
     with Index.create(tmp_path, encoder=encoder) as index:
         assert index.encoder.fingerprint == encoder.fingerprint
     assert [path.name for path in (tmp_path / "generations" / "0001").iterdir()] == ["encoder"]
+
+
+def test_an_index_keeps_how_many_components_its_encoder_has(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    short = Encoder.load(tiny_encoder_dir, dim=16)
+    with Index.create(tmp_path / "short", encoder=short) as index:
+        index.sync([Document("a", "rotate the signing keys"), Document("b", "boil lentils until soft")])
+    with Index.open(tmp_path / "short") as index:
+        assert index.search("signing keys").hits[0].id == "a"
+        assert (index.encoder.dim, index.encoder.fingerprint) == (16, short.fingerprint)
+
+
+def test_an_index_of_fewer_components_refuses_the_encoder_with_all(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    Index.create(tmp_path / "short", encoder=Encoder.load(tiny_encoder_dir, dim=16)).close()
+    with pytest.raises(FingerprintMismatch, match="answers only with its own encoder"):
+        Index.open(tmp_path / "short", encoder=Encoder.load(tiny_encoder_dir))

@@ -51,7 +51,7 @@ def tiny_parts(*, seed: int = 0) -> Parts:
     meaningful = np.array([len(entry) > 3 and not entry.startswith("[") for entry in entries])
     vectors *= np.where(meaningful, 1, 0.2).astype(np.float32)[:, None]
     preprocessing = Preprocessing(padding_id=0, empty_id=1, special_tokens=False, by_word=True)
-    return Parts(average_tower(vectors), tokenizer, preprocessing, kind="average", max_tokens=MAX_TOKENS)
+    return Parts(average_tower(vectors), tokenizer, preprocessing, kind="average", max_tokens=MAX_TOKENS, dims=(16,))
 
 
 if __name__ == "__main__":

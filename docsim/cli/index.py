@@ -47,6 +47,7 @@ class _Request:
 Examples:
   docsim index handbook/                      a folder: new and changed files only
   docsim index handbook/ tickets.jsonl        two sources in one index
+  docsim index handbook/ --dim 128            half the space, a little less found
   docsim index handbook/ --dry-run            what would be done
   export-tickets | docsim index - --index indexes/tickets
 """
@@ -58,6 +59,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Encoder of a new index.  [default: the one docsim ships]",
 )
+@options.dim_option
 @click.option("--dry-run", is_flag=True, help="Show what would be done; write nothing.")
 @click.option(
     "--prune/--no-prune",
@@ -81,7 +83,7 @@ def index(ctx: click.Context, /, **given: Any) -> None:
     directory = options.index_directory(given["index_path"], new=sources[0].name)
     names = ("prune", "dry_run", "wait", "quiet", "index_type", "recall")
     request = _Request(directory, *(given[name] for name in names))
-    encoder = Encoder.load(given["encoder"]) if given["encoder"] else None
+    encoder = options.encoder_of(given["encoder"], given["dim"])
     reports = _sync_all(sources, request, encoder)
     if given["as_json"]:
         click.echo(json.dumps(_summary(reports, request), ensure_ascii=False, indent=2))

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 
 import click
 
+from docsim.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.records import DEFAULT_MODE, MODES, Ranking
 
 __all__ = [
     "as_json",
     "asked",
+    "dim_option",
+    "encoder_of",
     "explain",
     "filtered",
     "filters",
@@ -57,7 +60,20 @@ mode = click.option(
     help="What ranks: embeddings, words in common, or both.",
 )
 explain = click.option("--explain", is_flag=True, help="Tell which words carry each hit.")
+dim_option = click.option(
+    "--dim",
+    type=click.IntRange(min=1),
+    help="Leading components to keep of each embedding, one of the numbers that the encoder was trained to do with.  "
+    "[default: all]",
+)
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
+
+
+def encoder_of(directory: Path | None, dim: int | None) -> Encoder | None:
+    """Return the encoder that ``--encoder`` and ``--dim`` ask for; None when neither was given."""
+    if directory:
+        return Encoder.load(directory, dim=dim)
+    return Encoder.default(dim=dim) if dim else None
 
 
 def tuning(command: F) -> F:

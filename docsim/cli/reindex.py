@@ -13,7 +13,6 @@ import click
 from docsim import gate_report, judgements, publishing, reindexing
 from docsim.cli import options
 from docsim.cli.building import watching
-from docsim.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.locks import is_rebuilt
@@ -80,6 +79,7 @@ Examples:
 )
 @options.index_option
 @click.option("--encoder", type=_directory, help="The encoder to change to.  [default: that of an unfinished re-index]")
+@options.dim_option
 @click.option(
     "--adapter", is_flag=True, help="Let the new encoder answer at once, its queries mapped to the old embeddings."
 )
@@ -98,15 +98,15 @@ def reindex(ctx: click.Context, /, index_path: Path | None, **given: Any) -> Non
     with exit code 4 and a report. Killed and run again, it continues. The way back: docsim rollback.
     """
     path = options.index_directory(index_path)
-    if given["status"] + given["abort"] + bool(given["encoder"]) > 1:
-        raise UsageError("expected one of --encoder, --status and --abort")
+    if given["status"] + given["abort"] + bool(given["encoder"] or given["dim"]) > 1:
+        raise UsageError("expected one of --encoder or --dim, --status and --abort")
     if given["status"]:
         _tell_status(path, as_json=given["as_json"])
         return
     if given["abort"]:
         _abort(path, given)
         return
-    encoder = Encoder.load(given["encoder"]) if given["encoder"] else None
+    encoder = options.encoder_of(given["encoder"], given["dim"])
     with watching(quiet=given["quiet"] or given["as_json"]) as watch:
         if given["adapter"]:
             reindexing.upgraded(path, encoder, wait=given["wait"], watch=watch)

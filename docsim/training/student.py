@@ -2,13 +2,15 @@
 
 The loss of one batch of texts, with student embeddings ``s`` and teacher embeddings ``t``, is
 
-    mean(1 - cos(W s_i, t_i))  +  5 mean((cos(s_i, s_j) - cos(t_i, t_j))^2)
+    mean(1 - cos(W s_i, t_i))  +  mean_i KL(softmax_j(t_i . t_j / T), softmax_j(s_i . s_j / T))
 
 The first term is regression on the teacher's embeddings (Reimers and Gurevych, EMNLP 2020, section 2, with a cosine for
 the squared distance). The learnt map ``W`` is there even when the widths agree, because the student's components are
-principal components in an order of their own; it is dropped afterwards. As it may stretch, the second term asks that
-the student's own cosines, which are what searching uses, be the teacher's: relational distillation (Park et al., CVPR
-2019, section 3.2). Texts held out decide which weights are kept, the untrained ones among them.
+principal components in an order of their own; it is dropped afterwards. As it may stretch, the second term, j being all
+other texts of the batch, asks that the student's own cosines, which are what searching uses, order texts as the
+teacher's do: similarity distributions as in Fang et al., "SEED", ICLR 2021, section 3.2. It may be asked of the first
+components alone, too (``docsim.training.losses.matryoshka``). Texts held out decide which weights are kept, the
+untrained ones among them.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
 from docsim.training.batches import Framing, Ids, epoch_order
+from docsim.training.losses import matryoshka
 from docsim.training.probe import embedded
 from docsim.training.siamese import optimizer
 
@@ -39,7 +42,9 @@ Floats = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, for people, how much of it is done, and of how much."""
 
-_RELATIONS = 5.0
+_TEMPERATURE = 0.1
+_FAR_BELOW = -1e9  # a logit that takes no part in a softmax
+_WARM_UP = 50  # steps, where the rate falls afterwards
 _RIDGE = 1e-3
 _WEIGHTS_SHARE = 0.1  # learning rate of token weights: most are far smaller than 1
 
@@ -56,6 +61,8 @@ class Tuning:
         patience: Measurements without a rise after which learning ends.
         time_limit: Seconds that steps may take; None for no limit.
         seed: Of spans, batches and the documents held out.
+        dims: Numbers of leading components that should do alone, beside all of them.
+        decay: Whether the learning rate rises for 50 steps and then falls to zero along a cosine.
     """
 
     steps: int = 1000
@@ -65,6 +72,8 @@ class Tuning:
     patience: int = 4
     time_limit: float | None = None
     seed: int = 0
+    dims: tuple[int, ...] = ()
+    decay: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.
@@ -79,6 +88,17 @@ class Tuning:
             raise TrainingError(
                 f"expected a batch of at least 2 and a time limit above 0; got {self.batch} and {self.time_limit}"
             )
+
+    def rate(self) -> Any:
+        """Return the learning rate as Keras takes it."""
+        if not self.decay:
+            return self.learning_rate
+        return keras.optimizers.schedules.CosineDecay(
+            0.0,
+            decay_steps=max(1, self.steps - _WARM_UP),
+            warmup_target=self.learning_rate,
+            warmup_steps=_WARM_UP,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +187,10 @@ def taught(tower: keras.Model, lesson: Lesson, tuning: Tuning, *, progress: Prog
 class _Pupil(keras.Model):  # type: ignore[misc]  # Keras has no type hints
     """A tower, and the map from its embeddings to the teacher's."""
 
-    def __init__(self, tower: keras.Model, width: int) -> None:
+    def __init__(self, tower: keras.Model, width: int, dims: Sequence[int] = ()) -> None:
         super().__init__(name="pupil")
         self.tower = tower
+        self.relations = matryoshka(_divergence, [tower.output_shape[-1], *dims])
         self.map = keras.layers.Dense(width, use_bias=False, name="map")
         self.map.build((None, tower.output_shape[-1]))
 
@@ -183,8 +204,20 @@ class _Pupil(keras.Model):  # type: ignore[misc]  # Keras has no type hints
         """Return the loss of one batch: embeddings ``y_pred``, the teacher's ``y``."""
         mapped = ops.normalize(self.map(y_pred), axis=-1)
         regression = ops.mean(1 - ops.sum(mapped * y, axis=-1))
-        relations = ops.matmul(y_pred, ops.transpose(y_pred)) - ops.matmul(y, ops.transpose(y))
-        return regression + _RELATIONS * ops.mean(ops.square(relations))
+        return regression + self.relations(y_pred, taught=y)
+
+
+def _divergence(rows: Any, *, taught: Any) -> Any:
+    """Return how far each text's similarities to the others are from the teacher's: unit rows of both, a mean KL."""
+    own, wanted = _others(rows), _others(taught)
+    return ops.mean(ops.sum(ops.exp(wanted) * (wanted - own), axis=1))
+
+
+def _others(rows: Any) -> Any:
+    """Return the logarithm of each row's softmax over its similarities to all other rows, ``(rows, rows)``."""
+    logits = ops.matmul(rows, ops.transpose(rows)) / _TEMPERATURE
+    itself = ops.eye(ops.shape(logits)[0], dtype="bool")
+    return ops.log_softmax(ops.where(itself, _FAR_BELOW, logits), axis=1)
 
 
 def _compiled(tower: keras.Model, lesson: Lesson, tuning: Tuning) -> _Pupil:
@@ -195,10 +228,10 @@ def _compiled(tower: keras.Model, lesson: Lesson, tuning: Tuning) -> _Pupil:
     rows = np.flatnonzero(~lesson.held)[: 4 * tower.output_shape[-1]].tolist()
     own = embedded(tower, [lesson.ids[row] for row in rows], lesson.framing).astype(np.float64)
     ridge = own.T @ own + _RIDGE * len(rows) / own.shape[1] * np.eye(own.shape[1])
-    model = _Pupil(tower, lesson.targets.shape[1])
+    model = _Pupil(tower, lesson.targets.shape[1], tuning.dims)
     model.map.set_weights([np.linalg.solve(ridge, own.T @ lesson.targets[rows]).astype(np.float32)])
     places = [n for n, one in enumerate(model.trainable_variables) if one.path == layer.weights_by_token.path]
-    made = optimizer("adam", tuning.learning_rate, embedding=places, share=_WEIGHTS_SHARE, from_step=0)
+    made = optimizer("adam", tuning.rate(), embedding=places, share=_WEIGHTS_SHARE, from_step=0)
     model.compile(optimizer=made, jit_compile=False)  # batches have many shapes
     return model
 
