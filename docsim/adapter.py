@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.durable import replacing
 from docsim.errors import StoreError
 
 __all__ = ["FORMAT", "Adapter", "K", "agreement", "learnt", "procrustes", "refined"]
@@ -87,16 +87,8 @@ class Adapter:
             agreement=np.float64(self.agreement),
             before=np.float64(self.before),
         )
-        temporary = path.with_suffix(".tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            file.write(content.getvalue())
         return hashlib.sha256(content.getvalue()).hexdigest()
 
     @classmethod

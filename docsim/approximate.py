@@ -23,12 +23,10 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import faiss
 import numpy as np
@@ -36,6 +34,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from docsim import lists
+from docsim.durable import replacing
 from docsim.errors import UsageError
 
 __all__ = [
@@ -225,12 +224,12 @@ def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
     forget(folder)
     with ExitStack() as stack:
         if isinstance(index, faiss.IndexIVF):
-            with _replacing(folder / _LISTS) as file:
+            with replacing(folder / _LISTS) as file:
                 stack.enter_context(lists.elsewhere(index, file))
             named = _digest(folder / _LISTS)
             (folder / _LISTS).replace(_lists(folder, named))
             facts = replace(facts, lists=named)
-        with _replacing(folder / _FILE) as file:
+        with replacing(folder / _FILE) as file:
             faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
     _note(folder, replace(facts, digest=_digest(folder / _FILE)))
 
@@ -297,23 +296,8 @@ def _digest(path: Path) -> str:
 
 def _note(folder: Path, facts: Facts) -> None:
     content = {"format": _FORMAT, "facts": asdict(facts)}
-    with _replacing(folder / _FACTS) as file:
+    with replacing(folder / _FACTS) as file:
         file.write(json.dumps(content, indent=2).encode())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file beside ``path`` that takes its place when it is whole and on the disk."""
-    temporary = path.with_suffix(".tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _empty(factory: str, *, dim: int) -> faiss.Index:

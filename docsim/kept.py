@@ -7,12 +7,12 @@ generations/0001/base/      what that encoder was adapted from, if it was
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from docsim.durable import flush
 from docsim.encoder import MANIFEST_FILE, Encoder, fingerprint_of, read_manifest
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.store import Generation
@@ -58,9 +58,9 @@ def copy(encoder: Encoder, target: Path) -> None:
             if path.name == MANIFEST_FILE:  # of an encoder loaded with fewer components, another
                 content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)
                 (temporary / path.name).write_text(content + "\n", encoding="utf-8")
-            _flush(temporary / path.name)
+            flush(temporary / path.name)
     temporary.rename(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
 def load(index: Path, generation: Generation) -> Encoder:
@@ -123,12 +123,3 @@ def explained(index: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise StoreError(f"could not write to {index}: {reason}; what was committed before is safe") from error
-
-
-def _flush(path: Path) -> None:
-    """Make a file, or what is listed in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,12 +7,13 @@ It is named after the checksum of the snapshot, so that the listing of another o
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
+
+from docsim.durable import replacing
 
 __all__ = ["load", "save"]
 
@@ -30,13 +31,10 @@ def save(snapshot: Path, digest: str, documents: NDArray[np.int64]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    target, temporary = _path(snapshot, digest), snapshot.with_name("documents.tmp")
+    target = _path(snapshot, digest)
     content = documents.astype("<i8").tobytes()
-    with temporary.open("wb") as file:
+    with replacing(target) as file:
         file.write(xxhash.xxh3_128(content).digest() + content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
     for other in snapshot.parent.glob("documents.*"):
         if other != target:
             other.unlink(missing_ok=True)

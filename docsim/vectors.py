@@ -21,6 +21,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from docsim.durable import replacing
 from docsim.errors import StoreError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ MAX_SEGMENTS = 8
 """More segments than this beside the first are merged into one."""
 
 
-_BLOCK, _BLOCKS = 4_096, 64
+_BLOCK, _BLOCKS = 16_384, 256
 _CHUNK = 65_536
 
 
@@ -171,23 +172,14 @@ class VectorIndex:
         Raises:
             OSError: It cannot be written, and nothing of it is left.
         """
-        temporary = path.with_suffix(".tmp")
         wrapped = faiss.IndexIDMap(_flat(self.dim))
         for segment in self.segments:
             for ids, rows in _chunks(segment):
                 wrapped.add_with_ids(rows.astype(np.float32), ids)
-        try:
-            with temporary.open("wb") as file:
-                faiss.write_index(wrapped, faiss.PyCallbackIOWriter(file.write))
-                file.flush()
-                os.fsync(file.fileno())
-            with temporary.open("rb") as written:
-                digest = _digest(written)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        return digest
+        with replacing(path) as file:
+            faiss.write_index(wrapped, faiss.PyCallbackIOWriter(file.write))
+        with path.open("rb") as written:
+            return _digest(written)
 
     @classmethod
     def load(cls, path: Path, *, digest: str, dim: int) -> VectorIndex:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from docsim.durable import flush
 from docsim.encoder import (
     FORMAT,
     KERAS_FILE,
@@ -178,7 +178,7 @@ def _write(parts: Parts, path: Path, *, name: str, lineage: Lineage) -> None:
     }
     (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for file in path.iterdir():
-        _synchronise(file)
+        flush(file)
 
 
 def _check_agreement(parts: Parts, encoder: Encoder) -> None:
@@ -229,17 +229,8 @@ def _swap(new: Path, path: Path) -> None:
                 (shutil.copytree if other.is_dir() else shutil.copy2)(other, new / other.name)
         path.rename(old)
     new.rename(path)
-    _synchronise(path.parent)
+    flush(path.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _synchronise(path: Path) -> None:
-    """Make a file, or the names in a directory, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sha256(file: Path) -> str:

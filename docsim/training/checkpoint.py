@@ -7,7 +7,6 @@ one JSON text with the rest. It is written beside its final name and renamed, so
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.durable import replacing
 from docsim.errors import TrainingError
 
 __all__ = ["Checkpoint", "Point", "read_checkpoint", "write_checkpoint"]
@@ -74,12 +74,8 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     arrays: dict[str, NDArray[Any]] = {"facts": np.array(json.dumps(facts))}
     for name in _BLOCKS:
         arrays |= {f"{name}.{number}": array for number, array in enumerate(getattr(checkpoint, name))}
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def read_checkpoint(path: Path, *, job: str) -> Checkpoint:

@@ -10,9 +10,9 @@ mean what they mean in company.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from docsim.errors import TrainingError
 from docsim.records import Document
 from docsim.training.artefact import Lineage, Parts, save
 from docsim.training.batches import epoch_order, framing, tokenised
+from docsim.training.embedding_cache import EmbeddingCache
 from docsim.training.student import Floats, Lesson, Progress, Tuning, taught
 from docsim.training.teacher import Teacher
 from docsim.training.towers import compact, trainable
@@ -35,7 +36,6 @@ _SHORTEST_DOCUMENT = 16  # tokens; a shorter one says too little
 _MOST_CHARACTERS = 100_000  # of a document
 _MOST_SPANS = 20_000
 _LEAST_SPANS = 20
-_CACHED_AT_ONCE = 256
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 500
 
 
@@ -114,15 +114,9 @@ def teacher_embeddings(
         cache: Directory of what it said; made when missing. A run that was killed goes on from there.
         progress: Called after every 256 texts.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    blocks = []
-    for begin in range(0, len(texts), _CACHED_AT_ONCE):
-        some = texts[begin : begin + _CACHED_AT_ONCE]
-        content = "\0".join([teacher.digest, teacher.pooling, str(teacher.max_tokens), *some])
-        blocks.append(_asked(teacher, some, cache / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.npy"))
-        if progress:
-            progress("Asking the teacher about texts", begin + len(some), len(texts))
-    rows = np.concatenate(blocks)
+    key = "\0".join([teacher.digest, teacher.pooling, str(teacher.max_tokens)])
+    said = partial(progress, "Asking the teacher about texts") if progress else None
+    rows = EmbeddingCache(cache, key, teacher.embed).rows(texts, progress=said)
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
@@ -188,24 +182,6 @@ def _cut(text: str, tokenizer: Tokenizer, random: np.random.Generator) -> list[s
         spans.append(text[offsets[start][0] : offsets[end - 1][1]])
         start = end
     return spans
-
-
-def _asked(teacher: Teacher, texts: Sequence[str], file: Path) -> Floats:
-    """Return the teacher's embeddings of some texts, from a file if it is there and whole; else they are put there."""
-    try:
-        rows: Floats = np.load(file, allow_pickle=False)
-        if rows.shape == (len(texts), teacher.backbone.hidden_dim):
-            return rows
-    except (OSError, ValueError, EOFError):
-        pass  # not asked yet, or torn
-    rows = teacher.embed(texts)
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as target:
-        np.save(target, rows)
-        target.flush()
-        os.fsync(target.fileno())
-    temporary.replace(file)
-    return rows
 
 
 def _held_out(spans: Spans, seed: int) -> NDArray[np.bool_]:

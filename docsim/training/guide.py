@@ -10,7 +10,6 @@ teacher is needed afterwards. Which of the two a corpus is better served by is f
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from docsim.encoder import Encoder
 from docsim.records import Document
 from docsim.training.artefact import Parts
 from docsim.training.batches import Batch, Batches, Framing, Ids, epoch_order, tokenised
+from docsim.training.embedding_cache import EmbeddingCache
 
 __all__ = ["Guide", "GuidedBatches", "Progress", "guide"]
 
@@ -33,7 +33,6 @@ Progress = Callable[[int, int], None]
 
 _CHARACTERS = 500  # of a passage: about 128 tokens, what a teacher embeds fast
 _MOST_PASSAGES = 8_000
-_CACHED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,37 +93,11 @@ def guide(
     texts = [text for document in documents for text in _passages(document)]
     drawn = np.sort(np.random.default_rng([seed, 4]).permutation(len(texts))[:_MOST_PASSAGES])
     texts = [texts[place] for place in drawn.tolist()]
-    cache.mkdir(parents=True, exist_ok=True)
-    blocks = []
-    for begin in range(0, len(texts), _CACHED_AT_ONCE):
-        some = texts[begin : begin + _CACHED_AT_ONCE]
-        blocks.append(_asked(teacher, some, cache))
-        if progress:
-            progress(begin + len(some), len(texts))
+    targets = EmbeddingCache(cache, teacher.fingerprint, teacher.encode).rows(texts, progress=progress)
     digest = hashlib.sha256("\0".join([teacher.fingerprint, *texts]).encode("utf-8", "surrogatepass"))
-    return Guide(tokenised(texts, parts), np.concatenate(blocks), digest.hexdigest(), teacher.name)
+    return Guide(tokenised(texts, parts), targets, digest.hexdigest(), teacher.name)
 
 
 def _passages(document: Document) -> list[str]:
     """Return what is embedded of a document, in pieces that are shorter than an index's passages."""
     return passages.inputs(document, passages.split(document.text, target=_CHARACTERS, overlap=0))
-
-
-def _asked(teacher: Encoder, texts: list[str], cache: Path) -> Floats:
-    """Return the teacher's embeddings of some texts, from the cache; what is not there whole is put there."""
-    content = "\0".join([teacher.fingerprint, *texts]).encode("utf-8", "surrogatepass")
-    file = cache / f"{hashlib.sha256(content).hexdigest()[:32]}.npy"
-    try:
-        known: Floats = np.load(file, allow_pickle=False)
-        if known.shape == (len(texts), teacher.dim):
-            return known
-    except (OSError, ValueError, EOFError):
-        pass  # not asked yet, or torn
-    rows = teacher.encode(texts)
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as target:
-        np.save(target, rows)
-        target.flush()
-        os.fsync(target.fileno())
-    temporary.replace(file)
-    return rows

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.durable import replacing
+
 __all__ = ["FORMAT", "JSON_FILE", "PLOT_FILE", "Entry", "Failed", "interval", "ordered", "write_leaderboard"]
 
 FORMAT = 1
@@ -118,15 +120,10 @@ def write_leaderboard(
         "trials": [asdict(entry) for entry in board],
         "failed": [asdict(one) for one in failed],
     }
-    _replace(directory / JSON_FILE, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-    _replace(directory / PLOT_FILE, _plot(board, probe))
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file so that there is always a whole one."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    told = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    for name, written in ((JSON_FILE, told), (PLOT_FILE, _plot(board, probe))):
+        with replacing(directory / name) as file:
+            file.write(written)
 
 
 def _plot(board: Sequence[Entry], probe: str) -> bytes:
