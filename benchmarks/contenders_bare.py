@@ -9,10 +9,8 @@ from pathlib import Path
 from contender import Contender, Floats, OneEmbedding, Record, unit, whole
 
 
-class Vicinity(OneEmbedding):
-    """model2vec's vectors in vicinity, whose default is exact."""
-
-    backend = "basic"
+class Static(OneEmbedding):
+    """One of model2vec's vectors for each text."""
 
     def __init__(self, model: str, index: Path) -> None:
         from model2vec import StaticModel
@@ -22,6 +20,12 @@ class Vicinity(OneEmbedding):
 
     def encode(self, texts: Sequence[str]) -> Floats:
         return unit(self.static.encode(list(texts), max_length=None))
+
+
+class Vicinity(Static):
+    """model2vec's vectors in vicinity, whose default is exact."""
+
+    backend = "basic"
 
     def build(self, records: Sequence[Record]) -> None:
         from vicinity import Vicinity as Vectors
@@ -49,19 +53,10 @@ class VicinityHnsw(Vicinity):
     backend = "hnsw"
 
 
-class Faiss(OneEmbedding):
+class Faiss(Static):
     """A bare FAISS index of model2vec's vectors, with the ids in a file beside it."""
 
     factory = "Flat"
-
-    def __init__(self, model: str, index: Path) -> None:
-        from model2vec import StaticModel
-
-        super().__init__(model, index)
-        self.static = StaticModel.from_pretrained(model)
-
-    def encode(self, texts: Sequence[str]) -> Floats:
-        return unit(self.static.encode(list(texts), max_length=None))
 
     def build(self, records: Sequence[Record]) -> None:
         import faiss

@@ -172,8 +172,7 @@ class Encoder:
         self.path, self.manifest = path, manifest
         try:
             self.name = str(manifest["name"])
-            self.dim = int(manifest["dim"])
-            self.max_tokens = int(manifest["max_tokens"])
+            self.dim, self.max_tokens = int(manifest["dim"]), int(manifest["max_tokens"])
             self.fingerprint = str(manifest["fingerprint"])
             self._preprocessing = Preprocessing(**manifest["preprocessing"])
             digests, kind = dict(manifest["files"]), str(manifest["kind"])
@@ -190,16 +189,19 @@ class Encoder:
         except Exception as error:  # neither library has an error type of its own
             raise EncoderError(f"the encoder at {path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
-        components = self._preprocessing.components
-        if self.dim != (components or self._session.get_outputs()[0].shape[-1]):
-            raise EncoderError(
-                f"the encoder at {path} is damaged: {MANIFEST_FILE} tells of {self.dim} components, {ONNX_FILE} gives "
-                f"{self._session.get_outputs()[0].shape[-1]}"
-            )
+        self._check_components()
         self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
         # Cheap towers spend their time on tokens, so chunks go side by side; of others, the batches of one chunk do.
         cores = os.cpu_count() or 1
         self._chunk_workers, self._batch_workers = (min(cores, _MOST_WORKERS), 1) if kind == "average" else (1, cores)
+
+    def _check_components(self) -> None:
+        given = self._session.get_outputs()[0].shape[-1]
+        if self.dim != (self._preprocessing.components or given):
+            raise EncoderError(
+                f"the encoder at {self.path} is damaged: {MANIFEST_FILE} tells of {self.dim} components, {ONNX_FILE} "
+                f"gives {given}"
+            )
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, dim={self.dim}, fingerprint={self.fingerprint[:12]!r})"

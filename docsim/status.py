@@ -143,13 +143,7 @@ def read_status(index: Index) -> Status:
     store = index.store
     with store.reading():
         generation = index.generation()
-        sources = store.rows(
-            "SELECT kind, location, count(document), started, finished"
-            " FROM sources LEFT JOIN origins ON source = number GROUP BY number ORDER BY number"
-        )
-        failures = store.rows(
-            "SELECT location, path, reason, failed FROM failures JOIN sources ON source = number ORDER BY path"
-        )
+        sources, failures = _sources(store), _failures(store)
         documents = store.value("SELECT count(*) FROM documents")
         passages = store.value("SELECT count(*) FROM passages")
         building = [_generation(store, index.path, one) for one in store.generations("building")]
@@ -165,9 +159,24 @@ def read_status(index: Index) -> Status:
         building=building[0] if building else None,
         search=_search(asked, known, passages),
         sizes=_sizes(index.path, generations.directory(index.path, generation.number)),
-        sources=[_source(*row) for row in sources],
-        failures=[FailureStatus(*row) for row in failures],
+        sources=sources,
+        failures=failures,
     )
+
+
+def _sources(store: Store) -> list[SourceStatus]:
+    rows = store.rows(
+        "SELECT kind, location, count(document), started, finished"
+        " FROM sources LEFT JOIN origins ON source = number GROUP BY number ORDER BY number"
+    )
+    return [_source(*row) for row in rows]
+
+
+def _failures(store: Store) -> list[FailureStatus]:
+    rows = store.rows(
+        "SELECT location, path, reason, failed FROM failures JOIN sources ON source = number ORDER BY path"
+    )
+    return [FailureStatus(*row) for row in rows]
 
 
 def read_generations(index: Index) -> list[GenerationStatus]:

@@ -159,15 +159,9 @@ def _sample(store: Store, live: Generation, encoder: Encoder) -> list[NDArray[np
     new: list[NDArray[np.float32]] = []
     texts: list[str] = []
     for number, places in _chosen(store).items():
-        with store.reading():
-            stored = store.document(number)
-            if stored is None:
-                continue  # removed meanwhile
-            spans = store.passages(number)
-            vectors = store.vectors(live.number, [number])[number]
-        here = [place for place in places if place < len(spans)]
-        old.append(vectors[here].astype(np.float32))
-        texts += passages.inputs(stored.document, [spans[place] for place in here])
+        vectors, said = _read(store, live, number, places)
+        old.append(vectors)
+        texts += said
         if len(texts) >= _TOGETHER:
             new.append(encoder.encode(texts))
             texts = []
@@ -181,6 +175,18 @@ def _sample(store: Store, live: Generation, encoder: Encoder) -> list[NDArray[np
             "others, NaN perhaps. Train it anew, and forget this one with: docsim reindex --abort"
         )
     return [np.concatenate([np.zeros((0, live.dim), np.float32), *old]), rows]
+
+
+def _read(store: Store, live: Generation, number: int, places: Sequence[int]) -> tuple[NDArray[np.float32], list[str]]:
+    """Return the live embeddings of a document's passages at some places, and their texts; none if it was removed."""
+    with store.reading():
+        stored = store.document(number)
+        if stored is None:
+            return np.zeros((0, live.dim), np.float32), []
+        spans = store.passages(number)
+        vectors = store.vectors(live.number, [number])[number]
+    here = [place for place in places if place < len(spans)]
+    return vectors[here].astype(np.float32), passages.inputs(stored.document, [spans[place] for place in here])
 
 
 def _chosen(store: Store, *, seed: int = 0) -> dict[int, list[int]]:

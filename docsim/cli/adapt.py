@@ -16,7 +16,7 @@ from docsim.adaptation import Task
 from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.cli.reindex import REFUSED, as_gate, gate_options, tell
-from docsim.encoder import Encoder
+from docsim.encoder import Encoder, fingerprint_of
 from docsim.errors import IndexLocked
 from docsim.locks import learner
 
@@ -74,7 +74,7 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
 
 def _settings(given: dict[str, Any]) -> str:
     """Return what decides about the result beside documents and start."""
-    teacher = f" {Encoder.load(given['teacher']).fingerprint}" if given["teacher"] else ""
+    teacher = f" {fingerprint_of(given['teacher'])}" if given["teacher"] else ""
     return f"{given['seed']} {given['time_limit']}{teacher}"
 
 

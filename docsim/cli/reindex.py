@@ -137,12 +137,7 @@ def as_gate(given: dict[str, Any]) -> Gate:
 def tell(path: Path, outcome: Outcome, given: dict[str, Any]) -> None:
     """Print how it ended."""
     if given["as_json"]:
-        told = {name: getattr(outcome, name) for name in ("generation", "previous", "published", "embedded", "seconds")}
-        report = str(outcome.report) if outcome.report else None
-        found = gate_report.numbers(outcome.upgrade) if outcome.upgrade else None
-        click.echo(
-            json.dumps({"index": str(path)} | told | {"report": report, "gate": found}, indent=2, ensure_ascii=False)
-        )
+        click.echo(json.dumps(_told(path, outcome), indent=2, ensure_ascii=False))
         return
     if not given["quiet"] and outcome.upgrade:
         _summary(gate_report.numbers(outcome.upgrade))
@@ -163,6 +158,13 @@ def tell(path: Path, outcome: Outcome, given: dict[str, Any]) -> None:
         )
     if given["asks"]:
         _show_asked(path, outcome, given["asks"])
+
+
+def _told(path: Path, outcome: Outcome) -> dict[str, Any]:
+    told = {name: getattr(outcome, name) for name in ("generation", "previous", "published", "embedded", "seconds")}
+    report = str(outcome.report) if outcome.report else None
+    found = gate_report.numbers(outcome.upgrade) if outcome.upgrade else None
+    return {"index": str(path), **told, "report": report, "gate": found}
 
 
 def _show_asked(path: Path, outcome: Outcome, asks: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -158,9 +158,7 @@ def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> 
     """Print a readable answer; to a pipe, one tab-separated line a hit, what carries it last if it is explained."""
     words = [", ".join(_telling(reason)) for reason in reasons]
     if not sys.stdout.isatty():
-        for hit, carried in zip_longest(result.hits, words):
-            line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{hit.title}"
-            click.echo(line if carried is None else f"{line}\t{carried}")
+        _lines(result, words)
         return
     from rich.console import Console
     from rich.table import Table
@@ -183,6 +181,12 @@ def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> 
         console.print(found, style="dim")
         if result.hits:
             console.print("Under each similarity: how many of 100 random pairs are less similar.", style="dim")
+
+
+def _lines(result: SearchResult, words: Sequence[str]) -> None:
+    for hit, carried in zip_longest(result.hits, words):
+        line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{hit.title}"
+        click.echo(line if carried is None else f"{line}\t{carried}")
 
 
 def _measured(hit: Hit, text: Any) -> Any:

@@ -16,6 +16,8 @@ from docsim.encoder import MANIFEST_FILE
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from docsim.encoder import Encoder
     from docsim.records import Document
     from docsim.training.checkpoint import Point
@@ -206,12 +208,7 @@ def _watching(probe: str, steps: int, given: Mapping[str, Any]) -> Iterator[_Wat
         yield watch, tick
 
 
-@contextlib.contextmanager
-def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
-    """Draw a bar with loss and probe on standard error, if that is a terminal."""
-    if not shown or not sys.stderr.isatty():
-        yield (lambda point, most: None), (lambda step, loss: None)
-        return
+def _progress() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -222,7 +219,16 @@ def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+@contextlib.contextmanager
+def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
+    """Draw a bar with loss and probe on standard error, if that is a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield (lambda point, most: None), (lambda step, loss: None)
+        return
+    with _progress() as bar:
         task = bar.add_task("", total=steps)
         said = {"loss": "", "probe": ""}
 
@@ -241,26 +247,34 @@ def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
         yield watch, tick
 
 
+def _facts(encoder: Encoder, chosen: Chosen) -> dict[str, Any]:
+    outcome = chosen.outcome
+    return {
+        "name": encoder.name,
+        "path": str(encoder.path),
+        "dim": encoder.dim,
+        "fingerprint": encoder.fingerprint,
+        "probe": {
+            "name": chosen.job.probe.name,
+            "before": outcome.points[0].probe,
+            "after": outcome.best.probe,
+        },
+        "steps": {"done": outcome.points[-1].step, "kept": outcome.best.step},
+        "ended": outcome.ended,
+        "teacher": chosen.job.teacher,
+        "seconds": round(outcome.points[-1].seconds, 1),
+    }
+
+
 def _tell(encoder: Encoder, chosen: Chosen, given: Mapping[str, Any]) -> None:
     """Print the summary."""
-    outcome, probe = chosen.outcome, chosen.job.probe.name
-    first, best, last = outcome.points[0], outcome.best, outcome.points[-1]
     if given["as_json"]:
-        facts = {
-            "name": encoder.name,
-            "path": str(encoder.path),
-            "dim": encoder.dim,
-            "fingerprint": encoder.fingerprint,
-            "probe": {"name": probe, "before": first.probe, "after": best.probe},
-            "steps": {"done": last.step, "kept": best.step},
-            "ended": outcome.ended,
-            "teacher": chosen.job.teacher,
-            "seconds": round(last.seconds, 1),
-        }
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_facts(encoder, chosen), indent=2, ensure_ascii=False))
         return
     if given["quiet"]:
         return
+    outcome, probe = chosen.outcome, chosen.job.probe.name
+    first, best, last = outcome.points[0], outcome.best, outcome.points[-1]
     why = {"steps": "all steps were done", "patience": f"{probe} no longer rose", "time": "the time was up"}
     click.echo(f"{probe}: {first.probe:.4f} before, {best.probe:.4f} after {best.step} steps")
     if best.step == 0:

@@ -126,14 +126,8 @@ def write_leaderboard(
             file.write(written)
 
 
-def _plot(board: Sequence[Entry], probe: str) -> bytes:
-    """Return a PNG of metric against speed: a colour per kind of tower, a shape per start, the best one ringed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
+def _scatter(axis: Any, board: Sequence[Entry]) -> None:
+    """Draw all entries with their intervals."""
     towers, starts = (sorted({getattr(entry, name) for entry in board}) for name in ("tower", "start"))
     for tower, start in sorted({(entry.tower, entry.start) for entry in board}):
         chosen = [entry for entry in board if (entry.tower, entry.start) == (tower, start)]
@@ -147,6 +141,17 @@ def _plot(board: Sequence[Entry], probe: str) -> bytes:
             elinewidth=0.7,
             label=f"{tower} from {Path(start).name}",
         )
+
+
+def _plot(board: Sequence[Entry], probe: str) -> bytes:
+    """Return a PNG of metric against speed: a colour per kind of tower, a shape per start, the best one ringed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    _scatter(axis, board)
     best = board[0]
     ring: dict[str, Any] = {"marker": "o", "markersize": 16, "fillstyle": "none", "color": "black", "linestyle": "none"}
     axis.plot([best.texts_per_second], [best.metric], label="best", **ring)
