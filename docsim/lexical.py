@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -119,6 +120,7 @@ class Lexicon:
     counts: dict[str, int] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
     kept: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def count(self, store: Store, phrase: str) -> int:
         """Return how many documents hold a term; how many there are for an empty one."""
@@ -132,11 +134,17 @@ class Lexicon:
         """Return the scores of all documents that hold a term."""
         found = self.scores.get(phrase)
         if found is None:
-            found = self.scores[phrase] = _looked_up(store, phrase)
-            self.kept += len(found.documents)
-            while self.kept > MOST_KEPT and len(self.scores) > 1:
-                self.kept -= len(self.scores.pop(next(iter(self.scores))).documents)
+            found = _looked_up(store, phrase)
+            with self._lock:  # threads that read the same state share it
+                self._keep(phrase, found)
         return found
+
+    def _keep(self, phrase: str, found: Scores) -> None:
+        if phrase not in self.scores:
+            self.kept += len(found.documents)
+        self.scores[phrase] = found
+        while self.kept > MOST_KEPT and len(self.scores) > 1:
+            self.kept -= len(self.scores.pop(next(iter(self.scores))).documents)
 
 
 def terms(store: Store, document: Document, lexicon: Lexicon) -> Terms:

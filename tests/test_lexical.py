@@ -4,7 +4,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -218,6 +220,24 @@ def test_only_so_many_scores_are_kept_the_latest(index: Index, monkeypatch: pyte
         assert len(lexicon.of(index.store, phrase).documents) == held
     assert list(lexicon.scores) == ['"vanished"', '"universities"']
     assert lexicon.kept == 2
+
+
+def test_threads_share_what_was_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical, "MOST_KEPT", 2)  # so that each look-up makes room
+    lexicon = Lexicon()
+    phrases = ['"server"', '"vanished"', '"universities"', '"the"', '"files"', '"deploy"']
+    sizes = {phrase: len(Lexicon().of(index.store, phrase).documents) for phrase in phrases}
+
+    def look_up(number: int) -> None:
+        random = Random(number)
+        with Index.open(index.path) as own:
+            for _ in range(200):
+                phrase = random.choice(phrases)
+                assert len(lexicon.of(own.store, phrase).documents) == sizes[phrase]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(look_up, range(8)))
+    assert lexicon.kept == sum(len(one.documents) for one in lexicon.scores.values())
 
 
 # Any text is safe

@@ -38,6 +38,21 @@ def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(
         assert len(index.search("aaaa", 10, mode="dense").hits) == 10
 
 
+def test_auto_stays_exact_where_the_recall_is_not_reached(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate, "AUTO_FROM", 1_000)
+    monkeypatch.setattr(tuning, "MARGIN", 0.0)
+    texts = [f"soup {i} {i * 7919 % 2_400} {i * 104_729 % 2_400}" for i in range(2_400)]
+    with Index.create(tmp_path / "index", encoder=encoder, recall=1.0) as index:
+        index.sync(Document(f"{i}", text) for i, text in enumerate(texts))
+        facts = known(index)
+        assert facts is not None
+        assert facts.factory == ""
+        assert verification.warnings(index) == []
+        assert verification.problems(index) == []
+
+
 def test_where_all_passages_are_the_same_any_of_them_counts_as_found(tmp_path: Path, encoder: Encoder) -> None:
     with Index.create(tmp_path / "index", encoder=encoder, index_type="ivf") as index:
         index.sync(Document(f"{i}", "aaaa") for i in range(COUNT))
