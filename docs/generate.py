@@ -247,28 +247,17 @@ def adapter() -> str:
     """Return the table of what adapters recover."""
     found = result("adapter")
     names = list(found["rows"][0]["variants"])
-    lines = [("set", "change", "full re-index", "old encoder", *names, "microseconds a query")]
+    lines = [("set", "change", "full re-index", "old encoder", *names)]
     for row in found["rows"]:
         shares = (f"{row['variants'][name]['share']:.1%}" for name in names)
-        figures = (f"{row['full']:.3f}", f"{row['old_share']:.1%}", *shares, f"{row['mapping_us']:.0f}")
-        lines.append((row["set"], row["change"], *figures))
+        lines.append((row["set"], row["change"], f"{row['full']:.3f}", f"{row['old_share']:.1%}", *shares))
+    learning = max(row["learning_s"] for row in found["rows"])
+    rate = min(row["passages"] / row["mapping_s"] for row in found["rows"])
     return (
         f"nDCG@10 of a full re-index, and the shares of it without one. Maps are learnt from {found['sampled']:,} "
-        "passages:\n\n" + table(lines)
+        f"passages, docsim's within {learning:.1f} s; then it maps at least {rate:,.0f} passages a second:\n\n"
+        + table(lines)
     )
-
-
-def adapter_tried() -> str:
-    """Return the table of adapters that are not built in."""
-    rows = result("adapter_tried")["rows"]
-    names = list(rows[0]["variants"])
-    lines = [("set", *names)]
-    lines += [(row["set"], *(f"{row['variants'][name]['share']:.1%}" for name in names)) for row in rows]
-    each = [[row["variants"][name] for row in rows] for name in names]
-    lines.append(("mean", *(f"{sum(one['share'] for one in some) / len(some):.1%}" for some in each)))
-    times = [sorted(one["mapping_us"] for one in some)[len(some) // 2] for some in each]
-    lines.append(("microseconds a query", *(f"{one:.0f}" for one in times)))
-    return table(lines)
 
 
 def incremental() -> str:
@@ -329,7 +318,6 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "hybrid": ("hybrid", hybrid),
     "reindexing": ("reindexing", reindexing),
     "adapter": ("adapter", adapter),
-    "adapter_tried": ("adapter_tried", adapter_tried),
     "duplicates": ("duplicates", duplicates),
     "topics": ("topics", topics),
     "incremental": ("incremental", incremental),

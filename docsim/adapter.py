@@ -1,21 +1,20 @@
-"""Adapters: a linear map from a new encoder's space to an old one's, so that new queries search old vectors.
+"""Adapters: a map of an old encoder's embeddings into a new encoder's space, so that new queries search them.
 
-Learnt from passages that both encoders embedded. It starts as the rotation that brings the new embeddings nearest to
-the old ones (orthogonal Procrustes, Schönemann 1966, https://doi.org/10.1007/BF02289451) and is then moved so that a
-mapped query ranks the old vectors as the new encoder ranks its own: the Kullback-Leibler divergence of the two softmax
-distributions over a batch, as in listwise distillation (Cao et al. 2007, https://doi.org/10.1145/1273496.1273513).
-Some passages are held out, and the map whose nearest neighbours agree best with the new encoder's is kept.
+Learnt from passages that both encoders embedded: the rotation that brings the old embeddings nearest to the new ones
+(orthogonal Procrustes, Schönemann 1966, https://doi.org/10.1007/BF02289451), and a correction that kernel ridge
+regression learns from what the rotation leaves over (Saunders, Gammerman and Vovk, ICML 1998). The kernel of two
+embeddings is exp((a . b - 1) / WIDTH), which for unit vectors is the Gaussian one.
 
-    adapter.npz   arrays format, source, target, matrix, agreement, before; no pickle
+    adapter.npz   arrays format, source, target, rotation, landmarks, weights, agreement, before; no pickle
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,53 +22,66 @@ from numpy.typing import NDArray
 from docsim.durable import replacing
 from docsim.errors import StoreError
 
-__all__ = ["FORMAT", "Adapter", "K", "agreement", "learnt", "procrustes", "refined"]
+__all__ = ["FORMAT", "Adapter", "K", "agreement", "fitted", "learnt", "procrustes"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file; one of another version is refused."""
 
 K = 10
 """Nearest neighbours that are compared, where there are as many."""
 
-STEPS = 200
-TEMPERATURE = 0.05
-"""Of the softmax over similarities: what is nearest counts, what is far hardly does."""
+WIDTH = 0.5
+"""Of the kernel, in inner products."""
 
-_BATCH = 512
-_RATE = 1e-3
-_EVERY = 25  # steps between two looks at what was held out
-_HELD_OUT = 0.1
-_LEAST_REFINED = 50  # passages; with fewer the rotation stays as it is
+RIDGE = 0.1
+"""Strength of the regression's penalty."""
+
+_HELD_OUT = 0.2
+_TOGETHER = 4096  # embeddings that are mapped together
 
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Adapter:
     """A map from one encoder's embeddings to another's.
 
     Attributes:
         source: Fingerprint of the encoder whose embeddings are mapped.
         target: Fingerprint of the encoder in whose space they are afterwards.
-        matrix: ``float32 (source dim, target dim)``, finite.
-        agreement: Share of the source encoder's ``K`` nearest neighbours that mapped held-out passages find among the
-            target's vectors, in [0, 1].
-        before: The same share for the target encoder's own embeddings: what is found without an adapter.
+        rotation: ``float32 (source dim, target dim)``, finite.
+        landmarks: Embeddings of the source that others are compared with, ``float32 (landmarks, source dim)``, finite.
+        weights: What is added for each landmark, ``float32 (landmarks, target dim)``, finite.
+        agreement: Share of the target encoder's ``K`` nearest neighbours that held-out passages find among the mapped
+            embeddings, in [0, 1].
+        before: The same share where the source encoder looks among its own: what is found without an adapter.
     """
 
     source: str
     target: str
-    matrix: Floats
-    agreement: float
-    before: float
+    rotation: Floats
+    landmarks: Floats
+    weights: Floats
+    agreement: float = 0.0
+    before: float = 0.0
 
-    def apply(self, embeddings: Floats) -> Floats:
+    @property
+    def dims(self) -> tuple[int, int]:
+        """Components of what is mapped, and of what it is mapped to."""
+        return self.rotation.shape[0], self.rotation.shape[1]
+
+    def apply(self, embeddings: NDArray[np.floating]) -> Floats:
         """Return the embeddings mapped: ``float32 (n, target dim)``, unit rows.
 
         Args:
-            embeddings: ``float32 (n, source dim)``, unit rows.
+            embeddings: ``(n, source dim)``, unit rows.
         """
-        return _unit(embeddings @ self.matrix)
+        mapped = np.empty((len(embeddings), self.dims[1]), np.float32)
+        for start in range(0, len(embeddings), _TOGETHER):
+            here = slice(start, start + _TOGETHER)
+            rows = embeddings[here].astype(np.float32)
+            mapped[here] = _unit(rows @ self.rotation + _kernel(rows, self.landmarks) @ self.weights)
+        return mapped
 
     def save(self, path: Path) -> str:
         """Write the adapter to a file, atomically; return its SHA-256.
@@ -83,7 +95,9 @@ class Adapter:
             format=np.int64(FORMAT),
             source=np.str_(self.source),
             target=np.str_(self.target),
-            matrix=self.matrix,
+            rotation=self.rotation,
+            landmarks=self.landmarks,
+            weights=self.weights,
             agreement=np.float64(self.agreement),
             before=np.float64(self.before),
         )
@@ -107,120 +121,86 @@ class Adapter:
             if digest is not None and hashlib.sha256(content).hexdigest() != digest:
                 raise ValueError("other content than was written")
             with np.load(io.BytesIO(content), allow_pickle=False) as found:
-                adapter = cls(
-                    source=str(found["source"]),
-                    target=str(found["target"]),
-                    matrix=_checked(found["matrix"], version=int(found["format"])),
-                    agreement=float(found["agreement"]),
-                    before=float(found["before"]),
-                )
+                return _checked(dict(found))
         except Exception as error:  # a damaged archive raises whatever its parts' readers raise
             raise StoreError(
                 f"expected an adapter of format {FORMAT} at {path}, could not read one ({error}); learn it anew with: "
                 "docsim reindex --adapter"
             ) from error
-        return adapter
 
 
-def learnt(new: Floats, old: Floats, *, source: str, target: str, seed: int = 0) -> Adapter:
+def learnt(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0) -> Adapter:
     """Learn an adapter from passages that two encoders embedded.
 
+    A map learnt from four fifths of them tells by the rest how good it is; the one that is returned knows them all.
+
     Args:
-        new: ``float32 (passages, source dim)``, unit rows: what is to be mapped.
-        old: ``float32 (passages, target dim)``, unit rows, of the same passages; at least two.
-        source: Fingerprint of the encoder of ``new``.
-        target: Fingerprint of the encoder of ``old``.
-        seed: Of what is held out, and of the batches.
+        old: ``float32 (passages, source dim)``, unit rows: what is to be mapped.
+        new: ``float32 (passages, target dim)``, unit rows, of the same passages; at least two.
+        source: Fingerprint of the encoder of ``old``.
+        target: Fingerprint of the encoder of ``new``.
+        seed: Of what is held out.
 
     Raises:
         ValueError: The rows do not pair up, are fewer than two or not all finite.
     """
     if len(new) != len(old) or len(new) < 2:
-        raise ValueError(f"expected the same passages twice, two at least; got {len(new)} and {len(old)}")
+        raise ValueError(f"expected the same passages twice, two at least; got {len(old)} and {len(new)}")
     if not (np.isfinite(new).all() and np.isfinite(old).all()):
         raise ValueError("expected finite embeddings, got others")
     order = np.random.default_rng(seed).permutation(len(new))
     held, rest = np.split(order, [max(1, round(_HELD_OUT * len(new)))])
-    matrix = procrustes(new[rest], old[rest])
-    best = agreement(_unit(new @ matrix), old, new, held)
-    for candidate in refined(new[rest], old[rest], matrix, seed=seed) if len(rest) >= _LEAST_REFINED else ():
-        found = agreement(_unit(new @ candidate), old, new, held)
-        if found > best:
-            matrix, best = candidate, found
-    return Adapter(source, target, matrix, best, agreement(old, old, new, held))
+    tried = Adapter(source, target, *fitted(old[rest], new[rest])).apply(old[held])
+    found = agreement(new[held], tried, new[held]), agreement(old[held], old[held], new[held])
+    return Adapter(source, target, *fitted(old, new), *found)
 
 
-def procrustes(new: Floats, old: Floats) -> Floats:
-    """Return the orthogonal map ``(source dim, target dim)`` that brings ``new`` nearest to ``old``.
+def fitted(old: Floats, new: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return rotation, landmarks and weights of the map that brings ``old`` to ``new``; see ``Adapter``."""
+    rotation = procrustes(old, new)
+    square = _kernel(old, old).astype(np.float64) + RIDGE * np.eye(len(old))
+    weights = np.linalg.solve(square, (new - old @ rotation).astype(np.float64))
+    return rotation, old, weights.astype(np.float32)
+
+
+def procrustes(old: Floats, new: Floats) -> Floats:
+    """Return the orthogonal map ``(source dim, target dim)`` that brings ``old`` nearest to ``new``.
 
     Of what the passages say nothing about, components stay as they are.
     """
-    cross = new.T.astype(np.float64) @ old
+    cross = old.T.astype(np.float64) @ new
     left, _, right = np.linalg.svd(cross + 1e-6 * np.eye(*cross.shape), full_matrices=False)
     return np.ascontiguousarray(left @ right, dtype=np.float32)
 
 
-def refined(new: Floats, old: Floats, start: Floats, *, steps: int = STEPS, seed: int = 0) -> Iterator[Floats]:
-    """Yield ever better maps ``(source dim, target dim)`` on the way from ``start``, by Adam.
-
-    Args:
-        new: ``(passages, source dim)``, unit rows.
-        old: ``(passages, target dim)``, unit rows.
-        start: The map to begin with.
-        steps: To take.
-        seed: Of the batches.
-    """
-    matrix = start.copy()
-    mean, square = np.zeros_like(matrix), np.zeros_like(matrix)
-    random = np.random.default_rng(seed)
-    for step in range(1, steps + 1):
-        batch = random.permutation(len(new))[:_BATCH]
-        slope = _slope(new[batch], old[batch], matrix)
-        mean += 0.1 * (slope - mean)
-        square += 0.01 * (slope * slope - square)
-        matrix = matrix - _RATE * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.99**step)) + 1e-9)
-        if step % _EVERY == 0:
-            yield matrix
-
-
-def _slope(new: Floats, old: Floats, matrix: Floats) -> Floats:
-    """Return the gradient of the divergence by ``matrix``; a passage is no neighbour of its own."""
-    moved = new @ matrix
-    norms = np.linalg.norm(moved, axis=1, keepdims=True)
-    mapped: Floats = moved / norms
-    wrong = (_softmax(mapped @ old.T) - _softmax(new @ new.T)) @ old / (TEMPERATURE * len(new))
-    tangent = (wrong - np.einsum("ij,ij->i", wrong, mapped)[:, None] * mapped) / norms
-    slope: Floats = new.T @ tangent
-    return slope
-
-
-def _softmax(similarities: Floats) -> Floats:
-    """Return each row's distribution over the other passages."""
-    scaled = similarities / TEMPERATURE
-    np.fill_diagonal(scaled, -np.inf)
-    raised = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def agreement(queries: Floats, vectors: Floats, truth: Floats, which: NDArray[np.int64]) -> float:
-    """Return the share of true nearest neighbours that are found, in [0, 1].
+def agreement(queries: Floats, vectors: Floats, truth: Floats) -> float:
+    """Return the share of each passage's true nearest neighbours that it finds, in [0, 1].
 
     Args:
         queries: ``(passages, dim)``, unit rows: what is asked.
         vectors: ``(passages, dim)``, unit rows: what is searched.
         truth: ``(passages, any dim)``, unit rows, whose neighbours among themselves are the true ones.
-        which: The passages that are asked for, ``int64 (any,)``.
     """
     k = min(K, len(vectors) - 1)
-    found, wanted = _nearest(queries[which], vectors, which, k), _nearest(truth[which], truth, which, k)
+    if k < 1:
+        return 0.0
+    found, wanted = _nearest(queries, vectors, k), _nearest(truth, truth, k)
     return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(found, wanted, strict=True)]))
 
 
-def _nearest(queries: Floats, vectors: Floats, which: NDArray[np.int64], k: int) -> list[list[int]]:
+def _nearest(queries: Floats, vectors: Floats, k: int) -> list[list[int]]:
     similarities = queries @ vectors.T
-    similarities[np.arange(len(which)), which] = -np.inf
+    np.fill_diagonal(similarities, -np.inf)
     nearest: list[list[int]] = np.argpartition(-similarities, k - 1, axis=1)[:, :k].tolist()
     return nearest
+
+
+def _kernel(rows: Floats, landmarks: Floats) -> Floats:
+    """Return how near each row is to each landmark, ``float32 (rows, landmarks)``, 1 for the same."""
+    inner: Floats = rows @ landmarks.T
+    inner -= 1
+    inner /= WIDTH
+    return np.exp(inner, out=inner)
 
 
 def _unit(rows: Floats) -> Floats:
@@ -231,9 +211,15 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(rows / norms, dtype=np.float32)
 
 
-def _checked(matrix: NDArray[np.float32], *, version: int) -> Floats:
-    if version != FORMAT:
-        raise ValueError(f"format {version}")
-    if matrix.ndim != 2 or matrix.dtype != np.float32 or not matrix.size or not np.isfinite(matrix).all():
-        raise ValueError(f"{matrix.dtype} numbers of shape {matrix.shape}, not all finite perhaps")
-    return matrix
+def _checked(found: dict[str, NDArray[Any]]) -> Adapter:
+    if found["format"] != FORMAT:
+        raise ValueError(f"format {found['format']}")
+    maps = [found[name] for name in ("rotation", "landmarks", "weights")]
+    for matrix in maps:
+        if matrix.ndim != 2 or matrix.dtype != np.float32 or not np.isfinite(matrix).all():
+            raise ValueError(f"{matrix.dtype} numbers of shape {matrix.shape}, not all finite perhaps")
+    rotation, landmarks, weights = maps
+    if not rotation.size or landmarks.shape != (len(weights), len(rotation)) or weights.shape[1] != rotation.shape[1]:
+        raise ValueError(f"maps of shapes {rotation.shape}, {landmarks.shape} and {weights.shape}")
+    names = str(found["source"]), str(found["target"])
+    return Adapter(*names, rotation, landmarks, weights, float(found["agreement"]), float(found["before"]))

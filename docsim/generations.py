@@ -30,12 +30,15 @@ from docsim.store import Generation, Store, StoredAdapter
 from docsim.vectors import VectorIndex
 
 if TYPE_CHECKING:
+    from docsim.adapter import Adapter
     from docsim.filters import Filter
 
 __all__ = [
+    "Adapted",
     "Allowed",
     "Known",
     "View",
+    "adapted_path",
     "begin",
     "directory",
     "explained",
@@ -87,6 +90,19 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapted:
+    """What the live embeddings are in another encoder's space, while its generation is built.
+
+    Attributes:
+        row: What was committed.
+        adapter: What maps embeddings.
+    """
+
+    row: StoredAdapter
+    adapter: Adapter
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """The vectors of one committed state.
 
@@ -99,7 +115,7 @@ class View:
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
         known: What was found out about this state.
-        adapter: What maps the queries of another encoder to these embeddings; None when there is none.
+        adapted: What ``vectors`` were mapped by; None when they are the generation's own.
     """
 
     revision: int
@@ -109,7 +125,16 @@ class View:
     deletion: int
     documents: NDArray[np.int64]
     known: Known = field(default_factory=Known)
-    adapter: StoredAdapter | None = None
+    adapted: Adapted | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the encoder in whose space ``vectors`` are."""
+        return self.adapted.row.fingerprint if self.adapted else self.generation.fingerprint
+
+    def mapped(self, rows: NDArray[np.float16]) -> NDArray[np.floating]:
+        """Return embeddings of the generation, ``(n, dim)``, as they are in ``vectors``."""
+        return self.adapted.adapter.apply(rows) if self.adapted else rows
 
     def allowed(self, store: Store, condition: Filter | None) -> Allowed:
         """Return the documents that meet a condition, all when there is none.
@@ -158,6 +183,11 @@ def snapshot_path(index: Path, generation: Generation) -> Path:
     return directory(index, generation.number) / "index.faiss"
 
 
+def adapted_path(index: Path, number: int) -> Path:
+    """Return where the live embeddings are as generation ``number``, which is being built, has them mapped."""
+    return directory(index, number) / "adapter" / "index.faiss"
+
+
 def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", base: Encoder | None = None) -> int:
     """Make a generation without embeddings: the encoder's files first, then the row that makes them count.
 
@@ -187,10 +217,13 @@ def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", b
     return number
 
 
-def refreshed(store: Store, index: Path, view: View | None, *, number: int | None = None) -> View:
+def refreshed(
+    store: Store, index: Path, view: View | None, *, number: int | None = None, adapted: Adapted | None = None
+) -> View:
     """Return a view of the state that ``store`` sees now, which is ``view`` when nothing was written since.
 
-    To be called inside ``store.reading()``. The view is of the live generation, or of generation ``number``.
+    To be called inside ``store.reading()``. The view is of the live generation, ``adapted`` to another encoder where
+    that is given, or of generation ``number``.
 
     Raises:
         StoreError: No generation is live, or stored embeddings are damaged.
@@ -204,22 +237,24 @@ def refreshed(store: Store, index: Path, view: View | None, *, number: int | Non
             f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}"
         )
     lags = view is not None and view.deletion < store.forgotten()
-    if view is None or lags or view.generation.number != generation.number:
-        view = _from_snapshot(store, index, generation, revision)
-    adapter = None if number else store.adapter()
-    state = replace(view, revision=revision, generation=generation, known=Known(), adapter=adapter)
-    return _caught_up(store, state)
+    if view is None or lags or view.generation.number != generation.number or view.adapted != adapted:
+        view = _from_snapshot(store, index, generation, revision, adapted=adapted)
+    return _caught_up(store, replace(view, revision=revision, generation=generation, known=Known()))
 
 
-def _from_snapshot(store: Store, index: Path, generation: Generation, revision: int) -> View:
-    """Return what the generation's snapshot holds; nothing when there is none that can be trusted."""
-    nothing = np.zeros((0, 2), np.int64)
-    empty = View(revision, generation, VectorIndex(generation.dim), 0, 0, nothing)
-    if generation.snapshot_digest is None:
+def _from_snapshot(
+    store: Store, index: Path, generation: Generation, revision: int, *, adapted: Adapted | None = None
+) -> View:
+    """Return what the snapshot of a generation, or of what it is adapted to, holds; nothing if it cannot be trusted."""
+    row: Generation | StoredAdapter = generation
+    dim, path = generation.dim, snapshot_path(index, generation)
+    if adapted:
+        row, dim, path = adapted.row, adapted.adapter.dims[1], adapted_path(index, adapted.row.generation)
+    empty = View(revision, generation, VectorIndex(dim), 0, 0, np.zeros((0, 2), np.int64), adapted=adapted)
+    if row.snapshot_digest is None:
         return empty
-    path = snapshot_path(index, generation)
     try:
-        vectors = VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
+        vectors = VectorIndex.load(path, digest=row.snapshot_digest, dim=dim)
     except StoreError as error:
         logger.warning("%s; answering from the stored embeddings", error)
         return empty
@@ -227,10 +262,11 @@ def _from_snapshot(store: Store, index: Path, generation: Generation, revision: 
         from docsim import approximate, tuning
 
         vectors = vectors.with_approximate(approximate.load(path.parent, tuning.mark(generation)))
-    documents = listing.load(path, generation.snapshot_digest)
-    if gone := [first for _, first, _ in store.deletions_after(generation.snapshot_deletion)]:
+    documents = listing.load(path, row.snapshot_digest)
+    if gone := [first for _, first, _ in store.deletions_after(row.snapshot_deletion)]:
         documents = documents[~np.isin(documents[:, 0], gone)]
-    return View(revision, generation, vectors, generation.snapshot_passage, generation.snapshot_deletion, documents)
+    passage, deletion = row.snapshot_passage, row.snapshot_deletion
+    return View(revision, generation, vectors, passage, deletion, documents, adapted=adapted)
 
 
 def _caught_up(store: Store, view: View) -> View:
@@ -239,7 +275,7 @@ def _caught_up(store: Store, view: View) -> View:
     rows = store.vectors_after(view.generation.number, passage)
     while batch := list(islice(rows, _DOCUMENTS_A_SEGMENT)):
         ids = np.concatenate([np.arange(first, first + len(one), dtype=np.int64) for first, one in batch])
-        vectors = vectors.with_added(ids, np.concatenate([one for _, one in batch]))
+        vectors = vectors.with_added(ids, view.mapped(np.concatenate([one for _, one in batch])))
         passage = int(ids[-1])
     if deletions := store.deletions_after(deletion):
         vectors = vectors.with_deleted((first, count) for _, first, count in deletions)

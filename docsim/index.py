@@ -304,7 +304,7 @@ class Index:
         with self.reader.reading() as view:
             stored = self.document(id)
             vectors = self.reader.store.vectors(view.generation.number, [stored.number])[stored.number]
-            query = Query(id, stored.document, vectors.astype(np.float32), exclude=stored.number)
+            query = Query(id, stored.document, view.mapped(vectors).astype(np.float32), exclude=stored.number)
             return searching.answers(self.reader.store, view, [query], request, started=started)[0]
 
     def similar_to(

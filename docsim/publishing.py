@@ -40,18 +40,19 @@ def retired(store: Store) -> list[Generation]:
     return sorted(store.generations("retired"), key=lambda one: (one.published or "", one.number))
 
 
-def withdraw(store: Store, number: int) -> bool:
+def withdraw(store: Store, path: Path, number: int) -> bool:
     """Let a generation that is being built no longer answer through its adapter; return whether it did."""
     if not store.value("SELECT 1 FROM adapters WHERE generation = ?", number):
         return False
     with store.writing():
         store.execute("DELETE FROM adapters WHERE generation = ?", number)
+    tidy(store, path)
     return True
 
 
 def drop(store: Store, path: Path, generation: Generation) -> None:
     """Give up a generation that is being built; one that was live before is only retired again."""
-    withdraw(store, generation.number)
+    withdraw(store, path, generation.number)
     if generation.published is None:
         remove(store, path, [generation.number])
     else:
@@ -70,8 +71,12 @@ def remove(store: Store, path: Path, numbers: Iterable[int]) -> None:
 
 
 def tidy(store: Store, path: Path) -> None:
-    """Remove the files of generations that are no more."""
+    """Remove the files of generations, and of adapters, that are no more."""
     kept = {generations.directory(path, one.number).name for one in store.generations()}
     for folder in path.glob("generations/*"):
         if folder.name not in kept and folder.name.isdecimal():
             shutil.rmtree(folder, ignore_errors=True)
+    adapting = {number for (number,) in store.rows("SELECT generation FROM adapters")}
+    for one in store.generations():
+        if one.number not in adapting:
+            shutil.rmtree(generations.adapted_path(path, one.number).parent, ignore_errors=True)

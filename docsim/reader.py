@@ -17,8 +17,8 @@ from docsim.errors import EncoderError, StoreError
 from docsim.generations import View
 from docsim.records import Document, SearchResult
 from docsim.searching import Query, Request
-from docsim.store import Generation, Store
-from docsim.upgrade import Asking, Upgrades
+from docsim.store import Generation, Store, StoredAdapter
+from docsim.upgrade import Upgrades
 
 __all__ = ["Reader"]
 
@@ -102,23 +102,27 @@ class Reader:
         """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
         warming = self._warm() if self._view is None else None
         try:
-            self._asking()
+            self._asked()
         finally:
             if warming:
                 warming.join()
         while True:
-            asking = self._asking()
-            vectors = asking.encoded(documents)
+            encoder = self._asked()
+            vectors = searching.encoded(encoder, documents)
             queries = [Query(*each, exclude) for each in zip(names, documents, vectors, strict=True)]
             with self.reading() as view:
-                if asking.fits(view):
-                    return asking.named(searching.answers(self.store, view, queries, request, started=started))
+                if view.fingerprint == encoder.fingerprint:
+                    return searching.answers(self.store, view, queries, request, started=started)
 
-    def _asking(self) -> Asking:
+    def _asked(self) -> Encoder:
         """Return what encodes queries, as of the state that was seen last."""
         view = self._view
-        row = view.adapter if view else None if self.pinned else self.store.adapter()
-        return self._upgrades.asking(row) or Asking(self.encoder, row)
+        row = self._adapter() if view is None else view.adapted.row if view.adapted else None
+        asking = self._upgrades.asking(row)
+        return asking.encoder if asking else self.encoder
+
+    def _adapter(self) -> StoredAdapter | None:
+        return None if self.pinned else self.store.adapter()
 
     def _warm(self) -> threading.Thread:
         """Begin to read the vectors, which takes as long as loading the encoder: a first query needs both."""
@@ -139,9 +143,17 @@ class Reader:
                 revision = self.store.revision()
                 with self._lock:
                     if self._view is None or self._view.revision <= revision:
-                        self._view = generations.refreshed(self.store, self.path, self._view, number=self.pinned)
-                        view = self._view
+                        view = self._view = self._refreshed(revision)
                     else:
                         continue  # another thread saw a later state in between: see that one too
                 yield view
                 return
+
+    def _refreshed(self, revision: int) -> View:
+        """Return a view of the state that is seen, which is the one seen last when nothing was written since."""
+        view = self._view
+        if view is not None and view.revision == revision:
+            return view
+        asking = self._upgrades.asking(self._adapter())
+        adapted = asking.adapted if asking else None
+        return generations.refreshed(self.store, self.path, view, number=self.pinned, adapted=adapted)

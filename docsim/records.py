@@ -200,10 +200,10 @@ class SearchResult:
         query: The text, or the id of the document, that was asked for.
         mode: How hits were ranked.
         generation: Number of the generation that answered.
-        encoder: Fingerprint of the encoder that the query was encoded with.
+        encoder: Fingerprint of the encoder in whose space query and documents were compared.
         took_ms: Milliseconds from call to answer.
         hits: Best first; shorter than asked only when fewer documents qualify.
-        adapter: Whether that is a newer encoder than the generation's, and the query was mapped to its embeddings.
+        adapter: Whether that is a newer encoder than the generation's, whose embeddings were mapped into its space.
     """
 
     query: str

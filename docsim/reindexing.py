@@ -146,7 +146,7 @@ def reindex(
         published = found.verdict.passed or (found.verdict.sound and wanted.publish_anyway)
         if published:
             embedded += _published(store, path, generation, build)
-        elif publishing.withdraw(store, generation.number):
+        elif publishing.withdraw(store, path, generation.number):
             watch.say("The live generation's own encoder answers again.")
         seconds = time.perf_counter() - started
         return Outcome(generation.number, live.number, published, embedded, seconds, found, report)
@@ -318,6 +318,7 @@ def _published(store: Store, path: Path, generation: Generation, build: Build | 
             build = build or Build(store, path, generation)  # it lacked nothing when it was looked at
             embedded = build.run()
         publishing.publish(store, generation.number)
+        publishing.tidy(store, path)
         if build:
             generations.snapshot(store, path)
             with store.writing(visible=False):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "migrate"]
 
-VERSION = 3
+VERSION = 4
 """Held in ``PRAGMA user_version``; a file with a higher one was written by a newer docsim."""
 
 TOKENIZE = "porter unicode61"
@@ -118,11 +118,15 @@ CREATE TABLE IF NOT EXISTS verdicts (
 
 
 _ADAPTERS = """
-CREATE TABLE IF NOT EXISTS adapters (
+DROP TABLE IF EXISTS adapters;
+CREATE TABLE adapters (
     generation INTEGER PRIMARY KEY REFERENCES generations,
-    target TEXT NOT NULL,
+    source TEXT NOT NULL,
     digest TEXT NOT NULL,
-    passages INTEGER NOT NULL
+    passages INTEGER NOT NULL,
+    snapshot_digest TEXT NOT NULL,
+    snapshot_passage INTEGER NOT NULL,
+    snapshot_deletion INTEGER NOT NULL
 );
 """
 
@@ -142,7 +146,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations(name="tables", transactional=False)(_create_tables)
     migrations(name="full text", transactional=False)(_create_full_text)
     migrations(name="verdicts", transactional=False)(_create_verdicts)
-    migrations(name="adapters", transactional=False)(_create_adapters)
+    migrations(name="adapters of embeddings", transactional=False)(_create_adapters)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.commit()

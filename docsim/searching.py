@@ -73,7 +73,7 @@ def answers(
     Args:
         store: What hits are shown from.
         view: The vectors to search.
-        queries: Encoded by the encoder of the view's generation.
+        queries: Encoded by the encoder that the view's vectors are for.
         request: How many hits, and what ranks and chooses them.
         started: ``time.perf_counter()`` when the question came; now, when not given.
     """
@@ -82,8 +82,9 @@ def answers(
     for query in queries:
         hits = tuple(_hits(store, view, query, request))
         took = (time.perf_counter() - started) * 1000
+        mapped = view.adapted is not None
         results.append(
-            SearchResult(query.name, request.mode, view.generation.number, view.generation.fingerprint, took, hits)
+            SearchResult(query.name, request.mode, view.generation.number, view.fingerprint, took, hits, adapter=mapped)
         )
     return results
 

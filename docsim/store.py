@@ -45,19 +45,25 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class StoredAdapter:
-    """What maps queries to the live generation's embeddings while another one is built.
+    """What maps the live generation's embeddings to another encoder's space while its generation is built.
 
     Attributes:
         generation: The generation that is being built, whose directory holds the adapter and the queries' encoder.
         fingerprint: That encoder's.
         digest: SHA-256 of the adapter's file.
         passages: Passages that it was learnt from.
+        snapshot_digest: Checksum of the snapshot of mapped embeddings.
+        snapshot_passage: Last passage in it.
+        snapshot_deletion: Sequence number of the last deletion that it takes into account.
     """
 
     generation: int
     fingerprint: str
     digest: str
     passages: int
+    snapshot_digest: str
+    snapshot_passage: int
+    snapshot_deletion: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,10 @@ class Store(Database):
     def adapter(self) -> StoredAdapter | None:
         """Return the adapter to the live generation's embeddings, or None; it ends with the building it belongs to."""
         sql = (
-            "SELECT a.generation, new.fingerprint, a.digest, a.passages FROM adapters a"
+            "SELECT a.generation, new.fingerprint, a.digest, a.passages, a.snapshot_digest, a.snapshot_passage,"
+            " a.snapshot_deletion FROM adapters a"
             " JOIN generations new ON new.number = a.generation AND new.state = 'building'"
-            " JOIN generations old ON old.fingerprint = a.target AND old.state = 'live'"
+            " JOIN generations old ON old.fingerprint = a.source AND old.state = 'live'"
         )
         rows = self.rows(sql)
         return StoredAdapter(*rows[0]) if rows else None
@@ -249,7 +256,8 @@ class Store(Database):
         """Remove what was noted of deletions that no snapshot needs; nobody may be writing one."""
         last = self.value(
             "SELECT min(coalesce((SELECT max(sequence) FROM deletions), 0),"
-            " coalesce((SELECT min(snapshot_deletion) FROM generations WHERE snapshot_digest IS NOT NULL), 1 << 62))"
+            " coalesce((SELECT min(snapshot_deletion) FROM generations WHERE snapshot_digest IS NOT NULL), 1 << 62),"
+            " coalesce((SELECT min(snapshot_deletion) FROM adapters), 1 << 62))"
         )
         if last > self.forgotten():
             self.execute("DELETE FROM deletions WHERE sequence <= ?", last)

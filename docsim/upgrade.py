@@ -1,9 +1,14 @@
 """The instant upgrade: a generation that is being built already answers, over the live one's embeddings.
 
-An adapter is learnt from passages of the live generation and committed as a row beside the generation that is built.
-From then on queries are encoded by the new encoder and mapped to the old one's space. The row counts only while its
-generation is built and the embeddings that it was learnt for are live, so publishing ends it in the same transaction.
-An adapter that cannot be read is no reason not to answer: the old encoder does.
+An adapter is learnt from passages of the live generation. It maps all of that generation's embeddings into the new
+encoder's space, once; what is indexed later, each reader maps for itself. Then a row is committed beside the generation
+that is built, and from the next query on the new encoder answers. The row counts only while its generation is built
+and the embeddings that it was learnt for are live, so publishing ends it in the same transaction. An adapter that
+cannot be read is no reason not to answer: the old encoder does.
+
+    generations/0002/adapter/adapter.npz    the map
+    generations/0002/adapter/index.faiss    the live embeddings, mapped
+    generations/0002/adapter/documents.*    which documents they belong to, see ``docsim.listing``
 """
 
 from __future__ import annotations
@@ -12,18 +17,17 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import generations, kept, passages, searching
+from docsim import generations, kept, listing, passages
 from docsim.encoder import Encoder
 from docsim.errors import DocsimError, EncoderError
-from docsim.generations import View
-from docsim.records import Document, SearchResult
+from docsim.generations import Adapted
 from docsim.store import Generation, Store, StoredAdapter
 
 if TYPE_CHECKING:
@@ -41,33 +45,15 @@ _TOGETHER = 500  # passages that are encoded together
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What encodes queries for one committed state.
+    """How to ask while another encoder answers over the live embeddings.
 
     Attributes:
-        encoder: It.
-        row: The adapter of that state; None when there is none.
-        adapter: The same, read; None when there is none, or when it cannot be read.
+        encoder: What encodes queries.
+        adapted: What maps the live embeddings into its space.
     """
 
     encoder: Encoder
-    row: StoredAdapter | None = None
-    adapter: Adapter | None = None
-
-    def encoded(self, documents: Sequence[Document]) -> list[NDArray[np.float32]]:
-        """Return each document's passages in the space of the live embeddings, ``float32 (passages, dim)``."""
-        vectors = searching.encoded(self.encoder, documents)
-        return vectors if self.adapter is None else [self.adapter.apply(rows) for rows in vectors]
-
-    def fits(self, view: View) -> bool:
-        """Return whether that is how a view is to be asked."""
-        mapped = self.adapter is not None
-        return view.adapter == self.row and (mapped or view.generation.fingerprint == self.encoder.fingerprint)
-
-    def named(self, results: list[SearchResult]) -> list[SearchResult]:
-        """Return results that say what encoded their query."""
-        if self.adapter is None:
-            return results
-        return [replace(one, encoder=self.encoder.fingerprint, adapter=True) for one in results]
+    adapted: Adapted
 
 
 class Upgrades:
@@ -98,8 +84,8 @@ class Upgrades:
         except DocsimError as error:
             logger.error("%s; answering with the live generation's encoder", error)
             return None
-        if encoder.fingerprint == row.fingerprint == adapter.source and len(adapter.matrix) == encoder.dim:
-            return Asking(encoder, row, adapter)
+        if encoder.fingerprint == row.fingerprint == adapter.target and adapter.dims[1] == encoder.dim:
+            return Asking(encoder, Adapted(row, adapter))
         logger.error(
             "expected the encoder %s for the adapter of generation %d, found %s; answering with the live "
             "generation's encoder",
@@ -112,16 +98,16 @@ class Upgrades:
 
 def adapter_path(index: Path, number: int) -> Path:
     """Return where the adapter of generation ``number`` is."""
-    return generations.directory(index, number) / "adapter.npz"
+    return generations.adapted_path(index, number).with_name("adapter.npz")
 
 
 def begin(store: Store, path: Path, live: Generation, new: Generation) -> Adapter | None:
-    """Learn an adapter and commit it, so that the new encoder answers from the next query on.
+    """Learn an adapter, map the live embeddings, and commit that, so that the new encoder answers from then on.
 
     Args:
         store: Writable.
         path: The index's directory.
-        live: The generation whose embeddings are searched.
+        live: The generation whose embeddings are mapped.
         new: The generation that is being built.
 
     Returns:
@@ -134,23 +120,35 @@ def begin(store: Store, path: Path, live: Generation, new: Generation) -> Adapte
     """
     from docsim.adapter import Adapter, learnt
 
-    rows = store.adapter()
-    if rows and rows.generation == new.number:
+    row = store.adapter()
+    if row and row.generation == new.number:
         try:
-            return Adapter.load(adapter_path(path, new.number), digest=rows.digest)
+            return Adapter.load(adapter_path(path, new.number), digest=row.digest)
         except DocsimError as error:
             logger.warning("%s; learning it anew", error)
     old, embedded = _sample(store, live, kept.load(path, new))
     if len(old) < 2:
         return None
-    adapter = learnt(embedded, old, source=new.fingerprint, target=live.fingerprint)
+    adapter = learnt(old, embedded, source=live.fingerprint, target=new.fingerprint)
     if adapter.agreement < adapter.before:
         return None
-    with store.writing(), generations.explained(path):
-        digest = adapter.save(adapter_path(path, new.number))
-        sql = "INSERT OR REPLACE INTO adapters (generation, target, digest, passages) VALUES (?, ?, ?, ?)"
-        store.execute(sql, new.number, live.fingerprint, digest, len(old))
+    _commit(store, path, adapter, live, new)
     return adapter
+
+
+def _commit(store: Store, path: Path, adapter: Adapter, live: Generation, new: Generation) -> None:
+    """Write an adapter and the live embeddings mapped by it, and then the row that makes them count."""
+    with store.reading():
+        view = generations.refreshed(store, path, None, number=live.number)
+    snapshot = generations.adapted_path(path, new.number)
+    with generations.explained(path):
+        snapshot.parent.mkdir(exist_ok=True)
+        digest = adapter.save(adapter_path(path, new.number))
+        written = view.vectors.mapped(adapter.apply, adapter.dims[1]).save(snapshot)
+        listing.save(snapshot, written, view.documents[view.vectors.holds(view.documents[:, 0])])
+    row = (new.number, live.fingerprint, digest, len(adapter.landmarks), written, view.passage, view.deletion)
+    with store.writing():
+        store.execute("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
 
 
 def _sample(store: Store, live: Generation, encoder: Encoder) -> list[NDArray[np.float32]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from itertools import chain
@@ -126,21 +126,21 @@ class VectorIndex:
         held = [one.ids if one.alive is None else one.ids[one.alive] for one in self.segments]
         return np.isin(ids, np.concatenate(held)) if held else np.zeros(len(ids), bool)
 
-    def with_added(self, ids: NDArray[np.int64], vectors: NDArray[np.float16]) -> VectorIndex:
+    def with_added(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> VectorIndex:
         """Return an index that holds further passages too.
 
         Args:
             ids: ``int64 (n,)`` passage numbers, ascending, all above those already held.
-            vectors: ``float16 (n, dim)``, unit rows.
+            vectors: ``(n, dim)``, unit rows, kept as float16.
         """
         if not len(ids):
             return self
         index = _flat(self.dim)
         index.add(vectors.astype(np.float32))
         segments = (*self.segments, _Segment(index, ids))
-        return VectorIndex(
-            self.dim, segments if len(segments) <= MAX_SEGMENTS else (segments[0], _merged(segments[1:]))
-        )
+        if len(segments) > MAX_SEGMENTS:
+            segments = (segments[0], _merged(segments[1:], _widened, self.dim))
+        return VectorIndex(self.dim, segments)
 
     def with_deleted(self, ranges: Iterable[tuple[int, int]]) -> VectorIndex:
         """Return an index without the passages of each ``(first number, count)``; unknown numbers are ignored."""
@@ -156,6 +156,15 @@ class VectorIndex:
             ranges: First number and one past the last, ``int64 (n, 2)``, not overlapping.
         """
         return VectorIndex(self.dim, tuple(_restricted(segment, ranges) for segment in self.segments))
+
+    def mapped(self, change: Callable[[NDArray[np.float16]], NDArray[np.float32]], dim: int) -> VectorIndex:
+        """Return an index of the same passages with other embeddings.
+
+        Args:
+            change: Maps some embeddings, ``float16 (n, self.dim)``, to ``float32 (n, dim)``, unit rows.
+            dim: Components of the new ones.
+        """
+        return VectorIndex(dim, (_merged(self.segments, change, dim),) if len(self) else ())
 
     def with_approximate(self, approximate: Approximate | None) -> VectorIndex:
         """Return an index whose first segment, which is all that a snapshot holds, is searched approximately.
@@ -279,16 +288,20 @@ def _chunks(segment: _Segment) -> Iterator[tuple[NDArray[np.int64], NDArray[np.f
         yield segment.ids[here][chosen], segment.rows[here][chosen]
 
 
-def _merged(segments: tuple[_Segment, ...]) -> _Segment:
-    """Return one segment with what is alive in several."""
-    if len(segments) == 1 and segments[0].alive is None:
-        return segments[0]
-    index = _flat(segments[0].index.d)
+def _merged(
+    segments: tuple[_Segment, ...], change: Callable[[NDArray[np.float16]], NDArray[np.float32]], dim: int
+) -> _Segment:
+    """Return one segment with what is alive in several, changed."""
+    index = _flat(dim)
     parts = []
     for ids, rows in chain.from_iterable(map(_chunks, segments)):
-        index.add(rows.astype(np.float32))
+        index.add(change(rows))
         parts.append(ids)
     return _Segment(index, np.concatenate(parts))
+
+
+def _widened(rows: NDArray[np.float16]) -> NDArray[np.float32]:
+    return rows.astype(np.float32)
 
 
 def _digest(file: BufferedReader) -> str:

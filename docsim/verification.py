@@ -13,6 +13,7 @@ from docsim import approximate, generations, kept, listing, passages, tuning, up
 from docsim.adapter import Adapter
 from docsim.building import are_unit
 from docsim.errors import DocsimError, StoreError
+from docsim.generations import Adapted
 from docsim.index import Index
 from docsim.locks import rebuilder, writer
 from docsim.store import Embedded, Generation, Store
@@ -21,6 +22,7 @@ from docsim.vectors import VectorIndex
 __all__ = ["damaged", "problems", "repair", "warnings"]
 
 _LISTED = 20
+_ROUNDING = 2e-3  # of embeddings that were mapped at two times
 
 _ORPHANS = {
     "passages of no document": "passages WHERE document NOT IN (SELECT number FROM documents)",
@@ -194,13 +196,24 @@ def _encoder(index: Index, generation: Generation) -> Iterator[str]:
 
 
 def _adapter(store: Store, index: Index, generation: Generation) -> Iterator[str]:
-    """Check the file of the adapter through which a generation that is being built answers."""
-    digest = store.value("SELECT digest FROM adapters WHERE generation = ?", generation.number)
-    if digest is not None:
-        try:
-            Adapter.load(upgrade.adapter_path(index.path, generation.number), digest=digest)
-        except StoreError as error:
-            yield str(error)
+    """Check the adapter through which a generation that is being built answers, and the embeddings mapped by it."""
+    row, live = store.adapter(), store.generation()
+    if row is None or live is None or row.generation != generation.number:
+        return
+    path = generations.adapted_path(index.path, row.generation)
+    try:
+        adapter = Adapter.load(upgrade.adapter_path(index.path, row.generation), digest=row.digest)
+        VectorIndex.load(path, digest=row.snapshot_digest, dim=adapter.dims[1])
+    except StoreError as error:
+        yield str(error)
+        return
+    mapped = generations.refreshed(store, index.path, None, adapted=Adapted(row, adapter)).vectors
+    ids, rows = (
+        generations.refreshed(store, index.path, None).vectors.mapped(adapter.apply, adapter.dims[1]).reconstruct()
+    )
+    found, held = mapped.reconstruct()
+    if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
+        yield f"the mapped embeddings at {path} disagree with the stored ones; run again: docsim reindex --adapter"
 
 
 def _full_text(index: Index) -> Iterator[str]:

@@ -24,7 +24,8 @@ from docsim.errors import EncoderError, UsageError
 from docsim.index import Index
 from docsim.locks import writer
 from docsim.records import Document, SearchResult
-from docsim.reindexing import SILENT, Aborted, Gate, Outcome, abort, reindex, rollback, upgraded
+from docsim.reindexing import SILENT, Aborted, Gate, Outcome, abort, prune, reindex, rollback, upgraded
+from docsim.vectors import VectorIndex
 
 
 def documents(count: int = 120) -> list[Document]:
@@ -92,12 +93,13 @@ def test_another_process_answers_with_the_new_encoder(index: Index, new: Encoder
     assert (told["encoder"], told["adapter"], told["hits"][0]["id"]) == (new.fingerprint, True, "d5")
 
 
-def test_an_indexed_document_is_compared_by_its_stored_vectors(index: Index, encoder: Encoder, new: Encoder) -> None:
+def test_an_indexed_document_is_compared_by_what_it_is_mapped_to(index: Index, new: Encoder) -> None:
     before = index.similar("d5")
     upgraded(index.path, new)
     after = index.similar("d5")
-    assert answered_by(after) == (encoder.fingerprint, False, 1)
-    assert after.hits == before.hits
+    assert answered_by(after) == (new.fingerprint, True, 1)
+    assert len(set(ids(after)) & set(ids(before))) >= 8
+    assert after.hits != before.hits
 
 
 def test_another_document_is_encoded_anew(index: Index, new: Encoder) -> None:
@@ -163,6 +165,26 @@ def test_publishing_ends_it(index: Index, new: Encoder) -> None:
     assert reindex(index.path, new).published
     assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
     assert index.store.rows("SELECT * FROM adapters") == []
+    assert not upgrade.adapter_path(index.path, 2).parent.exists()
+
+
+def test_documents_removed_meanwhile_are_not_found(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    index.remove(["d5"])
+    assert "d5" not in ids(index.search(QUESTION))
+    with Index.open(index.path) as other:
+        assert "d5" not in ids(other.search(QUESTION))
+    assert verification.problems(index) == []
+
+
+def test_what_was_removed_is_remembered_until_the_adapter_goes(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    index.remove([f"d{i}" for i in range(60)])
+    prune(index.path, keep=1)
+    with Index.open(index.path) as other:
+        result = other.search(QUESTION, k=100)
+    assert result.adapter
+    assert sorted(ids(result)) == sorted(f"d{i}" for i in range(60, 120))
 
 
 def test_aborting_ends_it(index: Index, encoder: Encoder, new: Encoder) -> None:
@@ -255,7 +277,8 @@ def test_an_adapter_for_another_dimension_is_not_used(
 ) -> None:
     upgraded(index.path, new)
     path = upgrade.adapter_path(index.path, 2)
-    digest = Adapter(new.fingerprint, encoder.fingerprint, np.eye(16, 32, dtype=np.float32), 1, 1).save(path)
+    other = np.zeros((3, 32), np.float32), np.zeros((3, 16), np.float32)
+    digest = Adapter(encoder.fingerprint, new.fingerprint, np.eye(32, 16, dtype=np.float32), *other).save(path)
     with writer(index.path, wait=True) as store, store.writing():
         store.execute("UPDATE adapters SET digest = ?", digest)
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
@@ -266,6 +289,31 @@ def test_a_damaged_new_encoder_leaves_the_old_one_to_answer(index: Index, encode
     upgraded(index.path, new)
     (generations.directory(index.path, 2) / "encoder" / "tower.onnx").write_bytes(b"")
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
+
+
+def test_a_damaged_snapshot_of_mapped_embeddings_is_told_of_and_done_without(
+    index: Index, new: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgraded(index.path, new)
+    before = index.search(QUESTION)
+    path = generations.adapted_path(index.path, 2)
+    path.write_bytes(path.read_bytes()[:-1])
+    with Index.open(index.path) as other:
+        after = other.search(QUESTION)
+    assert answered_by(after) == (new.fingerprint, True, 1)
+    assert ids(after) == ids(before)
+    assert "answering from the stored embeddings" in caplog.text
+    assert any(str(path) in problem for problem in verification.problems(index))
+
+
+def test_mapped_embeddings_that_are_others_are_told_of(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    path = generations.adapted_path(index.path, 2)
+    rows = np.eye(120, new.dim, dtype=np.float32)
+    digest = VectorIndex(new.dim).with_added(np.arange(1, 121), rows).save(path)
+    with writer(index.path, wait=True) as store, store.writing():
+        store.execute("UPDATE adapters SET snapshot_digest = ?", digest)
+    assert any("disagree with the stored ones" in problem for problem in verification.problems(index))
 
 
 # What is told

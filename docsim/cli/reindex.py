@@ -70,7 +70,7 @@ def gate_options(command: F) -> F:
 Examples:
   docsim reindex --encoder encoders/handbook
   docsim reindex --encoder encoders/handbook --qrels qrels.txt --queries queries.jsonl
-  docsim reindex --encoder encoders/handbook --adapter     its queries search the old embeddings at once
+  docsim reindex --encoder encoders/handbook --adapter     it searches the old embeddings at once, mapped
   docsim reindex --status                    how far is the one that runs, or was stopped?
   docsim reindex                             go on with the one that was stopped
   docsim reindex --publish-anyway            publish what did not pass
@@ -81,7 +81,7 @@ Examples:
 @click.option("--encoder", type=_directory, help="The encoder to change to.  [default: that of an unfinished re-index]")
 @options.dim_option
 @click.option(
-    "--adapter", is_flag=True, help="Let the new encoder answer at once, its queries mapped to the old embeddings."
+    "--adapter", is_flag=True, help="Let the new encoder answer at once, over the old embeddings mapped into its space."
 )
 @gate_options
 @click.option("--status", is_flag=True, help="Tell of the unfinished re-index; change nothing.")
