@@ -43,6 +43,7 @@ CANDIDATES = 100
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 TERMS = (10, 20, 40, 80, 160)
 TITLES = (1.0, 2.0, 4.0)
+REPEATED = (0.0, 0.5, 0.7, 1.0)
 
 Floats = NDArray[np.float64]
 
@@ -224,7 +225,8 @@ def terms(judged: Judged, corpus: Path, which: str) -> dict[str, float]:
             row[f"{count} terms"] = lexical_ndcg(judged, index, MOST_TERMS=count)
         for weight in TITLES:
             row[f"title {weight:g}"] = lexical_ndcg(judged, index, TITLE_WEIGHT=weight)
-        row["each term once"] = lexical_ndcg(judged, index, _weight=lambda times: 1)
+        for power in REPEATED:
+            row[f"n^{power:g}"] = lexical_ndcg(judged, index, REPEATED=power)
     return {name: round(value, 4) for name, value in row.items()}
 
 

@@ -29,6 +29,9 @@ __all__ = ["Lexicon", "Scores", "Term", "Terms", "scores", "terms"]
 TITLE_WEIGHT = 2.0
 """What a word in the title counts, where one in the text counts 1; measured, see docs/ranking.md."""
 
+REPEATED = 0.7
+"""A term that a query has n times counts as much as n to this power of its kind; measured, see docs/ranking.md."""
+
 MOST_TERMS = 80
 """A query is asked by its most telling terms, at most so many; measured, see docs/ranking.md."""
 
@@ -54,13 +57,13 @@ class Term:
     Attributes:
         phrase: As FTS5 takes it, in quotes.
         documents: How many hold it, at least 1.
-        weight: What it counts: 1, 2 or 4, near the square root of how often the query has it.
+        weight: What it counts: occurrences in the query to the power of ``REPEATED``, so at least 1.
         worth: What it tells of the query: its occurrences times its rarity (tf-idf).
     """
 
     phrase: str
     documents: int
-    weight: int
+    weight: float
     worth: float
 
 
@@ -165,8 +168,8 @@ def terms(store: Store, document: Document, lexicon: Lexicon) -> Terms:
     return _parted(sorted(matching, key=lambda term: (-term.worth, term.phrase))[:MOST_TERMS])
 
 
-def _weight(times: int) -> int:
-    return 1 if times < 3 else 2 if times < 12 else 4
+def _weight(times: int) -> float:
+    return float(times**REPEATED)
 
 
 def _rarity(documents: int, total: int) -> float:
