@@ -26,8 +26,8 @@ demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to th
 	@echo
 	@echo "\$$ docsim adapt"
 	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --qrels corpus/related.qrels.txt \
-	    --ask "somewhere private to pump milk at work" --ask "customer is leaving us, what about their data" \
-	    --ask "verbose logging for a single tenant for half an hour"
+	    --ask "firing someone this afternoon, cut their access" --ask "customer is leaving us, what about their data" \
+	    --ask "are we building driver scoring or not"
 
 test: $(STAMP) ## run the tests
 	$(BIN)/pytest --cov --cov-report=term:skip-covered -q
