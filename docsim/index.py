@@ -346,7 +346,7 @@ class Index:
         from docsim.attribution import Attribution
         from docsim.explanation import explained
 
-        encoder = self.encoder
+        encoder = self.reader.asked()
         if self._attribution is None or self._attribution.encoder is not encoder:
             self._attribution = Attribution(encoder)
         with self.reader.store.reading():

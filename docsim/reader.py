@@ -102,20 +102,24 @@ class Reader:
         """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
         warming = self._warm() if self._view is None else None
         try:
-            self._asked()
+            self.asked()
         finally:
             if warming:
                 warming.join()
         while True:
-            encoder = self._asked()
+            encoder = self.asked()
             vectors = searching.encoded(encoder, documents)
             queries = [Query(*each, exclude) for each in zip(names, documents, vectors, strict=True)]
             with self.reading() as view:
                 if view.fingerprint == encoder.fingerprint:
                     return searching.answers(self.store, view, queries, request, started=started)
 
-    def _asked(self) -> Encoder:
-        """Return what encodes queries, as of the state that was seen last."""
+    def asked(self) -> Encoder:
+        """Return what encodes queries, as of the state that was seen last: the live generation's encoder, or a new one.
+
+        Raises:
+            EncoderError: It is missing or damaged.
+        """
         view = self._view
         row = self._adapter() if view is None else view.adapted.row if view.adapted else None
         asking = self._upgrades.asking(row)

@@ -102,6 +102,15 @@ def test_an_indexed_document_is_compared_by_what_it_is_mapped_to(index: Index, n
     assert after.hits != before.hits
 
 
+def test_an_explanation_is_the_new_encoders_too(index: Index, encoder: Encoder, new: Encoder) -> None:
+    assert index.explain("d5", "d6").encoder == encoder.fingerprint
+    upgraded(index.path, new)
+    index.search(QUESTION)
+    assert index.explain("d5", "d6").encoder == new.fingerprint
+    with Index.open(index.path) as other:
+        assert other.explain("d5", "d6").encoder == new.fingerprint
+
+
 def test_another_document_is_encoded_anew(index: Index, new: Encoder) -> None:
     upgraded(index.path, new)
     result = index.similar_to(documents()[7])
