@@ -22,13 +22,16 @@ from numpy.typing import NDArray
 from docsim.durable import replacing
 from docsim.errors import StoreError
 
-__all__ = ["FORMAT", "Adapter", "K", "agreement", "fitted", "learnt", "procrustes"]
+__all__ = ["FORMAT", "LEAST", "Adapter", "K", "agreement", "fitted", "learnt", "procrustes"]
 
 FORMAT = 2
 """Version of the file; one of another version is refused."""
 
 K = 10
-"""Nearest neighbours that are compared, where there are as many."""
+"""Nearest neighbours that are compared; fewer, where they would be more than a quarter of all passages."""
+
+LEAST = 25
+"""Passages, at least, for some to be held out whose neighbours tell anything."""
 
 WIDTH = 0.5
 """Of the kernel, in inner products."""
@@ -174,14 +177,14 @@ def procrustes(old: Floats, new: Floats) -> Floats:
 
 
 def agreement(queries: Floats, vectors: Floats, truth: Floats) -> float:
-    """Return the share of each passage's true nearest neighbours that it finds, in [0, 1].
+    """Return the share of each passage's true nearest neighbours that it finds, in [0, 1]; 0 for fewer than 5 passages.
 
     Args:
         queries: ``(passages, dim)``, unit rows: what is asked.
         vectors: ``(passages, dim)``, unit rows: what is searched.
         truth: ``(passages, any dim)``, unit rows, whose neighbours among themselves are the true ones.
     """
-    k = min(K, len(vectors) - 1)
+    k = min(K, (len(vectors) - 1) // 4)
     if k < 1:
         return 0.0
     found, wanted = _nearest(queries, vectors, k), _nearest(truth, truth, k)

@@ -100,7 +100,7 @@ def tiers(
     Args:
         store: Where words are looked up.
         view: The vectors to search.
-        query: Encoded by the encoder of the view's generation.
+        query: Encoded by the encoder that the view's vectors are for.
         mode: What ranks.
         allowed: The documents that may be found; all when not given.
         min_similarity: End when no document that is left can be as similar as this.

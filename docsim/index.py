@@ -346,6 +346,8 @@ class Index:
         from docsim.attribution import Attribution
         from docsim.explanation import explained
 
+        with self.reader.reading():
+            pass  # so that the encoder is that of the latest state
         encoder = self.reader.asked()
         if self._attribution is None or self._attribution.encoder is not encoder:
             self._attribution = Attribution(encoder)

@@ -42,12 +42,12 @@ def retired(store: Store) -> list[Generation]:
 
 def withdraw(store: Store, path: Path, number: int) -> bool:
     """Let a generation that is being built no longer answer through its adapter; return whether it did."""
-    if not store.value("SELECT 1 FROM adapters WHERE generation = ?", number):
-        return False
-    with store.writing():
-        store.execute("DELETE FROM adapters WHERE generation = ?", number)
+    answering = bool(store.value("SELECT 1 FROM adapters WHERE generation = ?", number))
+    if answering:
+        with store.writing():
+            store.execute("DELETE FROM adapters WHERE generation = ?", number)
     tidy(store, path)
-    return True
+    return answering
 
 
 def drop(store: Store, path: Path, generation: Generation) -> None:

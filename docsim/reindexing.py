@@ -155,7 +155,7 @@ def reindex(
 def upgraded(
     path: Path, encoder: Encoder | None = None, *, wait: bool = False, watch: Watch = SILENT
 ) -> Adapter | None:
-    """Begin a re-index whose encoder answers at once, its queries mapped to the live embeddings; ``reindex`` goes on.
+    """Begin a re-index whose encoder answers at once, the live embeddings mapped into its space; ``reindex`` goes on.
 
     Until the new generation is published, aborted or refused, ``Index.search`` answers so, in other processes too.
 
@@ -328,6 +328,7 @@ def _published(store: Store, path: Path, generation: Generation, build: Build | 
 
 def _finish(store: Store, path: Path) -> None:
     """Write the snapshot that a run that was killed after publishing did not; a writer would do it too."""
+    publishing.tidy(store, path)
     with suppress(IndexLocked), writer(path, wait=False):
         generations.snapshot(store, path)
 

@@ -29,6 +29,7 @@ from docsim.encoder import Encoder
 from docsim.errors import DocsimError, EncoderError
 from docsim.generations import Adapted
 from docsim.store import Generation, Store, StoredAdapter
+from docsim.vectors import VectorIndex
 
 if TYPE_CHECKING:
     from docsim.adapter import Adapter
@@ -68,11 +69,9 @@ class Upgrades:
 
     def asking(self, row: StoredAdapter | None) -> Asking | None:
         """Return how to ask through an adapter; None when there is none, or it cannot be read, which is logged."""
-        if row is None:
-            return None
         with self._lock:
             if row != self._row:
-                self._row, self._asking = row, self._read(row)
+                self._row, self._asking = row, self._read(row) if row else None
             return self._asking
 
     def _read(self, row: StoredAdapter) -> Asking | None:
@@ -118,21 +117,34 @@ def begin(store: Store, path: Path, live: Generation, new: Generation) -> Adapte
         EncoderError: The new encoder gives something else than unit vectors.
         StoreError: The adapter cannot be written.
     """
-    from docsim.adapter import Adapter, learnt
+    from docsim.adapter import LEAST, learnt
 
-    row = store.adapter()
-    if row and row.generation == new.number:
-        try:
-            return Adapter.load(adapter_path(path, new.number), digest=row.digest)
-        except DocsimError as error:
-            logger.warning("%s; learning it anew", error)
+    if known := _committed(store, path, new):
+        return known
     old, embedded = _sample(store, live, kept.load(path, new))
-    if len(old) < 2:
+    if len(old) < LEAST:
         return None
     adapter = learnt(old, embedded, source=live.fingerprint, target=new.fingerprint)
     if adapter.agreement < adapter.before:
         return None
     _commit(store, path, adapter, live, new)
+    return adapter
+
+
+def _committed(store: Store, path: Path, new: Generation) -> Adapter | None:
+    """Return the adapter that was committed before, if all of it can be read."""
+    from docsim.adapter import Adapter
+
+    row = store.adapter()
+    if row is None or row.generation != new.number:
+        return None
+    try:
+        adapter = Adapter.load(adapter_path(path, new.number), digest=row.digest)
+        snapshot = generations.adapted_path(path, new.number)
+        VectorIndex.load(snapshot, digest=row.snapshot_digest, dim=adapter.dims[1])
+    except DocsimError as error:
+        logger.warning("%s; learning it anew", error)
+        return None
     return adapter
 
 

@@ -53,6 +53,8 @@ def problems(index: Index) -> list[str]:
             found = [*_database(store), *_orphans(store), *_documents(store)]
             for generation in store.generations():
                 found += _generation(store, index, generation)
+            if not damaged(store, index.generation()):
+                found += _adapter(store, index)
     except StoreError as error:
         return [str(error)]
     return [*found, *_full_text(index)]
@@ -127,7 +129,6 @@ def _generation(store: Store, index: Index, generation: Generation) -> Iterator[
     if damage := approximate.damage(generations.directory(index.path, generation.number)):
         yield damage
     yield from _encoder(index, generation)
-    yield from _adapter(store, index, generation)
 
 
 def damaged(store: Store, generation: Generation) -> list[int]:
@@ -195,17 +196,17 @@ def _encoder(index: Index, generation: Generation) -> Iterator[str]:
         yield str(error)
 
 
-def _adapter(store: Store, index: Index, generation: Generation) -> Iterator[str]:
+def _adapter(store: Store, index: Index) -> Iterator[str]:
     """Check the adapter through which a generation that is being built answers, and the embeddings mapped by it."""
-    row, live = store.adapter(), store.generation()
-    if row is None or live is None or row.generation != generation.number:
+    row = store.adapter()
+    if row is None:
         return
     path = generations.adapted_path(index.path, row.generation)
     try:
         adapter = Adapter.load(upgrade.adapter_path(index.path, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=adapter.dims[1])
-    except StoreError as error:
-        yield str(error)
+    except StoreError:
+        yield f"the adapter beside {path}, or what it mapped, is damaged; run again: docsim reindex --adapter"
         return
     mapped = generations.refreshed(store, index.path, None, adapted=Adapted(row, adapter)).vectors
     ids, rows = (

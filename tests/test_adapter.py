@@ -98,17 +98,16 @@ def test_many_embeddings_are_mapped_as_few_are() -> None:
 
 
 def test_agreement_counts_the_neighbours_that_are_found() -> None:
-    line = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], np.float32)
-    swapped = line[[0, 2, 1, 3]]
-    assert agreement(line, line, line) == 1
-    assert agreement(line[:3], swapped[:3], line[:3]) == 1  # both others are among the nearest two
-    assert agreement(line[:1], line[:1], line[:1]) == 0  # alone, it has no neighbour
+    rows = unit_rows(41, 4)
+    assert agreement(rows, rows, rows) == 1
+    assert agreement(rows, rows, unit_rows(41, 4, seed=7)) == pytest.approx(10 / 40, abs=0.1)  # by chance
+    assert agreement(rows[:4], rows[:4], rows[:4]) == 0  # too few to tell
 
 
 def test_agreement_counts_the_neighbours_that_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter, "K", 1)
-    truth = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], np.float32)
-    other = truth[[0, 2, 1, 3]]  # where the first's nearest is not the second
+    truth = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, 0], [-0.9, 0.1]], np.float32)
+    other = truth[[0, 2, 4, 1, 3, 5]]  # where none's nearest is the one that it was
     assert agreement(other, other, truth) == 0
 
 

@@ -211,7 +211,7 @@ def _about(index: Index, task: _Task) -> dict[str, Any]:
         "relevant_not_indexed": sum(not index.has(id) for id in relevant),
         "index": str(index.path),
         "generation": generation.number,
-        "encoder": generation.fingerprint,
+        "encoder": index.reader.asked().fingerprint,
     }
 
 
