@@ -346,12 +346,9 @@ class Index:
         from docsim.attribution import Attribution
         from docsim.explanation import explained
 
-        with self.reader.reading():
-            pass  # so that the encoder is that of the latest state
-        encoder = self.reader.asked()
-        if self._attribution is None or self._attribution.encoder is not encoder:
-            self._attribution = Attribution(encoder)
-        with self.reader.store.reading():
+        with self.reader.asking() as (encoder, _):
+            if self._attribution is None or self._attribution.encoder is not encoder:
+                self._attribution = Attribution(encoder)
             sides = [self._spanned(side) for side in (a, b)]
             return explained(self.reader.store, self._attribution, *sides, pairs=pairs)
 

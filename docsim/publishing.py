@@ -40,19 +40,18 @@ def retired(store: Store) -> list[Generation]:
     return sorted(store.generations("retired"), key=lambda one: (one.published or "", one.number))
 
 
-def withdraw(store: Store, path: Path, number: int) -> bool:
+def withdraw(store: Store, number: int) -> bool:
     """Let a generation that is being built no longer answer through its adapter; return whether it did."""
-    answering = bool(store.value("SELECT 1 FROM adapters WHERE generation = ?", number))
-    if answering:
-        with store.writing():
-            store.execute("DELETE FROM adapters WHERE generation = ?", number)
-    tidy(store, path)
-    return answering
+    if not store.value("SELECT 1 FROM adapters WHERE generation = ?", number):
+        return False
+    with store.writing():
+        store.execute("DELETE FROM adapters WHERE generation = ?", number)
+    return True
 
 
 def drop(store: Store, path: Path, generation: Generation) -> None:
     """Give up a generation that is being built; one that was live before is only retired again."""
-    withdraw(store, path, generation.number)
+    withdraw(store, generation.number)
     if generation.published is None:
         remove(store, path, [generation.number])
     else:
@@ -71,7 +70,10 @@ def remove(store: Store, path: Path, numbers: Iterable[int]) -> None:
 
 
 def tidy(store: Store, path: Path) -> None:
-    """Remove the files of generations, and of adapters, that are no more."""
+    """Remove the files of generations, and of adapters, that are no more.
+
+    An adapter's are not removed as soon as it ends: who saw the state before may just be about to read them.
+    """
     kept = {generations.directory(path, one.number).name for one in store.generations()}
     for folder in path.glob("generations/*"):
         if folder.name not in kept and folder.name.isdecimal():

@@ -99,20 +99,31 @@ class Reader:
         started: float,
         exclude: int | None = None,
     ) -> list[SearchResult]:
-        """Encode the documents as indexed ones are, and search; anew if the encoder is replaced meanwhile."""
+        """Encode the documents as indexed ones are, and search."""
         warming = self._warm() if self._view is None else None
         try:
             self.asked()
         finally:
             if warming:
                 warming.join()
-        while True:
-            encoder = self.asked()
+        with self.asking() as (encoder, view):
             vectors = searching.encoded(encoder, documents)
             queries = [Query(*each, exclude) for each in zip(names, documents, vectors, strict=True)]
+            return searching.answers(self.store, view, queries, request, started=started)
+
+    @contextmanager
+    def asking(self) -> Iterator[tuple[Encoder, View]]:
+        """See one committed state, its vectors, and the encoder that queries are encoded with in that state.
+
+        Raises:
+            EncoderError: The encoder is missing or damaged.
+        """
+        while True:
+            encoder = self.asked()
             with self.reading() as view:
                 if view.fingerprint == encoder.fingerprint:
-                    return searching.answers(self.store, view, queries, request, started=started)
+                    yield encoder, view
+                    return
 
     def asked(self) -> Encoder:
         """Return what encodes queries, as of the state that was seen last: the live generation's encoder, or a new one.

@@ -146,7 +146,7 @@ def reindex(
         published = found.verdict.passed or (found.verdict.sound and wanted.publish_anyway)
         if published:
             embedded += _published(store, path, generation, build)
-        elif publishing.withdraw(store, path, generation.number):
+        elif publishing.withdraw(store, generation.number):
             watch.say("The live generation's own encoder answers again.")
         seconds = time.perf_counter() - started
         return Outcome(generation.number, live.number, published, embedded, seconds, found, report)
@@ -318,7 +318,6 @@ def _published(store: Store, path: Path, generation: Generation, build: Build | 
             build = build or Build(store, path, generation)  # it lacked nothing when it was looked at
             embedded = build.run()
         publishing.publish(store, generation.number)
-        publishing.tidy(store, path)
         if build:
             generations.snapshot(store, path)
             with store.writing(visible=False):
@@ -328,7 +327,6 @@ def _published(store: Store, path: Path, generation: Generation, build: Build | 
 
 def _finish(store: Store, path: Path) -> None:
     """Write the snapshot that a run that was killed after publishing did not; a writer would do it too."""
-    publishing.tidy(store, path)
     with suppress(IndexLocked), writer(path, wait=False):
         generations.snapshot(store, path)
 

@@ -175,7 +175,16 @@ def test_publishing_ends_it(index: Index, new: Encoder) -> None:
     assert reindex(index.path, new).published
     assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
     assert index.store.rows("SELECT * FROM adapters") == []
-    assert not upgrade.adapter_path(index.path, 2).parent.exists()
+
+
+def test_its_files_go_when_old_generations_do_not_before(index: Index, new: Encoder) -> None:
+    upgraded(index.path, new)
+    reindex(index.path, new)
+    folder = upgrade.adapter_path(index.path, 2).parent
+    assert folder.is_dir()  # a reader of the state before may be about to open them
+    prune(index.path, keep=2)
+    assert not folder.exists()
+    assert verification.problems(index) == []
 
 
 def test_documents_removed_meanwhile_are_not_found(index: Index, new: Encoder) -> None:
