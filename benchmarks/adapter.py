@@ -119,10 +119,8 @@ def compare(embedded: Embedded, old: Encoder, new: Encoder) -> dict[str, object]
     row |= {"learning_s": learnt_in - started, "mapping_s": mapped_in - learnt_in, "passages": len(whole_old)}
     row["agreement"] = {"learnt": adapter.agreement, "old": adapter.before}
     told = {}
-    for name, (vectors, asking) in {
-        "docsim": (adapter.apply, None),
-        **variants(whole_old[drawn], whole_new[drawn]),
-    }.items():
+    maps = {"docsim": (adapter.apply, None), **variants(whole_old[drawn], whole_new[drawn])}
+    for name, (vectors, asking) in maps.items():
         rows = {id: vectors(one) for id, one in old_rows.items()} if vectors else old_rows
         asked = {id: asking(one) for id, one in new_asked.items()} if asking else new_asked
         found = score(judged, rows, asked)

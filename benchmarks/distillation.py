@@ -234,14 +234,18 @@ def write_page(result: dict[str, Any]) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n\n{published(result)}\n\n{END}{after}", encoding="utf-8")
 
 
-def main() -> None:
+def given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, help="default: the one that docsim ships")
     parser.add_argument("--sets", default=SETS)
     parser.add_argument("--speed", default="mdn", help="the set whose first texts are encoded for time")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = given()
     encoder = Encoder.load(options.encoder) if options.encoder else Encoder.default()
     states = states_of(load_teacher(options.teacher))
     rival = of_model2vec(states)

@@ -187,14 +187,27 @@ def ndcg(judged: Judged, encode: Any) -> float:
     return round(ndcg_at_10(run, judged.qrels), 4)
 
 
-def main() -> None:
+def machine(peer: Peer) -> dict[str, object]:
+    """What was measured, and on what."""
+    return {
+        "what": "texts a second through ONNX Runtime against sentence-transformers, best of rounds, alternating",
+        "machine": {"cores": os.cpu_count(), "system": platform.system(), "load": round(os.getloadavg()[0], 1)},
+        "versions": {**peer.versions, "onnxruntime": version("onnxruntime"), "python": platform.python_version()},
+    }
+
+
+def given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--teacher", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder with the judged sets")
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--texts", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = given()
     judged = load(options.data / "dev" / JUDGED)
     long = [document["text"] for document in judged.documents if document["text"]][: options.texts]
     short = [paragraph for text in long for paragraph in text.split("\n\n")][: 4 * options.texts]
@@ -205,9 +218,7 @@ def main() -> None:
         }
         peer = Peer(options.peer_python, options.teacher, folder)
         result = {
-            "what": "texts a second through ONNX Runtime against sentence-transformers, best of rounds, alternating",
-            "machine": {"cores": os.cpu_count(), "system": platform.system(), "load": round(os.getloadavg()[0], 1)},
-            "versions": {**peer.versions, "onnxruntime": version("onnxruntime"), "python": platform.python_version()},
+            **machine(peer),
             "max_tokens": MAX_TOKENS,
             "documents": {"texts": len(long), "speed": speeds(peer, encoders, long, rounds=options.rounds)},
             "paragraphs": {"texts": len(short), "speed": speeds(peer, encoders, short, rounds=options.rounds)},

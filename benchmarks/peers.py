@@ -115,22 +115,11 @@ def main() -> None:
     try:
         chosen, peers = prepared(given)
         found["machine"] = machine(peers.measured()) | {"commit": commit()}
-        for name in given.corpora:
+        asked = [(measure, given.data / CORPORA[name], given.rounds) for name in given.corpora]
+        asked += [(measure_quality, given.data / "dev" / name, 1) for name in given.sets]
+        for measuring, data, rounds in asked:
             with tempfile.TemporaryDirectory(dir=given.cache) as work:
-                measure(
-                    bench_of(given, chosen, peers, Path(work), given.rounds),
-                    given.data / CORPORA[name],
-                    found,
-                    save=not given.quick,
-                )
-        for name in given.sets:
-            with tempfile.TemporaryDirectory(dir=given.cache) as work:
-                measure_quality(
-                    bench_of(given, chosen, peers, Path(work), 1),
-                    given.data / "dev" / name,
-                    found,
-                    save=not given.quick,
-                )
+                measuring(bench_of(given, chosen, peers, Path(work), rounds), data, found, save=not given.quick)
     except RuntimeError as error:
         sys.exit(str(error))
     if given.quick:

@@ -289,13 +289,14 @@ def encoding(bench: Bench) -> Section:
         }
         for name in runs
     }
-    ratios = {}
-    if bench.peers:
-        for kind, each in (("batch", batch), ("single", single)):
-            fastest = min(MODEL2VEC.values(), key=lambda name: median(each[name]))
-            found = ratio(each["docsim"], each[fastest], target=None) | {"against": fastest}
-            ratios[f"docsim_to_model2vec_{kind}"] = found
-    return {"measured": measured, "ratios": ratios}
+    timed = {"batch": batch, "single": single} if bench.peers else {}
+    return {"measured": measured, "ratios": {f"docsim_to_model2vec_{kind}": fastest(timed[kind]) for kind in timed}}
+
+
+def fastest(times: dict[str, list[float]]) -> dict[str, Any]:
+    """The ratio of docsim's times to those of the fastest model2vec."""
+    name = min(MODEL2VEC.values(), key=lambda one: median(times[one]))
+    return ratio(times["docsim"], times[name], target=None) | {"against": name}
 
 
 SECTIONS = (indexing, cold_query, warm_query, encoding)

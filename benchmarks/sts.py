@@ -77,14 +77,18 @@ def kept_results(starts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {"starts": starts, "untrained": {}, "towers": towers}
 
 
-def main() -> None:
+def given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--vectors", type=Path, required=True, help="word vectors in GloVe's text format")
     parser.add_argument("--towers", default=TOWERS)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--again", action="store_true", help="train anew what has results already")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = given()
     data, seeds = options.data / "sts", [int(seed) for seed in options.seeds.split(",")]
     word_vectors = KEPT / "glove"
     docsim("encoder", "from-vectors", str(options.vectors), "--out", str(word_vectors))
