@@ -72,7 +72,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*command, "--disable-pip-version-check", "--no-index"], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "parent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    (packages / "sitecustomize.py").write_text(_BLOCKER)
+    (packages / "blocker.py").write_text(_BLOCKER)  # a system may have a sitecustomize of its own
+    (packages / "blocker.pth").write_text("import blocker\n")
     return folder / "bin"
 
 
