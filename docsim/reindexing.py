@@ -214,7 +214,8 @@ def rollback(path: Path, *, to: int | None = None, wait: bool = False, watch: Wa
         target = _target(store, live, to)
         kept.check(path, target)
         build, embedded = None, 0
-        if missing := len(store.missing(target.number)):
+        if not store.is_complete(target.number):
+            missing = len(store.missing(target.number))
             build = Build(store, path, target)
             watch.say(f"Generation {target.number} lacks {missing} documents that came later; embedding them first.")
             watch.begin(0, missing)
@@ -314,7 +315,7 @@ def _published(store: Store, path: Path, generation: Generation, build: Build | 
     """Embed what was written meanwhile, and publish, as the one writer; return how many documents that were."""
     embedded = 0
     with writer(path, wait=True):
-        if store.missing(generation.number, limit=1):
+        if not store.is_complete(generation.number):
             build = build or Build(store, path, generation)  # it lacked nothing when it was looked at
             embedded = build.run()
         publishing.publish(store, generation.number)

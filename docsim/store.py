@@ -144,6 +144,11 @@ class Store(Database):
         )
         return [number for (number,) in self.rows(sql, after, generation, limit)]
 
+    def is_complete(self, generation: int) -> bool:
+        """Return whether a generation has embeddings of every document, as their numbers tell: ``missing`` looks."""
+        sql = "SELECT (SELECT count(*) FROM documents) = (SELECT count(*) FROM embeddings WHERE generation = ?)"
+        return bool(self.value(sql, generation))
+
     def lacking(self, generation: int, *, after: int = 0) -> Generator[tuple[int, int, Document]]:
         """Yield number, first passage number, and title and text of the documents that ``missing`` tells of."""
         sql = (
