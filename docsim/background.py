@@ -1,74 +1,144 @@
-"""The background: how similar documents of this corpus are that have nothing to do with each other.
+"""The background: how similar documents of this corpus are to texts that have nothing to do with them.
 
-A similarity of 0.6 is rare in one corpus and common in another. Its percentile says how many of 100 pairs of documents,
-taken at random, are less similar: at 99.9, one pair in a thousand is as similar by chance.
+A similarity of 0.6 is rare in one corpus and common in another, and two words are never as similar to a document as a
+page is. The percentile of a similarity says how many of 100 pairs are less similar, of a text as long as the query,
+taken at random from one document, and another document: at 99.9, one pair in a thousand is as similar by chance.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.encoder import Encoder
 from docsim.generations import View
+from docsim.store import Store
 
-__all__ = ["percentile"]
+__all__ = ["percentile", "similarities"]
 
 DOCUMENTS = 160
-"""Documents in the sample, at most: some 25,000 pairs, which the first query of a process has to wait for."""
+"""Documents in the sample, at most, with which texts are compared."""
 
 PASSAGES = 800
 """Passages in the sample, at most, unless two documents have more."""
 
+SPANS = 64
+"""Texts, at most, that are as long as a query: some 10,000 pairs, which the first query has to wait for."""
+
+SHORTEST, LONGEST = 4, 1024
+"""Characters of those texts; each length is a power of two, so that queries of about one length share them."""
+
+_LONGEST_WORD = 64
+_STEP = 2654435761  # a prime: where in its text a document is cut
 _SCATTER = np.uint64(0x9E3779B97F4A7C15)
 
 
-def percentile(view: View, similarity: float, *, single: bool) -> float | None:
-    """Return what share of random pairs is less similar than this, in percent, [0, 100].
+def percentile(background: NDArray[np.float32], similarity: float) -> float | None:
+    """Return what share of random pairs is less similar than this, in percent, [0, 100]; None without pairs.
 
     Args:
-        view: Of the corpus. The sample is the same whenever the documents are; it is taken once for a view.
+        background: ``float32 (pairs,)``, as ``similarities`` returns them.
         similarity: Of the best pair of passages of a query and a document.
-        single: Whether the query was a single passage. Each pair is then a random passage and a document, otherwise
-            two documents, which have more passages that may happen to be similar.
-
-    Returns:
-        None when there are fewer than two documents.
     """
-    if single not in view.known.background:
-        view.known.background[single] = _similarities(_sample(view), single=single)
-    background = view.known.background[single]
     if not len(background):
         return None
     return 100 * float(np.searchsorted(background, np.float32(similarity))) / len(background)
 
 
-def _sample(view: View) -> list[NDArray[np.float32]]:
-    """Return the embeddings of documents from all over the corpus, ``float32 (passages, dim)`` each."""
-    order = np.argsort(_scattered(len(view.documents)))
-    sample: list[NDArray[np.float32]] = []
+def similarities(
+    store: Store, view: View, encoder_of: Callable[[View], Encoder], *, length: int | None
+) -> NDArray[np.float32]:
+    """Return how similar random pairs are, ascending, ``float32 (pairs,)``; none for fewer than two documents.
+
+    The pairs are the same whenever the documents are. They are taken once for a view and each length, rounded to a
+    power of two. To be called inside ``store.reading()``, which has to see the state that the view is of.
+
+    Args:
+        store: Where texts are read.
+        view: Of the corpus.
+        encoder_of: Gives the encoder that a view's vectors are for; called only when it is needed.
+        length: Characters of a query that is one passage; each pair is then a text about as long and a document. None
+            for a longer one: each pair is then two documents, which have more passages that may happen to be similar.
+    """
+    kind = None if length is None else _rounded(length)
+    if kind not in view.known.background:
+        places = _places(view)
+        rows = [one.astype(np.float32)[:PASSAGES] for one in view.rows(places)]
+        probes = rows
+        if kind is not None:
+            spans = _spans(store, view.documents[places[:SPANS], 1], kind)
+            probes = [row[None] for row in encoder_of(view).encode(spans)]
+        view.known.background[kind] = _pairs(probes, rows)
+    return view.known.background[kind]
+
+
+def _rounded(length: int) -> int:
+    power = round(float(np.log2(max(length, 1))))
+    return int(np.clip(2**power, SHORTEST, LONGEST))
+
+
+def _places(view: View) -> NDArray[np.int64]:
+    """Return the places in ``View.documents`` of documents from all over the corpus."""
+    if view.known.sample is None:
+        order = np.argsort(_scattered(len(view.documents))).astype(np.int64)
+        view.known.sample = order[_taken(view, order)]
+    return view.known.sample
+
+
+def _taken(view: View, order: NDArray[np.int64]) -> list[int]:
+    taken: list[int] = []
     passages = 0
     for start in range(0, len(order), DOCUMENTS):
-        for rows in view.rows(order[start : start + DOCUMENTS]):
-            if len(sample) == DOCUMENTS or (passages + len(rows) > PASSAGES and len(sample) >= 2):
-                return sample
+        for i, rows in enumerate(view.rows(order[start : start + DOCUMENTS]), start):
+            if len(taken) == DOCUMENTS or (passages + len(rows) > PASSAGES and len(taken) >= 2):
+                return taken
             if len(rows):  # documents that were deleted since are still listed
-                sample.append(rows[:PASSAGES].astype(np.float32))
+                taken.append(i)
                 passages += len(rows)
-    return sample
+    return taken
 
 
-def _similarities(sample: list[NDArray[np.float32]], *, single: bool) -> NDArray[np.float32]:
-    """Return the similarities of all pairs of different documents, sorted ascending, ``float32 (pairs,)``."""
-    if len(sample) < 2:
+def _spans(store: Store, numbers: NDArray[np.int64], length: int) -> list[str]:
+    """Return some whole words, of about ``length`` characters together, from somewhere in each of some documents."""
+    sql = (
+        "SELECT number, substr(title || char(10) || text, 1 + (number * ?) % max(1, length(text) - ?), ?)"
+        " FROM documents WHERE number IN (SELECT value FROM json_each(?))"
+    )
+    window = length + _LONGEST_WORD
+    cut = dict(store.rows(sql, _STEP, window, window, json.dumps(numbers.tolist())))
+    if len(cut) < len(numbers):
+        raise store.damaged()
+    return [_words(cut[number], length) for number in numbers.tolist()]
+
+
+def _words(cut: str, length: int) -> str:
+    """Return what follows the first word, which may not be whole, up to the word that ends near ``length``."""
+    words = cut.split()
+    text = " ".join(words[1:] or words)
+    end = text.find(" ", length * 3 // 4)
+    return text[: end if 0 < end < 2 * length else length]  # some scripts have no spaces
+
+
+def _pairs(probes: Sequence[NDArray[np.float32]], rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the similarity of each probe with each document but the one it comes from, ascending.
+
+    Args:
+        probes: ``(passages, dim)`` each, at least one; probe i comes from document i.
+        rows: ``(passages, dim)`` of each document, at least one; as many as there are probes, or more.
+    """
+    if len(rows) < 2:
         return np.zeros(0, np.float32)
-    starts = np.cumsum([0, *(len(rows) for rows in sample[:-1])])
-    stacked = np.concatenate(sample)
-    any_of = zip(sample, _scattered(len(sample)).tolist(), strict=True)
-    probes = np.array([rows[number % len(rows)] for rows, number in any_of]) if single else stacked
-    best = np.maximum.reduceat(probes @ stacked.T, starts, axis=1)
-    if not single:
-        best = np.maximum.reduceat(best, starts, axis=0)
-    return np.sort(best[~np.eye(len(sample), dtype=bool)])
+    best = np.concatenate(probes) @ np.concatenate(rows).T
+    best = np.maximum.reduceat(best, _starts(rows), axis=1)
+    best = np.maximum.reduceat(best, _starts(probes), axis=0)
+    return np.sort(best[~np.eye(len(best), len(rows), dtype=np.bool_)])
+
+
+def _starts(each: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
+    return np.cumsum([0, *(len(rows) for rows in each[:-1])])
 
 
 def _scattered(n: int) -> NDArray[np.uint64]:

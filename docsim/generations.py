@@ -78,13 +78,15 @@ class Known:
 
     Attributes:
         lexicon: Which documents hold a term.
-        background: Similarities of documents taken at random, sorted, by whether the query was one passage.
+        background: How similar documents are to random texts, ascending, by the texts' length; see ``background``.
+        sample: The places of the documents that this was found out from, ``int64 (n,)``; None before it was needed.
         allowed: The documents that meet a filter.
         order: The places of documents by ascending number, ``int64 (n,)``; None before it was needed.
     """
 
     lexicon: Lexicon = field(default_factory=Lexicon)
-    background: dict[bool, NDArray[np.float32]] = field(default_factory=dict)
+    background: dict[int | None, NDArray[np.float32]] = field(default_factory=dict)
+    sample: NDArray[np.int64] | None = None
     allowed: dict[Filter, Allowed] = field(default_factory=dict)
     order: NDArray[np.int64] | None = None
 

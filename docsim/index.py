@@ -305,7 +305,8 @@ class Index:
             stored = self.document(id)
             vectors = self.reader.store.vectors(view.generation.number, [stored.number])[stored.number]
             query = Query(id, stored.document, view.mapped(vectors).astype(np.float32), exclude=stored.number)
-            return searching.answers(self.reader.store, view, [query], request, started=started)[0]
+            of = self.reader.encoder_of
+            return searching.answers(self.reader.store, view, [query], request, encoder_of=of, started=started)[0]
 
     def similar_to(
         self,

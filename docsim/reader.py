@@ -109,7 +109,7 @@ class Reader:
         with self.asking() as (encoder, view):
             vectors = searching.encoded(encoder, documents)
             queries = [Query(*each, exclude) for each in zip(names, documents, vectors, strict=True)]
-            return searching.answers(self.store, view, queries, request, started=started)
+            return searching.answers(self.store, view, queries, request, encoder_of=self.encoder_of, started=started)
 
     @contextmanager
     def asking(self) -> Iterator[tuple[Encoder, View]]:
@@ -132,7 +132,17 @@ class Reader:
             EncoderError: It is missing or damaged.
         """
         view = self._view
-        row = self._adapter() if view is None else view.adapted.row if view.adapted else None
+        return self._encoder_of(self._adapter()) if view is None else self.encoder_of(view)
+
+    def encoder_of(self, view: View) -> Encoder:
+        """Return what encodes queries of a view, when called inside its ``reading()``.
+
+        Raises:
+            EncoderError: It is missing or damaged.
+        """
+        return self._encoder_of(view.adapted.row if view.adapted else None)
+
+    def _encoder_of(self, row: StoredAdapter | None) -> Encoder:
         asking = self._upgrades.asking(row)
         return asking.encoder if asking else self.encoder
 

@@ -176,8 +176,8 @@ class Hit:
         title: The document's title.
         score: What the hits are ranked by, before diversity; comparable within one result only.
         similarity: Inner product of the best pair of query and document passages, in [-1, 1].
-        percentile: How rare that similarity is: what share of random pairs of this corpus is less similar, in percent;
-            None where there are no pairs.
+        percentile: How rare that similarity is: what share of random pairs, of a document and a text as long as the
+            query, is less similar, in percent, [0, 100]; None where there are no pairs.
         metadata: The document's metadata.
         passages: The best passages of the document, best first.
     """

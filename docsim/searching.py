@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import passages, selection
-from docsim.background import percentile
+from docsim import background, passages, selection
 from docsim.candidates import Candidate, Query, tiers
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
@@ -64,7 +63,13 @@ def encoded(encoder: Encoder, documents: Sequence[Document]) -> list[NDArray[np.
 
 
 def answers(
-    store: Store, view: View, queries: Sequence[Query], request: Request, *, started: float | None = None
+    store: Store,
+    view: View,
+    queries: Sequence[Query],
+    request: Request,
+    *,
+    encoder_of: Callable[[View], Encoder],
+    started: float | None = None,
 ) -> list[SearchResult]:
     """Return the documents of a view that are most like each query, best first.
 
@@ -75,12 +80,13 @@ def answers(
         view: The vectors to search.
         queries: Encoded by the encoder that the view's vectors are for.
         request: How many hits, and what ranks and chooses them.
+        encoder_of: Gives the encoder that a view's vectors are for; called only when it is needed.
         started: ``time.perf_counter()`` when the question came; now, when not given.
     """
     started = time.perf_counter() if started is None else started
     results = []
     for query in queries:
-        hits = tuple(_hits(store, view, query, request))
+        hits = tuple(_hits(store, view, query, request, encoder_of))
         took = (time.perf_counter() - started) * 1000
         mapped = view.adapted is not None
         results.append(
@@ -89,7 +95,7 @@ def answers(
     return results
 
 
-def _hits(store: Store, view: View, query: Query, request: Request) -> list[Hit]:
+def _hits(store: Store, view: View, query: Query, request: Request, encoder_of: Callable[[View], Encoder]) -> list[Hit]:
     how = request.ranking
     allowed = view.allowed(store, request.filter)
     found = tiers(store, view, query, request.mode, allowed=allowed, min_similarity=how.min_similarity)
@@ -100,13 +106,19 @@ def _hits(store: Store, view: View, query: Query, request: Request) -> list[Hit]
     best = [np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist() for one in candidates]
     wanted = [shown[one.number].first_passage + i for one, each in zip(candidates, best, strict=True) for i in each]
     spans = store.spans(wanted)
-    single = len(query.vectors) == 1
+    random = _background(store, view, query, encoder_of)
     hits = []
     for rank, (one, each) in enumerate(zip(candidates, best, strict=True), start=how.offset + 1):
         document = shown[one.number]
         passages = [_passage(document, spans[document.first_passage + i], one.similarities[i]) for i in each]
-        hits.append(_hit(rank, one, document, passages, percentile(view, one.similarity, single=single)))
+        hits.append(_hit(rank, one, document, passages, background.percentile(random, one.similarity)))
     return hits
+
+
+def _background(store: Store, view: View, query: Query, encoder_of: Callable[[View], Encoder]) -> NDArray[np.float32]:
+    """Return how similar documents are to random texts of the query's length, ascending, ``float32 (pairs,)``."""
+    length = len(f"{query.document.title} {query.document.text}".strip()) if len(query.vectors) == 1 else None
+    return background.similarities(store, view, encoder_of, length=length)
 
 
 def _passage(document: Shown, span: tuple[int, int], similarity: np.float32) -> PassageHit:

@@ -10,7 +10,7 @@ from docsim import background
 from docsim.background import percentile
 from docsim.encoder import Encoder
 from docsim.index import Index
-from docsim.records import Document
+from docsim.records import MODES, Document
 
 WORDS = [
     "train",
@@ -44,35 +44,89 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
         yield index
 
 
-def pairs(index: Index, *, single: bool) -> np.ndarray:
-    """Similarities of the pairs of all documents, by brute force; of one passage each on one side when ``single``."""
+def pairs(probes: list[np.ndarray], rows: list[np.ndarray]) -> np.ndarray:
+    """Similarities of probes with all documents but the one that each comes from, by brute force."""
+    return np.array([(a @ b.T).max() for i, a in enumerate(probes) for j, b in enumerate(rows) if i != j])
+
+
+def random_pairs(index: Index, length: int | None) -> np.ndarray:
     with index.reader.reading() as view:
-        rows = [one.astype(np.float32) for one in view.rows(np.arange(len(view.documents)))]
-    if not single:
-        return np.array([(a @ b.T).max() for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j])
-    return np.array([(p @ b.T).max() for i, a in enumerate(rows) for p in a for j, b in enumerate(rows) if i != j])
+        return background.similarities(index.store, view, index.reader.encoder_of, length=length)
 
 
-def test_a_percentile_is_the_share_of_pairs_of_documents_that_are_less_similar(index: Index) -> None:
-    expected = pairs(index, single=False)
+def embeddings(index: Index) -> list[np.ndarray]:
     with index.reader.reading() as view:
-        for similarity in (-0.2, 0.7, 0.9, 0.95):
-            found = percentile(view, similarity, single=False)
-            assert found == pytest.approx(100 * float((expected < similarity).mean()), abs=0.2)
+        return [rows.astype(np.float32) for rows in view.rows(background._places(view))]
 
 
-def test_a_single_passage_is_compared_with_documents(index: Index) -> None:
-    expected = pairs(index, single=True)
+def test_a_percentile_is_the_share_of_pairs_that_are_less_similar() -> None:
+    found = [percentile(np.array([0.1, 0.2, 0.2, 0.5], np.float32), one) for one in (0.1, 0.2, 0.3, 0.6)]
+    assert found == [0, 25, 75, 100]
+
+
+def test_without_pairs_there_is_no_percentile() -> None:
+    assert percentile(np.zeros(0, np.float32), 0.5) is None
+
+
+def test_a_long_query_is_compared_with_pairs_of_documents(index: Index) -> None:
+    rows = embeddings(index)
+    np.testing.assert_allclose(random_pairs(index, None), np.sort(pairs(rows, rows)), atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [6, 30, 300])
+def test_a_short_query_is_compared_with_texts_as_long(index: Index, length: int) -> None:
     with index.reader.reading() as view:
-        found = percentile(view, 0.9, single=True)
-    assert found == pytest.approx(100 * float((expected < 0.9).mean()), abs=12)  # one passage of each, taken at random
+        numbers = view.documents[background._places(view), 1]
+        spans = background._spans(index.store, numbers, background._rounded(length))
+    probes = list(index.encoder.encode(spans)[:, None])
+    assert np.median([len(span) for span in spans]) == pytest.approx(length, rel=0.5)
+    np.testing.assert_allclose(random_pairs(index, length), np.sort(pairs(probes, embeddings(index))), atol=1e-5)
 
 
-def test_a_percentile_grows_with_the_similarity_from_0_to_100(index: Index) -> None:
+def test_texts_are_whole_words_of_their_documents(index: Index) -> None:
     with index.reader.reading() as view:
-        found = [percentile(view, similarity, single=True) for similarity in (-1, 0, 0.5, 0.8, 0.9, 1.01)]
-    assert found == sorted(found, key=lambda one: one or 0)
-    assert (found[0], found[-1]) == (0, 100)
+        spans = background._spans(index.store, view.documents[:, 1], 16)
+    assert set(" ".join(spans).split()) <= set(WORDS)
+    assert len(set(spans)) > 20
+
+
+def test_texts_are_cut_where_there_are_no_spaces(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync([Document("a", "\u96fb\u8eca" * 500), Document("b", "", title="train")])
+        with index.reader.reading() as view:
+            spans = background._spans(index.store, view.documents[:, 1], 8)
+    assert spans == ["\u96fb\u8eca" * 4, "train"]
+
+
+def test_the_shorter_a_random_text_is_the_less_it_is_like_documents(index: Index) -> None:
+    medians = [float(np.median(random_pairs(index, length))) for length in (4, 16, 64, 256)]
+    assert medians == sorted(medians)
+
+
+def test_lengths_that_are_nearly_the_same_share_a_background(index: Index) -> None:
+    assert random_pairs(index, 30) is random_pairs(index, 35)
+    assert random_pairs(index, 30) is not random_pairs(index, 16)
+
+
+def test_one_document_has_no_background(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync([Document("0", "train ticket")])
+        assert index.search("soup").hits[0].percentile is None
+
+
+def test_percentiles_of_a_search_are_of_its_length_whatever_the_mode_and_the_filter(index: Index) -> None:
+    pairs = random_pairs(index, len("boil soup"))
+    for mode in MODES:
+        for within in ("", "7"):
+            hits = index.search("boil soup", mode=mode, within=within).hits
+            assert [hit.percentile for hit in hits] == [percentile(pairs, hit.similarity) for hit in hits]
+
+
+def test_a_short_indexed_document_is_compared_with_texts_as_long(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync([Document(str(i), text) for i, text in enumerate([*texts(5), "boil soup"])])
+        found, asked = index.similar("5").hits, index.search("boil soup", 6).hits
+    assert [hit.percentile for hit in found] == [hit.percentile for hit in asked if hit.id != "5"]
 
 
 def test_two_openings_of_an_index_give_the_same_percentiles(index: Index) -> None:
@@ -81,11 +135,14 @@ def test_two_openings_of_an_index_give_the_same_percentiles(index: Index) -> Non
         assert [hit.percentile for hit in again.search("train ticket").hits] == first
 
 
-def test_a_sample_is_bounded_in_documents_and_passages(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_is_bounded_in_documents_and_passages(
+    tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(background, "DOCUMENTS", 10)
     monkeypatch.setattr(background, "PASSAGES", 12)
-    with index.reader.reading() as view:
-        sample = background._sample(view)
+    with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync([Document(str(i), text) for i, text in enumerate(texts(30))])
+        sample = embeddings(index)
     assert 2 <= len(sample) <= 10
     assert sum(map(len, sample)) <= 12
 

@@ -126,6 +126,15 @@ def test_an_encoder_of_fewer_dimensions_answers(index: Index, narrow: Encoder) -
     assert "d5" in ids(result)[:3]
 
 
+def test_percentiles_are_of_the_new_encoder_too(index: Index, narrow: Encoder) -> None:
+    assert upgraded(index.path, narrow) is not None
+    with Index.open(index.path) as other:
+        for hits in (index.search(QUESTION).hits, index.similar("d5").hits, other.similar("d5").hits):
+            found = [(hit.similarity, hit.percentile) for hit in hits]
+            assert [percentile for _, percentile in sorted(found)] == sorted(percentile or 0 for _, percentile in found)
+            assert (found[0][1] or 0) > 95
+
+
 def test_what_is_indexed_meanwhile_is_found_through_the_adapter(index: Index, new: Encoder) -> None:
     upgraded(index.path, new)
     index.sync([*documents(), Document("late", "boil lentils until soft")])
