@@ -41,6 +41,7 @@ BENCHMARKS = (
     Benchmark("peers", ".", "dev/businesscentral/corpus.jsonl.gz", needed=("teacher",), quick=True),
     Benchmark("passages", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "ir_measures")),
     Benchmark("hybrid", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "Stemmer")),
+    Benchmark("short_queries", "dev", "mdn/corpus.jsonl.gz", ("docsim", "ir_measures")),
     Benchmark("distillation", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "model2vec"), ("teacher",)),
     Benchmark("self_supervision", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
     Benchmark("adapter", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),

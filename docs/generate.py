@@ -16,6 +16,7 @@ from typing import Any
 import encoder_tables
 import peer_tables
 import scale_tables
+import short_query_tables
 from command_reference import reference
 
 ROOT = Path(__file__).parent.parent
@@ -157,6 +158,12 @@ def topics() -> str:
     for row in result("topics")["rows"]:
         measured = (f"{row['folders']:.2f}", f"{row['nearest dots']:.2f}")
         rows.append((row["set"], str(row["topics"]), row["from"], *measured))
+    return table(rows)
+
+
+def short(name: str) -> str:
+    """Return a table of what short queries find."""
+    rows: list[tuple[str, ...]] = getattr(short_query_tables, name)(result("short_queries")[name])
     return table(rows)
 
 
@@ -339,6 +346,8 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
+    "percentiles": ("short_queries", lambda: short("percentiles")),
+    "identifiers": ("short_queries", lambda: short("identifiers")),
     "results": ("speed", results),
 }
 

@@ -3,7 +3,8 @@
 FTS5 lowers case, removes accents, stems (Porter) and splits at all that is neither letter nor digit, so an identifier
 like ``max_retry-count`` is a sequence of words in its index. A query is split here into words, and every identifier in
 it, whichever style it is written in, into a phrase of its parts, the parts themselves and the parts run together, so
-that ``readFile``, ``read_file`` and "read file" find each other. All of them are quoted: no text is ever FTS5 syntax.
+that ``readFile``, ``read_file`` and "read file" find each other; the words of a short query are run together, too. All
+of them are quoted: no text is ever FTS5 syntax.
 
 BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)) is FTS5's own, with k1 = 1.2 and b = 0.75.
 """
@@ -43,6 +44,12 @@ MOST_COUNTED = 2_000
 
 MOST_KEPT = 4_000_000
 """Scores that a lexicon keeps, of all its terms together; 12 bytes each."""
+
+MOST_JOINED = 8
+"""Words of a query, at most, for neighbours among them to be run together, too; see docs/ranking.md."""
+
+_RUNS = (2, 3, 4)
+"""So many neighbours."""
 
 _MOST_PARTS = 8
 _CHUNK = re.compile(r"\S+")
@@ -218,13 +225,25 @@ def _looked_up(store: Store, phrase: str) -> Scores:
 
 def _phrases(text: str) -> Iterator[str]:
     """Yield the terms of a text as FTS5 strings, in quotes, as often as they occur."""
-    for chunk in _CHUNK.findall(text):
-        words = _WORD.findall(chunk)
+    chunks = [_WORD.findall(chunk) for chunk in _CHUNK.findall(text)]
+    for words in chunks:
         parts = [part for word in words for part in _HUMP.split(word)]
         if len(parts) == 1:
             yield f'"{parts[0].lower()}"'
         elif len(parts) > 1:
             yield from _compound([word.lower() for word in words], [part.lower() for part in parts])
+    if len(chunks) <= MOST_JOINED:
+        yield from _joined(chunks)
+
+
+def _joined(chunks: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield neighbouring words run together, which may be how an identifier is written."""
+    for length in _RUNS:
+        for start in range(len(chunks) - length + 1):
+            run = chunks[start : start + length]
+            if all(len(words) == 1 for words in run):
+                joined = "".join(words[0].lower() for words in run)
+                yield f'"{joined}"'
 
 
 def _compound(words: list[str], parts: list[str]) -> Iterator[str]:
