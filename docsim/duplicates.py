@@ -3,16 +3,17 @@
 Equal texts are found by hash. For others, the nearest passages of every passage give pairs of documents, and each pair
 is then checked by its wording (``docsim.shingles``): embeddings alone take pages of one template, or about one thing,
 for near-duplicates. A group is a representative and documents that were each compared with it: nothing is put together
-through a chain of others. A document is a member of one group at most; a member that has a duplicate which is none of
-its representative's has a group of its own as well.
+through a chain of others. A document is a member of one group at most: that of its copy, else of what it is near to,
+else of what contains it. A member that has a duplicate which is none of its representative's, and a representative that
+is contained in another document, are in two groups.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,26 +263,35 @@ def _edges(corpus: _Corpus, found: _Pairs, *, near: float, contained: float) -> 
 
 
 def _stars(corpus: _Corpus, edges: dict[int, list[_Edge]]) -> dict[int, list[_Edge]]:
-    """Return representatives and their members: who has most of them first, every document a member once at most."""
-    strength = {place: sum(edge.overlap for edge in all) for place, all in edges.items()}
-    order = sorted(edges, key=lambda place: (-strength[place], -corpus.overlaps.counts[place], place))
-    copies: defaultdict[int, list[int]] = defaultdict(list)
+    """Return representatives and their members, every document a member once at most, of its copy before all."""
+    stars: defaultdict[int, list[_Edge]] = defaultdict(list)
     for place, head in enumerate(corpus.heads.tolist()):
         if place != head and corpus.overlaps.counts[head]:
-            copies[head].append(place)
-    stars: dict[int, list[_Edge]] = {}
-    taken: set[int] = set()
-    for place in [*order, *copies]:
-        members = [edge for edge in edges.get(place, ()) if edge.place not in taken]
-        if place not in taken and (members or copies[place]):
-            taken.update((place, *(edge.place for edge in members)))
-            stars[place] = [_Edge(copy, "exact", 1.0) for copy in copies[place]] + members
-    for place, edge in _left_over(edges, taken):
-        stars.setdefault(place, []).append(edge)
-    return {
-        place: members + [replace(edge, place=copy) for edge in members for copy in copies[edge.place]]
-        for place, members in stars.items()
-    }
+            stars[head].append(_Edge(place, "exact", 1.0))
+    copies = Counter(corpus.heads.tolist())
+    members: set[int] = set()
+    for kind in ("near", "contained"):
+        alike = {place: [edge for edge in all if edge.kind == kind] for place, all in edges.items()}
+        strength = {place: sum(edge.overlap for edge in all) for place, all in alike.items()}
+        if kind == "near":  # what there are copies of represents them, and with them what is near to it
+            strength = {place: sum + copies[place] for place, sum in strength.items()}
+        order = sorted(alike, key=lambda place: (-strength[place], -corpus.overlaps.counts[place], place))
+        for place, edge in _gathered({place: alike[place] for place in order}, members):
+            stars[place].append(edge)
+            members.add(edge.place)
+    return stars
+
+
+def _gathered(edges: dict[int, list[_Edge]], members: set[int]) -> list[tuple[int, _Edge]]:
+    """Return which documents are members of whose group: of who comes first, none of those that are members already."""
+    found: list[tuple[int, _Edge]] = []
+    taken = set(members)
+    for place, all in edges.items():
+        free = [edge for edge in all if edge.place not in taken]
+        if place not in taken and free:
+            taken.update((place, *(edge.place for edge in free)))
+            found += [(place, edge) for edge in free]
+    return found + _left_over(edges, taken)
 
 
 def _left_over(edges: dict[int, list[_Edge]], taken: set[int]) -> list[tuple[int, _Edge]]:
@@ -305,7 +315,7 @@ def _group(store: Store, corpus: _Corpus, place: int, edges: list[_Edge]) -> Gro
         matches: tuple[Match, ...] = ()
         if edge.kind != "exact":
             shares = covered(one.text, representative.text), covered(representative.text, one.text)
-            matches = _matches(store, corpus, int(corpus.heads[edge.place]), place)
+            matches = _matches(store, corpus, edge.place, place)
         similarity = matches[0].similarity if matches else 1.0
         members.append(Member(one.id, one.title, edge.kind, edge.overlap, *shares, similarity, matches))
     return Group(representative.id, representative.title, tuple(members))

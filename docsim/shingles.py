@@ -1,7 +1,8 @@
 """Shingles: how much of a text's wording stands in another text, rare wording counting for more.
 
-A shingle is a run of three words (Broder 1997, "On the resemblance and containment of documents"). Shingles that many
-documents hold, such as those of a template, count for little: each weighs log(1 + documents / documents that hold it).
+A shingle is a run of three words (Broder 1997, "On the resemblance and containment of documents"); a character of
+Chinese or Japanese, which are written without spaces, counts as a word. Shingles that many documents hold, such as
+those of a template, count for little: each weighs log(1 + documents / documents that hold it).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["LENGTH", "Overlaps", "covered"]
 LENGTH = 3
 """Words of a shingle."""
 
-_WORD = re.compile(r"\w+")
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana and Chinese characters
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _TOGETHER = 20_000
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads consecutive numbers
 

@@ -108,9 +108,28 @@ def test_a_duplicate_of_a_member_is_told_of_in_a_group_of_the_member_s(find: Fin
     assert told == set("abcde")
 
 
-def test_copies_of_a_member_are_in_its_group(find: Find) -> None:
+def test_what_has_copies_represents_what_is_near_to_it(find: Find) -> None:
     found = find({"a": EDITED, "b": BASE, "c": BASE, "d": BASE, **OTHERS})
-    assert kinds(found) == {"a": {"b": "near", "c": "near", "d": "near"}}
+    assert kinds(found) == {"b": {"a": "near", "c": "exact", "d": "exact"}}
+
+
+def test_a_copy_is_told_as_one_although_all_of_it_stands_in_another_document(find: Find) -> None:
+    book = f"{BASE}\n\n{prose(2, 200)}"
+    found = find({"book": book, "a": BASE, "b": BASE, "edited": EDITED, "part": BASE[:210], **OTHERS})
+    assert kinds(found) == {
+        "book": {"a": "contained", "part": "contained"},
+        "a": {"b": "exact", "edited": "near"},
+    }
+
+
+def test_copies_of_a_member_are_in_a_group_of_the_member_s(find: Find) -> None:
+    words = [prose(seed, 40) for seed in range(4)]
+    chain = {name: " ".join(words[i : i + 2]) for i, name in enumerate("abc")}
+    found = find({**chain, "a-copy": chain["a"], "b-copy": chain["b"], "b-copy-2": chain["b"], **OTHERS}, threshold=0.4)
+    assert kinds(found) == {
+        "b": {"b-copy": "exact", "b-copy-2": "exact", "a": "near", "c": "near"},
+        "a": {"a-copy": "exact"},
+    }
 
 
 def test_empty_documents_are_nobody_s_duplicates(find: Find) -> None:

@@ -37,6 +37,12 @@ def test_overlaps_are_those_of_a_plain_computation(texts: list[str]) -> None:
     assert Overlaps(texts).of(pairs) == pytest.approx(np.array(expected), abs=1e-6)
 
 
+def test_a_character_of_a_script_without_spaces_is_a_word() -> None:
+    text, other = "2024\u5e74\u306e\u4f11\u6687\u898f\u5b9a", "2025\u5e74\u306e\u4f11\u6687\u898f\u5b9a"
+    assert covered(text, other) == pytest.approx(6 / 7)
+    assert Overlaps([text, other]).counts.tolist() == [5, 5]
+
+
 def test_a_text_contains_itself_whatever_its_case_and_punctuation() -> None:
     shares = Overlaps([SENTENCE, SENTENCE.title().replace(" ", " - "), "soup"]).of(np.array([[0, 1]]))
     assert shares.tolist() == [[pytest.approx(1.0), pytest.approx(1.0)]]

@@ -47,7 +47,7 @@ Examples:
 def explain(a: str, b: str, *, pairs: int, index_path: Path | None, as_json: bool, quiet: bool) -> None:
     """Show why A and B are similar: passages that match, words that carry the match, terms they share.
 
-    A is an indexed id, the path of any file, a question, or - for standard input; B is an indexed id or a file.
+    Each is an indexed id, the path of any file, or - for standard input; A may be a question, too.
     """
     with Index.open(options.index_directory(index_path)) as index:
         found = index.explain(subject(index, a, question=True), subject(index, b), pairs=pairs)

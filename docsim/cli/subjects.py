@@ -34,11 +34,14 @@ def subject(index: Index, given: str, *, question: bool = False) -> str | Docume
         question: Whether it may also be a question; what looks like a path must be one.
 
     Raises:
-        UsageError: It is nothing of these.
+        UsageError: It is nothing of these, or there is no text on standard input.
         SourceError: The file cannot be read.
     """
     if given == "-":
-        return Document("-", sys.stdin.buffer.read().decode("utf-8", "replace"))
+        text = sys.stdin.buffer.read().decode("utf-8", "replace")
+        if not text.strip():
+            raise UsageError("expected a text on standard input, got none")
+        return Document("-", text)
     if index.has(given):
         return given
     if path := file_named(given):
