@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from docsim.errors import UsageError
 from docsim.generations import View
 from docsim.nearest import nearest
-from docsim.shingles import Overlaps, covered
+from docsim.shingles import Overlaps, Wording, covered
 from docsim.store import Store
 from docsim.vectors import Neighbours
 
@@ -308,13 +308,15 @@ def _left_over(edges: dict[int, list[_Edge]], taken: set[int]) -> list[tuple[int
 def _group(store: Store, corpus: _Corpus, place: int, edges: list[_Edge]) -> Group:
     shown = store.shown(corpus.numbers[[place, *(edge.place for edge in edges)]].tolist())
     representative = shown[int(corpus.numbers[place])]
+    wording = Wording(representative.text)
     members = []
     for edge in sorted(edges, key=lambda edge: (-edge.overlap, edge.place)):
         one = shown[int(corpus.numbers[edge.place])]
         shares = (1.0, 1.0)
         matches: tuple[Match, ...] = ()
         if edge.kind != "exact":
-            shares = covered(one.text, representative.text), covered(representative.text, one.text)
+            ours = Wording(one.text)
+            shares = covered(ours, wording), covered(wording, ours)
             matches = _matches(store, corpus, edge.place, place)
         similarity = matches[0].similarity if matches else 1.0
         members.append(Member(one.id, one.title, edge.kind, edge.overlap, *shares, similarity, matches))

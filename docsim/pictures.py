@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,9 @@ def axes_of(columns: int = 1, *, width: float = 5.0, height: float = 4.0) -> tup
 
 
 def png(figure: Figure, *, dpi: int = 110) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
+    """Return a figure as the bytes of a PNG file; a letter that its font lacks is drawn as a box."""
     target = BytesIO()
-    figure.savefig(target, format="png", dpi=dpi, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # one for each letter
+        figure.savefig(target, format="png", dpi=dpi, metadata={"Software": None})
     return target.getvalue()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-__all__ = ["LENGTH", "Overlaps", "covered"]
+__all__ = ["LENGTH", "Overlaps", "Wording", "covered"]
 
 LENGTH = 3
 """Words of a shingle."""
@@ -63,20 +63,33 @@ class Overlaps:
         return np.minimum(shares, 1.0)
 
 
-def covered(text: str, other: str) -> float:
+class Wording:
+    """The words of one text, to be compared with those of many others.
+
+    Attributes:
+        words: A hash of each word, uint64 ``(words,)``.
+        runs: A hash of each run of ``LENGTH`` words, uint64; none where there are fewer.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Read the text."""
+        self.words = np.array([hash(word) for word in _words(text)], np.int64).view(np.uint64)
+        self.runs = _runs(self.words, LENGTH)
+
+
+def covered(one: Wording, other: Wording) -> float:
     """Return the share of a text's words, in [0, 1], that stand in the other in runs of at least ``LENGTH``.
 
     All words of a shorter text, or none, where the other holds it as a whole.
     """
-    words, others = _words(text), _words(other)
-    length = min(LENGTH, len(words))
+    length = min(LENGTH, len(one.words))
     if not length:
         return 0.0
-    known = {tuple(others[start : start + length]) for start in range(len(others) - length + 1)}
-    found = np.zeros(len(words), bool)
-    for start in range(len(words) - length + 1):
-        if tuple(words[start : start + length]) in known:
-            found[start : start + length] = True
+    runs, others = (each.runs if length == LENGTH else _runs(each.words, length) for each in (one, other))
+    shared = np.isin(runs, others)
+    found = np.zeros(len(one.words), bool)
+    for place in range(length):
+        found[place : place + len(runs)] |= shared
     return float(found.mean())
 
 
@@ -86,14 +99,18 @@ def _words(text: str) -> list[str]:
 
 def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """Return the hashes of a text's shingles, each once, ascending; a shorter text is one shingle."""
-    length = min(LENGTH, len(words))
-    if not length:
+    if not len(words):
         return np.zeros(0, np.uint32)
-    hashes = np.zeros(len(words) - length + 1, np.uint64)
+    return np.unique((_runs(words, min(LENGTH, len(words))) >> np.uint64(32)).astype(np.uint32))
+
+
+def _runs(words: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
+    """Return a hash of each run of so many words, in order."""
+    hashes = np.zeros(max(0, len(words) - length + 1), np.uint64)
     for place in range(length):
         hashes = (hashes + words[place : place + len(hashes)] + np.uint64(1)) * _MULTIPLIER
         hashes ^= hashes >> np.uint64(29)
-    return np.unique((hashes >> np.uint64(32)).astype(np.uint32))
+    return hashes
 
 
 def _weighted(found: list[NDArray[np.uint32]]) -> csr_matrix:

@@ -16,7 +16,7 @@ _COUNTS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 24)
 
 _SAMPLE = 3_000
 _TERMS = 3
-_WORD = r"\b[^\W\d_]{3,}\b(?!['\u2019]\w)"  # not the "don" of "don't"
+_WORD = r"\b[^\W\d_]{3,30}\b(?!['\u2019]\w)"  # not the "don" of "don't", nor what no picture has room for
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,13 @@ def test_diversity_puts_back_what_is_alike() -> None:
     assert set(found("query", "boil lentils", "--diversity", "0.9")[:2]) != {"soup", "stew"}
 
 
+def test_a_pipe_gets_one_line_a_hit_whatever_the_title() -> None:
+    Path("odd.jsonl").write_text(json.dumps({"id": "odd", "title": "Salt\tand\npepper", "text": "Pepper the soup."}))
+    run("index", "odd.jsonl")
+    (line,) = run("query", "pepper", "-k", "1").splitlines()
+    assert line.split("\t")[2:] == ["odd", "Salt and pepper"]
+
+
 def test_each_hit_has_a_percentile() -> None:
     hits = answer("query", "boil lentils")["hits"]
     assert all(0 <= hit["percentile"] <= 100 for hit in hits)

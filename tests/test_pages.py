@@ -16,3 +16,9 @@ def test_a_figure_is_drawn_as_a_png_in_the_page() -> None:
     content = pictures.png(figure)
     assert content.startswith(b"\x89PNG")
     assert 'src="data:image/png;base64,iVBORw0KGgo' in pages.picture(content, "two")
+
+
+def test_letters_that_the_font_lacks_are_drawn_without_a_warning() -> None:
+    figure, (axis,) = pictures.axes_of()
+    axis.set_title("\u65e5\u672c\u8a9e")
+    assert pictures.png(figure).startswith(b"\x89PNG")

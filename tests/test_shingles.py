@@ -10,10 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docsim.shingles import Overlaps, covered
+from docsim import shingles
+from docsim.shingles import Overlaps, Wording
 
 SENTENCE = "rotate the signing keys of every server once a year"
 TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=8).map(" ".join), min_size=2, max_size=6)
+
+
+def covered(text: str, other: str) -> float:
+    return shingles.covered(Wording(text), Wording(other))
 
 
 def plain_overlap(texts: list[str], one: int, other: int) -> float:

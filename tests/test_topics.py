@@ -42,6 +42,12 @@ def test_a_term_and_its_other_forms_come_once() -> None:
         assert len(topic.terms) == len({term[:3] for term in topic.terms}) == 3
 
 
+def test_no_topic_is_named_by_what_no_picture_has_room_for() -> None:
+    rows = np.array([[0, 0]] * 9 + [[1, 1]] * 9, np.float32)
+    said = [f"soup {'a' * 300}"] * 9 + ["keys rotate"] * 9
+    assert {term for topic in found_topics(rows, said).topics for term in topic.terms} == {"soup", "keys", "rotate"}
+
+
 def test_one_document_is_one_topic() -> None:
     found = found_topics(np.zeros((1, 2), np.float32), ["lentil soup"])
     assert [(set(topic.terms), topic.documents) for topic in found.topics] == [({"lentil", "soup"}, 1)]

@@ -101,7 +101,8 @@ function pin(place) {
     told(chosen, "p", topics[topic].terms);
     told(chosen, "p", "Close to it:");
     const order = points.map((point, other) => [(point[0] - x) ** 2 + (point[1] - y) ** 2, other]);
-    for (const [, other] of order.sort((a, b) => a[0] - b[0]).slice(1, 9)) {
+    order.splice(place, 1); // copies of it lie where it does
+    for (const [, other] of order.sort((a, b) => a[0] - b[0]).slice(0, 8)) {
       told(told(chosen, "div", ""), "a", points[other][4] || points[other][3]).onclick = () => pin(other);
     }
   }

@@ -185,7 +185,7 @@ def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> 
 
 def _lines(result: SearchResult, words: Sequence[str]) -> None:
     for hit, carried in zip_longest(result.hits, words):
-        line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{hit.title}"
+        line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{' '.join(hit.title.split())}"
         click.echo(line if carried is None else f"{line}\t{carried}")
 
 
