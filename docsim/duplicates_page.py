@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from html import escape
 
 from docsim.duplicates import Duplicates, Group, Match, Member
-from docsim.page import page
+from docsim.pages import page
 from docsim.store import Store
 
 __all__ = ["duplicates_page"]
@@ -37,7 +37,7 @@ def duplicates_page(found: Duplicates, store: Store) -> str:
     members = sum(len(group.members) for group in found.groups)
     how = "chosen by what is common here" if found.calibrated else "as asked for"
     head = (
-        f"<h1>Duplicates</h1><p>{found.documents:,} documents were compared; {members:,} of them duplicate"
+        f"<p>{found.documents:,} documents were compared; {members:,} of them duplicate"
         f" {len(found.groups):,} others. Near-duplicates have {found.threshold:.0%} of their wording in common, rare"
         f" wording counting for more ({how}); of a contained document {found.contained:.0%} stands in the other."
         " <em>Covered</em> is the share of a duplicate's words that stand in the document above it, <em>covers</em> the"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from docsim.maps import KnowledgeMap, middle, names
-from docsim.page import page
+from docsim.pages import frame
 from docsim.pictures import COLOURS
 
 __all__ = ["map_page"]
@@ -46,4 +46,4 @@ def map_page(found: KnowledgeMap, *, title: str) -> str:
         f'<script type="application/json" id="content">{embedded}</script>'
         f"<script>{(assets / 'map.js').read_text(encoding='utf-8')}</script>"
     )
-    return page(title, body, style=(assets / "map.css").read_text(encoding="utf-8"))
+    return frame(title, body, style=(assets / "map.css").read_text(encoding="utf-8"))

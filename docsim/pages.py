@@ -6,31 +6,35 @@ import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["facts", "page", "picture", "table"]
+__all__ = ["facts", "frame", "page", "picture", "table"]
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums }}
-th, td {{ text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #ddd }}
-img {{ max-width: 100% }}
-</style></head><body>
-<h1>{title}</h1>
-{body}
-</body></html>
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+  color: #222; background: #fff }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #ddd }
+img { max-width: 100% }
 """
 
 
-def page(title: str, body: str) -> str:
-    """Return a page.
+def frame(title: str, body: str, *, style: str = "") -> str:
+    """Return a whole HTML page.
 
     Args:
         title: Any text.
-        body: HTML.
+        body: HTML; whatever came from documents has to be escaped in it.
+        style: CSS beyond what all pages have.
     """
-    return _PAGE.format(title=html.escape(title), body=body)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{style}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def page(title: str, body: str, *, style: str = "") -> str:
+    """Return a ``frame`` whose title is its heading, too."""
+    return frame(title, f"<h1>{html.escape(title)}</h1>\n{body}", style=style)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
