@@ -8,6 +8,7 @@ taken at random from one document, and another document: at 99.9, one pair in a 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -76,8 +77,8 @@ def similarities(
 
 
 def _rounded(length: int) -> int:
-    power = round(float(np.log2(max(length, 1))))
-    return int(np.clip(2**power, SHORTEST, LONGEST))
+    power = round(math.log2(max(length, 1)))
+    return min(max(1 << power, SHORTEST), LONGEST)
 
 
 def _places(view: View) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -45,7 +45,7 @@ MOST_COUNTED = 2_000
 MOST_KEPT = 4_000_000
 """Scores that a lexicon keeps, of all its terms together; 12 bytes each."""
 
-MOST_JOINED = 8
+MOST_JOINED = 6
 """Words of a query, at most, for neighbours among them to be run together, too; see docs/ranking.md."""
 
 _RUNS = (2, 3, 4)
@@ -165,7 +165,11 @@ def terms(store: Store, document: Document, lexicon: Lexicon) -> Terms:
         document: Title and text of the query.
         lexicon: What is known of the state that ``store`` sees; what is missing is added.
     """
-    found = Counter(_phrases(f"{document.title}\n{document.text}"))
+    chunks = [_WORD.findall(chunk) for chunk in _CHUNK.findall(f"{document.title}\n{document.text}")]
+    found = Counter(_phrases(chunks))
+    joined = list(_joined(chunks))
+    if joined and _document_holds_any(store, joined):  # seldom
+        found.update(joined)
     total = lexicon.count(store, "")
     matching = [
         Term(phrase, documents, _weight(times), times * _rarity(documents, total))
@@ -173,6 +177,11 @@ def terms(store: Store, document: Document, lexicon: Lexicon) -> Terms:
         if (documents := lexicon.count(store, phrase))
     ]
     return _parted(sorted(matching, key=lambda term: (-term.worth, term.phrase))[:MOST_TERMS])
+
+
+def _document_holds_any(store: Store, phrases: Sequence[str]) -> bool:
+    sql = "SELECT 1 FROM documents_fts WHERE documents_fts MATCH ? LIMIT 1"
+    return store.value(sql, " OR ".join(phrases)) is not None
 
 
 def _weight(times: int) -> float:
@@ -223,22 +232,19 @@ def _looked_up(store: Store, phrase: str) -> Scores:
     return Scores(rows[:, 0].astype(np.int64), rows[:, 1].astype(np.float32))
 
 
-def _phrases(text: str) -> Iterator[str]:
-    """Yield the terms of a text as FTS5 strings, in quotes, as often as they occur."""
-    chunks = [_WORD.findall(chunk) for chunk in _CHUNK.findall(text)]
+def _phrases(chunks: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the terms of a text, given the words of each of its chunks, as FTS5 strings, in quotes."""
     for words in chunks:
         parts = [part for word in words for part in _HUMP.split(word)]
         if len(parts) == 1:
             yield f'"{parts[0].lower()}"'
         elif len(parts) > 1:
             yield from _compound([word.lower() for word in words], [part.lower() for part in parts])
-    if len(chunks) <= MOST_JOINED:
-        yield from _joined(chunks)
 
 
 def _joined(chunks: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield neighbouring words run together, which may be how an identifier is written."""
-    for length in _RUNS:
+    """Yield neighbouring words of a short text run together, which may be how an identifier is written."""
+    for length in _RUNS if len(chunks) <= MOST_JOINED else ():
         for start in range(len(chunks) - length + 1):
             run = chunks[start : start + length]
             if all(len(words) == 1 for words in run):
