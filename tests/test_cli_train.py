@@ -150,6 +150,13 @@ def test_scored_pairs_on_a_scale_of_0_to_5_are_trained_on(untrained: Path, tmp_p
     ("arguments", "code", "says"),
     [
         (["--pairs", __file__, "--teacher", "."], 2, "expected --teacher with documents, not with --pairs"),
+        (["--pairs", __file__, "--negatives", "bm25"], 2, "expected --negatives with documents, not with --pairs"),
+        (["--corpus", "x", "--freeze", "--unfreeze-at", "5"], 2, "expected --unfreeze-at with token vectors that"),
+        (["--corpus", "x", "--freeze", "--embedding-rate", "1"], 2, "expected --embedding-rate with token vectors"),
+        (["--corpus", "x", "--embedding-rate", "-1"], 2, "--embedding-rate"),
+        (["--corpus", "x", "--time-limit", "0"], 2, "--time-limit"),
+        (["--corpus", "CORPUS", "--temperature", "nan"], 1, "expected a temperature and a margin above 0; got nan"),
+        (["--corpus", "CORPUS", "--matryoshka", "8,999"], 1, "for matryoshka; got 999"),
         (["--corpus", "x", "--index", "y"], 2, "expected one of --index, --corpus and --pairs"),
         (["--corpus", "x", "--steps", "5", "--epochs", "5"], 2, "expected --epochs or --steps; got both"),
         (["--corpus", "x", "--score-range", "0", "5"], 2, "expected --pairs with --score-range"),
