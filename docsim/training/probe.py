@@ -161,12 +161,12 @@ class PairsProbe:
         return float((1 / ranks).mean())
 
     def similarities(self, tower: keras.Model) -> Similarities:
-        """Return the similarities of pairs that belong together (of a score above the middle) and of others."""
+        """Return the similarities of pairs that belong together (of a score in the upper half) and of others."""
         sides = [embedded(tower, side, self._framing) for side in self._ids]
         cosines = (sides[0] * sides[1]).sum(axis=1)
         if self._examples.scores is not None:
-            middle = np.median(self._examples.scores)
-            return Similarities(cosines[self._examples.scores > middle], cosines[self._examples.scores <= middle])
+            upper = self._examples.scores > 0.5
+            return Similarities(cosines[upper], cosines[~upper])
         if self._examples.kind == "triplet":
             return Similarities(cosines, (sides[0] * sides[2]).sum(axis=1))
         return _against_the_rest(sides[0], sides[1])
