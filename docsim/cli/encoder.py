@@ -115,7 +115,7 @@ def show(directory: str, as_json: bool, quiet: bool) -> None:
 )
 @click.argument("directory", type=_directory)
 @_out
-@click.option("--int8", is_flag=True, help="Multiply 8-bit integers: smaller and faster, less exact. Says what it loses.")
+@click.option("--int8", is_flag=True, help="Multiply 8-bit integers: smaller, faster, less exact. Says what it loses.")
 @_name
 @options.as_json
 @options.output
