@@ -197,14 +197,28 @@ def self_supervision() -> str:
 def teaching() -> str:
     """Return the table of what a teacher brings."""
     found = result("teaching")
-    rows = [("", "without", "with", "probe without", "probe with", "kept", "seconds asking")]
+    rows = [("", "without", "with", "halves without", "halves with", "rise, 95 %", "kept", "seconds asking")]
     for name, row in found["sets"].items():
-        values = (row[kind][arm] for kind in ("ndcg", "probe") for arm in ("without", "with"))
+        values = (row[kind][arm] for kind in ("ndcg", "halves") for arm in ("without", "with"))
         measured = tuple(f"{value:.3f}" for value in values)
-        rows.append((name, *measured, row["chosen"], f"{row['seconds_asking']:.0f}"))
+        rise = f"{row['halves']['low']:+.3f} to {row['halves']['high']:+.3f}"
+        rows.append((name, *measured, rise, row["kept"], f"{row['seconds_asking']:.0f}"))
     return f"nDCG@10 with the teacher {found['teacher']} and without it, one seed:\n\n" + table(rows)
 
 
+def sweep() -> str:
+    """Return the tables of what a sweep tried, and of what its best encoder answers."""
+    found = result("sweep")
+    rows = [("tower", "started from", found["metric"], "95 %", "texts a second", "MB", "steps kept", "seconds")]
+    for one in found["trials"]:
+        measured = (f"{one['metric']:.3f}", f"{one['low']:.2f} to {one['high']:.2f}", f"{one['texts_per_second']:,.0f}")
+        rows.append((one["tower"], one["start"], *measured, *(f"{one[name]:.0f}" for name in SWEPT)))
+    judged = [("nDCG@10, dense", "questions", "pages")]
+    judged += [(name, *(f"{value:.3f}" for value in row.values())) for name, row in found["judged"].items()]
+    return f"{found['documents']} documents, {found['budget']:.0f} s:\n\n{table(rows)}\n\n{table(judged)}"
+
+
+SWEPT = ("megabytes", "steps", "seconds")
 SELF_SUPERVISED = ("documents", "queries", "untrained", "trained", "trained_least", "runs")
 
 
@@ -330,6 +344,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "incremental": ("incremental", incremental),
     "self_supervision": ("self_supervision", self_supervision),
     "teaching": ("teaching", teaching),
+    "sweep": ("sweep", sweep),
     "sts": ("sts", sts),
     "imported": ("imported", imported),
     "training_tried": ("training_tried", partial(tried, "settings")),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from tiny_bert import bert_states, write_json, write_teacher
 
@@ -16,6 +17,7 @@ keras = pytest.importorskip("keras")
 
 from safetensors.numpy import load_file  # noqa: E402
 
+from docsim.cli import main  # noqa: E402
 from docsim.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError  # noqa: E402
 from docsim.training.artefact import Lineage, load, save  # noqa: E402
@@ -120,14 +122,14 @@ def test_an_import_can_be_trained_further_and_saved(encoder: Encoder, tmp_path: 
     assert 0.2 < (again.encode(TEXTS) * encoder.encode(TEXTS)).sum(axis=1).mean() < 0.99999
 
 
-def test_int8_is_smaller_and_its_loss_is_kept(original: Path, encoder: Encoder, tmp_path: Path) -> None:
-    lines: list[str] = []
-    small = import_encoder(original, tmp_path / "small", int8=True, progress=lines.append)
+def test_int8_is_smaller_and_its_loss_is_told_and_kept(original: Path, encoder: Encoder, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["encoder", "import", str(original), "--out", str(tmp_path / "small"), "--int8"])
+    small = Encoder.load(tmp_path / "small")
     manifest = json.loads((small.path / "manifest.json").read_text(encoding="utf-8"))
     metrics = manifest["lineage"]["metrics"]
     assert manifest["precision"] == "int8"
     assert 0.9 < metrics["int8_cosine_min"] <= metrics["int8_cosine_mean"] < 1
-    assert f"cosine {metrics['int8_cosine_mean']:.4f} on average" in " ".join(lines)
+    assert f"cosine {metrics['int8_cosine_mean']:.4f} on average" in result.stdout
     assert 0.9 < (small.encode(TEXTS) * encoder.encode(TEXTS)).sum(axis=1).min() < 1
 
 

@@ -127,6 +127,15 @@ def test_the_same_texts_stay_on_one_side_of_the_split() -> None:
     assert not {frozenset(pair) for pair in split.train.texts} & {frozenset(pair) for pair in split.held_out.texts}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_scores_that_are_held_out_differ_where_any_do(seed: int) -> None:
+    texts = tuple((f"a{n}", f"b{n}") for n in range(60))
+    scores = np.array([0.2] + [1.0] * 59, np.float32)
+    held_out = split_examples(Examples("scored", texts, scores), seed=seed).held_out.scores
+    assert held_out is not None
+    assert sorted(set(held_out.tolist())) == pytest.approx([0.2, 1.0])
+
+
 def test_examples_that_are_all_the_same_are_refused() -> None:
     with pytest.raises(TrainingError, match="the same ones over and over"):
         split_examples(Examples("positive", (("a", "b"),) * 30), seed=0)

@@ -77,3 +77,11 @@ def test_a_report_is_replaced_by_a_later_one_and_texts_without_folders_are_drawn
     outcome = Outcome(POINTS[:1], POINTS[0], "time")
     write_report(written, outcome, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts={})
     assert json.loads((written / "report.json").read_text())["ended"] == "time"
+
+
+def test_a_report_without_pairs_that_belong_together_says_so(tmp_path: Path) -> None:
+    none = Similarities(np.array([], np.float32), np.array([0.1, 0.7], np.float32))
+    seen = Snapshot(none, shown(0, ("a", "b", "b")).sample)
+    write_report(tmp_path, Outcome(POINTS, POINTS[1], "steps"), before=seen, after=seen, probe="Spearman", facts={})
+    assert json.loads((tmp_path / "report.json").read_text())["similarities"] == {"before": None, "after": None}
+    assert (tmp_path / "similarities.png").read_bytes().startswith(b"\x89PNG")

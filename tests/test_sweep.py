@@ -24,7 +24,7 @@ from docsim.training.leaderboard import Entry, Failed, interval, ordered
 from docsim.training.starts import start
 from docsim.training.sweep import Limits, Space, Sweep, alone, comparable
 from docsim.training.towers import compact
-from docsim.training.trial import Work, reciprocal_ranks, usual
+from docsim.training.trial import Work, usual
 
 WORK = Work(toy_training.documents(80), steps=10, seed=0)
 LIMITS = Limits(budget=600, trials=2)
@@ -92,7 +92,7 @@ def test_a_new_tower_of_context_reads_as_many_tokens_as_it_can_afford(kind: str,
 def test_the_metric_is_the_mean_of_what_the_interval_resamples(toy: str) -> None:
     plan = usual("average", toy, shaped=False).plan(steps=1, seed=0, time_limit=1.0)
     job = learning.from_documents(start(toy), WORK.documents, plan)
-    values = reciprocal_ranks(job.probe, job.tower)
+    values = job.probe.values(job.tower)
     assert len(values) == 10
     assert values.mean() == pytest.approx(job.probe.measure(job.tower), abs=1e-9)
 

@@ -257,6 +257,8 @@ def test_a_loss_that_cannot_learn_from_what_is_given_is_refused() -> None:
     [
         lambda: Objective("other"),
         lambda: Objective(temperature=0),
+        lambda: Objective(temperature=float("nan")),
+        lambda: Trainer(job(replace(PLAN, objective=Objective(matryoshka=(8, 999)))), SCHEDULE),
         lambda: Schedule(steps=0),
         lambda: Schedule(learning_rate=0),
         lambda: Schedule(warm_up=-1),

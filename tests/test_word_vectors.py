@@ -122,6 +122,11 @@ def test_words_that_are_not_utf8_are_left_out(tmp_path: Path, write: Callable[..
     assert found.matrix.tolist() == [[1.0, 2.0], [5.0, 6.0]]
 
 
+def test_words_that_are_not_utf8_are_counted_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert read(tmp_path, fasttext({"a": [1.0, 2.0], b"kter\xec": [3.0, 4.0]}, [])).skipped == 1
+    assert caplog.messages == []
+
+
 def test_of_a_word_that_comes_twice_the_first_counts(tmp_path: Path) -> None:
     found = read(tmp_path, b"a 1 2\na 3 4\nb 5 6\n")
     assert (found.words, found.skipped, found.matrix[0].tolist()) == (("a", "b"), 1, [1.0, 2.0])

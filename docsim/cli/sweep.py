@@ -71,7 +71,8 @@ def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) 
 
     Every trial is a training on the same documents, measured on the same held-out ones. First each tower is tried from
     each start with the settings of docsim train, then what promises most. The best of many trials looks a little better
-    on the held-out documents than it is: when intervals overlap, prefer the faster encoder.
+    on the held-out documents than it is: when intervals overlap, prefer the faster encoder. Which start is best, few
+    held-out documents do not tell; judged queries do: docsim encoder compare.
     """
     if corpus and index_path:
         raise UsageError("expected one of --index and --corpus; got both")

@@ -56,12 +56,14 @@ Examples:
 @click.option(
     "--teacher",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="An encoder's directory: train also with its embeddings of the texts, and keep what is better.",
+    help="An encoder's directory: train also with its embeddings of the texts, and keep that if surely better.",
 )
 @click.option("--tower", type=click.Choice(["average", "lstm", "transformer"]), help="Kind.  [default: the start's]")
 @click.option("--freeze/--fine-tune", default=False, show_default=True, help="Whether token vectors stay as they are.")
 @click.option("--unfreeze-at", type=click.IntRange(0), default=0, help="Let token vectors learn from this step on.")
-@click.option("--embedding-rate", type=float, help="Learning rate of token vectors.  [default: that of the rest]")
+@click.option(
+    "--embedding-rate", type=click.FloatRange(0), help="Learning rate of token vectors.  [default: that of the rest]"
+)
 @click.option("--loss", type=click.Choice(["softmax", "cosent", "mse", "triplet"]), help="[default: by what is given]")
 @click.option("--temperature", type=float, default=0.07, show_default=True, help="Of softmax and cosent.")
 @click.option("--margin", type=float, default=0.2, show_default=True, help="Of triplet.")
@@ -75,7 +77,12 @@ Examples:
     "--precision", type=click.Choice(["float32", "float16", "bfloat16"]), default="float32", show_default=True
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
-@click.option("--time-limit", type=float, metavar="S", help="Stop after so many seconds, and keep the best so far.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Stop after so many seconds, and keep the best so far.",
+)
 @click.option("--resume", is_flag=True, help="Go on where a killed training of the same kind stopped.")
 @click.option("--report", type=_directory, help="Write numbers, pictures and a page about the training here.")
 @click.option("--tensorboard", type=_directory, help="Write TensorBoard logs here.")
@@ -90,7 +97,8 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     which their halves find each other best are kept, and training ends when that no longer rises.
 
     With --teacher, which is asked about passages of the documents, this is done twice: once without it and once with a
-    second target, that passages be alike as the teacher finds them. What the held-out documents find better is kept.
+    second target, that passages be alike as the teacher finds them. The second is kept if halves of held-out documents
+    find each other better by more than chance, else the first.
     """
     _check(given, index_path)
     _check_place(out)
@@ -117,8 +125,12 @@ def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
         raise UsageError(f"expected one of --index, --corpus and --pairs; got --{' and --'.join(named)}")
     if given["epochs"] and given["steps"]:
         raise UsageError("expected --epochs or --steps; got both")
-    if given["teacher"] and given["pairs"]:
-        raise UsageError("expected --teacher with documents, not with --pairs; got both")
+    for name, wanted in (("teacher", given["teacher"]), ("negatives", given["negatives"] != "none")):
+        if wanted and given["pairs"]:
+            raise UsageError(f"expected --{name} with documents, not with --pairs; got both")
+    for name in ("unfreeze-at", "embedding-rate"):
+        if given["freeze"] and given[name.replace("-", "_")]:
+            raise UsageError(f"expected --{name} with token vectors that learn, not with --freeze; got both")
     if given["score_range"] and not given["pairs"]:
         raise UsageError("expected --pairs with --score-range; got none")
 
@@ -280,7 +292,8 @@ def _tell(encoder: Encoder, chosen: Chosen, given: Mapping[str, Any]) -> None:
     if best.step == 0:
         click.echo("Training found nothing better than the start, which was kept.")
     if given["teacher"]:
-        click.echo(f"The training {'with' if chosen.job.teacher else 'without'} the teacher was better, and is kept.")
+        found = "better, and is kept" if chosen.job.teacher else "not surely better; the one without it is kept"
+        click.echo(f"The training with the teacher was {found}.")
     click.echo(f"Ended after {last.step} steps and {last.seconds:.0f} s: {why[outcome.ended]}")
     click.echo(
         f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}"

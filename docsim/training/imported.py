@@ -47,8 +47,8 @@ def import_encoder(
         path: The model's directory; ``docsim.training.teacher`` lists the files.
         out: Where the encoder goes; one that is there is replaced.
         name: For people; the directory's name if not given.
-        int8: Whether matrix products compute with int8 weights and activations: a quarter of the size and faster, at a
-            loss that is measured on texts of every length and kept in the manifest's metrics.
+        int8: Whether matrix products compute with int8 weights and activations: smaller (token vectors stay float32)
+            and faster, at a loss that is measured on texts of every length and kept in the manifest's metrics.
         progress: Called with a line about each step.
 
     Raises:
@@ -64,8 +64,6 @@ def import_encoder(
         tell("Measuring what int8 loses")
         parts = replace(parts, precision="int8")
         metrics = _loss_of_int8(parts)
-        mean, least = metrics["int8_cosine_mean"], metrics["int8_cosine_min"]
-        tell(f"int8 against float32: cosine {mean:.4f} on average, at least {least:.4f}")
     tell(f"Writing {out}")
     lineage = Lineage(seed=0, teacher=teacher.name, material=teacher.digest, metrics=metrics)
     return save(parts, out, name=name or teacher.name, lineage=lineage)

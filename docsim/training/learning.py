@@ -159,7 +159,10 @@ def from_documents(
         ids,
         parts.preprocessing,
     )
-    return _guided(made, documents, parts, plan, teaching) if teaching else made
+    if not teaching:
+        return made
+    judge = HalvesProbe(material, held, framing=frame, seed=plan.seed, strike=0.0)
+    return _guided(replace(made, judge=judge), documents, parts, plan, teaching)
 
 
 def from_examples(origin: Start, examples: Examples, plan: Plan) -> Job:

@@ -109,12 +109,17 @@ def read_examples(path: Path, *, score_range: tuple[float, float] = (0.0, 1.0)) 
 def split_examples(examples: Examples, *, seed: int) -> Split:
     """Hold out a tenth of the examples, at most 500; rows that hold the same texts stay on one side.
 
+    Those held out have at least two different scores, if any have: of equal ones no order could be told.
+
     Raises:
         TrainingError: All examples are the same texts.
     """
     order = epoch_order(len(examples), seed=seed, epoch=0).tolist()
     wanted = min(_MOST_HELD_OUT, max(2, int(len(examples) * _HELD_OUT_SHARE)))
     chosen = {frozenset(examples.texts[row]) for row in order[:wanted]}
+    if examples.scores is not None:
+        other = np.flatnonzero(examples.scores[order] != examples.scores[order[0]])[:1]
+        chosen |= {frozenset(examples.texts[order[place]]) for place in other.tolist()}
     held_out = [row for row in order if frozenset(examples.texts[row]) in chosen]
     train = [row for row in order if frozenset(examples.texts[row]) not in chosen]
     if len(train) < 2 or len(held_out) < 2:

@@ -30,7 +30,6 @@ Floats = NDArray[np.float32]
 _MOST_DOCUMENTS = 3000  # whose halves are searched; more take longer and change little
 _MOST_TOKENS = 256  # of a half
 _MOST_DRAWN = 1000
-_STRIKE = 0.5
 _BATCH_TOKENS = 1 << 15  # padded tokens that are embedded at once: 32 MB of token vectors of 256 components
 
 
@@ -71,7 +70,14 @@ class Probe(Protocol):
         ...
 
     def measure(self, tower: keras.Model) -> float:
-        """Return a number, higher is better."""
+        """Return a number, higher is better: the mean of ``values``."""
+        ...
+
+    def values(self, tower: keras.Model) -> NDArray[np.float64]:
+        """Return what is measured of each held-out document or example, float64 ``(held out,)``, always in one order.
+
+        A correlation, which is no mean, is the only value.
+        """
         ...
 
     def similarities(self, tower: keras.Model) -> Similarities:
@@ -98,8 +104,10 @@ class HalvesProbe:
 
     name = "halves found, MRR"
 
-    def __init__(self, material: Material, held_out: Sequence[int], *, framing: Framing, seed: int) -> None:
-        """Cut the halves; which tokens are struck out depends on ``seed`` alone."""
+    def __init__(
+        self, material: Material, held_out: Sequence[int], *, framing: Framing, seed: int, strike: float = 0.5
+    ) -> None:
+        """Cut the halves, and strike each shared token out with probability ``strike``; ``seed`` alone says which."""
         self._framing, self._count = framing, len(held_out)
         random = np.random.default_rng([seed, 2])
         held = set(held_out)
@@ -110,7 +118,7 @@ class HalvesProbe:
             body = material.texts[row].body
             middle = len(body) // 2
             first, second = body[:middle][:_MOST_TOKENS], body[middle:][:_MOST_TOKENS]
-            halves.append(without_shared(first, second, probability=_STRIKE, random=random))
+            halves.append(without_shared(first, second, probability=strike, random=random))
         self._sides = [[half[side] for half in halves] for side in range(2)]
         self._folders = tuple(material.texts[row].id.rpartition("/")[0].partition("/")[0] for row in rows)
         sketches = material.sketches[rows]
@@ -119,6 +127,10 @@ class HalvesProbe:
 
     def measure(self, tower: keras.Model) -> float:
         """Return the mean reciprocal rank."""
+        return float(self.values(tower).mean())
+
+    def values(self, tower: keras.Model) -> NDArray[np.float64]:
+        """Return each held-out document's reciprocal rank, the mean of both directions, float64 ``(held out,)``."""
         first, second = (embedded(tower, side, self._framing) for side in self._sides)
         return (self._found(first, second) + self._found(second, first)) / 2
 
@@ -132,12 +144,12 @@ class HalvesProbe:
         drawn = self._sides[0][:_MOST_DRAWN]
         return Sample(embedded(tower, drawn, self._framing), self._folders[: len(drawn)])
 
-    def _found(self, asked: Floats, sought: Floats) -> float:
-        """Return the mean reciprocal rank of row i of ``sought`` for row i of ``asked``, near-duplicates left out."""
+    def _found(self, asked: Floats, sought: Floats) -> NDArray[np.float64]:
+        """Return the reciprocal rank of row i of ``sought`` for row i of ``asked``, near-duplicates left out."""
         similarities = asked[: self._count] @ sought.T
         own = np.diagonal(similarities)[:, None].copy()
         ranks = 1 + ((similarities > own) & ~self._alike).sum(axis=1)
-        return float((1 / ranks).mean())
+        return np.asarray(1 / ranks, dtype=np.float64)
 
 
 class PairsProbe:
@@ -151,22 +163,26 @@ class PairsProbe:
 
     def measure(self, tower: keras.Model) -> float:
         """Return Spearman's correlation, the mean reciprocal rank, or the share of triplets in order."""
+        return float(self.values(tower).mean())
+
+    def values(self, tower: keras.Model) -> NDArray[np.float64]:
+        """Return Spearman's correlation ``(1,)``, or reciprocal ranks or 1 for a triplet in order ``(examples,)``."""
         sides = [embedded(tower, side, self._framing) for side in self._ids]
         cosines = (sides[0] * sides[1]).sum(axis=1)
         if self._examples.kind == "triplet":
-            return float((cosines > (sides[0] * sides[2]).sum(axis=1)).mean())
+            return np.asarray(cosines > (sides[0] * sides[2]).sum(axis=1), dtype=np.float64)
         if self._examples.scores is not None:
-            return _spearman(cosines, self._examples.scores)
+            return np.array([_spearman(cosines, self._examples.scores)])
         ranks = 1 + (sides[0] @ sides[1].T > cosines[:, None]).sum(axis=1)
-        return float((1 / ranks).mean())
+        return np.asarray(1 / ranks, dtype=np.float64)
 
     def similarities(self, tower: keras.Model) -> Similarities:
-        """Return the similarities of pairs that belong together (of a score above the middle) and of others."""
+        """Return the similarities of pairs that belong together (of a score in the upper half) and of others."""
         sides = [embedded(tower, side, self._framing) for side in self._ids]
         cosines = (sides[0] * sides[1]).sum(axis=1)
         if self._examples.scores is not None:
-            middle = np.median(self._examples.scores)
-            return Similarities(cosines[self._examples.scores > middle], cosines[self._examples.scores <= middle])
+            upper = self._examples.scores > 0.5
+            return Similarities(cosines[upper], cosines[~upper])
         if self._examples.kind == "triplet":
             return Similarities(cosines, (sides[0] * sides[2]).sum(axis=1))
         return _against_the_rest(sides[0], sides[1])

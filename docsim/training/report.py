@@ -91,9 +91,14 @@ def write_report(
     (directory / "report.html").write_text(page, encoding="utf-8")
 
 
-def _summary(similarities: Similarities) -> dict[str, float]:
-    """Return means, and the area under the ROC curve: how likely a positive is more similar than a negative."""
+def _summary(similarities: Similarities) -> dict[str, float] | None:
+    """Return means, and the area under the ROC curve: how likely a positive is more similar than a negative.
+
+    None where there are no positives or no negatives, as where all held-out scores are high.
+    """
     positives, negatives = np.sort(similarities.positives), np.sort(similarities.negatives)
+    if not len(positives) or not len(negatives):
+        return None
     below = np.searchsorted(negatives, positives, "left") + np.searchsorted(negatives, positives, "right")
     return {
         "positives_mean": float(positives.mean()),
@@ -116,11 +121,12 @@ def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
 
 def _histograms(before: Similarities, after: Similarities) -> Figure:
     figure, axes = axes_of(2)
-    lowest = min(float(side.min()) for one in (before, after) for side in (one.positives, one.negatives))
-    bins = np.linspace(max(-1.0, min(lowest, 0.0)), 1, _BINS)
+    lowest = min(float(side.min(initial=0.0)) for one in (before, after) for side in (one.positives, one.negatives))
+    bins = np.linspace(max(-1.0, lowest), 1, _BINS)
     for axis, name, one in zip(axes, ("before", "after"), (before, after), strict=True):
-        axis.hist(one.negatives, bins=bins, density=True, alpha=0.6, label="others")
-        axis.hist(one.positives, bins=bins, density=True, alpha=0.6, label="belong together")
+        for side, label in ((one.negatives, "others"), (one.positives, "belong together")):
+            if len(side):
+                axis.hist(side, bins=bins, density=True, alpha=0.6, label=label)
         axis.set(title=name, xlabel="similarity", ylabel="share of pairs", yticks=[])
         axis.legend()
     return figure
@@ -137,7 +143,7 @@ def _maps(before: Sample, after: Sample) -> Figure:
             axis.scatter(chosen[:, 0], chosen[:, 1], s=8, alpha=0.7, label=group or "no folder")
         axis.set(title=name, xticks=[], yticks=[])
     if len(set(after.groups)) > 1:
-        axes[-1].legend(fontsize="small", loc="best")
+        figure.legend(*axes[-1].get_legend_handles_labels(), fontsize="small", loc="outside right upper")
     return figure
 
 

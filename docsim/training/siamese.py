@@ -58,7 +58,7 @@ class Objective:
         """
         if self.loss not in LOSSES:
             raise TrainingError(f"expected a loss of {', '.join(LOSSES)}; got {self.loss!r}")
-        if self.temperature <= 0 or self.margin <= 0:
+        if not (self.temperature > 0 and self.margin > 0):  # nor what is no number
             raise TrainingError(
                 f"expected a temperature and a margin above 0; got {self.temperature:g} and {self.margin:g}"
             )

@@ -113,6 +113,7 @@ class Job:
         held_out: Ids of the documents that are not learned from.
         preprocessing: How texts become the trained tower's ids, if not as the untrained one's.
         teacher: Name of the encoder that is learned from beside the texts.
+        judge: What says whether it went better than another training; ``probe`` if there is none.
     """
 
     tower: keras.Model
@@ -124,6 +125,7 @@ class Job:
     held_out: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
     teacher: str | None = None
+    judge: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,10 @@ class Trainer:
             checkpoint: File to keep the state in, after every probe.
 
         Raises:
-            TrainingError: Nothing of the tower can be trained.
+            TrainingError: Nothing of the tower can be trained, or it has fewer components than are to do on their own.
         """
         self._job, self._schedule, self._checkpoint = job, schedule, checkpoint
+        _check_width(job)
         prepare_embedding(job.tower, freeze=schedule.freeze)
         self._model = Siamese(job.tower, job.objective.function())
         self._optimizer = optimizer(
@@ -285,6 +288,13 @@ def prepare_embedding(tower: keras.Model, *, freeze: bool) -> None:
     layer.weights_by_token.trainable = False
     if not tower.trainable_variables:
         layer.weights_by_token.trainable = True
+
+
+def _check_width(job: Job) -> None:
+    """Refuse to ask more leading components to do on their own than the tower has: all of them would be meant."""
+    width, most = job.tower.output_shape[-1], max(job.objective.matryoshka, default=0)
+    if most > width:
+        raise TrainingError(f"expected numbers of components up to the tower's {width} for matryoshka; got {most}")
 
 
 def _embedding(tower: keras.Model) -> list[int]:

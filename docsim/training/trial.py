@@ -11,22 +11,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-from numpy.typing import NDArray
-
 from docsim.encoder import Encoder
 from docsim.records import Document
 from docsim.training import learning, plans
 from docsim.training.leaderboard import Entry, interval
 from docsim.training.learning import Plan
-from docsim.training.probe import Probe, embedded
 from docsim.training.siamese import Objective
 from docsim.training.starts import start
 from docsim.training.towers import TowerOptions
 from docsim.training.trainer import Trainer
 
-__all__ = ["Settings", "Work", "reciprocal_ranks", "run_trial", "usual"]
+__all__ = ["Settings", "Work", "run_trial", "usual"]
 
 _UNSET: dict[str, Any] = {
     **dict.fromkeys(("loss", "matryoshka", "steps", "batch", "learning_rate", "embedding_rate", "time_limit")),
@@ -153,7 +148,7 @@ def run_trial(settings: Settings, work: Work, *, number: int, time_limit: float,
     origin = start(settings.start, kind=settings.tower, options=settings.options(), seed=work.seed)
     job = learning.from_documents(origin, work.documents, plan)
     outcome = Trainer(job, plan.schedule).run()
-    values = reciprocal_ranks(job.probe, job.tower)
+    values = job.probe.values(job.tower)
     low, high = interval(values, seed=work.seed)
     encoder = learning.saved(origin, job, outcome, plan, out=out, name=f"trial-{number}")
     return Entry(
@@ -171,26 +166,6 @@ def run_trial(settings: Settings, work: Work, *, number: int, time_limit: float,
         seconds=time.monotonic() - began,
         fingerprint=encoder.fingerprint,
     )
-
-
-def reciprocal_ranks(probe: Probe, tower: keras.Model) -> NDArray[np.float64]:
-    """Return what ``HalvesProbe.measure`` takes the mean of: a number in (0, 1] per held-out document.
-
-    Args:
-        probe: A ``HalvesProbe``.
-        tower: From ids to unit rows.
-
-    Returns:
-        float64 ``(documents held out,)``, the mean of both directions.
-    """
-    first, second = (embedded(tower, side, probe._framing) for side in probe._sides)  # type: ignore[attr-defined]
-    alike: NDArray[np.bool_] = probe._alike  # type: ignore[attr-defined]
-    found = []
-    for asked, sought in ((first, second), (second, first)):
-        similarities = asked[: len(alike)] @ sought.T
-        own = np.diagonal(similarities)[:, None]
-        found.append(1 / (1 + ((similarities > own) & ~alike).sum(axis=1)))
-    return np.asarray((found[0] + found[1]) / 2, dtype=np.float64)
 
 
 def _speed(encoder: Encoder, documents: Sequence[Document]) -> float:

@@ -13,6 +13,7 @@ say which line is wrong. fastText files are walked through first: gensim never r
 from __future__ import annotations
 
 import gzip
+import logging
 import re
 import shutil
 import zlib
@@ -281,11 +282,16 @@ def _fasttext(file: Path, path: Path, limit: int | None) -> WordVectors:
 
 
 def _parsed(path: Path, parse: Callable[[], Any]) -> Any:
-    """Return what gensim makes of a file."""
+    """Return what gensim makes of a file; it would log a line about each word that is no UTF-8."""
+    logger = logging.getLogger("gensim")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         return parse()
     except Exception as error:  # gensim has no error type of its own
         raise TrainingError(f"could not read the word vectors in {path}; the file is damaged ({error})") from error
+    finally:
+        logger.setLevel(level)
 
 
 def _usable(loaded: Any, kind: str, *, lost: int, bad: re.Pattern[str]) -> WordVectors:
