@@ -1,13 +1,14 @@
 """How good is what docsim finds, beside what people use instead: nDCG@10, dense and fused with BM25, one harness.
 
     python benchmarks/quality.py --data DIR --teacher DIR [--vectors FILE] [--encoder NAME=DIR] [--sets A,B] [--train]
+                                 [--keep]
 
 Contenders: BM25 (bm25s, stemmed), the average of GloVe vectors (``--vectors``), model2vec's distillation of the
 teacher, the teacher itself (all-MiniLM-L6-v2, 256 tokens), docsim's default encoder, and with ``--train`` that after
-``docsim train`` on the set's own documents, without labels. ``--encoder`` adds others. docsim's encoders are scored by
-passages, as an index does, and so is model2vec once more; the others embed whole documents. Embeddings and models are
-kept in ``--cache``. Writes benchmarks/results/quality.json after every set; sets that are in it stay unless they are
-measured again.
+``docsim train`` on the set's own documents, without labels, alone and with ``--teacher``. ``--encoder`` adds others.
+docsim's encoders are scored by passages, as an index does, and so is model2vec once more; the others embed whole
+documents. Embeddings and models are kept in ``--cache``. Writes benchmarks/results/quality.json after every set; sets
+that are in it stay unless they are measured again, and with ``--keep`` so do the figures of others than docsim.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,8 @@ CANDIDATES = 100
 
 Scores = NDArray[np.float32]
 """Of every document for every query, ``(queries, documents)``, higher is better."""
+Row = dict[str, dict[str, float]]
+"""Of each system, nDCG@10 alone and with BM25."""
 Encode = Callable[[list[str]], NDArray[np.float32]]
 
 
@@ -124,6 +128,7 @@ class Contenders:
     def __init__(self, teacher: Path, cache: Path, vectors: Path | None) -> None:
         self.teacher, self.cache, self.vectors = teacher, cache, vectors
         self.minilm = self._made("minilm", "import", teacher)
+        self.small_minilm = self._made("minilm-int8", "import", teacher, "--int8")
         self._model2vec: Any = None
 
     def model2vec(self, texts: list[str]) -> NDArray[np.float32]:
@@ -135,39 +140,41 @@ class Contenders:
             self._model2vec = of_model2vec(states_of(load_teacher(self.teacher)))
         return np.asarray(self._model2vec.encode(texts, max_length=None), dtype=np.float32)
 
-    def scores(self, judged: Judged) -> dict[str, Scores]:
-        cache = self.cache
-        found = {}
+    def scores(self, judged: Judged, known: Iterable[str]) -> dict[str, Scores]:
+        """Of those that are not known already."""
+        whole = partial(by_whole_texts, judged, cache=self.cache)
+        minilm, found = self.minilm, {}
         if self.vectors:
             glove = self._made("glove", "from-vectors", self.vectors)
-            found["GloVe average"] = by_whole_texts(judged, glove.encode, name=glove.fingerprint, cache=cache)
-        found["model2vec"] = by_whole_texts(judged, self.model2vec, name="model2vec", cache=cache)
-        found["model2vec, by passages"] = by_passages(judged, Encoding(self.model2vec))
-        minilm = self.minilm
-        found["all-MiniLM-L6-v2"] = by_whole_texts(judged, minilm.encode, name=minilm.fingerprint, cache=cache)
-        return found
+            found["GloVe average"] = partial(whole, glove.encode, name=glove.fingerprint)
+        found["model2vec"] = partial(whole, self.model2vec, name="model2vec")
+        found["model2vec, by passages"] = partial(by_passages, judged, Encoding(self.model2vec))
+        found["all-MiniLM-L6-v2"] = partial(whole, minilm.encode, name=minilm.fingerprint)
+        return {name: score() for name, score in found.items() if name not in known}
 
-    def _made(self, name: str, command: str, source: Path) -> Encoder:
+    def _made(self, name: str, command: str, source: Path, *options: str) -> Encoder:
         out = self.cache / name
         if not out.is_dir():
-            subprocess.run([DOCSIM, "encoder", command, source, "--out", out, "--quiet"], check=True)
+            subprocess.run([DOCSIM, "encoder", command, source, "--out", out, "--quiet", *options], check=True)
         return Encoder.load(out)
 
 
-def trained(folder: Path, cache: Path, seed: int = 0) -> Encoder:
+def trained(folder: Path, cache: Path, teacher: Encoder | None = None, seed: int = 0) -> Encoder:
     """The default encoder after ``docsim train`` on a set's documents; judgements are not read."""
-    out = cache / f"trained-{folder.name}-{Encoder.default().fingerprint[:12]}-{seed}"
+    kind = "taught" if teacher else "trained"
+    out = cache / f"{kind}-{folder.name}-{Encoder.default().fingerprint[:12]}-{seed}"
     if not out.is_dir():
-        self_supervision.train(folder / "corpus.jsonl.gz", out, seed)
+        options = ("--teacher", str(teacher.path)) if teacher else ()
+        self_supervision.train(folder / "corpus.jsonl.gz", out, seed, *options)
     return Encoder.load(out)
 
 
-def measure(judged: Judged, contenders: Contenders, encoders: dict[str, Encoder]) -> dict[str, dict[str, float]]:
+def measure(judged: Judged, contenders: Contenders, encoders: dict[str, Encoder], known: Row) -> Row:
     """Return each system's nDCG@10, dense and fused."""
     words = by_bm25(judged)
-    systems = contenders.scores(judged)
+    systems = contenders.scores(judged, known)
     systems |= {name: by_passages(judged, encoder) for name, encoder in encoders.items()}
-    found = {"BM25": {"alone": ndcg(judged, words)}}
+    found = {"BM25": {"alone": ndcg(judged, words)}, **known}
     for name, scores in systems.items():
         found[name] = {"alone": ndcg(judged, scores), "with BM25": ndcg(judged, fused(words, scores))}
     print(judged.name, {name: {key: round(one, 4) for key, one in row.items()} for name, row in found.items()})
@@ -192,7 +199,34 @@ def summary(sets: dict[str, Any]) -> dict[str, Any]:
     return table
 
 
+def encoders_of(folder: Path, contenders: Contenders, *, train: bool) -> dict[str, Encoder]:
+    """docsim's encoders, by what the tables call them."""
+    found = {"docsim": Encoder.default(), "docsim, 128 components": Encoder.default(dim=128)}
+    if train:
+        found["docsim, trained"] = trained(folder, contenders.cache)
+        found["docsim, trained with MiniLM"] = trained(folder, contenders.cache, contenders.small_minilm)
+    return found
+
+
 def main() -> None:
+    options = asked()
+    contenders = Contenders(options.teacher, options.cache, options.vectors)
+    others = {name: Encoder.load(path) for name, path in (one.split("=", 1) for one in options.encoder)}
+    result = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"sets": {}}
+    for name in options.sets.split(","):
+        judged = load(options.data / name)
+        encoders = encoders_of(options.data / name, contenders, train=options.train)
+        known = result["sets"].get(name, {}).get("systems", {}) if options.keep else {}
+        known = {system: one for system, one in known.items() if system != "BM25" and "docsim" not in system}
+        row = measure(judged, contenders, encoders | others, known)
+        facts = {"documents": len(judged.documents), "queries": len(judged.queries)}
+        result["encoder"] = Encoder.default().fingerprint
+        result["sets"][name] = {**facts, "systems": row}
+        result["means"] = summary(result["sets"])
+        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
@@ -200,22 +234,9 @@ def main() -> None:
     parser.add_argument("--encoder", action="append", default=[], metavar="NAME=DIR", help="another encoder to measure")
     parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
     parser.add_argument("--train", action="store_true", help="train the default encoder on each set, too")
+    parser.add_argument("--keep", action="store_true", help="measure only docsim, and what has no figures yet")
     parser.add_argument("--cache", type=Path, default=CACHE)
-    options = parser.parse_args()
-    contenders = Contenders(options.teacher, options.cache, options.vectors)
-    others = {name: Encoder.load(path) for name, path in (one.split("=", 1) for one in options.encoder)}
-    result = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"sets": {}}
-    for name in options.sets.split(","):
-        judged = load(options.data / name)
-        encoders = {"docsim": Encoder.default(), "docsim, 128 components": Encoder.default(dim=128), **others}
-        if options.train:
-            encoders["docsim, trained"] = trained(options.data / name, options.cache)
-        row = measure(judged, contenders, encoders)
-        facts = {"documents": len(judged.documents), "queries": len(judged.queries)}
-        result["encoder"] = Encoder.default().fingerprint
-        result["sets"][name] = {**facts, "systems": row}
-        result["means"] = summary(result["sets"])
-        RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -101,9 +101,9 @@ def teacher_embeddings(path: Path, name: str, texts: list[str]) -> Floats:
     return np.asarray(np.load(file), dtype=np.float32)
 
 
-def train(corpus: Path, out: Path, seed: int) -> dict[str, float]:
+def train(corpus: Path, out: Path, seed: int, *options: str) -> dict[str, float]:
     """Train in a process of its own; seconds are those after TensorFlow is imported, memory is the peak in MB."""
-    command = [sys.executable, __file__, "--child", str(corpus), str(out), str(seed)]
+    command = [sys.executable, __file__, "--child", str(corpus), str(out), str(seed), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -111,7 +111,7 @@ def train(corpus: Path, out: Path, seed: int) -> dict[str, float]:
     return facts
 
 
-def child(corpus: str, out: str, seed: str) -> None:
+def child(corpus: str, out: str, seed: str, *options: str) -> None:
     import tensorflow  # noqa: F401  # its import is not counted
 
     started, processor = time.perf_counter(), time.process_time()
@@ -119,7 +119,7 @@ def child(corpus: str, out: str, seed: str) -> None:
 
     from docsim.cli import main as docsim
 
-    arguments = ["train", "--corpus", corpus, "--out", out, "--seed", seed, "--json", "--quiet"]
+    arguments = ["train", "--corpus", corpus, "--out", out, "--seed", seed, "--json", "--quiet", *options]
     result = CliRunner().invoke(docsim, arguments, catch_exceptions=False)
     if result.exit_code:
         sys.exit(result.output)

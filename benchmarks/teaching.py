@@ -1,11 +1,10 @@
-"""What a teacher brings to label-free training: nDCG@10 without it, with it, and which of them is kept.
+"""What a teacher brings to label-free training: nDCG@10 without it and with it, by how long documents are.
 
     python benchmarks/teaching.py --data DIR --teacher ENCODER [--seed 0] [--sets tldr,handbook18f]
 
 ``ENCODER`` is a docsim encoder, such as ``docsim encoder import`` makes of all-MiniLM-L6-v2. The training without it is
-that of benchmarks/self_supervision.py; what is in .bench is not trained again. ``docsim train --teacher`` does both,
-and keeps the second if the halves of held-out documents find each other better by more than chance. Writes
-benchmarks/results/teaching.json after each set.
+that of benchmarks/self_supervision.py; what is in .bench is not trained again. ``docsim train --teacher`` asks the
+teacher where half of the documents have at most 512 tokens. Writes benchmarks/results/teaching.json after each set.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from judged import load
-from self_supervision import KEPT, SETS, of_encoder, train
+import numpy as np
+from judged import KNOWLEDGE_BASES, OTHERS, Judged, load
+from self_supervision import KEPT, of_encoder, train
 
 from docsim.encoder import Encoder
 
@@ -49,26 +49,18 @@ def taught(corpus: Path, teacher: Encoder, out: Path, seed: int) -> dict[str, fl
 
 
 def job_of(corpus: Path, origin: Start, teacher: Encoder, plan: Plan) -> Job:
-    """What ``docsim train --teacher`` does second."""
+    """What ``docsim train --teacher --teacher-weight 1`` does."""
     from docsim.training.learning import Teaching, from_documents
     from docsim.training.material import documents_of_corpus
 
-    teaching = Teaching(teacher, KEPT / "teacher")
+    teaching = Teaching(teacher, KEPT / "teacher", weight=1.0)
     return from_documents(origin, documents_of_corpus(str(corpus), seed=plan.seed), plan, teaching=teaching)
 
 
-def judged_better(corpus: Path, teacher: Encoder, places: dict[str, Path], seed: int) -> dict[str, float]:
-    """What ``docsim.training.choice`` asks: means, and the interval of the rise."""
-    from docsim.training import artefact
-    from docsim.training.leaderboard import interval
-    from docsim.training.learning import Plan
-    from docsim.training.starts import start
-
-    judge = job_of(corpus, start(str(places["without"]), seed=seed), teacher, Plan(seed=seed)).judge
-    assert judge is not None
-    values = {name: judge.values(artefact.load(place).tower) for name, place in places.items()}
-    low, high = interval(values["with"] - values["without"])
-    return {**{name: float(found.mean()) for name, found in values.items()}, "low": low, "high": high}
+def median_tokens(judged: Judged) -> float:
+    """Tokens of half of the documents, as the default encoder counts them."""
+    encoder = Encoder.default()
+    return float(np.median([len(encoder.tokens(one["text"])) for one in judged.documents]))
 
 
 def measure(folder: Path, teacher: Encoder, seed: int) -> dict[str, object]:
@@ -77,16 +69,21 @@ def measure(folder: Path, teacher: Encoder, seed: int) -> dict[str, object]:
     if not places["without"].is_dir():
         train(corpus, places["without"], seed)
     facts = taught(corpus, teacher, places["with"], seed)
-    halves = judged_better(corpus, teacher, places, seed)
-    found = {name: of_encoder(judged, Encoder.load(place)) for name, place in places.items()}
-    return {"seed": seed, "ndcg": found, "halves": halves, "kept": "with" if halves["low"] > 0 else "without", **facts}
+    encoders = {name: Encoder.load(place) for name, place in places.items()}
+    return {
+        "seed": seed,
+        "median_tokens": median_tokens(judged),
+        "ndcg": {name: of_encoder(judged, encoder) for name, encoder in encoders.items()},
+        "probe": {name: encoder.manifest["lineage"]["metrics"]["probe_after"] for name, encoder in encoders.items()},
+        **facts,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--teacher", type=Path, required=True, help="a docsim encoder to learn from")
-    parser.add_argument("--sets", default=SETS)
+    parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     teacher = Encoder.load(options.teacher)

@@ -197,12 +197,12 @@ def self_supervision() -> str:
 def teaching() -> str:
     """Return the table of what a teacher brings."""
     found = result("teaching")
-    rows = [("", "without", "with", "halves without", "halves with", "rise, 95 %", "kept", "seconds asking")]
-    for name, row in found["sets"].items():
-        values = (row[kind][arm] for kind in ("ndcg", "halves") for arm in ("without", "with"))
-        measured = tuple(f"{value:.3f}" for value in values)
-        rise = f"{row['halves']['low']:+.3f} to {row['halves']['high']:+.3f}"
-        rows.append((name, *measured, rise, row["kept"], f"{row['seconds_asking']:.0f}"))
+    rows = [("", "tokens, median", "without", "with", "gain", "probe without", "probe with", "seconds asking")]
+    for name, row in sorted(found["sets"].items(), key=lambda one: float(one[1]["median_tokens"])):
+        without, taught = row["ndcg"]["without"], row["ndcg"]["with"]
+        scores = (f"{without:.3f}", f"{taught:.3f}", f"{taught - without:+.3f}")
+        probes = tuple(f"{row['probe'][arm]:.3f}" for arm in ("without", "with"))
+        rows.append((name, f"{row['median_tokens']:.0f}", *scores, *probes, f"{row['seconds_asking']:.0f}"))
     return f"nDCG@10 with the teacher {found['teacher']} and without it, one seed:\n\n" + table(rows)
 
 

@@ -102,15 +102,18 @@ def test_the_same_seed_gives_the_same_fingerprint_and_a_trained_encoder_can_be_t
     assert further["probe"]["before"] == pytest.approx(again["probe"]["after"], abs=0.02)  # but for int8
 
 
-def test_with_a_teacher_the_encoder_that_is_kept_says_whether_it_was_taught(
+def test_short_documents_are_learned_from_with_the_teacher_unless_its_weight_is_nothing(
     untrained: Path, corpus: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     arguments: list[str | Path] = ["--corpus", corpus, *FAST, "--json", "--seed", "3", "--from", untrained]
-    told = facts(docsim("train", *arguments, "--out", tmp_path / "ours", "--teacher", trained[0] / "ours"))
-    assert told["teacher"] in (None, "ours")
-    assert read_manifest(tmp_path / "ours")["lineage"]["teacher"] == told["teacher"]
-    assert (told["fingerprint"] == trained[1]["fingerprint"]) == (told["teacher"] is None)
+    arguments += ["--teacher", trained[0] / "ours"]
+    told = facts(docsim("train", *arguments, "--out", tmp_path / "ours"))
+    assert told["teacher"] == read_manifest(tmp_path / "ours")["lineage"]["teacher"] == "ours"
+    assert told["fingerprint"] != trained[1]["fingerprint"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".ours.cache", "ours"]
+    untaught = facts(docsim("train", *arguments, "--out", tmp_path / "untaught", "--teacher-weight", "0"))
+    assert untaught["teacher"] is None
+    assert untaught["fingerprint"] == trained[1]["fingerprint"]
 
 
 def test_an_index_is_trained_on_and_then_answers_with_the_result(untrained: Path, tmp_path: Path) -> None:
@@ -148,6 +151,7 @@ def test_scored_pairs_on_a_scale_of_0_to_5_are_trained_on(untrained: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
+        (["--corpus", ".", "--teacher-weight", "1"], 2, "expected --teacher with --teacher-weight; got none"),
         (["--pairs", __file__, "--teacher", "."], 2, "expected --teacher with documents, not with --pairs"),
         (["--pairs", __file__, "--negatives", "bm25"], 2, "expected --negatives with documents, not with --pairs"),
         (["--corpus", "x", "--freeze", "--unfreeze-at", "5"], 2, "expected --unfreeze-at with token vectors that"),

@@ -14,7 +14,7 @@ from docsim.encoder import Encoder
 from docsim.training.artefact import Lineage, save
 from docsim.training.batches import framing
 from docsim.training.guide import Guide, GuidedBatches, guide
-from docsim.training.learning import Plan, Teaching, from_documents, saved
+from docsim.training.learning import SHORT, Plan, Teaching, from_documents, saved
 from docsim.training.siamese import Objective
 from docsim.training.spans import SpanRecipe
 from docsim.training.starts import Start
@@ -87,6 +87,21 @@ def test_the_teacher_never_hears_of_documents_that_are_held_out(teacher: Encoder
     assert isinstance(made.batches, GuidedBatches)
     told = sum(len(np.load(file)) for file in tmp_path.iterdir())
     assert told == 120 - len(made.held_out)
+
+
+@pytest.mark.parametrize(("times", "asked"), [(SHORT // 40, True), (SHORT // 10, False)])
+def test_the_teacher_of_long_documents_is_asked_only_where_its_weight_is_named(
+    teacher: Encoder, tmp_path: Path, times: int, asked: bool
+) -> None:
+    texts = toy_training.documents()
+    assert all(20 <= len(one.text.split()) <= 40 for one in texts)
+    texts = [replace(one, text=" ".join([one.text] * times)) for one in texts]
+    origin = Start(toy_training.parts(), "0" * 64, "toy")
+    made = from_documents(origin, texts, PLAN, teaching=Teaching(teacher, tmp_path))
+    assert (made.teacher, any(tmp_path.iterdir())) == (("wise", True) if asked else (None, False))
+    assert made.objective == Objective(guidance=float(asked))
+    named = from_documents(origin, texts, PLAN, teaching=Teaching(teacher, tmp_path, weight=0.5))
+    assert named.objective == Objective(guidance=0.5)
 
 
 def test_a_student_comes_to_find_alike_what_its_teacher_does(teacher: Encoder, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from docsim.adaptation import Task
 from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.cli.reindex import REFUSED, as_gate, gate_options, tell
+from docsim.cli.train import UNASKED, train
 from docsim.encoder import Encoder, fingerprint_of
 from docsim.errors import IndexLocked
 from docsim.locks import learner
@@ -41,9 +42,20 @@ Examples:
 @click.option(
     "--teacher",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="An encoder's directory: train also with its embeddings of the texts, and keep what is better.",
+    help="An encoder's directory: learn from its embeddings of the texts too, where that helps.",
 )
-@click.option("--time-limit", type=float, metavar="S", help="Train for so many seconds at most; keep the best so far.")
+@click.option(
+    "--teacher-weight",
+    type=click.FloatRange(0),
+    metavar="X",
+    help="How much the teacher counts.  [default: 1 for short documents, else 0]",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="Train for so many seconds at most; keep the best so far.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @gate_options
 @options.wait_option
@@ -74,14 +86,12 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
 
 def _settings(given: dict[str, Any]) -> str:
     """Return what decides about the result beside documents and start."""
-    teacher = f" {fingerprint_of(given['teacher'])}" if given["teacher"] else ""
+    teacher = f" {fingerprint_of(given['teacher'])} {given['teacher_weight']}" if given["teacher"] else ""
     return f"{given['seed']} {given['time_limit']}{teacher}"
 
 
 def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) -> Encoder:
     """Train as ``docsim train`` does by default, as the only one, say what came of it, and note it."""
-    from docsim.cli.train import train
-
     with learner(path, wait=given["wait"]):
         place = adaptation.workplace(path)
         shutil.rmtree(place, ignore_errors=True)
@@ -94,6 +104,7 @@ def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) 
                 index_path=path,
                 of=str(task.base.path),
                 teacher=given["teacher"],
+                teacher_weight=given["teacher_weight"],
                 name=f"{path.resolve().name}-adapted",
                 seed=given["seed"],
                 time_limit=given["time_limit"],
@@ -103,12 +114,14 @@ def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) 
         encoder = Encoder.load(place / "encoder")
         adaptation.note(path, task, encoder)
     if not (given["quiet"] or given["as_json"]):
-        _tell(json.loads(printed.getvalue()))
+        _tell(json.loads(printed.getvalue()), given)
     return encoder
 
 
-def _tell(facts: dict[str, Any]) -> None:
+def _tell(facts: dict[str, Any], given: dict[str, Any]) -> None:
     """Print what came of the training, from the JSON that ``docsim train`` prints."""
     probe = facts["probe"]
     click.echo(f"Trained {facts['steps']['done']} steps in {facts['seconds']:.0f} s, on this index's documents.")
     click.echo(f"{probe['name']}: {probe['before']:.4f} before, {probe['after']:.4f} after")
+    if given["teacher"] and not facts["teacher"]:
+        click.echo(UNASKED)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from docsim.encoder import Encoder
     from docsim.records import Document
     from docsim.training.checkpoint import Point
-    from docsim.training.choice import Chosen
     from docsim.training.learning import Plan, Teaching
     from docsim.training.pairs import Examples
     from docsim.training.starts import Start
-    from docsim.training.trainer import Job
+    from docsim.training.trainer import Job, Outcome
 
-__all__ = ["train"]
+__all__ = ["UNASKED", "train"]
+
+UNASKED = "The teacher was not asked: documents as long as these teach more by themselves (--teacher-weight)."
 
 _directory = click.Path(path_type=Path, file_okay=False)
 _Watcher = tuple[Callable[["Point", int], None], Callable[[int, float], None]]
@@ -56,7 +58,13 @@ Examples:
 @click.option(
     "--teacher",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="An encoder's directory: train also with its embeddings of the texts, and keep that if surely better.",
+    help="An encoder's directory: learn from its embeddings of the texts too, where that helps.",
+)
+@click.option(
+    "--teacher-weight",
+    type=click.FloatRange(0),
+    metavar="X",
+    help="How much the teacher counts.  [default: 1 for short documents, else 0]",
 )
 @click.option("--tower", type=click.Choice(["average", "lstm", "transformer"]), help="Kind.  [default: the start's]")
 @click.option("--freeze/--fine-tune", default=False, show_default=True, help="Whether token vectors stay as they are.")
@@ -96,9 +104,9 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     a span of its text, must find each other among others. A tenth of the documents is held out; the weights with
     which their halves find each other best are kept, and training ends when that no longer rises.
 
-    With --teacher, which is asked about passages of the documents, this is done twice: once without it and once with a
-    second target, that passages be alike as the teacher finds them. The second is kept if halves of held-out documents
-    find each other better by more than chance, else the first.
+    With --teacher, passages should also be alike as the teacher finds them. That helps where documents are short, half
+    of them at most 512 tokens long, and harms where they are longer: there the teacher is not asked, unless
+    --teacher-weight says so.
     """
     _check(given, index_path)
     _check_place(out)
@@ -107,15 +115,13 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
         from docsim.training.starts import start
     examples = _examples(given)
     plan = plans.plan(given, examples)
-    jobs = []
-    for teacher in (None, given["teacher"]) if given["teacher"] else (None,):
-        origin = start(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
-        texts = _documents(given, index_path, plan.seed) if examples is None else examples
-        with _teaching(teacher, out, shown=not given["quiet"]) as teaching:
-            jobs.append(learning.job(origin, texts, plan, teaching=teaching))
-    plan = plans.with_epochs(plan, given["epochs"], jobs[0].batches.per_epoch)
-    chosen, encoder = _run(origin, jobs, plan, out=out, given=given)
-    _tell(encoder, chosen, given)
+    origin = start(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
+    texts = _documents(given, index_path, plan.seed) if examples is None else examples
+    with _teaching(out, given) as teaching:
+        job = learning.job(origin, texts, plan, teaching=teaching)
+    plan = plans.with_epochs(plan, given["epochs"], job.batches.per_epoch)
+    outcome, encoder = _run(origin, job, plan, out=out, given=given)
+    _tell(encoder, job, outcome, given)
 
 
 def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
@@ -125,6 +131,8 @@ def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
         raise UsageError(f"expected one of --index, --corpus and --pairs; got --{' and --'.join(named)}")
     if given["epochs"] and given["steps"]:
         raise UsageError("expected --epochs or --steps; got both")
+    if given["teacher_weight"] is not None and not given["teacher"]:
+        raise UsageError("expected --teacher with --teacher-weight; got none")
     for name, wanted in (("teacher", given["teacher"]), ("negatives", given["negatives"] != "none")):
         if wanted and given["pairs"]:
             raise UsageError(f"expected --{name} with documents, not with --pairs; got both")
@@ -157,49 +165,47 @@ def _documents(given: Mapping[str, Any], index_path: Path | None, seed: int) -> 
     return documents_of_index(options.index_directory(index_path), seed=seed)
 
 
-def _run(
-    origin: Start, jobs: Sequence[Job], plan: Plan, *, out: Path, given: Mapping[str, Any]
-) -> tuple[Chosen, Encoder]:
-    """Train, save and report; checkpoints are kept beside the encoder until it is saved."""
+def _run(origin: Start, job: Job, plan: Plan, *, out: Path, given: Mapping[str, Any]) -> tuple[Outcome, Encoder]:
+    """Train, save and report; the checkpoint is kept beside the encoder until it is saved."""
     from docsim.training import learning, report
-    from docsim.training.choice import best_of, checkpoints
+    from docsim.training.trainer import Trainer
 
-    folder = out.absolute().with_name(f".{out.name}.training")
-    before = report.snapshot(jobs[0].tower, jobs[0].probe) if given["report"] else None
-    with _watching(jobs[0].probe.name, plan.schedule.steps, given) as (watch, tick):
-        chosen = best_of(jobs, plan.schedule, folder=folder, resume=given["resume"], watch=watch, tick=tick)
-    job, outcome = chosen.job, chosen.outcome
+    checkpoint = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
+    before = report.snapshot(job.tower, job.probe) if given["report"] else None
+    with _watching(job.probe.name, plan.schedule.steps, given) as (watch, tick):
+        trainer = Trainer(job, plan.schedule, checkpoint=checkpoint)
+        outcome = trainer.run(resume=given["resume"], watch=watch, tick=tick)
     encoder = learning.saved(origin, job, outcome, plan, out=out, name=given["name"] or out.name)
     if before is not None:
         facts = {"name": encoder.name, "start": origin.name, "seed": plan.seed, "fingerprint": encoder.fingerprint}
         after = report.snapshot(job.tower, job.probe)
         report.write_report(given["report"], outcome, before=before, after=after, probe=job.probe.name, facts=facts)
-    for kept in checkpoints(folder, len(jobs)):
-        kept.unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        folder.rmdir()
-    return chosen, encoder
+        checkpoint.parent.rmdir()
+    return outcome, encoder
 
 
 @contextlib.contextmanager
-def _teaching(teacher: Path | None, out: Path, *, shown: bool) -> Iterator[Teaching | None]:
+def _teaching(out: Path, given: Mapping[str, Any]) -> Iterator[Teaching | None]:
     """Give what a teacher is asked with: a bar where someone watches, and a cache that outlives a killed training."""
     from docsim.encoder import Encoder
     from docsim.training.learning import Teaching
 
-    if teacher is None:
+    if given["teacher"] is None:
         yield None
         return
-    loaded, cache = Encoder.load(teacher), out.absolute().with_name(f".{out.name}.cache")
-    if not shown or not sys.stderr.isatty():
-        yield Teaching(loaded, cache)
+    cache = out.absolute().with_name(f".{out.name}.cache")
+    teaching = Teaching(Encoder.load(given["teacher"]), cache, given["teacher_weight"])
+    if given["quiet"] or not sys.stderr.isatty():
+        yield teaching
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Asking the teacher", total=None)
-        yield Teaching(loaded, cache, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        yield replace(teaching, progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 
 @contextlib.contextmanager
@@ -259,41 +265,39 @@ def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
         yield watch, tick
 
 
-def _facts(encoder: Encoder, chosen: Chosen) -> dict[str, Any]:
-    outcome = chosen.outcome
+def _facts(encoder: Encoder, job: Job, outcome: Outcome) -> dict[str, Any]:
     return {
         "name": encoder.name,
         "path": str(encoder.path),
         "dim": encoder.dim,
         "fingerprint": encoder.fingerprint,
         "probe": {
-            "name": chosen.job.probe.name,
+            "name": job.probe.name,
             "before": outcome.points[0].probe,
             "after": outcome.best.probe,
         },
         "steps": {"done": outcome.points[-1].step, "kept": outcome.best.step},
         "ended": outcome.ended,
-        "teacher": chosen.job.teacher,
+        "teacher": job.teacher,
         "seconds": round(outcome.points[-1].seconds, 1),
     }
 
 
-def _tell(encoder: Encoder, chosen: Chosen, given: Mapping[str, Any]) -> None:
+def _tell(encoder: Encoder, job: Job, outcome: Outcome, given: Mapping[str, Any]) -> None:
     """Print the summary."""
     if given["as_json"]:
-        click.echo(json.dumps(_facts(encoder, chosen), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_facts(encoder, job, outcome), indent=2, ensure_ascii=False))
         return
     if given["quiet"]:
         return
-    outcome, probe = chosen.outcome, chosen.job.probe.name
+    probe = job.probe.name
     first, best, last = outcome.points[0], outcome.best, outcome.points[-1]
     why = {"steps": "all steps were done", "patience": f"{probe} no longer rose", "time": "the time was up"}
     click.echo(f"{probe}: {first.probe:.4f} before, {best.probe:.4f} after {best.step} steps")
     if best.step == 0:
         click.echo("Training found nothing better than the start, which was kept.")
-    if given["teacher"]:
-        found = "better, and is kept" if chosen.job.teacher else "not surely better; the one without it is kept"
-        click.echo(f"The training with the teacher was {found}.")
+    if given["teacher"] and not job.teacher:
+        click.echo(UNASKED)
     click.echo(f"Ended after {last.step} steps and {last.seconds:.0f} s: {why[outcome.ended]}")
     click.echo(
         f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}"

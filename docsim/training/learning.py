@@ -35,13 +35,16 @@ from docsim.training.starts import Start, weigh
 from docsim.training.towers import compact
 from docsim.training.trainer import Job, Outcome, Schedule
 
-__all__ = ["MINERS", "Plan", "Teaching", "from_documents", "from_examples", "job", "saved"]
+__all__ = ["MINERS", "SHORT", "Plan", "Teaching", "from_documents", "from_examples", "job", "saved"]
 
 MINERS = ("none", "bm25", "encoder", "both")
 """Where hard negatives come from."""
 
 _LOSSES = {"scored": ("cosent", "mse"), "positive": ("softmax",), "triplet": ("triplet", "softmax")}
 """Losses by the kind of examples they can learn from; the first is the default."""
+
+SHORT = 512
+"""Tokens of a document that is too short for two spans of the longest kind, and so has little to teach by itself."""
 
 _NEGATIVES, _SKIPPED = 10, 5  # hard negatives of a text; nearest ones that are left out
 _CORPUS_SHARE = 0.5  # of the corpus' inverse document frequencies beside a tower's own token weights
@@ -55,13 +58,14 @@ class Teaching:
     Attributes:
         teacher: Any encoder.
         cache: Directory of its embeddings.
-        weight: Of what it says, beside the loss of pairs; see ``losses.guided``.
+        weight: Of what it says, beside the loss of pairs; see ``losses.guided``. None for 1 where documents are short,
+            half of them at most ``SHORT`` tokens long, and 0 where they are not, which leaves the teacher unasked.
         progress: Called after every 256 passages that it embedded.
     """
 
     teacher: Encoder
     cache: Path
-    weight: float = 1.0
+    weight: float | None = None
     progress: Progress | None = None
 
 
@@ -159,10 +163,8 @@ def from_documents(
         ids,
         parts.preprocessing,
     )
-    if not teaching:
-        return made
-    judge = HalvesProbe(material, held, framing=frame, seed=plan.seed, strike=0.0)
-    return _guided(replace(made, judge=judge), documents, parts, plan, teaching)
+    weight = _weight(teaching, material) if teaching else 0.0
+    return _guided(made, documents, parts, plan, teaching, weight=weight) if teaching and weight else made
 
 
 def from_examples(origin: Start, examples: Examples, plan: Plan) -> Job:
@@ -226,7 +228,16 @@ def _spans(material: Material, held: Sequence[int], parts: Parts, frame: Framing
     )
 
 
-def _guided(job: Job, documents: Iterable[Document], parts: Parts, plan: Plan, teaching: Teaching) -> Job:
+def _weight(teaching: Teaching, material: Material) -> float:
+    """Return how much the teacher counts: what was asked for, else what did best for documents of such lengths."""
+    if teaching.weight is not None:
+        return teaching.weight
+    return float(np.median([len(text.body) for text in material.texts]) <= SHORT)
+
+
+def _guided(
+    job: Job, documents: Iterable[Document], parts: Parts, plan: Plan, teaching: Teaching, *, weight: float
+) -> Job:
     """Return a job with a teacher's embeddings of the documents beside its pairs."""
     held = set(job.held_out)
     known = guide(
@@ -240,7 +251,7 @@ def _guided(job: Job, documents: Iterable[Document], parts: Parts, plan: Plan, t
     return replace(
         job,
         batches=GuidedBatches(job.batches, known, framing=framing(parts), size=plan.batch, seed=plan.seed),
-        objective=replace(job.objective, guidance=teaching.weight),
+        objective=replace(job.objective, guidance=weight),
         material=hashlib.sha256(f"{job.material} {known.digest}".encode()).hexdigest(),
         teacher=known.teacher,
     )

@@ -30,6 +30,7 @@ Floats = NDArray[np.float32]
 _MOST_DOCUMENTS = 3000  # whose halves are searched; more take longer and change little
 _MOST_TOKENS = 256  # of a half
 _MOST_DRAWN = 1000
+_STRIKE = 0.5
 _BATCH_TOKENS = 1 << 15  # padded tokens that are embedded at once: 32 MB of token vectors of 256 components
 
 
@@ -104,10 +105,8 @@ class HalvesProbe:
 
     name = "halves found, MRR"
 
-    def __init__(
-        self, material: Material, held_out: Sequence[int], *, framing: Framing, seed: int, strike: float = 0.5
-    ) -> None:
-        """Cut the halves, and strike each shared token out with probability ``strike``; ``seed`` alone says which."""
+    def __init__(self, material: Material, held_out: Sequence[int], *, framing: Framing, seed: int) -> None:
+        """Cut the halves; which tokens are struck out depends on ``seed`` alone."""
         self._framing, self._count = framing, len(held_out)
         random = np.random.default_rng([seed, 2])
         held = set(held_out)
@@ -118,7 +117,7 @@ class HalvesProbe:
             body = material.texts[row].body
             middle = len(body) // 2
             first, second = body[:middle][:_MOST_TOKENS], body[middle:][:_MOST_TOKENS]
-            halves.append(without_shared(first, second, probability=strike, random=random))
+            halves.append(without_shared(first, second, probability=_STRIKE, random=random))
         self._sides = [[half[side] for half in halves] for side in range(2)]
         self._folders = tuple(material.texts[row].id.rpartition("/")[0].partition("/")[0] for row in rows)
         sketches = material.sketches[rows]

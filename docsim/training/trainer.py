@@ -113,7 +113,6 @@ class Job:
         held_out: Ids of the documents that are not learned from.
         preprocessing: How texts become the trained tower's ids, if not as the untrained one's.
         teacher: Name of the encoder that is learned from beside the texts.
-        judge: What says whether it went better than another training; ``probe`` if there is none.
     """
 
     tower: keras.Model
@@ -125,7 +124,6 @@ class Job:
     held_out: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
     teacher: str | None = None
-    judge: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
