@@ -1,12 +1,13 @@
 """Which fusion of embeddings and words is best: nDCG@10 on the judged sets, untrained and trained without labels.
 
-    python benchmarks/hybrid.py --data ../shared/data/dev [--sets tldr,peps] [--parts fusion,margins,terms,probes]
+    python benchmarks/hybrid.py --data DIR [--teacher ENCODER] [--sets A,B] [--parts fusion,margins,terms,probes]
 
 ``fusion`` scores the union of the 100 nearest and the 100 best matching documents of each query by every rule below,
 and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
 choose the share of words by questions made of its own documents; ``margins`` tells by how much hybrid is better than
-each mode alone, in the mean, with a 95 % bootstrap interval over queries. Trained encoders, each by what it was trained
-from and with, and indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
+each mode alone, in the mean, with a 95 % bootstrap interval over queries. Encoders are the default one, that after
+``docsim train`` on each set, and with ``--teacher`` that after ``docsim train --teacher``. Trained ones, each by what
+it was trained from and with, and indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
 """
 
 from __future__ import annotations
@@ -86,39 +87,37 @@ RULES: dict[str, Callable[[Floats, Floats], Floats]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
+    parser.add_argument("--teacher", type=Path, help="an encoder, such as docsim encoder import makes")
     parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
     parser.add_argument("--parts", default="fusion,margins,terms,probes")
     options = parser.parse_args()
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.sets.split(","):
         judged = load(options.data / name)
+        encoders = encoders_of(name, options.data / name / "corpus.jsonl.gz", options.teacher)
         for part in options.parts.split(","):
-            for encoder in ("untrained", "trained") if part != "terms" else ("untrained",):
-                row = PARTS[part](judged, options.data / name / "corpus.jsonl.gz", encoder)
-                found.setdefault(part, {}).setdefault(encoder, {})[name] = row
-                print(name, part, encoder, json.dumps(row), flush=True)
+            for which in encoders if part != "terms" else ("untrained",):
+                row = PARTS[part](judged, encoders[which])
+                found.setdefault(part, {}).setdefault(which, {})[name] = row
+                print(name, part, which, json.dumps(row), flush=True)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def encoder_of(name: str, corpus: Path, which: str) -> Encoder:
-    """The default encoder, or one trained on the corpus with ``docsim train``'s defaults, in a process of its own."""
-    if which == "untrained":
-        return Encoder.default()
-    out = KEPT / "encoders" / recipe() / name
+def encoders_of(name: str, corpus: Path, teacher: Path | None) -> dict[str, Encoder]:
+    """The default encoder, and those trained on the corpus from it."""
+    found = {"untrained": Encoder.default(), "trained": trained(KEPT / "encoders" / recipe() / name, corpus)}
+    if teacher:
+        out = KEPT / "encoders" / f"{recipe()}-{Encoder.load(teacher).fingerprint[:12]}" / name
+        found["taught"] = trained(out, corpus, "--teacher", str(teacher))
+    return found
+
+
+def trained(out: Path, corpus: Path, *options: str) -> Encoder:
+    """What ``docsim train`` makes of a corpus, in a process of its own, unless it is there."""
     if not (out / "manifest.json").is_file():
-        command = [
-            sys.executable,
-            "-c",
-            "from docsim.cli import main; main()",
-            "train",
-            "--corpus",
-            str(corpus),
-            "--out",
-            str(out),
-            "--quiet",
-        ]
-        subprocess.run(command, check=True)
+        command = [sys.executable, "-c", "from docsim.cli import main; main()", "train", "--corpus", str(corpus)]
+        subprocess.run([*command, "--out", str(out), "--quiet", *options], check=True)
     return Encoder.load(out)
 
 
@@ -141,8 +140,8 @@ def documents(judged: Judged) -> list[Document]:
     return [Document(one["id"], one["text"], one.get("title", "")) for one in judged.documents]
 
 
-def fusion(judged: Judged, corpus: Path, which: str) -> dict[str, float]:
-    with opened(judged, encoder_of(judged.name, corpus, which)) as index:
+def fusion(judged: Judged, encoder: Encoder) -> dict[str, float]:
+    with opened(judged, encoder) as index:
         scored = all_scores(judged, index)
         row = {f"docsim, {mode}": ndcg_at_10(asked(judged, index, mode), judged.qrels) for mode in MODES}
     row |= {name: ndcg_at_10(fused(judged, scored, rule), judged.qrels) for name, rule in RULES.items()}
@@ -205,8 +204,8 @@ def asked(judged: Judged, index: Index, mode: Any) -> dict[str, list[str]]:
     return run
 
 
-def margins(judged: Judged, corpus: Path, which: str) -> dict[str, dict[str, float]]:
-    with opened(judged, encoder_of(judged.name, corpus, which)) as index:
+def margins(judged: Judged, encoder: Encoder) -> dict[str, dict[str, float]]:
+    with opened(judged, encoder) as index:
         found = {mode: per_query(asked(judged, index, mode), judged.qrels) for mode in MODES}
     row = {}
     for mode in ("dense", "lexical"):
@@ -218,9 +217,9 @@ def margins(judged: Judged, corpus: Path, which: str) -> dict[str, dict[str, flo
     return row
 
 
-def terms(judged: Judged, corpus: Path, which: str) -> dict[str, float]:
+def terms(judged: Judged, encoder: Encoder) -> dict[str, float]:
     row = {"bm25s": ndcg_at_10(bm25s_run(judged), judged.qrels)}
-    with opened(judged, encoder_of(judged.name, corpus, which)) as index:
+    with opened(judged, encoder) as index:
         for count in TERMS:
             row[f"{count} terms"] = lexical_ndcg(judged, index, MOST_TERMS=count)
         for weight in TITLES:
@@ -261,12 +260,11 @@ def bm25s_run(judged: Judged) -> dict[str, list[str]]:
     return run
 
 
-def probes(judged: Judged, corpus: Path, which: str) -> dict[str, Any]:
+def probes(judged: Judged, encoder: Encoder) -> dict[str, Any]:
     """Mean reciprocal rank at which a document's second half is found by its first half, and by its title, by share.
 
     Up to 1,500 documents, 200 questions.
     """
-    encoder = encoder_of(judged.name, corpus, which)
     chosen = [one for one in documents(judged) if len(one.text) >= 200]
     chosen = random.Random(0).sample(chosen, min(1500, len(chosen)))
     halves = [len(one.text) // 2 for one in chosen]
@@ -292,7 +290,7 @@ def reciprocal_ranks(index: Index, questions: list[Document]) -> dict[str, float
     return {share: round(float(np.mean(ranks)), 4) for share, ranks in found.items()}
 
 
-PARTS: dict[str, Callable[[Judged, Path, str], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[Judged, Encoder], dict[str, Any]]] = {
     "fusion": fusion,
     "margins": margins,
     "terms": terms,
