@@ -219,18 +219,18 @@ def margins(judged: Judged, encoder: Encoder) -> dict[str, dict[str, float]]:
 
 def terms(judged: Judged, encoder: Encoder) -> dict[str, float]:
     row = {"bm25s": ndcg_at_10(bm25s_run(judged), judged.qrels)}
-    with opened(judged, encoder) as index:
-        for count in TERMS:
-            row[f"{count} terms"] = lexical_ndcg(judged, index, MOST_TERMS=count)
-        for weight in TITLES:
-            row[f"title {weight:g}"] = lexical_ndcg(judged, index, TITLE_WEIGHT=weight)
-        for power in REPEATED:
-            row[f"n^{power:g}"] = lexical_ndcg(judged, index, REPEATED=power)
+    for count in TERMS:
+        row[f"{count} terms"] = lexical_ndcg(judged, encoder, MOST_TERMS=count)
+    for weight in TITLES:
+        row[f"title {weight:g}"] = lexical_ndcg(judged, encoder, TITLE_WEIGHT=weight)
+    for power in REPEATED:
+        row[f"n^{power:g}"] = lexical_ndcg(judged, encoder, REPEATED=power)
     return {name: round(value, 4) for name, value in row.items()}
 
 
-def lexical_ndcg(judged: Judged, index: Index, **changed: Any) -> float:
-    with settings(**changed):
+def lexical_ndcg(judged: Judged, encoder: Encoder, **changed: Any) -> float:
+    """By an index that was opened anew, for an open one keeps what it has looked up."""
+    with opened(judged, encoder) as index, settings(**changed):
         return ndcg_at_10(asked(judged, index, "lexical"), judged.qrels)
 
 

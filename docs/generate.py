@@ -6,21 +6,18 @@ python docs/generate.py --check   exit with 1 if they are not up to date
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import encoder_tables
 import peer_tables
 import scale_tables
 import short_query_tables
+import training_tables
 from command_reference import reference
-
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+from tables import RESULTS, ROOT, result, table
 
 
 def speed() -> str:
@@ -167,7 +164,11 @@ def short(name: str) -> str:
     return table(rows)
 
 
-AFTER = {"untrained": "", "trained": " on each set without labels"}
+AFTER = {
+    "untrained": "",
+    "trained": " on each set without labels",
+    "taught": " by `docsim train --teacher` on each set, the teacher all-MiniLM-L6-v2",
+}
 
 
 def by_set(sets: dict[str, dict[str, float]]) -> str:
@@ -177,90 +178,6 @@ def by_set(sets: dict[str, dict[str, float]]) -> str:
     for name in names:
         values = [row[name] for row in sets.values()]
         rows.append((name, *(f"{value:.3f}" for value in values), f"{sum(values) / len(values):.3f}"))
-    return table(rows)
-
-
-def self_supervision() -> str:
-    """Return the table of what label-free training gives on each knowledge base."""
-    found = result("self_supervision")["sets"]
-    teacher = next(name for name in next(iter(found.values())) if name not in SELF_SUPERVISED)
-    rows = [("", "documents", "untrained", "trained", "lowest seed", teacher, "seconds", "peak MB")]
-    for name, row in found.items():
-        values = (row["untrained"], row["trained"], row["trained_least"], row[teacher])
-        seconds, memory = (max(run[fact] for run in row["runs"]) for fact in ("seconds", "peak_mb"))
-        measured = tuple(f"{value:.3f}" for value in values)
-        rows.append((name, f"{row['documents']:,}", *measured, f"{seconds:.0f}", f"{memory:,.0f}"))
-    seeds = len(next(iter(found.values()))["runs"])
-    return f"nDCG@10, the mean of {seeds} seeds; seconds and peak memory are the largest:\n\n" + table(rows)
-
-
-def teaching() -> str:
-    """Return the table of what a teacher brings."""
-    found = result("teaching")
-    rows = [("", "tokens, median", "without", "with", "gain", "probe without", "probe with", "seconds asking")]
-    for name, row in sorted(found["sets"].items(), key=lambda one: float(one[1]["median_tokens"])):
-        without, taught = row["ndcg"]["without"], row["ndcg"]["with"]
-        scores = (f"{without:.3f}", f"{taught:.3f}", f"{taught - without:+.3f}")
-        probes = tuple(f"{row['probe'][arm]:.3f}" for arm in ("without", "with"))
-        rows.append((name, f"{row['median_tokens']:.0f}", *scores, *probes, f"{row['seconds_asking']:.0f}"))
-    return f"nDCG@10 with the teacher {found['teacher']} and without it, one seed:\n\n" + table(rows)
-
-
-def sweep() -> str:
-    """Return the tables of what a sweep tried, and of what its best encoder answers."""
-    found = result("sweep")
-    rows = [("tower", "started from", found["metric"], "95 %", "texts a second", "MB", "steps kept", "seconds")]
-    for one in found["trials"]:
-        measured = (f"{one['metric']:.3f}", f"{one['low']:.2f} to {one['high']:.2f}", f"{one['texts_per_second']:,.0f}")
-        rows.append((one["tower"], one["start"], *measured, *(f"{one[name]:.0f}" for name in SWEPT)))
-    judged = [("nDCG@10, dense", "questions", "pages")]
-    judged += [(name, *(f"{value:.3f}" for value in row.values())) for name, row in found["judged"].items()]
-    return f"{found['documents']} documents, {found['budget']:.0f} s:\n\n{table(rows)}\n\n{table(judged)}"
-
-
-SWEPT = ("megabytes", "steps", "seconds")
-SELF_SUPERVISED = ("documents", "queries", "untrained", "trained", "trained_least", "runs")
-
-
-def sts() -> str:
-    """Return the table of what towers learn from scored pairs."""
-    found = result("sts")
-    glove = found["starts"]["glove"]
-    names = {"glove": f"GloVe, {glove['words']:,} words of {glove['dim']}", "default": "the default encoder"}
-    rows = [("tower", "started from", "Spearman, dev", "steps", "processor seconds")]
-    rows += [
-        ("none, untrained", names[start], f"{100 * value:.1f}", "", "") for start, value in found["untrained"].items()
-    ]
-    for row in found["towers"].values():
-        steps, seconds = (
-            sum(run[fact] for run in row["runs"]) / len(row["runs"]) for fact in ("steps", "processor_seconds")
-        )
-        measured = (f"{100 * row['spearman']:.1f}", f"{steps:.0f}", f"{seconds:.0f}")
-        rows.append((row["tower"], names[row["start"]], *measured))
-    return table(rows)
-
-
-def imported() -> str:
-    """Return the table of an imported sentence encoder, as float32 and as int8, beside its original."""
-    found = result("imported")
-    speeds = [found[texts]["speed"] for texts in ("documents", "paragraphs")]
-    rows = [("", "documents a second", "paragraphs a second", "cosine with the original, mean", "lowest", "nDCG@10")]
-    for name in speeds[0]:
-        cosine = found["cosine_with_original"].get(name, {"mean": 1.0, "least": 1.0})
-        agreed = (f"{cosine['mean']:.4f}", f"{cosine['least']:.4f}", f"{found['ndcg_at_10'][name]:.3f}")
-        rows.append((name, *(f"{speed[name]['texts_per_second']:.1f}" for speed in speeds), *agreed))
-    return f"nDCG@10 of {found['ndcg_at_10']['set']}, texts cut at {found['max_tokens']} tokens:\n\n" + table(rows)
-
-
-def tried(part: str) -> str:
-    """Return a table of what was tried, a set a column."""
-    found = result("training_tried")[part]
-    sets = [name for name, value in found[0].items() if isinstance(value, float)]
-    rows = [("", *sets, "mean")]
-    for row in found:
-        label = f"**{row['what']}**" if row.get("kept") else row["what"]
-        values = [row[name] for name in sets]
-        rows.append((label, *(f"{value:.3f}" for value in values), f"{sum(values) / len(values):.3f}"))
     return table(rows)
 
 
@@ -288,18 +205,6 @@ def incremental() -> str:
         shares = (f"{row[name]:.1%}" for name in ("rows_unchanged", "rows_in_corpus_unchanged", "passages_unchanged"))
         lines.append((row["set"], row["change"], *shares, f"{row['cosine_median']:.3f}"))
     return table(lines)
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Return rows as a Markdown table, the first as its head."""
-    head, *body = rows
-    lines = [head, tuple("---" for _ in head), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def result(name: str) -> dict[str, Any]:
-    """Return a committed result."""
-    return dict(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def peers(corpus: str) -> str:
@@ -342,16 +247,16 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "duplicates": ("duplicates", duplicates),
     "topics": ("topics", topics),
     "incremental": ("incremental", incremental),
-    "self_supervision": ("self_supervision", self_supervision),
-    "teaching": ("teaching", teaching),
-    "sweep": ("sweep", sweep),
-    "sts": ("sts", sts),
-    "imported": ("imported", imported),
-    "training_tried": ("training_tried", partial(tried, "settings")),
-    "training_tried_weights": ("training_tried", partial(tried, "token_weights")),
-    "training_tried_damping": ("training_tried", partial(tried, "damping")),
-    "training_tried_questions": ("training_tried", partial(tried, "questions_dense")),
-    "training_tried_questions_fused": ("training_tried", partial(tried, "questions_fused")),
+    "self_supervision": ("self_supervision", training_tables.self_supervision),
+    "teaching": ("teaching", training_tables.teaching),
+    "sweep": ("sweep", training_tables.sweep),
+    "sts": ("sts", training_tables.sts),
+    "imported": ("imported", training_tables.imported),
+    "training_tried": ("training_tried", partial(training_tables.tried, "settings")),
+    "training_tried_weights": ("training_tried", partial(training_tables.tried, "token_weights")),
+    "training_tried_damping": ("training_tried", partial(training_tables.tried, "damping")),
+    "training_tried_questions": ("training_tried", partial(training_tables.tried, "questions_dense")),
+    "training_tried_questions_fused": ("training_tried", partial(training_tables.tried, "questions_fused")),
     "encoder-quality": ("quality", lambda: table(encoder_tables.off_the_shelf(result("quality")))),
     "encoder-trained": ("quality", lambda: table(encoder_tables.trained(result("quality")))),
     "encoder-tried": ("default_encoder", lambda: table(encoder_tables.tried(result("default_encoder")["tried"]))),

@@ -149,18 +149,15 @@ def from_documents(
     documents = list(documents) if teaching else documents
     material = prepared(documents, parts)
     held = held_out(material, seed=plan.seed)
-    ids = [material.texts[row].id for row in held]
-    begin = None
-    if plan.corpus_weights and fresh:
-        begin = partial(weigh, parts.tower, material.inverse_frequencies(), share=_CORPUS_SHARE)
+    weighing = partial(weigh, parts.tower, material.inverse_frequencies(), share=_CORPUS_SHARE)
     made = Job(
         parts.tower,
         _spans(material, held, parts, frame, plan),
         HalvesProbe(material, held, framing=frame, seed=plan.seed),
         plan.objective,
         plan.digest(material.digest, origin.parent),
-        begin,
-        ids,
+        weighing if plan.corpus_weights and fresh else None,
+        [material.texts[row].id for row in held],
         parts.preprocessing,
     )
     weight = _weight(teaching, material) if teaching else 0.0
