@@ -88,7 +88,7 @@ def test_the_tower_has_the_weights_of_the_point_that_is_kept(trained: tuple[Job,
     assert outcome.best == kept(outcome.points)
     assert made.probe.measure(made.tower) == pytest.approx(outcome.best.probe, abs=1e-6)
     values = made.probe.values(made.tower)
-    assert outcome.best.error == pytest.approx(values.std(ddof=1) / len(values) ** 0.5, abs=1e-6)
+    assert outcome.best.error == pytest.approx(values.std(ddof=1) / len(values) ** 0.5 / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize(

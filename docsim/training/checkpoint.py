@@ -36,7 +36,7 @@ class Point:
         loss: Mean loss of the steps since the last point; None before the first step.
         probe: What the probe gave.
         seconds: Spent on training so far.
-        error: Standard error of ``probe``; 0 where it is not to be reckoned with.
+        error: By how much a later point may be lower and be kept instead; see ``Probe.error``.
     """
 
     step: int

@@ -133,8 +133,8 @@ class HalvesProbe:
         return float(self.values(tower).mean())
 
     def error(self, values: NDArray[np.float64]) -> float:
-        """Return the standard error of their mean: what lies within it of the best may be better (docs/training.md)."""
-        return float(values.std() / max(1, len(values) - 1) ** 0.5)
+        """Return half the standard error of their mean: what is so near to the best is as good (docs/training.md)."""
+        return float(values.std() / max(1, len(values) - 1) ** 0.5) / 2
 
     def values(self, tower: keras.Model) -> NDArray[np.float64]:
         """Return each held-out document's reciprocal rank, the mean of both directions, float64 ``(held out,)``."""
