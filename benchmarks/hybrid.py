@@ -1,6 +1,7 @@
 """Which fusion of embeddings and words is best: nDCG@10 on the judged sets, untrained and trained without labels.
 
-    python benchmarks/hybrid.py --data DIR [--teacher ENCODER] [--sets A,B] [--parts fusion,margins,terms,probes]
+    python benchmarks/hybrid.py --data DIR [--sets A,B] [--parts fusion,margins,terms,probes]
+                                [--encoders untrained,trained,taught] [--teacher ENCODER]
 
 ``fusion`` scores the union of the 100 nearest and the 100 best matching documents of each query by every rule below,
 and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
@@ -88,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--teacher", type=Path, help="an encoder, such as docsim encoder import makes")
+    parser.add_argument("--encoders", default="untrained,trained", help="which of untrained, trained, taught")
     parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
     parser.add_argument("--parts", default="fusion,margins,terms,probes")
     options = parser.parse_args()
@@ -96,7 +98,7 @@ def main() -> None:
         judged = load(options.data / name)
         encoders = encoders_of(name, options.data / name / "corpus.jsonl.gz", options.teacher)
         for part in options.parts.split(","):
-            for which in encoders if part != "terms" else ("untrained",):
+            for which in options.encoders.split(",") if part != "terms" else ("untrained",):
                 row = PARTS[part](judged, encoders[which])
                 found.setdefault(part, {}).setdefault(which, {})[name] = row
                 print(name, part, which, json.dumps(row), flush=True)
