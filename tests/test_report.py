@@ -44,7 +44,7 @@ def test_the_numbers_are_those_that_were_measured(written: Path) -> None:
     assert report["seed"] == 3
     assert report["ended"] == "patience"
     assert report["probe"] == {"name": "MRR", "before": 0.25, "after": 0.5}
-    assert report["points"][0] == {"step": 0, "loss": None, "probe": 0.25, "seconds": 0.1, "error": 0.0}
+    assert report["points"][0] == {"step": 0, "loss": None, "probe": 0.25, "seconds": 0.1}
     assert report["best"]["step"] == 10
 
 

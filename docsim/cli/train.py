@@ -101,8 +101,8 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     """Train an encoder, on documents without labels or on labelled examples.
 
     Without --pairs, documents of an index or a corpus make their own pairs: two spans of one document, or its title and
-    a span of its text, must find each other among others. A tenth of the documents is held out; the latest
-    weights are kept with which their halves find each other as well as with the best, as far as so few can tell.
+    a span of its text, must find each other among others. A tenth of the documents is held out; the weights with
+    which their halves find each other best are kept, and training ends when that no longer rises.
 
     With --teacher, passages should also be alike as the teacher finds them. That helps where documents are short, half
     of them at most 512 tokens long, and harms where they are longer: there the teacher is not asked, unless

@@ -1,6 +1,6 @@
 """Checkpoints: all that a killed training needs to go on as if nothing had happened, in one file.
 
-An ``.npz`` archive of arrays, without pickle: the weights now, those that would be kept, the optimizer's variables, and
+An ``.npz`` archive of arrays, without pickle: the weights now, the best weights so far, the optimizer's variables, and
 one JSON text with the rest. It is written beside its final name and renamed, so there is always a whole one.
 """
 
@@ -36,14 +36,12 @@ class Point:
         loss: Mean loss of the steps since the last point; None before the first step.
         probe: What the probe gave.
         seconds: Spent on training so far.
-        error: By how much a later point may be lower and be kept instead; see ``Probe.error``.
     """
 
     step: int
     loss: float | None
     probe: float
     seconds: float
-    error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Checkpoint:
         job: Digest of what is trained, on what, and how; another job cannot go on from here.
         points: What was measured so far; the last one says how many steps were done.
         weights: The tower's variables.
-        best: Those of the point that would be kept.
+        best: Those of the best point.
         optimizer: The optimizer's variables.
     """
 
@@ -71,7 +69,7 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     facts = {
         "format": FORMAT,
         "job": checkpoint.job,
-        "points": [[p.step, p.loss, p.probe, p.seconds, p.error] for p in checkpoint.points],
+        "points": [[p.step, p.loss, p.probe, p.seconds] for p in checkpoint.points],
     }
     arrays: dict[str, NDArray[Any]] = {"facts": np.array(json.dumps(facts))}
     for name in _BLOCKS:

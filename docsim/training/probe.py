@@ -66,10 +66,6 @@ class Probe(Protocol):
     name: str
     """What is measured, for people."""
 
-    def error(self, values: NDArray[np.float64]) -> float:
-        """Return by how much the mean of ``values`` may be lower than the best and its tower still be kept."""
-        ...
-
     def sample(self, tower: keras.Model) -> Sample:
         """Return up to 1,000 embedded texts."""
         ...
@@ -132,10 +128,6 @@ class HalvesProbe:
         """Return the mean reciprocal rank."""
         return float(self.values(tower).mean())
 
-    def error(self, values: NDArray[np.float64]) -> float:
-        """Return half the standard error of their mean: what is so near to the best is as good (docs/training.md)."""
-        return float(values.std() / max(1, len(values) - 1) ** 0.5) / 2
-
     def values(self, tower: keras.Model) -> NDArray[np.float64]:
         """Return each held-out document's reciprocal rank, the mean of both directions, float64 ``(held out,)``."""
         first, second = (embedded(tower, side, self._framing) for side in self._sides)
@@ -171,10 +163,6 @@ class PairsProbe:
     def measure(self, tower: keras.Model) -> float:
         """Return Spearman's correlation, the mean reciprocal rank, or the share of triplets in order."""
         return float(self.values(tower).mean())
-
-    def error(self, values: NDArray[np.float64]) -> float:
-        """Return 0: labels say what is wanted, so the best is kept."""
-        return 0.0
 
     def values(self, tower: keras.Model) -> NDArray[np.float64]:
         """Return Spearman's correlation ``(1,)``, or reciprocal ranks or 1 for a triplet in order ``(examples,)``."""

@@ -1,8 +1,8 @@
-"""The trainer: steps, probes, which weights are kept, checkpoints.
+"""The trainer: steps, probes, the best weights kept, checkpoints.
 
-Every ``probe_every`` steps the probe is measured. The tower is left with the latest weights that the probe finds better
-than the start, and worse than the best by less than its error, if at all; else with the start. Training ends when
-``patience`` probes in a row have found nothing to keep, at ``steps``, or at the time limit.
+Every ``probe_every`` steps the probe is measured. Training ends when it has not risen for ``patience`` probes, at
+``steps``, or at the time limit; the tower is left with the weights that the probe found best, the untrained ones
+included: training never returns what the probe finds worse than the start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from docsim.training.checkpoint import Arrays, Checkpoint, Point, read_checkpoin
 from docsim.training.probe import Probe
 from docsim.training.siamese import Objective, Siamese, optimizer
 
-__all__ = ["Job", "Outcome", "Schedule", "Tick", "Trainer", "Watch", "kept", "prepare_embedding"]
+__all__ = ["Job", "Outcome", "Schedule", "Tick", "Trainer", "Watch", "prepare_embedding"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Schedule:
         unfreeze_at: Step from which on token vectors learn, unless frozen.
         embedding_share: Their learning rate as a share of that of the rest.
         probe_every: Steps between probes.
-        patience: Probes in a row that find nothing to keep, after which training ends.
+        patience: Probes without a rise after which training ends.
         time_limit: Seconds after which training ends; None for no limit.
     """
 
@@ -104,7 +104,7 @@ class Job:
     """What is trained, and on what.
 
     Attributes:
-        tower: The tower; left with the weights to keep.
+        tower: The tower; left with the best weights.
         batches: What it learns from.
         probe: What it is measured by.
         objective: The loss.
@@ -173,7 +173,7 @@ class Trainer:
         self._best: Arrays = []
 
     def run(self, *, resume: bool = False, watch: Watch | None = None, tick: Tick | None = None) -> Outcome:
-        """Train, and leave the tower with the weights to keep.
+        """Train, and leave the tower with the best weights.
 
         Args:
             resume: Go on from the checkpoint.
@@ -196,7 +196,7 @@ class Trainer:
             step, loss = self._steps(done, until, started, tick)
             self._measure(step, loss, started, watch)
         self._assign(self._job.tower.variables, self._best)
-        return Outcome(tuple(self._points), kept(self._points), ended)
+        return Outcome(tuple(self._points), self._best_point(), ended)
 
     def _steps(self, done: int, until: int, started: float, tick: Tick | None) -> tuple[int, float]:
         """Do steps up to ``until`` or the time limit; return how many were done in all, and their mean loss."""
@@ -218,22 +218,24 @@ class Trainer:
         return step, loss
 
     def _measure(self, step: int, loss: float | None, started: float, watch: Watch | None) -> None:
-        """Measure the probe, hold on to the weights if they are to be kept, and write a checkpoint."""
-        values = self._job.probe.values(self._job.tower)
-        error = self._job.probe.error(values)
-        point = Point(step, loss, float(values.mean()), time.monotonic() - started, error)
-        self._points.append(point)
-        if kept(self._points) == point:
+        """Measure the probe, keep the weights if they are the best, and write a checkpoint."""
+        probe = self._job.probe.measure(self._job.tower)
+        point = Point(step, loss, probe, time.monotonic() - started)
+        if not self._points or probe > self._best_point().probe:
             self._best = _arrays(self._job.tower.variables)
-        logger.info("step %d: loss %s, %s %.4f", step, loss, self._job.probe.name, point.probe)
+        self._points.append(point)
+        logger.info("step %d: loss %s, %s %.4f", step, loss, self._job.probe.name, probe)
         if self._checkpoint:
             self._keep(self._checkpoint)
         if watch:
             watch(point, self._schedule.steps)
 
+    def _best_point(self) -> Point:
+        return max(self._points, key=lambda point: point.probe)  # the first of equals
+
     def _ended(self) -> str:
         """Return why training ends here, or an empty string."""
-        last, best = self._points[-1], kept(self._points)
+        last, best = self._points[-1], self._best_point()
         since = sum(point.step > best.step for point in self._points)
         if last.step >= self._schedule.steps:
             return "steps"
@@ -258,28 +260,15 @@ class Trainer:
     def _restore(self) -> None:
         if self._checkpoint is None:
             raise TrainingError("expected a checkpoint file to resume from; none was named")
-        found = read_checkpoint(self._checkpoint, job=self._digest())
-        self._assign(self._job.tower.variables, found.weights)
-        self._assign(self._optimizer.variables, found.optimizer)
-        self._points, self._best = list(found.points), found.best
+        kept = read_checkpoint(self._checkpoint, job=self._digest())
+        self._assign(self._job.tower.variables, kept.weights)
+        self._assign(self._optimizer.variables, kept.optimizer)
+        self._points, self._best = list(kept.points), kept.best
 
     @staticmethod
     def _assign(variables: Any, arrays: Arrays) -> None:
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
-
-
-def kept(points: Sequence[Point]) -> Point:
-    """Return the point whose weights are kept, of those measured so far, the untrained tower's first.
-
-    That is the latest that is higher than the best before it less that one's error, and higher than the first.
-    """
-    best = found = points[0]
-    for point in points[1:]:
-        if point.probe > max(best.probe - best.error, points[0].probe):
-            found = point
-        best = max(best, point, key=lambda one: one.probe)  # the first of equals
-    return found
 
 
 def prepare_embedding(tower: keras.Model, *, freeze: bool) -> None:
