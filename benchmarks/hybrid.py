@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
     parser.add_argument("--parts", default="fusion,margins,terms,probes")
     options = parser.parse_args()
+    if "taught" in options.encoders and not options.teacher:
+        parser.error("expected --teacher with --encoders taught")
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.sets.split(","):
         judged = load(options.data / name)

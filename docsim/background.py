@@ -26,8 +26,11 @@ DOCUMENTS = 160
 PASSAGES = 800
 """Passages in the sample, at most, unless two documents have more."""
 
-SPANS = 64
-"""Texts, at most, that are as long as a query: some 10,000 pairs, which the first query has to wait for."""
+SPANS, FEWEST_SPANS = 64, 16
+"""Texts, at most and at least, that are as long as a query: up to 10,000 pairs, which the first query waits for."""
+
+CHARACTERS = 8192
+"""Of those texts together, unless they are the fewest: a transformer needs time to encode them."""
 
 SHORTEST, LONGEST = 4, 1024
 """Characters of those texts; each length is a power of two, so that queries of about one length share them."""
@@ -70,7 +73,8 @@ def similarities(
         rows = [one.astype(np.float32)[:PASSAGES] for one in view.rows(places)]
         probes = rows
         if kind is not None:
-            spans = _spans(store, view.documents[places[:SPANS], 1], kind)
+            count = min(max(CHARACTERS // kind, FEWEST_SPANS), SPANS)
+            spans = _spans(store, view.documents[places[:count], 1], kind)
             probes = [row[None] for row in encoder_of(view).encode(spans)]
         view.known.background[kind] = _pairs(probes, rows)
     return view.known.background[kind]
@@ -103,24 +107,32 @@ def _taken(view: View, order: NDArray[np.int64]) -> list[int]:
 
 
 def _spans(store: Store, numbers: NDArray[np.int64], length: int) -> list[str]:
-    """Return some whole words, of about ``length`` characters together, from somewhere in each of some documents."""
+    """Return some words, of about ``length`` characters together, from somewhere in each of some documents.
+
+    They come from its beginning where there is nothing but blanks.
+    """
     sql = (
-        "SELECT number, substr(title || char(10) || text, 1 + (number * ?) % max(1, length(text) - ?), ?)"
+        "SELECT number, substr(title || char(10) || text, 1 + (number * ?) % max(1, length(text) - ?), ?),"
+        " substr(ltrim(title || char(10) || text, char(9, 10, 13, 32)), 1, ?)"
         " FROM documents WHERE number IN (SELECT value FROM json_each(?))"
     )
     window = length + _LONGEST_WORD
-    cut = dict(store.rows(sql, _STEP, window, window, json.dumps(numbers.tolist())))
+    rows = store.rows(sql, _STEP, window, window, window, json.dumps(numbers.tolist()))
+    cut = {number: _words(here, length) or _words(first, length) for number, here, first in rows}
     if len(cut) < len(numbers):
         raise store.damaged()
-    return [_words(cut[number], length) for number in numbers.tolist()]
+    return [cut[number] for number in numbers.tolist()]
 
 
 def _words(cut: str, length: int) -> str:
-    """Return what follows the first word, which may not be whole, up to the word that ends near ``length``."""
+    """Return what follows the first word, which may not be whole, up to the end of a word near ``length``."""
     words = cut.split()
     text = " ".join(words[1:] or words)
     end = text.find(" ", length * 3 // 4)
-    return text[: end if 0 < end < 2 * length else length]  # some scripts have no spaces
+    end = len(text) if end < 0 else end
+    if end > 2 * length:
+        end = text.rfind(" ", 0, length)
+    return text[: end if end > 0 else length]  # some scripts have no spaces
 
 
 def _pairs(probes: Sequence[NDArray[np.float32]], rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -43,6 +43,7 @@ _NEIGHBOURS = 16
 _LEAST_BACKGROUND = 10 * _NEIGHBOURS  # passages
 _LEAST_SHINGLES = 8  # of a document that may be near another or contained in it
 _MATCHES = 3
+_KINDS = ("exact", "near", "contained")  # the most like first
 
 Advance = Callable[[str, int, int], object]
 
@@ -310,7 +311,7 @@ def _group(store: Store, corpus: _Corpus, place: int, edges: list[_Edge]) -> Gro
     representative = shown[int(corpus.numbers[place])]
     wording = Wording(representative.text)
     members = []
-    for edge in sorted(edges, key=lambda edge: (-edge.overlap, edge.place)):
+    for edge in sorted(edges, key=lambda edge: (_KINDS.index(edge.kind), -edge.overlap, edge.place)):
         one = shown[int(corpus.numbers[edge.place])]
         shares = (1.0, 1.0)
         matches: tuple[Match, ...] = ()

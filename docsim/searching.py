@@ -100,6 +100,8 @@ def _hits(store: Store, view: View, query: Query, request: Request, encoder_of: 
     allowed = view.allowed(store, request.filter)
     found = tiers(store, view, query, request.mode, allowed=allowed, min_similarity=how.min_similarity)
     candidates = list(islice(selection.chosen(store, view, found, how), how.offset, how.offset + request.k))
+    if not candidates:
+        return []
     shown = store.shown([one.number for one in candidates])
     if any(len(one.similarities) != shown[one.number].passages for one in candidates):
         raise store.damaged()

@@ -23,7 +23,10 @@ __all__ = ["LENGTH", "Overlaps", "Wording", "covered"]
 LENGTH = 3
 """Words of a shingle."""
 
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana and Chinese characters
+# Kana, with its marks but without its punctuation, and Chinese characters
+_UNSPACED = (
+    "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _TOGETHER = 20_000
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads consecutive numbers

@@ -153,3 +153,18 @@ def test_documents_that_were_removed_are_not_in_the_background(tmp_path: Path, t
         assert index.search("soup").hits[0].percentile is not None
         index.remove(["0", "1", "2", "3"])
         assert index.search("soup").hits[0].percentile is None
+
+
+@pytest.mark.parametrize("length", [4, 8, 16])
+def test_texts_are_neither_blank_nor_parts_of_words_where_documents_are_short_or_have_gaps(
+    tmp_path: Path, tiny_encoder_dir: Path, length: int
+) -> None:
+    gaps = [f"train{' ' * 400}ticket {n}" for n in range(8)]
+    short = ["the train ticket here", "kubernetes", "train", "ticket to the soup"]
+    with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync(Document(str(n), text) for n, text in enumerate([*gaps, *short]))
+        with index.reader.reading() as view:
+            spans = background._spans(index.store, view.documents[:, 1], length)
+    assert all(spans)
+    known = {*" ".join([*gaps, *short]).split()}
+    assert {word for span in spans for word in span.split()} - known <= {"kube", "kubernet"}  # longer than twice 4

@@ -16,7 +16,7 @@ from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
 from docsim import building, reindexing
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoder import Encoder, read_manifest
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.locks import rebuilder
@@ -128,9 +128,13 @@ def test_a_teacher_is_learned_from_and_without_it_the_adaptation_is_another(topi
     index, start = topics.with_name("index"), topics.with_name("start")
     docsim("index", topics, "--index", index, "--encoder", start)
     arguments = ("adapt", "--index", index, "--publish-anyway", "--time-limit", "4")
-    assert "Trained" in docsim(*arguments, "--teacher", start).output
-    assert "Trained" not in docsim(*arguments, "--teacher", start).output
+    taught, generation = (*arguments, "--teacher", start), index / "generations"
+    assert "Trained" in docsim(*taught).output
+    assert read_manifest(generation / "0002" / "encoder")["lineage"]["teacher"] == Encoder.load(start).name
+    assert "Trained" not in docsim(*taught).output
+    assert "Trained" in docsim(*taught, "--teacher-weight", "2").output
     assert "Trained" in docsim(*arguments).output
+    assert read_manifest(generation / "0004" / "encoder")["lineage"]["teacher"] is None
 
 
 def test_what_did_not_pass_exits_with_4_and_names_the_command_that_publishes_it(index: Path, worse: Path) -> None:

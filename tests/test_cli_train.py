@@ -151,6 +151,7 @@ def test_scored_pairs_on_a_scale_of_0_to_5_are_trained_on(untrained: Path, tmp_p
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
+        (["--corpus", ".", "--time-limit", "nan"], 2, "'--time-limit': expected a number, got nan"),
         (["--corpus", ".", "--teacher-weight", "1"], 2, "expected --teacher with --teacher-weight; got none"),
         (["--pairs", __file__, "--teacher", "."], 2, "expected --teacher with documents, not with --pairs"),
         (["--pairs", __file__, "--negatives", "bm25"], 2, "expected --negatives with documents, not with --pairs"),

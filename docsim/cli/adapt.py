@@ -47,12 +47,14 @@ Examples:
 @click.option(
     "--teacher-weight",
     type=click.FloatRange(0),
+    callback=options.finite,
     metavar="X",
     help="How much the teacher counts.  [default: 1 for short documents, else 0]",
 )
 @click.option(
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
+    callback=options.finite,
     metavar="S",
     help="Train for so many seconds at most; keep the best so far.",
 )
@@ -123,5 +125,5 @@ def _tell(facts: dict[str, Any], given: dict[str, Any]) -> None:
     probe = facts["probe"]
     click.echo(f"Trained {facts['steps']['done']} steps in {facts['seconds']:.0f} s, on this index's documents.")
     click.echo(f"{probe['name']}: {probe['before']:.4f} before, {probe['after']:.4f} after")
-    if given["teacher"] and not facts["teacher"]:
+    if given["teacher"] and given["teacher_weight"] is None and not facts["teacher"]:
         click.echo(UNASKED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -67,6 +68,13 @@ dim_option = click.option(
     "[default: all]",
 )
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
+
+
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``inf`` and ``nan``, which are floats, too."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"expected a number, got {value}")
+    return value
 
 
 def encoder_of(directory: Path | None, dim: int | None) -> Encoder | None:

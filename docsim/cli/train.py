@@ -63,6 +63,7 @@ Examples:
 @click.option(
     "--teacher-weight",
     type=click.FloatRange(0),
+    callback=options.finite,
     metavar="X",
     help="How much the teacher counts.  [default: 1 for short documents, else 0]",
 )
@@ -88,6 +89,7 @@ Examples:
 @click.option(
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
+    callback=options.finite,
     metavar="S",
     help="Stop after so many seconds, and keep the best so far.",
 )
@@ -296,7 +298,7 @@ def _tell(encoder: Encoder, job: Job, outcome: Outcome, given: Mapping[str, Any]
     click.echo(f"{probe}: {first.probe:.4f} before, {best.probe:.4f} after {best.step} steps")
     if best.step == 0:
         click.echo("Training found nothing better than the start, which was kept.")
-    if given["teacher"] and not job.teacher:
+    if given["teacher"] and given["teacher_weight"] is None and not job.teacher:
         click.echo(UNASKED)
     click.echo(f"Ended after {last.step} steps and {last.seconds:.0f} s: {why[outcome.ended]}")
     click.echo(

@@ -3,8 +3,7 @@
     documents -> passages, drawn -> the teacher's embeddings, cached -> beside each batch of pairs, some passages
 
 The loss of pairs says what belongs together in this corpus; the teacher says how alike its passages are. Nothing of the
-teacher is needed afterwards. Which of the two a corpus is better served by is for the probe to say
-(``docsim.training.learning``).
+teacher is needed afterwards. Which documents it helps with is for ``docsim.training.learning`` to say.
 """
 
 from __future__ import annotations
