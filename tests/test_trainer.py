@@ -109,7 +109,7 @@ def test_training_that_only_harms_returns_the_start() -> None:
 
 def test_the_time_limit_ends_training_with_the_best_so_far() -> None:
     made = job()
-    outcome = Trainer(made, replace(SCHEDULE, steps=100_000, patience=100_000, time_limit=1.0)).run()
+    outcome = Trainer(made, replace(SCHEDULE, steps=100_000, patience=100_000, time_limit=5.0)).run()
     assert outcome.ended == "time"
     assert 0 < outcome.points[-1].step < 100_000
     assert made.probe.measure(made.tower) == pytest.approx(outcome.best.probe, abs=1e-6)
