@@ -7,8 +7,8 @@
 and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
 choose the share of words by questions made of its own documents; ``margins`` tells by how much hybrid is better than
 each mode alone, in the mean, with a 95 % bootstrap interval over queries. Encoders are the default one, that after
-``docsim train`` on each set, and with ``--teacher`` that after ``docsim train --teacher``. Trained ones, each by what
-it was trained from and with, and indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
+``docsim train`` on each set, and ``taught`` that after ``docsim train --teacher``. Trained ones, each by what it was
+trained from and with, and indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
 """
 
 from __future__ import annotations
@@ -98,23 +98,24 @@ def main() -> None:
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.sets.split(","):
         judged = load(options.data / name)
-        encoders = encoders_of(name, options.data / name / "corpus.jsonl.gz", options.teacher)
+        corpus = options.data / name / "corpus.jsonl.gz"
         for part in options.parts.split(","):
             for which in options.encoders.split(",") if part != "terms" else ("untrained",):
-                row = PARTS[part](judged, encoders[which])
+                row = PARTS[part](judged, encoder_of(name, corpus, which, options.teacher))
                 found.setdefault(part, {}).setdefault(which, {})[name] = row
                 print(name, part, which, json.dumps(row), flush=True)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def encoders_of(name: str, corpus: Path, teacher: Path | None) -> dict[str, Encoder]:
-    """The default encoder, and those trained on the corpus from it."""
-    found = {"untrained": Encoder.default(), "trained": trained(KEPT / "encoders" / recipe() / name, corpus)}
-    if teacher:
-        out = KEPT / "encoders" / f"{recipe()}-{Encoder.load(teacher).fingerprint[:12]}" / name
-        found["taught"] = trained(out, corpus, "--teacher", str(teacher))
-    return found
+def encoder_of(name: str, corpus: Path, which: str, teacher: Path | None) -> Encoder:
+    """The default encoder, or one trained on the corpus from it."""
+    if which == "untrained":
+        return Encoder.default()
+    if which == "trained" or not teacher:
+        return trained(KEPT / "encoders" / recipe() / name, corpus)
+    out = KEPT / "encoders" / f"{recipe()}-{Encoder.load(teacher).fingerprint[:12]}" / name
+    return trained(out, corpus, "--teacher", str(teacher))
 
 
 def trained(out: Path, corpus: Path, *options: str) -> Encoder:
