@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from judged import Judged, load
 from numpy.typing import NDArray
-from self_supervision import KEPT, SETS, documents, passages, queries, score, train
+from self_supervision import KEPT, SETS, documents, passages, queries, score, trained
 
 from docsim.adapter import Adapter, K, agreement, fitted, learnt, procrustes
 from docsim.encoder import Encoder
@@ -128,13 +128,6 @@ def compare(embedded: Embedded, old: Encoder, new: Encoder) -> dict[str, object]
         recall = agreement(asking(whole_new[unseen]) if asking else whole_new[unseen], here, whole_new[unseen])
         told[name] = {"ndcg": found, "share": found / full, f"recall_at_{K}": recall}
     return row | {"variants": told}
-
-
-def trained(folder: Path, seed: int) -> Encoder:
-    out = KEPT / f"{folder.name}-{seed}"
-    if not (out / "manifest.json").is_file():
-        train(folder / "corpus.jsonl.gz", out, seed)
-    return Encoder.load(out)
 
 
 def imported(teacher: Path) -> Encoder:

@@ -7,22 +7,18 @@
 and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
 choose the share of words by questions made of its own documents; ``margins`` tells by how much hybrid is better than
 each mode alone, in the mean, with a 95 % bootstrap interval over queries. Encoders are the default one, that after
-``docsim train`` on each set, and ``taught`` that after ``docsim train --teacher``. Trained ones, each by what it was
-trained from and with, and indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
+``docsim train`` on each set, and ``taught`` that after ``docsim train --teacher``; they are those of
+benchmarks/self_supervision.py. Indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -30,6 +26,7 @@ from unittest import mock
 import numpy as np
 from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10, per_query
 from numpy.typing import NDArray
+from self_supervision import trained
 
 from docsim import lexical, ranking
 from docsim.encoder import Encoder
@@ -38,8 +35,7 @@ from docsim.index import Index
 from docsim.records import MODES, Document
 from docsim.searching import encoded
 
-ROOT = Path(__file__).parents[1]
-KEPT = ROOT / ".bench" / "hybrid"
+KEPT = Path(__file__).parents[1] / ".bench" / "hybrid"
 RESULTS = Path(__file__).parent / "results" / "hybrid.json"
 CANDIDATES = 100
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -98,41 +94,20 @@ def main() -> None:
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.sets.split(","):
         judged = load(options.data / name)
-        corpus = options.data / name / "corpus.jsonl.gz"
         for part in options.parts.split(","):
             for which in options.encoders.split(",") if part != "terms" else ("untrained",):
-                row = PARTS[part](judged, encoder_of(name, corpus, which, options.teacher))
+                row = PARTS[part](judged, encoder_of(options.data / name, which, options.teacher))
                 found.setdefault(part, {}).setdefault(which, {})[name] = row
                 print(name, part, which, json.dumps(row), flush=True)
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def encoder_of(name: str, corpus: Path, which: str, teacher: Path | None) -> Encoder:
+def encoder_of(folder: Path, which: str, teacher: Path | None) -> Encoder:
     """The default encoder, or one trained on the corpus from it."""
     if which == "untrained":
         return Encoder.default()
-    if which == "trained" or not teacher:
-        return trained(KEPT / "encoders" / recipe() / name, corpus)
-    out = KEPT / "encoders" / f"{recipe()}-{Encoder.load(teacher).fingerprint[:12]}" / name
-    return trained(out, corpus, "--teacher", str(teacher))
-
-
-def trained(out: Path, corpus: Path, *options: str) -> Encoder:
-    """What ``docsim train`` makes of a corpus, in a process of its own, unless it is there."""
-    if not (out / "manifest.json").is_file():
-        command = [sys.executable, "-c", "from docsim.cli import main; main()", "train", "--corpus", str(corpus)]
-        subprocess.run([*command, "--out", str(out), "--quiet", *options], check=True)
-    return Encoder.load(out)
-
-
-@cache
-def recipe() -> str:
-    """A digest of what training starts from and of the code that trains."""
-    digest = hashlib.sha256(Encoder.default().fingerprint.encode())
-    for path in sorted((ROOT / "docsim" / "training").rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
+    return trained(folder, teacher=Encoder.load(teacher) if which == "taught" and teacher else None)
 
 
 def opened(judged: Judged, encoder: Encoder) -> Index:

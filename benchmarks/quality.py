@@ -159,16 +159,6 @@ class Contenders:
         return Encoder.load(out)
 
 
-def trained(folder: Path, cache: Path, teacher: Encoder | None = None, seed: int = 0) -> Encoder:
-    """The default encoder after ``docsim train`` on a set's documents; judgements are not read."""
-    kind = "taught" if teacher else "trained"
-    out = cache / f"{kind}-{folder.name}-{Encoder.default().fingerprint[:12]}-{seed}"
-    if not out.is_dir():
-        options = ("--teacher", str(teacher.path)) if teacher else ()
-        self_supervision.train(folder / "corpus.jsonl.gz", out, seed, *options)
-    return Encoder.load(out)
-
-
 def measure(judged: Judged, contenders: Contenders, encoders: dict[str, Encoder], known: Row) -> Row:
     """Return each system's nDCG@10, dense and fused."""
     words = by_bm25(judged)
@@ -203,8 +193,8 @@ def encoders_of(folder: Path, contenders: Contenders, *, train: bool) -> dict[st
     """docsim's encoders, by what the tables call them."""
     found = {"docsim": Encoder.default(), "docsim, 128 components": Encoder.default(dim=128)}
     if train:
-        found["docsim, trained"] = trained(folder, contenders.cache)
-        found["docsim, trained with MiniLM"] = trained(folder, contenders.cache, contenders.small_minilm)
+        found["docsim, trained"] = self_supervision.trained(folder)
+        found["docsim, trained with MiniLM"] = self_supervision.trained(folder, teacher=contenders.small_minilm)
     return found
 
 

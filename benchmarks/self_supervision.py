@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -111,6 +112,29 @@ def train(corpus: Path, out: Path, seed: int, *options: str) -> dict[str, float]
     return facts
 
 
+def trained(folder: Path, seed: int = 0, *, teacher: Encoder | None = None) -> Encoder:
+    """The default encoder after ``docsim train`` on a set without its labels, trained unless it is there."""
+    out = place(folder.name, seed, teacher=teacher)
+    if not (out / "manifest.json").is_file():
+        train(folder / "corpus.jsonl.gz", out, seed, *(("--teacher", str(teacher.path)) if teacher else ()))
+    return Encoder.load(out)
+
+
+def place(name: str, seed: int, *, teacher: Encoder | None = None) -> Path:
+    """Where an encoder is kept: by what it was trained from, and with."""
+    kind = f"{recipe()}-{teacher.fingerprint[:12]}" if teacher else recipe()
+    return KEPT / kind / f"{name}-{seed}"
+
+
+@cache
+def recipe() -> str:
+    """A digest of what training starts from and of the code that trains."""
+    digest = hashlib.sha256(Encoder.default().fingerprint.encode())
+    for path in sorted((ROOT / "docsim" / "training").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def child(corpus: str, out: str, seed: str, *options: str) -> None:
     import tensorflow  # noqa: F401  # its import is not counted
 
@@ -139,7 +163,7 @@ def measure(folder: Path, seeds: list[int], teacher: Path | None) -> dict[str, o
     judged = load(folder)
     runs = []
     for seed in seeds:
-        out = KEPT / f"{judged.name}-{seed}"
+        out = place(folder.name, seed)
         facts = train(folder / "corpus.jsonl.gz", out, seed)
         runs.append({"seed": seed, "ndcg": of_encoder(judged, Encoder.load(out)), **facts})
         print(judged.name, json.dumps(runs[-1]), flush=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from judged import KNOWLEDGE_BASES, OTHERS, Judged, load
-from self_supervision import KEPT, of_encoder, train
+from self_supervision import KEPT, of_encoder, place, trained
 
 from docsim.encoder import Encoder
 
@@ -64,12 +64,9 @@ def median_tokens(judged: Judged) -> float:
 
 
 def measure(folder: Path, teacher: Encoder, seed: int) -> dict[str, object]:
-    judged, corpus = load(folder), folder / "corpus.jsonl.gz"
-    places = {"without": KEPT / f"{judged.name}-{seed}", "with": KEPT / f"{judged.name}-{seed}-taught"}
-    if not places["without"].is_dir():
-        train(corpus, places["without"], seed)
-    facts = taught(corpus, teacher, places["with"], seed)
-    encoders = {name: Encoder.load(place) for name, place in places.items()}
+    judged, out = load(folder), place(f"{folder.name}-always", seed, teacher=teacher)
+    facts = taught(folder / "corpus.jsonl.gz", teacher, out, seed)
+    encoders = {"without": trained(folder, seed), "with": Encoder.load(out)}
     return {
         "seed": seed,
         "median_tokens": median_tokens(judged),

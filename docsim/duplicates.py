@@ -272,10 +272,10 @@ def _stars(corpus: _Corpus, edges: dict[int, list[_Edge]]) -> dict[int, list[_Ed
     copies = Counter(corpus.heads.tolist())
     members: set[int] = set()
     for kind in ("near", "contained"):
-        alike = {place: [edge for edge in all if edge.kind == kind] for place, all in edges.items()}
-        strength = {place: sum(edge.overlap for edge in all) for place, all in alike.items()}
+        alike = {place: [edge for edge in each if edge.kind == kind] for place, each in edges.items()}
+        strength = {place: sum(edge.overlap for edge in each) for place, each in alike.items()}
         if kind == "near":  # what there are copies of represents them, and with them what is near to it
-            strength = {place: sum + copies[place] for place, sum in strength.items()}
+            strength = {place: strength[place] + copies[place] for place in strength}
         order = sorted(alike, key=lambda place: (-strength[place], -corpus.overlaps.counts[place], place))
         for place, edge in _gathered({place: alike[place] for place in order}, members):
             stars[place].append(edge)
@@ -287,8 +287,8 @@ def _gathered(edges: dict[int, list[_Edge]], members: set[int]) -> list[tuple[in
     """Return which documents are members of whose group: of who comes first, none of those that are members already."""
     found: list[tuple[int, _Edge]] = []
     taken = set(members)
-    for place, all in edges.items():
-        free = [edge for edge in all if edge.place not in taken]
+    for place, each in edges.items():
+        free = [edge for edge in each if edge.place not in taken]
         if place not in taken and free:
             taken.update((place, *(edge.place for edge in free)))
             found += [(place, edge) for edge in free]

@@ -85,9 +85,10 @@ def test_a_file_and_standard_input_are_compared_like_documents() -> None:
     assert json.loads(run("-", "soup.md", "--json", stdin="Boil the soup."))["similarity"] > 0
 
 
-@pytest.mark.parametrize(("sides", "stdin"), [(("-", "soup.md"), " \n"), (("-", "-"), "Boil the soup.")])
-def test_standard_input_without_a_text_is_refused(sides: tuple[str, str], stdin: str) -> None:
-    assert "expected a text on standard input" in run(*sides, stdin=stdin, code=2)
+def test_standard_input_without_a_text_is_refused_and_so_is_asking_for_it_twice() -> None:
+    assert "expected a text on standard input, got none" in run("-", "soup.md", stdin=" \n", code=2)
+    twice = run("-", "-", stdin="Boil the soup.", code=2)
+    assert "expected standard input, -, for A or for B; got it for both" in twice
 
 
 def test_what_looks_like_a_path_but_is_none_is_no_question() -> None:

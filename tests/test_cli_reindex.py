@@ -128,6 +128,8 @@ def test_a_teacher_is_learned_from_and_without_it_the_adaptation_is_another(topi
     index, start = topics.with_name("index"), topics.with_name("start")
     docsim("index", topics, "--index", index, "--encoder", start)
     arguments = ("adapt", "--index", index, "--publish-anyway", "--time-limit", "4")
+    refused = docsim(*arguments, "--teacher-weight", "1", code=2)
+    assert "expected --teacher with --teacher-weight; got none" in refused.stderr
     taught, generation = (*arguments, "--teacher", start), index / "generations"
     assert "Trained" in docsim(*taught).output
     assert read_manifest(generation / "0002" / "encoder")["lineage"]["teacher"] == Encoder.load(start).name

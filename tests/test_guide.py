@@ -11,6 +11,7 @@ import pytest
 import toy_training
 
 from docsim.encoder import Encoder
+from docsim.errors import TrainingError
 from docsim.training.artefact import Lineage, save
 from docsim.training.batches import framing
 from docsim.training.guide import Guide, GuidedBatches, guide
@@ -102,6 +103,12 @@ def test_the_teacher_of_long_documents_is_asked_only_where_its_weight_is_named(
     assert made.objective == Objective(guidance=float(asked))
     named = from_documents(origin, texts, PLAN, teaching=Teaching(teacher, tmp_path, weight=0.5))
     assert named.objective == Objective(guidance=0.5)
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_from_zero_on_is_refused(teacher: Encoder, tmp_path: Path, weight: float) -> None:
+    with pytest.raises(TrainingError, match="expected a weight of the teacher of at least 0; got"):
+        Teaching(teacher, tmp_path, weight)
 
 
 def test_a_student_comes_to_find_alike_what_its_teacher_does(teacher: Encoder, tmp_path: Path) -> None:

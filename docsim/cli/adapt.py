@@ -39,25 +39,7 @@ Examples:
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The encoder to start from.  [default: the one that the index had before it was adapted]",
 )
-@click.option(
-    "--teacher",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="An encoder's directory: learn from its embeddings of the texts too, where that helps.",
-)
-@click.option(
-    "--teacher-weight",
-    type=click.FloatRange(0),
-    callback=options.finite,
-    metavar="X",
-    help="How much the teacher counts.  [default: 1 for short documents, else 0]",
-)
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(0, min_open=True),
-    callback=options.finite,
-    metavar="S",
-    help="Train for so many seconds at most; keep the best so far.",
-)
+@options.learning
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
 @gate_options
 @options.wait_option
@@ -71,6 +53,7 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
     new generation only if it finds what is relevant not worse than the live one (see docsim reindex). Where neither the
     documents nor the start have changed since the last time, nothing is trained.
     """
+    options.check_teacher(given)
     path = options.index_directory(index_path)
     wanted, quiet = as_gate(given), given["quiet"] or given["as_json"]
     task = adaptation.task(path, start=given["start"], settings=_settings(given))

@@ -13,6 +13,7 @@ import click
 
 from docsim.cli import options
 from docsim.cli.subjects import subject
+from docsim.errors import UsageError
 from docsim.explanation import PAIRS, Explanation, PassagePair, Span, telling_words
 from docsim.index import Index
 
@@ -49,6 +50,8 @@ def explain(a: str, b: str, *, pairs: int, index_path: Path | None, as_json: boo
 
     Each is an indexed id, the path of any file, or - for standard input; A may be a question, too.
     """
+    if a == b == "-":
+        raise UsageError("expected standard input, -, for A or for B; got it for both")
     with Index.open(options.index_directory(index_path)) as index:
         found = index.explain(subject(index, a, question=True), subject(index, b), pairs=pairs)
     if as_json:

@@ -18,6 +18,7 @@ from docsim.records import DEFAULT_MODE, MODES, Ranking
 __all__ = [
     "as_json",
     "asked",
+    "check_teacher",
     "dim_option",
     "encoder_of",
     "explain",
@@ -27,6 +28,7 @@ __all__ = [
     "index_directory",
     "index_option",
     "known_indexes",
+    "learning",
     "mode",
     "output",
     "ranking",
@@ -70,13 +72,6 @@ dim_option = click.option(
 wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
 
 
-def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """Refuse ``inf`` and ``nan``, which are floats, too."""
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"expected a number, got {value}")
-    return value
-
-
 def encoder_of(directory: Path | None, dim: int | None) -> Encoder | None:
     """Return the encoder that ``--encoder`` and ``--dim`` ask for; None when neither was given."""
     if directory:
@@ -109,6 +104,43 @@ def filters(command: F) -> F:
         "--in", "within", metavar="PATH", default="", help="Return only documents whose id is PATH or lies below it."
     )
     return where(within(command))
+
+
+def learning(command: F) -> F:
+    """Add ``--teacher``, ``--teacher-weight`` and ``--time-limit``; ``check_teacher`` refuses what makes no sense."""
+    for option in (
+        click.option(
+            "--time-limit",
+            type=click.FloatRange(0, min_open=True),
+            callback=_finite,
+            metavar="S",
+            help="Train for so many seconds at most; keep the best so far.",
+        ),
+        click.option(
+            "--teacher-weight",
+            type=click.FloatRange(0),
+            callback=_finite,
+            metavar="X",
+            help="How much the teacher counts.  [default: 1 for short documents, else 0]",
+        ),
+        click.option(
+            "--teacher",
+            type=click.Path(path_type=Path, exists=True, file_okay=False),
+            help="An encoder's directory: learn from its embeddings of the texts too, where that helps.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def check_teacher(given: Mapping[str, Any]) -> None:
+    """Refuse a weight of no teacher.
+
+    Raises:
+        UsageError: There is a weight, but no teacher.
+    """
+    if given["teacher_weight"] is not None and not given["teacher"]:
+        raise UsageError("expected --teacher with --teacher-weight; got none")
 
 
 def ranking(command: F) -> F:
@@ -184,3 +216,10 @@ def index_directory(given: Path | None, *, new: str | None = None) -> Path:
         return INDEXES / new
     found = ", ".join(map(str, known)) if known else "none"
     raise UsageError(f"expected --index, ${VARIABLE}, or one index under ./{INDEXES}; found {found}")
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``inf`` and ``nan``, which are floats, too."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"expected a number, got {value}")
+    return value

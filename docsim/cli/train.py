@@ -55,18 +55,6 @@ Examples:
 )
 @click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Scale of the scores.  [default: 0 1]")
 @click.option("--from", "of", default="default", show_default=True, help="Start: an encoder's directory, or scratch.")
-@click.option(
-    "--teacher",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="An encoder's directory: learn from its embeddings of the texts too, where that helps.",
-)
-@click.option(
-    "--teacher-weight",
-    type=click.FloatRange(0),
-    callback=options.finite,
-    metavar="X",
-    help="How much the teacher counts.  [default: 1 for short documents, else 0]",
-)
 @click.option("--tower", type=click.Choice(["average", "lstm", "transformer"]), help="Kind.  [default: the start's]")
 @click.option("--freeze/--fine-tune", default=False, show_default=True, help="Whether token vectors stay as they are.")
 @click.option("--unfreeze-at", type=click.IntRange(0), default=0, help="Let token vectors learn from this step on.")
@@ -86,13 +74,7 @@ Examples:
     "--precision", type=click.Choice(["float32", "float16", "bfloat16"]), default="float32", show_default=True
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(0, min_open=True),
-    callback=options.finite,
-    metavar="S",
-    help="Stop after so many seconds, and keep the best so far.",
-)
+@options.learning
 @click.option("--resume", is_flag=True, help="Go on where a killed training of the same kind stopped.")
 @click.option("--report", type=_directory, help="Write numbers, pictures and a page about the training here.")
 @click.option("--tensorboard", type=_directory, help="Write TensorBoard logs here.")
@@ -133,8 +115,7 @@ def _check(given: Mapping[str, Any], index_path: Path | None) -> None:
         raise UsageError(f"expected one of --index, --corpus and --pairs; got --{' and --'.join(named)}")
     if given["epochs"] and given["steps"]:
         raise UsageError("expected --epochs or --steps; got both")
-    if given["teacher_weight"] is not None and not given["teacher"]:
-        raise UsageError("expected --teacher with --teacher-weight; got none")
+    options.check_teacher(given)
     for name, wanted in (("teacher", given["teacher"]), ("negatives", given["negatives"] != "none")):
         if wanted and given["pairs"]:
             raise UsageError(f"expected --{name} with documents, not with --pairs; got both")
@@ -194,7 +175,7 @@ def _teaching(out: Path, given: Mapping[str, Any]) -> Iterator[Teaching | None]:
     from docsim.encoder import Encoder
     from docsim.training.learning import Teaching
 
-    if given["teacher"] is None:
+    if given["teacher"] is None or given["teacher_weight"] == 0:
         yield None
         return
     cache = out.absolute().with_name(f".{out.name}.cache")

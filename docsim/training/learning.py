@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,15 @@ class Teaching:
     cache: Path
     weight: float | None = None
     progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that is no number, or below 0.
+
+        Raises:
+            TrainingError: It is.
+        """
+        if self.weight is not None and not 0 <= self.weight < math.inf:
+            raise TrainingError(f"expected a weight of the teacher of at least 0; got {self.weight:g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +159,13 @@ def from_documents(
     documents = list(documents) if teaching else documents
     material = prepared(documents, parts)
     held = held_out(material, seed=plan.seed)
-    weighing = partial(weigh, parts.tower, material.inverse_frequencies(), share=_CORPUS_SHARE)
     made = Job(
         parts.tower,
         _spans(material, held, parts, frame, plan),
         HalvesProbe(material, held, framing=frame, seed=plan.seed),
         plan.objective,
         plan.digest(material.digest, origin.parent),
-        weighing if plan.corpus_weights and fresh else None,
+        _weighing(parts, material) if plan.corpus_weights and fresh else None,
         [material.texts[row].id for row in held],
         parts.preprocessing,
     )
@@ -223,6 +232,11 @@ def _spans(material: Material, held: Sequence[int], parts: Parts, frame: Framing
         seed=plan.seed,
         negatives=_mined(parts.tower, material, rows, frame, plan.mined),
     )
+
+
+def _weighing(parts: Parts, material: Material) -> Callable[[], None]:
+    """Return what gives a tower token weights that are half the corpus'."""
+    return partial(weigh, parts.tower, material.inverse_frequencies(), share=_CORPUS_SHARE)
 
 
 def _weight(teaching: Teaching, material: Material) -> float:
