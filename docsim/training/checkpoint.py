@@ -93,7 +93,7 @@ def read_checkpoint(path: Path, *, job: str) -> Checkpoint:
             f"expected a training to resume at {path.parent}; there is none. Start one by leaving out --resume"
         ) from None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise TrainingError(f"the checkpoint {path} is damaged ({error}); start again without --resume") from error
+        raise TrainingError(f"the checkpoint {path} is damaged; start again without --resume") from error
     if facts.get("format") != FORMAT or facts.get("job") != job:
         raise TrainingError(
             f"the training at {path.parent} had other texts, another start or other options; give those, or start "
