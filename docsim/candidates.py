@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import lexical, ranking
+from docsim import lexical, ranking, smoothing
 from docsim.fusion import LONG, SHORT, Fusion
 from docsim.generations import Allowed, View
 from docsim.lexical import Scores, Terms
+from docsim.ranking import Scored
 from docsim.records import Document, Mode
 from docsim.store import Store
 
@@ -106,26 +107,48 @@ def tiers(
         min_similarity: End when no document that is left can be as similar as this.
     """
     seen = np.flatnonzero(view.documents[:, 1] == (query.exclude or 0)).astype(np.int64)
-    fusion, highest = None, np.inf
-    share = SHORT if len(query.vectors) == 1 else LONG
+    scoring, highest = _Scoring(mode, long=len(query.vectors) > 1), np.inf
     for reach in _reaches(store, view, query, mode, allowed or view.allowed(store, None)):
         places = np.setdiff1d(reach.places, seen, assume_unique=True)
         seen = _united(seen, places)
         rows = view.rows(places)
         if not all(map(len, rows)):
             raise store.damaged()
-        ranked = sorted(ranking.rank(query.vectors, rows), key=lambda one: one.position)
-        scores = np.array([one.score for one in ranked], np.float32)
-        if reach.words is not None:
-            matching = reach.words.of(view.documents[places, 1])
-            fusion = fusion or Fusion.fitted(scores, matching, share=share)
-            scores = matching if mode == "lexical" else fusion.scores(scores, matching)
-        tier = _tier(view, places, np.minimum(scores, highest), [one.similarities for one in ranked])
+        found = ranking.scored(query.vectors, rows)
+        matching = None if reach.words is None else reach.words.of(view.documents[places, 1])
+        tier = _tier(view, places, np.minimum(scoring.scores(found, matching), highest), found.similarities)
         if tier:
             highest = tier[-1].score
             yield tier
         if min_similarity is not None and reach.beyond < min_similarity:
             return
+
+
+@dataclass(slots=True)
+class _Scoring:
+    """What ranks the candidates of one query, tier by tier.
+
+    Attributes:
+        mode: What ranks.
+        long: Whether the query has several passages.
+        fusion: Fitted on the first tier.
+    """
+
+    mode: Mode
+    long: bool
+    fusion: Fusion | None = None
+
+    def scores(self, found: Scored, matching: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return the scores of one more tier, ``float32 (n,)``, whose BM25 is ``matching`` but in dense mode."""
+        if matching is None:
+            return found.scores
+        if self.mode == "lexical":
+            return matching
+        if self.fusion is not None:
+            return self.fusion.scores(found.scores, matching)
+        self.fusion = Fusion.fitted(found.scores, matching, share=LONG if self.long else SHORT)
+        fused = self.fusion.scores(found.scores, matching)
+        return fused if self.long else smoothing.smoothed(fused, found.directions)
 
 
 def _tier(
