@@ -1,14 +1,15 @@
 """Which fusion of embeddings and words is best: nDCG@10 on the judged sets, untrained and trained without labels.
 
-    python benchmarks/hybrid.py --data DIR [--sets A,B] [--parts fusion,margins,terms,probes]
+    python benchmarks/hybrid.py --data DIR [--sets A,B] [--parts fusion,margins,smoothing,terms,probes]
                                 [--encoders untrained,trained,taught] [--teacher ENCODER]
 
 ``fusion`` scores the union of the 100 nearest and the 100 best matching documents of each query by every rule below,
 and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
 choose the share of words by questions made of its own documents; ``margins`` tells by how much hybrid is better than
-each mode alone, in the mean, with a 95 % bootstrap interval over queries. Encoders are the default one, that after
-``docsim train`` on each set, and ``taught`` that after ``docsim train --teacher``; they are those of
-benchmarks/self_supervision.py. Indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
+each mode alone, in the mean, with a 95 % bootstrap interval over queries; ``smoothing`` compares how many neighbours
+draw the scores of candidates, and how much, apart for queries of one passage and for longer ones. Encoders are the
+default one, that after ``docsim train`` on each set, and ``taught`` that after ``docsim train --teacher``; they are
+those of benchmarks/self_supervision.py. Indexes are kept in .bench/hybrid. Writes benchmarks/results/hybrid.json.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10, per_query
 from numpy.typing import NDArray
 from self_supervision import trained
 
-from docsim import lexical, ranking
+from docsim import lexical, ranking, smoothing
 from docsim.encoder import Encoder
 from docsim.fusion import LONG, SHORT
 from docsim.index import Index
@@ -42,18 +43,24 @@ SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 TERMS = (10, 20, 40, 80, 160)
 TITLES = (1.0, 2.0, 4.0)
 REPEATED = (0.0, 0.5, 0.7, 1.0)
+NEIGHBOURS = (2, 4, 8)
+DRAWN = (0.1, 0.25, 0.4)
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """All scores of a set's queries: ``(queries, documents)``; ``long`` says which query has several passages."""
+    """All scores of a set's queries: ``(queries, documents)``; ``long`` says which query has several passages.
+
+    ``directions`` are the centroids of documents, ``(documents, dim)``.
+    """
 
     ids: NDArray[np.str_]
     dense: Floats
     lexical: Floats
     long: NDArray[np.bool_]
+    directions: NDArray[np.float32]
 
 
 def z(x: Floats) -> Floats:
@@ -81,13 +88,17 @@ RULES: dict[str, Callable[[Floats, Floats], Floats]] = {
 }
 
 
+SPLIT = (blend(z, SHORT), blend(z, LONG))
+"""What is used, for queries of one passage and for longer ones."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--teacher", type=Path, help="an encoder, such as docsim encoder import makes")
     parser.add_argument("--encoders", default="untrained,trained", help="which of untrained, trained, taught")
     parser.add_argument("--sets", default=",".join((*KNOWLEDGE_BASES, *OTHERS)))
-    parser.add_argument("--parts", default="fusion,margins,terms,probes")
+    parser.add_argument("--parts", default="fusion,margins,smoothing,terms,probes")
     options = parser.parse_args()
     if "taught" in options.encoders and not options.teacher:
         parser.error("expected --teacher with --encoders taught")
@@ -125,8 +136,7 @@ def fusion(judged: Judged, encoder: Encoder) -> dict[str, float]:
         scored = all_scores(judged, index)
         row = {f"docsim, {mode}": ndcg_at_10(asked(judged, index, mode), judged.qrels) for mode in MODES}
     row |= {name: ndcg_at_10(fused(judged, scored, rule), judged.qrels) for name, rule in RULES.items()}
-    split = [blend(z, SHORT), blend(z, LONG)]
-    chosen = fused(judged, scored, lambda dense, words: dense, by_length=split)
+    chosen = fused(judged, scored, lambda dense, words: dense, by_length=SPLIT)
     row[f"z-scores, {SHORT} words; {LONG} for several passages"] = ndcg_at_10(chosen, judged.qrels)
     return {name: round(value, 4) for name, value in row.items()}
 
@@ -139,14 +149,14 @@ def all_scores(judged: Judged, index: Index) -> Scored:
         rows = view.rows(np.arange(len(numbers)))
         dense, words, long = [], [], []
         for document, vectors in zip(texts, encoded(index.encoder, texts), strict=True):
-            ranked = ranking.rank(vectors, rows)
-            dense.append([one.score for one in sorted(ranked, key=lambda one: one.position)])
+            dense.append(ranking.scored(vectors, rows).scores)
             asked = lexical.terms(store, document, view.known.lexicon).telling
             words.append(lexical.scores(store, asked, view.known.lexicon).of(numbers))
             long.append(len(vectors) > 1)
+        directions = np.array([ranking.centroid(one) for one in rows])
     names = dict(store.rows("SELECT number, id FROM documents"))
     ids = np.array([names[number] for number in numbers.tolist()])
-    return Scored(ids, np.array(dense), np.array(words, np.float64), np.array(long))
+    return Scored(ids, np.array(dense, np.float64), np.array(words, np.float64), np.array(long), directions)
 
 
 def query_documents(judged: Judged) -> list[Document]:
@@ -160,6 +170,7 @@ def fused(
     rule: Callable[[Floats, Floats], Floats],
     *,
     by_length: Sequence[Callable[[Floats, Floats], Floats]] = (),
+    smooth: bool = False,
 ) -> dict[str, list[str]]:
     run = {}
     for i, (query, text) in enumerate(judged.queries.items()):
@@ -171,6 +182,8 @@ def fused(
         matching = np.argsort(-words, kind="stable")[:CANDIDATES]
         pool = np.union1d(nearest, matching[words[matching] > 0])
         score = (by_length[int(scored.long[i])] if by_length else rule)(dense[pool], words[pool])
+        if smooth:
+            score = smoothing.smoothed(score.astype(np.float32), scored.directions[kept[pool]])
         run[query] = scored.ids[kept[pool[np.argsort(-score, kind="stable")[:10]]]].tolist()
     return run
 
@@ -194,6 +207,24 @@ def margins(judged: Judged, encoder: Encoder) -> dict[str, dict[str, float]]:
         low, high = np.percentile(gains[drawn].mean(axis=1), (2.5, 97.5))
         values = {"mean": gains.mean(), "low": low, "high": high}
         row[f"hybrid - {mode}"] = {name: round(float(value), 4) for name, value in values.items()}
+    return row
+
+
+def smoothed(judged: Judged, encoder: Encoder) -> dict[str, dict[str, float]]:
+    """Of queries of one passage, ``short``, and of longer ones; the number of each is under ``queries``."""
+    with opened(judged, encoder) as index:
+        scored = all_scores(judged, index)
+    settings = {"none": (1, 0.0)} | {f"{n} neighbours, {share:g}": (n, share) for n in NEIGHBOURS for share in DRAWN}
+    row: dict[str, dict[str, float]] = {"short": {}, "long": {}}
+    for name, (count, share) in settings.items():
+        with mock.patch.multiple(smoothing, NEIGHBOURS=count, SHARE=share):
+            run = fused(judged, scored, lambda dense, words: dense, by_length=SPLIT, smooth=True)
+        for kind, long in (("short", False), ("long", True)):
+            qrels = {
+                query: judged.qrels[query] for query, is_long in zip(run, scored.long, strict=True) if is_long == long
+            }
+            if qrels:
+                row[kind] |= {"queries": len(qrels), name: round(ndcg_at_10(run, qrels), 4)}
     return row
 
 
@@ -273,6 +304,7 @@ def reciprocal_ranks(index: Index, questions: list[Document]) -> dict[str, float
 PARTS: dict[str, Callable[[Judged, Encoder], dict[str, Any]]] = {
     "fusion": fusion,
     "margins": margins,
+    "smoothing": smoothed,
     "terms": terms,
     "probes": probes,
 }

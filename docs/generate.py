@@ -125,6 +125,19 @@ def hybrid() -> str:
     return "\n\n".join([*parts, f"{heading}\n\n{table(rows)}"])
 
 
+def smoothing() -> str:
+    """Return the tables of what smoothing brings, after training, to queries of one passage and to longer ones."""
+    found = result("hybrid")["smoothing"]["trained"]
+    parts = []
+    for kind, title in (("short", "Queries of one passage"), ("long", "Longer queries")):
+        sets = {f"{name} ({row[kind]['queries']})": row[kind] for name, row in found.items() if row[kind]}
+        values = {name: {key: value for key, value in row.items() if key != "queries"} for name, row in sets.items()}
+        parts.append(
+            f"{title}, nDCG@10 after training on each set, the number of queries in brackets:\n\n{by_set(values)}"
+        )
+    return "\n\n".join(parts)
+
+
 def hybrid_beside() -> str:
     """Return what `docsim query` finds by default, beside BM25 fused with a large encoder."""
     found, others, teacher = result("hybrid")["fusion"], result("quality")["sets"], "all-MiniLM-L6-v2"
@@ -251,6 +264,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "speed": ("speed", speed),
     "passages": ("passages", passages),
     "hybrid": ("hybrid", hybrid),
+    "smoothing": ("hybrid", smoothing),
     "hybrid-beside": ("hybrid", hybrid_beside),
     "reindexing": ("reindexing", reindexing),
     "adapter": ("adapter", adapter),

@@ -1,8 +1,8 @@
 """Smoothing: what is like other good answers is a better answer.
 
-Documents on one subject tend to answer the same question (the cluster hypothesis, van Rijsbergen 1979), so each score is
-drawn towards those of the nearest other candidates. This is score regularisation, Diaz 2005, Regularizing ad hoc
-retrieval scores, CIKM, in one step; see docs/ranking.md for what it brings.
+Documents on one subject tend to answer the same question (the cluster hypothesis, van Rijsbergen 1979), so each score
+is drawn towards those of the nearest other candidates. This is score regularisation (Diaz 2005, Regularizing ad hoc
+retrieval scores, CIKM) in one step; see docs/ranking.md for what it brings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SHARE = 0.25
 
 
 def smoothed(scores: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores, ``float32 (n,)``, each drawn towards the mean of its neighbours', which count by their cosines.
+    """Return the scores, each drawn towards its neighbours' mean, weighted by their cosines with it, ``float32 (n,)``.
 
     Args:
         scores: Of one query's candidates, ``float32 (n,)``.
