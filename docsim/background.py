@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ CHARACTERS = 8192
 SHORTEST, LONGEST = 4, 1024
 """Characters of those texts; each length is a power of two, so that queries of about one length share them."""
 
+_FEW = 2 * DOCUMENTS
 _LONGEST_WORD = 64
 _STEP = 2654435761  # a prime: where in its text a document is cut
 _SCATTER = np.uint64(0x9E3779B97F4A7C15)
@@ -88,20 +89,19 @@ def _rounded(length: int) -> int:
 def _places(view: View) -> NDArray[np.int64]:
     """Return the places in ``View.documents`` of documents from all over the corpus."""
     if view.known.sample is None:
-        order = np.argsort(_scattered(len(view.documents))).astype(np.int64)
-        view.known.sample = order[_taken(view, order)]
+        view.known.sample = np.array(_taken(view, _shuffled(len(view.documents))), np.int64)
     return view.known.sample
 
 
-def _taken(view: View, order: NDArray[np.int64]) -> list[int]:
+def _taken(view: View, shuffled: Iterable[NDArray[np.int64]]) -> list[int]:
     taken: list[int] = []
     passages = 0
-    for start in range(0, len(order), DOCUMENTS):
-        for i, rows in enumerate(view.rows(order[start : start + DOCUMENTS]), start):
+    for places in shuffled:
+        for place, rows in zip(places.tolist(), view.rows(places), strict=True):
             if len(taken) == DOCUMENTS or (passages + len(rows) > PASSAGES and len(taken) >= 2):
                 return taken
             if len(rows):  # documents that were deleted since are still listed
-                taken.append(i)
+                taken.append(place)
                 passages += len(rows)
     return taken
 
@@ -154,9 +154,15 @@ def _starts(each: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
     return np.cumsum([0, *(len(rows) for rows in each[:-1])])
 
 
-def _scattered(n: int) -> NDArray[np.uint64]:
-    """Return ``n`` unlike numbers, always the same, as if random (Knuth, The Art of Computer Programming 3, 6.4).
+def _shuffled(n: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the first ``n`` numbers in an order that is always the same, as if random, in two parts.
 
-    ``numpy.random`` would do as well, but takes as long to import as a query takes.
+    The first part is what is nearly always enough, for sorting all of a million takes longer than a query. Numbers are
+    scattered as Knuth has it (The Art of Computer Programming 3, 6.4); ``numpy.random`` would do as well, but takes as
+    long to import as a query takes.
     """
-    return (np.arange(1, n + 1, dtype=np.uint64) * _SCATTER) >> np.uint64(11)
+    keys = (np.arange(1, n + 1, dtype=np.uint64) * _SCATTER) >> np.uint64(11)
+    few = np.argpartition(keys, _FEW)[:_FEW] if n > _FEW else np.arange(n)
+    yield few[np.argsort(keys[few])]
+    if n > _FEW:
+        yield np.argsort(keys)[_FEW:]

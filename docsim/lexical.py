@@ -63,7 +63,7 @@ class Term:
 
     Attributes:
         phrase: As FTS5 takes it, in quotes.
-        documents: How many hold it, at least 1.
+        documents: How many hold it, at least 1; of a frequent one maybe only that more than ``MOST_ROWS`` do.
         weight: What it counts: occurrences in the query to the power of ``REPEATED``, so at least 1.
         worth: What it tells of the query: its occurrences times its rarity (tf-idf).
     """
@@ -123,21 +123,30 @@ class Lexicon:
 
     Attributes:
         counts: How many documents hold a term; how many there are under the empty one.
+        at_least: Terms whose documents were not counted to the end.
         scores: What a term gives to the documents that hold it, the one that was looked up longest ago first.
         kept: How many scores those are.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
+    at_least: set[str] = field(default_factory=set)
     scores: dict[str, Scores] = field(default_factory=dict)
     kept: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def count(self, store: Store, phrase: str) -> int:
-        """Return how many documents hold a term; how many there are for an empty one."""
-        if phrase not in self.counts:
-            sql = "SELECT count(*) FROM documents_fts WHERE documents_fts MATCH ?"
-            found = store.value(sql, phrase) if phrase else store.value("SELECT count(*) FROM documents")
+    def count(self, store: Store, phrase: str, *, most: int = -1) -> int:
+        """Return how many documents hold a term; how many there are for an empty one.
+
+        Args:
+            store: Where it is looked up.
+            phrase: As FTS5 takes it, in quotes.
+            most: Count no further than this, since "the" may take as long to count as all the rest; to the end when -1.
+        """
+        if phrase not in self.counts or (most < 0 and phrase in self.at_least):
+            sql = "SELECT count(*) FROM (SELECT 1 FROM documents_fts WHERE documents_fts MATCH ? LIMIT ?)"
+            found = store.value(sql, phrase, most) if phrase else store.value("SELECT count(*) FROM documents")
             self.counts[phrase] = found
+            (self.at_least.add if found == most else self.at_least.discard)(phrase)
         return self.counts[phrase]
 
     def of(self, store: Store, phrase: str) -> Scores:
@@ -170,13 +179,22 @@ def terms(store: Store, document: Document, lexicon: Lexicon) -> Terms:
     joined = list(_joined(chunks))
     if joined and _document_holds_any(store, joined):  # seldom
         found.update(joined)
-    total = lexicon.count(store, "")
-    matching = [
-        Term(phrase, documents, _weight(times), times * _rarity(documents, total))
-        for phrase, times in found.most_common(MOST_COUNTED)
-        if (documents := lexicon.count(store, phrase))
-    ]
+    counted = found.most_common(MOST_COUNTED)
+    most = MOST_ROWS + 1 if len(counted) <= MOST_TERMS else -1  # else it decides which terms are taken
+    matching = _matching(store, counted, lexicon, most=most)
+    if most >= 0 and all(term.documents >= most for term in matching):
+        matching = _matching(store, counted, lexicon, most=-1)  # the rarest of them will be asked for
     return _parted(sorted(matching, key=lambda term: (-term.worth, term.phrase))[:MOST_TERMS])
+
+
+def _matching(store: Store, counted: Sequence[tuple[str, int]], lexicon: Lexicon, *, most: int) -> list[Term]:
+    """Return the terms that documents hold, given how many times each is in the query."""
+    total = lexicon.count(store, "")
+    return [
+        Term(phrase, documents, _weight(times), times * _rarity(documents, total))
+        for phrase, times in counted
+        if (documents := lexicon.count(store, phrase, most=most))
+    ]
 
 
 def _document_holds_any(store: Store, phrases: Sequence[str]) -> bool:
