@@ -71,7 +71,15 @@ def by_bm25(judged: Judged) -> Scores:
 
 
 def by_whole_texts(judged: Judged, encode: Encode, *, name: str, cache: Path) -> Scores:
-    """Inner products of one embedding per text; what was embedded before is read from ``cache``."""
+    """Inner products of one embedding per text."""
+    documents, queries = whole_embeddings(judged, encode, name=name, cache=cache)
+    return queries @ documents.T
+
+
+def whole_embeddings(
+    judged: Judged, encode: Encode, *, name: str, cache: Path
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return one embedding of each document and of each query; what was embedded before is read from ``cache``."""
     documents, queries = whole_texts(judged)
     given = [text for text in judged.queries.values() if text is not None]
     texts = documents + given
@@ -81,7 +89,7 @@ def by_whole_texts(judged: Judged, encode: Encode, *, name: str, cache: Path) ->
         cache.mkdir(parents=True, exist_ok=True)
         np.save(file, encode(texts))
     rows = dict(zip(texts, np.load(file), strict=False))
-    return np.stack([rows[text] for text in queries]) @ np.stack([rows[text] for text in documents]).T
+    return np.stack([rows[text] for text in documents]), np.stack([rows[text] for text in queries])
 
 
 @dataclass(frozen=True, slots=True)
