@@ -54,13 +54,15 @@ class Candidate:
     Attributes:
         number: The document's number.
         place: Its place in ``View.documents``.
-        score: What ranks it; never above that of a candidate before it.
+        score: What ranks it, never above that of a candidate before it.
+        relevance: The same, but above the score of a tier before it where it is.
         similarities: ``float32 (passages,)``: each passage's inner product with its best match in the query.
     """
 
     number: int
     place: int
     score: float
+    relevance: float
     similarities: NDArray[np.float32]
 
     @property
@@ -116,7 +118,7 @@ def tiers(
             raise store.damaged()
         found = ranking.scored(query.vectors, rows)
         matching = None if reach.words is None else reach.words.of(view.documents[places, 1])
-        tier = _tier(view, places, np.minimum(scoring.scores(found, matching), highest), found.similarities)
+        tier = _tier(view, places, scoring.scores(found, matching), found.similarities, highest)
         if tier:
             highest = tier[-1].score
             yield tier
@@ -152,12 +154,17 @@ class _Scoring:
 
 
 def _tier(
-    view: View, places: NDArray[np.int64], scores: NDArray[np.float32], similarities: list[NDArray[np.float32]]
+    view: View,
+    places: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    similarities: list[NDArray[np.float32]],
+    highest: float,
 ) -> list[Candidate]:
-    """Return candidates best first, ties by place."""
+    """Return candidates best first, ties by place, no score above the highest."""
     numbers = view.documents[places, 1].tolist()
     order = np.argsort(-scores, kind="stable").tolist()
-    return [Candidate(numbers[i], int(places[i]), float(scores[i]), similarities[i]) for i in order]
+    values = scores.tolist()
+    return [Candidate(numbers[i], int(places[i]), min(values[i], highest), values[i], similarities[i]) for i in order]
 
 
 def _reaches(store: Store, view: View, query: Query, mode: Mode, allowed: Allowed) -> Iterator[_Reach]:

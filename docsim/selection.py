@@ -67,7 +67,7 @@ def diverse(
     """Yield all candidates, each time the one of greatest maximal marginal relevance (MMR).
 
     MMR = (1 - diversity) * relevance - diversity * the greatest cosine with a document that came before, between the
-    centroids of their passages; relevance is the score, scaled to [0, 1] over these candidates. Carbonell & Goldstein
+    centroids of their passages; ``relevance`` is scaled to [0, 1] over these candidates. Carbonell & Goldstein
     1998, The use of MMR, SIGIR, with lambda = 1 - diversity.
 
     Args:
@@ -76,7 +76,7 @@ def diverse(
         diversity: In [0, 1].
         before: Centroids of what came before; those of what is yielded are added.
     """
-    scores = np.array([one.score for one in candidates], np.float32)
+    scores = np.array([one.relevance for one in candidates], np.float32)
     extent = float(np.ptp(scores)) if len(scores) else 0.0
     relevance = (scores - scores.min()) / extent if extent > 0 else np.ones_like(scores)
     nearest = (directions @ np.array(before).T).max(axis=1) if before else None

@@ -23,6 +23,9 @@ SHARE = 0.25
 def smoothed(scores: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the scores, each drawn towards its neighbours' mean, weighted by their cosines with it, ``float32 (n,)``.
 
+    The highest score stays, and so stays the highest: the page that has the very title or number that was asked for is
+    by nature above all that is like it.
+
     Args:
         scores: Of one query's candidates, ``float32 (n,)``.
         directions: The candidates' centroids, ``float32 (n, dim)``, unit rows.
@@ -32,8 +35,9 @@ def smoothed(scores: NDArray[np.float32], directions: NDArray[np.float32]) -> ND
         return scores
     faiss.omp_set_num_threads(1)  # threads that are waited for are slow on a busy machine
     cosines, nearest = faiss.knn(directions, directions, count + 1, metric=faiss.METRIC_INNER_PRODUCT)
-    others = nearest != np.arange(len(scores))[:, None]  # most likely each is the nearest to itself
-    weights = np.where(others, np.maximum(cosines, np.float32(1e-6)), np.float32(0))
+    weights = np.maximum(cosines, np.float32(1e-6))
+    weights[nearest == np.arange(len(scores))[:, None]] = 0  # most likely each is the nearest to itself ...
+    weights[weights.all(axis=1), -1] = 0  # ... but not always among copies
     around = (weights * scores[nearest]).sum(axis=1) / weights.sum(axis=1)
     drawn: NDArray[np.float32] = (1 - SHARE) * scores + SHARE * around
-    return drawn.astype(np.float32)
+    return np.where(scores == scores.max(), scores, drawn).astype(np.float32)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ def drawn(index: Index, numbers: list[int], fused: np.ndarray) -> np.ndarray:
         others = sorted((j for j in range(len(fused)) if j != i), key=lambda j: -cosines[i, j])[: smoothing.NEIGHBOURS]
         around = np.average(fused[others], weights=np.maximum(cosines[i, others], 1e-6))
         result[i] = (1 - smoothing.SHARE) * fused[i] + smoothing.SHARE * around
-    return result
+    return np.where(fused == fused.max(), fused, result)
 
 
 @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4, unique=True), long=st.booleans())
@@ -144,6 +145,19 @@ def test_fusion_is_fitted_on_the_first_tier_only(index: Index, monkeypatch: pyte
     last = narrow[-1][-1]
     expected = fusion.scores(np.array([dense[last.number]], np.float32), np.array([matching[last.number]], np.float32))
     assert last.score == pytest.approx(float(expected[0]), abs=2e-3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_later_tiers_are_ranked_by_what_they_would_score(
+    index: Index, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "CANDIDATES", 3)
+    narrow = found(index, asked(index, "boil water for the soup"), mode)
+    assert len(narrow) > 1
+    for before, tier in itertools.pairwise(narrow):
+        relevance = [one.relevance for one in tier]
+        assert relevance == sorted(relevance, reverse=True)
+        assert [one.score for one in tier] == [min(one.relevance, before[-1].score) for one in tier]
 
 
 def test_words_and_vectors_are_always_those_of_one_state(tmp_path: Path, tiny_encoder_dir: Path) -> None:

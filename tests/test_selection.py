@@ -63,7 +63,7 @@ def unit(count: int, seed: int) -> NDArray[np.float32]:
 
 
 def candidates(scores: list[float]) -> list[Candidate]:
-    return [Candidate(i + 1, i, score, np.array([0.5], np.float32)) for i, score in enumerate(scores)]
+    return [Candidate(i + 1, i, score, score, np.array([0.5], np.float32)) for i, score in enumerate(scores)]
 
 
 # Pages
