@@ -311,7 +311,8 @@ def _empty(factory: str, *, dim: int) -> faiss.Index:
     if (
         factory.startswith(("IVF", "HNSW"))
         and len(factory) <= _LONGEST
-        and all(number <= _LARGEST_NUMBER for number in numbers)
+        and all(1 <= number <= _LARGEST_NUMBER for number in numbers)  # FAISS divides by 0 and ends the process
+        and not re.search("HNSW1(?![0-9])", factory)  # and cannot make a graph of one link a vertex
     ):
         with suppress(RuntimeError):
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)

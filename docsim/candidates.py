@@ -8,7 +8,7 @@ the same documents in the same order first: a page does not depend on how many p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,11 +106,15 @@ def tiers(
         query: Encoded by the encoder that the view's vectors are for.
         mode: What ranks.
         allowed: The documents that may be found; all when not given.
-        min_similarity: End when no document that is left can be as similar as this.
+        min_similarity: End when no document that is left can be as similar as this. The search is then exact, for what
+            an approximate one leaves out may be as similar.
     """
+    allowed = allowed or view.allowed(store, None)
+    if min_similarity is not None:
+        allowed = replace(allowed, vectors=allowed.vectors.exact())
     seen = np.flatnonzero(view.documents[:, 1] == (query.exclude or 0)).astype(np.int64)
     scoring, highest = _Scoring(mode, long=len(query.vectors) > 1), np.inf
-    for reach in _reaches(store, view, query, mode, allowed or view.allowed(store, None)):
+    for reach in _reaches(store, view, query, mode, allowed):
         places = np.setdiff1d(reach.places, seen, assume_unique=True)
         seen = _united(seen, places)
         rows = view.rows(places)

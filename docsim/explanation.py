@@ -140,7 +140,7 @@ def explained(store: Store, attribution: Attribution, a: Spanned, b: Spanned, *,
         attribution.encoder.fingerprint,
         attribution.exact,
         ranking.rank(rows[0], [rows[1]])[0].score,
-        found[0].similarity,
+        min(found[0].similarity, 1.0),
         tuple(found),
         tuple(shared_terms(store, *whole)),
     )

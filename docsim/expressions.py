@@ -23,7 +23,19 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from docsim.errors import UsageError
-from docsim.filters import Field, Filter, Value, both, compared, either, equalities, exists, negated, under
+from docsim.filters import (
+    MAX_CONDITIONS,
+    Field,
+    Filter,
+    Value,
+    both,
+    compared,
+    either,
+    equalities,
+    exists,
+    negated,
+    under,
+)
 from docsim.records import storable
 
 __all__ = ["MAX_CHARACTERS", "MAX_CONDITIONS", "Where", "parse", "wanted"]
@@ -36,9 +48,6 @@ MAX_CHARACTERS = 10_000
 
 MAX_DEPTH = 50
 """Most parentheses and nots within each other."""
-
-MAX_CONDITIONS = 200
-"""Most comparisons in one expression; SQLite's expressions are at most 1,000 deep."""
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -109,7 +118,8 @@ class _Parser:
         """Read all of it."""
         found = self._disjunction()
         if self._token.kind != "end":
-            self._fail("and, or, or the end")
+            dates = " (a date stands in quotes: '2026-01-31')" if self._token.kind == "number" else ""
+            self._fail(f"and, or, or the end{dates}")
         return found
 
     def _disjunction(self) -> Filter:
@@ -194,7 +204,8 @@ class _Parser:
         elif token.keyword == "null":
             self._fail(f"{expected} (null is asked for with: is null)")
         else:
-            self._fail(expected)
+            quotes = f" (a text stands in quotes: '{token.text}')" if token.kind == "word" else ""
+            self._fail(expected + quotes)
         if kinds and type(value) not in kinds:
             self._fail(expected)
         self._next += 1

@@ -22,7 +22,19 @@ from dataclasses import dataclass
 from docsim.errors import UsageError
 from docsim.records import storable
 
-__all__ = ["Field", "Filter", "Value", "both", "compared", "either", "equalities", "exists", "negated", "under"]
+__all__ = [
+    "MAX_CONDITIONS",
+    "Field",
+    "Filter",
+    "Value",
+    "both",
+    "compared",
+    "either",
+    "equalities",
+    "exists",
+    "negated",
+    "under",
+]
 
 Value = str | int | float | bool
 Field = tuple[str, ...]
@@ -30,6 +42,9 @@ Field = tuple[str, ...]
 
 MAX_NAMES = 10
 """Names in one field; SQLite joins at most 64 tables."""
+
+MAX_CONDITIONS = 200
+"""Conditions in one filter; SQLite takes no expression that is deeper than 1,000."""
 
 MAX_NESTING = 10
 """Levels of conditions within conditions; SQLite's parser has a stack of 100."""
@@ -115,8 +130,14 @@ def equalities(wanted: Mapping[str, object]) -> Filter | None:
     Raises:
         UsageError: A name is not a string, or a value of another kind.
     """
+    if _size(wanted) > MAX_CONDITIONS:
+        raise UsageError(f"expected at most {MAX_CONDITIONS} names in a filter, got {_size(wanted)}")
     conditions = [_equal((), name, value) for name, value in wanted.items()]
     return both(*conditions) if conditions else None
+
+
+def _size(wanted: Mapping[str, object]) -> int:
+    return sum(1 + (_size(value) if isinstance(value, Mapping) else 0) for value in wanted.values())
 
 
 def under(prefix: str) -> Filter:
@@ -124,7 +145,7 @@ def under(prefix: str) -> Filter:
 
     ``people`` and ``people/`` mean ``people/leave.md`` and a document called ``people``, and not ``people-old/x.md``.
     """
-    path = storable(prefix).rstrip("/")
+    path = storable(prefix).removeprefix("./").rstrip("/")
     return Filter("(id = ? OR (id >= ? AND id < ?))", (path, f"{path}/", f"{path}0"))  # "0" comes right after "/"
 
 
@@ -135,9 +156,11 @@ def _equal(above: Field, name: object, value: object) -> Filter:
     if value is None:
         return negated(exists(field))
     if isinstance(value, Mapping):
-        return both(exists(field), *(_equal(field, inner, one) for inner, one in value.items()))
+        held = _of_field(field, "f.type = 'object'", ())
+        return both(held, *(_equal(field, inner, one) for inner, one in value.items()))
     values = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
-    return compared(field, "=", [_checked(name, one) for one in values])
+    equal = compared(field, "=", [_checked(name, one) for one in values if one is not None])
+    return either(equal, negated(exists(field))) if None in values else equal
 
 
 def _checked(name: str, value: object) -> Value:
@@ -196,13 +219,20 @@ def _number(operator: str, values: Sequence[Value]) -> _Test | None:
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     if not numbers:
         return None
-    if not all(map(math.isfinite, numbers)):
-        raise UsageError("expected finite numbers in a filter, got one that is not")
+    if not all(map(_finite, numbers)):
+        raise UsageError("expected numbers below 1.8e308 in a filter, got one that is not")
     many = operator == "="
     test = "IN (SELECT value FROM json_each(?))" if many else f"{operator} json_extract(?, '$')"
     parameter = json.dumps(numbers) if many else json.dumps(numbers[0])
     sql = _NUMBER.replace("{test}", test)
     return _Test(f"coalesce({sql}, 0)", (parameter,) * sql.count("?"))
+
+
+def _finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an int that no double holds
+        return False
 
 
 def _boolean(operator: str, values: Sequence[Value]) -> _Test | None:

@@ -19,6 +19,7 @@ from docsim.errors import UsageError
 __all__ = [
     "DEFAULT_MODE",
     "MODES",
+    "MOST",
     "Document",
     "Entry",
     "Failure",
@@ -36,6 +37,9 @@ Metadata = Mapping[str, Any]
 
 Mode = Literal["dense", "lexical", "hybrid"]
 """What ranks: the similarity of embeddings, the words in common, or both."""
+
+MOST = 2**31 - 1
+"""Hits that can be asked for, and left out before them."""
 
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
 
@@ -146,8 +150,8 @@ class Ranking:
     group_by: str | None = None
 
     def __post_init__(self) -> None:
-        if self.offset < 0:
-            raise UsageError(f"expected an offset of at least 0, got {self.offset}")
+        if not isinstance(self.offset, int) or not 0 <= self.offset <= MOST:
+            raise UsageError(f"expected an offset as a whole number from 0 to {MOST:,}, got {self.offset}")
         if not 0 <= self.diversity <= 1:
             raise UsageError(f"expected a diversity from 0 to 1, got {self.diversity}")
         if self.min_similarity is not None and not -1 <= self.min_similarity <= 1:

@@ -16,7 +16,7 @@ from docsim.candidates import Candidate, Query, tiers
 from docsim.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.generations import View
-from docsim.records import DEFAULT_MODE, MODES, Document, Hit, Mode, PassageHit, Ranking, SearchResult
+from docsim.records import DEFAULT_MODE, MODES, MOST, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.store import Shown, Store
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Request:
         filter: What documents have to meet; None for all.
 
     Raises:
-        UsageError: ``k`` is below 1, or there is no such mode.
+        UsageError: ``k`` is no whole number or out of range, or there is no such mode.
     """
 
     k: int = 10
@@ -48,8 +48,8 @@ class Request:
     filter: Filter | None = None
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise UsageError(f"expected k of at least 1, got {self.k}")
+        if not isinstance(self.k, int) or not 1 <= self.k <= MOST:
+            raise UsageError(f"expected k as a whole number from 1 to {MOST:,}, got {self.k}")
         if self.mode not in MODES:
             raise UsageError(f"expected a mode of {', '.join(MODES)}; got {self.mode!r}")
 

@@ -210,9 +210,9 @@ def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
 
 
 def _search(asked: Settings, known: Facts | None, passages: int) -> SearchStatus:
-    if known is None or not known.factory:
-        return SearchStatus(asked.kind, None, asked.recall, 1.0, None, [])
     doubts = tuning.doubts(known, passages)
+    if known is None or not known.factory:
+        return SearchStatus(asked.kind, None, asked.recall, 1.0, None, doubts)
     return SearchStatus(asked.kind, known.factory, asked.recall, known.recall, known.passages, doubts)
 
 

@@ -184,9 +184,10 @@ class Store(Database):
         return {number: Shown(id, title, json.loads(metadata), *rest) for number, id, title, metadata, *rest in rows}
 
     def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
-        """Return type and value of a metadata field of some documents, by number; without those that lack it."""
+        """Return kind and value of a metadata field of some documents, by number; without those that lack it."""
         sql = (
-            "SELECT d.number, j.type, j.value FROM documents d, json_each(d.metadata) j"
+            "SELECT d.number, CASE WHEN j.type IN ('integer', 'real') THEN 'number' ELSE j.type END, j.value"
+            " FROM documents d, json_each(d.metadata) j"
             " WHERE d.number IN (SELECT value FROM json_each(?)) AND j.key = ? AND j.type <> 'null'"
         )
         rows = self.rows(sql, json.dumps(list(documents)), storable(name))

@@ -193,8 +193,14 @@ def doubts(facts: Facts | None, passages: int) -> list[str]:
         facts: What is known of it; None when there is none.
         passages: How many the index holds now.
     """
-    if facts is None or not facts.factory:
+    if facts is None:
         return []
+    if not facts.factory:
+        why = (
+            f"an index of type {facts.kind} cannot be made of these {facts.passages:,} passages, so all are searched "
+            "exactly; use another with: docsim repair --index-type auto"
+        )
+        return [] if facts.kind == "auto" else [why]
     found = []
     if facts.recall < facts.target:
         found.append(

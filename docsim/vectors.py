@@ -166,6 +166,10 @@ class VectorIndex:
         """
         return VectorIndex(dim, (_merged(self.segments, change, dim),) if len(self) else ())
 
+    def exact(self) -> VectorIndex:
+        """Return the same embeddings, every one of which is compared in a search."""
+        return self.with_approximate(None)
+
     def with_approximate(self, approximate: Approximate | None) -> VectorIndex:
         """Return an index whose first segment, which is all that a snapshot holds, is searched approximately.
 

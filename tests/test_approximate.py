@@ -72,6 +72,10 @@ def test_of_more_neighbours_than_it_is_tuned_for_most_are_found(index: VectorInd
         assert recall(index, 2 * np.arange(COUNT) + 1, ROWS, k) >= 0.8
 
 
+def test_an_exact_search_leaves_nothing_out(index: VectorIndex) -> None:
+    assert recall(index.exact(), 2 * np.arange(COUNT) + 1, ROWS, 300) == 1
+
+
 @given(
     deleted=st.lists(st.tuples(st.integers(0, 2 * COUNT), st.integers(1, COUNT)), max_size=3),
     added=st.integers(0, 300),
@@ -267,7 +271,10 @@ def test_the_factory_string_depends_on_the_number_of_passages(kind: str, count: 
 
 @pytest.mark.parametrize(
     "kind",
-    ["", "x", "Flat", "PQ64", "IVF", "IVF-1,Flat", "OPQ16,IVF64,PQ16", "HNSW32,Nope", "IVF99999999999,Flat", "I" * 999],
+    [
+        *("", "x", "Flat", "PQ64", "IVF", "IVF-1,Flat", "OPQ16,IVF64,PQ16", "HNSW32,Nope", "IVF99999999999,Flat"),
+        *("I" * 999, "IVF0,Flat", "IVF10,PQ8x0", "IVF8,PQ64x4fs_0", "HNSW0,Flat", "HNSW1", "IVF16_HNSW1,Flat"),
+    ],
 )
 def test_another_index_type_is_refused_by_name(kind: str) -> None:
     with pytest.raises(UsageError, match=r"expected an index type of auto, flat, ivf, hnsw, or a FAISS factory string"):
@@ -290,4 +297,9 @@ def test_doubts_are_about_a_recall_that_was_missed_and_about_growth() -> None:
     assert doubts(facts, 1300) == []
     assert doubts(None, 10**9) == []
     assert "tuned for 1,000 passages, and there are 1,301 now" in doubts(facts, 1301)[0]
+    assert (
+        "an index of type PQ cannot be made of these 1,000 passages"
+        in doubts(replace(facts, kind="PQ", factory=""), 9)[0]
+    )
+    assert doubts(replace(facts, kind="auto", factory=""), 10**9) == []
     assert "finds 0.900 of the nearest passages where 0.950" in doubts(replace(facts, recall=0.9), 1000)[0]

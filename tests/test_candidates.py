@@ -17,7 +17,8 @@ from docsim.encoder import Encoder
 from docsim.fusion import LONG, SHORT, Fusion
 from docsim.index import Index
 from docsim.lexical import Lexicon
-from docsim.records import MODES, Document, Mode
+from docsim.records import MODES, Document, Mode, Ranking
+from docsim.vectors import VectorIndex
 
 WORDS = """
 train ticket book keys signing rotate boil lentils soup cook water server deploy database backup
@@ -145,6 +146,13 @@ def test_fusion_is_fitted_on_the_first_tier_only(index: Index, monkeypatch: pyte
     last = narrow[-1][-1]
     expected = fusion.scores(np.array([dense[last.number]], np.float32), np.array([matching[last.number]], np.float32))
     assert last.score == pytest.approx(float(expected[0]), abs=2e-3)
+
+
+@pytest.mark.parametrize("least", [None, 0.1])
+def test_a_threshold_is_told_from_an_exact_search(index: Index, least: float | None) -> None:
+    with mock.patch.object(VectorIndex, "exact", autospec=True, side_effect=lambda vectors: vectors) as exact:
+        index.search("boil water for the soup", ranking=Ranking(min_similarity=least))
+    assert exact.called == (least is not None)
 
 
 @pytest.mark.parametrize("mode", MODES)

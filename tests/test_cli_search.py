@@ -81,6 +81,49 @@ def test_a_pipe_gets_one_line_a_hit_whatever_the_title() -> None:
     assert line.split("\t")[2:] == ["odd", "Salt and pepper"]
 
 
+def test_an_id_never_breaks_a_line_apart() -> None:
+    Path("odd.jsonl").write_text(json.dumps({"id": "a\tb\nc", "text": "Pepper the soup."}))
+    run("index", "odd.jsonl")
+    (line,) = run("query", "pepper", "-k", "1").splitlines()
+    assert line.split("\t")[2] == "a\\tb\\nc"
+
+
+def test_each_of_several_questions_is_named_on_its_lines() -> None:
+    Path("asked.jsonl").write_bytes(b'\xef\xbb\xbf{"id": 7, "text": "lentils"}\n\n{"text": "signing keys"}\n')
+    lines = [line.split("\t") for line in run("query", "--batch", "asked.jsonl", "-k", "2").splitlines()]
+    assert [line[:2] for line in lines] == [["7", "1"], ["7", "2"], ["2", "1"], ["2", "2"]]
+    assert lines[2][3] == "keys"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"text": null}', b'{"text": " "}', b'{"text": {"a": 1}}', b'{"id": [1], "text": "x"}', b"[]", b"\xff", b"7"],
+)
+def test_a_line_that_is_no_question_is_named(line: bytes) -> None:
+    Path("asked.jsonl").write_bytes(b'{"text": "lentils"}\n' + line)
+    assert "something else at asked.jsonl:2" in run("query", "--batch", "asked.jsonl", code=2)
+
+
+def test_equal_numbers_are_one_group_however_they_are_written() -> None:
+    records = [{"id": f"n{i}", "text": "Pepper.", "n": n} for i, n in enumerate((1, 1.0, 2, "1", True))]
+    Path("numbers.jsonl").write_text("\n".join(map(json.dumps, records)))
+    run("index", "numbers.jsonl")
+    groups = found("query", "pepper", "--group-by", "n", "--where", "n exists")
+    assert len(groups) == 4
+    assert len({"n0", "n1"} & set(groups)) == 1
+
+
+def test_a_file_without_text_is_refused() -> None:
+    Path("empty.md").write_text(" \n")
+    assert "expected a text in empty.md, found none" in run("similar", "empty.md", code=2)
+
+
+def test_that_nothing_was_found_is_said_beside_a_pipe() -> None:
+    result = CliRunner().invoke(main, ["query", "soup", "--where", "nosuch = 'x'"])
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "Nothing found: no document qualifies.\n"
+
+
 def test_each_hit_has_a_percentile() -> None:
     hits = answer("query", "boil lentils")["hits"]
     assert all(0 <= hit["percentile"] <= 100 for hit in hits)
@@ -95,6 +138,8 @@ def test_each_hit_has_a_percentile() -> None:
         ("--diversity", "nan"),
         ("--min-similarity", "7"),
         ("--group-by", ""),
+        ("-k", str(10**20)),
+        ("--offset", str(2**63)),
     ],
 )
 def test_wrong_values_are_refused_with_exit_code_2(wrong: tuple[str, str]) -> None:

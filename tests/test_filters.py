@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from docsim.errors import UsageError
 from docsim.expressions import MAX_CHARACTERS, parse, wanted
-from docsim.filters import MAX_NAMES, MAX_NESTING, Filter, both, compared, either, negated
+from docsim.filters import MAX_CONDITIONS, MAX_NAMES, MAX_NESTING, Filter, both, compared, either, negated
 from docsim.records import Document
 
 Metadata = dict[str, Any]
@@ -324,11 +324,27 @@ def test_a_name_in_a_mapping_is_taken_literally() -> None:
     assert matching({"a.b": 1}, {"a.b": 1}, {"a": {"b": 1}}) == [True, False]
 
 
+def test_none_in_a_list_stands_for_a_missing_field() -> None:
+    assert matching({"a": ["x", None]}, {"a": "x"}, {}, {"a": None}, {"a": "y"}) == [True, True, True, False]
+
+
+def test_an_empty_mapping_asks_for_an_object() -> None:
+    assert matching({"a": {}}, {"a": {}}, {"a": {"b": 1}}, {"a": "x"}, {}) == [True, True, False, False]
+
+
+def test_a_mapping_of_too_many_names_is_refused() -> None:
+    many = {f"a{i}": 1 for i in range(MAX_CONDITIONS)}
+    assert matching(many, dict(many), {}) == [True, False]
+    for more in ({**many, "b": 1}, {"b": many}):
+        with pytest.raises(UsageError, match="expected at most 200 names in a filter, got 201"):
+            wanted(more)
+
+
 def test_an_empty_list_in_a_mapping_matches_nothing() -> None:
     assert matching({"a": []}, {"a": 1}, {}) == [False, False]
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, object(), b"x", ["a", None], {1: 2}])
+@pytest.mark.parametrize("value", [math.nan, math.inf, object(), b"x", 10**400, {1: 2}])
 def test_a_mapping_of_anything_else_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match="in a filter, got"):
         wanted({"a": value})
@@ -338,7 +354,8 @@ def test_a_mapping_of_anything_else_is_refused(value: object) -> None:
     ("text", "message"),
     [
         ("", "expected the name of a field .* at character 1 of the filter, got its end"),
-        ("team = sre", "expected a string in quotes, a number, true or false at character 8 of the filter, got sre"),
+        ("team = sre", r"true or false \(a text stands in quotes: 'sre'\) at character 8 of the filter, got sre"),
+        ("updated > 2026-01-01", r"or the end \(a date stands in quotes: '2026-01-31'\) at character 15"),
         ("team = null", r"\(null is asked for with: is null\) at character 8"),
         ("team = 'sre", "expected the quote to be closed at character 8"),
         ("(a = 1", r"expected and, or, or \) at character 7"),

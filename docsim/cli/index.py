@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from docsim import verification
 from docsim.cli import options
 from docsim.encoder import Encoder
 from docsim.index import Index
@@ -90,6 +91,9 @@ def index(ctx: click.Context, /, **given: Any) -> None:
     elif not request.quiet:
         _print(reports, request)
     _print_failures(reports)
+    if not request.dry_run:
+        with Index.open(directory) as made:
+            options.warn(verification.warnings(made))
     if any(report.failures for report in reports):
         ctx.exit(FAILED)
 

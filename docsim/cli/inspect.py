@@ -81,8 +81,7 @@ def verify(ctx: click.Context, index_path: Path | None, as_json: bool, quiet: bo
     else:
         for problem in problems:
             click.echo(problem)
-        for warning in warnings:
-            click.echo(f"Warning: {warning}", err=True)
+        options.warn(warnings)
         if not problems and not quiet:
             click.echo("The index is sound.")
     if problems:
@@ -108,7 +107,8 @@ def repair(
     """Rebuild the full-text index and the FAISS snapshot from the stored rows, and re-encode damaged embeddings."""
     with Index.open(options.index_directory(index_path)) as index:
         verification.repair(index, **given)
-        problems = verification.problems(index)
+        problems, warnings = verification.problems(index), verification.warnings(index)
+    options.warn(warnings)
     if as_json:
         click.echo(json.dumps({"sound": not problems, "problems": problems}, ensure_ascii=False, indent=2))
     elif not quiet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,10 +34,18 @@ __all__ = [
     "ranking",
     "tuning",
     "wait_option",
+    "warn",
 ]
 
 INDEXES = Path("indexes")
 VARIABLE = "DOCSIM_INDEX"
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Tell what does not make answers wrong but should be seen to."""
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 

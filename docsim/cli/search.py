@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,6 +26,9 @@ __all__ = ["query", "similar"]
 
 _TOGETHER = 256
 """Queries of a batch that are encoded together."""
+
+_ESCAPED = {ord(one): repr(one)[1:-1] for one in "\t\n\r"}
+"""How ids are written that would break a line, or its columns, apart."""
 
 _SNIPPET = 240
 """Characters of the best passage that a table shows."""
@@ -61,14 +64,11 @@ def query(text: str | None, batch: Path | None, **given: Any) -> None:
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
     with Index.open(options.index_directory(given["index_path"])) as index:
         if batch is not None:
-            with batch.open(encoding="utf-8") as lines:
+            with batch.open("rb") as lines:
                 _answer_all(index, _batch_queries(lines, batch), given)
         elif text == "-":
-            _answer_all(
-                index,
-                ((None, line.strip()) for line in sys.stdin if line.strip()),
-                given,
-            )
+            texts = (line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer)
+            _answer_all(index, ((None, one) for one in texts if one), given)
         else:
             result = index.search(str(text), **options.asked(given))
             _print(result, _reasons(index, Document("query", str(text)), result, given), given)
@@ -113,30 +113,34 @@ def _reasons(index: Index, asked_for: str | Document, result: SearchResult, give
     return [index.explain(asked_for, hit.id, pairs=1) for hit in result.hits] if given["explain"] else []
 
 
-def _batch_queries(lines: IO[str], path: Path) -> Iterator[tuple[str | None, str]]:
+def _batch_queries(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str | None, str]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-            yield (str(record["id"]) if "id" in record else None), str(record["text"])
-        except (ValueError, KeyError, TypeError):
+            record = json.loads(line.decode("utf-8-sig"))
+            id, text = record.get("id"), record["text"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            id, text = None, None
+        if not isinstance(text, str) or not text.strip() or not isinstance(id, str | int | None):
             raise UsageError(
-                f'expected an object with "text" on each line, got something else at {path}:{number}'
-            ) from None
+                f'expected an object with a "text", and an "id" or none, on each line; got something else at '
+                f"{path}:{number}"
+            )
+        yield (None if id is None else str(id)), text
 
 
 def _answer_all(index: Index, queries: Iterable[tuple[str | None, str]], given: dict[str, Any]) -> None:
-    queries = iter(queries)
-    while chunk := list(islice(queries, _TOGETHER)):
-        results = index.search_many([text for _, text in chunk], **options.asked(given))
-        for (id, text), result in zip(chunk, results, strict=True):
+    numbered = enumerate(queries, start=1)
+    while chunk := list(islice(numbered, _TOGETHER)):
+        results = index.search_many([text for _, (_, text) in chunk], **options.asked(given))
+        for (number, (id, text)), result in zip(chunk, results, strict=True):
             reasons = _reasons(index, Document("query", text), result, given)
             if given["as_json"]:
                 head = {"id": id} if id is not None else {}
                 click.echo(json.dumps(head | _shown(result, reasons), ensure_ascii=False))
             else:
-                _table(result, reasons, quiet=given["quiet"])
+                _table(result, reasons, quiet=given["quiet"], question=(id or str(number), text))
 
 
 def _print(result: SearchResult, reasons: list[Explanation], given: dict[str, Any]) -> None:
@@ -154,11 +158,16 @@ def _shown(result: SearchResult, reasons: list[Explanation]) -> dict[str, Any]:
     return shown
 
 
-def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> None:
-    """Print a readable answer; to a pipe, one tab-separated line a hit, what carries it last if it is explained."""
+def _table(
+    result: SearchResult, reasons: list[Explanation], *, quiet: bool, question: tuple[str, str] | None = None
+) -> None:
+    """Print a readable answer; to a pipe, one tab-separated line a hit, what carries it last if it is explained.
+
+    ``question`` is the name and the text of one of several; to a pipe, its name comes first on each line.
+    """
     words = [", ".join(_telling(reason)) for reason in reasons]
     if not sys.stdout.isatty():
-        _lines(result, words)
+        _lines(result, words, question[0] if question else None)
         return
     from rich.console import Console
     from rich.table import Table
@@ -174,6 +183,8 @@ def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> 
             described.append(f"\n{carried}", style="green")
         table.add_row(str(hit.rank), _measured(hit, Text()), described)
     console = Console()
+    if question:
+        console.print(Text(" ".join(question[1].split())), style="bold", no_wrap=True, overflow="ellipsis")
     console.print(table if result.hits else "Nothing found: no document qualifies.")
     if not quiet:
         through = ", the new encoder through an adapter" if result.adapter else ""
@@ -183,10 +194,12 @@ def _table(result: SearchResult, reasons: list[Explanation], *, quiet: bool) -> 
             console.print("Under each similarity: how many of 100 random pairs are less similar.", style="dim")
 
 
-def _lines(result: SearchResult, words: Sequence[str]) -> None:
+def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None:
     for hit, carried in zip_longest(result.hits, words):
-        line = f"{hit.rank}\t{hit.similarity:.3f}\t{hit.id}\t{' '.join(hit.title.split())}"
-        click.echo(line if carried is None else f"{line}\t{carried}")
+        fields = [str(hit.rank), f"{hit.similarity:.3f}", hit.id, " ".join(hit.title.split()), carried]
+        click.echo("\t".join(one.translate(_ESCAPED) for one in (name, *fields) if one is not None))
+    if not result.hits:
+        click.echo("Nothing found: no document qualifies.", err=True)
 
 
 def _measured(hit: Hit, text: Any) -> Any:

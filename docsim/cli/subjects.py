@@ -47,7 +47,10 @@ def subject(index: Index, given: str, *, question: bool = False) -> str | Docume
     if path := file_named(given):
         from docsim.sources import read_document
 
-        return read_document(path)
+        document = read_document(path)
+        if not document.text.strip():
+            raise UsageError(f"expected a text in {path}, found none")
+        return document
     if question and given.strip() and not _NAME.fullmatch(given):
         return Document("query", given)
     expected = "an id in {}, the path of a file, {}".format(index.path, "- or a question" if question else "or -")
