@@ -114,7 +114,9 @@ def main() -> None:
     found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() and not given.quick else {}
     try:
         chosen, peers = prepared(given)
+        known = found.get("machine", {}).get("peers", {})
         found["machine"] = machine(peers.measured()) | {"commit": commit()}
+        found["machine"]["peers"] = known | found["machine"]["peers"]
         asked = [(measure, given.data / CORPORA[name], given.rounds) for name in given.corpora]
         asked += [(measure_quality, given.data / "dev" / name, 1) for name in given.sets]
         for measuring, data, rounds in asked:
