@@ -10,7 +10,7 @@ from docsim.smoothing import NEIGHBOURS, SHARE, smoothed
 
 def directions(n: int, seed: int = 0) -> np.ndarray:
     rows = np.random.default_rng(seed).standard_normal((n, 8)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def test_a_document_among_good_answers_overtakes_one_by_itself() -> None:
