@@ -77,7 +77,7 @@ class _Reach:
 
     Attributes:
         places: Their places in ``View.documents``, ``int64 (n,)``.
-        beyond: No document out of reach is more similar to the query than this.
+        beyond: No document out of reach is more similar to the query than this, if the search was exact.
         words: How well documents match the words of the query; None in dense mode.
     """
 

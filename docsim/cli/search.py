@@ -186,12 +186,15 @@ def _table(
     if question:
         console.print(Text(" ".join(question[1].split())), style="bold", no_wrap=True, overflow="ellipsis")
     console.print(table if result.hits else "Nothing found: no document qualifies.")
-    if not quiet:
-        through = ", the new encoder through an adapter" if result.adapter else ""
-        found = f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}{through}"
-        console.print(found, style="dim")
-        if result.hits:
-            console.print("Under each similarity: how many of 100 random pairs are less similar.", style="dim")
+    for line in () if quiet else _footnotes(result):
+        console.print(line, style="dim")
+
+
+def _footnotes(result: SearchResult) -> Iterator[str]:
+    through = ", the new encoder through an adapter" if result.adapter else ""
+    yield f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}{through}"
+    if result.hits:
+        yield "Under each similarity: how many of 100 random pairs are less similar."
 
 
 def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None:
