@@ -87,8 +87,10 @@ def wanted(where: Where, within: str = "") -> Filter | None:
     """Return the filter that an expression or a mapping of equalities and a path prefix ask for; None for all.
 
     Raises:
-        UsageError: The expression cannot be read, or the mapping holds something else than values.
+        UsageError: It is neither, the expression cannot be read, or the mapping holds something else than values.
     """
+    if not isinstance(where, str | Mapping | None):
+        raise UsageError(f"expected a filter as a string or a mapping, got {where!r}")
     condition = equalities(where) if isinstance(where, Mapping) else None if where is None else parse(where)
     conditions = [one for one in (under(within) if within else None, condition) if one is not None]
     return both(*conditions) if conditions else None

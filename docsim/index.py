@@ -279,8 +279,8 @@ class Index:
         """Return ``search`` of each text, encoded together."""
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
-        if not all(text.strip() for text in texts):
-            raise UsageError("expected a text to search for, got a blank one")
+        if isinstance(texts, str) or not all(text.strip() for text in texts):
+            raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
         asked = [Document("query", text) for text in texts]
         return self.reader.answer(asked, [document.text for document in asked], request, started=started)
 

@@ -324,6 +324,12 @@ def test_a_name_in_a_mapping_is_taken_literally() -> None:
     assert matching({"a.b": 1}, {"a.b": 1}, {"a": {"b": 1}}) == [True, False]
 
 
+@pytest.mark.parametrize("where", [5, ["team", "sre"], True])
+def test_what_is_no_filter_is_refused(where: object) -> None:
+    with pytest.raises(UsageError, match="expected a filter as a string or a mapping, got"):
+        wanted(where)  # type: ignore[arg-type]
+
+
 def test_none_in_a_list_stands_for_a_missing_field() -> None:
     assert matching({"a": ["x", None]}, {"a": "x"}, {}, {"a": None}, {"a": "y"}) == [True, True, True, False]
 
