@@ -181,7 +181,7 @@ def test_a_blank_query_is_refused(index: Index, text: str) -> None:
 
 @pytest.mark.parametrize("ask", [lambda i: i.search("a", 0), lambda i: i.similar("soup", 0)])
 def test_k_below_one_is_refused(index: Index, ask: Callable[[Index], object]) -> None:
-    with pytest.raises(UsageError, match="a whole number from 1 to .*, got 0"):
+    with pytest.raises(UsageError, match=r"a whole number from 1 to .*, got 0"):
         ask(index)
 
 
