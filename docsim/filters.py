@@ -64,11 +64,13 @@ class Filter:
         sql: An expression over the columns of ``documents``.
         parameters: The values of its question marks, in order.
         nesting: How deep conditions lie within it.
+        fields: What it asks of, each once.
     """
 
     sql: str
     parameters: tuple[str, ...] = ()
     nesting: int = 0
+    fields: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def exists(field: Field) -> Filter:
 
 def negated(condition: Filter) -> Filter:
     """Return the opposite of a condition."""
-    return Filter(f"NOT ({condition.sql})", condition.parameters, _deeper([condition]))
+    return Filter(f"NOT ({condition.sql})", condition.parameters, _deeper([condition]), condition.fields)
 
 
 def both(*conditions: Filter) -> Filter:
@@ -180,14 +182,15 @@ def _of_field(field: Field, matched: str, parameters: tuple[str, ...]) -> Filter
         rows.append((f"json_each({held}) {row}", f"{row}.key = ?"))
         held = f"CASE {row}.type WHEN 'object' THEN {row}.value END"
     tables, keys = ", ".join(table for table, _ in rows), " AND ".join(key for _, key in rows)
-    return Filter(f"EXISTS (SELECT 1 FROM {tables} WHERE {keys} AND ({matched}))", field + parameters)
+    return Filter(f"EXISTS (SELECT 1 FROM {tables} WHERE {keys} AND ({matched}))", field + parameters, fields=(field,))
 
 
 def _joined(word: str, conditions: Sequence[Filter]) -> Filter:
     if len(conditions) == 1:
         return conditions[0]
     parameters = tuple(one for condition in conditions for one in condition.parameters)
-    return Filter(f"({word.join(one.sql for one in conditions)})", parameters, _deeper(conditions))
+    fields = tuple(dict.fromkeys(field for condition in conditions for field in condition.fields))
+    return Filter(f"({word.join(one.sql for one in conditions)})", parameters, _deeper(conditions), fields)
 
 
 def _deeper(conditions: Sequence[Filter]) -> int:

@@ -119,9 +119,14 @@ def test_a_file_without_text_is_refused() -> None:
 
 
 def test_that_nothing_was_found_is_said_beside_a_pipe() -> None:
-    result = CliRunner().invoke(main, ["query", "soup", "--where", "nosuch = 'x'"])
+    result = CliRunner().invoke(main, ["query", "soup", "--where", "team = 'x'"])
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == "Nothing found: no document qualifies.\n"
+
+
+def test_a_field_that_no_document_has_is_named() -> None:
+    where = "taem = 'sre' and not (a.b = 1 or team = 'x')"
+    assert run("query", "soup", "--where", where) == "Nothing found: no document has a field taem or a.b.\n"
 
 
 def test_each_hit_has_a_percentile() -> None:

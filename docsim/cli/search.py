@@ -71,7 +71,7 @@ def query(text: str | None, batch: Path | None, **given: Any) -> None:
             _answer_all(index, ((None, one) for one in texts if one), given)
         else:
             result = index.search(str(text), **options.asked(given))
-            _print(result, _reasons(index, Document("query", str(text)), result, given), given)
+            _print(index, result, _reasons(index, Document("query", str(text)), result, given), given)
 
 
 @click.command(
@@ -105,7 +105,7 @@ def _similar(index: Index, document: str, given: dict[str, Any]) -> None:
     else:
         file = file_named(document) if document != "-" else None
         result = index.similar_to(asked_for, file=file, **options.asked(given))
-    _print(result, _reasons(index, asked_for, result, given), given)
+    _print(index, result, _reasons(index, asked_for, result, given), given)
 
 
 def _reasons(index: Index, asked_for: str | Document, result: SearchResult, given: dict[str, Any]) -> list[Explanation]:
@@ -140,14 +140,14 @@ def _answer_all(index: Index, queries: Iterable[tuple[str | None, str]], given: 
                 head = {"id": id} if id is not None else {}
                 click.echo(json.dumps(head | _shown(result, reasons), ensure_ascii=False))
             else:
-                _table(result, reasons, quiet=given["quiet"], question=(id or str(number), text))
+                _table(index, result, reasons, given, question=(id or str(number), text))
 
 
-def _print(result: SearchResult, reasons: list[Explanation], given: dict[str, Any]) -> None:
+def _print(index: Index, result: SearchResult, reasons: list[Explanation], given: dict[str, Any]) -> None:
     if given["as_json"]:
         click.echo(json.dumps(_shown(result, reasons), ensure_ascii=False, indent=2))
     else:
-        _table(result, reasons, quiet=given["quiet"])
+        _table(index, result, reasons, given)
 
 
 def _shown(result: SearchResult, reasons: list[Explanation]) -> dict[str, Any]:
@@ -159,17 +159,36 @@ def _shown(result: SearchResult, reasons: list[Explanation]) -> dict[str, Any]:
 
 
 def _table(
-    result: SearchResult, reasons: list[Explanation], *, quiet: bool, question: tuple[str, str] | None = None
+    index: Index,
+    result: SearchResult,
+    reasons: list[Explanation],
+    given: dict[str, Any],
+    *,
+    question: tuple[str, str] | None = None,
 ) -> None:
     """Print a readable answer; to a pipe, one tab-separated line a hit, what carries it last if it is explained.
 
     ``question`` is the name and the text of one of several; to a pipe, its name comes first on each line.
     """
     words = [", ".join(_telling(reason)) for reason in reasons]
+    if not result.hits:
+        click.echo(f"Nothing found: {_nothing(index, given)}.", err=True)
     if not sys.stdout.isatty():
         _lines(result, words, question[0] if question else None)
         return
     from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    if question:
+        console.print(Text(" ".join(question[1].split())), style="bold", no_wrap=True, overflow="ellipsis")
+    if result.hits:
+        console.print(_rows(result, words))
+    for line in () if given["quiet"] else _footnotes(result):
+        console.print(line, style="dim")
+
+
+def _rows(result: SearchResult, words: Sequence[str]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
@@ -182,12 +201,18 @@ def _table(
         if carried:
             described.append(f"\n{carried}", style="green")
         table.add_row(str(hit.rank), _measured(hit, Text()), described)
-    console = Console()
-    if question:
-        console.print(Text(" ".join(question[1].split())), style="bold", no_wrap=True, overflow="ellipsis")
-    console.print(table if result.hits else "Nothing found: no document qualifies.")
-    for line in () if quiet else _footnotes(result):
-        console.print(line, style="dim")
+    return table
+
+
+def _nothing(index: Index, given: dict[str, Any]) -> str:
+    """Return why nothing was found: most likely a field's name was misspelt, where no document has such a field."""
+    from docsim.expressions import wanted
+    from docsim.filters import exists
+
+    condition = wanted(**options.filtered(given))
+    fields = condition.fields if condition else ()
+    unknown = [".".join(field) for field in fields if not len(index.store.meeting(exists(field)))]
+    return f"no document has a field {' or '.join(unknown)}" if unknown else "no document qualifies"
 
 
 def _footnotes(result: SearchResult) -> Iterator[str]:
@@ -201,8 +226,6 @@ def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None
     for hit, carried in zip_longest(result.hits, words):
         fields = [str(hit.rank), f"{hit.similarity:.3f}", hit.id, " ".join(hit.title.split()), carried]
         click.echo("\t".join(one.translate(_ESCAPED) for one in (name, *fields) if one is not None))
-    if not result.hits:
-        click.echo("Nothing found: no document qualifies.", err=True)
 
 
 def _measured(hit: Hit, text: Any) -> Any:
