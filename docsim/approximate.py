@@ -318,8 +318,8 @@ def _empty(factory: str, *, dim: int) -> faiss.Index:
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
     if not isinstance(index, faiss.IndexIVF | faiss.IndexHNSW):
         raise UsageError(
-            f"expected an index type of {', '.join(KINDS)}, or a FAISS factory string that begins with IVF or HNSW and "
-            f"fits {dim} dimensions, got {factory[:_LONGEST]!r}"
+            f"expected an index type of {', '.join(KINDS)}, or a FAISS factory string that begins with IVF or HNSW, "
+            f"has no number below 1 and fits {dim} dimensions, got {factory[:_LONGEST]!r}"
         )
     return index
 

@@ -38,7 +38,7 @@ from docsim.filters import (
 )
 from docsim.records import storable
 
-__all__ = ["MAX_CHARACTERS", "MAX_CONDITIONS", "Where", "parse", "wanted"]
+__all__ = ["MAX_CHARACTERS", "Where", "parse", "wanted"]
 
 Where = str | Mapping[str, object] | None
 """What documents are wanted: an expression, equalities by field name, or None for all."""

@@ -12,6 +12,19 @@ from docsim.encoder import Encoder
 from docsim.index import Index
 from docsim.records import MODES, Document
 
+
+@pytest.mark.parametrize("n", [0, 1, 2, background._FEW, background._FEW + 1, 5000])
+def test_documents_are_shuffled_whole_and_always_alike(n: int) -> None:
+    parts = list(background._shuffled(n))
+    whole = np.concatenate(parts)
+    assert len(parts[0]) == min(n, background._FEW)
+    np.testing.assert_array_equal(np.sort(whole), np.arange(n))
+    np.testing.assert_array_equal(whole, np.concatenate(list(background._shuffled(n))))
+    if n == 5000:  # from all over, in any order
+        assert 1500 < parts[0].mean() < 3500
+        assert not (np.diff(parts[0]) > 0).all()
+
+
 WORDS = [
     "train",
     "ticket",

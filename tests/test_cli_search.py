@@ -124,6 +124,12 @@ def test_that_nothing_was_found_is_said_beside_a_pipe() -> None:
     assert result.stderr == "Nothing found: no document qualifies.\n"
 
 
+def test_that_an_index_is_empty_is_said() -> None:
+    Path("empty").mkdir()
+    run("index", "empty", "--index", "indexes/none")
+    assert run("query", "soup", "--index", "indexes/none") == "Nothing found: the index holds no documents.\n"
+
+
 def test_a_field_that_no_document_has_is_named() -> None:
     where = "taem = 'sre' and not (a.b = 1 or team = 'x')"
     assert run("query", "soup", "--where", where) == "Nothing found: no document has a field taem or a.b.\n"

@@ -221,6 +221,16 @@ def test_counts_are_looked_up_once(index: Index) -> None:
     assert lexicon.counts == {"": 9, '"vanished"': 1, '"giraffe"': 4, '"files"': 1}
 
 
+def test_a_term_is_counted_to_the_end_only_where_that_is_asked_for(index: Index) -> None:
+    lexicon, the = Lexicon(), '"the"'
+    exact = Lexicon().count(index.store, the)
+    assert exact > 2
+    assert [lexicon.count(index.store, the, most=2) for _ in range(2)] == [2, 2]
+    assert lexicon.count(index.store, the) == exact
+    assert lexicon.count(index.store, the, most=2) == exact
+    assert lexicon.count(index.store, '"vanished"', most=9) == Lexicon().count(index.store, '"vanished"')
+
+
 def test_scores_of_a_term_are_looked_up_once(index: Index) -> None:
     lexicon = Lexicon()
     asked = terms(index, "vanished server").telling

@@ -206,6 +206,8 @@ def _rows(result: SearchResult, words: Sequence[str]) -> Any:
 
 def _nothing(index: Index, given: dict[str, Any]) -> str:
     """Return why nothing was found: most likely a field's name was misspelt, where no document has such a field."""
+    if not index.store.value("SELECT EXISTS (SELECT 1 FROM documents)"):
+        return "the index holds no documents"
     from docsim.expressions import wanted
     from docsim.filters import exists
 
