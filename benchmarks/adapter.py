@@ -24,9 +24,9 @@ from judged import Judged, load
 from numpy.typing import NDArray
 from self_supervision import KEPT, SETS, documents, passages, queries, score, trained
 
-from docsim.adapter import Adapter, K, agreement, fitted, learnt, procrustes
-from docsim.encoder import Encoder
-from docsim.upgrade import SAMPLED
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local.alignment import Adapter, K, agreement, fitted, learnt, procrustes
+from docsim.engine.local.upgrades import SAMPLED
 
 RESULTS = Path(__file__).parent / "results" / "adapter.json"
 MADE = KEPT.parent / "adapter" / "imported"

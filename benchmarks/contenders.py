@@ -52,12 +52,13 @@ class Docsim(Contender):
         return [hit.id for hit in self.opened.search(text, HITS, mode="dense").hits]
 
     def exact(self, text: str) -> dict[str, float]:
-        """Score every document by all its stored passages, as ``docsim.ranking`` does with candidates."""
-        from docsim import Document, ranking, searching
+        """Score every document by all its stored passages, as ``docsim.search.scoring`` does with candidates."""
+        from docsim import Document
+        from docsim.search import scoring, searcher
 
-        query = searching.encoded(self.encoder, [Document("query", text)])[0]
+        query = searcher.encoded(self.encoder, [Document("query", text)])[0]
         ids, documents = self._documents
-        return {ids[one.position]: one.score for one in ranking.rank(query, documents)}
+        return {ids[one.position]: one.score for one in scoring.rank(query, documents)}
 
     @cached_property
     def _documents(self) -> tuple[list[str], list[NDArray[np.float16]]]:

@@ -4,7 +4,7 @@
 
 1. The teacher's vocabulary is distilled (``docsim distill``).
 2. Token vectors and weights learn from the teacher's embeddings of 160,000 texts (``default_texts``,
-   ``docsim.training.student``), with the first 128 and 64 components to do alone.
+   ``docsim.training.distill.student``), with the first 128 and 64 components to do alone.
 3. They are rounded to int8 and written as an encoder directory.
 
 The teacher answers as int8 ONNX. What it said is kept in ``--cache``, and so a run that was killed goes on from there:
@@ -23,14 +23,14 @@ import default_texts
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
-from docsim.training.artefact import Lineage, Parts, save
-from docsim.training.batches import framing, tokenised
-from docsim.training.distill import Recipe, distill
-from docsim.training.imported import import_encoder
-from docsim.training.student import Lesson, Taught, Tuning, taught
-from docsim.training.teacher import Teacher, load_teacher
-from docsim.training.towers import compact, trainable
+from docsim.encoding.encoder import Encoder
+from docsim.training.data.batches import framing, tokenised
+from docsim.training.distill.imported import import_encoder
+from docsim.training.distill.student import Lesson, Taught, Tuning, taught
+from docsim.training.distill.teacher import Teacher, load_teacher
+from docsim.training.distill.vocabulary import Recipe, distill
+from docsim.training.towers.artefact import Lineage, Parts, save
+from docsim.training.towers.kinds import compact, trainable
 
 CACHE = Path(__file__).parents[1] / ".bench" / "default_encoder"
 NAME = "all-minilm-l6-v2-static-256"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 
 RESULTS = Path(__file__).parent / "results" / "default_limits.json"
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 
 SOURCES = {"wiki-*": 2, "acl_title_abstract": 2, "openstax": 60, "cppdocs": 5}
 """Files, and the most runs that are taken of one document."""

@@ -25,8 +25,9 @@ from model2vec import StaticModel
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from docsim.encoder import Encoder
-from docsim.training.distill import (
+from docsim.encoding.encoder import Encoder
+from docsim.training.distill.teacher import Teacher, load_teacher
+from docsim.training.distill.vocabulary import (
     Recipe,
     Vocabulary,
     ranks,
@@ -35,7 +36,6 @@ from docsim.training.distill import (
     student_vocabulary,
     weighted,
 )
-from docsim.training.teacher import Teacher, load_teacher
 
 RESULTS = Path(__file__).parent / "results" / "distillation.json"
 PAGE = Path(__file__).parent.parent / "docs" / "encoder.md"

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.duplicates import NEAR_SIMILARITY, Duplicates
-from docsim.encoder import Encoder
+from docsim.analysis.duplicates import NEAR_SIMILARITY, Duplicates
+from docsim.analysis.shingles import Overlaps
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.shingles import Overlaps
-from docsim.sources import open_source
+from docsim.ingest.sources import open_source
 
 RESULTS = Path(__file__).parent / "results" / "duplicates.json"
 SETS = ("dev/bugs_seamonkey", "dev/tldr", "dev/kubernetes", "dev/mdn", "scale/win32")

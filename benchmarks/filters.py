@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from docsim import ranking
-from docsim.candidates import CANDIDATES, Query
-from docsim.expressions import wanted
-from docsim.generations import Allowed, View, refreshed
-from docsim.records import Document, Passage
-from docsim.store import Embedded, Store
+from docsim.engine.local.snapshots import Allowed, View, refreshed
+from docsim.engine.local.store import Embedded, Store
+from docsim.filters.parser import wanted
+from docsim.models import Document, Passage
+from docsim.search import scoring
+from docsim.search.retrieval import CANDIDATES, Query
 
 RESULTS = Path(__file__).parent / "results" / "filters.json"
 DIM = 256
@@ -92,12 +92,12 @@ def measured(store: Store, view: View, rounds: int) -> dict[str, Any]:
 def scored(view: View, allowed: Allowed, query: Query) -> None:
     assert allowed.numbers is not None
     places = np.flatnonzero(np.isin(view.documents[:, 1], allowed.numbers))
-    ranking.rank(query.vectors, view.rows(places), 10)
+    scoring.rank(query.vectors, view.rows(places), 10)
 
 
 def searched(view: View, allowed: Allowed, query: Query) -> None:
     places = view.documents_of(allowed.vectors.search(query.vectors, CANDIDATES).ids)
-    assert len(ranking.rank(query.vectors, view.rows(places), 10)) == 10
+    assert len(scoring.rank(query.vectors, view.rows(places), 10)) == 10
 
 
 def selected(store: Store, where: str, query: Query) -> None:

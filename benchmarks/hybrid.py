@@ -29,12 +29,13 @@ from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10, per_query
 from numpy.typing import NDArray
 from self_supervision import trained
 
-from docsim import lexical, ranking, smoothing
-from docsim.encoder import Encoder
-from docsim.fusion import LONG, SHORT
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import full_text
 from docsim.index import Index
-from docsim.records import MODES, Document
-from docsim.searching import encoded
+from docsim.models import MODES, Document
+from docsim.search import scoring, smoothing
+from docsim.search.fusion import LONG, SHORT
+from docsim.search.searcher import encoded
 
 KEPT = Path(__file__).parents[1] / ".bench" / "hybrid"
 RESULTS = Path(__file__).parent / "results" / "hybrid.json"
@@ -149,11 +150,11 @@ def all_scores(judged: Judged, index: Index) -> Scored:
         rows = view.rows(np.arange(len(numbers)))
         dense, words, long = [], [], []
         for document, vectors in zip(texts, encoded(index.encoder, texts), strict=True):
-            dense.append(ranking.scored(vectors, rows).scores)
-            asked = lexical.terms(store, document, view.known.lexicon).telling
-            words.append(lexical.scores(store, asked, view.known.lexicon).of(numbers))
+            dense.append(scoring.scored(vectors, rows).scores)
+            asked = full_text.terms(store, document, view.known.lexicon).telling
+            words.append(full_text.scores(store, asked, view.known.lexicon).of(numbers))
             long.append(len(vectors) > 1)
-        directions = np.array([ranking.centroid(one) for one in rows])
+        directions = np.array([scoring.centroid(one) for one in rows])
     names = dict(store.rows("SELECT number, id FROM documents"))
     ids = np.array([names[number] for number in numbers.tolist()])
     return Scored(ids, np.array(dense, np.float64), np.array(words, np.float64), np.array(long), directions)
@@ -247,7 +248,7 @@ def lexical_ndcg(judged: Judged, encoder: Encoder, **changed: Any) -> float:
 
 @contextmanager
 def settings(**changed: Any) -> Any:
-    with mock.patch.multiple(lexical, **changed):
+    with mock.patch.multiple(full_text, **changed):
         yield
 
 

@@ -19,8 +19,9 @@ from judged import KNOWLEDGE_BASES, OTHERS, Judged, load
 from numpy.typing import NDArray
 from quality import Scores, by_bm25, fused, ndcg, whole_embeddings, whole_texts
 
-from docsim import passages, smoothing
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.ingest import passages
+from docsim.search import smoothing
 
 KEPT = Path(__file__).parents[1] / ".bench" / "hybrid" / "beside"
 RESULTS = Path(__file__).parent / "results" / "hybrid_beside.json"

@@ -28,9 +28,9 @@ import faiss
 import numpy as np
 
 from docsim.index import Index
-from docsim.records import MODES, Mode
-from docsim.sources import open_source
-from docsim.synchronise import SourceName
+from docsim.indexing.sync import SourceName
+from docsim.ingest.sources import open_source
+from docsim.models import MODES, Mode
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "hybrid_latency.json"

@@ -25,7 +25,7 @@ import numpy as np
 from judged import Judged, load, ndcg_at_10
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 
 RESULT = Path(__file__).parent / "results" / "imported.json"
 MAX_TOKENS = 256
@@ -128,7 +128,7 @@ def imported(teacher: Path, folder: Path, *, int8: bool) -> Encoder:
     """Import the teacher in a process of its own, so that TensorFlow's threads are gone when encoding is timed."""
     out = folder / ("int8" if int8 else "float32")
     code = (
-        "import sys; from pathlib import Path; from docsim.training.imported import import_encoder; "
+        "import sys; from pathlib import Path; from docsim.training.distill.imported import import_encoder; "
         f"import_encoder(Path(sys.argv[1]), Path(sys.argv[2]), int8={int8}, progress=print)"
     )
     subprocess.run([sys.executable, "-c", code, str(teacher), str(out)], check=True)

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from self_supervision import SETS, documents
 from tokenizers import Tokenizer
 
-from docsim.encoder import TOKENIZER_FILE, Encoder
-from docsim.passages import inputs, split
-from docsim.training.artefact import load as load_parts
-from docsim.training.tower import token_vectors
+from docsim.encoding.encoder import TOKENIZER_FILE, Encoder
+from docsim.ingest.passages import inputs, split
+from docsim.training.towers.artefact import load as load_parts
+from docsim.training.towers.static import token_vectors
 
 RESULTS = Path(__file__).parent / "results" / "incremental.json"
 THRESHOLDS = (0.99, 0.999, 0.9999)

@@ -26,11 +26,14 @@ from typing import Any
 import numpy as np
 from scale import NOISE
 
-from docsim import Index, generations, passages, searching
-from docsim.encoder import Encoder
-from docsim.locks import writer
-from docsim.records import Document
-from docsim.store import Embedded
+from docsim import Index
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import snapshots
+from docsim.engine.local.locks import writer
+from docsim.engine.local.store import Embedded
+from docsim.ingest import passages
+from docsim.models import Document
+from docsim.search import searcher
 
 RESULTS = Path(__file__).parent / "results" / "opening.json"
 SMALL = 2_000
@@ -80,7 +83,7 @@ def filled(path: Path, corpus: Path, count: int) -> dict[str, Any]:
                 for one in batch:
                     number = store.put(one, number=None, digest="", generation=1)
                     store.link(source, one.document.id, document=number, digest="")
-        generations.snapshot(store, path, force=True)
+        snapshots.snapshot(store, path, force=True)
         held = store.value("SELECT count(*) FROM passages")
         documents = store.value("SELECT count(*) FROM documents")
     return {"passages": held, "documents": documents, "made_s": round(time.perf_counter() - started)}
@@ -109,7 +112,7 @@ def read(corpus: Path, encoder: Encoder) -> Iterator[list[Embedded]]:
         records = [json.loads(line) for line in lines]
     for start in range(0, len(records), BATCH):
         some = [Document(one["id"], one["text"], one.get("title", "")) for one in records[start : start + BATCH]]
-        vectors = searching.encoded(encoder, some)
+        vectors = searcher.encoded(encoder, some)
         pairs = zip(some, vectors, strict=True)
         yield [Embedded(one, tuple(passages.split(one.text)), rows.astype(np.float16)) for one, rows in pairs]
 

@@ -19,9 +19,9 @@ import numpy as np
 from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
-from docsim.passages import split
-from docsim.records import Passage
+from docsim.encoding.encoder import Encoder
+from docsim.ingest.passages import split
+from docsim.models import Passage
 
 RESULTS = Path(__file__).parent / "results" / "passages.json"
 WHOLE = 10**9

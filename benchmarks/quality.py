@@ -32,8 +32,8 @@ import Stemmer
 from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
-from docsim.ranking import rank
+from docsim.encoding.encoder import Encoder
+from docsim.search.scoring import rank
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 CACHE = Path(__file__).parents[1] / ".bench" / "quality"
@@ -143,7 +143,7 @@ class Contenders:
         if self._model2vec is None:
             from distillation import of_model2vec, states_of
 
-            from docsim.training.teacher import load_teacher
+            from docsim.training.distill.teacher import load_teacher
 
             self._model2vec = of_model2vec(states_of(load_teacher(self.teacher)))
         return np.asarray(self._model2vec.encode(texts, max_length=None), dtype=np.float32)

@@ -189,9 +189,10 @@ def child_read(path: str, corpus: str, stop: str) -> None:
 
 
 def child_publish(path: str) -> None:
-    from docsim import publishing, reindexing
+    from docsim.engine.local import publishing
+    from docsim.engine.local.store import Store
     from docsim.index import Index
-    from docsim.store import Store
+    from docsim.reindex import rebuild
 
     def timed(act: Any) -> float:
         started = time.perf_counter()
@@ -205,7 +206,7 @@ def child_publish(path: str) -> None:
     store = Store(Path(path), writable=True)
     there_and_back = [1, 2] * TIMES
     opening = median([timed(opened) for _ in range(TIMES)])
-    rollback = median([timed(partial(reindexing.rollback, Path(path), to=number)) for number in there_and_back])
+    rollback = median([timed(partial(rebuild.rollback, Path(path), to=number)) for number in there_and_back])
     publish = median([timed(partial(publishing.publish, store, number)) for number in there_and_back])
     store.close()
     print(json.dumps({"opening": opening, "rollback": rollback, "publish": publish}))

@@ -25,11 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim import approximate, passages, tuning
-from docsim.approximate import Facts
-from docsim.encoder import Encoder
-from docsim.records import Document
-from docsim.vectors import VectorIndex
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import ann, ann_tuning
+from docsim.engine.local.ann import Facts
+from docsim.engine.local.vectors import VectorIndex
+from docsim.ingest import passages
+from docsim.models import Document
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 NOISE = 0.4
@@ -126,14 +127,14 @@ def write(folder: Path, base: NDArray[np.float16], count: int) -> None:
 
 def accelerate(folder: Path, queries: NDArray[np.float32], given: argparse.Namespace) -> dict[str, Any]:
     vectors = load(folder)
-    factory = approximate.factory(given.type, count=len(vectors), dim=vectors.dim)
+    factory = ann.factory(given.type, count=len(vectors), dim=vectors.dim)
     started = time.perf_counter()
-    made = approximate.build(factory, vectors.segments[0].rows)
+    made = ann.build(factory, vectors.segments[0].rows)
     built = time.perf_counter() - started
     half = len(queries) // 2  # the other half is what recall is measured with
-    found, recall = tuning.tuned(vectors, made, queries[:half], target=given.recall)
+    found, recall = ann_tuning.tuned(vectors, made, queries[:half], target=given.recall)
     facts = Facts("scale", given.type, factory, given.recall, recall, len(vectors), found.breadth)
-    approximate.save(folder, made, facts)
+    ann.save(folder, made, facts)
     tuned = time.perf_counter() - started - built
     size = sum(path.stat().st_size for path in folder.glob("approximate.*")) // 1_000_000
     return {
@@ -148,7 +149,7 @@ def accelerate(folder: Path, queries: NDArray[np.float32], given: argparse.Names
 def load(folder: Path) -> VectorIndex:
     digest, dim = (folder / "digest").read_text().split()
     vectors = VectorIndex.load(folder / "index.faiss", digest=digest, dim=int(dim))
-    return vectors.with_approximate(approximate.load(folder, "scale"))
+    return vectors.with_approximate(ann.load(folder, "scale"))
 
 
 def process(folder: Path) -> dict[str, float]:

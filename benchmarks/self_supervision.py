@@ -26,10 +26,10 @@ import numpy as np
 from judged import Judged, load, ndcg_at_10
 from numpy.typing import NDArray
 
-from docsim.encoder import Encoder
-from docsim.passages import inputs, split
-from docsim.ranking import rank
-from docsim.records import Document
+from docsim.encoding.encoder import Encoder
+from docsim.ingest.passages import inputs, split
+from docsim.models import Document
+from docsim.search.scoring import rank
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".bench" / "self_supervision"
@@ -91,7 +91,7 @@ def of_teacher(judged: Judged, path: Path) -> float:
 def teacher_embeddings(path: Path, name: str, texts: list[str]) -> Floats:
     from dataclasses import replace
 
-    from docsim.training.teacher import load_teacher
+    from docsim.training.distill.teacher import load_teacher
 
     digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
     file = KEPT / f"{path.name}-{name}-{digest}.npy"

@@ -23,10 +23,10 @@ from unittest import mock
 import numpy as np
 from judged import load
 
-from docsim import lexical
+from docsim.engine.local import full_text
 from docsim.index import Index
-from docsim.records import Mode
-from docsim.sources import open_source
+from docsim.ingest.sources import open_source
+from docsim.models import Mode
 
 RESULTS = Path(__file__).parent / "results" / "short_queries.json"
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -35,7 +35,7 @@ QUESTIONS = 200
 LENGTHS = {"whole": None, "4 words": 4, "2 words": 2}
 MODES: tuple[Mode, ...] = ("lexical", "hybrid")
 IDENTIFIERS = 400
-WAYS = {"words": lexical.MOST_JOINED, "words, not run together": 0, "identifier": lexical.MOST_JOINED}
+WAYS = {"words": full_text.MOST_JOINED, "words, not run together": 0, "identifier": full_text.MOST_JOINED}
 
 _IDENTIFIER = re.compile(r"\b[A-Za-z]*[a-z][A-Z][A-Za-z]*\b")
 
@@ -90,7 +90,7 @@ def identifiers(data: Path) -> list[dict[str, object]]:
         for way, most in WAYS.items():
             texts = [name if way == "identifier" else " ".join(parts(name)).lower() for _, name in chosen]
             for mode in MODES:
-                with mock.patch.object(lexical, "MOST_JOINED", most):
+                with mock.patch.object(full_text, "MOST_JOINED", most):
                     found = index.search_many(texts, 10, mode=mode)
                 places = [[hit.id for hit in one.hits] for one in found]
                 ranks = [
@@ -110,7 +110,7 @@ def sample(documents: list[dict[str, str]]) -> list[tuple[str, str]]:
 
 
 def parts(name: str) -> list[str]:
-    return lexical._HUMP.split(name)
+    return full_text._HUMP.split(name)
 
 
 if __name__ == "__main__":

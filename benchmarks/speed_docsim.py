@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from speed_samples import documents, queries
 
-from docsim import generations
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import snapshots
 from docsim.index import Index
 
 HITS = 10
@@ -56,7 +56,7 @@ def warm(path: Path, corpus: Path, *, count: int, rounds: int) -> dict[str, Any]
 def stored_vectors(index: Index) -> NDArray[np.float32]:
     """Return all embeddings of an index's live generation, ``float32 (passages, dim)``."""
     with index.store.reading():
-        view = generations.refreshed(index.store, index.path, None)
+        view = snapshots.refreshed(index.store, index.path, None)
     return view.vectors.reconstruct()[1]
 
 

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".bench" / "sts"

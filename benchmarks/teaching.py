@@ -19,21 +19,21 @@ import numpy as np
 from judged import KNOWLEDGE_BASES, OTHERS, Judged, load
 from self_supervision import KEPT, of_encoder, place, trained
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 
 if TYPE_CHECKING:
-    from docsim.training.learning import Plan
-    from docsim.training.starts import Start
-    from docsim.training.trainer import Job
+    from docsim.training.loop.learning import Plan
+    from docsim.training.loop.trainer import Job
+    from docsim.training.towers.starts import Start
 
 RESULTS = Path(__file__).parent / "results" / "teaching.json"
 
 
 def taught(corpus: Path, teacher: Encoder, out: Path, seed: int) -> dict[str, float]:
     """Train with the teacher; seconds that it took to ask, and to train."""
-    from docsim.training.learning import Plan, saved
-    from docsim.training.starts import start
-    from docsim.training.trainer import Trainer
+    from docsim.training.loop.learning import Plan, saved
+    from docsim.training.loop.trainer import Trainer
+    from docsim.training.towers.starts import start
 
     facts = out.with_name(f"{out.name}.json")
     if not facts.is_file():
@@ -50,8 +50,8 @@ def taught(corpus: Path, teacher: Encoder, out: Path, seed: int) -> dict[str, fl
 
 def job_of(corpus: Path, origin: Start, teacher: Encoder, plan: Plan) -> Job:
     """What ``docsim train --teacher --teacher-weight 1`` does."""
-    from docsim.training.learning import Teaching, from_documents
-    from docsim.training.material import documents_of_corpus
+    from docsim.training.data.material import documents_of_corpus
+    from docsim.training.loop.learning import Teaching, from_documents
 
     teaching = Teaching(teacher, KEPT / "teacher", weight=1.0)
     return from_documents(origin, documents_of_corpus(str(corpus), seed=plan.seed), plan, teaching=teaching)

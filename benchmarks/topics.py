@@ -21,11 +21,11 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from docsim.encoder import Encoder
+from docsim.analysis.layout import laid_out
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.layout import laid_out
-from docsim.ranking import centroid
-from docsim.sources import open_source
+from docsim.ingest.sources import open_source
+from docsim.search.scoring import centroid
 
 RESULTS = Path(__file__).parent / "results" / "topics.json"
 CORPUS = Path(__file__).parent.parent / "corpus" / "handbook"

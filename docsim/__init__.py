@@ -11,26 +11,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from docsim.encoder import Encoder as Encoder
+    from docsim.encoding.encoder import Encoder as Encoder
     from docsim.errors import DocsimError as DocsimError
     from docsim.index import Index as Index
-    from docsim.records import Document as Document
-    from docsim.records import Hit as Hit
-    from docsim.records import Ranking as Ranking
-    from docsim.records import SearchResult as SearchResult
-    from docsim.records import SyncReport as SyncReport
+    from docsim.models import Document as Document
+    from docsim.models import Hit as Hit
+    from docsim.models import Ranking as Ranking
+    from docsim.models import SearchResult as SearchResult
+    from docsim.models import SyncReport as SyncReport
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "DocsimError": "docsim.errors",
-    "Document": "docsim.records",
-    "Encoder": "docsim.encoder",
-    "Hit": "docsim.records",
+    "Document": "docsim.models",
+    "Encoder": "docsim.encoding.encoder",
+    "Hit": "docsim.models",
     "Index": "docsim.index",
-    "Ranking": "docsim.records",
-    "SearchResult": "docsim.records",
-    "SyncReport": "docsim.records",
+    "Ranking": "docsim.models",
+    "SearchResult": "docsim.models",
+    "SyncReport": "docsim.models",
 }
 
 __all__ = ["DocsimError", "Document", "Encoder", "Hit", "Index", "Ranking", "SearchResult", "SyncReport", "__version__"]

@@ -16,24 +16,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from docsim import generations, kept, passages, searching
-from docsim.database import FILE
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import encoders, snapshots
+from docsim.engine.local.database import FILE
+from docsim.engine.local.locks import writer
+from docsim.engine.local.reader import Reader
+from docsim.engine.local.store import Generation, Store, StoredDocument
 from docsim.errors import StoreError, UsageError
-from docsim.locks import writer
-from docsim.reader import Reader
-from docsim.records import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
-from docsim.searching import Query, Request
-from docsim.store import Generation, Store, StoredDocument
+from docsim.ingest import passages
+from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
+from docsim.search import searcher
+from docsim.search.searcher import Query, Request
 
 if TYPE_CHECKING:
-    from docsim.attribution import Attribution
-    from docsim.duplicates import Advance, Duplicates
-    from docsim.explanation import Explanation, Spanned
-    from docsim.expressions import Where
-    from docsim.filters import Filter
-    from docsim.maps import KnowledgeMap
-    from docsim.synchronise import SourceName
+    from docsim.analysis.attribution import Attribution
+    from docsim.analysis.duplicates import Advance, Duplicates
+    from docsim.analysis.explain import Explanation, Spanned
+    from docsim.analysis.topic_map import KnowledgeMap
+    from docsim.filters.conditions import Filter
+    from docsim.filters.parser import Where
+    from docsim.indexing.sync import SourceName
 
 __all__ = ["Index"]
 
@@ -72,7 +74,7 @@ class Index:
         try:
             found = index.generation()
             if encoder is not None:
-                kept.check_same(encoder, found, index.path)
+                encoders.check_same(encoder, found, index.path)
         except BaseException:
             index.close()
             raise
@@ -109,13 +111,13 @@ class Index:
         found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
         if FILE not in found and found - {"write.lock", "generations", ".writable"}:
             raise StoreError(f"expected an index, or a new or empty directory, at {path}; found other files there")
-        from docsim import tuning  # here, because searching does without
+        from docsim.engine.local import ann_tuning  # here, because searching does without
 
-        tuning.check(index_type, recall)
+        ann_tuning.check(index_type, recall)
         with writer(path, wait=wait) as store:
             if store.generation() is None:
-                generations.begin(store, path, encoder or Encoder.default())
-            tuning.choose(store, index_type, recall)
+                snapshots.begin(store, path, encoder or Encoder.default())
+            ann_tuning.choose(store, index_type, recall)
         return cls.open(path, encoder=encoder)
 
     def close(self) -> None:
@@ -203,7 +205,7 @@ class Index:
             IndexLocked: Another process is writing and ``wait`` is off.
             StoreError: The index cannot be written to; what was committed before stays.
         """
-        from docsim.synchronise import Plan, SourceName, Sync  # here, because searching does without
+        from docsim.indexing.sync import Plan, SourceName, Sync  # here, because searching does without
 
         self._check_writable()
         source = source or SourceName("python", "python", "python")
@@ -212,7 +214,7 @@ class Index:
         with writer(self.path, wait=wait) as store:
             job = Sync(store, source, encoder=self.encoder, generation=self.generation().number)
             report = job.run(documents, prune=prune, progress=progress)
-            generations.snapshot(store, self.path)
+            snapshots.snapshot(store, self.path)
         return report
 
     def remove(self, ids: Iterable[str], *, wait: bool = False) -> int:
@@ -229,7 +231,7 @@ class Index:
                 found = [stored for id in dict.fromkeys(ids) if (stored := store.document(id))]
                 for stored in found:
                     store.remove(stored.number)
-            generations.snapshot(store, self.path)
+            snapshots.snapshot(store, self.path)
         return len(found)
 
     def _check_writable(self) -> None:
@@ -306,7 +308,7 @@ class Index:
             vectors = self.reader.store.vectors(view.generation.number, [stored.number])[stored.number]
             query = Query(id, stored.document, view.mapped(vectors).astype(np.float32), exclude=stored.number)
             of = self.reader.encoder_of
-            return searching.answers(self.reader.store, view, [query], request, encoder_of=of, started=started)[0]
+            return searcher.answers(self.reader.store, view, [query], request, encoder_of=of, started=started)[0]
 
     def similar_to(
         self,
@@ -344,8 +346,8 @@ class Index:
         """
         if pairs < 1:
             raise UsageError(f"expected at least 1 pair of passages to explain, got {pairs}")
-        from docsim.attribution import Attribution
-        from docsim.explanation import explained
+        from docsim.analysis.attribution import Attribution
+        from docsim.analysis.explain import explained
 
         with self.reader.asking() as (encoder, _):
             if self._attribution is None or self._attribution.encoder is not encoder:
@@ -364,7 +366,7 @@ class Index:
         Raises:
             UsageError: ``threshold`` is out of range.
         """
-        from docsim import duplicates
+        from docsim.analysis import duplicates
 
         with self.reader.reading() as view:
             return duplicates.find(self.reader.store, view, threshold=threshold, advance=advance)
@@ -378,13 +380,13 @@ class Index:
         Raises:
             StoreError: Nothing is indexed.
         """
-        from docsim import maps
+        from docsim.analysis import topic_map
 
         with self.reader.reading() as view:
-            return maps.knowledge_map(self.reader.store, view, seed=seed)
+            return topic_map.knowledge_map(self.reader.store, view, seed=seed)
 
     def _spanned(self, side: str | Document) -> Spanned:
-        from docsim.explanation import Spanned
+        from docsim.analysis.explain import Spanned
 
         if isinstance(side, Document):
             return Spanned(side, passages.split(side.text))
@@ -395,6 +397,6 @@ class Index:
 def _condition(where: Where, within: str) -> Filter | None:
     if where is None and not within:
         return None
-    from docsim.expressions import wanted
+    from docsim.filters.parser import wanted
 
     return wanted(where, within)

@@ -14,9 +14,9 @@ _TESTS = Path(__file__).parent
 _PACKAGE = _TESTS.parent / "docsim"
 _MADE_BY = [
     _TESTS / "tiny_encoder.py",
-    _PACKAGE / "encoder.py",
-    _PACKAGE / "tokens.py",
-    *(_PACKAGE / "training" / f"{module}.py" for module in ("tower", "export", "artefact")),
+    _PACKAGE / "encoding" / "encoder.py",
+    _PACKAGE / "encoding" / "tokenizer.py",
+    *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("static", "export", "artefact")),
 ]
 
 

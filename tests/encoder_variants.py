@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from docsim.encoder import Preprocessing, fingerprint
+from docsim.encoding.encoder import Preprocessing, fingerprint
 
 __all__ = ["reading_fewer_tokens", "variant", "with_nan", "with_other_dim"]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from encoder_variants import reading_fewer_tokens
 
-from docsim import adaptation
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError
 from docsim.index import Index
-from docsim.records import Document
-from docsim.reindexing import prune, reindex, rollback
+from docsim.jobs import adapt
+from docsim.models import Document
+from docsim.reindex.rebuild import prune, reindex, rollback
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
         yield index
 
 
-def task(index: Index, *, settings: str = "0", start: Path | None = None) -> adaptation.Task:
-    return adaptation.task(index.path, start=start, settings=settings)
+def task(index: Index, *, settings: str = "0", start: Path | None = None) -> adapt.Task:
+    return adapt.task(index.path, start=start, settings=settings)
 
 
-def published(index: Index, encoder: Encoder) -> adaptation.Task:
+def published(index: Index, encoder: Encoder) -> adapt.Task:
     """Note an adaptation and publish it, as ``docsim adapt`` does."""
     found = task(index)
-    adaptation.note(index.path, found, encoder)
+    adapt.note(index.path, found, encoder)
     reindex(index.path, encoder, base=found.base)
     return found
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from docsim import adapter
-from docsim.adapter import Adapter, agreement, fitted, learnt, procrustes
+from docsim.engine.local import alignment
+from docsim.engine.local.alignment import Adapter, agreement, fitted, learnt, procrustes
 from docsim.errors import StoreError
 
 Floats = NDArray[np.float32]
@@ -105,7 +105,7 @@ def test_agreement_counts_the_neighbours_that_are_found() -> None:
 
 
 def test_agreement_counts_the_neighbours_that_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "K", 1)
+    monkeypatch.setattr(alignment, "K", 1)
     truth = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, 0], [-0.9, 0.1]], np.float32)
     other = truth[[0, 2, 4, 1, 3, 5]]  # where none's nearest is the one that it was
     assert agreement(other, other, truth) == 0

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from docsim import approximate
-from docsim.approximate import Approximate, Facts, Settings
+from docsim.engine.local import ann
+from docsim.engine.local.ann import Approximate, Facts, Settings
+from docsim.engine.local.ann_tuning import doubts, tuned
+from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import UsageError
-from docsim.tuning import doubts, tuned
-from docsim.vectors import VectorIndex
 
 DIM, COUNT, TARGET = 16, 6_000, 0.95
 FACTORIES = ["IVF128,PQ8x4fs", "HNSW16,SQ8", "IVF64,SQ8", "HNSW8,Flat"]
@@ -40,7 +40,7 @@ QUERIES = clustered(100, 1).astype(np.float32)
 def index(request: pytest.FixtureRequest) -> VectorIndex:
     """A tuned index of passages 1, 3, 5 ..."""
     exact = VectorIndex(DIM).with_added(2 * np.arange(COUNT) + 1, ROWS)
-    found, recall = tuned(exact, approximate.build(request.param, ROWS), QUERIES, target=TARGET)
+    found, recall = tuned(exact, ann.build(request.param, ROWS), QUERIES, target=TARGET)
     assert recall >= TARGET
     return exact.with_approximate(found)
 
@@ -132,7 +132,7 @@ def test_of_what_a_selective_filter_leaves_nothing_near_is_missed(
 
 def test_tuning_takes_no_more_breadth_than_needed() -> None:
     exact = VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
-    made = approximate.build("IVF128,SQ8", ROWS)
+    made = ann.build("IVF128,SQ8", ROWS)
     breadths = [tuned(exact, made, QUERIES, target=target)[0].breadth for target in (0.5, 0.9, 0.97)]
     assert breadths == sorted(breadths)
     assert breadths[-1] <= Approximate(made, 1).broadest
@@ -140,7 +140,7 @@ def test_tuning_takes_no_more_breadth_than_needed() -> None:
 
 def test_a_recall_that_is_out_of_reach_gives_the_broadest_search() -> None:
     exact = VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
-    made = approximate.build("IVF32,PQ2x4fs", ROWS)
+    made = ann.build("IVF32,PQ2x4fs", ROWS)
     found, reached = tuned(exact, made, QUERIES, target=1.0)
     assert found.breadth == found.broadest
     assert reached < 1
@@ -151,22 +151,22 @@ def test_a_recall_that_is_out_of_reach_gives_the_broadest_search() -> None:
 
 def saved(folder: Path) -> tuple[Facts, VectorIndex]:
     facts = Facts("a snapshot", "ivf", "IVF32,SQ8", 0.95, 0.97, COUNT, 4)
-    approximate.save(folder, approximate.build(facts.factory, ROWS), facts)
+    ann.save(folder, ann.build(facts.factory, ROWS), facts)
     return facts, VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
 
 
 def test_saving_and_loading_gives_the_same_answers(tmp_path: Path) -> None:
     facts, exact = saved(tmp_path)
-    loaded = approximate.load(tmp_path, "a snapshot")
+    loaded = ann.load(tmp_path, "a snapshot")
     assert loaded is not None
     assert loaded.breadth == facts.breadth
-    again = Approximate(approximate.build(facts.factory, ROWS), facts.breadth)
+    again = Approximate(ann.build(facts.factory, ROWS), facts.breadth)
     one, other = (exact.with_approximate(each).search(QUERIES, 10) for each in (loaded, again))
     np.testing.assert_array_equal(one.ids, other.ids)
-    written = approximate.written(tmp_path)
+    written = ann.written(tmp_path)
     assert written is not None
     assert replace(written, digest="", lists="") == facts
-    assert approximate.damage(tmp_path) == ""
+    assert ann.damage(tmp_path) == ""
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "facts", "other snapshot", "format"])
@@ -185,16 +185,16 @@ def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path, damage: str) -> No
         facts.write_text(facts.read_text()[:50])
     elif damage == "format":
         facts.write_text(json.dumps(json.loads(facts.read_text()) | {"format": 99}))
-    assert approximate.load(tmp_path, "another" if damage == "other snapshot" else "a snapshot") is None
+    assert ann.load(tmp_path, "another" if damage == "other snapshot" else "a snapshot") is None
 
 
 @pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF128,PQ8x4fs", "IVF16,Flat", "IVF16,PQ4"])
 def test_inverted_lists_are_mapped_and_searched_as_they_were(tmp_path: Path, factory: str) -> None:
-    made = approximate.build(factory, ROWS)
+    made = ann.build(factory, ROWS)
     before = made.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
-    approximate.save(tmp_path, made, Facts("s", "ivf", factory, 0.95, 0.97, COUNT, 4))
+    ann.save(tmp_path, made, Facts("s", "ivf", factory, 0.95, 0.97, COUNT, 4))
     after = made.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
-    loaded = approximate.load(tmp_path, "s")
+    loaded = ann.load(tmp_path, "s")
     assert loaded is not None
     mapped = loaded.index.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
     for found in (after, mapped):
@@ -205,11 +205,11 @@ def test_inverted_lists_are_mapped_and_searched_as_they_were(tmp_path: Path, fac
 
 def test_saving_again_leaves_only_the_files_of_the_last_and_who_has_it_open_goes_on(tmp_path: Path) -> None:
     saved(tmp_path)
-    loaded = approximate.load(tmp_path, "a snapshot")
+    loaded = ann.load(tmp_path, "a snapshot")
     assert loaded is not None
     before = loaded.proposed(QUERIES, 10)
     (tmp_path / "approximate.tmp").write_bytes(b"left by a kill")
-    approximate.save(tmp_path, approximate.build("IVF16,SQ8", ROWS), Facts("b", "ivf", "IVF16,SQ8", 0.9, 0.9, COUNT, 2))
+    ann.save(tmp_path, ann.build("IVF16,SQ8", ROWS), Facts("b", "ivf", "IVF16,SQ8", 0.9, 0.9, COUNT, 2))
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".faiss", ".json", ".lists"]
     np.testing.assert_array_equal(loaded.proposed(QUERIES, 10), before)
 
@@ -222,8 +222,8 @@ def test_lists_that_are_not_all_there_are_not_used(tmp_path: Path, damage: str) 
         file.write_bytes(file.read_bytes()[:-1])
     else:
         file.unlink()
-    assert approximate.load(tmp_path, "a snapshot") is None
-    assert "docsim repair" in approximate.damage(tmp_path)
+    assert ann.load(tmp_path, "a snapshot") is None
+    assert "docsim repair" in ann.damage(tmp_path)
 
 
 @given(seed=st.integers(0, 1000))
@@ -238,8 +238,8 @@ def test_altered_lists_give_right_similarities_and_no_unknown_passage(
     places = random.integers(0, len(content), len(content) // 20)
     content[places] = random.integers(0, 256, len(places))
     content.tofile(file)
-    assert "docsim repair" in approximate.damage(folder)
-    found = exact.with_approximate(approximate.load(folder, "a snapshot")).search(QUERIES, 10)
+    assert "docsim repair" in ann.damage(folder)
+    found = exact.with_approximate(ann.load(folder, "a snapshot")).search(QUERIES, 10)
     similarities = np.einsum("qd,qkd->qk", QUERIES, ROWS[found.ids].astype(np.float32))
     np.testing.assert_allclose(found.similarities, similarities, atol=1e-5)
 
@@ -247,7 +247,7 @@ def test_altered_lists_give_right_similarities_and_no_unknown_passage(
 def test_an_index_of_another_number_of_rows_is_not_used(tmp_path: Path) -> None:
     saved(tmp_path)
     fewer = VectorIndex(DIM).with_added(np.arange(100), ROWS[:100])
-    assert fewer.with_approximate(approximate.load(tmp_path, "a snapshot")) is fewer
+    assert fewer.with_approximate(ann.load(tmp_path, "a snapshot")) is fewer
 
 
 # Choosing
@@ -266,7 +266,7 @@ def test_an_index_of_another_number_of_rows_is_not_used(tmp_path: Path) -> None:
     ],
 )
 def test_the_factory_string_depends_on_the_number_of_passages(kind: str, count: int, expected: str) -> None:
-    assert approximate.factory(kind, count=count, dim=256) == expected
+    assert ann.factory(kind, count=count, dim=256) == expected
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_recall_that_is_none_is_refused(wanted: float) -> None:
 
 def test_too_few_vectors_to_train_on_are_refused() -> None:
     with pytest.raises(UsageError, match="expected passages enough to train IVF4096,SQ8, got 1,500"):
-        approximate.build("IVF4096,SQ8", ROWS[:1500])
+        ann.build("IVF4096,SQ8", ROWS[:1500])
 
 
 def test_doubts_are_about_a_recall_that_was_missed_and_about_growth() -> None:

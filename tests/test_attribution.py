@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docsim.attribution import Attribution
-from docsim.encoder import Encoder, Preprocessing, fingerprint
+from docsim.analysis.attribution import Attribution
+from docsim.encoding.encoder import Encoder, Preprocessing, fingerprint
 
 SOUP = "Boil the lentils until the soup is soft."
 COOK = "How do you cook lentil-soup in water?"
@@ -36,7 +36,7 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> Attribution:
     pytest.importorskip("keras")
     from tiny_bert import write_teacher
 
-    from docsim.training.imported import import_encoder
+    from docsim.training.distill.imported import import_encoder
 
     folder = tmp_path_factory.mktemp("bert")
     return Attribution(import_encoder(write_teacher(folder / "original"), folder / "imported"))

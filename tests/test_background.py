@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docsim import background
-from docsim.background import percentile
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.records import MODES, Document
+from docsim.models import MODES, Document
+from docsim.search import percentiles
+from docsim.search.percentiles import percentile
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, background._FEW, background._FEW + 1, 5000])
+@pytest.mark.parametrize("n", [0, 1, 2, percentiles._FEW, percentiles._FEW + 1, 5000])
 def test_documents_are_shuffled_whole_and_always_alike(n: int) -> None:
-    parts = list(background._shuffled(n))
+    parts = list(percentiles._shuffled(n))
     whole = np.concatenate(parts)
-    assert len(parts[0]) == min(n, background._FEW)
+    assert len(parts[0]) == min(n, percentiles._FEW)
     np.testing.assert_array_equal(np.sort(whole), np.arange(n))
-    np.testing.assert_array_equal(whole, np.concatenate(list(background._shuffled(n))))
+    np.testing.assert_array_equal(whole, np.concatenate(list(percentiles._shuffled(n))))
     if n == 5000:  # from all over, in any order
         assert 1500 < parts[0].mean() < 3500
         assert not (np.diff(parts[0]) > 0).all()
@@ -64,12 +64,12 @@ def pairs(probes: list[np.ndarray], rows: list[np.ndarray]) -> np.ndarray:
 
 def random_pairs(index: Index, length: int | None) -> np.ndarray:
     with index.reader.reading() as view:
-        return background.similarities(index.store, view, index.reader.encoder_of, length=length)
+        return percentiles.similarities(index.store, view, index.reader.encoder_of, length=length)
 
 
 def embeddings(index: Index) -> list[np.ndarray]:
     with index.reader.reading() as view:
-        return [rows.astype(np.float32) for rows in view.rows(background._places(view))]
+        return [rows.astype(np.float32) for rows in view.rows(percentiles._places(view))]
 
 
 def test_a_percentile_is_the_share_of_pairs_that_are_less_similar() -> None:
@@ -89,8 +89,8 @@ def test_a_long_query_is_compared_with_pairs_of_documents(index: Index) -> None:
 @pytest.mark.parametrize("length", [6, 30, 300])
 def test_a_short_query_is_compared_with_texts_as_long(index: Index, length: int) -> None:
     with index.reader.reading() as view:
-        numbers = view.documents[background._places(view), 1]
-        spans = background._spans(index.store, numbers, background._rounded(length))
+        numbers = view.documents[percentiles._places(view), 1]
+        spans = percentiles._spans(index.store, numbers, percentiles._rounded(length))
     probes = list(index.encoder.encode(spans)[:, None])
     assert np.median([len(span) for span in spans]) == pytest.approx(length, rel=0.5)
     np.testing.assert_allclose(random_pairs(index, length), np.sort(pairs(probes, embeddings(index))), atol=1e-5)
@@ -98,7 +98,7 @@ def test_a_short_query_is_compared_with_texts_as_long(index: Index, length: int)
 
 def test_texts_are_whole_words_of_their_documents(index: Index) -> None:
     with index.reader.reading() as view:
-        spans = background._spans(index.store, view.documents[:, 1], 16)
+        spans = percentiles._spans(index.store, view.documents[:, 1], 16)
     assert set(" ".join(spans).split()) <= set(WORDS)
     assert len(set(spans)) > 20
 
@@ -107,7 +107,7 @@ def test_texts_are_cut_where_there_are_no_spaces(tmp_path: Path, tiny_encoder_di
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync([Document("a", "\u96fb\u8eca" * 500), Document("b", "", title="train")])
         with index.reader.reading() as view:
-            spans = background._spans(index.store, view.documents[:, 1], 8)
+            spans = percentiles._spans(index.store, view.documents[:, 1], 8)
     assert spans == ["\u96fb\u8eca" * 4, "train"]
 
 
@@ -151,8 +151,8 @@ def test_two_openings_of_an_index_give_the_same_percentiles(index: Index) -> Non
 def test_a_sample_is_bounded_in_documents_and_passages(
     tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "DOCUMENTS", 10)
-    monkeypatch.setattr(background, "PASSAGES", 12)
+    monkeypatch.setattr(percentiles, "DOCUMENTS", 10)
+    monkeypatch.setattr(percentiles, "PASSAGES", 12)
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync([Document(str(i), text) for i, text in enumerate(texts(30))])
         sample = embeddings(index)
@@ -177,7 +177,7 @@ def test_texts_are_neither_blank_nor_parts_of_words_where_documents_are_short_or
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync(Document(str(n), text) for n, text in enumerate([*gaps, *short]))
         with index.reader.reading() as view:
-            spans = background._spans(index.store, view.documents[:, 1], length)
+            spans = percentiles._spans(index.store, view.documents[:, 1], length)
     assert all(spans)
     known = {*" ".join([*gaps, *short]).split()}
     assert {word for span in spans for word in span.split()} - known <= {"kube", "kubernet"}  # longer than twice 4

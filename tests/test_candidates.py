@@ -11,14 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docsim import candidates, lexical, ranking, searching, smoothing
-from docsim.candidates import Candidate, Query, tiers
-from docsim.encoder import Encoder
-from docsim.fusion import LONG, SHORT, Fusion
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import full_text
+from docsim.engine.local.full_text import Lexicon
+from docsim.engine.local.vectors import VectorIndex
 from docsim.index import Index
-from docsim.lexical import Lexicon
-from docsim.records import MODES, Document, Mode, Ranking
-from docsim.vectors import VectorIndex
+from docsim.models import MODES, Document, Mode, Ranking
+from docsim.search import retrieval, scoring, searcher, smoothing
+from docsim.search.fusion import LONG, SHORT, Fusion
+from docsim.search.retrieval import Candidate, Query, tiers
 
 WORDS = """
 train ticket book keys signing rotate boil lentils soup cook water server deploy database backup
@@ -40,7 +41,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
 
 def asked(index: Index, words: str, exclude: int | None = None) -> Query:
     document = Document("query", words)
-    return Query("query", document, searching.encoded(index.encoder, [document])[0], exclude)
+    return Query("query", document, searcher.encoded(index.encoder, [document])[0], exclude)
 
 
 def found(index: Index, query: Query, mode: Mode) -> list[list[Candidate]]:
@@ -52,11 +53,11 @@ def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, floa
     """Dense and lexical scores of all documents by number, each document scored by itself."""
     dense, words = {}, {}
     with index.reader.reading() as view:
-        terms = lexical.terms(index.store, query.document, Lexicon())
-        matching = lexical.scores(index.store, terms.telling, Lexicon())
+        terms = full_text.terms(index.store, query.document, Lexicon())
+        matching = full_text.scores(index.store, terms.telling, Lexicon())
         for (number,) in index.store.rows("SELECT number FROM documents"):
             rows = index.store.vectors(view.generation.number, [number])[number].astype(np.float32)
-            dense[number] = ranking.rank(query.vectors, [rows])[0].score
+            dense[number] = scoring.rank(query.vectors, [rows])[0].score
             words[number] = float(matching.of(np.array([number]))[0])
     return dense, words
 
@@ -65,7 +66,7 @@ def drawn(index: Index, numbers: list[int], fused: np.ndarray) -> np.ndarray:
     """Fused scores after smoothing, document by document."""
     with index.reader.reading() as view:
         stored = index.store.vectors(view.generation.number, numbers)
-        directions = np.array([ranking.centroid(stored[number]) for number in numbers])
+        directions = np.array([scoring.centroid(stored[number]) for number in numbers])
     cosines = directions @ directions.T
     result = np.empty(len(fused))
     for i in range(len(fused)):
@@ -86,7 +87,7 @@ def test_each_mode_ranks_as_brute_force_does(index: Index, words: list[str], lon
     fused = (1 - share) * (d - d.mean()) / d.std() + share * (w - w.mean()) / (w.std() if w.std() > 1e-4 else 1)
     fused = fused if len(query.vectors) > 1 else drawn(index, numbers, fused)
     for mode, expected in (("dense", d), ("lexical", w), ("hybrid", fused)):
-        with mock.patch.object(candidates, "CANDIDATES", 10_000):
+        with mock.patch.object(retrieval, "CANDIDATES", 10_000):
             ranked = [one for tier in found(index, query, mode) for one in tier]  # type: ignore[arg-type]
         got = np.array([one.score for one in ranked])
         wanted = dict(zip(numbers, expected, strict=True))
@@ -106,7 +107,7 @@ def test_narrower_tiers_hold_the_same_documents_each_once(
 ) -> None:
     query = asked(index, "boil water for the soup")
     wide = [one.number for tier in found(index, query, mode) for one in tier]
-    monkeypatch.setattr(candidates, "CANDIDATES", 3)
+    monkeypatch.setattr(retrieval, "CANDIDATES", 3)
     narrow = found(index, query, mode)
     numbers = [one.number for tier in narrow for one in tier]
     assert len(narrow) > 2
@@ -123,7 +124,7 @@ def test_the_excluded_document_is_never_a_candidate(index: Index, mode: Mode) ->
 
 
 def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidates, "CANDIDATES", 3)
+    monkeypatch.setattr(retrieval, "CANDIDATES", 3)
     query = asked(index, "boil water for the soup")
     every = [one for tier in found(index, query, "hybrid") for one in tier]
     least = sorted(one.similarity for one in every)[-4]
@@ -134,7 +135,7 @@ def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index, mo
 
 
 def test_fusion_is_fitted_on_the_first_tier_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(candidates, "CANDIDATES", 5)
+    monkeypatch.setattr(retrieval, "CANDIDATES", 5)
     query = asked(index, "boil water")
     dense, matching = scores(index, query)
     first, *_ = narrow = found(index, query, "hybrid")
@@ -159,7 +160,7 @@ def test_a_threshold_is_told_from_an_exact_search(index: Index, least: float | N
 def test_later_tiers_are_ranked_by_what_they_would_score(
     index: Index, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "CANDIDATES", 3)
+    monkeypatch.setattr(retrieval, "CANDIDATES", 3)
     narrow = found(index, asked(index, "boil water for the soup"), mode)
     assert len(narrow) > 1
     for before, tier in itertools.pairwise(narrow):

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 BASE = "Rotate the signing keys of every server once a year, then report it to the team and restart all of them."
 DOCUMENTS = [

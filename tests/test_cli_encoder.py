@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from word_files import BUCKETS, bucket, fasttext, glove
 
 from docsim.cli.encoder import encoder as encoder_commands
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError, TrainingError, UsageError
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 needs_keras = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
 

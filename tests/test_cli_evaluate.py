@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from docsim.cli.evaluate import evaluate, evaluate_pairs
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError, UsageError
-from docsim.evaluation import correlate
+from docsim.evaluation.measures import correlate
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 TRAIN = "How to book a train ticket"
 KEYS = "Rotate the signing keys every year"

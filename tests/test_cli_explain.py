@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 TEXTS = {"keys.md": "Rotate the signing keys every year.", "soup.md": "Boil the lentils until the soup is soft."}
 

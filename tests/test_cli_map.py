@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 
 @pytest.fixture(autouse=True)

@@ -14,12 +14,13 @@ import toy_training
 from click.testing import CliRunner, Result
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
-from docsim import building, reindexing
 from docsim.cli import main
-from docsim.encoder import Encoder, read_manifest
+from docsim.encoding.encoder import Encoder, read_manifest
+from docsim.engine.local.locks import rebuilder
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.locks import rebuilder
+from docsim.indexing import build
+from docsim.reindex import rebuild
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 
@@ -92,7 +93,7 @@ def test_the_way_back_that_is_told_leads_to_the_generation_that_was_live(index: 
 @pytest.fixture
 def topics(tmp_path: Path) -> Path:
     """A file of documents with topics, and beside it, as ``start``, an encoder that knows nothing of them."""
-    from docsim.training.artefact import Lineage, save
+    from docsim.training.towers.artefact import Lineage, save
 
     save(toy_training.parts(), tmp_path / "start", name="start", lineage=Lineage(seed=0))
     random = np.random.default_rng(0)
@@ -177,14 +178,14 @@ def test_a_threshold_is_mapped(index: Path, same: Path) -> None:
 def test_an_unfinished_reindex_is_told_of_continued_and_forgotten(
     index: Path, same: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "BATCH", 20_000)
+    monkeypatch.setattr(build, "BATCH", 20_000)
 
     def stop(_: int) -> None:
         raise UsageError("stopped")
 
-    watch = reindexing.Watch(print, lambda done, total: None, stop)
+    watch = rebuild.Watch(print, lambda done, total: None, stop)
     with pytest.raises(UsageError, match="stopped"):
-        reindexing.reindex(index, Encoder.load(same), watch=watch)
+        rebuild.reindex(index, Encoder.load(same), watch=watch)
     told = answer("reindex", "--status", "--index", index)
     assert 0 < told["building"]["documents"] < told["documents"] == 154
     assert told["running"] is False

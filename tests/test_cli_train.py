@@ -13,9 +13,9 @@ import toy_training
 from click.testing import CliRunner, Result
 
 from docsim.cli import main
-from docsim.encoder import Encoder, read_manifest
+from docsim.encoding.encoder import Encoder, read_manifest
 from docsim.index import Index
-from docsim.training.artefact import Lineage, save
+from docsim.training.towers.artefact import Lineage, save
 
 FAST = ["--steps", "40", "--batch", "32", "--learning-rate", "0.1"]
 

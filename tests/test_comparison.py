@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docsim import comparison, ranking
-from docsim.comparison import Encoded, Sample, agreement, judged, sampled
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
+from docsim.evaluation import comparison
+from docsim.evaluation.comparison import Encoded, Sample, agreement, judged, sampled
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
+from docsim.search import scoring
 
 
 def unit(*rows: list[float]) -> NDArray[np.float32]:
@@ -50,7 +51,7 @@ def test_documents_are_ranked_as_the_index_ranks_them() -> None:
     random = np.random.default_rng(3)
     documents = [unit(*random.normal(size=(count, 8)).tolist()) for count in (1, 3, 2, 7, 1, 4)]
     query = unit(*random.normal(size=(3, 8)).tolist())
-    expected = [one.position for one in ranking.rank(query, documents)]
+    expected = [one.position for one in scoring.rank(query, documents)]
     assert Encoded.of(documents).nearest(query, 6) == expected
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from docsim import evaluation, judgements
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.evaluation import judgements, measures
 from docsim.index import Index
-from docsim.sources import open_source
-from docsim.synchronise import SourceName
+from docsim.indexing.sync import SourceName
+from docsim.ingest.sources import open_source
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-DEFAULT = Path(evaluation.__file__).parent / "encoders" / "default" / "manifest.json"
+DEFAULT = Path(measures.__file__).parent / "encoders" / "default" / "manifest.json"
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the sample corpus is not beside the tests")
 
@@ -70,7 +70,7 @@ def test_every_query_has_a_relevant_page() -> None:
 
 
 def ndcg(index: Index, run: Mapping[str, list[str]], qrels: str) -> float:
-    report = evaluation.evaluate(run, judgements.read_qrels(CORPUS / qrels))
+    report = measures.evaluate(run, judgements.read_qrels(CORPUS / qrels))
     return report.metrics["nDCG@10"].value
 
 

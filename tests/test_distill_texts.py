@@ -14,13 +14,13 @@ from tiny_bert import teacher_tokenizer, write_json, write_teacher
 from tiny_encoder import WORDS
 
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
-from docsim.records import Document
-from docsim.training.distill import Recipe, distill
-from docsim.training.distill_texts import Learnt, Spans, learn_from_texts, saved, spans_of, teacher_embeddings
-from docsim.training.student import Tuning, agreement
-from docsim.training.teacher import Teacher, load_teacher
+from docsim.models import Document
+from docsim.training.distill.student import Tuning, agreement
+from docsim.training.distill.teacher import Teacher, load_teacher
+from docsim.training.distill.texts import Learnt, Spans, learn_from_texts, saved, spans_of, teacher_embeddings
+from docsim.training.distill.vocabulary import Recipe, distill
 
 TUNING = Tuning(steps=60, batch=32, learning_rate=0.02, probe_every=20)
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docsim.duplicates import LOWEST, Duplicates
-from docsim.encoder import Encoder
+from docsim.analysis.duplicates import LOWEST, Duplicates
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 Find = Callable[..., Duplicates]
 

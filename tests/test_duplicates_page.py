@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from docsim import duplicates_page
-from docsim.encoder import Encoder
+from docsim.analysis import duplicates_page
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 BASE = "Rotate the signing keys of every server once a year, then report it to the team <security> & restart."
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docsim import encoder as module
-from docsim.encoder import Encoder
+from docsim.encoding import encoder as module
+from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError
 
 TEXTS = ["How do I rotate the signing keys?", "Boil the lentils until soft", "train ticket " * 300, "x", "", "Soup!"]
@@ -212,7 +212,7 @@ def test_the_shipped_encoder_names_its_teacher(shipped: Encoder) -> None:
 def test_encoding_does_not_load_tensorflow_or_keras(tiny_encoder_dir: Path) -> None:
     script = (
         "import sys\n"
-        "from docsim.encoder import Encoder\n"
+        "from docsim.encoding.encoder import Encoder\n"
         f"assert Encoder.load({str(tiny_encoder_dir)!r}).encode(['a text']).shape == (1, 32)\n"
         "heavy = {'tensorflow', 'keras', 'keras_hub', 'tf2onnx', 'onnx', 'torch'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

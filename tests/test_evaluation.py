@@ -12,8 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docsim.errors import UsageError
-from docsim.evaluation import compare, correlate, depth, evaluate, metrics_at
-from docsim.judgements import ScoredPair, digest, read_pairs, read_qrels, read_queries, relevant, without_self
+from docsim.evaluation.judgements import (
+    ScoredPair,
+    digest,
+    read_pairs,
+    read_qrels,
+    read_queries,
+    relevant,
+    without_self,
+)
+from docsim.evaluation.measures import compare, correlate, depth, evaluate, metrics_at
 
 QRELS = {"q": {"a": 2, "b": 1, "c": 0}}
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docsim import passages, ranking
-from docsim.encoder import Encoder
+from docsim.analysis.explain import ExplainedWord, Span, telling_words
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.explanation import ExplainedWord, Span, telling_words
 from docsim.index import Index
-from docsim.records import Document
+from docsim.ingest import passages
+from docsim.models import Document
+from docsim.search import scoring
 
 SECTION = "Rotate the signing keys of the server every year. " * 12
 LONG = "\n\n".join(f"## {word}\n\n{word} {SECTION}" for word in ("soup", "holiday", "database"))
@@ -67,7 +68,7 @@ def test_similarity_and_score_are_those_of_a_search(index: Index) -> None:
 def test_a_question_is_explained_without_being_indexed(index: Index) -> None:
     found = index.explain(Document("query", "team holiday"), "holiday")
     rows = index.encoder.encode(["team holiday", "Holiday leave\nA holiday for the team: report your leave."])
-    assert found.score == pytest.approx(ranking.rank(rows[:1], [rows[1:]])[0].score, abs=1e-5)
+    assert found.score == pytest.approx(scoring.rank(rows[:1], [rows[1:]])[0].score, abs=1e-5)
     assert [term.term for term in found.terms] == ["team", "holidai"]
 
 

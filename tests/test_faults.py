@@ -27,11 +27,14 @@ from typing import Any
 import pytest
 from encoder_variants import with_other_dim
 
-from docsim import approximate, building, generations, reindexing, synchronise, verification
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import ann, snapshots
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
-from docsim.records import Document
+from docsim.indexing import build, sync
+from docsim.maintenance import verify
+from docsim.models import Document
+from docsim.reindex import rebuild
 
 OLD = {f"d{i}": f"lentils soup number {i}" for i in range(8)}
 NEW = {f"d{i}": f"restore the database {i}" if i % 2 else f"lentils soup number {i}" for i in range(2, 12)}
@@ -87,7 +90,7 @@ def prepare_upgrade(path: Path, encoder: Encoder) -> None:
 
 
 def upgrade(path: Path, _: Encoder) -> None:
-    reindexing.reindex(path, Encoder.load(path.with_name("other")))
+    rebuild.reindex(path, Encoder.load(path.with_name("other")))
 
 
 def prepare_rollback(path: Path, encoder: Encoder) -> None:
@@ -98,11 +101,11 @@ def prepare_rollback(path: Path, encoder: Encoder) -> None:
 
 
 def go_back(path: Path, _: Encoder) -> None:
-    reindexing.rollback(path, to=1)
+    rebuild.rollback(path, to=1)
 
 
 def prune(path: Path, _: Encoder) -> None:
-    reindexing.prune(path, keep=1)
+    rebuild.prune(path, keep=1)
 
 
 def between(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], ...]:
@@ -198,7 +201,7 @@ def check(index: Index, states: tuple[dict[str, str], ...]) -> None:
     """Assert that the index is sound, holds one of the states, and answers from just that one."""
     held = dict(index.store.rows("SELECT id, text FROM documents"))
     assert held in states, f"holds {held}"
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
     results = index.search_many(list(held.values()), 100)
     for text, result in zip(held.values(), results, strict=True):
         assert {hit.id for hit in result.hits} == set(held)
@@ -257,10 +260,10 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) ->
     """Kill at every event in turn until the job finishes; or at random times, if ``random_kills`` are asked for."""
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
-    synchronise.BATCH = building.BATCH = A_BATCH
-    generations.STALE = 0.0
-    approximate.LEAST = approximate.PROPOSED = approximate.TUNED_NEIGHBOURS = 1
-    approximate.BROADEST = 4.0  # so that a dozen passages are searched approximately
+    sync.BATCH = build.BATCH = A_BATCH
+    snapshots.STALE = 0.0
+    ann.LEAST = ann.PROPOSED = ann.TUNED_NEIGHBOURS = 1
+    ann.BROADEST = 4.0  # so that a dozen passages are searched approximately
     chance = random.Random(0)
     for _ in range(random_kills):
         killed_once(JOBS[scenario], Trial(seconds=chance.uniform(0.001, 0.5)), encoder, directory)
@@ -363,7 +366,7 @@ def test_a_second_process_that_writes_is_refused_at_once(index: Index) -> None:
             index.sync(documents(NEW))
         assert time.monotonic() - started < 5
         with pytest.raises(IndexLocked):
-            verification.repair(index)
+            verify.repair(index)
         assert {hit.id for hit in index.search("soup", 50).hits} == set(OLD)
 
 
@@ -385,7 +388,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(index: Index) -> None:
         first.send_signal(signal.SIGKILL)
         first.wait(60)
         assert index.sync(documents(NEW)).changed == 3
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 # A full disk
@@ -420,7 +423,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(small_disk: Path, enco
         index.sync(documents(OLD))
         with only_free(small_disk, kilobytes), pytest.raises(DocsimError, match="could not write"):
             index.sync(much)
-        assert verification.problems(index) == []
+        assert verify.problems(index) == []
         assert {hit.id for hit in index.search("soup", 1000).hits} >= set(OLD)
         small = [*documents(OLD), Document("small", "a small one")]
         assert index.sync(small).failures == ()
@@ -447,19 +450,19 @@ def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_ru
     create_and_sync(path, encoder, much)
     other = Encoder.load(with_other_dim(encoder.path, tmp_path / "other", OTHER_DIM))
     with only_free(small_disk, kilobytes), pytest.raises(DocsimError, match="could not write"):
-        reindexing.reindex(path, other, wanted=reindexing.Gate(max_loss=1))
+        rebuild.reindex(path, other, wanted=rebuild.Gate(max_loss=1))
     with Index.open(path) as index:
-        assert verification.problems(index) == []
+        assert verify.problems(index) == []
         assert index.search("database").generation == 1
-        assert reindexing.reindex(path, other, wanted=reindexing.Gate(max_loss=1)).published
+        assert rebuild.reindex(path, other, wanted=rebuild.Gate(max_loss=1)).published
         assert index.search("database").generation == 2
-        assert verification.problems(index) == []
+        assert verify.problems(index) == []
 
 
 def test_a_snapshot_that_cannot_be_written_keeps_what_was_committed(small_disk: Path, encoder: Encoder) -> None:
     with Index.create(small_disk / "index", encoder=encoder) as index:
         index.sync(documents(OLD))
-        blocked = generations.snapshot_path(index.path, index.generation())
+        blocked = snapshots.snapshot_path(index.path, index.generation())
         blocked.unlink()
         blocked.mkdir()
         with pytest.raises(StoreError, match="committed before is safe"):

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from docsim import candidates, passages, ranking
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.expressions import Where
+from docsim.filters.parser import Where
 from docsim.index import Index
-from docsim.records import Document
+from docsim.ingest import passages
+from docsim.models import Document
+from docsim.search import retrieval, scoring
 
 WORDS = ["train", "ticket", "keys", "rotate", "boil", "lentils", "soup", "server", "deploy", "database", "backup"]
 COUNT = 400
@@ -101,8 +102,8 @@ def test_a_filtered_search_equals_brute_force_over_what_meets_the_filter(
 ) -> None:
     meeting = [place for place, one in enumerate(DOCUMENTS) if case.meets(one)]
     vector = encoder.encode(passages.inputs(Document("query", case.text), passages.split(case.text)))
-    expected = ranking.rank(vector, [embeddings[place] for place in meeting], case.k)
-    monkeypatch.setattr(candidates, "CANDIDATES", case.first)
+    expected = scoring.rank(vector, [embeddings[place] for place in meeting], case.k)
+    monkeypatch.setattr(retrieval, "CANDIDATES", case.first)
     hits = index.search(case.text, case.k, mode="dense", where=case.where, within=case.prefix).hits
     assert {hit.id for hit in hits} <= {DOCUMENTS[place].id for place in meeting}
     assert len({hit.id for hit in hits}) == len(hits) == min(case.k, len(meeting))
@@ -114,7 +115,7 @@ def test_a_filtered_search_equals_brute_force_over_what_meets_the_filter(
 def test_a_similar_document_meets_the_filter_and_is_not_the_document_itself(
     index: Index, monkeypatch: pytest.MonkeyPatch, where: Where, first: int
 ) -> None:
-    monkeypatch.setattr(candidates, "CANDIDATES", first)
+    monkeypatch.setattr(retrieval, "CANDIDATES", first)
     wanted = {one.id for one in DOCUMENTS if one.metadata["team"] == "sre"}
     for document in DOCUMENTS[:5]:
         found = {hit.id for hit in index.similar(document.id, COUNT, mode="dense", where=where).hits}
@@ -135,7 +136,7 @@ def test_a_filter_that_cannot_be_read_is_refused(index: Index) -> None:
 def test_a_filter_sees_what_was_written_since_it_was_last_used(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
-    monkeypatch.setattr(candidates, "CANDIDATES", first)
+    monkeypatch.setattr(retrieval, "CANDIDATES", first)
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         for number in range(1, 5):
             index.sync([Document(f"{i}", "soup", metadata={"n": i % 2}) for i in range(number)])

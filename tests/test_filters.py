@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from docsim.errors import UsageError
-from docsim.expressions import MAX_CHARACTERS, parse, wanted
-from docsim.filters import MAX_CONDITIONS, MAX_NAMES, MAX_NESTING, Filter, both, compared, either, negated
-from docsim.records import Document
+from docsim.filters.conditions import MAX_CONDITIONS, MAX_NAMES, MAX_NESTING, Filter, both, compared, either, negated
+from docsim.filters.parser import MAX_CHARACTERS, parse, wanted
+from docsim.models import Document
 
 Metadata = dict[str, Any]
 

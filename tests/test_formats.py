@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docsim import converters, formats
 from docsim.errors import SourceError
-from docsim.formats import Text, decode, read
+from docsim.ingest import converters, formats
+from docsim.ingest.formats import Text, decode, read
 
 _CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from docsim.fusion import Fusion
+from docsim.search.fusion import Fusion
 
 SCORES = arrays(np.float32, 6, elements=st.floats(-1, 1, width=32))
 

@@ -10,14 +10,15 @@ import pytest
 from encoder_variants import reading_fewer_tokens, with_other_dim
 from tiny_encoder import WORDS
 
-from docsim import evaluation, gate, gate_report, questions
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local.vectors import Neighbours, VectorIndex
 from docsim.errors import UsageError
-from docsim.gate_report import Upgrade
+from docsim.evaluation import measures
 from docsim.index import Index
-from docsim.records import Document
-from docsim.reindexing import Gate, Outcome, reindex, rollback
-from docsim.vectors import Neighbours, VectorIndex
+from docsim.models import Document
+from docsim.reindex import gate, gate_report, questions
+from docsim.reindex.gate_report import Upgrade
+from docsim.reindex.rebuild import Gate, Outcome, reindex, rollback
 
 QRELS = {"q1": {"d3": 1}, "q2": {"d5": 1}, "q3": {"d7": 2, "d8": 1}}
 
@@ -193,7 +194,7 @@ def test_few_documents_say_nothing_about_quality(tmp_path: Path, encoder: Encode
 def test_a_generation_whose_embeddings_are_damaged_is_not_published_whatever_is_wanted(
     index: Index, same: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from docsim.building import Build
+    from docsim.indexing.build import Build
 
     run = Build.run
 
@@ -239,7 +240,7 @@ def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
     assert quality is not None
     metric = report["quality"]["metrics"]["nDCG@10"]  # type: ignore[index]
     expected = [
-        evaluation.evaluate({id: [one.id for one in found] for id, found in answers.items()}, quality.questions.qrels)
+        measures.evaluate({id: [one.id for one in found] for id, found in answers.items()}, quality.questions.qrels)
         for answers in (quality.old_answers, quality.new_answers)
     ]
     assert [metric["old"], metric["new"]] == [one.metrics["nDCG@10"].value for one in expected]

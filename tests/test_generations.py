@@ -10,14 +10,14 @@ import faiss
 import numpy as np
 import pytest
 
-from docsim import generations, kept
-from docsim.encoder import Encoder, fingerprint
+from docsim.encoding.encoder import Encoder, fingerprint
+from docsim.engine.local import encoders, snapshots
+from docsim.engine.local.locks import writer
+from docsim.engine.local.store import Generation, Store
+from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.index import Index
-from docsim.locks import writer
-from docsim.records import Document
-from docsim.store import Generation, Store
-from docsim.vectors import VectorIndex
+from docsim.models import Document
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +39,22 @@ def documents(count: int, *, version: int = 0) -> list[Document]:
 def write_snapshot(path: Path) -> Path:
     """Write a snapshot now, which a small index would do without; return its file."""
     with writer(path, wait=False) as store:
-        assert generations.snapshot(store, path, force=True)
+        assert snapshots.snapshot(store, path, force=True)
         generation = store.generation()
     assert generation is not None
-    return generations.snapshot_path(path, generation)
+    return snapshots.snapshot_path(path, generation)
 
 
-def fresh_view(path: Path) -> generations.View:
+def fresh_view(path: Path) -> snapshots.View:
     store = Store(path, writable=False)
     try:
         with store.reading():
-            return generations.refreshed(store, path, None)
+            return snapshots.refreshed(store, path, None)
     finally:
         store.close()
 
 
-def assert_holds_what_is_stored(view: generations.View, path: Path) -> None:
+def assert_holds_what_is_stored(view: snapshots.View, path: Path) -> None:
     store = Store(path, writable=False)
     rows = list(store.vectors_after(1, 0))
     store.close()
@@ -166,38 +166,38 @@ def test_a_snapshot_replaced_while_it_is_read_is_read_as_it_was(
 def test_a_view_is_kept_while_nothing_is_written(index: Index) -> None:
     view = fresh_view(index.path)
     with index.store.reading():
-        assert generations.refreshed(index.store, index.path, view) is view
+        assert snapshots.refreshed(index.store, index.path, view) is view
 
 
 def test_a_view_that_catches_up_shares_what_it_had(index: Index) -> None:
     view = fresh_view(index.path)
     index.sync([Document("new", "new")], prune=False)
     with index.store.reading():
-        newer = generations.refreshed(index.store, index.path, view)
+        newer = snapshots.refreshed(index.store, index.path, view)
     assert newer.vectors.segments[0] is view.vectors.segments[0]
     assert (len(newer.vectors), len(view.vectors)) == (31, 30)
 
 
 def test_a_view_that_catches_up_equals_one_made_anew(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generations, "_DOCUMENTS_A_SEGMENT", 3)
+    monkeypatch.setattr(snapshots, "_DOCUMENTS_A_SEGMENT", 3)
     view = fresh_view(index.path)
     for version in range(1, 6):
         index.sync(documents(40 - 5 * version, version=version))
         with index.store.reading():
-            view = generations.refreshed(index.store, index.path, view)
+            view = snapshots.refreshed(index.store, index.path, view)
         assert_holds_what_is_stored(view, index.path)
 
 
 def test_an_index_without_a_live_generation_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, writable=True)
     with store.reading(), pytest.raises(StoreError, match="never finished"):
-        generations.refreshed(store, tmp_path, None)
+        snapshots.refreshed(store, tmp_path, None)
     store.close()
 
 
 def encoder_in(index: Index) -> tuple[Path, Generation]:
     generation = index.generation()
-    return generations.directory(index.path, generation.number) / "encoder", generation
+    return snapshots.directory(index.path, generation.number) / "encoder", generation
 
 
 @pytest.mark.parametrize("name", ["tower.onnx", "tokenizer.json", "manifest.json"])
@@ -206,7 +206,7 @@ def test_a_damaged_encoder_is_refused(index: Index, name: str, damage: str) -> N
     folder, generation = encoder_in(index)
     DAMAGES[damage](folder / name)
     with pytest.raises(EncoderError, match=str(folder)):
-        kept.load(index.path, generation)
+        encoders.load(index.path, generation)
 
 
 def test_settings_that_change_the_output_are_part_of_what_is_checked(index: Index) -> None:
@@ -215,7 +215,7 @@ def test_settings_that_change_the_output_are_part_of_what_is_checked(index: Inde
     manifest["max_tokens"] = 3
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(EncoderError, match="damaged"):
-        kept.load(index.path, generation)
+        encoders.load(index.path, generation)
 
 
 def test_another_whole_encoder_in_its_place_is_refused_by_both_fingerprints(index: Index, other: Path) -> None:
@@ -223,7 +223,7 @@ def test_another_whole_encoder_in_its_place_is_refused_by_both_fingerprints(inde
     shutil.rmtree(folder)
     shutil.copytree(other, folder)
     with pytest.raises(FingerprintMismatch) as caught:
-        kept.load(index.path, generation)
+        encoders.load(index.path, generation)
     assert generation.fingerprint[:12] in str(caught.value)
     assert Encoder.load(other).fingerprint[:12] in str(caught.value)
 
@@ -244,7 +244,7 @@ def test_an_encoder_whose_name_alone_differs_is_the_same(index: Index) -> None:
     folder, generation = encoder_in(index)
     manifest = json.loads((folder / "manifest.json").read_text()) | {"name": "renamed"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert kept.load(index.path, generation).name == "renamed"
+    assert encoders.load(index.path, generation).name == "renamed"
 
 
 def test_leftovers_of_a_start_that_was_killed_are_replaced(tmp_path: Path, encoder: Encoder) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docsim.gitignore import parse
-from docsim.sources import open_source
+from docsim.ingest.gitignore import parse
+from docsim.ingest.sources import open_source
 
 _FILES = [
     "a.md",

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import toy_training
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
-from docsim.training.artefact import Lineage, save
-from docsim.training.batches import framing
-from docsim.training.guide import Guide, GuidedBatches, guide
-from docsim.training.learning import SHORT, Plan, Teaching, from_documents, saved
-from docsim.training.siamese import Objective
-from docsim.training.spans import SpanRecipe
-from docsim.training.starts import Start
-from docsim.training.trainer import Job, Schedule, Trainer
+from docsim.training.data.batches import framing
+from docsim.training.data.guide import Guide, GuidedBatches, guide
+from docsim.training.data.spans import SpanRecipe
+from docsim.training.loop.learning import SHORT, Plan, Teaching, from_documents, saved
+from docsim.training.loop.siamese import Objective
+from docsim.training.loop.trainer import Job, Schedule, Trainer
+from docsim.training.towers.artefact import Lineage, save
+from docsim.training.towers.starts import Start
 
 SCHEDULE = Schedule(steps=20, learning_rate=0.1, warm_up=5, probe_every=10)
 PLAN = Plan(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8), batch=32)
@@ -117,8 +117,8 @@ def test_a_student_comes_to_find_alike_what_its_teacher_does(teacher: Encoder, t
         schedule = replace(SCHEDULE, steps=40, probe_every=40)
         Trainer(made, schedule).run()
         texts = [document.text for document in toy_training.documents()]
-        from docsim.training.batches import tokenised
-        from docsim.training.probe import embedded
+        from docsim.training.data.batches import tokenised
+        from docsim.training.loop.probe import embedded
 
         own = embedded(made.tower, tokenised(texts, toy_training.parts()), framing(toy_training.parts()))
         wanted = teacher.encode(texts)
@@ -135,7 +135,7 @@ def test_the_teacher_is_named_in_the_lineage_and_part_of_what_was_learned_from(
     outcome = Trainer(made, SCHEDULE).run()
     origin = Start(toy_training.parts(), "0" * 64, "toy")
     encoder = saved(origin, made, outcome, PLAN, out=tmp_path / "new", name="new")
-    from docsim.encoder import read_manifest
+    from docsim.encoding.encoder import read_manifest
 
     lineage = read_manifest(encoder.path)["lineage"]
     assert lineage["teacher"] == "wise"

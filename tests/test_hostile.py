@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docsim import verification
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.records import Document, SyncReport
-from docsim.sources import open_source
-from docsim.synchronise import SourceName
+from docsim.indexing.sync import SourceName
+from docsim.ingest.sources import open_source
+from docsim.maintenance import verify
+from docsim.models import Document, SyncReport
 
 LARGE = 10_000_000
 """Characters of a large text: what is linear takes a second."""
@@ -62,7 +62,7 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync([Document("soup", "lentils soup"), Document("keys", "signing keys")], source=named("own"))
         yield index
-        assert verification.problems(index) == []
+        assert verify.problems(index) == []
 
 
 def named(name: str) -> SourceName:
@@ -124,7 +124,7 @@ def test_any_text_is_stored_and_answered_with_its_own_passages(shared: Index, te
 def shared(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Iterator[Index]:
     with Index.create(tmp_path_factory.mktemp("shared") / "index", encoder=encoder) as index:
         yield index
-        assert verification.problems(index) == []
+        assert verify.problems(index) == []
 
 
 # Texts

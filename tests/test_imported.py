@@ -18,12 +18,12 @@ keras = pytest.importorskip("keras")
 from safetensors.numpy import load_file  # noqa: E402
 
 from docsim.cli import main  # noqa: E402
-from docsim.encoder import Encoder  # noqa: E402
+from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError  # noqa: E402
-from docsim.training.artefact import Lineage, load, save  # noqa: E402
-from docsim.training.imported import import_encoder  # noqa: E402
-from docsim.training.teacher import load_teacher  # noqa: E402
-from docsim.training.towers import compact, embedding_of, trainable  # noqa: E402
+from docsim.training.distill.imported import import_encoder  # noqa: E402
+from docsim.training.distill.teacher import load_teacher  # noqa: E402
+from docsim.training.towers.artefact import Lineage, load, save  # noqa: E402
+from docsim.training.towers.kinds import compact, embedding_of, trainable  # noqa: E402
 
 TEXTS = ["", "soup", "boil the lentils until soft", "How do we rotate the signing keys?", "x1 \u4e2d\u6587 caf\u00e9"]
 

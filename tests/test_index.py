@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from docsim import generations, passages
-from docsim.candidates import CANDIDATES
-from docsim.encoder import Encoder, fingerprint
+from docsim.encoding.encoder import Encoder, fingerprint
+from docsim.engine.local import snapshots
 from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
-from docsim.records import Document, SearchResult
-from docsim.searching import PASSAGES_PER_HIT
-from docsim.sources import open_source
-from docsim.synchronise import SourceName
+from docsim.indexing.sync import SourceName
+from docsim.ingest import passages
+from docsim.ingest.sources import open_source
+from docsim.models import Document, SearchResult
+from docsim.search.retrieval import CANDIDATES
+from docsim.search.searcher import PASSAGES_PER_HIT
 
 TEXTS = {
     "soup": "Boil the lentils until the soup is soft, then search the garden for salt and water.",
@@ -317,7 +318,7 @@ def test_another_encoder_is_refused_by_both_fingerprints(
 
 @pytest.mark.parametrize("ask", [lambda i: i.search("a"), lambda i: i.sync([Document("a", "b")])])
 def test_an_encoder_tampered_with_inside_the_index_is_refused(index: Index, ask: Callable[[Index], object]) -> None:
-    tower = generations.directory(index.path, 1) / "encoder" / "tower.onnx"
+    tower = snapshots.directory(index.path, 1) / "encoder" / "tower.onnx"
     content = bytearray(tower.read_bytes())
     content[-20] ^= 1
     tower.write_bytes(content)
@@ -327,7 +328,7 @@ def test_an_encoder_tampered_with_inside_the_index_is_refused(index: Index, ask:
 
 
 def test_an_encoder_replaced_inside_the_index_is_refused(index: Index, other_encoder: Encoder) -> None:
-    folder = generations.directory(index.path, 1) / "encoder"
+    folder = snapshots.directory(index.path, 1) / "encoder"
     shutil.rmtree(folder)
     shutil.copytree(other_encoder.path, folder)
     with Index.open(index.path) as reopened, pytest.raises(FingerprintMismatch):

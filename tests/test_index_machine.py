@@ -25,12 +25,16 @@ from hypothesis.stateful import (
 )
 from numpy.typing import NDArray
 
-from docsim import approximate, generations, passages, ranking, reindexing, verification
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import ann, snapshots
+from docsim.engine.local.locks import writer
 from docsim.index import Index
-from docsim.locks import writer
-from docsim.records import Document, Failure, SearchResult
-from docsim.synchronise import SourceName
+from docsim.indexing.sync import SourceName
+from docsim.ingest import passages
+from docsim.maintenance import verify
+from docsim.models import Document, Failure, SearchResult
+from docsim.reindex import rebuild
+from docsim.search import scoring
 
 SOURCES = {name: SourceName("python", f"/{name}", name) for name in "ab"}
 PATHS = ["x", "y", "a/x", "b/x", "b/b/x", "z"]
@@ -110,18 +114,18 @@ class IndexMachine(RuleBasedStateMachine):
     @rule()
     def change_the_encoder(self) -> None:
         self.encoder = self.encoders[1 - self.encoders.index(self.encoder)]
-        assert reindexing.reindex(self.path, self.encoder, wanted=reindexing.Gate(max_loss=1)).published
+        assert rebuild.reindex(self.path, self.encoder, wanted=rebuild.Gate(max_loss=1)).published
 
     @precondition(lambda self: self.index.store.generations("retired"))
     @rule()
     def go_back(self) -> None:
         target = self.index.store.generations("retired")[-1]
-        assert reindexing.rollback(self.path, to=target.number).generation == target.number
+        assert rebuild.rollback(self.path, to=target.number).generation == target.number
         self.encoder = next(one for one in self.encoders if one.fingerprint == target.fingerprint)
 
     @rule()
     def prune(self) -> None:
-        reindexing.prune(self.path, keep=1)
+        rebuild.prune(self.path, keep=1)
         assert [one.state for one in self.index.store.generations()] == ["live"]
 
     # What happens to the snapshot
@@ -129,7 +133,7 @@ class IndexMachine(RuleBasedStateMachine):
     @rule()
     def write_snapshot(self) -> None:
         with writer(self.path, wait=False) as store:
-            generations.snapshot(store, self.path, force=True)
+            snapshots.snapshot(store, self.path, force=True)
         self.kept = self.snapshot.read_bytes()
         self.damaged.discard(self.index.generation().number)
 
@@ -150,7 +154,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @property
     def snapshot(self) -> Path:
-        return generations.snapshot_path(self.path, self.index.generation())
+        return snapshots.snapshot_path(self.path, self.index.generation())
 
     # What must be true
 
@@ -167,7 +171,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @rule()
     def nothing_is_wrong_with_it(self) -> None:
-        problems = [one for one in verification.problems(self.index) if not (self.damaged and "FAISS" in one)]
+        problems = [one for one in verify.problems(self.index) if not (self.damaged and "FAISS" in one)]
         assert [one for one in problems if not (self.damaged and "index.faiss" in one)] == []
 
     @invariant()
@@ -176,7 +180,7 @@ class IndexMachine(RuleBasedStateMachine):
         embedded = [embeddings(self.encoder, text) for _, text in held]
         for k, index in ((3, self.index), (50, self.reader)):
             for query, result in zip(QUERIES, index.search_many(QUERIES, k, mode="dense"), strict=True):
-                expected = ranking.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
+                expected = scoring.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
                 assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
 
     @invariant()
@@ -187,7 +191,7 @@ class IndexMachine(RuleBasedStateMachine):
             for query, result in zip(
                 QUERIES, self.reader.search_many(QUERIES, k, mode="dense", within="b"), strict=True
             ):
-                expected = ranking.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
+                expected = scoring.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
                 assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
 
     @invariant()
@@ -232,7 +236,7 @@ def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
 ) -> None:
     other = with_other_dim(tiny_encoder_dir, tmp_path / "other", 24)
     for name, value in (("LEAST", 1), ("PROPOSED", 1), ("TUNED_NEIGHBOURS", 1), ("BROADEST", 4)):
-        monkeypatch.setattr(approximate, name, value)  # so that a dozen passages are searched approximately
+        monkeypatch.setattr(ann, name, value)  # so that a dozen passages are searched approximately
     IndexMachine.encoders = (Encoder.load(tiny_encoder_dir), Encoder.load(other))
     IndexMachine.index_type = index_type
     run_state_machine_as_test(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docsim.layout import laid_out, plane
+from docsim.analysis.layout import laid_out, plane
 
 
 def groups(count: int, each: int, *, seed: int = 0) -> NDArray[np.float32]:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docsim import lexical
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import full_text
+from docsim.engine.local.full_text import TITLE_WEIGHT, Lexicon, Scores, Terms
 from docsim.index import Index
-from docsim.lexical import TITLE_WEIGHT, Lexicon, Scores, Terms
-from docsim.records import Document, Mode
+from docsim.models import Document, Mode
 
 DOCUMENTS = [
     Document("snake", "Set max_retry_count to seven before you deploy."),
@@ -41,7 +41,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
 
 
 def terms(index: Index, text: str, title: str = "") -> Terms:
-    return lexical.terms(index.store, Document("query", text, title), Lexicon())
+    return full_text.terms(index.store, Document("query", text, title), Lexicon())
 
 
 def ids(index: Index, query: str) -> list[str]:
@@ -159,7 +159,7 @@ def test_scores_are_bm25(
         index.sync(Document(str(i), " ".join(text), " ".join(title)) for i, (title, text) in enumerate(documents))
         numbers = [index.document(str(i)).number for i in range(len(documents))]
         asked = terms(index, " ".join(query))
-        found = lexical.scores(index.store, [*asked.telling, *asked.frequent], Lexicon())
+        found = full_text.scores(index.store, [*asked.telling, *asked.frequent], Lexicon())
         np.testing.assert_allclose(found.of(np.array(numbers)), expected, rtol=1e-4, atol=1e-5)
         assert set(found.documents.tolist()) == {n for n, score in zip(numbers, expected, strict=True) if score > 0}
 
@@ -168,7 +168,7 @@ def test_a_term_that_a_query_repeats_counts_more(index: Index) -> None:
     once, often = (terms(index, "vanished " * times).telling[0] for times in (1, 3))
     assert once.weight == 1
     assert often.weight == pytest.approx(3**0.7)
-    single, double = (lexical.scores(index.store, [term], Lexicon()).values for term in (once, often))
+    single, double = (full_text.scores(index.store, [term], Lexicon()).values for term in (once, often))
     np.testing.assert_allclose(double, often.weight * single, rtol=1e-6)
 
 
@@ -184,20 +184,20 @@ def test_scores_of_documents_that_do_not_match_are_zero() -> None:
 
 
 def test_a_long_query_is_asked_by_its_most_telling_terms_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "MOST_TERMS", 2)
+    monkeypatch.setattr(full_text, "MOST_TERMS", 2)
     chosen = terms(index, "the server was deployed before vanished universities were universities").telling
     assert [term.phrase for term in chosen] == ['"universities"', '"vanished"']
 
 
 def test_only_so_many_terms_are_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "MOST_COUNTED", 2)
+    monkeypatch.setattr(full_text, "MOST_COUNTED", 2)
     lexicon = Lexicon()
-    lexical.terms(index.store, Document("query", "server vanished vanished universities"), lexicon)
+    full_text.terms(index.store, Document("query", "server vanished vanished universities"), lexicon)
     assert list(lexicon.counts) == ["", '"vanished"', '"server"']
 
 
 def test_frequent_terms_are_left_out_until_more_is_asked_for(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "MOST_ROWS", 3)
+    monkeypatch.setattr(full_text, "MOST_ROWS", 3)
     asked = terms(index, "the vanished server")
     assert [term.phrase for term in asked.telling] == ['"vanished"', '"server"']
     assert [term.phrase for term in asked.frequent] == ['"the"']
@@ -207,7 +207,7 @@ def test_frequent_terms_are_left_out_until_more_is_asked_for(index: Index, monke
 
 
 def test_a_query_of_frequent_terms_only_is_asked_by_the_rarest(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "MOST_ROWS", 0)
+    monkeypatch.setattr(full_text, "MOST_ROWS", 0)
     assert [term.phrase for term in terms(index, "the server").telling] == ['"server"']
 
 
@@ -217,7 +217,7 @@ def test_terms_that_no_document_holds_are_not_asked_for(index: Index) -> None:
 
 def test_counts_are_looked_up_once(index: Index) -> None:
     lexicon = Lexicon({'"vanished"': 1, '"giraffe"': 4})  # as if found out before
-    lexical.terms(index.store, Document("query", "vanished giraffe files"), lexicon)
+    full_text.terms(index.store, Document("query", "vanished giraffe files"), lexicon)
     assert lexicon.counts == {"": 9, '"vanished"': 1, '"giraffe"': 4, '"files"': 1}
 
 
@@ -234,15 +234,15 @@ def test_a_term_is_counted_to_the_end_only_where_that_is_asked_for(index: Index)
 def test_scores_of_a_term_are_looked_up_once(index: Index) -> None:
     lexicon = Lexicon()
     asked = terms(index, "vanished server").telling
-    first = lexical.scores(index.store, asked, lexicon)
+    first = full_text.scores(index.store, asked, lexicon)
     assert set(lexicon.scores) == {term.phrase for term in asked}
     lexicon.scores['"vanished"'] = Scores(np.array([77]), np.array([1], np.float32))  # as if found out before
-    assert 77 in lexical.scores(index.store, asked, lexicon).documents
+    assert 77 in full_text.scores(index.store, asked, lexicon).documents
     assert 77 not in first.documents
 
 
 def test_only_so_many_scores_are_kept_the_latest(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "MOST_KEPT", 3)
+    monkeypatch.setattr(full_text, "MOST_KEPT", 3)
     lexicon = Lexicon()
     for phrase, held in (('"server"', 2), ('"vanished"', 1), ('"universities"', 1)):
         assert len(lexicon.of(index.store, phrase).documents) == held
@@ -251,7 +251,7 @@ def test_only_so_many_scores_are_kept_the_latest(index: Index, monkeypatch: pyte
 
 
 def test_threads_share_what_was_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical, "MOST_KEPT", 2)  # so that each look-up makes room
+    monkeypatch.setattr(full_text, "MOST_KEPT", 2)  # so that each look-up makes room
     lexicon = Lexicon()
     phrases = ['"server"', '"vanished"', '"universities"', '"the"', '"files"', '"deploy"']
     sizes = {phrase: len(Lexicon().of(index.store, phrase).documents) for phrase in phrases}
@@ -303,15 +303,15 @@ def test_no_text_is_ever_syntax(index: Index, text: str) -> None:
 @given(text=st.text(max_size=60))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_terms_hold_letters_and_digits_only(text: str) -> None:
-    chunks = [lexical._WORD.findall(chunk) for chunk in text.split()]
-    for phrase in (*lexical._phrases(chunks), *lexical._joined(chunks)):
+    chunks = [full_text._WORD.findall(chunk) for chunk in text.split()]
+    for phrase in (*full_text._phrases(chunks), *full_text._joined(chunks)):
         assert re.fullmatch(r'"[^"]+"', phrase)
         assert all(word.isalnum() or not word.isascii() for word in phrase.strip('"').split(" "))
 
 
 @given(text=st.text(alphabet="aB1_. ", max_size=40))
 def test_every_word_of_a_text_is_a_term_or_part_of_one(text: str) -> None:
-    phrases = Counter(lexical._phrases([lexical._WORD.findall(chunk) for chunk in text.split()]))
+    phrases = Counter(full_text._phrases([full_text._WORD.findall(chunk) for chunk in text.split()]))
     for word in re.findall(r"[a-zA-Z0-9]+", text):
         joined = "".join(phrases).replace(" ", "").replace('"', "")
         assert word.lower() in joined

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docsim.training.losses import cosent, cosine_mse, guided, in_batch_softmax, matryoshka, triplet, unit_rows
+from docsim.training.loop.losses import cosent, cosine_mse, guided, in_batch_softmax, matryoshka, triplet, unit_rows
 
 Floats = NDArray[np.float32]
 

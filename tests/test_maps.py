@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from docsim.encoder import Encoder
+from docsim.analysis.map_page import map_page
+from docsim.analysis.topic_map import KnowledgeMap, Point, drawn, names
+from docsim.analysis.topics import Topic
+from docsim.encoding.encoder import Encoder
 from docsim.errors import StoreError
 from docsim.index import Index
-from docsim.map_page import map_page
-from docsim.maps import KnowledgeMap, Point, drawn, names
-from docsim.records import Document
-from docsim.topics import Topic
+from docsim.models import Document
 
 SUBJECTS = {"soup": "boil lentils soup cook water", "keys": "signing keys rotate server", "trip": "train ticket book"}
 FOUND = KnowledgeMap(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docsim.nearest import nearest
+from docsim.analysis.neighbours import nearest
 
 
 def unit_rows(count: int, *, seed: int = 0) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from docsim import pages, pictures
+from docsim.rendering import pages, plots
 
 
 def test_what_is_told_is_text_and_no_markup() -> None:
@@ -11,14 +11,14 @@ def test_what_is_told_is_text_and_no_markup() -> None:
 
 
 def test_a_figure_is_drawn_as_a_png_in_the_page() -> None:
-    figure, axes = pictures.axes_of(2)
+    figure, axes = plots.axes_of(2)
     assert len(axes) == 2
-    content = pictures.png(figure)
+    content = plots.png(figure)
     assert content.startswith(b"\x89PNG")
     assert 'src="data:image/png;base64,iVBORw0KGgo' in pages.picture(content, "two")
 
 
 def test_letters_that_the_font_lacks_are_drawn_without_a_warning() -> None:
-    figure, (axis,) = pictures.axes_of()
+    figure, (axis,) = plots.axes_of()
     axis.set_title("\u65e5\u672c\u8a9e")
-    assert pictures.png(figure).startswith(b"\x89PNG")
+    assert plots.png(figure).startswith(b"\x89PNG")

@@ -10,8 +10,8 @@ import pytest
 import toy_training
 
 from docsim.errors import TrainingError
-from docsim.training.batches import framing, tokenised
-from docsim.training.pairs import Examples, PairBatches, read_examples, split_examples
+from docsim.training.data.batches import framing, tokenised
+from docsim.training.data.pairs import Examples, PairBatches, read_examples, split_examples
 
 
 def written(path: Path, header: str, rows: list[str]) -> Path:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docsim.passages import split
+from docsim.ingest.passages import split
 
 _MARKUP = st.sampled_from(
     [

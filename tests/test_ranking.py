@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from docsim.ranking import CENTROID_WEIGHT, centroid, rank
+from docsim.search.scoring import CENTROID_WEIGHT, centroid, rank
 
 
 def unit(count: int, seed: int) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 
-from docsim.records import Document
+from docsim.models import Document
 
 
 def test_metadata_becomes_what_json_can_hold() -> None:

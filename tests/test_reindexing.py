@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
-from docsim import building, examination, generations, reindexing, verification
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import snapshots
+from docsim.engine.local.locks import writer
+from docsim.engine.local.store import Store
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
-from docsim.locks import writer
-from docsim.records import Document
-from docsim.reindexing import SILENT, Aborted, Gate, Watch, abort, prune, reindex, rollback
-from docsim.store import Store
+from docsim.indexing import build
+from docsim.maintenance import verify
+from docsim.models import Document
+from docsim.reindex import examination, rebuild
+from docsim.reindex.rebuild import SILENT, Aborted, Gate, Watch, abort, prune, reindex, rollback
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 """Too short for spans to be held out: what the gate says of quality is tested in test_gate.py."""
@@ -37,7 +40,7 @@ def other(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> E
 
 @pytest.fixture
 def index(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    monkeypatch.setattr(building, "BATCH", 600)  # some three documents
+    monkeypatch.setattr(build, "BATCH", 600)  # some three documents
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync(documents(12))
         yield index
@@ -83,7 +86,7 @@ def test_the_new_generation_answers_with_the_new_encoder(index: Index, other: En
     result = index.search(LONG)
     assert (result.generation, result.encoder, index.encoder.dim) == (2, other.fingerprint, 8)
     assert state(index) == [(1, "retired"), (2, "live")]
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_it_holds_just_what_encoding_the_stored_texts_gives(index: Index, other: Encoder, tmp_path: Path) -> None:
@@ -103,7 +106,7 @@ def test_its_snapshot_is_written_before_it_is_published(index: Index, other: Enc
     generation = index.generation()
     assert generation.snapshot_digest is not None
     assert generation.snapshot_passage == index.store.value("SELECT max(number) FROM passages")
-    assert generations.snapshot_path(index.path, generation).is_file()
+    assert snapshots.snapshot_path(index.path, generation).is_file()
 
 
 def test_the_live_generation_answers_while_the_other_is_built(index: Index, other: Encoder) -> None:
@@ -129,7 +132,7 @@ def test_what_is_written_meanwhile_is_in_both_generations(index: Index, other: E
     assert held(index, 1) == held(index, 2)
     assert set(held(index, 2)) == {*(f"d{i}" for i in range(10)), "new"}
     assert index.search("signing keys rotate").hits[0].id == "new"
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_what_is_written_during_the_comparison_is_in_both_generations(
@@ -143,11 +146,11 @@ def test_what_is_written_during_the_comparison_is_in_both_generations(
         index.remove(["d3"])
         return found
 
-    monkeypatch.setattr(reindexing, "examined", examined_late)
+    monkeypatch.setattr(rebuild, "examined", examined_late)
     reindex(index.path, other)
     assert held(index, 1) == held(index, 2)
     assert ("late" in held(index, 2), "d3" in held(index, 2)) == (True, False)
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_stopped_half_way_it_continues(index: Index, other: Encoder) -> None:
@@ -246,7 +249,7 @@ def test_an_encoder_that_gives_nan_is_never_published(index: Index, encoder: Enc
     with pytest.raises(EncoderError, match="expected unit vectors of the encoder broken"):
         reindex(index.path, broken, wanted=Gate(publish_anyway=True))
     assert state(index) == [(1, "live"), (2, "building")]
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
     assert abort(index.path) == Aborted(2, kept=False)
     assert state(index) == [(1, "live")]
     assert not (index.path / "generations" / "0002").exists()
@@ -278,7 +281,7 @@ def test_a_rollback_first_embeds_what_came_later(index: Index, other: Encoder) -
     assert held(index, 1) == held(index, 2)
     result = index.search("rotate signing keys")
     assert (result.generation, result.hits[0].id) == (1, "new")
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_a_rollback_goes_to_any_generation_that_is_kept(index: Index, other: Encoder) -> None:
@@ -314,11 +317,11 @@ def test_what_is_written_just_before_a_rollback_publishes_is_embedded(
         index.sync([Document("late", "soup")], prune=False)
         return locked(path, wait=wait)
 
-    monkeypatch.setattr(reindexing, "writer", late)
+    monkeypatch.setattr(rebuild, "writer", late)
     outcome = rollback(index.path)
     assert (outcome.generation, outcome.embedded) == (1, 1)
     assert "late" in held(index, 1)
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_deletions_that_no_snapshot_needs_are_forgotten_and_an_open_reader_notices(
@@ -332,7 +335,7 @@ def test_deletions_that_no_snapshot_needs_are_forgotten_and_an_open_reader_notic
         index.remove(["d5"])
         with writer(index.path, wait=False) as store:
             for number in (1, 2):
-                generations.snapshot(store, index.path, force=True, number=number)
+                snapshots.snapshot(store, index.path, force=True, number=number)
         prune(index.path, keep=2)
         assert index.store.value("SELECT count(*) FROM deletions") == 0
         index.remove(["d7"])
@@ -340,7 +343,7 @@ def test_deletions_that_no_snapshot_needs_are_forgotten_and_an_open_reader_notic
         left = {f"d{i}" for i in range(12)} - {"d1", "d3", "d5", "d7"}
         for one in (reader, index):
             assert {hit.id for hit in one.search("soup", 20).hits} == left
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_a_rollback_to_an_encoder_that_is_damaged_is_refused(index: Index, other: Encoder) -> None:
@@ -382,7 +385,7 @@ def test_pruning_removes_rows_files_and_bytes(index: Index, other: Encoder) -> N
     assert (index.path / "index.db").stat().st_size < size
     assert [one.name for one in (index.path / "generations").iterdir()] == ["0002"]
     with Index.open(index.path) as opened:
-        assert verification.problems(opened) == []
+        assert verify.problems(opened) == []
         assert opened.search("soup").generation == 2
         assert opened.store.value("PRAGMA freelist_count") == 0
         assert opened.store.value("SELECT count(*) FROM embeddings WHERE generation = 1") == 0
@@ -501,8 +504,8 @@ def test_reindexing_what_is_no_index_makes_none(tmp_path: Path, other: Encoder) 
 
 
 def test_publishing_a_generation_that_lacks_documents_is_refused(index: Index, other: Encoder) -> None:
-    from docsim import publishing
-    from docsim.locks import writer
+    from docsim.engine.local import publishing
+    from docsim.engine.local.locks import writer
 
     with pytest.raises(ZeroDivisionError):
         reindex(index.path, other, watch=at_first(lambda: 1 / 0))
@@ -518,11 +521,11 @@ def test_repair_mends_what_is_damaged_in_a_generation_that_is_not_live(index: In
     connection = sqlite3.connect(index.path / "index.db", isolation_level=None)
     connection.execute("UPDATE embeddings SET checksum = 0 WHERE generation = 1 AND document = 3")
     connection.close()
-    assert verification.problems(index) == ["the embeddings of d2 in generation 1 are missing or damaged"]
-    verification.repair(index)
-    assert verification.problems(index) == []
+    assert verify.problems(index) == ["the embeddings of d2 in generation 1 are missing or damaged"]
+    verify.repair(index)
+    assert verify.problems(index) == []
     assert rollback(index.path).embedded == 1
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
     assert index.search("soup", 12).generation == 1
 
 
@@ -541,4 +544,4 @@ def test_the_same_encoder_given_again_restores_the_one_that_was_lost(index: Inde
     assert reindex(index.path, encoder).generation == 1
     with Index.open(index.path) as opened:
         assert opened.search("soup").generation == 1
-        assert verification.problems(opened) == []
+        assert verify.problems(opened) == []

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docsim.training.checkpoint import Point
-from docsim.training.probe import Sample, Similarities
-from docsim.training.report import Snapshot, write_report
-from docsim.training.trainer import Outcome
+from docsim.training.loop.checkpoint import Point
+from docsim.training.loop.probe import Sample, Similarities
+from docsim.training.loop.report import Snapshot, write_report
+from docsim.training.loop.trainer import Outcome
 
 POINTS = (Point(0, None, 0.25, 0.1), Point(10, 2.5, 0.5, 1.0), Point(20, 1.5, 0.4, 2.0))
 

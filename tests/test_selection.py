@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from docsim.candidates import Candidate
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.records import MODES, Document, Mode, Ranking, SearchResult
-from docsim.selection import diverse
+from docsim.models import MODES, Document, Mode, Ranking, SearchResult
+from docsim.search.rerank import diverse
+from docsim.search.retrieval import Candidate
 
 WORDS = [
     "train",

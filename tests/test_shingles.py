@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docsim import shingles
-from docsim.shingles import Overlaps, Wording
+from docsim.analysis import shingles
+from docsim.analysis.shingles import Overlaps, Wording
 
 SENTENCE = "rotate the signing keys of every server once a year"
 TEXTS = st.lists(st.lists(st.sampled_from("abcd"), max_size=8).map(" ".join), min_size=2, max_size=6)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docsim.smoothing import NEIGHBOURS, SHARE, smoothed
+from docsim.search.smoothing import NEIGHBOURS, SHARE, smoothed
 
 
 def directions(n: int, seed: int = 0) -> np.ndarray:

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docsim import formats, sources, tables
 from docsim.errors import SourceError, UsageError
-from docsim.records import Document, Entry, Failure
-from docsim.sources import Source, open_source, read_document
+from docsim.ingest import formats, sources, tables
+from docsim.ingest.sources import Source, open_source, read_document
+from docsim.models import Document, Entry, Failure
 
 
 def _tree(root: Path, files: dict[str, str]) -> Path:
@@ -188,7 +188,7 @@ def test_a_name_that_is_no_utf8_is_spelt_out(tmp_path: Path) -> None:
 
 def test_folders_nested_beyond_the_recursion_limit_are_read(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from docsim.sources import open_source\n"
+        "import os, sys; from docsim.ingest.sources import open_source\n"
         "for _ in range(1500): os.mkdir('d'); os.chdir('d')\n"
         "open('a.md', 'w').close(); os.chdir(sys.argv[1])\n"
         "assert [e.path for e in open_source('.').entries()] == ['d/' * 1500 + 'a.md']\n"

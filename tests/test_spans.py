@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from docsim.errors import TrainingError
 from docsim.index import Index
-from docsim.records import Document
-from docsim.training import negatives
-from docsim.training.batches import framing
-from docsim.training.material import Material, documents_of_corpus, documents_of_index, prepared
-from docsim.training.spans import NEAR_DUPLICATE, SpanBatches, SpanRecipe, held_out, without_shared
+from docsim.models import Document
+from docsim.training.data import negatives
+from docsim.training.data.batches import framing
+from docsim.training.data.material import Material, documents_of_corpus, documents_of_index, prepared
+from docsim.training.data.spans import NEAR_DUPLICATE, SpanBatches, SpanRecipe, held_out, without_shared
 
 PARTS = toy_training.parts()
 NAMES = {number: entry for entry, number in PARTS.tokenizer.get_vocab().items()}
@@ -193,7 +193,7 @@ def test_a_recipe_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_an_index_and_its_source_give_the_same_documents(tmp_path: Path, tiny_encoder_dir: Path) -> None:
-    from docsim.encoder import Encoder
+    from docsim.encoding.encoder import Encoder
 
     folder = tmp_path / "docs"
     folder.mkdir()

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docsim import schema
+from docsim.engine.local import schema
+from docsim.engine.local.locks import check_writable
+from docsim.engine.local.store import Embedded, Store
 from docsim.errors import DocsimError, StoreError
-from docsim.locks import check_writable
-from docsim.records import Document, Failure, Passage
-from docsim.store import Embedded, Store
+from docsim.models import Document, Failure, Passage
 
 DIM = 4
 

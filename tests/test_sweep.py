@@ -17,14 +17,15 @@ import toy_training
 from click.testing import CliRunner
 
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
-from docsim.training import artefact, learning
-from docsim.training.leaderboard import Entry, Failed, interval, ordered
-from docsim.training.starts import start
-from docsim.training.sweep import Limits, Space, Sweep, alone, comparable
-from docsim.training.towers import compact
-from docsim.training.trial import Work, usual
+from docsim.training.loop import learning
+from docsim.training.sweep.leaderboard import Entry, Failed, interval, ordered
+from docsim.training.sweep.sweep import Limits, Space, Sweep, alone, comparable
+from docsim.training.sweep.trial import Work, usual
+from docsim.training.towers import artefact
+from docsim.training.towers.kinds import compact
+from docsim.training.towers.starts import start
 
 WORK = Work(toy_training.documents(80), steps=10, seed=0)
 LIMITS = Limits(budget=600, trials=2)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from docsim import synchronise, verification
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import SourceError
 from docsim.index import Index
-from docsim.records import Document, Entry, Failure, SyncReport
-from docsim.sources import open_source
-from docsim.synchronise import SourceName
+from docsim.indexing import sync
+from docsim.indexing.sync import SourceName
+from docsim.ingest.sources import open_source
+from docsim.maintenance import verify
+from docsim.models import Document, Entry, Failure, SyncReport
 
 A = SourceName("python", "/a", "a")
 B = SourceName("python", "/b", "b")
@@ -27,7 +28,7 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
 def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         yield index
-        assert verification.problems(index) == []
+        assert verify.problems(index) == []
 
 
 def texts(index: Index) -> dict[str, str]:
@@ -97,7 +98,7 @@ def test_a_document_that_is_removed_and_comes_back_is_found(index: Index) -> Non
 
 
 def test_documents_of_several_batches_all_go_in(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synchronise, "BATCH", 300)
+    monkeypatch.setattr(sync, "BATCH", 300)
     report = index.sync([Document(f"d{i}", f"text {i}") for i in range(25)])
     assert report.added == 25
     assert len(index.search("text", 50).hits) == 25
@@ -110,7 +111,7 @@ def test_progress_is_told_of_every_document(index: Index) -> None:
 
 
 def test_an_error_of_the_source_itself_keeps_what_was_committed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synchronise, "BATCH", 50)
+    monkeypatch.setattr(sync, "BATCH", 50)
 
     def broken() -> Iterator[Document]:
         yield from given(a="one", b="two", c="three")

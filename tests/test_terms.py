@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from docsim.encoder import Encoder
+from docsim.analysis.shared_terms import SharedTerm, shared_terms
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local.store import Store
 from docsim.index import Index
-from docsim.records import Document
-from docsim.store import Store
-from docsim.terms import SharedTerm, shared_terms
+from docsim.models import Document
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_encoder import tiny_tokenizer
 
-from docsim import tokens as module
-from docsim.tokens import Tokeniser, Tokens, damped
+from docsim.encoding import tokenizer as module
+from docsim.encoding.tokenizer import Tokeniser, Tokens, damped
 
 CONTENT = tiny_tokenizer().to_str()
 EMPTY = 1

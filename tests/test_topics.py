@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.topics import found_topics
+from docsim.analysis.topics import found_topics
 
 SUBJECTS = ("lentil soup cook", "signing keys rotate", "train ticket travel")
 SIZES = (40, 25, 15)

@@ -15,11 +15,9 @@ keras = pytest.importorskip("keras")
 import onnxruntime  # noqa: E402
 
 from docsim.errors import TrainingError  # noqa: E402
-from docsim.training.export import onnx_bytes, quantised  # noqa: E402
-from docsim.training.fused import is_fusible  # noqa: E402
-from docsim.training.layers import Pooling  # noqa: E402
-from docsim.training.lstm import Lstm  # noqa: E402
-from docsim.training.towers import (  # noqa: E402
+from docsim.training.towers.export import onnx_bytes, quantised  # noqa: E402
+from docsim.training.towers.fused import is_fusible  # noqa: E402
+from docsim.training.towers.kinds import (  # noqa: E402
     KINDS,
     TowerOptions,
     build_tower,
@@ -29,7 +27,9 @@ from docsim.training.towers import (  # noqa: E402
     set_embedding_trainable,
     trainable,
 )
-from docsim.training.transformer import Attention, EncoderBlock, Positions  # noqa: E402
+from docsim.training.towers.layers import Pooling  # noqa: E402
+from docsim.training.towers.lstm import Lstm  # noqa: E402
+from docsim.training.towers.transformer import Attention, EncoderBlock, Positions  # noqa: E402
 
 VOCABULARY, WIDTH = 40, 12
 VECTORS = np.random.default_rng(5).normal(size=(VOCABULARY, WIDTH)).astype(np.float32)

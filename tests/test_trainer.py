@@ -20,16 +20,16 @@ import toy_training
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.training.artefact import Lineage, load, save
-from docsim.training.batches import framing, tokenised
-from docsim.training.learning import Plan, from_documents, from_examples, saved
-from docsim.training.pairs import Examples
-from docsim.training.probe import embedded
-from docsim.training.siamese import Objective
-from docsim.training.spans import SpanRecipe
-from docsim.training.starts import Start, start, weigh
-from docsim.training.towers import TowerOptions, build_tower, embedding_of
-from docsim.training.trainer import Job, Outcome, Schedule, Trainer, prepare_embedding
+from docsim.training.data.batches import framing, tokenised
+from docsim.training.data.pairs import Examples
+from docsim.training.data.spans import SpanRecipe
+from docsim.training.loop.learning import Plan, from_documents, from_examples, saved
+from docsim.training.loop.probe import embedded
+from docsim.training.loop.siamese import Objective
+from docsim.training.loop.trainer import Job, Outcome, Schedule, Trainer, prepare_embedding
+from docsim.training.towers.artefact import Lineage, load, save
+from docsim.training.towers.kinds import TowerOptions, build_tower, embedding_of
+from docsim.training.towers.starts import Start, start, weigh
 
 SCHEDULE = Schedule(steps=60, learning_rate=0.1, warm_up=5, probe_every=10, patience=6)
 PLAN = Plan(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8, strike=0.5), batch=32)
@@ -120,7 +120,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_trainer
-from docsim.training.trainer import Trainer
+from docsim.training.loop.trainer import Trainer
 def tick(step, loss):
     if step == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -21,11 +21,10 @@ keras = pytest.importorskip("keras")
 import onnxruntime  # noqa: E402
 
 from docsim.cli.distill import distill as distill_command  # noqa: E402
-from docsim.encoder import Encoder  # noqa: E402
+from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError, UsageError  # noqa: E402
-from docsim.training import artefact, tower  # noqa: E402
-from docsim.training.artefact import Lineage, Parts, load, save  # noqa: E402
-from docsim.training.distill import (  # noqa: E402
+from docsim.training.distill.teacher import Teacher, load_teacher  # noqa: E402
+from docsim.training.distill.vocabulary import (  # noqa: E402
     Recipe,
     distill,
     distill_to,
@@ -36,9 +35,10 @@ from docsim.training.distill import (  # noqa: E402
     token_states,
     weighted,
 )
-from docsim.training.export import onnx_bytes  # noqa: E402
-from docsim.training.teacher import Teacher, load_teacher  # noqa: E402
-from docsim.training.towers import load_tower  # noqa: E402
+from docsim.training.towers import artefact, static  # noqa: E402
+from docsim.training.towers.artefact import Lineage, Parts, load, save  # noqa: E402
+from docsim.training.towers.export import onnx_bytes  # noqa: E402
+from docsim.training.towers.kinds import load_tower  # noqa: E402
 
 VECTORS = np.array([[9, 9], [1, 0], [0, 2], [3, 4]], dtype=np.float32)
 
@@ -63,59 +63,59 @@ def outputs(model: Any, *ids: list[int]) -> NDArray[np.float32]:
 
 
 def test_the_average_tower_adds_token_vectors_and_scales_to_length_one() -> None:
-    assert outputs(tower.average_tower(VECTORS), [1, 2, 3]) == pytest.approx(
+    assert outputs(static.average_tower(VECTORS), [1, 2, 3]) == pytest.approx(
         np.array([[4, 6]]) / math.hypot(4, 6), abs=0.01
     )
 
 
 def test_padding_counts_for_nothing_whatever_its_vector() -> None:
-    model = tower.average_tower(VECTORS)
+    model = static.average_tower(VECTORS)
     assert outputs(model, [2, 3, 0, 0]) == pytest.approx(outputs(model, [2, 3]), abs=1e-6)
 
 
 def test_padding_alone_gives_zeros() -> None:
-    assert outputs(tower.average_tower(VECTORS), [0, 0]).tolist() == [[0.0, 0.0]]
+    assert outputs(static.average_tower(VECTORS), [0, 0]).tolist() == [[0.0, 0.0]]
 
 
 def test_int8_rows_keep_each_component_within_half_a_step() -> None:
     vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-    vectors[tower.PADDING_ID] = 0
-    error = np.abs(tower.token_vectors(tower.average_tower(vectors)) - vectors)
+    vectors[static.PADDING_ID] = 0
+    error = np.abs(static.token_vectors(static.average_tower(vectors)) - vectors)
     assert (error <= np.abs(vectors).max(axis=1, keepdims=True) / 127 / 2 + 1e-6).all()
 
 
 def test_a_row_of_zeros_stays_one_as_int8() -> None:
     vectors = np.zeros((2, 3), dtype=np.float32)
-    assert tower.token_vectors(tower.average_tower(vectors)).tolist() == vectors.tolist()
+    assert static.token_vectors(static.average_tower(vectors)).tolist() == vectors.tolist()
 
 
 def test_float_rows_compute_what_int8_rows_do() -> None:
-    small = tower.average_tower(VECTORS)
-    assert outputs(tower.with_float_rows(small), [1, 2, 3]) == pytest.approx(outputs(small, [1, 2, 3]), abs=1e-6)
+    small = static.average_tower(VECTORS)
+    assert outputs(static.with_float_rows(small), [1, 2, 3]) == pytest.approx(outputs(small, [1, 2, 3]), abs=1e-6)
 
 
 def test_int8_rows_cannot_be_trained_and_float_rows_can() -> None:
-    small = tower.average_tower(VECTORS)
-    counts = [len(model.trainable_variables) for model in (small, tower.with_float_rows(small))]
+    small = static.average_tower(VECTORS)
+    counts = [len(model.trainable_variables) for model in (small, static.with_float_rows(small))]
     assert counts == [0, 2]
 
 
 def test_training_moves_float_rows_but_not_those_of_padding() -> None:
-    model = tower.with_float_rows(tower.average_tower(VECTORS))
-    before = tower.token_vectors(model)
+    model = static.with_float_rows(static.average_tower(VECTORS))
+    before = static.token_vectors(model)
     model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
     model.fit(np.array([[1, 0], [1, 0]], dtype=np.int32), np.array([[0, 1], [0, 1]], dtype=np.float32), verbose=0)
-    moved = np.abs(tower.token_vectors(tower.with_int8_rows(model)) - before).max(axis=1) > 0.05
+    moved = np.abs(static.token_vectors(static.with_int8_rows(model)) - before).max(axis=1) > 0.05
     assert moved.tolist() == [False, True, False, False]
 
 
 def test_a_storage_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="storage must be"):
-        tower.average_tower(VECTORS, storage="int4")
+        static.average_tower(VECTORS, storage="int4")
 
 
 def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
-    model = tower.average_tower(VECTORS)
+    model = static.average_tower(VECTORS)
     model.save(tmp_path / "tower.keras")
     loaded = load_tower(str(tmp_path / "tower.keras"))
     assert outputs(loaded, [1, 3]).tolist() == outputs(model, [1, 3]).tolist()
@@ -123,13 +123,13 @@ def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
 
 def test_the_same_tower_exports_to_the_same_bytes() -> None:
     # A dozen, since names with counters sort otherwise once the counters reach two digits.
-    assert len({onnx_bytes(tower.average_tower(VECTORS)) for _ in range(12)}) == 1
+    assert len({onnx_bytes(static.average_tower(VECTORS)) for _ in range(12)}) == 1
 
 
 def test_a_tower_with_a_loop_exports_and_computes_the_same() -> None:
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
     words = keras.layers.Embedding(20, 6, mask_zero=False)(ids)
-    model = keras.Model(ids, tower.UnitLength()(keras.layers.LSTM(5)(words)))
+    model = keras.Model(ids, static.UnitLength()(keras.layers.LSTM(5)(words)))
     session = onnxruntime.InferenceSession(onnx_bytes(model), providers=["CPUExecutionProvider"])
     batch = np.array([[3, 7, 1, 19], [4, 4, 0, 0]], dtype=np.int32)
     assert session.run(["embeddings"], {"ids": batch})[0] == pytest.approx(outputs(model, *batch.tolist()), abs=1e-5)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from docsim import approximate, generations, listing, tuning, verification
-from docsim.approximate import Facts
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import ann, ann_tuning, snapshot_documents, snapshots
+from docsim.engine.local.ann import Facts
+from docsim.engine.local.reader import Reader
 from docsim.index import Index
-from docsim.reader import Reader
-from docsim.records import Document
+from docsim.maintenance import verify
+from docsim.models import Document
 
 COUNT = 1_200
 
@@ -20,37 +21,37 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
 
 
 def known(index: Index) -> Facts | None:
-    return approximate.written(generations.directory(index.path, index.generation().number))
+    return ann.written(snapshots.directory(index.path, index.generation().number))
 
 
 def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate, "AUTO_FROM", 1_000)
-    monkeypatch.setattr(approximate, "BROADEST", 0.1)  # of 1,200 vectors, fewer than have to be proposed
+    monkeypatch.setattr(ann, "AUTO_FROM", 1_000)
+    monkeypatch.setattr(ann, "BROADEST", 0.1)  # of 1,200 vectors, fewer than have to be proposed
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync(Document(f"{i}", "aaaa") for i in range(COUNT))
         facts = known(index)
         assert facts is not None
         assert facts.factory == ""
-        assert verification.warnings(index) == []
-        assert verification.problems(index) == []
+        assert verify.warnings(index) == []
+        assert verify.problems(index) == []
         assert len(index.search("aaaa", 10, mode="dense").hits) == 10
 
 
 def test_auto_stays_exact_where_the_recall_is_not_reached(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate, "AUTO_FROM", 1_000)
-    monkeypatch.setattr(tuning, "MARGIN", 0.0)
+    monkeypatch.setattr(ann, "AUTO_FROM", 1_000)
+    monkeypatch.setattr(ann_tuning, "MARGIN", 0.0)
     texts = [f"soup {i} {i * 7919 % 2_400} {i * 104_729 % 2_400}" for i in range(2_400)]
     with Index.create(tmp_path / "index", encoder=encoder, recall=1.0) as index:
         index.sync(Document(f"{i}", text) for i, text in enumerate(texts))
         facts = known(index)
         assert facts is not None
         assert facts.factory == ""
-        assert verification.warnings(index) == []
-        assert verification.problems(index) == []
+        assert verify.warnings(index) == []
+        assert verify.problems(index) == []
 
 
 def test_where_all_passages_are_the_same_any_of_them_counts_as_found(tmp_path: Path, encoder: Encoder) -> None:
@@ -59,13 +60,13 @@ def test_where_all_passages_are_the_same_any_of_them_counts_as_found(tmp_path: P
         facts = known(index)
         assert facts is not None
         assert facts.recall == 1
-        assert tuning.doubts(facts, COUNT) == []
+        assert ann_tuning.doubts(facts, COUNT) == []
 
 
 def test_auto_searches_approximately_where_that_reaches_the_recall(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate, "AUTO_FROM", 1_000)
+    monkeypatch.setattr(ann, "AUTO_FROM", 1_000)
     words = "train ticket keys rotate boil lentils soup server deploy database backup restore house garden".split()  # noqa: SIM905
     texts = [f"{words[i % 14]} {words[i // 14 % 14]} {words[i // 196 % 14]} {i}" for i in range(2_400)]
     with Index.create(tmp_path / "index", encoder=encoder, recall=0.8) as index:
@@ -80,35 +81,35 @@ def test_auto_searches_approximately_where_that_reaches_the_recall(
 def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder, pattern: str) -> None:
     with Index.create(tmp_path / "index", encoder=encoder, index_type="ivf") as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(COUNT))
-        (path,) = generations.directory(index.path, 1).glob(pattern)
+        (path,) = snapshots.directory(index.path, 1).glob(pattern)
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        assert [problem for problem in verification.problems(index) if path.name in problem]
-        verification.repair(index)
-        assert verification.problems(index) == []
+        assert [problem for problem in verify.problems(index) if path.name in problem]
+        verify.repair(index)
+        assert verify.problems(index) == []
 
 
 def test_a_listing_of_other_documents_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder) -> None:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(30))
-        snapshot = generations.snapshot_path(index.path, index.generation())
+        snapshot = snapshots.snapshot_path(index.path, index.generation())
         digest = str(index.generation().snapshot_digest)
-        listed = listing.load(snapshot, digest)
+        listed = snapshot_documents.load(snapshot, digest)
         assert len(listed) == 30
         wrong = listed.copy()
         wrong[3, 1] = 1
-        listing.save(snapshot, digest, wrong)
-        assert [problem for problem in verification.problems(index) if "listing" in problem]
-        verification.repair(index)
-        assert verification.problems(index) == []
+        snapshot_documents.save(snapshot, digest, wrong)
+        assert [problem for problem in verify.problems(index) if "listing" in problem]
+        verify.repair(index)
+        assert verify.problems(index) == []
 
 
 def test_documents_removed_after_a_snapshot_are_not_listed_when_it_is_opened(tmp_path: Path, encoder: Encoder) -> None:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(100))
         index.remove(["3", "7"])
-        assert verification.problems(index) == []
+        assert verify.problems(index) == []
     reader = Reader(tmp_path / "index")
     with reader.reading() as view:
         assert len(view.documents) == 98

@@ -16,16 +16,19 @@ from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 from tiny_encoder import WORDS
 from turned_encoder import turned
 
-from docsim import building, gate_report, generations, upgrade, verification
-from docsim.adapter import Adapter
 from docsim.cli import main
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import snapshots, upgrades
+from docsim.engine.local.alignment import Adapter
+from docsim.engine.local.locks import writer
+from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
 from docsim.index import Index
-from docsim.locks import writer
-from docsim.records import Document, SearchResult
-from docsim.reindexing import SILENT, Aborted, Gate, Outcome, abort, prune, reindex, rollback, upgraded
-from docsim.vectors import VectorIndex
+from docsim.indexing import build
+from docsim.maintenance import verify
+from docsim.models import Document, SearchResult
+from docsim.reindex import gate_report
+from docsim.reindex.rebuild import SILENT, Aborted, Gate, Outcome, abort, prune, reindex, rollback, upgraded
 
 
 def documents(count: int = 120) -> list[Document]:
@@ -140,13 +143,13 @@ def test_what_is_indexed_meanwhile_is_found_through_the_adapter(index: Index, ne
     index.sync([*documents(), Document("late", "boil lentils until soft")])
     result = index.search("boil lentils until soft")
     assert (ids(result)[0], result.adapter) == ("late", True)
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_switches(
     index: Index, encoder: Encoder, new: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "BATCH", 2000)
+    monkeypatch.setattr(build, "BATCH", 2000)
     seen: list[tuple[str, bool, int]] = []
     wrong: list[object] = []
     stop = threading.Event()
@@ -189,11 +192,11 @@ def test_publishing_ends_it(index: Index, new: Encoder) -> None:
 def test_its_files_go_when_old_generations_do_not_before(index: Index, new: Encoder) -> None:
     upgraded(index.path, new)
     reindex(index.path, new)
-    folder = upgrade.adapter_path(index.path, 2).parent
+    folder = upgrades.adapter_path(index.path, 2).parent
     assert folder.is_dir()  # a reader of the state before may be about to open them
     prune(index.path, keep=2)
     assert not folder.exists()
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_documents_removed_meanwhile_are_not_found(index: Index, new: Encoder) -> None:
@@ -202,7 +205,7 @@ def test_documents_removed_meanwhile_are_not_found(index: Index, new: Encoder) -
     assert "d5" not in ids(index.search(QUESTION))
     with Index.open(index.path) as other:
         assert "d5" not in ids(other.search(QUESTION))
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_what_was_removed_is_remembered_until_the_adapter_goes(index: Index, new: Encoder) -> None:
@@ -220,7 +223,7 @@ def test_aborting_ends_it(index: Index, encoder: Encoder, new: Encoder) -> None:
     assert index.search(QUESTION).adapter
     assert abort(index.path) == Aborted(2, kept=False)
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_a_generation_that_does_not_pass_no_longer_answers(
@@ -282,28 +285,28 @@ def test_a_damaged_adapter_leaves_the_old_encoder_to_answer_and_says_so(
     index: Index, encoder: Encoder, new: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgraded(index.path, new)
-    path = upgrade.adapter_path(index.path, 2)
+    path = upgrades.adapter_path(index.path, 2)
     path.write_bytes(path.read_bytes()[:100])
     for _ in range(3):
         assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
     assert [one.levelname for one in caplog.records] == ["ERROR"]
     assert "answering with the live generation's encoder" in caplog.text
-    assert any(str(path.parent) in problem for problem in verification.problems(index))
+    assert any(str(path.parent) in problem for problem in verify.problems(index))
 
 
 def test_a_damaged_adapter_is_learnt_anew(index: Index, new: Encoder) -> None:
     upgraded(index.path, new)
-    upgrade.adapter_path(index.path, 2).unlink()
+    upgrades.adapter_path(index.path, 2).unlink()
     upgraded(index.path)
     assert index.search(QUESTION).adapter
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_an_adapter_for_another_dimension_is_not_used(
     index: Index, encoder: Encoder, new: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgraded(index.path, new)
-    path = upgrade.adapter_path(index.path, 2)
+    path = upgrades.adapter_path(index.path, 2)
     other = np.zeros((3, 32), np.float32), np.zeros((3, 16), np.float32)
     digest = Adapter(encoder.fingerprint, new.fingerprint, np.eye(32, 16, dtype=np.float32), *other).save(path)
     with writer(index.path, wait=True) as store, store.writing():
@@ -314,7 +317,7 @@ def test_an_adapter_for_another_dimension_is_not_used(
 
 def test_a_damaged_new_encoder_leaves_the_old_one_to_answer(index: Index, encoder: Encoder, new: Encoder) -> None:
     upgraded(index.path, new)
-    (generations.directory(index.path, 2) / "encoder" / "tower.onnx").write_bytes(b"")
+    (snapshots.directory(index.path, 2) / "encoder" / "tower.onnx").write_bytes(b"")
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
 
 
@@ -323,26 +326,26 @@ def test_a_damaged_snapshot_of_mapped_embeddings_is_told_of_and_done_without(
 ) -> None:
     upgraded(index.path, new)
     before = index.search(QUESTION)
-    path = generations.adapted_path(index.path, 2)
+    path = snapshots.adapted_path(index.path, 2)
     path.write_bytes(path.read_bytes()[:-1])
     with Index.open(index.path) as other:
         after = other.search(QUESTION)
     assert answered_by(after) == (new.fingerprint, True, 1)
     assert ids(after) == ids(before)
     assert "answering from the stored embeddings" in caplog.text
-    assert any(str(path) in problem for problem in verification.problems(index))
+    assert any(str(path) in problem for problem in verify.problems(index))
     upgraded(index.path, new)
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_mapped_embeddings_that_are_others_are_told_of(index: Index, new: Encoder) -> None:
     upgraded(index.path, new)
-    path = generations.adapted_path(index.path, 2)
+    path = snapshots.adapted_path(index.path, 2)
     rows = np.eye(120, new.dim, dtype=np.float32)
     digest = VectorIndex(new.dim).with_added(np.arange(1, 121), rows).save(path)
     with writer(index.path, wait=True) as store, store.writing():
         store.execute("UPDATE adapters SET snapshot_digest = ?", digest)
-    assert any("disagree with the stored ones" in problem for problem in verification.problems(index))
+    assert any("disagree with the stored ones" in problem for problem in verify.problems(index))
 
 
 # What is told
@@ -397,7 +400,7 @@ def test_status_says_that_the_generation_being_built_answers(index: Index, new: 
 
 def test_the_sample_is_the_same_passages_under_both_encoders(index: Index, encoder: Encoder) -> None:
     live = index.generation()
-    old, again = upgrade._sample(index.store, live, encoder)
+    old, again = upgrades._sample(index.store, live, encoder)
     assert len(old) == 120
     np.testing.assert_allclose(old, again, atol=2e-3)
 
@@ -405,8 +408,8 @@ def test_the_sample_is_the_same_passages_under_both_encoders(index: Index, encod
 def test_the_sample_is_of_as_many_passages_as_it_may_be(
     index: Index, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upgrade, "SAMPLED", 30)
-    chosen = upgrade._chosen(index.store)
+    monkeypatch.setattr(upgrades, "SAMPLED", 30)
+    chosen = upgrades._chosen(index.store)
     assert sum(map(len, chosen.values())) == 30
     assert len({(number, place) for number, places in chosen.items() for place in places}) == 30
 

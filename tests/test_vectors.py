@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from docsim.engine.local.vectors import MAX_SEGMENTS, VectorIndex
 from docsim.errors import StoreError
-from docsim.vectors import MAX_SEGMENTS, VectorIndex
 
 DIM = 8
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docsim import generations, verification
-from docsim.encoder import Encoder, fingerprint
+from docsim.encoding.encoder import Encoder, fingerprint
+from docsim.engine.local import snapshots
+from docsim.engine.local.locks import writer
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
-from docsim.locks import writer
-from docsim.records import Document, Hit
+from docsim.maintenance import verify
+from docsim.models import Document, Hit
 
 LONG = "\n\n".join(f"# Part {i}\n\n" + f"restore the database from backup {i} " * 30 for i in range(6))
 TEXTS = {"soup": "lentils soup", "keys": "rotate signing keys", "long": LONG}
@@ -34,7 +35,7 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync([Document(id, text, title=id) for id, text in TEXTS.items()])
         with writer(index.path, wait=False) as store:
-            generations.snapshot(store, index.path, force=True)
+            snapshots.snapshot(store, index.path, force=True)
         yield index
 
 
@@ -78,7 +79,7 @@ def flip(path: Path) -> None:
 
 
 def snapshot(index: Index) -> Path:
-    return generations.snapshot_path(index.path, index.generation())
+    return snapshots.snapshot_path(index.path, index.generation())
 
 
 def flip_blob(index: Index) -> None:
@@ -92,7 +93,7 @@ def flip_blob(index: Index) -> None:
 
 def other_encoder(index: Index) -> None:
     """Put a sound encoder of another fingerprint in the place of the index's own."""
-    folder = generations.directory(index.path, 1) / "encoder"
+    folder = snapshots.directory(index.path, 1) / "encoder"
     manifest = json.loads((folder / "manifest.json").read_text()) | {"max_tokens": 9, "name": "other"}
     manifest["fingerprint"] = fingerprint(
         manifest["files"], preprocessing=Encoder.load(folder)._preprocessing, max_tokens=9
@@ -182,11 +183,11 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
         "the full-text index disagrees",
     ),
     "a flipped encoder": (
-        lambda i: flip(generations.directory(i.path, 1) / "encoder" / "tower.onnx"),
+        lambda i: flip(snapshots.directory(i.path, 1) / "encoder" / "tower.onnx"),
         "tower.onnx is not the file",
     ),
     "a deleted encoder": (
-        lambda i: shutil.rmtree(generations.directory(i.path, 1) / "encoder"),
+        lambda i: shutil.rmtree(snapshots.directory(i.path, 1) / "encoder"),
         "expected an encoder directory",
     ),
     "another encoder": (other_encoder, "answers only with its own encoder"),
@@ -197,12 +198,12 @@ BOTH = DAMAGES | LOSSES
 
 
 def test_a_sound_index_has_no_problems(index: Index) -> None:
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_an_empty_index_has_no_problems(tmp_path: Path, encoder: Encoder) -> None:
     with Index.create(tmp_path / "empty", encoder=encoder) as empty:
-        assert verification.problems(empty) == []
+        assert verify.problems(empty) == []
 
 
 @pytest.mark.parametrize("damage", BOTH)
@@ -210,7 +211,7 @@ def test_planted_damage_is_found_and_named(index: Index, damage: str) -> None:
     plant, expected = BOTH[damage]
     plant(index)
     with Index.open(index.path) as reopened:
-        found = verification.problems(reopened)
+        found = verify.problems(reopened)
     assert any(expected in problem for problem in found), found
 
 
@@ -219,8 +220,8 @@ def test_repair_mends_what_can_be_rebuilt(index: Index, damage: str) -> None:
     expected = index.search("restore soup", 10).hits
     DAMAGES[damage][0](index)
     with Index.open(index.path) as reopened:
-        verification.repair(reopened)
-        assert verification.problems(reopened) == []
+        verify.repair(reopened)
+        assert verify.problems(reopened) == []
         if "snapshot does not hold" not in damage:  # of two that disagree, the stored ones count
             assert_alike(reopened.search("restore soup", 10).hits, expected)
 
@@ -230,15 +231,15 @@ def test_what_cannot_be_mended_is_still_named_after_a_repair(index: Index, damag
     LOSSES[damage][0](index)
     with Index.open(index.path) as reopened:
         with contextlib.suppress(DocsimError):  # anything else would be a traceback
-            verification.repair(reopened)
-        assert verification.problems(reopened) != []
+            verify.repair(reopened)
+        assert verify.problems(reopened) != []
 
 
 def test_two_kinds_of_damage_are_both_named(index: Index) -> None:
     flip_blob(index)
     DAMAGES["a stale full-text index"][0](index)
     LOSSES["a document of no source"][0](index)
-    problems = " ".join(verification.problems(index))
+    problems = " ".join(verify.problems(index))
     for expected in ("embeddings of soup", "full-text", "documents of no source"):
         assert expected in problems
 
@@ -269,15 +270,15 @@ def assert_alike(found: Sequence[Hit], expected: Sequence[Hit]) -> None:
 
 def test_checking_changes_nothing(index: Index) -> None:
     revision = index.store.revision()
-    verification.problems(index)
+    verify.problems(index)
     assert index.store.revision() == revision
 
 
 def test_repairing_a_sound_index_changes_no_answer(index: Index) -> None:
     expected = index.search("soup", 10).hits
-    verification.repair(index)
+    verify.repair(index)
     assert_alike(index.search("soup", 10).hits, expected)
-    assert verification.problems(index) == []
+    assert verify.problems(index) == []
 
 
 def test_an_index_in_a_read_only_folder_can_be_checked_and_not_repaired(index: Index, tmp_path: Path) -> None:
@@ -291,9 +292,9 @@ def test_an_index_in_a_read_only_folder_can_be_checked_and_not_repaired(index: I
         subprocess.run(["mount", "-o", "remount,ro,bind", str(mounted)], check=True)
         with Index.open(mounted) as sealed:
             assert sealed.search("soup").hits[0].id == "soup"
-            assert verification.problems(sealed) == []
+            assert verify.problems(sealed) == []
             with pytest.raises(DocsimError, match="could not write"):
-                verification.repair(sealed)
+                verify.repair(sealed)
             with pytest.raises(DocsimError, match="could not write"):
                 sealed.sync([Document("a", "b")])
     finally:

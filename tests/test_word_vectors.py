@@ -11,8 +11,8 @@ import pytest
 from word_files import BUCKETS, binary, bucket, fasttext, glove, word2vec
 
 from docsim.errors import TrainingError
-from docsim.training.word_vectors import WordVectors, load_vectors
-from docsim.training.word_vocabulary import coverage, vocabulary
+from docsim.training.wordvectors.vectors import WordVectors, load_vectors
+from docsim.training.wordvectors.vocabulary import coverage, vocabulary
 
 VECTORS: dict[str | bytes, list[float]] = {"the": [0.1, -2.5, 3.0], "кот": [1e-3, 0.0, 7.25], ",": [4.0, 5.0, 6.0]}
 NGRAMS = [[float(n), n / 2, -1.0] for n in range(BUCKETS)]

@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 if TYPE_CHECKING:
-    from docsim.training.artefact import Parts
+    from docsim.training.towers.artefact import Parts
 
 DIM = 32
 MAX_TOKENS = 512
@@ -41,9 +41,9 @@ def tiny_tokenizer(*special: str) -> Tokenizer:
 
 def tiny_parts(*, seed: int = 0) -> Parts:
     """Return the parts of a small encoder; common words and letters weigh less than others."""
-    from docsim.encoder import Preprocessing
-    from docsim.training.artefact import Parts
-    from docsim.training.tower import average_tower
+    from docsim.encoding.encoder import Preprocessing
+    from docsim.training.towers.artefact import Parts
+    from docsim.training.towers.static import average_tower
 
     tokenizer = tiny_tokenizer()
     entries = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
@@ -55,6 +55,6 @@ def tiny_parts(*, seed: int = 0) -> Parts:
 
 
 if __name__ == "__main__":
-    from docsim.training.artefact import Lineage, save
+    from docsim.training.towers.artefact import Lineage, save
 
     save(tiny_parts(), sys.argv[1], name="tiny", lineage=Lineage(seed=0))

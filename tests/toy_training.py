@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from docsim.records import Document
+from docsim.models import Document
 
 if TYPE_CHECKING:
-    from docsim.training.artefact import Parts
+    from docsim.training.towers.artefact import Parts
 
 TOPICS = 12
 WORDS = 6  # of each kind
@@ -53,9 +53,9 @@ def _entries() -> Iterator[str]:
 
 def parts(*, seed: int = 0) -> Parts:
     """An ``average`` tower of random token vectors, ready to be trained."""
-    from docsim.encoder import Preprocessing
-    from docsim.training.artefact import Parts
-    from docsim.training.tower import average_tower
+    from docsim.encoding.encoder import Preprocessing
+    from docsim.training.towers.artefact import Parts
+    from docsim.training.towers.static import average_tower
 
     made = tokenizer()
     vectors = np.random.default_rng(seed).normal(size=(made.get_vocab_size(), DIM)).astype(np.float32)

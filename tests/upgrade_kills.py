@@ -16,11 +16,11 @@ from pathlib import Path
 
 from test_faults import Trial, forked
 
-from docsim import verification
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.index import Index
-from docsim.records import Document
-from docsim.reindexing import abort, upgraded
+from docsim.maintenance import verify
+from docsim.models import Document
+from docsim.reindex.rebuild import abort, upgraded
 
 TEXTS = [f"{first} {second} {third}" for first in ("soup", "keys", "garden") for second in ("water", "team", "page")
          for third in ("restore", "holiday", "train", "cat", "dog", "house", "server")]  # fmt: skip
@@ -37,7 +37,7 @@ def examine(path: Path, names: tuple[str, str], again: Callable[[], object], end
 
 
 def check(index: Index, names: tuple[str, str], *, ending: bool | None = None) -> None:
-    problems = verification.problems(index)
+    problems = verify.problems(index)
     assert problems == [], problems
     for number in (0, 20, 40):
         result = index.search(TEXTS[number])

@@ -11,15 +11,16 @@ from typing import Any
 
 import click
 
-from docsim import adaptation, reindexing
-from docsim.adaptation import Task
 from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.cli.reindex import REFUSED, as_gate, gate_options, tell
 from docsim.cli.train import UNASKED, train
-from docsim.encoder import Encoder, fingerprint_of
+from docsim.encoding.encoder import Encoder, fingerprint_of
+from docsim.engine.local.locks import learner
 from docsim.errors import IndexLocked
-from docsim.locks import learner
+from docsim.jobs import adapt as adaptation
+from docsim.jobs.adapt import Task
+from docsim.reindex import rebuild
 
 __all__ = ["adapt"]
 
@@ -61,7 +62,7 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
         click.echo(f"Generation {task.live} is adapted to just these documents already.")
     encoder = task.known or _trained(ctx, path, task, given)
     with watching(quiet=quiet or task.is_live) as watch:
-        outcome = reindexing.reindex(path, encoder, base=task.base, wanted=wanted, wait=given["wait"], watch=watch)
+        outcome = rebuild.reindex(path, encoder, base=task.base, wanted=wanted, wait=given["wait"], watch=watch)
     with suppress(IndexLocked), learner(path, wait=False):
         shutil.rmtree(adaptation.workplace(path), ignore_errors=True)  # the generation has it now
     tell(path, outcome, given)

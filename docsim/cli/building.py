@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.reindexing import SILENT, Watch
+from docsim.reindex.rebuild import SILENT, Watch
 
 if TYPE_CHECKING:
     from rich.progress import Progress

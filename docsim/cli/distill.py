@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from docsim.cli import terminal
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
-    from docsim.records import Document
-    from docsim.training.distill import Recipe
-    from docsim.training.distill_texts import Learnt
-    from docsim.training.teacher import Teacher
+    from docsim.models import Document
+    from docsim.training.distill.teacher import Teacher
+    from docsim.training.distill.texts import Learnt
+    from docsim.training.distill.vocabulary import Recipe
 
 __all__ = ["distill"]
 
@@ -70,8 +70,8 @@ def distill(teacher: Path, out: Path, dim: int, seed: int, **given: Any) -> None
     """
     _check(teacher, given)
     with terminal.without_native_noise():
-        from docsim.training.distill import Recipe, distill_to  # imports Keras, which takes seconds
-        from docsim.training.teacher import load_teacher
+        from docsim.training.distill.teacher import load_teacher
+        from docsim.training.distill.vocabulary import Recipe, distill_to  # imports Keras, which takes seconds
 
         loaded = load_teacher(teacher)
     recipe, name, learnt = Recipe(dim=dim), given["name"] or out.name, None
@@ -96,10 +96,10 @@ def _with_texts(
     out: Path, teacher: Teacher, recipe: Recipe, given: Mapping[str, Any], progress: _Progress | None
 ) -> tuple[Learnt, Encoder]:
     """Distill the vocabulary, then learn from texts."""
-    from docsim.training.distill import distill
-    from docsim.training.distill_texts import learn_from_texts, saved
-    from docsim.training.material import documents_of_corpus
-    from docsim.training.student import Tuning
+    from docsim.training.data.material import documents_of_corpus
+    from docsim.training.distill.student import Tuning
+    from docsim.training.distill.texts import learn_from_texts, saved
+    from docsim.training.distill.vocabulary import distill
 
     tuning = Tuning(steps=given["steps"] or Tuning().steps, time_limit=given["time_limit"], seed=given["seed"])
     documents: Iterable[Document] = chain.from_iterable(documents_of_corpus(path) for path in given["texts"])

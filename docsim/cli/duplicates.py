@@ -17,7 +17,7 @@ from docsim.errors import UsageError
 from docsim.index import Index
 
 if TYPE_CHECKING:
-    from docsim.duplicates import Duplicates, Group
+    from docsim.analysis.duplicates import Duplicates, Group
 
 __all__ = ["duplicates"]
 
@@ -86,7 +86,7 @@ def duplicates(
 
 
 def _write(report: Path, found: Duplicates, index: Index) -> None:
-    from docsim.duplicates_page import duplicates_page
+    from docsim.analysis.duplicates_page import duplicates_page
 
     try:
         report.write_text(duplicates_page(found, index.store), encoding="utf-8")

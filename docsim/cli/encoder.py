@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from docsim import sources
 from docsim.cli import encoder_facts, options, terminal
 from docsim.cli.encoder_compare import compare
-from docsim.encoder import ONNX_FILE, TOKENIZER_FILE, Encoder, read_manifest
+from docsim.encoding.encoder import ONNX_FILE, TOKENIZER_FILE, Encoder, read_manifest
 from docsim.errors import SourceError, UsageError
 from docsim.index import Index
-from docsim.records import Entry
+from docsim.ingest import sources
+from docsim.models import Entry
 
 if TYPE_CHECKING:
-    from docsim.training.word_encoder import Made
-    from docsim.training.word_vocabulary import Coverage
+    from docsim.training.wordvectors.encoder import Made
+    from docsim.training.wordvectors.vocabulary import Coverage
 
 __all__ = ["encoder"]
 
@@ -74,7 +74,7 @@ def from_vectors(file: Path, out: Path, **given: Any) -> None:
     tells which. A text's embedding is the mean of its words' vectors.
     """
     with terminal.without_native_noise():
-        from docsim.training.word_encoder import encoder_from_vectors  # imports Keras, which takes seconds
+        from docsim.training.wordvectors.encoder import encoder_from_vectors  # imports Keras, which takes seconds
 
     made = encoder_from_vectors(
         file,
@@ -127,7 +127,7 @@ def import_(directory: Path, out: Path, **given: Any) -> None:
     if not directory.is_dir():
         raise UsageError(f"expected the directory of a sentence-transformers model; there is none at {directory}")
     with terminal.without_native_noise():
-        from docsim.training.imported import import_encoder  # imports Keras, which takes seconds
+        from docsim.training.distill.imported import import_encoder  # imports Keras, which takes seconds
 
     tell = None if given["quiet"] or not sys.stderr.isatty() else lambda line: click.secho(line, dim=True, err=True)
     made = import_encoder(directory, out, name=given["name"] or out.name, int8=given["int8"], progress=tell)

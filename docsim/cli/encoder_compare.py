@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from docsim import comparison, judgements
 from docsim.cli import encoder_facts, options
-from docsim.comparison import Agreement, Judged, Sample
 from docsim.errors import UsageError
+from docsim.evaluation import comparison, judgements
+from docsim.evaluation.comparison import Agreement, Judged, Sample
 from docsim.index import Index
 
 __all__ = ["compare"]

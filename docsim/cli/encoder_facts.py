@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 
 __all__ = ["announce", "echo", "facts", "load"]
 

@@ -13,14 +13,14 @@ from typing import Any
 import click
 import numpy as np
 
-from docsim import evaluation, judgements
 from docsim.cli import options
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.evaluation import Comparison, Estimate, PerQuery, Report
+from docsim.evaluation import judgements, measures
+from docsim.evaluation.judgements import Qrels
+from docsim.evaluation.measures import Comparison, Estimate, PerQuery, Report
 from docsim.index import Index
-from docsim.judgements import Qrels
-from docsim.records import SearchResult
+from docsim.models import SearchResult
 
 __all__ = ["evaluate", "evaluate_pairs"]
 
@@ -80,19 +80,19 @@ def evaluate(index_path: Path | None, **given: Any) -> None:
     Without --queries a query is the id of an indexed document, which is left out of its own result.
     """
     qrels = judgements.read_qrels(given["qrels"])
-    metrics = evaluation.metrics_at(given["cutoffs"])
+    metrics = measures.metrics_at(given["cutoffs"])
     baseline = _read_run(given["compare"], qrels) if given["compare"] else None
     _check_folder(given["per_query"])
     with Index.open(options.index_directory(index_path)) as index:
         task = _task(index, qrels, given)
-        k = max(100, evaluation.depth(metrics)) + 1  # its own document may be left out
+        k = max(100, measures.depth(metrics)) + 1  # its own document may be left out
         asked = {"k": k, "mode": given["mode"], **options.filtered(given)}
         run = _run(index, task, asked, quiet=given["quiet"])
-        report = evaluation.evaluate(run, task.qrels, metrics=metrics)
+        report = measures.evaluate(run, task.qrels, metrics=metrics)
         about = _about(index, task) | {"mode": given["mode"]}
     if given["per_query"]:
         _write_run(given["per_query"], report, qrels, about)
-    compared = None if baseline is None else evaluation.compare(report.per_query, baseline)
+    compared = None if baseline is None else measures.compare(report.per_query, baseline)
     if given["as_json"]:
         click.echo(json.dumps(_summary(report, compared) | about, ensure_ascii=False, indent=2))
     else:
@@ -124,7 +124,7 @@ def evaluate_pairs(encoder: str, file: Path, **given: Any) -> None:
     first = _encode(loaded, [pair.text_a for pair in pairs], quiet=given["quiet"])
     second = _encode(loaded, [pair.text_b for pair in pairs], quiet=given["quiet"])
     similarities = np.einsum("nd,nd->n", first, second)
-    found = evaluation.correlate(similarities, np.array([pair.score for pair in pairs]))
+    found = measures.correlate(similarities, np.array([pair.score for pair in pairs]))
     correlations = {"spearman": found.spearman, "pearson": found.pearson}
     if given["as_json"]:
         numbers = _values(correlations) | {"intervals": _intervals(correlations)}
@@ -175,7 +175,7 @@ def _answers(index: Index, task: _Task, asked: Mapping[str, Any]) -> Iterator[tu
         yield from zip(some, index.search_many([task.texts[query] for query in some], **asked), strict=True)
 
 
-def _encode(encoder: Encoder, texts: Sequence[str], *, quiet: bool) -> evaluation.Values:
+def _encode(encoder: Encoder, texts: Sequence[str], *, quiet: bool) -> measures.Values:
     """Return the embeddings of the texts, ``(len(texts), dim)``, unit rows."""
     parts = []
     with _progress("texts", len(texts), quiet=quiet) as advance:

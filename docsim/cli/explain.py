@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from docsim.analysis.explain import PAIRS, Explanation, PassagePair, Span, telling_words
 from docsim.cli import options
 from docsim.cli.subjects import subject
 from docsim.errors import UsageError
-from docsim.explanation import PAIRS, Explanation, PassagePair, Span, telling_words
 from docsim.index import Index
 
 if TYPE_CHECKING:

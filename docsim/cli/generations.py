@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from docsim import reindexing
 from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.index import Index
-from docsim.status import GenerationStatus, read_generations
+from docsim.maintenance.status import GenerationStatus, read_generations
+from docsim.reindex import rebuild
 
 __all__ = ["generations", "prune", "rollback"]
 
@@ -54,7 +54,7 @@ def rollback(index_path: Path | None, **given: Any) -> None:
     """
     path = options.index_directory(index_path)
     with watching(quiet=given["quiet"] or given["as_json"]) as watch:
-        outcome = reindexing.rollback(path, to=given["to"], wait=given["wait"], watch=watch)
+        outcome = rebuild.rollback(path, to=given["to"], wait=given["wait"], watch=watch)
     if given["as_json"]:
         click.echo(json.dumps({"index": str(path)} | asdict(outcome), indent=2))
     elif not given["quiet"]:
@@ -72,7 +72,7 @@ def rollback(index_path: Path | None, **given: Any) -> None:
 def prune(index_path: Path | None, **given: Any) -> None:
     """Remove old generations and give their room on the disk back; never the live one, nor one that is being built."""
     path = options.index_directory(index_path)
-    pruned = reindexing.prune(path, keep=given["keep"], wait=given["wait"])
+    pruned = rebuild.prune(path, keep=given["keep"], wait=given["wait"])
     if given["as_json"]:
         click.echo(json.dumps({"index": str(path)} | asdict(pruned), indent=2))
     elif not given["quiet"]:

@@ -13,14 +13,14 @@ from typing import Any
 
 import click
 
-from docsim import verification
 from docsim.cli import options
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local.store import Store
 from docsim.index import Index
-from docsim.records import SyncReport
-from docsim.sources import Source, open_source
-from docsim.store import Store
-from docsim.synchronise import Plan, SourceName
+from docsim.indexing.sync import Plan, SourceName
+from docsim.ingest.sources import Source, open_source
+from docsim.maintenance import verify as verification
+from docsim.models import SyncReport
 
 __all__ = ["index"]
 

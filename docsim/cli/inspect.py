@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from docsim import verification
 from docsim.cli import options
 from docsim.index import Index
-from docsim.status import SearchStatus, Status, read_status
+from docsim.maintenance import verify as verification
+from docsim.maintenance.status import SearchStatus, Status, read_status
 
 __all__ = ["repair", "show", "status", "verify"]
 

@@ -15,7 +15,7 @@ from docsim.errors import UsageError
 from docsim.index import Index
 
 if TYPE_CHECKING:
-    from docsim.maps import KnowledgeMap
+    from docsim.analysis.topic_map import KnowledgeMap
 
 __all__ = ["draw_map"]
 
@@ -60,8 +60,8 @@ def draw_map(out: Path, *, seed: int, index_path: Path | None, as_json: bool, qu
 
 
 def _write(found: KnowledgeMap, out: Path, *, title: str) -> list[str]:
-    from docsim.map_page import map_page
-    from docsim.maps import drawn
+    from docsim.analysis.map_page import map_page
+    from docsim.analysis.topic_map import drawn
 
     files = {"map.png": drawn(found, title=title), "map.html": map_page(found, title=title).encode()}
     try:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from docsim.encoder import Encoder
+from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.records import DEFAULT_MODE, MODES, Ranking
+from docsim.models import DEFAULT_MODE, MODES, Ranking
 
 __all__ = [
     "as_json",

@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 
 import click
 
-from docsim import gate_report, judgements, publishing, reindexing
 from docsim.cli import options
 from docsim.cli.building import watching
+from docsim.engine.local import publishing
+from docsim.engine.local.locks import is_rebuilt
 from docsim.errors import UsageError
+from docsim.evaluation import judgements
 from docsim.index import Index
-from docsim.locks import is_rebuilt
-from docsim.reindexing import Gate, Outcome
-from docsim.status import GenerationStatus, read_generations
+from docsim.maintenance.status import GenerationStatus, read_generations
+from docsim.reindex import gate_report, rebuild
+from docsim.reindex.rebuild import Gate, Outcome
 
 __all__ = ["REFUSED", "as_gate", "gate_options", "reindex", "tell"]
 
@@ -109,8 +111,8 @@ def reindex(ctx: click.Context, /, index_path: Path | None, **given: Any) -> Non
     encoder = options.encoder_of(given["encoder"], given["dim"])
     with watching(quiet=given["quiet"] or given["as_json"]) as watch:
         if given["adapter"]:
-            reindexing.upgraded(path, encoder, wait=given["wait"], watch=watch)
-        outcome = reindexing.reindex(path, encoder, wanted=as_gate(given), wait=given["wait"], watch=watch)
+            rebuild.upgraded(path, encoder, wait=given["wait"], watch=watch)
+        outcome = rebuild.reindex(path, encoder, wanted=as_gate(given), wait=given["wait"], watch=watch)
     tell(path, outcome, given)
     if not outcome.published:
         ctx.exit(REFUSED)
@@ -241,7 +243,7 @@ def _next_step(path: Path, one: GenerationStatus, *, running: bool) -> str:
 
 
 def _abort(path: Path, given: dict[str, Any]) -> None:
-    aborted = reindexing.abort(path, wait=given["wait"])
+    aborted = rebuild.abort(path, wait=given["wait"])
     number, kept = (aborted.generation, aborted.kept) if aborted else (None, False)
     if given["as_json"]:
         click.echo(json.dumps({"index": str(path), "aborted": number, "kept": kept}))

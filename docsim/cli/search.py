@@ -17,10 +17,10 @@ from docsim.cli import options
 from docsim.cli.subjects import file_named, subject
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.records import Document, Hit, SearchResult
+from docsim.models import Document, Hit, SearchResult
 
 if TYPE_CHECKING:
-    from docsim.explanation import Explanation
+    from docsim.analysis.explain import Explanation
 
 __all__ = ["query", "similar"]
 
@@ -208,8 +208,8 @@ def _nothing(index: Index, given: dict[str, Any]) -> str:
     """Return why nothing was found: most likely a field's name was misspelt, where no document has such a field."""
     if not index.store.value("SELECT EXISTS (SELECT 1 FROM documents)"):
         return "the index holds no documents"
-    from docsim.expressions import wanted
-    from docsim.filters import exists
+    from docsim.filters.conditions import exists
+    from docsim.filters.parser import wanted
 
     condition = wanted(**options.filtered(given))
     fields = condition.fields if condition else ()
@@ -246,6 +246,6 @@ def _described(hit: Hit, text: Any) -> Any:
 
 
 def _telling(reason: Explanation) -> list[str]:
-    from docsim.explanation import telling_words
+    from docsim.analysis.explain import telling_words
 
     return list(telling_words(reason.pairs[0].b))

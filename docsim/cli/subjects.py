@@ -8,7 +8,7 @@ from pathlib import Path
 
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.records import Document
+from docsim.models import Document
 
 __all__ = ["file_named", "subject"]
 
@@ -45,7 +45,7 @@ def subject(index: Index, given: str, *, question: bool = False) -> str | Docume
     if index.has(given):
         return given
     if path := file_named(given):
-        from docsim.sources import read_document
+        from docsim.ingest.sources import read_document
 
         document = read_document(path)
         if not document.text.strip():

@@ -14,8 +14,8 @@ from docsim.cli import options, terminal
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
-    from docsim.records import Document
-    from docsim.training.leaderboard import Entry, Failed
+    from docsim.models import Document
+    from docsim.training.sweep.leaderboard import Entry, Failed
 
 __all__ = ["sweep"]
 
@@ -77,8 +77,14 @@ def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) 
     if corpus and index_path:
         raise UsageError("expected one of --index and --corpus; got both")
     with terminal.without_native_noise():
-        from docsim.training.sweep import Limits, Space, Sweep, alone, comparable  # imports Keras, which takes seconds
-        from docsim.training.trial import Work
+        from docsim.training.sweep.sweep import (  # imports Keras, which takes seconds
+            Limits,
+            Space,
+            Sweep,
+            alone,
+            comparable,
+        )
+        from docsim.training.sweep.trial import Work
 
     space, limits = Space(given["towers"], given["starts"]), Limits(given["budget"], given["trials"])
     documents = comparable(_documents(corpus, index_path, given["seed"]), space.starts)
@@ -89,7 +95,7 @@ def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) 
 
 
 def _documents(corpus: str | None, index_path: Path | None, seed: int) -> Iterable[Document]:
-    from docsim.training.material import documents_of_corpus, documents_of_index
+    from docsim.training.data.material import documents_of_corpus, documents_of_index
 
     if corpus:
         return documents_of_corpus(corpus, seed=seed)
@@ -98,7 +104,7 @@ def _documents(corpus: str | None, index_path: Path | None, seed: int) -> Iterab
 
 def _told() -> Callable[[Entry | Failed], None]:
     """Return what says a line about each trial on standard error."""
-    from docsim.training.leaderboard import Failed
+    from docsim.training.sweep.leaderboard import Failed
 
     def tell(one: Entry | Failed) -> None:
         if isinstance(one, Failed):
@@ -113,7 +119,7 @@ def _told() -> Callable[[Entry | Failed], None]:
 
 def _tell(out: Path, board: Sequence[Entry], given: dict[str, Any]) -> None:
     """Print the leaderboard."""
-    from docsim.training.leaderboard import JSON_FILE, PLOT_FILE
+    from docsim.training.sweep.leaderboard import JSON_FILE, PLOT_FILE
 
     content = (out / JSON_FILE).read_text(encoding="utf-8")
     if given["as_json"]:

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from docsim.cli import options, terminal
-from docsim.encoder import MANIFEST_FILE
+from docsim.encoding.encoder import MANIFEST_FILE
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from docsim.encoder import Encoder
-    from docsim.records import Document
-    from docsim.training.checkpoint import Point
-    from docsim.training.learning import Plan, Teaching
-    from docsim.training.pairs import Examples
-    from docsim.training.starts import Start
-    from docsim.training.trainer import Job, Outcome
+    from docsim.encoding.encoder import Encoder
+    from docsim.models import Document
+    from docsim.training.data.pairs import Examples
+    from docsim.training.loop.checkpoint import Point
+    from docsim.training.loop.learning import Plan, Teaching
+    from docsim.training.loop.trainer import Job, Outcome
+    from docsim.training.towers.starts import Start
 
 __all__ = ["UNASKED", "train"]
 
@@ -95,8 +95,8 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     _check(given, index_path)
     _check_place(out)
     with terminal.without_native_noise():
-        from docsim.training import learning, plans  # imports Keras, which takes seconds
-        from docsim.training.starts import start
+        from docsim.training.loop import learning, plans  # imports Keras, which takes seconds
+        from docsim.training.towers.starts import start
     examples = _examples(given)
     plan = plans.plan(given, examples)
     origin = start(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
@@ -135,13 +135,13 @@ def _check_place(out: Path) -> None:
 
 
 def _examples(given: Mapping[str, Any]) -> Examples | None:
-    from docsim.training.pairs import read_examples
+    from docsim.training.data.pairs import read_examples
 
     return read_examples(given["pairs"], score_range=given["score_range"] or (0.0, 1.0)) if given["pairs"] else None
 
 
 def _documents(given: Mapping[str, Any], index_path: Path | None, seed: int) -> Iterable[Document]:
-    from docsim.training.material import documents_of_corpus, documents_of_index
+    from docsim.training.data.material import documents_of_corpus, documents_of_index
 
     if given["corpus"]:
         return documents_of_corpus(given["corpus"], seed=seed)
@@ -150,8 +150,8 @@ def _documents(given: Mapping[str, Any], index_path: Path | None, seed: int) -> 
 
 def _run(origin: Start, job: Job, plan: Plan, *, out: Path, given: Mapping[str, Any]) -> tuple[Outcome, Encoder]:
     """Train, save and report; the checkpoint is kept beside the encoder until it is saved."""
-    from docsim.training import learning, report
-    from docsim.training.trainer import Trainer
+    from docsim.training.loop import learning, report
+    from docsim.training.loop.trainer import Trainer
 
     checkpoint = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
     before = report.snapshot(job.tower, job.probe) if given["report"] else None
@@ -172,8 +172,8 @@ def _run(origin: Start, job: Job, plan: Plan, *, out: Path, given: Mapping[str, 
 @contextlib.contextmanager
 def _teaching(out: Path, given: Mapping[str, Any]) -> Iterator[Teaching | None]:
     """Give what a teacher is asked with: a bar where someone watches, and a cache that outlives a killed training."""
-    from docsim.encoder import Encoder
-    from docsim.training.learning import Teaching
+    from docsim.encoding.encoder import Encoder
+    from docsim.training.loop.learning import Teaching
 
     if given["teacher"] is None or given["teacher_weight"] == 0:
         yield None
@@ -196,7 +196,7 @@ def _watching(probe: str, steps: int, given: Mapping[str, Any]) -> Iterator[_Wat
     """Give what is called after each probe and each step: a bar where someone watches, TensorBoard logs if wanted."""
     logs = None
     if given["tensorboard"]:
-        from docsim.training.tensorboard import logged
+        from docsim.training.loop.tensorboard import logged
 
         logs = logged(given["tensorboard"])
     with _bar(probe, steps, shown=not given["quiet"]) as (show, tick):

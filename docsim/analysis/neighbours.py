@@ -1,0 +1,69 @@
+"""Nearest: the nearest passages of every passage of an index, in batches.
+
+Comparing all passages with all is exact and fast enough for some ten thousand. For more, FAISS sorts the embeddings
+into cells, and each passage is compared with those of the cells nearest to it: near-duplicates, whose embeddings all
+but coincide, lie in the same cell or in one next to it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.engine.local.vectors import Neighbours
+
+__all__ = ["EXACT", "nearest"]
+
+EXACT = 20_000
+"""Up to so many rows all are compared with all."""
+
+_PROBES = 16
+_TRAINED_ON = 40  # rows a cell
+_TOGETHER = 4096
+
+
+def nearest(
+    rows: NDArray[np.float32], k: int, *, exact: int = EXACT, advance: Callable[[int], object] | None = None
+) -> Neighbours:
+    """Return the ``k`` rows nearest to each row, best first, itself most likely among them.
+
+    Args:
+        rows: ``float32 (n, dim)``, unit rows.
+        k: At least 1.
+        exact: Up to so many rows all are compared with all.
+        advance: Called with the number of rows done.
+
+    Returns:
+        ``(n, min(k, n))`` inner products, and places in ``rows``, -1 where too few were near.
+    """
+    k = min(k, len(rows))
+    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    index = _flat(rows) if len(rows) <= exact else _cells(rows)
+    similarities, places = np.zeros((len(rows), k), np.float32), np.zeros((len(rows), k), np.int64)
+    for start in range(0, len(rows), _TOGETHER):
+        batch = slice(start, start + _TOGETHER)
+        similarities[batch], places[batch] = index.search(rows[batch], k)
+        if advance:
+            advance(len(rows[batch]))
+    return Neighbours(similarities, places)
+
+
+def _flat(rows: NDArray[np.float32]) -> faiss.Index:
+    index = faiss.IndexFlatIP(rows.shape[1])
+    index.add(rows)
+    return index
+
+
+def _cells(rows: NDArray[np.float32]) -> faiss.Index:
+    count = int(2 * math.sqrt(len(rows)))
+    index = faiss.index_factory(rows.shape[1], f"IVF{count},Flat", faiss.METRIC_INNER_PRODUCT)
+    sample = np.random.default_rng(0).permutation(len(rows))[: _TRAINED_ON * count]
+    index.train(rows[np.sort(sample)])
+    index.add(rows)
+    index.nprobe = _PROBES
+    return index

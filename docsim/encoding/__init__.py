@@ -1,0 +1,1 @@
+"""Texts to unit vectors: the encoder, its tokenizer, and how documents are split and regrouped."""

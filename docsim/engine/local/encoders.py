@@ -1,0 +1,125 @@
+"""Kept encoders: each generation keeps a copy of the encoder that it was made with, and answers with no other.
+
+generations/0001/encoder/   the encoder that the generation was made with
+generations/0001/base/      what that encoder was adapted from, if it was
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from docsim.encoding.encoder import MANIFEST_FILE, Encoder, fingerprint_of, read_manifest
+from docsim.engine.local.store import Generation
+from docsim.errors import EncoderError, FingerprintMismatch, StoreError
+from docsim.files import flush
+
+__all__ = ["base", "check", "check_same", "copy", "directory", "explained", "load", "restore", "unseen"]
+
+
+def directory(index: Path, number: int) -> Path:
+    """Return the directory of generation ``number``."""
+    return index / "generations" / f"{number:04}"
+
+
+def base(index: Path, generation: Generation) -> Path:
+    """Return the directory of the encoder that a generation's encoder was adapted from; its own, when it was not."""
+    kept = directory(index, generation.number) / "base"
+    return kept if kept.is_dir() else kept.with_name("encoder")
+
+
+def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
+    """Put an encoder with the right fingerprint in the place of the one kept in a generation, if that is damaged."""
+    try:
+        check(index, generation)
+    except EncoderError:
+        with explained(index):
+            copy(encoder, directory(index, generation.number) / "encoder")
+
+
+def unseen(index: Path, generation: Generation) -> list[str]:
+    """Return the ids of the documents that a generation's encoder was not trained on, as far as it tells."""
+    lineage = read_manifest(directory(index, generation.number) / "encoder").get("lineage", {})
+    return [str(id) for id in lineage.get("held_out", ())]
+
+
+def copy(encoder: Encoder, target: Path) -> None:
+    """Copy an encoder's files so that they are on the disk, whole, when this returns."""
+    temporary = target.with_name(f"{target.name}.tmp")
+    for leftover in (temporary, target):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for path in encoder.path.iterdir():
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            shutil.copyfile(path, temporary / path.name)
+            if path.name == MANIFEST_FILE:  # of an encoder loaded with fewer components, another
+                content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)
+                (temporary / path.name).write_text(content + "\n", encoding="utf-8")
+            flush(temporary / path.name)
+    temporary.rename(target)
+    flush(target.parent)
+
+
+def load(index: Path, generation: Generation) -> Encoder:
+    """Load the encoder kept in a generation.
+
+    Raises:
+        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
+        EncoderError: It is missing or damaged.
+    """
+    path = directory(index, generation.number) / "encoder"
+    try:
+        encoder = Encoder.load(path)
+    except EncoderError as error:
+        raise EncoderError(f"{error}. {_way_out(index, generation)}") from error
+    _check(encoder.fingerprint, index, generation)
+    return encoder
+
+
+def check(index: Path, generation: Generation) -> None:
+    """Check the files of the encoder kept in a generation, without loading it.
+
+    Raises:
+        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
+        EncoderError: It is missing or damaged.
+    """
+    _check(fingerprint_of(directory(index, generation.number) / "encoder"), index, generation)
+
+
+def check_same(encoder: Encoder, generation: Generation, index: Path) -> None:
+    """Raise ``FingerprintMismatch`` unless ``encoder`` made the embeddings of ``generation``."""
+    if encoder.fingerprint != generation.fingerprint:
+        raise FingerprintMismatch(
+            f"the index at {index} answers only with its own encoder, {generation.encoder} "
+            f"(fingerprint {generation.fingerprint[:12]}); found {encoder.name} (fingerprint "
+            f"{encoder.fingerprint[:12]}) at {encoder.path}. To change to that one, run: "
+            f"docsim reindex --index {index} --encoder {encoder.path}"
+        )
+
+
+def _check(found: str, index: Path, generation: Generation) -> None:
+    if found != generation.fingerprint:
+        raise FingerprintMismatch(
+            f"the index at {index} answers only with its own encoder; found one with the fingerprint {found[:12]} at "
+            f"{directory(index, generation.number) / 'encoder'}. {_way_out(index, generation)}"
+        )
+
+
+def _way_out(index: Path, generation: Generation) -> str:
+    return (
+        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or change to another "
+        f"with: docsim reindex --encoder DIR --index {index}"
+    )
+
+
+@contextmanager
+def explained(index: Path) -> Iterator[None]:
+    """Turn a file that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"could not write to {index}: {reason}; what was committed before is safe") from error

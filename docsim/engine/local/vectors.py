@@ -1,0 +1,328 @@
+"""Vectors: exact inner-product search over the embeddings of one generation, in FAISS.
+
+Derived from the store and never the truth. A snapshot on disk is a plain FAISS file whose ids are passage numbers; what
+was written after it is appended as further segments, and what was deleted after it is masked. A ``VectorIndex`` is
+never changed once made, so that any number of threads search it while a newer one is being put together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from io import BufferedReader
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import faiss
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from docsim.errors import StoreError
+from docsim.files import replacing
+
+if TYPE_CHECKING:
+    from docsim.engine.local.ann import Approximate
+
+__all__ = ["Neighbours", "VectorIndex"]
+
+MAPPED = 64_000_000
+"""A file of more bytes is mapped into memory instead of read, and checked by samples: to read it all takes longer than
+many queries. ``docsim verify`` compares all of it with the stored embeddings."""
+
+MAX_SEGMENTS = 8
+"""More segments than this beside the first are merged into one."""
+
+
+_BLOCK, _BLOCKS = 16_384, 256
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The nearest passages of each query, best first.
+
+    Attributes:
+        similarities: ``float32 (queries, k)`` inner products.
+        ids: ``int64 (queries, k)`` passage numbers.
+    """
+
+    similarities: NDArray[np.float32]
+    ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A FAISS index whose row i is passage ``ids[i]``; ``ids`` ascend, ``alive`` masks what was deleted since."""
+
+    index: faiss.Index
+    ids: NDArray[np.int64]
+    alive: NDArray[np.bool_] | None = None
+    owner: faiss.Index | None = None  # frees ``index`` when it goes, so it has to stay
+    approximate: Approximate | None = None
+
+    @property
+    def rows(self) -> NDArray[np.float16]:
+        """The embeddings, ``float16 (n, dim)``: FAISS's own memory or the file's, never to be written to or kept."""
+        codes: NDArray[np.uint8] = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
+        return codes.view(np.float16).reshape(len(self.ids), self.index.d)
+
+    @property
+    def count(self) -> int:
+        return len(self.ids) if self.alive is None else int(self.alive.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class VectorIndex:
+    """Embeddings of passages, searchable by inner product; empty when new."""
+
+    dim: int
+    segments: tuple[_Segment, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of passages that can be found."""
+        return sum(segment.count for segment in self.segments)
+
+    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+        """Return the ``k`` passages nearest to each query, or all when there are fewer.
+
+        Args:
+            queries: ``float32 (n, dim)``, unit rows.
+            k: At least 1.
+
+        Returns:
+            ``(n, min(k, len(self)))`` similarities in [-1, 1] and passage numbers, ties ascending by number. Which of
+            several equally near passages come when not all of them do is not defined.
+        """
+        k = min(k, len(self))
+        found = [_search(segment, queries, min(k, segment.count)) for segment in self.segments if segment.count]
+        if not found:
+            return Neighbours(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
+        similarities = np.concatenate([one.similarities for one in found], axis=1)
+        ids = np.concatenate([one.ids for one in found], axis=1)
+        best = np.lexsort((ids, -similarities), axis=1)[:, :k]
+        return Neighbours(np.take_along_axis(similarities, best, 1), np.take_along_axis(ids, best, 1))
+
+    def rows(self, ranges: NDArray[np.int64]) -> list[NDArray[np.float16]]:
+        """Return the embeddings of the passages in each range of numbers, ``float16 (passages, dim)``.
+
+        Args:
+            ranges: First number and one past the last, ``int64 (n, 2)``; a range lies in one segment.
+        """
+        found: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(ranges)
+        for segment in self.segments:
+            rows = segment.rows
+            for place, (start, stop) in enumerate(np.searchsorted(segment.ids, ranges).tolist()):
+                if stop > start:
+                    here = rows[start:stop]
+                    found[place] = here if segment.alive is None else here[segment.alive[start:stop]]
+        return found
+
+    def holds(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which passages of some numbers can be found, ``bool (n,)``."""
+        held = [one.ids if one.alive is None else one.ids[one.alive] for one in self.segments]
+        return np.isin(ids, np.concatenate(held)) if held else np.zeros(len(ids), bool)
+
+    def with_added(self, ids: NDArray[np.int64], vectors: NDArray[np.floating]) -> VectorIndex:
+        """Return an index that holds further passages too.
+
+        Args:
+            ids: ``int64 (n,)`` passage numbers, ascending, all above those already held.
+            vectors: ``(n, dim)``, unit rows, kept as float16.
+        """
+        if not len(ids):
+            return self
+        index = _flat(self.dim)
+        index.add(vectors.astype(np.float32))
+        segments = (*self.segments, _Segment(index, ids))
+        if len(segments) > MAX_SEGMENTS:
+            segments = (segments[0], _merged(segments[1:], _widened, self.dim))
+        return VectorIndex(self.dim, segments)
+
+    def with_deleted(self, ranges: Iterable[tuple[int, int]]) -> VectorIndex:
+        """Return an index without the passages of each ``(first number, count)``; unknown numbers are ignored."""
+        ranges = list(ranges)
+        if not ranges:
+            return self
+        return VectorIndex(self.dim, tuple(_without(segment, ranges) for segment in self.segments))
+
+    def restricted(self, ranges: NDArray[np.int64]) -> VectorIndex:
+        """Return an index that finds only the passages in some ranges of numbers.
+
+        Args:
+            ranges: First number and one past the last, ``int64 (n, 2)``, not overlapping.
+        """
+        return VectorIndex(self.dim, tuple(_restricted(segment, ranges) for segment in self.segments))
+
+    def mapped(self, change: Callable[[NDArray[np.float16]], NDArray[np.float32]], dim: int) -> VectorIndex:
+        """Return an index of the same passages with other embeddings.
+
+        Args:
+            change: Maps some embeddings, ``float16 (n, self.dim)``, to ``float32 (n, dim)``, unit rows.
+            dim: Components of the new ones.
+        """
+        return VectorIndex(dim, (_merged(self.segments, change, dim),) if len(self) else ())
+
+    def exact(self) -> VectorIndex:
+        """Return the same embeddings, every one of which is compared in a search."""
+        return self.with_approximate(None)
+
+    def with_approximate(self, approximate: Approximate | None) -> VectorIndex:
+        """Return an index whose first segment, which is all that a snapshot holds, is searched approximately.
+
+        What is proposed by ``approximate``, whose rows are those of the segment, is compared exactly.
+        """
+        if not self.segments or (approximate and approximate.index.ntotal != len(self.segments[0].ids)):
+            return self
+        return replace(self, segments=(replace(self.segments[0], approximate=approximate), *self.segments[1:]))
+
+    def save(self, path: Path) -> str:
+        """Write all to one FAISS file, atomically; return its checksum (128-bit XXH3, 32 hex digits).
+
+        Raises:
+            OSError: It cannot be written, and nothing of it is left.
+        """
+        wrapped = faiss.IndexIDMap(_flat(self.dim))
+        for segment in self.segments:
+            for ids, rows in _chunks(segment):
+                wrapped.add_with_ids(rows.astype(np.float32), ids)
+        with replacing(path) as file:
+            faiss.write_index(wrapped, faiss.PyCallbackIOWriter(file.write))
+        with path.open("rb") as written:
+            return _digest(written)
+
+    @classmethod
+    def load(cls, path: Path, *, digest: str, dim: int) -> VectorIndex:
+        """Read what ``save`` wrote.
+
+        Raises:
+            StoreError: The file is missing, or is not what was written.
+        """
+        try:
+            with path.open("rb") as file:  # one that is replaced meanwhile stays as it was for who has it open
+                if _digest(file) != digest:
+                    raise StoreError(
+                        f"expected {path} as it was written, found other content; mend it with: docsim repair"
+                    )
+                wrapped = _read(file)
+        except (OSError, RuntimeError) as error:
+            raise StoreError(
+                f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair"
+            ) from error
+        ids = faiss.rev_swig_ptr(wrapped.id_map.data(), wrapped.ntotal) if wrapped.ntotal else np.zeros(0, np.int64)
+        inner = faiss.downcast_index(wrapped.index)
+        return cls(dim, (_Segment(inner, ids, owner=wrapped),) if len(ids) else ())
+
+    def reconstruct(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return passage numbers ``(n,)``, ascending, and their embeddings ``float32 (n, dim)``, for checks."""
+        parts = [_alive(segment) for segment in self.segments]
+        ids = np.concatenate([ids for ids, _ in parts]) if parts else np.zeros(0, np.int64)
+        vectors = np.concatenate([rows for _, rows in parts]) if parts else np.zeros((0, self.dim), np.float32)
+        return ids, vectors
+
+
+def _flat(dim: int) -> faiss.Index:
+    """Return an empty exact index that stores float16, which halves both memory and time."""
+    return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+
+
+def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
+    queries = np.ascontiguousarray(queries, np.float32)
+    # FAISS shares out queries among threads; those without one would only wait, which is slow on a busy machine.
+    faiss.omp_set_num_threads(max(1, min(len(queries), os.cpu_count() or 1)))
+    if segment.approximate is not None:
+        proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
+        found = None if proposed is None else _compared(segment, queries, proposed, k=k)
+        if found is not None:
+            return found
+    parameters = None
+    if segment.alive is not None:
+        bitmap = np.packbits(segment.alive, bitorder="little")
+        selector = faiss.IDSelectorBitmap(bitmap)
+        parameters = faiss.SearchParameters(sel=selector)
+    similarities, rows = segment.index.search(queries, k, params=parameters)
+    return Neighbours(similarities, segment.ids[rows])
+
+
+def _compared(
+    segment: _Segment, queries: NDArray[np.float32], proposed: NDArray[np.int64], *, k: int
+) -> Neighbours | None:
+    """Return the ``k`` nearest of the rows proposed for each query; None when a query has fewer."""
+    if (proposed[:, k - 1] < 0).any():
+        return None
+    vectors, found = segment.rows, Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), int))
+    for place, (query, some) in enumerate(zip(queries, proposed, strict=True)):
+        rows = some[some >= 0]
+        similarities = vectors[rows].astype(np.float32) @ query
+        best = np.lexsort((rows, -similarities))[:k]
+        found.similarities[place], found.ids[place] = similarities[best], segment.ids[rows[best]]
+    return found
+
+
+def _without(segment: _Segment, ranges: list[tuple[int, int]]) -> _Segment:
+    alive = np.ones(len(segment.ids), bool) if segment.alive is None else segment.alive.copy()
+    for first, count in ranges:
+        start, stop = np.searchsorted(segment.ids, (first, first + count))
+        alive[start:stop] = False
+    return segment if alive.all() else replace(segment, alive=alive)
+
+
+def _restricted(segment: _Segment, ranges: NDArray[np.int64]) -> _Segment:
+    edges = np.zeros(len(segment.ids) + 1, np.int32)
+    np.add.at(edges, np.searchsorted(segment.ids, ranges[:, 0]), 1)
+    np.add.at(edges, np.searchsorted(segment.ids, ranges[:, 1]), -1)
+    inside = np.cumsum(edges[:-1], dtype=np.int32) > 0
+    alive = inside if segment.alive is None else inside & segment.alive
+    return replace(segment, alive=alive)
+
+
+def _alive(segment: _Segment) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    rows = segment.rows.astype(np.float32)
+    return (segment.ids, rows) if segment.alive is None else (segment.ids[segment.alive], rows[segment.alive])
+
+
+def _chunks(segment: _Segment) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+    """Yield the numbers and embeddings of what is alive, some at a time."""
+    for start in range(0, len(segment.ids), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        chosen = slice(None) if segment.alive is None else segment.alive[here]
+        yield segment.ids[here][chosen], segment.rows[here][chosen]
+
+
+def _merged(
+    segments: tuple[_Segment, ...], change: Callable[[NDArray[np.float16]], NDArray[np.float32]], dim: int
+) -> _Segment:
+    """Return one segment with what is alive in several, changed."""
+    index = _flat(dim)
+    parts = []
+    for ids, rows in chain.from_iterable(map(_chunks, segments)):
+        index.add(change(rows))
+        parts.append(ids)
+    return _Segment(index, np.concatenate(parts))
+
+
+def _widened(rows: NDArray[np.float16]) -> NDArray[np.float32]:
+    return rows.astype(np.float32)
+
+
+def _digest(file: BufferedReader) -> str:
+    """Return a checksum: of all of a file that is read, of samples of one that is mapped, its size among them."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= MAPPED:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+    digest = xxhash.xxh3_128(str(size).encode())
+    for place in np.linspace(0, size - _BLOCK, _BLOCKS, dtype=np.int64).tolist():
+        file.seek(place)
+        digest.update(file.read(_BLOCK))
+    return digest.hexdigest()
+
+
+def _read(file: BufferedReader) -> faiss.Index:
+    """Read a FAISS index, or map a large one into memory, so that only what is looked at is read."""
+    file.seek(0)
+    if os.fstat(file.fileno()).st_size <= MAPPED:
+        return faiss.read_index(faiss.PyCallbackIOReader(file.read))
+    return faiss.read_index(f"/dev/fd/{file.fileno()}", faiss.IO_FLAG_MMAP_IFC)

@@ -1,0 +1,1 @@
+"""How good answers are: judgements, measures, and encoders compared over an index."""

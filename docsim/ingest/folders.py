@@ -1,0 +1,111 @@
+"""Folders: which of the files below a folder are documents.
+
+Taken are the formats of ``docsim.ingest.formats``, manual pages, and text files without a suffix such as ``README`` and
+``LICENSE``. Left out, without a word, are:
+
+- what ``.gitignore`` and ``.docsimignore`` exclude, in every folder and with git's precedence; where both speak,
+  ``.docsimignore`` wins;
+- hidden files and folders;
+- symbolic links: what they lead to is either in the folder anyway or not of it;
+- folders that are docsim indexes;
+- source code, data (``.json``, ``.csv``, ``.jsonl``) and binary files; naming one alone takes it all the same;
+- scripts and build files without a suffix (``Makefile``, ``Dockerfile``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from docsim.ingest import formats, gitignore, manpages
+from docsim.models import Failure
+
+__all__ = ["files"]
+
+_IGNORE_FILES = (".gitignore", ".docsimignore")
+_INDEX = {"index.db", "generations"}
+
+_Rules = tuple[str, gitignore.Rules]  # with the path of the folder they stand in, as in _Folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder to look into: its path relative to the root, empty or ending with ``/``, and the rules above it."""
+
+    path: str
+    rules: tuple[_Rules, ...]
+
+
+def files(root: Path) -> Iterator[str | Failure]:
+    """Yield the path relative to ``root``, with ``/``, of every document below it, folder by folder in sorted order.
+
+    A file or folder that cannot be looked into is a ``Failure``; that of a folder bears no document's id.
+    """
+    pending: list[_Folder | str] = [_Folder("", ())]
+    while pending:
+        item = pending.pop()
+        try:
+            if isinstance(item, _Folder):
+                pending.extend(reversed(_listed(root, item)))
+            elif _is_document(root, item):
+                yield item
+        except OSError as error:
+            is_folder = isinstance(item, _Folder)
+            path = item.path if isinstance(item, _Folder) else item
+            yield Failure(path or "./", f"could not be read: {error.strerror}", identified=not is_folder)
+
+
+def _listed(root: Path, folder: _Folder) -> list[_Folder | str]:
+    """Return what may be taken of a folder, sorted by name."""
+    with os.scandir(root / folder.path) as listing:
+        found = sorted(listing, key=lambda entry: entry.name)
+    names = {entry.name for entry in found}
+    if names >= _INDEX:
+        return []
+    rules = _rules(root, folder, names)
+    items: list[_Folder | str] = []
+    for entry in found:
+        path = folder.path + entry.name
+        if entry.name.startswith(".") or entry.is_symlink():
+            continue
+        if entry.is_dir():
+            if not _is_ignored(path, rules, is_folder=True):
+                items.append(_Folder(path + "/", rules))
+        elif entry.is_file() and _may_be_document(entry.name) and not _is_ignored(path, rules, is_folder=False):
+            items.append(path)
+    return items
+
+
+def _rules(root: Path, folder: _Folder, names: set[str]) -> tuple[_Rules, ...]:
+    """Return the rules above a folder and its own."""
+    lines: list[str] = []
+    for name in _IGNORE_FILES:
+        if name in names:
+            text = (root / folder.path / name).read_text("utf-8-sig", "surrogateescape")
+            lines.extend(text.split("\n"))
+    return (*folder.rules, (folder.path, gitignore.parse(lines))) if lines else folder.rules
+
+
+def _is_ignored(path: str, rules: tuple[_Rules, ...], *, is_folder: bool) -> bool:
+    """Return what the innermost rules that speak about a path say."""
+    for base, one in reversed(rules):
+        ignored = one.ignores(path[len(base) :], is_folder=is_folder)
+        if ignored is not None:
+            return ignored
+    return False
+
+
+def _may_be_document(name: str) -> bool:
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in formats.SUFFIXES or suffix in manpages.SUFFIXES or not (suffix or name.lower().endswith("file"))
+
+
+def _is_document(root: Path, path: str) -> bool:
+    """Return whether a file is a document; one without a telling suffix must be text and no script."""
+    if PurePosixPath(path).suffix.lower() in formats.SUFFIXES:
+        return True
+    with (root / path).open("rb") as file:
+        head = file.read(formats.SNIFFED)
+    return not (formats.is_binary(head) or head.startswith(b"#!"))

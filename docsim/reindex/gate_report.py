@@ -1,0 +1,242 @@
+"""Gate reports: what changed between two generations, as numbers for programs and as a page for people.
+
+report.json    everything measured
+report.html    the same on one page that needs no other file, with the two distributions of similarities drawn
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.engine.local.store import Generation
+from docsim.errors import StoreError
+from docsim.reindex.gate import METRIC, Quality, Verdict
+from docsim.reindex.instant import Instant
+from docsim.reindex.questions import Answer
+from docsim.rendering import pages, plots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FORMAT", "Upgrade", "numbers", "write"]
+
+FORMAT = 1
+"""Version of ``report.json``."""
+
+_K = 10  # hits that are compared and shown
+_LISTED = 5  # questions that gained, and that lost
+_QUANTILES = (1, 5, 25, 50, 75, 95, 99)
+_BINS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What a report is about.
+
+    Attributes:
+        old: The live generation.
+        new: The one that was checked.
+        verdict: What was found.
+        threshold: The similarity above which the user takes hits for good; None where there is none.
+        instant: How good the adapter was that answered meanwhile; None where there was none.
+    """
+
+    old: Generation
+    new: Generation
+    verdict: Verdict
+    threshold: float | None = None
+    instant: Instant | None = None
+
+
+def numbers(upgrade: Upgrade) -> dict[str, Any]:
+    """Return all that is reported, as JSON values."""
+    verdict, quality = upgrade.verdict, upgrade.verdict.quality
+    found: dict[str, Any] = {
+        "format": FORMAT,
+        "passed": verdict.passed,
+        "max_loss": verdict.max_loss,
+        "old": _about(upgrade.old),
+        "new": _about(upgrade.new),
+        "checks": [asdict(check) for check in verdict.checks],
+        "quality": None,
+        "adapter": asdict(upgrade.instant) if upgrade.instant else None,
+    }
+    return found | _compared(quality, upgrade.threshold) if quality else found
+
+
+def write(directory: Path, upgrade: Upgrade) -> None:
+    """Write the report's files; those of an earlier one are replaced.
+
+    Raises:
+        StoreError: They cannot be written.
+    """
+    told = numbers(upgrade)
+    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "report.html").write_text(_page(told, upgrade.verdict.quality), encoding="utf-8")
+        (directory / "report.json").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"could not write a report to {directory}: {error.strerror}; nothing was published") from error
+
+
+def _about(generation: Generation) -> dict[str, Any]:
+    names = ("number", "encoder", "fingerprint", "dim", "created")
+    return {name: getattr(generation, name) for name in names}
+
+
+def _compared(quality: Quality, threshold: float | None) -> dict[str, Any]:
+    old, new = (_similarities(answers) for answers in (quality.old_answers, quality.new_answers))
+    shared = [_overlap(quality.old_answers[id], quality.new_answers[id]) for id in quality.old_answers]
+    return {
+        "quality": {
+            "source": quality.questions.source,
+            "questions": quality.old.queries,
+            "metrics": {name: _metric(quality, name) for name in quality.differences},
+        },
+        "overlap": {"k": _K, "mean": float(np.mean(shared)), "same": float(np.mean(np.array(shared) == 1))},
+        "similarity": {"old": _distribution(old), "new": _distribution(new)},
+        "threshold": None if threshold is None else _mapped(threshold, old, new),
+        "gained": _changed(quality, sign=1),
+        "lost": _changed(quality, sign=-1),
+    }
+
+
+def _metric(quality: Quality, name: str) -> dict[str, Any]:
+    one = quality.differences[name]
+    return {
+        "old": quality.old.metrics[name].value,
+        "new": quality.new.metrics[name].value,
+        "difference": one.difference.value,
+        "interval": [one.difference.low, one.difference.high],
+        "p": one.p,
+    }
+
+
+def _similarities(answers: Mapping[str, Answer]) -> NDArray[np.float64]:
+    """Return the similarities of all that was found, ``float64 (any,)``."""
+    return np.array([one.similarity for found in answers.values() for one in found])
+
+
+def _overlap(old: Answer, new: Answer) -> float:
+    """Return the share of the first hits that both have, in [0, 1]."""
+    first, second = ({one.id for one in found[:_K]} for found in (old, new))
+    return len(first & second) / max(len(first), len(second), 1)
+
+
+def _distribution(similarities: NDArray[np.float64]) -> dict[str, Any]:
+    values = np.percentile(similarities, _QUANTILES)
+    return {"mean": float(similarities.mean()), "percentiles": dict(zip(map(str, _QUANTILES), values, strict=True))}
+
+
+def _mapped(threshold: float, old: NDArray[np.float64], new: NDArray[np.float64]) -> dict[str, float]:
+    """Return the similarity that as large a share of the new hits reaches as reached the threshold before."""
+    share = float((old >= threshold).mean())
+    return {"old": threshold, "new": float(np.quantile(new, 1 - share)), "share": share}
+
+
+def _changed(quality: Quality, *, sign: int) -> list[dict[str, Any]]:
+    """Return the questions that gained (``sign`` 1) or lost (-1) most, with what both generations found."""
+    old, new = quality.old.per_query, quality.new.per_query
+    changes = {id: sign * (new[id][METRIC] - old[id][METRIC]) for id in old}
+    chosen = sorted((id for id in changes if changes[id] > 0), key=lambda id: -changes[id])[:_LISTED]
+    return [
+        {
+            "id": id,
+            "text": quality.questions.texts[id],
+            "relevant": [one for one, grade in quality.questions.qrels[id].items() if grade >= 1],
+            METRIC: [old[id][METRIC], new[id][METRIC]],
+            "old": [asdict(one) for one in quality.old_answers.get(id, ())[:_K]],
+            "new": [asdict(one) for one in quality.new_answers.get(id, ())[:_K]],
+        }
+        for id in chosen
+    ]
+
+
+def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
+    old, new = told["old"], told["new"]
+    head = {
+        "verdict": "passed" if told["passed"] else "not passed",
+        "live": f"generation {old['number']}: {old['encoder']}, {old['dim']} dimensions, {old['fingerprint'][:12]}",
+        "new": f"generation {new['number']}: {new['encoder']}, {new['dim']} dimensions, {new['fingerprint'][:12]}",
+    }
+    rows = [(one["name"], "yes" if one["passed"] else "NO", one["detail"]) for one in told["checks"]]
+    body = pages.facts(head) + "<h2>Checks</h2>" + pages.table(("", "passed", "found"), rows)
+    if told["adapter"] is not None:
+        body += _adapter(told["adapter"])
+    if quality is not None:
+        body += _quality(told) + pages.picture(plots.png(_histogram(quality)), "Similarities of what was found")
+        body += _threshold(told["threshold"]) + "".join(
+            f"<h2>{title}</h2>" + "".join(map(_question, told[name]))
+            for name, title in (("lost", "Questions that lost most"), ("gained", "Questions that gained most"))
+        )
+    return pages.page(f"From generation {old['number']} to {new['number']}", body)
+
+
+def _adapter(found: Mapping[str, Any]) -> str:
+    return (
+        f"<p>While it was built, the new encoder answered through an adapter learnt from {found['passages']} passages: "
+        f"it found {found['recall']:.1%} of the {found['k']} documents that the new generation finds for each of "
+        f"{found['queries']} queries; the old encoder finds {found['before']:.1%} of them.</p>"
+    )
+
+
+def _quality(told: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            name,
+            f"{one['old']:.4f}",
+            f"{one['new']:.4f}",
+            f"{one['difference']:+.4f}",
+            f"{one['interval'][0]:+.4f} to {one['interval'][1]:+.4f}",
+            f"{one['p']:.4f}",
+        )
+        for name, one in told["quality"]["metrics"].items()
+    ]
+    overlap = told["overlap"]
+    return (
+        f"<h2>Quality over {told['quality']['questions']} {told['quality']['source']}</h2>"
+        + pages.table(("", "live", "new", "difference", "95 % interval", "p"), rows)
+        + f"<p>Of the first {overlap['k']} hits {overlap['mean']:.0%} are the same; {overlap['same']:.0%} of the "
+        "questions have all of them in common.</p>"
+    )
+
+
+def _threshold(mapped: Mapping[str, float] | None) -> str:
+    if mapped is None:
+        return ""
+    return (
+        f"<p>A threshold of {mapped['old']:.3f} let {mapped['share']:.1%} of these hits through; {mapped['new']:.3f} "
+        "lets as many through now.</p>"
+    )
+
+
+def _question(one: Mapping[str, Any]) -> str:
+    def hits(found: Sequence[Mapping[str, Any]]) -> list[str]:
+        return [f"{hit['similarity']:.3f}  {hit['id']}{' *' if hit['id'] in one['relevant'] else ''}" for hit in found]
+
+    old, new = hits(one["old"]), hits(one["new"])
+    longest = max(len(old), len(new))
+    rows = zip(old + [""] * (longest - len(old)), new + [""] * (longest - len(new)), strict=True)
+    before, after = one[METRIC]
+    head = f"<h3>{html.escape(one['text'])}</h3><p>{METRIC} {before:.3f} before, {after:.3f} after; * is relevant</p>"
+    return head + pages.table(("live", "new"), rows)
+
+
+def _histogram(quality: Quality) -> Figure:
+    """Draw how the similarities of the first hits are distributed, old and new over each other."""
+    drawn, (axis,) = plots.axes_of(1, width=8)
+    for answers, name in ((quality.old_answers, "live"), (quality.new_answers, "new")):
+        first = [one.similarity for found in answers.values() for one in found[:_K]]
+        axis.hist(first, bins=np.linspace(-0.2, 1, _BINS).tolist(), density=True, alpha=0.6, label=name)
+    axis.set(xlabel=f"similarity of the first {_K} hits", yticks=[])
+    axis.legend()
+    return drawn

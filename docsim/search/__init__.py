@@ -1,0 +1,1 @@
+"""From a query to hits: retrieval, scoring, fusion, re-ranking, percentiles."""

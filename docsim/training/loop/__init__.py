@@ -1,0 +1,1 @@
+"""The training loop: losses, steps, probes, checkpoints and reports."""

@@ -1,0 +1,1 @@
+"""Sweeps: many short trainings within a time budget, and their leaderboard."""

@@ -1,0 +1,1 @@
+"""Encoders made from word vectors that others published."""
