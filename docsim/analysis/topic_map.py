@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import extras
 from docsim.analysis.layout import laid_out
 from docsim.analysis.topics import Topic, found_topics
 from docsim.engine.local.snapshots import View
@@ -67,8 +68,10 @@ def knowledge_map(store: Store, view: View, *, seed: int = 0) -> KnowledgeMap:
         seed: The same gives the same map of the same documents.
 
     Raises:
+        MissingExtra: The extra ``map`` is not installed.
         StoreError: Nothing is indexed.
     """
+    extras.require("map", "a topic map")
     columns = "number, first_passage, id, title, substr(text, 1, ?)"
     rows = store.rows(f"SELECT {columns} FROM documents ORDER BY first_passage", _READ)
     if not rows:

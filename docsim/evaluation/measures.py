@@ -1,7 +1,7 @@
 """How good rankings are: any searcher and qrels make a report.
 
 A ranking is the ids of the documents found, best first. Metrics come from ``ir_measures``, which hands them to
-trec_eval's code; all are in [0, 1], higher is better:
+trec_eval's code, or where the extra ``eval`` is not installed from ``metrics``; all are in [0, 1], higher is better:
 
     nDCG@k    sum of grade / log2(rank + 1) over the first k, divided by that of the best possible ranking
               (Järvelin & Kekäläinen 2002, ACM TOIS 20(4), with trec_eval's discount); grades below 0 count as 0
@@ -21,9 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import extras
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
 from docsim.evaluation.judgements import Qrels
+from docsim.evaluation.metrics import METRICS
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -151,20 +153,31 @@ def evaluate(
     return Report(len(judged), len(judged) - len(answered), dict(zip(metrics, means, strict=True)), per_query)
 
 
-def _values(run: Mapping[str, Sequence[str]], qrels: Qrels, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
+def _values(run: Mapping[str, Sequence[str]], qrels: Qrels, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    for name in names:
+        metric, _, cutoff = name.partition("@")
+        if metric not in METRICS or not cutoff.isdecimal() or int(cutoff) < 1:
+            raise UsageError(f"expected a metric like {', '.join(DEFAULT_METRICS)}, got {name!r}")
+    if extras.available("eval"):
+        return _by_trec_eval(run, qrels, names)
+    split = {name: name.split("@") for name in names}
+    return {
+        query: {name: METRICS[metric](run.get(query, ()), judged, int(at)) for name, (metric, at) in split.items()}
+        for query, judged in qrels.items()
+    }
+
+
+def _by_trec_eval(run: Mapping[str, Sequence[str]], qrels: Qrels, names: Sequence[str]) -> dict[str, dict[str, float]]:
     import ir_measures
 
-    known = {"nDCG": ir_measures.nDCG, "RR": ir_measures.RR, "R": ir_measures.R}
     measures = {}
-    for name in metrics:
+    for name in names:
         metric, _, cutoff = name.partition("@")
-        if metric not in known or not cutoff.isdecimal() or int(cutoff) < 1:
-            raise UsageError(f"expected a metric like {', '.join(DEFAULT_METRICS)}, got {name!r}")
-        measures[known[metric] @ int(cutoff)] = name
+        measures[getattr(ir_measures, metric) @ int(cutoff)] = name
     # trec_eval breaks ties by id, so scores must differ; its code takes no negative grades.
     scores = {query: {id: float(-rank) for rank, id in enumerate(ids)} for query, ids in run.items()}
     grades = {query: {id: max(grade, 0) for id, grade in judged.items()} for query, judged in qrels.items()}
-    values = {query: dict.fromkeys(metrics, 0.0) for query in qrels}
+    values = {query: dict.fromkeys(names, 0.0) for query in qrels}
     for one in ir_measures.iter_calc(list(measures), grades, scores):
         values[one.query_id][measures[one.measure]] = float(one.value)
     return values
@@ -210,8 +223,10 @@ def correlate(similarities: Values, scores: Values, *, seed: int = 0) -> Correla
         seed: Of the bootstrap, which resamples pairs.
 
     Raises:
+        MissingExtra: The extra ``eval`` is not installed.
         UsageError: All similarities or all scores are the same, so that there is no correlation.
     """
+    extras.require("eval", "rank correlation")
     from scipy.stats import rankdata  # type: ignore[import-untyped]
 
     for name, values in (("similarities", similarities), ("scores", scores)):

@@ -16,7 +16,8 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from docsim.errors import SourceError
+from docsim import extras
+from docsim.errors import MissingExtra, SourceError
 from docsim.ingest.markup import Text, clean, first_line, markdown, tidy, titled
 
 __all__ = ["SUFFIXES", "convert", "html"]
@@ -46,8 +47,13 @@ def convert(data: bytes, suffix: str) -> Text:
     """Convert a file of one of ``SUFFIXES`` to Markdown; the title is empty when the file names none.
 
     Raises:
-        SourceError: It is damaged, encrypted, too large when unpacked, or holds no text.
+        SourceError: It is damaged, encrypted, too large when unpacked, or holds no text; or the extra ``files``, which
+            reads such files, is not installed.
     """
+    try:
+        extras.require("files", f"reading {suffix} files")
+    except MissingExtra as error:  # a reason why this document cannot be read; others can
+        raise SourceError(str(error)) from error
     text = _guarded(_CONVERTERS[suffix], data, kind=suffix[1:])
     if not text.text.strip():
         raise SourceError("the file holds no text (scanned images?)")
@@ -79,7 +85,8 @@ def _guarded(converter: Callable[[_Content], Text], content: _Content, *, kind: 
 
 def _html(text: str) -> Text:
     from bs4 import BeautifulSoup
-    from markitdown.converters import HtmlConverter
+
+    from docsim.ingest.html_markdown import to_markdown
 
     page = BeautifulSoup(text, "html.parser")
     for element in page.select(_CHROME):
@@ -90,7 +97,7 @@ def _html(text: str) -> Text:
     first = page.find("h1")
     heading = clean(first.get_text()) if first else ""
     body = page.select_one("main, [role=main]") or page.body or page
-    read = Text(_unlinked(HtmlConverter().convert_string(str(body)).markdown))
+    read = Text(_unlinked(to_markdown(str(body))))
     return titled(read, heading if heading and title.startswith(heading) else title or markdown(read.text).title)
 
 
