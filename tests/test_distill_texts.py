@@ -22,6 +22,8 @@ from docsim.training.distill.teacher import Teacher, load_teacher
 from docsim.training.distill.texts import Learnt, Spans, learn_from_texts, saved, spans_of, teacher_embeddings
 from docsim.training.distill.vocabulary import Recipe, distill
 
+pytestmark = pytest.mark.training
+
 TUNING = Tuning(steps=60, batch=32, learning_rate=0.02, probe_every=20)
 
 
@@ -68,6 +70,7 @@ def test_similarities_come_closer_to_the_teacher_s_on_texts_never_seen(
     assert agreement(after.encode(texts), wanted) > agreement(before.encode(texts), wanted) + 0.05
 
 
+@pytest.mark.thorough
 def test_the_student_learns_from_no_more_of_a_text_than_the_teacher_reads(teacher: Teacher, tmp_path: Path) -> None:
     short = replace(teacher, max_tokens=12)
     parts, texts = distill(teacher, Recipe(dim=8)), documents(40)
@@ -162,6 +165,7 @@ def test_numbers_out_of_range_are_refused() -> None:
     assert Spans(("a",), np.array([0])).digest() != Spans(("b",), np.array([0])).digest()
 
 
+@pytest.mark.thorough
 def test_the_command_learns_from_texts_and_says_how_much(teacher_dir: Path, tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps({"id": d.id, "text": d.text}) + "\n" for d in documents(60)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -194,7 +195,7 @@ def matching(where: Any, *metadata: Metadata) -> list[bool]:
 
 
 @given(node=nodes, metadata=st.lists(metadatas, min_size=1, max_size=6))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(80, 400), deadline=None)
 def test_a_filter_selects_what_a_brute_force_evaluation_selects(node: Node, metadata: list[Metadata]) -> None:
     assert matching(text_of(node), *metadata) == [holds(node, one) for one in metadata]
 
@@ -207,7 +208,7 @@ PIECES = [*WORDS.split(), '"a b"', "\x00", "\ud800", "٣"]
 @example(text="'" * 33)
 @example(text="(" * 200)
 @example(text="not " * 200 + "a exists")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(80, 400), deadline=None)
 def test_any_text_is_a_filter_or_refused_with_a_sentence(text: str) -> None:
     with contextlib.suppress(UsageError):
         matching(text, {"team": "x"}, {})

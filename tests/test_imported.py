@@ -25,6 +25,8 @@ from docsim.training.distill.teacher import load_teacher  # noqa: E402
 from docsim.training.towers.artefact import Lineage, load, save  # noqa: E402
 from docsim.training.towers.kinds import compact, embedding_of, trainable  # noqa: E402
 
+pytestmark = pytest.mark.training
+
 TEXTS = ["", "soup", "boil the lentils until soft", "How do we rotate the signing keys?", "x1 \u4e2d\u6587 caf\u00e9"]
 
 

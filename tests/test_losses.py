@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from docsim.training.loop.losses import cosent, cosine_mse, guided, in_batch_softmax, matryoshka, triplet, unit_rows
 
+pytestmark = pytest.mark.training
+
 Floats = NDArray[np.float32]
 
 

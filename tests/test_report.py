@@ -15,6 +15,8 @@ from docsim.training.loop.probe import Sample, Similarities
 from docsim.training.loop.report import Snapshot, write_report
 from docsim.training.loop.trainer import Outcome
 
+pytestmark = pytest.mark.training
+
 POINTS = (Point(0, None, 0.25, 0.1), Point(10, 2.5, 0.5, 1.0), Point(20, 1.5, 0.4, 2.0))
 
 

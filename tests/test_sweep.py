@@ -27,6 +27,8 @@ from docsim.training.towers import artefact
 from docsim.training.towers.kinds import compact
 from docsim.training.towers.starts import start
 
+pytestmark = pytest.mark.training
+
 WORK = Work(toy_training.documents(80), steps=10, seed=0)
 LIMITS = Limits(budget=600, trials=2)
 
@@ -135,6 +137,7 @@ sweep.Sweep(out / "sweep", sweep.Space(("average",), (sys.argv[3],)), test_sweep
 """
 
 
+@pytest.mark.thorough
 def test_what_was_being_tried_when_the_sweep_was_killed_is_tried_again(tmp_path: Path, toy: str) -> None:
     command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path), toy]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -31,6 +31,8 @@ from docsim.training.towers.artefact import Lineage, load, save
 from docsim.training.towers.kinds import TowerOptions, build_tower, embedding_of
 from docsim.training.towers.starts import Start, start, weigh
 
+pytestmark = pytest.mark.training
+
 SCHEDULE = Schedule(steps=60, learning_rate=0.1, warm_up=5, probe_every=10, patience=6)
 PLAN = Plan(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8, strike=0.5), batch=32)
 
@@ -129,6 +131,7 @@ Trainer(test_trainer.job(), test_trainer.SCHEDULE, checkpoint=Path(sys.argv[2]))
 
 
 @pytest.mark.parametrize("step", [5, 25])  # the first checkpoint is written before the tower gets the corpus' weights
+@pytest.mark.thorough
 def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(
     step: int, tmp_path: Path, trained: tuple[Job, Outcome]
 ) -> None:

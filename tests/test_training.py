@@ -40,6 +40,8 @@ from docsim.training.towers.artefact import Lineage, Parts, load, save  # noqa: 
 from docsim.training.towers.export import onnx_bytes  # noqa: E402
 from docsim.training.towers.kinds import load_tower  # noqa: E402
 
+pytestmark = pytest.mark.training
+
 VECTORS = np.array([[9, 9], [1, 0], [0, 2], [3, 4]], dtype=np.float32)
 
 

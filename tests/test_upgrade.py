@@ -417,6 +417,7 @@ def test_the_sample_is_of_as_many_passages_as_it_may_be(
 # Killed
 
 
+@pytest.mark.thorough
 def test_killed_while_the_adapter_is_committed_the_last_state_answers(
     tiny_encoder_dir: Path, new: Encoder, tmp_path: Path
 ) -> None:

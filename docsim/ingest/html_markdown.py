@@ -1,7 +1,7 @@
 """HTML as Markdown, by markdownify; imported when the first page comes.
 
-Images become ``![alternative text](address)`` wherever they stand, without the bytes of ``data:`` addresses; check boxes
-become ``[x]`` and ``[ ]``; underlined text keeps its tags, since Markdown has no mark for it.
+Images become ``![alternative text](address)`` wherever they stand, without the bytes of ``data:`` addresses; check
+boxes become ``[x]`` and ``[ ]``; underlined text keeps its tags, since Markdown has no mark for it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class _Converter(MarkdownConverter):
     """
 
     def convert_img(self, element: Tag, text: str, parent_tags: set[str]) -> str:
-        alternative, source, later, title = (str(element.get(name) or "") for name in ("alt", "src", "data-src", "title"))
+        alternative, source, later, title = (
+            str(element.get(name) or "") for name in ("alt", "src", "data-src", "title")
+        )
         embedded = source[:5].lower() == "data:"
         if later and (not source or embedded):
             source, embedded = later, later[:5].lower() == "data:"
