@@ -43,14 +43,8 @@ class Place:
         pages = folder / "pages"
         pages.mkdir(parents=True)
         (pages / "soup.md").write_text("# Soup\n\nBoil the lentils until they are soft.")
-        (pages / "keys.html").write_text(
-            "<body><h1>Keys</h1><p>Rotate the signing keys every year.</p></body>"
-        )
-        ticket = "Trains
-======
-
-Book a train ticket for your holiday, and take the report with you.
-"
+        (pages / "keys.html").write_text("<body><h1>Keys</h1><p>Rotate the signing keys every year.</p></body>")
+        ticket = "Trains\n======\n\nBook a train ticket for your holiday, and take the report with you.\n"
         (pages / "train.rst").write_text(ticket)
         (pages / "copy.txt").write_text(ticket)
         (folder / "records.jsonl").write_text(json.dumps({"id": "r1", "text": "Restore the database from a backup."}))
