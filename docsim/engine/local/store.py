@@ -16,35 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.database import Database
+from docsim.engine.records import Counts, Embedded, Embeddings, Generation, Origin, StoredDocument
 from docsim.errors import StoreError
-from docsim.models import Document, Failure, Metadata, Passage, storable
+from docsim.models import Document, Failure, Passage, storable
 
 if TYPE_CHECKING:
     from docsim.filters.conditions import Filter
 
-__all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredAdapter", "StoredDocument", "Vectors"]
-
-Vectors = NDArray[np.float16]
-
+__all__ = ["LocalGeneration", "Store", "StoredMapping", "now"]
 
 @dataclass(frozen=True, slots=True)
-class Generation:
-    """One encoder's view of the documents; ``snapshot_*`` say what its FAISS file holds and covers."""
+class LocalGeneration(Generation):
+    """A generation as the database has it; ``snapshot_*`` say what its FAISS file holds and covers."""
 
-    number: int
-    state: str
-    fingerprint: str
-    encoder: str
-    dim: int
-    created: str
-    published: str | None
     snapshot_digest: str | None
     snapshot_passage: int
     snapshot_deletion: int
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAdapter:
+class StoredMapping:
     """What maps the live generation's embeddings to another encoder's space while its generation is built.
 
     Attributes:
@@ -66,44 +57,8 @@ class StoredAdapter:
     snapshot_deletion: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document as it is stored; its passages are numbered ``first_passage`` onwards."""
-
-    number: int
-    document: Document
-    digest: str
-    first_passage: int
-    passages: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a hit shows of a document, and the text that its passages are cut from."""
-
-    id: str
-    title: str
-    metadata: Metadata
-    first_passage: int
-    passages: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Which document a source's path stands for, and the digest it was last read with."""
-
-    document: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """The passages of one document with their embeddings, ``float16 (len(passages), dim)``, unit rows."""
-
-    document: Document
-    passages: tuple[Passage, ...]
-    vectors: Vectors
+_GENERATION = ", ".join((*Generation.__slots__, *LocalGeneration.__slots__))
+_DOCUMENT = "number, id, title, metadata, digest, passages, text"
 
 
 class Store(Database):
@@ -111,20 +66,18 @@ class Store(Database):
 
     # What an answer is made from
 
-    def generation(self, number: int | None = None) -> Generation | None:
+    def generation(self, number: int | None = None) -> LocalGeneration | None:
         """Return generation ``number``, or the live one, or None."""
         where, parameters = ("number = ?", [number]) if number else ("state = 'live'", [])
-        names = ", ".join(Generation.__slots__)
-        rows = self.rows(f"SELECT {names} FROM generations WHERE {where}", *parameters)
-        return Generation(*rows[0]) if rows else None
+        rows = self.rows(f"SELECT {_GENERATION} FROM generations WHERE {where}", *parameters)
+        return LocalGeneration(*rows[0]) if rows else None
 
-    def generations(self, state: str | None = None) -> list[Generation]:
+    def generations(self, state: str | None = None) -> list[LocalGeneration]:
         """Return the generations, or those that are ``building``, ``live`` or ``retired``, oldest first."""
-        names = ", ".join(Generation.__slots__)
-        sql = f"SELECT {names} FROM generations WHERE state = coalesce(?, state) ORDER BY number"
-        return [Generation(*row) for row in self.rows(sql, state)]
+        sql = f"SELECT {_GENERATION} FROM generations WHERE state = coalesce(?, state) ORDER BY number"
+        return [LocalGeneration(*row) for row in self.rows(sql, state)]
 
-    def adapter(self) -> StoredAdapter | None:
+    def mapping(self) -> StoredMapping | None:
         """Return the adapter to the live generation's embeddings, or None; it ends with the building it belongs to."""
         sql = (
             "SELECT a.generation, new.fingerprint, a.digest, a.passages, a.snapshot_digest, a.snapshot_passage,"
@@ -133,7 +86,7 @@ class Store(Database):
             " JOIN generations old ON old.fingerprint = a.source AND old.state = 'live'"
         )
         rows = self.rows(sql)
-        return StoredAdapter(*rows[0]) if rows else None
+        return StoredMapping(*rows[0]) if rows else None
 
     def missing(self, generation: int, *, after: int = 0, limit: int = -1) -> list[int]:
         """Return the numbers of the documents above ``after`` that have no embeddings in a generation, ascending."""
@@ -158,30 +111,36 @@ class Store(Database):
         for number, first, *content in self.stream(sql, after, generation):
             yield number, first, Document(*content)
 
+    def counts(self) -> Counts:
+        """Return how many documents and passages there are."""
+        sql = "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages)"
+        return Counts(*self.rows(sql)[0])
+
+    def number(self, id: str) -> int | None:
+        """Return the number of the document with this id, or None."""
+        found = self.value("SELECT number FROM documents WHERE id = ?", storable(id))
+        return None if found is None else int(found)
+
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
-        column = "number" if isinstance(key, int) else "id"
-        columns = "number, id, text, title, metadata, digest, first_passage, passages"
-        value = key if isinstance(key, int) else storable(key)
-        rows = self.rows(f"SELECT {columns} FROM documents WHERE {column} = ?", value)
-        if not rows:
-            return None
-        number, id_, text, title, metadata, *rest = rows[0]
-        return StoredDocument(number, Document(id_, text, title, json.loads(metadata)), *rest)
+        number = key if isinstance(key, int) else self.number(key)
+        return None if number is None else self.documents([number]).get(number)
+
+    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
+        """Return some documents by number, without those that are not there."""
+        sql = f"SELECT {_DOCUMENT} FROM documents WHERE number IN (SELECT value FROM json_each(?))"
+        return {row[0]: _stored(*row) for row in self.rows(sql, json.dumps(list(numbers)))}
+
+    def scan(self, *, characters: int | None = None) -> Iterator[StoredDocument]:
+        """Yield every document by ascending number, its text cut after some characters if so asked."""
+        columns = _DOCUMENT if characters is None else _DOCUMENT.replace("text", f"substr(text, 1, {int(characters)})")
+        for row in self.stream(f"SELECT {columns} FROM documents ORDER BY number"):
+            yield _stored(*row)
 
     def meeting(self, condition: Filter) -> NDArray[np.int64]:
         """Return the numbers of the first passages of the documents that meet a condition, ascending."""
         sql = f"SELECT first_passage FROM documents WHERE {condition.sql} ORDER BY first_passage"
         return np.array(self.rows(sql, *condition.parameters), np.int64).reshape(-1)
-
-    def shown(self, documents: Sequence[int]) -> dict[int, Shown]:
-        """Return what hits show of some documents, by number."""
-        sql = (
-            "SELECT number, id, title, metadata, first_passage, passages, text FROM documents"
-            " WHERE number IN (SELECT value FROM json_each(?))"
-        )
-        rows = self.rows(sql, json.dumps(list(documents)))
-        return {number: Shown(id, title, json.loads(metadata), *rest) for number, id, title, metadata, *rest in rows}
 
     def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
         """Return kind and value of a metadata field of some documents, by number; without those that lack it."""
@@ -193,15 +152,20 @@ class Store(Database):
         rows = self.rows(sql, json.dumps(list(documents)), storable(name))
         return {number: (kind, value) for number, kind, value in rows}
 
-    def spans(self, passages: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Return start and end of some passages, by number."""
-        sql = 'SELECT number, start, "end" FROM passages WHERE number IN (SELECT value FROM json_each(?))'
-        return {number: (start, end) for number, start, end in self.rows(sql, json.dumps(list(passages)))}
-
     def passages(self, document: int) -> list[Passage]:
         """Return the passages of a document in order."""
-        rows = self.rows('SELECT start, "end", heading FROM passages WHERE document = ? ORDER BY number', document)
-        return [Passage(*row) for row in rows]
+        return self.passages_of([document]).get(document, [])
+
+    def passages_of(self, documents: Sequence[int]) -> dict[int, list[Passage]]:
+        """Return the passages of some documents, in order, by the document's number."""
+        sql = (
+            'SELECT document, start, "end", heading FROM passages'
+            " WHERE document IN (SELECT value FROM json_each(?)) ORDER BY number"
+        )
+        found: dict[int, list[Passage]] = {}
+        for document, *fields in self.rows(sql, json.dumps(list(documents))):
+            found.setdefault(document, []).append(Passage(*fields))
+        return found
 
     def documents_after(self, generation: int, passage: int) -> NDArray[np.int64]:
         """Return first passage and document numbers, ``int64 (n, 2)``, of documents that start after ``passage``."""
@@ -212,7 +176,7 @@ class Store(Database):
         rows = chain.from_iterable(self.rows(sql, generation, passage))
         return np.fromiter(rows, dtype=np.int64).reshape(-1, 2)
 
-    def vectors(self, generation: int, documents: Sequence[int]) -> dict[int, Vectors]:
+    def vectors(self, generation: int, documents: Sequence[int]) -> dict[int, Embeddings]:
         """Return the embeddings of some documents in a generation, ``float16 (passages, dim)`` each.
 
         Raises:
@@ -228,7 +192,7 @@ class Store(Database):
         dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
         return {document: self._unpacked(blob, checksum, dim=dim) for document, blob, checksum in rows}
 
-    def vectors_after(self, generation: int, passage: int) -> Iterator[tuple[int, Vectors]]:
+    def vectors_after(self, generation: int, passage: int) -> Iterator[tuple[int, Embeddings]]:
         """Yield ``(first passage number, embeddings)`` of documents whose passages are numbered above ``passage``."""
         dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
         sql = (
@@ -238,7 +202,7 @@ class Store(Database):
         for first, blob, checksum in self.stream(sql, generation, passage):
             yield first, self._unpacked(blob, checksum, dim=dim)
 
-    def _unpacked(self, blob: bytes, checksum: int, *, dim: int) -> Vectors:
+    def _unpacked(self, blob: bytes, checksum: int, *, dim: int) -> Embeddings:
         if zlib.crc32(blob) != checksum or len(blob) % (2 * dim):
             raise self.damaged()
         return np.frombuffer(blob, dtype=np.float16).reshape(-1, dim)
@@ -293,7 +257,7 @@ class Store(Database):
         self.embed(number, first, embedded.vectors, generation=generation)
         return number
 
-    def embed(self, number: int, first: int, vectors: Vectors, *, generation: int) -> None:
+    def embed(self, number: int, first: int, vectors: Embeddings, *, generation: int) -> None:
         """Add the embeddings of a document to a generation, if its passages still begin with number ``first``."""
         blob = np.ascontiguousarray(vectors, dtype=np.float16).tobytes()
         sql = (
@@ -376,6 +340,10 @@ class Store(Database):
                 failure.reason,
                 now(),
             )
+
+
+def _stored(number: int, id: str, title: str, metadata: str, digest: str, passages: int, text: str) -> StoredDocument:
+    return StoredDocument(number, Document(id, text, title, json.loads(metadata)), digest, passages)
 
 
 def now(timespec: str = "seconds") -> str:
