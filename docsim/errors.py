@@ -1,15 +1,22 @@
-"""The errors docsim raises on purpose.
+"""The errors that docsim raises on purpose.
 
-    DocsimError            any of the below; the command line prints its message and exits with ``exit_code``
-    ├── UsageError         the request itself is wrong: an unknown id, an empty query, a bad option (exit 2)
-    ├── SourceError        a source or one document in it cannot be read
+    DocsimError            the base class; the command line prints the message and exits with ``exit_code``
+    ├── UsageError         the request is wrong: an unknown id, an empty query, a value out of range (exit 2)
+    ├── SourceError        a source, or one document in it, cannot be read
     ├── EncoderError       an encoder directory is missing, damaged or of another format
-    │   └── FingerprintMismatch   an index was asked to answer with an encoder that is not its own
-    ├── StoreError        an index directory is missing, damaged or of another format
+    │   └── FingerprintMismatch   the encoder is not the one that the index was built with
+    ├── StoreError         an index directory is missing, damaged or of another format
     │   └── IndexLocked    another process is writing to the index
     └── TrainingError      training material is too small, degenerate or inconsistent
 
-Every message says what was expected, what came, and what to do next, in one or two sentences.
+A message says what was expected, what was found and what to do next, in one or two sentences. It is read by people who
+use docsim from Python or over HTTP as well, so it names no command and no command-line option. Those go into ``hint``:
+
+    raise StoreError("the embeddings of a.md are damaged; repair the index", hint="docsim repair --index DIR")
+
+which the command line prints as::
+
+    Error: the embeddings of a.md are damaged; repair the index. Try: docsim repair --index DIR
 """
 
 from __future__ import annotations
@@ -27,13 +34,24 @@ __all__ = [
 
 
 class DocsimError(Exception):
-    """Base of every error that docsim raises on purpose."""
+    """The base class of every error that docsim raises on purpose.
+
+    Attributes:
+        exit_code: What the process exits with when the command line meets the error.
+        hint: A command or an option that helps, for the command line only; None when there is none. It is not part of
+            the message.
+    """
 
     exit_code = 1
 
+    def __init__(self, message: str = "", *, hint: str | None = None) -> None:
+        """Make an error from a message for everybody and a hint for users of the command line."""
+        super().__init__(message)
+        self.hint = hint
+
 
 class UsageError(DocsimError):
-    """The request is wrong: an unknown id, an empty query, an impossible option."""
+    """The request is wrong: an unknown id, an empty query, a value out of range."""
 
     exit_code = 2
 
@@ -47,7 +65,7 @@ class EncoderError(DocsimError):
 
 
 class FingerprintMismatch(EncoderError):
-    """An index was asked to answer with an encoder that is not its own."""
+    """The encoder is not the one that the index was built with."""
 
 
 class StoreError(DocsimError):

@@ -45,15 +45,23 @@ _ONE_QUESTION = ("query", "similar")
 
 
 class _Failed(click.ClickException):
-    """An error that docsim raised on purpose, as one line and an exit code."""
+    """An error that docsim raised on purpose: its message and its hint on one line, and an exit code."""
 
     def __init__(self, error: DocsimError) -> None:
-        super().__init__(str(error))
+        super().__init__(_with_hint(error))
         self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
         click.echo(self.message, err=True)
+
+
+def _with_hint(error: DocsimError) -> str:
+    """Return an error's message, followed by the command or option that its hint names."""
+    message = str(error)
+    if error.hint is None:
+        return message
+    return f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} Try: {error.hint}"
 
 
 class _Group(click.Group):

@@ -114,8 +114,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EncoderError(
-            f"expected an encoder directory at {path}; there is no {MANIFEST_FILE} in it. Name another directory, or "
-            "make one with: docsim distill"
+            f"expected an encoder directory at {path}, found no {MANIFEST_FILE} in it; name another directory or make "
+            "an encoder first",
+            hint="docsim distill --help",
         ) from None
     except (OSError, ValueError) as error:
         raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} cannot be read ({error})") from error
