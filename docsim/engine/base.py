@@ -32,6 +32,7 @@ from docsim.engine.records import (
     Embeddings,
     Generation,
     GenerationFacts,
+    Holder,
     Neighbours,
     Numbers,
     Origin,

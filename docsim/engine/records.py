@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.models import Document, Passage
+from docsim.models import Document, Passage, storable
 
 __all__ = [
     "Counts",
@@ -16,6 +16,7 @@ __all__ = [
     "Embeddings",
     "Generation",
     "GenerationFacts",
+    "Holder",
     "Neighbours",
     "Numbers",
     "Origin",
@@ -152,6 +153,10 @@ class SourceName:
     location: str
     name: str
 
+    def __post_init__(self) -> None:
+        for field in ("location", "name"):
+            object.__setattr__(self, field, storable(_spelled_out(getattr(self, field))))
+
     @property
     def is_gone(self) -> bool:
         """Whether it was in the file system and no longer is. A path that is not UTF-8 cannot be looked up."""
@@ -164,6 +169,23 @@ class Origin:
     """The document that a source's path stands for, and the digest that the path was last read with."""
 
     document: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One of the paths that stand for a document.
+
+    Attributes:
+        source: Number of the source that the path belongs to.
+        path: The path.
+        name: What the source is called.
+        digest: What the path was last read with.
+    """
+
+    source: int
+    path: str
+    name: SourceName
     digest: str
 
 
@@ -251,3 +273,8 @@ class SearchFacts:
     recall: float
     tuned: int | None
     warnings: list[str]
+
+
+def _spelled_out(text: str) -> str:
+    """Return text with each byte of a file name that is not UTF-8 spelled out, as a backslash and ``udc..``."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.database import Database
+from docsim.engine.local.origins import Origins
 from docsim.engine.records import Counts, Embedded, Embeddings, Generation, Origin, StoredDocument
 from docsim.errors import StoreError
 from docsim.models import Document, Failure, Passage, storable
@@ -61,7 +61,7 @@ _GENERATION = ", ".join((*Generation.__slots__, *LocalGeneration.__slots__))
 _DOCUMENT = "number, id, title, metadata, digest, passages, text"
 
 
-class Store(Database):
+class Store(Origins):
     """An open ``index.db``. Reading is safe from several threads; writing belongs to one."""
 
     # What an answer is made from
@@ -88,22 +88,22 @@ class Store(Database):
         rows = self.rows(sql)
         return StoredMapping(*rows[0]) if rows else None
 
-    def missing(self, generation: int, *, after: int = 0, limit: int = -1) -> list[int]:
-        """Return the numbers of the documents above ``after`` that have no embeddings in a generation, ascending."""
+    def lacking(self, generation: int, *, limit: int = -1) -> list[int]:
+        """Return the numbers of the documents that have no embeddings in a generation, ascending."""
         sql = (
-            "SELECT number FROM documents WHERE number > ? AND NOT EXISTS"
+            "SELECT number FROM documents WHERE NOT EXISTS"
             " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?)"
             " ORDER BY number LIMIT ?"
         )
-        return [number for (number,) in self.rows(sql, after, generation, limit)]
+        return [number for (number,) in self.rows(sql, generation, limit)]
 
     def is_complete(self, generation: int) -> bool:
-        """Return whether a generation has embeddings of every document, as their numbers tell: ``missing`` looks."""
+        """Return whether a generation has as many documents as there are; ``lacking`` looks at each."""
         sql = "SELECT (SELECT count(*) FROM documents) = (SELECT count(*) FROM embeddings WHERE generation = ?)"
         return bool(self.value(sql, generation))
 
-    def lacking(self, generation: int, *, after: int = 0) -> Generator[tuple[int, int, Document]]:
-        """Yield number, first passage number, and title and text of the documents that ``missing`` tells of."""
+    def stream_lacking(self, generation: int, *, after: int = 0) -> Generator[tuple[int, int, Document]]:
+        """Yield number, first passage number, and title and text of the documents above ``after`` that are lacking."""
         sql = (
             "SELECT number, first_passage, id, text, title FROM documents WHERE number > ? AND NOT EXISTS"
             " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?) ORDER BY number"
@@ -233,29 +233,7 @@ class Store(Database):
             self.execute("DELETE FROM deletions WHERE sequence <= ?", last)
             self.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", last)
 
-    # What a sync writes; all of it inside ``writing()``
-
-    def put(self, embedded: Embedded, *, number: int | None, digest: str, generation: int) -> int:
-        """Add a document, or replace document ``number``, with its passages and embeddings; return its number."""
-        document, count = embedded.document, len(embedded.passages)
-        first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
-        metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
-        fields = (document.title, document.text, metadata, document.digest(), first, count)
-        if number is None:
-            columns = "title, text, metadata, digest, first_passage, passages"
-            sql = f"INSERT INTO documents ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            number = self.execute(sql, *fields, document.id)
-        else:
-            self._forget_passages(number)
-            sql = (
-                "UPDATE documents SET title = ?, text = ?, metadata = ?, digest = ?, first_passage = ?, passages = ?"
-                " WHERE number = ?"
-            )
-            self.execute(sql, *fields, number)
-        rows = ((first + i, number, p.start, p.end, p.heading) for i, p in enumerate(embedded.passages))
-        self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", rows)
-        self.embed(number, first, embedded.vectors, generation=generation)
-        return number
+    # What writers and rebuilders share; inside ``writing()``
 
     def embed(self, number: int, first: int, vectors: Embeddings, *, generation: int) -> None:
         """Add the embeddings of a document to a generation, if its passages still begin with number ``first``."""
@@ -266,80 +244,11 @@ class Store(Database):
         )
         self.execute(sql, generation, blob, zlib.crc32(blob), number, first)
 
-    def remove(self, number: int) -> None:
-        """Remove a document and all that hangs on it."""
-        self._forget_passages(number)
-        self.execute("DELETE FROM origins WHERE document = ?", number)
-        self.execute("DELETE FROM documents WHERE number = ?", number)
-
-    def _forget_passages(self, number: int) -> None:
-        columns = "first_passage, passages"
-        sql = f"INSERT INTO deletions ({columns}) SELECT {columns} FROM documents WHERE number = ?"
-        self.execute(sql, number)
-        self.execute("DELETE FROM embeddings WHERE document = ?", number)
-        self.execute("DELETE FROM passages WHERE document = ?", number)
-
     def add_generation(self, *, fingerprint: str, encoder: str, dim: int, state: str) -> int:
         """Add a generation and return its number."""
         sql = "INSERT INTO generations (state, fingerprint, encoder, dim, created, published) VALUES (?, ?, ?, ?, ?, ?)"
         published = now() if state == "live" else None
         return self.execute(sql, state, fingerprint, encoder, dim, now(), published)
-
-    # Sources
-
-    def origin(self, source: int, path: str) -> Origin | None:
-        """Return what ``path`` of a source stands for, or None."""
-        rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source, path)
-        return Origin(*rows[0]) if rows else None
-
-    def read_from(self, file: Path) -> int | None:
-        """Return the number of the document that was indexed from a file, given by its absolute path, or None."""
-        for number, kind, location in self.rows("SELECT number, kind, location FROM sources"):
-            root = Path(location) if kind == "folder" else Path(location).parent
-            if kind in ("folder", "file") and file.is_relative_to(root):
-                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in ingest.sources
-                origin = self.origin(number, path)
-                if origin is not None:
-                    return origin.document
-        return None
-
-    def link(self, source: int, path: str, *, document: int, digest: str) -> None:
-        """Record that ``path`` of a source stands for a document, read with ``digest``, and did not fail."""
-        before = self.origin(source, path)
-        self.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", source, path, document, digest)
-        self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source, path)
-        if before is not None and before.document != document:
-            self._release(before.document)
-
-    def claim(self, source: int, path: str, *, document: int) -> None:
-        """Forget every other path that a document stood for; to be called when it gets this path's content."""
-        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?)"
-        self.execute(sql, document, source, path)
-
-    def unlink(self, source: int, path: str) -> bool:
-        """Forget ``path`` of a source; remove its document, and return True, when no other source holds it."""
-        origin = self.origin(source, path)
-        self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source, path)
-        return origin is not None and self._release(origin.document)
-
-    def _release(self, document: int) -> bool:
-        """Remove a document, and return True, when no source holds it."""
-        if self.value("SELECT 1 FROM origins WHERE document = ?", document):
-            return False
-        self.remove(document)
-        return True
-
-    def record_failures(self, source: int, failures: Iterable[Failure]) -> None:
-        """Replace what could not be read in a source at the last try."""
-        self.execute("DELETE FROM failures WHERE source = ?", source)
-        for failure in failures:
-            self.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
-                source,
-                failure.path,
-                failure.reason,
-                now(),
-            )
 
 
 def _stored(number: int, id: str, title: str, metadata: str, digest: str, passages: int, text: str) -> StoredDocument:
