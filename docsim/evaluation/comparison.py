@@ -13,14 +13,14 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.encoding.documents import encode_documents, encode_passages
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.evaluation import judgements, measures
 from docsim.evaluation.judgements import Qrels
 from docsim.evaluation.measures import Comparison, Report
 from docsim.index import Index
-from docsim.ingest import passages
-from docsim.models import Document
+from docsim.models import Document, Passage
 from docsim.search import scoring
 
 __all__ = ["PASSAGES", "Agreement", "Encoded", "Judged", "Sample", "agreement", "judged", "sampled"]
@@ -147,10 +147,10 @@ def sampled(index: Index, encoders: tuple[Encoder, Encoder], *, include: Iterabl
     with index.store.reading():
         numbers, total = _chosen(index, include, seed)
         for start in range(0, len(numbers), _DOCUMENTS_TOGETHER):
-            texts = dict(_inputs(index, numbers[start : start + _DOCUMENTS_TOGETHER]))
-            ids += texts
-            first += _encoded(encoders[0], list(texts.values()))
-            second += _encoded(encoders[1], list(texts.values()))
+            items = list(_stored(index, numbers[start : start + _DOCUMENTS_TOGETHER]))
+            ids += [document.id for document, _ in items]
+            first += encode_passages(encoders[0], items)
+            second += encode_passages(encoders[1], items)
     return Sample(tuple(ids), Encoded.of(first), Encoded.of(second), total)
 
 
@@ -217,8 +217,7 @@ class _Texts:
     by_id: Mapping[str, str]
 
     def vectors(self, query: str) -> Rows:
-        document = Document(query, self.by_id[query])
-        return _encoded(self.encoder, [passages.inputs(document, passages.split(document.text))])[0]
+        return encode_documents(self.encoder, [Document(query, self.by_id[query])])[0]
 
 
 def _run(ids: Sequence[str], documents: Encoded, queries: Iterable[str], texts: _Texts | None) -> dict[str, list[str]]:
@@ -258,15 +257,9 @@ def _chosen(index: Index, include: Iterable[str], seed: int) -> tuple[list[int],
     return chosen, len(counts)
 
 
-def _inputs(index: Index, numbers: Sequence[int]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the id of each document, and the text that is embedded for each of its passages."""
+def _stored(index: Index, numbers: Sequence[int]) -> Iterator[tuple[Document, list[Passage]]]:
+    """Yield each document and its first ``_DOCUMENT_PASSAGES`` passages, as they are stored."""
     for number in numbers:
         stored = index.store.document(number)
         assert stored is not None
-        yield stored.document.id, passages.inputs(stored.document, index.store.passages(number)[:_DOCUMENT_PASSAGES])
-
-
-def _encoded(encoder: Encoder, texts: Sequence[list[str]]) -> list[Rows]:
-    """Return the embeddings of each document's passages."""
-    vectors = encoder.encode([text for one in texts for text in one])
-    return np.split(vectors, np.cumsum([len(one) for one in texts])[:-1])
+        yield stored.document, index.store.passages(number)[:_DOCUMENT_PASSAGES]
