@@ -119,7 +119,9 @@ class Explanation:
     terms: tuple[SharedTerm, ...]
 
 
-def explained(snapshot: Snapshot, attribution: Attribution, a: Spanned, b: Spanned, *, pairs: int = PAIRS) -> Explanation:
+def explained(
+    snapshot: Snapshot, attribution: Attribution, a: Spanned, b: Spanned, *, pairs: int = PAIRS
+) -> Explanation:
     """Explain the similarity of two documents.
 
     Args:

@@ -16,7 +16,6 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-
 __all__ = ["EXACT", "Nearest", "nearest"]
 
 EXACT = 20_000

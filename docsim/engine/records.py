@@ -24,6 +24,8 @@ __all__ = [
     "RecordedFailure",
     "RecordedSource",
     "SearchFacts",
+    "Sizes",
+    "Soundness",
     "SourceName",
     "StoredDocument",
     "Unembedded",
@@ -273,6 +275,32 @@ class SearchFacts:
     recall: float
     tuned: int | None
     warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes on disk: of documents and embeddings, of the live snapshot, and of the live encoder."""
+
+    database: int
+    snapshot: int
+    encoder: int
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """Whether a generation has what it should have.
+
+    Attributes:
+        documents: How many documents there are.
+        lacking: How many of them have no embeddings in the generation.
+        early: How many of these should have: they came before the generation was last brought up to date.
+        damaged: Numbers of the documents whose embeddings are altered, not finite or not of unit norm.
+    """
+
+    documents: int
+    lacking: int
+    early: int
+    damaged: tuple[int, ...]
 
 
 def _spelled_out(text: str) -> str:

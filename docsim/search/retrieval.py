@@ -1,8 +1,8 @@
 """Retrieval: the documents that may answer a query, found by their embeddings, their words, or both, and scored.
 
-Candidates come in tiers. The first tier holds what is nearest, which is enough for nearly every question; a wider one is
-looked for only when more hits are asked for. Each tier is ranked by itself and comes after the ones before it, so the
-first hits never depend on how many are wanted, and pages neither overlap nor leave gaps.
+Candidates come in tiers. The first tier holds what is nearest, which is enough for nearly every question; a wider one
+is looked for only when more hits are asked for. Each tier is ranked by itself and comes after the ones before it, so
+the first hits never depend on how many are wanted, and pages neither overlap nor leave gaps.
 """
 
 from __future__ import annotations
@@ -157,9 +157,7 @@ def _tier(
     return [Candidate(int(numbers[i]), min(values[i], highest), values[i], similarities[i]) for i in order]
 
 
-def _reaches(
-    snapshot: Snapshot, query: Query, mode: Mode, where: Condition | None, *, exact: bool
-) -> Iterator[_Reach]:
+def _reaches(snapshot: Snapshot, query: Query, mode: Mode, where: Condition | None, *, exact: bool) -> Iterator[_Reach]:
     """Yield ever wider reaches; the last holds everything that can be found."""
     if mode == "dense":
         yield from _near(snapshot, query, where, exact=exact)
@@ -187,9 +185,7 @@ def _near(snapshot: Snapshot, query: Query, where: Condition | None, *, exact: b
         yield _Reach(documents, float(found.similarities[: len(query.vectors), -1].max()))
 
 
-def _matching(
-    snapshot: Snapshot, terms: QueryTerms, words: TextMatches, where: Condition | None
-) -> Iterator[_Reach]:
+def _matching(snapshot: Snapshot, terms: QueryTerms, words: TextMatches, where: Condition | None) -> Iterator[_Reach]:
     """Yield the documents that match the telling terms, and after them those that match the frequent ones."""
     reached = np.zeros(0, np.int64)
     for asked in (terms.telling, (*terms.telling, *terms.frequent)):

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, snapshots
+from docsim.engine.local import encoders, facts, locks, snapshots
 from docsim.engine.local.mappings import Mappings
 from docsim.engine.local.open_generation import OpenGeneration
 from docsim.engine.local.snapshots import View
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
+from docsim.engine.records import GenerationFacts, SearchFacts, Sizes, Soundness
 from docsim.errors import EncoderError, StoreError
+
+if TYPE_CHECKING:
+    from docsim.engine.local.rebuilder import LocalRebuilder
+    from docsim.engine.local.writer import LocalWriter
 
 __all__ = ["LocalEngine"]
 
@@ -70,7 +76,8 @@ class LocalEngine:
         generation = self.store.generation(self.pinned)
         if generation is None and self.pinned:
             raise StoreError(
-                f"the index at {self.path} has no generation {self.pinned}", hint="see them all with: docsim generations"
+                f"the index at {self.path} has no generation {self.pinned}",
+                hint="see them all with: docsim generations",
             )
         if generation is None:
             raise snapshots.unfinished(self.path)
@@ -158,6 +165,109 @@ class LocalEngine:
                 if before.number == generation.number:
                     raise  # else another generation went live meanwhile, and this one was removed
         return encoder
+
+    # Writing
+
+    def sources(self) -> Store:
+        """Return what is known about sources, as of the last commit."""
+        return self.store
+
+    def writer(self, *, wait: bool) -> AbstractContextManager[LocalWriter]:
+        """Be the one writer.
+
+        Raises:
+            IndexLocked: Another process is writing and ``wait`` is off.
+            DocsimError: The folder cannot be written to.
+        """
+        from docsim.engine.local import writer  # here, because searching does without
+
+        return writer.opened(self.path, wait=wait)
+
+    def rebuilder(self, *, wait: bool) -> AbstractContextManager[LocalRebuilder]:
+        """Be the one process that changes generations; a writer may write meanwhile.
+
+        Raises:
+            IndexLocked: Another process is re-indexing and ``wait`` is off.
+        """
+        from docsim.engine.local import rebuilder  # here, because searching does without
+
+        return rebuilder.opened(self.path, wait=wait)
+
+    def training(self, *, wait: bool) -> AbstractContextManager[None]:
+        """Be the one process that trains an encoder for the index.
+
+        Raises:
+            IndexLocked: Another process is training and ``wait`` is off.
+        """
+        return locks.training(self.path, wait=wait)
+
+    def is_rebuilding(self) -> bool:
+        """Return whether a process is changing generations now."""
+        return locks.is_rebuilding(self.path)
+
+    # Files that belong to the index
+
+    def encoder_directory(self, number: int) -> Path:
+        """Return the directory that holds the encoder of a generation."""
+        return encoders.directory(self.path, number) / "encoder"
+
+    def base_directory(self, number: int) -> Path:
+        """Return the directory that holds what the encoder of a generation was trained from: itself, if it was not."""
+        return encoders.base(self.path, number)
+
+    def report_directory(self, number: int) -> Path:
+        """Return the directory where the report about a generation goes."""
+        return encoders.directory(self.path, number) / "report"
+
+    def workspace(self) -> Path:
+        """Return the directory to train in; it may be removed when nobody is training."""
+        return self.path / "adapting"
+
+    def note(self, key: str) -> str | None:
+        """Return a small text that was kept under a name, or None."""
+        found = self.store.value("SELECT value FROM meta WHERE key = ?", key)
+        return None if found is None else str(found)
+
+    def keep_note(self, key: str, text: str) -> None:
+        """Keep a small text under a name; it changes no answer."""
+        store = Store(self.path, writable=True)
+        try:
+            with store.writing(visible=False):
+                store.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, text)
+        finally:
+            store.close()
+
+    # Looking after it
+
+    def generations(self) -> list[GenerationFacts]:
+        """Return all generations and how far they have come, oldest first."""
+        return facts.generations(self.path, self.store)
+
+    def search_facts(self) -> SearchFacts:
+        """Return how passages are searched."""
+        return facts.search(self.path, self.store, self.generation())
+
+    def sizes(self) -> Sizes:
+        """Return how many bytes the index takes."""
+        return facts.sizes(self.path, self.generation())
+
+    def soundness(self) -> Soundness:
+        """Check the stored embeddings of the generation that is searched."""
+        from docsim.engine.local import checks  # here, because searching does without
+
+        return checks.soundness(self.store, self.generation())
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with how the index is kept, a sentence each."""
+        from docsim.engine.local import checks
+
+        return checks.problems(self.path, self.store)
+
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
+        """Rebuild what can be rebuilt from what is stored: see ``repairs.repair``."""
+        from docsim.engine.local import repairs
+
+        repairs.repair(self.path, index_type=index_type, recall=recall, wait=wait)
 
 
 def _encoder_failure(opened: OpenGeneration) -> EncoderError | None:

@@ -114,9 +114,7 @@ class Lexicon:
             self.kept -= len(self.scores.pop(next(iter(self.scores))))
 
 
-def matches(
-    store: Store, terms: Sequence[QueryTerm], lexicon: Lexicon, *, allowed: Numbers | None = None
-) -> Matches:
+def matches(store: Store, terms: Sequence[QueryTerm], lexicon: Lexicon, *, allowed: Numbers | None = None) -> Matches:
     """Return the scores of all documents, or of those allowed, that hold at least one of some terms.
 
     Args:

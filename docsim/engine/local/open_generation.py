@@ -109,6 +109,10 @@ class OpenGeneration:
         """Return the passages of some documents, in order, by the document's number."""
         return self.store.passages_of(numbers)
 
+    def passage_counts(self) -> dict[int, int]:
+        """Return how many passages each document has, by ascending number."""
+        return dict(self.store.rows("SELECT number, passages FROM documents ORDER BY number"))
+
     def metadata_values(self, field: str, numbers: Sequence[int]) -> dict[int, tuple[str, object]]:
         """Return kind and value of a metadata field of some documents, by number."""
         return self.store.metadata_values(field, numbers)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from docsim.engine.local import encoders, locks, mappings, snapshots
 from docsim.engine.local.store import LocalGeneration, Store, now
-from docsim.engine.local.verdicts import Verdicts
 from docsim.engine.records import Embeddings, Generation, Unembedded
-from docsim.errors import IndexLocked, StoreError, UsageError
+from docsim.errors import IndexLocked, StoreError
 
 if TYPE_CHECKING:
     from docsim.encoding.alignment import Alignment
@@ -42,7 +41,7 @@ def opened(path: Path, *, wait: bool) -> Iterator[LocalRebuilder]:
             rebuilder.close()
 
 
-class LocalRebuilder(Verdicts):
+class LocalRebuilder(Store):
     """A ``docsim.engine.base.Rebuilder``. Whoever has one holds the rebuilder's lock."""
 
     def __init__(self, path: Path) -> None:
@@ -102,7 +101,7 @@ class LocalRebuilder(Verdicts):
 
     def missing(self, number: int) -> int:
         """Return how many documents have no embeddings in a generation."""
-        return 0 if self.is_complete(number) else len(self.lacking(number))
+        return len(self.lacking(number))
 
     @contextmanager
     def unembedded(self, number: int, *, after: int = 0) -> Iterator[Iterator[Unembedded]]:
@@ -113,11 +112,11 @@ class LocalRebuilder(Verdicts):
                 for document, first, content in found
             )
 
-    def embed_all(self, number: int, embedded: Sequence[tuple[Unembedded, Embeddings]]) -> None:
+    def embed(self, number: int, embedded: Sequence[tuple[Unembedded, Embeddings]]) -> None:
         """Add embeddings to a generation in one transaction, but for documents that have changed since."""
         with self.writing(visible=False):
             for one, vectors in embedded:
-                self.embed(one.number, one.version, vectors, generation=number)
+                self.add_embeddings(one.number, one.version, vectors, generation=number)
 
     def optimize(self, number: int) -> None:
         """Write the snapshot of a generation when it is stale."""

@@ -35,17 +35,18 @@ if TYPE_CHECKING:
     from docsim.filters.conditions import Filter
 
 __all__ = [
-        "Allowed",
+    "Allowed",
     "Known",
     "Mapping",
     "View",
-    "mapped_path",
     "begin",
     "directory",
     "explained",
+    "mapped_path",
     "refreshed",
     "snapshot",
     "snapshot_path",
+    "unfinished",
 ]
 
 logger = logging.getLogger(__name__)
@@ -161,7 +162,8 @@ class View:
     def owners(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of the document that holds each passage, in the shape of ``passages``."""
         places = np.searchsorted(self.documents[:, 0], passages.ravel(), side="right") - 1
-        return self.documents[places, 1].reshape(passages.shape)
+        owners: NDArray[np.int64] = self.documents[places, 1].reshape(passages.shape)
+        return owners
 
     def places(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places in ``documents`` of documents by number, ``int64 (n,)``; any place for one not there."""
@@ -184,6 +186,11 @@ class View:
         last = len(self.documents) - 1
         ends = np.where(places < last, self.documents[np.minimum(places + 1, last), 0], self.passage + 1)
         return np.stack([self.documents[places, 0], ends], axis=1)
+
+
+def unfinished(index: Path) -> StoreError:
+    """Return the error that says that an index has no live generation."""
+    return StoreError(f"the index at {index} was never finished", hint=f"docsim index SOURCE --index {index}")
 
 
 def _ascending(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -237,8 +244,8 @@ def refreshed(
 ) -> View:
     """Return a view of the state that ``store`` sees now, which is ``view`` when nothing was written since.
 
-    To be called inside ``store.reading()``. The view is of the live generation, with ``mapping`` to another encoder where
-    that is given, or of generation ``number``.
+    To be called inside ``store.reading()``. The view is of generation ``number``, by default the live one, whose
+    embeddings are mapped into the space of another encoder where ``mapping`` is given.
 
     Raises:
         StoreError: No generation is live, or stored embeddings are damaged.
@@ -248,9 +255,7 @@ def refreshed(
         return view
     generation = store.generation(number)
     if generation is None:
-        raise StoreError(
-            f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}"
-        )
+        raise unfinished(index)
     lags = view is not None and view.deletion < store.forgotten()
     if view is None or lags or view.generation.number != generation.number or view.mapping != mapping:
         view = _from_snapshot(store, index, generation, revision, mapping=mapping)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.origins import Origins
-from docsim.engine.records import Counts, Embedded, Embeddings, Generation, Origin, StoredDocument
+from docsim.engine.records import Counts, Embeddings, Generation, StoredDocument, Verdict
 from docsim.errors import StoreError
-from docsim.models import Document, Failure, Passage, storable
+from docsim.models import Document, Passage, storable
 
 if TYPE_CHECKING:
     from docsim.filters.conditions import Filter
 
 __all__ = ["LocalGeneration", "Store", "StoredMapping", "now"]
+
 
 @dataclass(frozen=True, slots=True)
 class LocalGeneration(Generation):
@@ -233,9 +232,17 @@ class Store(Origins):
             self.execute("DELETE FROM deletions WHERE sequence <= ?", last)
             self.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", last)
 
+    def verdict(self, number: int) -> Verdict | None:
+        """Return what was found about a generation; None when it was not compared."""
+        rows = self.rows("SELECT passed, summary FROM verdicts WHERE generation = ?", number)
+        if not rows:
+            return None
+        passed, told = bool(rows[0][0]), json.loads(rows[0][1])
+        return Verdict(passed, bool(told.get("sound", passed)), told.get("metrics", {}), told.get("source"))
+
     # What writers and rebuilders share; inside ``writing()``
 
-    def embed(self, number: int, first: int, vectors: Embeddings, *, generation: int) -> None:
+    def add_embeddings(self, number: int, first: int, vectors: Embeddings, *, generation: int) -> None:
         """Add the embeddings of a document to a generation, if its passages still begin with number ``first``."""
         blob = np.ascontiguousarray(vectors, dtype=np.float16).tobytes()
         sql = (
@@ -249,6 +256,13 @@ class Store(Origins):
         sql = "INSERT INTO generations (state, fingerprint, encoder, dim, created, published) VALUES (?, ?, ?, ?, ?, ?)"
         published = now() if state == "live" else None
         return self.execute(sql, state, fingerprint, encoder, dim, now(), published)
+
+    def record(self, number: int, verdict: Verdict) -> None:
+        """Keep what was found about a generation."""
+        summary = json.dumps({"metrics": verdict.metrics, "source": verdict.source, "sound": verdict.sound})
+        with self.writing(visible=False):
+            sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
+            self.execute(sql, number, now(), verdict.passed, summary)
 
 
 def _stored(number: int, id: str, title: str, metadata: str, digest: str, passages: int, text: str) -> StoredDocument:

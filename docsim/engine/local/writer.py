@@ -67,7 +67,7 @@ class LocalWriter(Store):
             self.execute(sql, *fields, number)
         rows = ((first + i, number, p.start, p.end, p.heading) for i, p in enumerate(embedded.passages))
         self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", rows)
-        self.embed(number, first, embedded.vectors, generation=self._live.number)
+        self.add_embeddings(number, first, embedded.vectors, generation=self._live.number)
         return number
 
     def remove(self, number: int) -> None:
