@@ -16,10 +16,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from docsim.encoder import ONNX_FILE, Encoder
+from docsim.runtime import onnxruntime
 from docsim.tokens import Token
 
 __all__ = ["Attributed", "Attribution", "Link", "Word"]

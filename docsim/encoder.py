@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from docsim.errors import EncoderError
+from docsim.runtime import onnxruntime
 from docsim.tokens import Token, Tokeniser, damped
 
 __all__ = [

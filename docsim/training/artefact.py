@@ -18,7 +18,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -36,6 +35,7 @@ from docsim.encoder import (
     shortened,
 )
 from docsim.errors import EncoderError
+from docsim.runtime import onnxruntime
 from docsim.tokens import damped
 from docsim.training.export import INPUT, onnx_bytes, quantised
 from docsim.training.towers import load_tower

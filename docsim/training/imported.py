@@ -16,13 +16,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 from keras import ops
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from docsim.encoder import Encoder, Preprocessing
 from docsim.errors import TrainingError
+from docsim.runtime import onnxruntime
 from docsim.training.artefact import Lineage, Parts, save
 from docsim.training.export import onnx_bytes, quantised
 from docsim.training.layers import Pooling, TokenVectors

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import pictures
 from docsim.durable import replacing
 
 __all__ = ["FORMAT", "JSON_FILE", "PLOT_FILE", "Entry", "Failed", "interval", "ordered", "write_leaderboard"]
@@ -145,11 +146,7 @@ def _scatter(axis: Any, board: Sequence[Entry]) -> None:
 
 def _plot(board: Sequence[Entry], probe: str) -> bytes:
     """Return a PNG of metric against speed: a colour per kind of tower, a shape per start, the best one ringed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = pictures.blank((9, 5))
     axis = figure.subplots()
     _scatter(axis, board)
     best = board[0]
