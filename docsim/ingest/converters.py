@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from docsim import offline
 from docsim.errors import SourceError
 from docsim.ingest.markup import Text, clean, first_line, markdown, tidy, titled
 
@@ -64,6 +65,7 @@ def html(text: str) -> Text:
 
 
 def _guarded(converter: Callable[[_Content], Text], content: _Content, *, kind: str) -> Text:
+    offline.before_onnxruntime()  # markitdown's file type detection imports it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
