@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 keras = pytest.importorskip("keras")
 
 from docsim.errors import TrainingError  # noqa: E402
+from docsim.runtime import onnxruntime  # noqa: E402
 from docsim.training.towers.export import onnx_bytes, quantised  # noqa: E402
 from docsim.training.towers.fused import is_fusible  # noqa: E402
 from docsim.training.towers.kinds import (  # noqa: E402
-from docsim.runtime import onnxruntime  # noqa: E402
     KINDS,
     TowerOptions,
     build_tower,

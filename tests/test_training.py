@@ -22,9 +22,9 @@ keras_hub = pytest.importorskip("keras_hub")
 from docsim.cli.distill import distill as distill_command  # noqa: E402
 from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError, UsageError  # noqa: E402
+from docsim.runtime import onnxruntime  # noqa: E402
 from docsim.training.distill.teacher import Teacher, load_teacher  # noqa: E402
 from docsim.training.distill.vocabulary import (  # noqa: E402
-from docsim.runtime import onnxruntime  # noqa: E402
     Recipe,
     distill,
     distill_to,
