@@ -19,10 +19,10 @@ import numpy as np
 from docsim.encoding.documents import encode_documents
 from docsim.engine import opening
 from docsim.engine.base import Engine
-from docsim.engine.records import Generation, SourceName, StoredDocument
+from docsim.engine.records import Counts, Generation, SourceName, StoredDocument
 from docsim.errors import FingerprintMismatch, UsageError
 from docsim.ingest import passages
-from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Ranking, SearchResult, SyncReport
+from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Passage, Ranking, SearchResult, SyncReport
 from docsim.search.searcher import Query, Request, search
 
 if TYPE_CHECKING:
@@ -114,6 +114,10 @@ class Index:
         opening.create_engine(path, encoder=encoder, index_type=index_type, recall=recall, wait=wait)
         return cls.open(path, encoder=encoder)
 
+    def at(self, generation: int) -> Index:
+        """Open the same index again, to search one generation, whatever its state."""
+        return Index(self.engine.at(generation), pinned=True)
+
     def close(self) -> None:
         """Close the index; safe to call twice."""
         self.engine.close()
@@ -146,6 +150,11 @@ class Index:
         """
         return self.engine.encoder
 
+    def counts(self) -> Counts:
+        """Return how many documents and passages there are."""
+        with self.engine.snapshot() as snapshot:
+            return snapshot.counts()
+
     def has(self, id: str) -> bool:
         """Return whether a document with this id is indexed."""
         return self.engine.sources().number(id) is not None
@@ -158,6 +167,16 @@ class Index:
         """
         with self.engine.snapshot() as snapshot:
             return self._stored(snapshot, id)
+
+    def passages(self, id: str) -> list[Passage]:
+        """Return the passages of an indexed document, in order.
+
+        Raises:
+            UsageError: There is none with this id.
+        """
+        with self.engine.snapshot() as snapshot:
+            number = self._stored(snapshot, id).number
+            return snapshot.passages([number])[number]
 
     def _stored(self, snapshot: Snapshot, id: str) -> StoredDocument:
         number = snapshot.number(id)

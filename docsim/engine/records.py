@@ -23,13 +23,13 @@ __all__ = [
     "QueryTerm",
     "RecordedFailure",
     "RecordedSource",
+    "RecordedVerdict",
     "SearchFacts",
     "Sizes",
     "Soundness",
     "SourceName",
     "StoredDocument",
     "Unembedded",
-    "Verdict",
 ]
 
 Embeddings = NDArray[np.float16]
@@ -221,7 +221,7 @@ class RecordedFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RecordedVerdict:
     """What was found when a generation was compared with the live one.
 
     Attributes:
@@ -252,7 +252,7 @@ class GenerationFacts:
     generation: Generation
     documents: int
     bytes: int
-    verdict: Verdict | None
+    verdict: RecordedVerdict | None
     is_mapped: bool
 
 

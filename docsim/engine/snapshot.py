@@ -51,8 +51,11 @@ class Snapshot(Protocol):
         """Components of an embedding."""
 
     @property
-    def is_mapped(self) -> bool:
-        """Whether the embeddings are the generation's, mapped into the space of another encoder."""
+    def mapped_from(self) -> int | None:
+        """How many passages an alignment was learnt from that maps the embeddings into the space of another encoder.
+
+        None when the embeddings are the generation's own.
+        """
 
     @property
     def encoder(self) -> Encoder:
@@ -103,6 +106,9 @@ class Snapshot(Protocol):
 
     def matching(self, where: Condition) -> int:
         """Return how many documents meet a condition."""
+
+    def embedded(self) -> Numbers:
+        """Return the documents that have embeddings here, by ascending number."""
 
     def knn(
         self, queries: NDArray[np.float32], k: int, *, where: Condition | None = None, exact: bool = False

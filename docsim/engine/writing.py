@@ -15,10 +15,10 @@ from docsim.engine.records import (
     Origin,
     RecordedFailure,
     RecordedSource,
+    RecordedVerdict,
     SourceName,
     StoredDocument,
     Unembedded,
-    Verdict,
 )
 from docsim.models import Failure
 
@@ -149,7 +149,7 @@ class Rebuilder(Protocol):
     def settle(self) -> None:
         """Do what a run that was killed after publishing left undone, unless a writer is about to do it."""
 
-    def record(self, number: int, verdict: Verdict) -> None:
+    def record(self, number: int, verdict: RecordedVerdict) -> None:
         """Keep what was found about a generation."""
 
     def publish(self, number: int, catch_up: Callable[[], int]) -> int:

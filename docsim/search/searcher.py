@@ -72,7 +72,7 @@ def search(
                 snapshot.fingerprint,
                 took_ms=(time.perf_counter() - started) * 1000,
                 hits=hits,
-                adapter=snapshot.is_mapped,
+                adapter=snapshot.mapped_from is not None,
             )
         )
     return results

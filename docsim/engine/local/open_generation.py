@@ -66,9 +66,9 @@ class OpenGeneration:
         return self.view.vectors.dim
 
     @property
-    def is_mapped(self) -> bool:
-        """Whether the embeddings are mapped into the space of another encoder."""
-        return self.view.mapping is not None
+    def mapped_from(self) -> int | None:
+        """How many passages the alignment was learnt from that maps the embeddings; None when they are not mapped."""
+        return self.view.mapping.row.passages if self.view.mapping else None
 
     @property
     def encoder(self) -> Encoder:
@@ -133,6 +133,11 @@ class OpenGeneration:
         return len(self.store.meeting(where))
 
     # Vectors
+
+    def embedded(self) -> Numbers:
+        """Return the documents that have embeddings here, by ascending number."""
+        held = self.view.vectors.holds(self.view.documents[:, 0])
+        return np.sort(self.view.documents[held, 1])
 
     def knn(
         self, queries: NDArray[np.float32], k: int, *, where: Condition | None = None, exact: bool = False

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.origins import Origins
-from docsim.engine.records import Counts, Embeddings, Generation, StoredDocument, Verdict
+from docsim.engine.records import Counts, Embeddings, Generation, RecordedVerdict, StoredDocument
 from docsim.errors import StoreError
 from docsim.models import Document, Passage, storable
 
@@ -232,13 +232,13 @@ class Store(Origins):
             self.execute("DELETE FROM deletions WHERE sequence <= ?", last)
             self.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", last)
 
-    def verdict(self, number: int) -> Verdict | None:
+    def verdict(self, number: int) -> RecordedVerdict | None:
         """Return what was found about a generation; None when it was not compared."""
         rows = self.rows("SELECT passed, summary FROM verdicts WHERE generation = ?", number)
         if not rows:
             return None
         passed, told = bool(rows[0][0]), json.loads(rows[0][1])
-        return Verdict(passed, bool(told.get("sound", passed)), told.get("metrics", {}), told.get("source"))
+        return RecordedVerdict(passed, bool(told.get("sound", passed)), told.get("metrics", {}), told.get("source"))
 
     # What writers and rebuilders share; inside ``writing()``
 
@@ -257,7 +257,7 @@ class Store(Origins):
         published = now() if state == "live" else None
         return self.execute(sql, state, fingerprint, encoder, dim, now(), published)
 
-    def record(self, number: int, verdict: Verdict) -> None:
+    def record(self, number: int, verdict: RecordedVerdict) -> None:
         """Keep what was found about a generation."""
         summary = json.dumps({"metrics": verdict.metrics, "source": verdict.source, "sound": verdict.sound})
         with self.writing(visible=False):
