@@ -127,7 +127,7 @@ class Tokeniser:
         return tokens or [Token(id, 0, 0) for id in self._empty]
 
     def _tokenise_words(self, texts: Sequence[list[str]]) -> Tokens:
-        """Return the ids of texts that are given as words. Each distinct word is looked up once; NumPy does the rest."""
+        """Return the ids of texts, given as words. Each distinct word is looked up once; NumPy does the rest."""
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__  # a word that is new gets the next number
         counts = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "OTHERS", "axes_of", "png"]
+__all__ = ["COLOURS", "axes_of", "png"]
 
 COLOURS = (
     "#3366cc", "#dc3912", "#109618", "#ff9900", "#990099", "#0099c6", "#dd4477", "#66aa00", "#8b4513", "#316395",
@@ -18,9 +18,6 @@ COLOURS = (
     "#f4359e", "#9c5935", "#668d1c", "#2a778d",
 )  # fmt: skip
 """Colours for groups, in order. Each is easy to tell from its neighbours in the list."""
-
-OTHERS = "#999999"
-"""The colour of everything that belongs to no group."""
 
 
 def axes_of(columns: int = 1, *, width: float = 5.0, height: float = 4.0) -> tuple[Figure, Sequence[Any]]:
