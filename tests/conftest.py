@@ -22,6 +22,7 @@ _PACKAGE = _TESTS.parent / "docsim"
 _MADE_BY = [
     _TESTS / "tiny_encoder.py",
     _PACKAGE / "encoding" / "encoder.py",
+    _PACKAGE / "encoding" / "manifest.py",
     _PACKAGE / "encoding" / "tokenizer.py",
     *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("static", "export", "artefact")),
 ]

@@ -259,7 +259,7 @@ def test_an_encoder_whose_manifest_tells_another_dimension_is_refused(encoder: E
     path = reading_fewer_tokens(encoder.path, tmp_path / "lying")
     manifest = json.loads((path / "manifest.json").read_text()) | {"dim": 48}
     (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(EncoderError, match=r"tells of 48 components, tower\.onnx gives 32"):
+    with pytest.raises(EncoderError, match=r"says 48 components, tower\.onnx gives 32"):
         Encoder.load(path)
 
 
