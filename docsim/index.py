@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from docsim.analysis.duplicates import Advance, Duplicates
     from docsim.analysis.explain import Explanation, Spanned
     from docsim.analysis.topic_map import KnowledgeMap
-    from docsim.filters.conditions import Filter
-    from docsim.filters.parser import Where
+    from docsim.filters.condition import Condition
+    from docsim.filters.where import Where
     from docsim.indexing.sync import SourceName
 
 __all__ = ["Index"]
@@ -394,9 +394,9 @@ class Index:
         return Spanned(stored.document, self.reader.store.passages(stored.number))
 
 
-def _condition(where: Where, within: str) -> Filter | None:
+def _condition(where: Where, within: str) -> Condition | None:
     if where is None and not within:
         return None
-    from docsim.filters.parser import wanted
+    from docsim.filters.where import wanted
 
     return wanted(where, within)

@@ -21,7 +21,7 @@ from docsim.search import percentiles, rerank
 from docsim.search.retrieval import Candidate, Query, tiers
 
 if TYPE_CHECKING:
-    from docsim.filters.conditions import Filter
+    from docsim.filters.condition import Condition
 
 __all__ = ["PASSAGES_PER_HIT", "Query", "Request", "answers", "encoded"]
 
@@ -46,7 +46,7 @@ class Request:
     k: int = 10
     mode: Mode = DEFAULT_MODE
     ranking: Ranking = field(default_factory=Ranking)
-    filter: Filter | None = None
+    filter: Condition | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or not 1 <= self.k <= MOST:

@@ -20,7 +20,7 @@ from docsim.errors import StoreError
 from docsim.models import Document, Failure, Metadata, Passage, storable
 
 if TYPE_CHECKING:
-    from docsim.filters.conditions import Filter
+    from docsim.filters.condition import Condition
 
 __all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredAdapter", "StoredDocument", "Vectors"]
 
@@ -169,10 +169,13 @@ class Store(Database):
         number, id_, text, title, metadata, *rest = rows[0]
         return StoredDocument(number, Document(id_, text, title, json.loads(metadata)), *rest)
 
-    def meeting(self, condition: Filter) -> NDArray[np.int64]:
+    def meeting(self, condition: Condition) -> NDArray[np.int64]:
         """Return the numbers of the first passages of the documents that meet a condition, ascending."""
-        sql = f"SELECT first_passage FROM documents WHERE {condition.sql} ORDER BY first_passage"
-        return np.array(self.rows(sql, *condition.parameters), np.int64).reshape(-1)
+        from docsim.engine.local.filter_sql import compiled  # here, because most searches have no filter
+
+        expression = compiled(condition)
+        sql = f"SELECT first_passage FROM documents WHERE {expression.sql} ORDER BY first_passage"
+        return np.array(self.rows(sql, *expression.parameters), np.int64).reshape(-1)
 
     def shown(self, documents: Sequence[int]) -> dict[int, Shown]:
         """Return what hits show of some documents, by number."""
