@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from docsim.analysis.topic_map import KnowledgeMap
     from docsim.encoding.encoder import Encoder
     from docsim.engine.base import Snapshot
-    from docsim.filters.conditions import Filter as Condition
-    from docsim.filters.parser import Where
+    from docsim.filters.condition import Condition
+    from docsim.filters.where import Where
 
 __all__ = ["Index"]
 
@@ -432,7 +432,7 @@ class Index:
 def _condition(where: Where, within: str) -> Condition | None:
     if where is None and not within:
         return None
-    from docsim.filters.parser import wanted
+    from docsim.filters.where import wanted
 
     return wanted(where, within)
 

@@ -13,7 +13,7 @@ from docsim.models import Passage
 
 if TYPE_CHECKING:
     from docsim.encoding.encoder import Encoder
-    from docsim.filters.conditions import Filter as Condition
+    from docsim.filters.condition import Condition
 
 __all__ = ["Snapshot", "TextMatches"]
 

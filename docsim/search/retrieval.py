@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot, TextMatches
 from docsim.engine.records import Numbers
-from docsim.filters.conditions import Filter as Condition
+from docsim.filters.condition import Condition
 from docsim.models import Document, Mode
 from docsim.search import scoring, smoothing
 from docsim.search.fusion import LONG, SHORT, Fusion

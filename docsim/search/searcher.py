@@ -12,7 +12,7 @@ import numpy as np
 from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.errors import StoreError, UsageError
-from docsim.filters.conditions import Filter as Condition
+from docsim.filters.condition import Condition
 from docsim.models import DEFAULT_MODE, MODES, MOST, Hit, Mode, Passage, PassageHit, Ranking, SearchResult
 from docsim.search import percentiles, rerank
 from docsim.search.retrieval import Candidate, Query, tiers

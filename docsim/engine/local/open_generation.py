@@ -25,7 +25,7 @@ from docsim.engine.records import (
     QueryTerm,
     StoredDocument,
 )
-from docsim.filters.conditions import Filter as Condition
+from docsim.filters.condition import Condition
 from docsim.models import Passage
 
 __all__ = ["OpenGeneration"]

@@ -32,7 +32,7 @@ from docsim.errors import StoreError
 
 if TYPE_CHECKING:
     from docsim.encoding.alignment import Alignment
-    from docsim.filters.conditions import Filter
+    from docsim.filters.condition import Condition
 
 __all__ = [
     "Allowed",
@@ -92,7 +92,7 @@ class Known:
     counts: Counts | None = None
     background: dict[int | None, NDArray[np.float32]] = field(default_factory=dict)
     sample: NDArray[np.int64] | None = None
-    allowed: dict[Filter, Allowed] = field(default_factory=dict)
+    allowed: dict[Condition, Allowed] = field(default_factory=dict)
     order: NDArray[np.int64] | None = None
 
 
@@ -143,7 +143,7 @@ class View:
         """Return embeddings of the generation, ``(n, dim)``, as they are in ``vectors``."""
         return self.mapping.alignment.apply(rows) if self.mapping else rows
 
-    def allowed(self, store: Store, condition: Filter | None) -> Allowed:
+    def allowed(self, store: Store, condition: Condition | None) -> Allowed:
         """Return the documents that meet a condition, all when there is none.
 
         To be called inside ``store.reading()``, which has to see the state that this is the view of.

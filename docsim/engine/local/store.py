@@ -19,7 +19,7 @@ from docsim.errors import StoreError
 from docsim.models import Document, Passage, storable
 
 if TYPE_CHECKING:
-    from docsim.filters.conditions import Filter
+    from docsim.filters.condition import Condition
 
 __all__ = ["LocalGeneration", "Store", "StoredMapping", "now"]
 
@@ -136,10 +136,13 @@ class Store(Origins):
         for row in self.stream(f"SELECT {columns} FROM documents ORDER BY number"):
             yield _stored(*row)
 
-    def meeting(self, condition: Filter) -> NDArray[np.int64]:
+    def meeting(self, condition: Condition) -> NDArray[np.int64]:
         """Return the numbers of the first passages of the documents that meet a condition, ascending."""
-        sql = f"SELECT first_passage FROM documents WHERE {condition.sql} ORDER BY first_passage"
-        return np.array(self.rows(sql, *condition.parameters), np.int64).reshape(-1)
+        from docsim.engine.local.filter_sql import compiled  # here, because most searches have no filter
+
+        expression = compiled(condition)
+        sql = f"SELECT first_passage FROM documents WHERE {expression.sql} ORDER BY first_passage"
+        return np.array(self.rows(sql, *expression.parameters), np.int64).reshape(-1)
 
     def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
         """Return kind and value of a metadata field of some documents, by number; without those that lack it."""
