@@ -26,7 +26,7 @@ from docsim.filters.condition import (
     Under,
     nesting,
 )
-from docsim.filters.where import MAX_CHARACTERS, parse
+from docsim.filters.parser import MAX_CHARACTERS, parse
 from docsim.filters.where import wanted
 from docsim.models import Document
 

@@ -31,7 +31,7 @@ from docsim.filters.condition import (
     all_of,
     any_of,
 )
-from docsim.filters.where import MAX_CHARACTERS, parse
+from docsim.filters.parser import MAX_CHARACTERS, parse
 from docsim.filters.where import wanted
 from docsim.models import Document
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from docsim.errors import UsageError
 from docsim.filters.condition import Condition, Under, all_of
 from docsim.filters.mapping import equalities
-from docsim.filters.where import parse
+from docsim.filters.parser import parse
 
 __all__ = ["Where", "wanted"]
 
@@ -19,7 +19,7 @@ def wanted(where: Where, within: str = "") -> Condition | None:
     """Return the condition that documents have to meet; None if every document will do.
 
     Args:
-        where: An expression (see ``docsim.filters.where``) or a mapping (see ``docsim.filters.mapping``).
+        where: An expression (see ``docsim.filters.parser``) or a mapping (see ``docsim.filters.mapping``).
         within: A path: the documents' ids have to be this path or lie below it. Empty for any id.
 
     Raises:
