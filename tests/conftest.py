@@ -10,6 +10,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from docsim import offline
+
+# Tests import these libraries themselves, too.
+offline.before_onnxruntime()
+offline.before_keras()
+offline.before_matplotlib()
+
 _TESTS = Path(__file__).parent
 _PACKAGE = _TESTS.parent / "docsim"
 _MADE_BY = [

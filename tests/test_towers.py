@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 keras = pytest.importorskip("keras")
 
-import onnxruntime  # noqa: E402
-
 from docsim.errors import TrainingError  # noqa: E402
+from docsim.runtime import onnxruntime  # noqa: E402
 from docsim.training.towers.export import onnx_bytes, quantised  # noqa: E402
 from docsim.training.towers.fused import is_fusible  # noqa: E402
 from docsim.training.towers.kinds import (  # noqa: E402

@@ -17,12 +17,12 @@ from tiny_encoder import tiny_parts
 from tokenizers import Tokenizer, processors
 
 keras = pytest.importorskip("keras")
-
-import onnxruntime  # noqa: E402
+keras_hub = pytest.importorskip("keras_hub")
 
 from docsim.cli.distill import distill as distill_command  # noqa: E402
 from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError, UsageError  # noqa: E402
+from docsim.runtime import onnxruntime  # noqa: E402
 from docsim.training.distill.teacher import Teacher, load_teacher  # noqa: E402
 from docsim.training.distill.vocabulary import (  # noqa: E402
     Recipe,
@@ -180,6 +180,16 @@ def test_a_teacher_that_pools_its_first_token_is_read_as_such(teacher_dir: Path,
     ids = np.array([loaded.tokenizer.encode("soup").ids], dtype=np.int32)
     first = loaded.states(ids, np.ones_like(ids))[0, 0]
     assert loaded.embed(["soup"])[0] == pytest.approx(first / np.linalg.norm(first), abs=1e-5)
+
+
+def test_a_teachers_directory_may_have_the_name_of_a_model_that_keras_hub_would_download(
+    teacher: Teacher, teacher_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "bert_tiny_en_uncased"
+    assert name in keras_hub.models.BertBackbone.presets
+    changed(teacher_dir, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(load_teacher(name).embed(["soup"]), teacher.embed(["soup"]))
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import ONNX_FILE, Encoder
 from docsim.encoding.tokenizer import Token
+from docsim.runtime import onnxruntime
 
 __all__ = ["Attributed", "Attribution", "Link", "Word"]
 

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from html import escape
 
 from docsim.analysis.duplicates import Duplicates, Group, Match, Member
-from docsim.engine.local.store import Store
+from docsim.engine.base import Snapshot
 from docsim.rendering.pages import page
 
 __all__ = ["duplicates_page"]
@@ -27,12 +27,12 @@ summary { cursor: pointer } td:nth-child(n+3) { white-space: nowrap }
 _HEAD = "<tr><th>duplicate</th><th>kind</th><th>covered</th><th>covers</th><th>similarity</th></tr>"
 
 
-def duplicates_page(found: Duplicates, store: Store) -> str:
+def duplicates_page(found: Duplicates, snapshot: Snapshot) -> str:
     """Return the report as HTML.
 
     Args:
         found: What was found.
-        store: Where the texts are; to be called inside ``store.reading()`` of the same state.
+        snapshot: Where the texts are.
     """
     members = sum(len(group.members) for group in found.groups)
     how = "chosen by what is common here" if found.calibrated else "as asked for"
@@ -46,15 +46,16 @@ def duplicates_page(found: Duplicates, store: Store) -> str:
     )
     compared, sections = 0, []
     for group in found.groups:
-        sections.append(_section(group, store, most=_MOST_COMPARED - compared))
+        sections.append(_section(group, snapshot, most=_MOST_COMPARED - compared))
         compared += len(group.members)
     return page("Duplicates", head + "\n".join(sections), style=_STYLE)
 
 
-def _section(group: Group, store: Store, *, most: int) -> str:
+def _section(group: Group, snapshot: Snapshot, *, most: int) -> str:
     ids = [group.id, *(member.id for member in group.members[: max(0, most)])]
-    documents = [store.document(id) for id in ids]
-    texts = [stored.document.text if stored else "" for stored in documents]
+    numbers = [snapshot.number(id) or 0 for id in ids]
+    stored = snapshot.documents(numbers)
+    texts = [stored[number].document.text if number in stored else "" for number in numbers]
     rows = []
     for place, member in enumerate(group.members, start=1):
         shown = _difference(texts[0], texts[place], member.matches[0]) if member.matches and place < len(texts) else ""

@@ -147,9 +147,9 @@ def import_(directory: Path, out: Path, **given: Any) -> None:
 def _texts(corpus: Path) -> Iterator[str]:
     """Yield the texts of an index, or of anything that can be indexed; what cannot be read is left out."""
     if (corpus / "index.db").is_file():
-        with Index.open(corpus) as index:
-            for title, text in index.store.stream("SELECT title, text FROM documents"):
-                yield _with_title(title, text)
+        with Index.open(corpus) as index, index.engine.snapshot() as snapshot:
+            for stored in snapshot.scan():
+                yield _with_title(stored.document.title, stored.document.text)
         return
     for entry in sources.open_source(str(corpus)).entries():
         if isinstance(entry, Entry):

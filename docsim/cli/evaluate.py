@@ -211,8 +211,14 @@ def _about(index: Index, task: _Task) -> dict[str, Any]:
         "relevant_not_indexed": sum(not index.has(id) for id in relevant),
         "index": str(index.path),
         "generation": generation.number,
-        "encoder": index.reader.asked().fingerprint,
+        "encoder": _answering(index),
     }
+
+
+def _answering(index: Index) -> str:
+    """Return the fingerprint of the encoder that answers."""
+    with index.engine.snapshot() as snapshot:
+        return snapshot.fingerprint
 
 
 def _values(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

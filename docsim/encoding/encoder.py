@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from docsim.encoding.manifest import (
@@ -35,6 +34,7 @@ from docsim.encoding.manifest import (
 )
 from docsim.encoding.tokenizer import Token, Tokeniser, damped
 from docsim.errors import EncoderError
+from docsim.runtime import onnxruntime
 
 __all__ = [
     "FORMAT",

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from docsim.encoding.documents import encode_documents, encode_passages
 from docsim.encoding.encoder import Encoder
+from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
 from docsim.evaluation import judgements, measures
 from docsim.evaluation.judgements import Qrels
@@ -144,10 +145,10 @@ def sampled(index: Index, encoders: tuple[Encoder, Encoder], *, include: Iterabl
     ids: list[str] = []
     first: list[Rows] = []
     second: list[Rows] = []
-    with index.store.reading():
-        numbers, total = _chosen(index, include, seed)
+    with index.engine.snapshot() as snapshot:
+        numbers, total = _chosen(snapshot, include, seed)
         for start in range(0, len(numbers), _DOCUMENTS_TOGETHER):
-            items = list(_stored(index, numbers[start : start + _DOCUMENTS_TOGETHER]))
+            items = list(_stored(snapshot, numbers[start : start + _DOCUMENTS_TOGETHER]))
             ids += [document.id for document, _ in items]
             first += encode_passages(encoders[0], items)
             second += encode_passages(encoders[1], items)
@@ -240,13 +241,12 @@ def _cosines(sample: Sample) -> tuple[float | None, float | None]:
     return float(cosines.mean()), float(np.percentile(cosines, 5))
 
 
-def _chosen(index: Index, include: Iterable[str], seed: int) -> tuple[list[int], int]:
+def _chosen(snapshot: Snapshot, include: Iterable[str], seed: int) -> tuple[list[int], int]:
     """Return the numbers of the documents to encode, and how many documents there are."""
-    rows = index.store.rows("SELECT number, passages FROM documents ORDER BY id")
-    if len(rows) < 2:
-        raise UsageError(f"expected at least two documents in {index.path}, found {len(rows)}")
-    counts: dict[int, int] = dict(rows)
-    wanted = [stored.number for id in include if (stored := index.store.document(id))]
+    counts = snapshot.passage_counts()
+    if len(counts) < 2:
+        raise UsageError(f"expected at least two documents in the index, found {len(counts)}")
+    wanted = [number for id in include if (number := snapshot.number(id)) is not None]
     others = list(counts)
     Random(seed).shuffle(others)
     chosen, room = [], PASSAGES
@@ -257,9 +257,8 @@ def _chosen(index: Index, include: Iterable[str], seed: int) -> tuple[list[int],
     return chosen, len(counts)
 
 
-def _stored(index: Index, numbers: Sequence[int]) -> Iterator[tuple[Document, list[Passage]]]:
+def _stored(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[tuple[Document, list[Passage]]]:
     """Yield each document and its first ``_DOCUMENT_PASSAGES`` passages, as they are stored."""
+    documents, passages = snapshot.documents(numbers), snapshot.passages(numbers)
     for number in numbers:
-        stored = index.store.document(number)
-        assert stored is not None
-        yield stored.document, index.store.passages(number)[:_DOCUMENT_PASSAGES]
+        yield documents[number].document, passages[number][:_DOCUMENT_PASSAGES]

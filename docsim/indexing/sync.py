@@ -9,48 +9,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from docsim.encoding.documents import encode_passages
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.store import Embedded, Store, now
+from docsim.engine.base import Sources, Writer
+from docsim.engine.records import Embedded, SourceName
 from docsim.errors import SourceError
+from docsim.indexing import pipeline
 from docsim.ingest import passages
 from docsim.models import Document, Entry, Failure, SyncReport, storable
 
-__all__ = ["Plan", "SourceName", "Sync"]
-
-BATCH = 1_000_000
-"""Characters of text that are encoded and committed together."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceName:
-    """What a source is known by in an index.
-
-    Attributes:
-        kind: ``folder``, ``file``, ``records``, ``stdin`` or ``python``.
-        location: Unique in the index: an absolute path, or any name for what is not in the file system.
-        name: Short; put before a document's path when another source holds a document of that id already.
-    """
-
-    kind: str
-    location: str
-    name: str
-
-    def __post_init__(self) -> None:
-        for field in ("location", "name"):
-            object.__setattr__(self, field, storable(_spelt_out(getattr(self, field))))
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it was in the file system and no longer is; of a path that is no UTF-8, that cannot be told."""
-        is_file = self.kind in ("folder", "file", "records") and "\\udc" not in self.location
-        return is_file and not Path(self.location).exists()
+__all__ = ["Plan", "Sync"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +38,10 @@ class _Change:
 
 
 class Plan:
-    """Compares a source with the store, reading only what is new or changed; counts, and writes nothing."""
+    """Compares a source with the index, reading only what is new or changed; counts, and writes nothing."""
 
-    def __init__(self, store: Store, source: SourceName) -> None:
-        self.store = store
+    def __init__(self, sources: Sources, source: SourceName) -> None:
+        self._sources = sources
         self.source = source
         self.number = self._find()
         self.counts = Counter[str]()
@@ -112,7 +86,7 @@ class Plan:
         if not self._is_first(path):
             self._fail(Failure(path, "another document of this source has the same id; give each its own"))
             return None
-        origin = self.store.origin(self.number, path) if self.number else None
+        origin = self._sources.origin(self.number, path) if self.number else None
         if origin is not None and origin.digest == entry.digest:
             self.counts["unchanged"] += 1
             return None
@@ -127,10 +101,10 @@ class Plan:
         if number is None or not self._may_take(number, path, entry.digest):
             id, number = self._place(path, entry.digest)
         else:
-            id = self.store.value("SELECT id FROM documents WHERE number = ?", number)
+            id = self._sources.documents([number])[number].document.id
         document = entry.load()
         document = document if document.id == id else replace(document, id=id)
-        if number and self.store.value("SELECT digest FROM documents WHERE number = ?", number) == document.digest():
+        if number and self._sources.documents([number])[number].digest == document.digest():
             self.counts["unchanged"] += 1
             return _Change(path, entry.digest, number, None)
         self.counts["changed" if number else "added"] += 1
@@ -145,7 +119,7 @@ class Plan:
         file system, and otherwise set apart by this source's name.
         """
         for id in itertools.chain([path], self._set_apart(path)):
-            number = self.store.value("SELECT number FROM documents WHERE id = ?", id)
+            number = self._sources.number(id)
             if number is None and _key(id) not in self._given:
                 return id, None
             if number is not None and self._may_take(number, path, digest):
@@ -154,14 +128,8 @@ class Plan:
 
     def _may_take(self, number: int, path: str, digest: str) -> bool:
         """Return whether a document may stand for what ``path`` holds: all else that it stands for reads the same."""
-        holders = self.store.rows(
-            "SELECT kind, location, name, digest FROM origins JOIN sources ON number = source"
-            " WHERE document = ? AND NOT (source = ? AND path = ?)",
-            number,
-            self.number or 0,
-            path,
-        )
-        return all(held == digest or SourceName(*holder).is_gone for *holder, held in holders)
+        others = [one for one in self._sources.holders(number) if (one.source, one.path) != (self.number or 0, path)]
+        return all(one.digest == digest or one.name.is_gone for one in others)
 
     def _set_apart(self, path: str) -> Iterator[str]:
         yield f"{self.source.name}/{path}"
@@ -180,33 +148,31 @@ class Plan:
 
     def _find(self) -> int | None:
         """Return the number of this source, which may have been moved since, or None when it is new."""
-        rows = self.store.rows("SELECT number, kind, location, name FROM sources")
-        for number, *fields in rows:
-            if fields[1] == self.source.location:
-                return int(number)
-        for number, *fields in rows:
-            known = SourceName(*fields)
-            same = (known.kind, known.name) == (self.source.kind, self.source.name)
-            if same and known.is_gone and self._is_moved(number):
-                return int(number)
+        known = self._sources.sources()
+        for one in known:
+            if one.source.location == self.source.location:
+                return one.number
+        for one in known:
+            same = (one.source.kind, one.source.name) == (self.source.kind, self.source.name)
+            if same and one.source.is_gone and self._is_moved(one.number):
+                return one.number
         return None
 
     def _is_moved(self, number: int) -> bool:
         """Return whether a source of the same name is this one at its old place: half of its files are here."""
         if self.source.kind == "records":
             return True
-        paths = self.store.rows("SELECT path FROM origins WHERE source = ? LIMIT 1000", number)
+        paths = self._sources.paths(number, most=1000)
         if self.source.kind == "file":
-            return all(path == Path(self.source.location).name for (path,) in paths)
-        here = sum(Path(self.source.location, path).exists() for (path,) in paths)
+            return all(path == Path(self.source.location).name for path in paths)
+        here = sum(Path(self.source.location, path).exists() for path in paths)
         return 2 * here >= len(paths)
 
     def _prune(self, prune: bool | None) -> list[str]:
         """Count what vanished from the source; return the paths to forget."""
         if self.number is None:
             return []
-        rows = self.store.rows("SELECT path FROM origins WHERE source = ?", self.number)
-        vanished = [path for (path,) in rows if _key(path) not in self._seen]
+        vanished = [path for path in self._sources.paths(self.number) if _key(path) not in self._seen]
         if prune is None:
             sure = all(failure.identified for failure in self.failures)
             prune = sure and bool(self._seen) and self.source.kind != "stdin"
@@ -217,10 +183,10 @@ class Plan:
 class Sync(Plan):
     """A plan that is carried out."""
 
-    def __init__(self, store: Store, source: SourceName, *, encoder: Encoder, generation: int) -> None:
-        super().__init__(store, source)
+    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder) -> None:
+        super().__init__(writer, source)
+        self._writer = writer
         self._encoder = encoder
-        self._generation = generation
 
     def run(
         self,
@@ -230,82 +196,45 @@ class Sync(Plan):
         progress: Callable[[], object] | None = None,
     ) -> SyncReport:
         """Read, encode and commit; see ``Index.sync``."""
-        source = self._register()
-        with ThreadPoolExecutor(1, thread_name_prefix="docsim-commit") as executor:
-            pending: Future[None] | None = None
-            for batch in _batches(self.changes(items, progress)):
-                embedded = self._embedded(batch)
-                if pending:
-                    pending.result()
-                pending = executor.submit(self._commit, source, batch, embedded)
-            if pending:
-                pending.result()
-        self._finish(source, prune)
+        with self._writer.transaction():
+            self.number = self._writer.open_source(self.number, self.source)
+        batches = pipeline.batched(self.changes(items, progress), _characters)
+        pipeline.run(batches, encode=self._encode, commit=self._commit)
+        self._finish(prune)
         return self.report()
 
-    def _register(self) -> int:
-        source = self.source
-        with self.store.writing():
-            if self.number is None:
-                sql = "INSERT INTO sources (kind, location, name, started) VALUES (?, ?, ?, ?)"
-                self.number = self.store.execute(sql, source.kind, source.location, source.name, now())
-            else:
-                sql = "UPDATE sources SET location = ?, name = ?, started = ?, finished = NULL WHERE number = ?"
-                self.store.execute(sql, source.location, source.name, now(), self.number)
-        return self.number
-
-    def _embedded(self, batch: list[_Change]) -> list[Embedded | None]:
+    def _encode(self, batch: Sequence[_Change]) -> list[Embedded | None]:
         """Split and encode the documents of a batch."""
-        spans = [passages.split(one.document.text) if one.document else [] for one in batch]
-        texts = [
-            text for one, split in zip(batch, spans, strict=True) if one.document
-            for text in passages.inputs(one.document, split)
-        ]  # fmt: skip
-        vectors = self._encoder.encode(texts).astype(np.float16)
-        ends = np.cumsum([len(split) for split in spans])
-        return [
-            Embedded(one.document, tuple(split), vectors[end - len(split) : end]) if one.document else None
-            for one, split, end in zip(batch, spans, ends, strict=True)
-        ]
+        documents = [one.document for one in batch if one.document]
+        items = [(document, tuple(passages.split(document.text))) for document in documents]
+        embedded = iter(
+            Embedded(document, spans, rows.astype(np.float16))
+            for (document, spans), rows in zip(items, encode_passages(self._encoder, items), strict=True)
+        )
+        return [next(embedded) if one.document else None for one in batch]
 
-    def _commit(self, source: int, batch: list[_Change], embedded: list[Embedded | None]) -> None:
-        with self.store.writing():
+    def _commit(self, batch: Sequence[_Change], embedded: Sequence[Embedded | None]) -> None:
+        assert self.number is not None
+        with self._writer.transaction():
             for change, content in zip(batch, embedded, strict=True):
                 number = change.number
                 if content:
-                    number = self.store.put(
-                        content, number=number, digest=content.document.digest(), generation=self._generation
-                    )
-                    self.store.claim(source, change.path, document=number)
+                    number = self._writer.put(content, number=number)
+                    self._writer.claim(self.number, change.path, document=number)
                 assert number is not None
-                self.store.link(source, change.path, document=number, digest=change.digest)
+                self._writer.link(self.number, change.path, document=number, digest=change.digest)
 
-    def _finish(self, source: int, prune: bool | None) -> None:
+    def _finish(self, prune: bool | None) -> None:
         """Forget what vanished, and record that the source was read to its end."""
-        with self.store.writing():
+        assert self.number is not None
+        with self._writer.transaction():
             for path in self._prune(prune):
-                self.store.unlink(source, path)
-            self.store.record_failures(source, self.failures)
-            self.store.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), source)
+                self._writer.unlink(self.number, path)
+            self._writer.close_source(self.number, self.failures)
 
 
-def _batches(changes: Iterable[_Change]) -> Iterator[list[_Change]]:
-    """Group changes so that each group holds about ``BATCH`` characters."""
-    batch: list[_Change] = []
-    size = 0
-    for change in changes:
-        batch.append(change)
-        size += 100 + (len(change.document.text) if change.document else 0)
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _spelt_out(text: str) -> str:
-    """Return text with each byte of a file name that is no UTF-8 written out, as a backslash and ``udc..``."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _characters(change: _Change) -> int:
+    return len(change.document.text) if change.document else 0
 
 
 def _key(path: str) -> bytes:

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from docsim import offline
 from docsim.errors import SourceError
 from docsim.ingest.markup import FileContent, clean, first_line, markdown, tidy, titled
 
@@ -75,6 +76,7 @@ def html(text: str) -> FileContent:
 
 def _guarded(converter: Callable[[_Content], FileContent], content: _Content, *, kind: str) -> FileContent:
     """Call a converter, and turn whatever it raises into a ``SourceError``."""
+    offline.before_onnxruntime()  # markitdown's file type detection imports it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from docsim import offline
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "axes_of", "png"]
+__all__ = ["COLOURS", "axes_of", "blank", "png"]
 
 COLOURS = (
     "#3366cc", "#dc3912", "#109618", "#ff9900", "#990099", "#0099c6", "#dd4477", "#66aa00", "#8b4513", "#316395",
@@ -28,12 +30,19 @@ def axes_of(columns: int = 1, *, width: float = 5.0, height: float = 4.0) -> tup
         width: The width of each, in inches.
         height: Their height, in inches.
     """
+    figure = blank((width * columns, height))
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+def blank(size: tuple[float, float]) -> Figure:
+    """Return a figure without axes, its width and height in inches."""
+    offline.before_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * columns, height), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+    return figure
 
 
 def png(figure: Figure, *, dpi: int = 110) -> bytes:

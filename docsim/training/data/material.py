@@ -11,8 +11,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.store import Store
 from docsim.errors import SourceError, TrainingError
+from docsim.index import Index
 from docsim.ingest import passages, sources
 from docsim.models import Document, Failure
 from docsim.training.data.batches import Ids, tokenised
@@ -83,18 +83,14 @@ def documents_of_index(path: Path, *, seed: int = 0) -> Iterator[Document]:
     Raises:
         StoreError: There is no index, or it is damaged.
     """
-    store = Store(path, writable=False)
-    try:
-        numbers = [number for (number,) in store.rows("SELECT number FROM documents ORDER BY number")]
+    with Index.open(path) as index, index.engine.snapshot() as snapshot:
+        numbers = list(snapshot.passage_counts())
         if len(numbers) > MOST_DOCUMENTS:
             drawn = np.random.default_rng(seed).choice(len(numbers), MOST_DOCUMENTS, replace=False)
-            numbers = [numbers[place] for place in np.sort(drawn)]
-        for number in numbers:
-            stored = store.document(int(number))
-            if stored is not None:
+            numbers = [numbers[place] for place in np.sort(drawn).tolist()]
+        for start in range(0, len(numbers), _AT_ONCE):
+            for stored in snapshot.documents(numbers[start : start + _AT_ONCE]).values():
                 yield stored.document
-    finally:
-        store.close()
 
 
 def documents_of_corpus(argument: str, *, seed: int = 0) -> Iterator[Document]:

@@ -16,13 +16,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 from keras import ops
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import Encoder, Preprocessing
 from docsim.errors import TrainingError
+from docsim.runtime import onnxruntime
 from docsim.training.distill.teacher import Teacher, load_teacher
 from docsim.training.towers.artefact import Lineage, Parts, save
 from docsim.training.towers.export import onnx_bytes, quantised

@@ -192,7 +192,8 @@ def _backbone(path: Path, config: dict[str, Any]) -> keras.Model:
     if not (path / _WEIGHTS).is_file():
         raise TrainingError(f"expected a teacher with a {_WEIGHTS} at {path}; there is none")
     try:
-        backbone = keras_hub.models.BertBackbone.from_preset(str(path))
+        # A relative path such as bert_base_en may also be the name of a model that keras-hub would download.
+        backbone = keras_hub.models.BertBackbone.from_preset(str(path.absolute()))
     except Exception as error:  # keras-hub raises many kinds
         raise TrainingError(f"the teacher at {path} cannot be loaded: {error}") from error
     if _activation(path, config) == "gelu":

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.files import replacing
+from docsim.rendering import plots
 
 __all__ = ["FORMAT", "JSON_FILE", "PLOT_FILE", "Entry", "Failed", "interval", "ordered", "write_leaderboard"]
 
@@ -145,11 +146,7 @@ def _scatter(axis: Any, board: Sequence[Entry]) -> None:
 
 def _plot(board: Sequence[Entry], probe: str) -> bytes:
     """Return a PNG of metric against speed: a colour per kind of tower, a shape per start, the best one ringed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = plots.blank((9, 5))
     axis = figure.subplots()
     _scatter(axis, board)
     best = board[0]

@@ -18,7 +18,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -37,6 +36,7 @@ from docsim.encoding.encoder import (
 from docsim.encoding.tokenizer import damped
 from docsim.errors import EncoderError
 from docsim.files import flush
+from docsim.runtime import onnxruntime
 from docsim.training.towers.export import INPUT, onnx_bytes, quantised
 from docsim.training.towers.kinds import load_tower
 

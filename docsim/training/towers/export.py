@@ -47,16 +47,16 @@ def quantised(content: bytes) -> bytes:
     Activations are quantised as they come, each tensor by its range ("dynamic quantisation",
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
     """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from docsim.runtime import quantization
 
     with TemporaryDirectory() as directory, _without_advice():
         file = Path(directory) / "quantised.onnx"
-        quantize_dynamic(
+        quantization().quantize_dynamic(
             onnx.load_from_string(content),
             file,
             op_types_to_quantize=["MatMul", "Attention"],
             per_channel=True,
-            weight_type=QuantType.QInt8,
+            weight_type=quantization().QuantType.QInt8,
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # of what fused operators give
         )
         model = onnx.load(str(file))

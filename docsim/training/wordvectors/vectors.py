@@ -258,10 +258,10 @@ def _binary(file: Path, path: Path, expected: _Expected) -> WordVectors:
             f"expected {expected.count} vectors of {expected.dim} components in {path}, as its first line says; it has "
             f"only {size} bytes, so it is cut short or something else"
         )
-    loaded = _parsed(
+    loaded = _parsed(  # gensim opens addresses as well as files; an absolute path is never one
         path,
         lambda: KeyedVectors.load_word2vec_format(
-            str(file), binary=True, unicode_errors="replace", limit=expected.wanted
+            str(file.absolute()), binary=True, unicode_errors="replace", limit=expected.wanted
         ),
     )
     return _usable(loaded, "word2vec binary", lost=(expected.wanted or 0) - len(loaded), bad=_REPLACED)
@@ -273,7 +273,7 @@ def _fasttext(file: Path, path: Path, limit: int | None) -> WordVectors:
         fasttext.check(stream, path)
     from gensim.models.fasttext import load_facebook_vectors
 
-    loaded = _parsed(path, lambda: load_facebook_vectors(str(file)))
+    loaded = _parsed(path, lambda: load_facebook_vectors(str(file.absolute())))
     vectors = _usable(loaded, "fastText binary", lost=0, bad=_ESCAPED)
     if limit is not None:
         vectors = replace(vectors, words=vectors.words[:limit], matrix=vectors.matrix[:limit])

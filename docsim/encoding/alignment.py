@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from docsim.errors import StoreError
 from docsim.files import replacing
 
-__all__ = ["FORMAT", "LEAST", "Adapter", "K", "agreement", "fitted", "learnt", "procrustes"]
+__all__ = ["FORMAT", "LEAST", "Alignment", "K", "agreement", "fitted", "learnt", "procrustes"]
 
 FORMAT = 2
 """Version of the file; one of another version is refused."""
@@ -46,7 +46,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Adapter:
+class Alignment:
     """A map from one encoder's embeddings to another's.
 
     Attributes:
@@ -109,7 +109,7 @@ class Adapter:
         return hashlib.sha256(content.getvalue()).hexdigest()
 
     @classmethod
-    def load(cls, path: Path, *, digest: str | None = None) -> Adapter:
+    def load(cls, path: Path, *, digest: str | None = None) -> Alignment:
         """Read what ``save`` wrote.
 
         Args:
@@ -132,7 +132,7 @@ class Adapter:
             ) from error
 
 
-def learnt(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0) -> Adapter:
+def learnt(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0) -> Alignment:
     """Learn an adapter from passages that two encoders embedded.
 
     A map learnt from four fifths of them tells by the rest how good it is; the one that is returned knows them all.
@@ -153,9 +153,9 @@ def learnt(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0)
         raise ValueError("expected finite embeddings, got others")
     order = np.random.default_rng(seed).permutation(len(new))
     held, rest = np.split(order, [max(1, round(_HELD_OUT * len(new)))])
-    tried = Adapter(source, target, *fitted(old[rest], new[rest])).apply(old[held])
+    tried = Alignment(source, target, *fitted(old[rest], new[rest])).apply(old[held])
     found = agreement(new[held], tried, new[held]), agreement(old[held], old[held], new[held])
-    return Adapter(source, target, *fitted(old, new), *found)
+    return Alignment(source, target, *fitted(old, new), *found)
 
 
 def fitted(old: Floats, new: Floats) -> tuple[Floats, Floats, Floats]:
@@ -214,7 +214,7 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(rows / norms, dtype=np.float32)
 
 
-def _checked(found: dict[str, NDArray[Any]]) -> Adapter:
+def _checked(found: dict[str, NDArray[Any]]) -> Alignment:
     if found["format"] != FORMAT:
         raise ValueError(f"format {found['format']}")
     maps = [found[name] for name in ("rotation", "landmarks", "weights")]
@@ -225,4 +225,4 @@ def _checked(found: dict[str, NDArray[Any]]) -> Adapter:
     if not rotation.size or landmarks.shape != (len(weights), len(rotation)) or weights.shape[1] != rotation.shape[1]:
         raise ValueError(f"maps of shapes {rotation.shape}, {landmarks.shape} and {weights.shape}")
     names = str(found["source"]), str(found["target"])
-    return Adapter(*names, rotation, landmarks, weights, float(found["agreement"]), float(found["before"]))
+    return Alignment(*names, rotation, landmarks, weights, float(found["agreement"]), float(found["before"]))
