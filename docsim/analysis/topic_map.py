@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.analysis.layout import laid_out
-from docsim.analysis.topics import Topic, found_topics
+from docsim.analysis.layout import lay_out
+from docsim.analysis.topics import Topic, find_topics
 from docsim.engine.base import Snapshot
 from docsim.errors import StoreError
 from docsim.rendering.plots import COLOURS, axes_of, png
@@ -69,9 +69,9 @@ def knowledge_map(snapshot: Snapshot, *, seed: int = 0) -> KnowledgeMap:
     if not found:
         raise StoreError("expected documents to draw a map of, found none", hint="index some with: docsim index SOURCE")
     rows = snapshot.embeddings(np.array([one.number for one in found], np.int64))
-    places = laid_out(np.stack([centroid(one) for one in rows]), seed=seed)
+    places = lay_out(np.stack([centroid(one) for one in rows]), seed=seed)
     documents = [one.document for one in found]
-    topics = found_topics(places, [f"{one.title}\n{one.text}" for one in documents], seed=seed)
+    topics = find_topics(places, [f"{one.title}\n{one.text}" for one in documents], seed=seed)
     points = [
         Point(one.id, one.title, round(x, 4), round(y, 4), topic)
         for one, (x, y), topic in zip(documents, places.tolist(), topics.members.tolist(), strict=True)

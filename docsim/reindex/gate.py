@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from docsim.engine.base import Snapshot
 from docsim.engine.records import Soundness
 from docsim.evaluation import measures
-from docsim.evaluation.measures import Comparison, Report
+from docsim.evaluation.measures import RunComparison, RunReport
 from docsim.index import Index
 from docsim.reindex.questions import Answer, Questions
 
@@ -64,9 +64,9 @@ class Quality:
     """
 
     questions: Questions
-    old: Report
-    new: Report
-    differences: Mapping[str, Comparison]
+    old: RunReport
+    new: RunReport
+    differences: Mapping[str, RunComparison]
     old_answers: Mapping[str, Answer]
     new_answers: Mapping[str, Answer]
 
@@ -139,7 +139,7 @@ def quality(old: Index, new: Index, questions: Questions) -> Quality:
     return Quality(questions, reports[0], reports[1], differences, before, after)
 
 
-def _report(questions: Questions, answers: Mapping[str, Answer]) -> Report:
+def _report(questions: Questions, answers: Mapping[str, Answer]) -> RunReport:
     run = {query: [one.id for one in found] for query, found in answers.items()}
     judged = {query: grades for query, grades in questions.qrels.items() if query in answers}
     return measures.evaluate(run, judged, metrics=questions.metrics)
