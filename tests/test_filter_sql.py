@@ -106,6 +106,8 @@ def test_strings_compare_by_code_point() -> None:
 def test_names_lead_through_objects_but_not_through_lists() -> None:
     assert matching("a.b = 1", {"a": {"b": [1, 2]}}, {"a": [{"b": 1}]}, {"a": [[1]]}) == [True, False, False]
     assert matching("a = 1", {"a": [[1]]}, {"a": {"b": 1}}, {"a": [2, 1]}) == [False, False, True]
+    assert matching('a."0" = 1', {"a": {"0": 1}}, {"a": [1]}, {"a": [[1]]}) == [True, False, False]
+    assert matching("a.b = 1", {"a": '{"b": 1}'}, {"a": "{"}, {"a": 1}) == [False, False, False]
 
 
 def test_conditions_without_parts_or_values_are_always_or_never_met() -> None:
