@@ -1,48 +1,54 @@
-"""Material: the documents that training makes its own pairs from, read from an index or a corpus and tokenised."""
+"""The tokenized corpus from which training without labels makes its pairs."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.store import Store
-from docsim.errors import SourceError, TrainingError
-from docsim.ingest import passages, sources
-from docsim.models import Document, Failure
-from docsim.training.data.batches import Ids, tokenised
-from docsim.training.towers.artefact import Parts
+from docsim.errors import TrainingError
+from docsim.ingest import passages
+from docsim.models import Document
+from docsim.training.data.batches import Floats, Ids, epoch_order, tokenize
+from docsim.training.towers.saving import EncoderParts
 
-__all__ = ["LEAST_DOCUMENTS", "Material", "Text", "documents_of_corpus", "documents_of_index", "prepared"]
+__all__ = [
+    "MAX_TOKENS",
+    "MIN_DOCUMENTS",
+    "NEAR_DUPLICATE",
+    "TokenizedCorpus",
+    "TokenizedDocument",
+    "held_out",
+    "tokenize_corpus",
+]
 
-LEAST_DOCUMENTS = 20
-"""Fewer documents are refused: there would be too few wrong answers to tell the right one from."""
+MIN_DOCUMENTS = 20
+"""With fewer documents there would be too few wrong answers to tell the right one from."""
 
-MOST_DOCUMENTS = 50_000
-"""Of more documents, as many are drawn by lot: a training of some hundred steps sees no more."""
+MAX_TOKENS = 20_000
+"""Tokens that are used of a document."""
 
-MOST_TOKENS = 20_000
-"""Tokens that are read of a document."""
+NEAR_DUPLICATE = 0.8
+"""From this inner product of their sketches on, two documents are not used as negatives of each other."""
 
-_SHORTEST = 20  # tokens; less cannot be cut into two spans
-_AT_ONCE = 256
-_SKETCH = 256  # components of a sketch
+_MIN_TOKENS = 20  # a shorter document cannot be cut into two spans
+_DOCUMENTS_AT_ONCE = 256
+_SKETCH_DIM = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A tokenised document.
+class TokenizedDocument:
+    """A document as token ids.
 
     Attributes:
         id: The document's id.
-        title: Ids of its title; empty when it has none.
+        title: Ids of its title; empty if it has none.
         body: Ids of its text.
-        borders: Where passages after the first begin in ``body``, ascending.
+        borders: Positions in ``body`` at which its second and later passages begin, ascending.
     """
 
     id: str
@@ -52,143 +58,108 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What label-free training learns from.
+class TokenizedCorpus:
+    """What training without labels learns from.
 
     Attributes:
-        texts: Documents of at least 20 tokens.
-        sketches: Unit rows ``(texts, 256)`` float32: the inner product of two is about the cosine of the two documents'
-            sets of tokens, rare tokens counting more; near 1 for near-duplicates.
-        frequencies: In how many documents each token of the vocabulary occurs, int64 ``(vocabulary,)``.
-        digest: SHA-256 (64 hex digits) of the tokens of all documents.
+        documents: Documents of at least 20 tokens.
+        sketches: Unit rows ``(documents, 256)`` float32. The inner product of two approximates the cosine of the
+            documents' sets of tokens, weighted by rarity: near 1 for near-duplicates.
+        frequencies: Number of documents that contain each token of the vocabulary, int64 ``(vocabulary,)``.
+        digest: SHA-256 (64 hex digits) of the tokens of all documents, those too short to use included.
     """
 
-    texts: tuple[Text, ...]
-    sketches: NDArray[np.float32]
+    documents: tuple[TokenizedDocument, ...]
+    sketches: Floats
     frequencies: NDArray[np.int64]
     digest: str
 
-    def inverse_frequencies(self) -> NDArray[np.float32]:
-        """Return ``log(1 + documents / frequency)`` for each token, float32 ``(vocabulary,)``; unseen tokens' highest.
+    def inverse_frequencies(self) -> Floats:
+        """Return ``log(1 + documents / (1 + frequency))`` of each token, float32 ``(vocabulary,)``.
 
-        Spärck Jones, "A statistical interpretation of term specificity", 1972, smoothed.
+        Inverse document frequency, smoothed (Spärck Jones, "A statistical interpretation of term specificity", 1972).
+        It is highest for tokens that do not occur.
         """
-        idf = np.log(1 + len(self.texts) / (1 + self.frequencies.astype(np.float64)))
+        idf = np.log(1 + len(self.documents) / (1 + self.frequencies.astype(np.float64)))
         return idf.astype(np.float32)
 
 
-def documents_of_index(path: Path, *, seed: int = 0) -> Iterator[Document]:
-    """Yield an index's documents in the order they were added; of more than 50,000, as many drawn by lot.
+def tokenize_corpus(documents: Iterable[Document], parts: EncoderParts) -> TokenizedCorpus:
+    """Tokenize documents for an encoder's tower.
 
     Raises:
-        StoreError: There is no index, or it is damaged.
+        TrainingError: Fewer than 20 of them have at least 20 tokens, or fewer than 20 are different.
     """
-    store = Store(path, writable=False)
-    try:
-        numbers = [number for (number,) in store.rows("SELECT number FROM documents ORDER BY number")]
-        if len(numbers) > MOST_DOCUMENTS:
-            drawn = np.random.default_rng(seed).choice(len(numbers), MOST_DOCUMENTS, replace=False)
-            numbers = [numbers[place] for place in np.sort(drawn)]
-        for number in numbers:
-            stored = store.document(int(number))
-            if stored is not None:
-                yield stored.document
-    finally:
-        store.close()
-
-
-def documents_of_corpus(argument: str, *, seed: int = 0) -> Iterator[Document]:
-    """Yield the documents of a folder or file that can be read; of more than 50,000, as many drawn by lot.
-
-    Raises:
-        UsageError: There is no such folder or file.
-        TrainingError: There is none that can be read.
-    """
-    random = np.random.default_rng(seed)
-    kept: list[Document] = []
-    for number, document in enumerate(_readable(argument)):
-        place = number if number < MOST_DOCUMENTS else int(random.integers(number + 1))  # reservoir sampling
-        if place == len(kept):
-            kept.append(document)
-        elif place < MOST_DOCUMENTS:
-            kept[place] = document
-    if not kept:
-        raise TrainingError(f"expected documents to train on in {argument}; none could be read")
-    yield from kept
-
-
-def prepared(documents: Iterable[Document], parts: Parts) -> Material:
-    """Tokenise documents for an encoder's tower.
-
-    Raises:
-        TrainingError: Fewer than 20 of them have at least 20 tokens, or all are the same.
-    """
-    vocabulary = parts.tokenizer.get_vocab_size()
     found, digest = 0, hashlib.sha256()
-    frequencies = np.zeros(vocabulary, dtype=np.int64)
-    texts: list[Text] = []
-    for text in _tokenised(documents, parts):
+    frequencies = np.zeros(parts.tokenizer.get_vocab_size(), dtype=np.int64)
+    usable: list[TokenizedDocument] = []
+    for one in _tokenized(documents, parts):
         found += 1
-        digest.update(f"{len(text.title)} {len(text.body)} ".encode() + text.title.tobytes() + text.body.tobytes())
-        frequencies[np.unique(np.concatenate([text.title, text.body]))] += 1
-        if len(text.body) >= _SHORTEST:
-            texts.append(text)
-    _check(texts, found)
-    return Material(tuple(texts), _sketches(texts, frequencies), frequencies, digest.hexdigest())
+        digest.update(f"{len(one.title)} {len(one.body)} ".encode() + one.title.tobytes() + one.body.tobytes())
+        frequencies[np.unique(np.concatenate([one.title, one.body]))] += 1
+        if len(one.body) >= _MIN_TOKENS:
+            usable.append(one)
+    _check(usable, found)
+    return TokenizedCorpus(tuple(usable), _sketches(usable, frequencies), frequencies, digest.hexdigest())
 
 
-def _readable(argument: str) -> Iterator[Document]:
-    for entry in sources.open_source(argument).entries():
-        if not isinstance(entry, Failure):
-            try:
-                yield entry.load()
-            except (SourceError, OSError):
-                continue  # ``docsim index`` names what cannot be read; here the rest is enough
+def held_out(corpus: TokenizedCorpus, *, seed: int, share: float = 0.1, least: int = 10, most: int = 500) -> list[int]:
+    """Return the numbers of the documents to hold out of training, ascending: a random tenth, at least 10, at most 500.
+
+    Args:
+        corpus: Documents.
+        seed: Random seed.
+        share: Share of the documents to hold out.
+        least: Fewest documents to hold out.
+        most: Most documents to hold out.
+    """
+    count = min(most, max(least, int(len(corpus.documents) * share)))
+    return sorted(epoch_order(len(corpus.documents), seed=seed, epoch=0)[:count].tolist())
 
 
-def _tokenised(documents: Iterable[Document], parts: Parts) -> Iterator[Text]:
-    """Tokenise passage by passage, so that their borders are known; some documents at a time."""
-    chunk: list[Document] = []
+def _tokenized(documents: Iterable[Document], parts: EncoderParts) -> Iterator[TokenizedDocument]:
+    """Tokenize passage by passage, so that their borders are known, some documents at a time."""
+    waiting: list[Document] = []
     for document in documents:
-        chunk.append(document)
-        if len(chunk) == _AT_ONCE:
-            yield from _tokenised_chunk(chunk, parts)
-            chunk = []
-    yield from _tokenised_chunk(chunk, parts)
+        waiting.append(document)
+        if len(waiting) == _DOCUMENTS_AT_ONCE:
+            yield from _tokenized_together(waiting, parts)
+            waiting = []
+    yield from _tokenized_together(waiting, parts)
 
 
-def _tokenised_chunk(documents: list[Document], parts: Parts) -> Iterator[Text]:
-    spans = [passages.split(document.text[: 8 * MOST_TOKENS], overlap=0) for document in documents]
+def _tokenized_together(documents: Sequence[Document], parts: EncoderParts) -> Iterator[TokenizedDocument]:
+    spans = [passages.split(document.text[: 8 * MAX_TOKENS], overlap=0) for document in documents]
     pieces = [
         document.text[span.start : span.end] for document, split in zip(documents, spans, strict=True) for span in split
     ]
     empty = parts.preprocessing.empty_id
-    ids = iter(tokenised([*(document.title for document in documents), *pieces], parts))
+    ids = iter(tokenize([*(document.title for document in documents), *pieces], parts))
     titles = [next(ids) for _ in documents]
     for document, title, split in zip(documents, titles, spans, strict=True):
         parts_of_body = [next(ids) for _ in split]
-        body = np.concatenate(parts_of_body)[:MOST_TOKENS]
+        body = np.concatenate(parts_of_body)[:MAX_TOKENS]
         borders = np.cumsum([len(part) for part in parts_of_body])[:-1]
         own_title = title if title.tolist() != [empty] else title[:0]
-        yield Text(document.id, own_title, body, borders[borders < len(body)])
+        yield TokenizedDocument(document.id, own_title, body, borders[borders < len(body)])
 
 
-def _check(texts: list[Text], found: int) -> None:
-    if len(texts) < LEAST_DOCUMENTS:
+def _check(documents: Sequence[TokenizedDocument], found: int) -> None:
+    if len(documents) < MIN_DOCUMENTS:
         raise TrainingError(
-            f"expected at least {LEAST_DOCUMENTS} documents of {_SHORTEST} tokens or more to train on; found "
-            f"{len(texts)} among {found}. Add documents, or train on pairs with: --pairs FILE"
+            f"expected at least {MIN_DOCUMENTS} documents of {_MIN_TOKENS} tokens or more to train on; found "
+            f"{len(documents)} among {found}. Add documents, or train on labelled pairs instead"
         )
-    if len({text.body.tobytes() for text in texts}) < LEAST_DOCUMENTS:
-        raise TrainingError(f"expected at least {LEAST_DOCUMENTS} different documents; found the same ones repeatedly")
+    if len({document.body.tobytes() for document in documents}) < MIN_DOCUMENTS:
+        raise TrainingError(f"expected at least {MIN_DOCUMENTS} different documents; found the same ones repeatedly")
 
 
-def _sketches(texts: list[Text], frequencies: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Project each document's set of tokens, weighted by rarity, on random directions.
+def _sketches(documents: Sequence[TokenizedDocument], frequencies: NDArray[np.int64]) -> Floats:
+    """Project each document's set of tokens, weighted by rarity, onto random directions.
 
-    Johnson and Lindenstrauss' lemma: inner products survive with an error of about ``1 / sqrt(256)``.
+    By the lemma of Johnson and Lindenstrauss, inner products survive with an error of about ``1 / sqrt(256)``.
     """
-    directions = np.random.default_rng(0).standard_normal((len(frequencies), _SKETCH), dtype=np.float32)
-    directions *= np.log(1 + len(texts) / np.maximum(frequencies, 1)).astype(np.float32)[:, None]
-    sketches = np.stack([directions[np.unique(text.body)].sum(axis=0) for text in texts])
-    return cast(NDArray[np.float32], sketches / np.linalg.norm(sketches, axis=1, keepdims=True))
+    directions = np.random.default_rng(0).standard_normal((len(frequencies), _SKETCH_DIM), dtype=np.float32)
+    directions *= np.log(1 + len(documents) / np.maximum(frequencies, 1)).astype(np.float32)[:, None]
+    sketches = np.stack([directions[np.unique(document.body)].sum(axis=0) for document in documents])
+    return cast(Floats, sketches / np.linalg.norm(sketches, axis=1, keepdims=True))

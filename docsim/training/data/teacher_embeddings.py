@@ -1,48 +1,42 @@
-"""Guides: a teacher's embeddings of a corpus' own passages, as a second target of label-free training.
+"""A teacher's embeddings of a corpus' passages, as a second target beside the pairs of training without labels.
 
-    documents -> passages, drawn -> the teacher's embeddings, cached -> beside each batch of pairs, some passages
+    documents -> passages, sampled -> the teacher's embeddings, cached -> passages added to each batch of pairs
 
-The loss of pairs says what belongs together in this corpus; the teacher says how alike its passages are. Nothing of the
-teacher is needed afterwards. Which documents it helps with is for ``docsim.training.loop.learning`` to say.
+The loss on pairs teaches what belongs together in this corpus; the teacher teaches how similar its passages are. The
+trained encoder does not need the teacher. ``docsim.training.loop.preparation`` decides when a teacher helps.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.ingest import passages
 from docsim.models import Document
-from docsim.training.data.batches import Batch, Batches, Framing, Ids, epoch_order, tokenised
-from docsim.training.data.embedding_cache import EmbeddingCache
-from docsim.training.towers.artefact import Parts
+from docsim.training.data.batches import Batch, Batches, BatchOptions, Floats, Ids, epoch_order, tokenize
+from docsim.training.data.embedding_cache import CountProgress, EmbeddingCache
+from docsim.training.towers.saving import EncoderParts
 
-__all__ = ["Guide", "GuidedBatches", "Progress", "guide"]
+__all__ = ["BatchesWithTeacher", "TeacherEmbeddings", "embed_passages"]
 
-Floats = NDArray[np.float32]
-
-Progress = Callable[[int, int], None]
-"""Called with how many passages the teacher has embedded, and of how many."""
-
-_CHARACTERS = 500  # of a passage: about 128 tokens, what a teacher embeds fast
-_MOST_PASSAGES = 8_000
+_CHARACTERS = 500  # of a passage: about 128 tokens, which a teacher embeds quickly
+_MAX_PASSAGES = 8_000
 
 
 @dataclass(frozen=True, slots=True)
-class Guide:
-    """What a teacher makes of some passages.
+class TeacherEmbeddings:
+    """A teacher's embeddings of some passages.
 
     Attributes:
-        ids: Token ids of each passage, the student's.
+        ids: Token ids of each passage, by the student's tokenizer.
         targets: The teacher's embeddings, unit rows ``(passages, width)``.
         digest: SHA-256 (64 hex digits) of the teacher and the passages.
-        teacher: The teacher's name, for people.
+        teacher: The teacher's display name.
     """
 
     ids: Sequence[Ids]
@@ -51,52 +45,52 @@ class Guide:
     teacher: str
 
 
-class GuidedBatches:
-    """Batches of pairs, each with as many passages beside them and the teacher's embeddings of those."""
+class BatchesWithTeacher:
+    """Batches of pairs, each with passages and the teacher's embeddings of them."""
 
-    def __init__(self, batches: Batches, guide: Guide, *, framing: Framing, size: int, seed: int) -> None:
-        """Put up to ``size`` passages of ``guide`` beside each batch."""
-        self._batches, self._guide, self._framing, self._seed = batches, guide, framing, seed
-        self._size = min(size, len(guide.ids))
+    def __init__(self, batches: Batches, taught: TeacherEmbeddings, options: BatchOptions) -> None:
+        """Add up to ``options.size`` passages of ``taught`` to each of ``batches``."""
+        self._batches, self._taught, self._options = batches, taught, options
+        self._size = min(options.size, len(taught.ids))
         self.per_epoch = batches.per_epoch
 
     def batch(self, step: int) -> Batch:
-        """Return batch number ``step``, from 0: one more side, and ``taught``, unit rows ``(passages, width)``."""
-        pairs = self._batches.batch(step)
-        epoch, place = divmod(step, len(self._guide.ids) // self._size)
-        order = epoch_order(len(self._guide.ids), seed=self._seed, epoch=epoch)
+        """Return batch ``step``, from 0, with one more side and the label ``taught``: unit rows ``(texts, width)``."""
+        pairs, taught = self._batches.batch(step), self._taught
+        epoch, place = divmod(step, len(taught.ids) // self._size)
+        order = epoch_order(len(taught.ids), seed=self._options.seed, epoch=epoch)
         rows = order[place * self._size : (place + 1) * self._size]
-        side = self._framing.block([self._guide.ids[row] for row in rows.tolist()])
-        return Batch((*pairs.sides, side), {**pairs.labels, "taught": self._guide.targets[rows]})
+        side = self._options.input_format.block([taught.ids[row] for row in rows.tolist()])
+        return Batch((*pairs.sides, side), {**pairs.labels, "taught": taught.targets[rows]})
 
 
-def guide(
+def embed_passages(
     documents: Iterable[Document],
-    parts: Parts,
+    parts: EncoderParts,
     teacher: Encoder,
     *,
     cache: Path,
     seed: int = 0,
-    progress: Progress | None = None,
-) -> Guide:
-    """Let a teacher embed passages of documents, at most 8,000, drawn by lot.
+    progress: CountProgress | None = None,
+) -> TeacherEmbeddings:
+    """Embed passages of documents with a teacher; of more than 8,000 passages, a random sample.
 
     Args:
-        documents: What to learn from; those that are held out not among them.
-        parts: The student's.
+        documents: Documents to learn from, without those that are held out.
+        parts: The student.
         teacher: Any encoder.
-        cache: Directory of what the teacher said; made when missing. A run that was killed goes on from there.
-        seed: Of what is drawn.
+        cache: Directory in which the embeddings are kept, created if missing. A run that was killed resumes from it.
+        seed: Random seed.
         progress: Called after every 256 passages.
     """
     texts = [text for document in documents for text in _passages(document)]
-    drawn = np.sort(np.random.default_rng([seed, 4]).permutation(len(texts))[:_MOST_PASSAGES])
-    texts = [texts[place] for place in drawn.tolist()]
+    drawn = np.sort(np.random.default_rng([seed, 4]).permutation(len(texts))[:_MAX_PASSAGES])
+    texts = [texts[position] for position in drawn.tolist()]
     targets = EmbeddingCache(cache, teacher.fingerprint, teacher.encode).rows(texts, progress=progress)
     digest = hashlib.sha256("\0".join([teacher.fingerprint, *texts]).encode("utf-8", "surrogatepass"))
-    return Guide(tokenised(texts, parts), targets, digest.hexdigest(), teacher.name)
+    return TeacherEmbeddings(tokenize(texts, parts), targets, digest.hexdigest(), teacher.name)
 
 
 def _passages(document: Document) -> list[str]:
-    """Return what is embedded of a document, in pieces that are shorter than an index's passages."""
+    """Return a document's passages as they are embedded; they are shorter than an index's passages."""
     return passages.inputs(document, passages.split(document.text, target=_CHARACTERS, overlap=0))

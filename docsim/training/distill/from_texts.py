@@ -1,10 +1,10 @@
-"""Distillation from texts: a static student learns what its teacher makes of real passages.
+"""Distillation from texts: a static student learns a teacher's embeddings of real passages.
 
-Distilling the vocabulary (``distill.vocabulary``) hears the teacher on one token at a time. Here the student's
-token vectors and weights then learn from the teacher's embeddings of spans of 64 to 128 tokens, so that tokens come to
-mean what they mean in company.
+Distillation from the vocabulary alone (``distill.from_vocabulary``) shows the teacher one token at a time. Here the
+student's token vectors and weights continue to learn from the teacher's embeddings of spans of 64 to 128 tokens, so
+that they reflect what tokens mean in context.
 
-    documents -> spans -> the teacher's embeddings, cached -> ``docsim.training.distill.student`` -> encoder directory
+    documents -> spans -> the teacher's embeddings, cached -> ``distill.student`` -> encoder directory
 """
 
 from __future__ import annotations
@@ -22,30 +22,29 @@ from tokenizers import Tokenizer
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.models import Document
-from docsim.training.data.batches import epoch_order, framing, tokenised
+from docsim.training.data.batches import Floats, epoch_order, input_format, tokenize
 from docsim.training.data.embedding_cache import EmbeddingCache
-from docsim.training.distill.student import Floats, Lesson, Progress, Tuning, taught
+from docsim.training.distill.student import DistillationSet, StageProgress, StudentConfig, train_student
 from docsim.training.distill.teacher import Teacher
-from docsim.training.towers.artefact import Lineage, Parts, save
 from docsim.training.towers.kinds import compact, trainable
+from docsim.training.towers.saving import EncoderParts, Lineage, save
 
-__all__ = ["Learnt", "Spans", "learn_from_texts", "saved", "spans_of", "teacher_embeddings"]
+__all__ = ["DistilledStudent", "TextSpans", "cut_spans", "distill_texts", "save_student", "teacher_embeddings"]
 
-_SHORTEST, _LONGEST = 64, 128  # tokens of a span, the teacher's
-_SHORTEST_DOCUMENT = 16  # tokens; a shorter one says too little
-_MOST_CHARACTERS = 100_000  # of a document
-_MOST_SPANS = 20_000
-_LEAST_SPANS = 20
-_HELD_OUT, _MOST_HELD_OUT = 0.1, 500
+_MIN_SPAN, _MAX_SPAN = 64, 128  # tokens of a span, by the teacher's tokenizer
+_MIN_DOCUMENT = 16  # tokens; a shorter document says too little
+_MAX_CHARACTERS = 100_000  # of a document
+_MIN_SPANS, _MAX_SPANS = 20, 20_000
+_HELD_OUT, _MAX_HELD_OUT = 0.1, 500
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
-    """What the teacher is asked about.
+class TextSpans:
+    """The texts that the teacher embeds.
 
     Attributes:
         texts: Spans of documents.
-        documents: Number of the document that each is from, int64 ``(spans,)``.
+        documents: Number of the document that each span is from, int64 ``(spans,)``.
     """
 
     texts: tuple[str, ...]
@@ -57,33 +56,35 @@ class Spans:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
-    """A student that learnt from texts.
+class DistilledStudent:
+    """A student that has learned from texts.
 
     Attributes:
-        parts: The student, its token vectors small again.
-        before: ``agreement`` with the teacher on the spans held out, before the first step.
-        after: The same of what was kept.
-        steps: Steps after which the kept weights were reached.
-        spans: How many spans it learnt from, those held out not counted.
-        material: SHA-256 (64 hex digits) of teacher, texts and tuning.
+        parts: The student, with int8 token vectors.
+        before: ``student.agreement`` with the teacher on the held-out spans before the first step.
+        after: The same of the weights that were kept.
+        steps: Steps after which these weights were reached.
+        spans: Number of spans that it learned from.
+        digest: SHA-256 (64 hex digits) of teacher, texts and configuration.
     """
 
-    parts: Parts
+    parts: EncoderParts
     before: float
     after: float
     steps: int
     spans: int
-    material: str
+    digest: str
 
 
-def spans_of(documents: Iterable[Document], tokenizer: Tokenizer, *, seed: int = 0) -> Spans:
-    """Cut documents into spans of 64 to 128 tokens each, the last of a document perhaps shorter; of too many, draw.
+def cut_spans(documents: Iterable[Document], tokenizer: Tokenizer, *, seed: int = 0) -> TextSpans:
+    """Cut documents into spans of 64 to 128 tokens; of more than 20,000 spans, return a random sample.
+
+    The last span of a document may be as short as 16 tokens.
 
     Args:
-        documents: What to cut.
-        tokenizer: The teacher's.
-        seed: Of the spans' lengths, and of which are drawn.
+        documents: Documents to cut.
+        tokenizer: The teacher's tokenizer.
+        seed: Random seed.
 
     Raises:
         TrainingError: There are fewer than 20 different spans.
@@ -91,107 +92,122 @@ def spans_of(documents: Iterable[Document], tokenizer: Tokenizer, *, seed: int =
     random = np.random.default_rng([seed, 3])
     found: dict[str, int] = {}
     for number, document in enumerate(documents):
-        for text in _cut(document.text[:_MOST_CHARACTERS], tokenizer, random):
+        for text in _cut(document.text[:_MAX_CHARACTERS], tokenizer, random):
             found.setdefault(text, number)
-    if len(found) < _LEAST_SPANS:
+    if len(found) < _MIN_SPANS:
         raise TrainingError(
-            f"expected texts that make at least {_LEAST_SPANS} spans of up to {_LONGEST} tokens; got {len(found)}. "
-            "Name more with --texts"
+            f"expected texts that make at least {_MIN_SPANS} spans of up to {_MAX_SPAN} tokens; got {len(found)}. "
+            "Add more texts"
         )
     texts = list(found)
-    rows = np.sort(random.permutation(len(texts))[:_MOST_SPANS])
-    return Spans(tuple(texts[row] for row in rows), np.array([found[texts[row]] for row in rows], dtype=np.int64))
+    rows = np.sort(random.permutation(len(texts))[:_MAX_SPANS])
+    return TextSpans(tuple(texts[row] for row in rows), np.array([found[texts[row]] for row in rows], dtype=np.int64))
 
 
 def teacher_embeddings(
-    teacher: Teacher, texts: Sequence[str], cache: Path, *, progress: Progress | None = None
+    teacher: Teacher, texts: Sequence[str], cache: Path, *, progress: StageProgress | None = None
 ) -> Floats:
-    """Return the teacher's embeddings, unit rows float32 ``(len(texts), width)``, asked for only once.
+    """Return the teacher's embeddings of texts, unit rows float32 ``(len(texts), width)``; each is computed only once.
 
     Args:
-        teacher: Who to ask.
-        texts: What about.
-        cache: Directory of what it said; made when missing. A run that was killed goes on from there.
+        teacher: The teacher.
+        texts: Texts to embed.
+        cache: Directory in which the embeddings are kept, created if missing. A run that was killed resumes from it.
         progress: Called after every 256 texts.
     """
     key = "\0".join([teacher.digest, teacher.pooling, str(teacher.max_tokens)])
-    said = partial(progress, "Asking the teacher about texts") if progress else None
-    rows = EmbeddingCache(cache, key, teacher.embed).rows(texts, progress=said)
+    report = partial(progress, "Embedding texts with the teacher") if progress else None
+    rows = EmbeddingCache(cache, key, teacher.embed).rows(texts, progress=report)
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def learn_from_texts(
-    parts: Parts,
+def distill_texts(
+    parts: EncoderParts,
     teacher: Teacher,
     documents: Iterable[Document],
     *,
-    tuning: Tuning,
+    config: StudentConfig,
     cache: Path,
-    progress: Progress | None = None,
-) -> Learnt:
-    """Return a student that has learnt from its teacher's embeddings of texts.
+    progress: StageProgress | None = None,
+) -> DistilledStudent:
+    """Return a student that has learned a teacher's embeddings of texts.
 
     Args:
-        parts: An ``average`` encoder; it is left as it is.
-        teacher: Who it was distilled from.
+        parts: An ``average`` encoder to start from; it is not changed.
+        teacher: The teacher that it was distilled from.
         documents: Texts.
-        tuning: How long and how fast.
+        config: How long and how fast to train.
         cache: Directory of the teacher's embeddings.
         progress: Called now and then.
 
     Raises:
-        TrainingError: There are too few texts, or the loss is no longer a number.
+        TrainingError: There are too few texts, or the loss is not finite.
     """
-    spans = spans_of(documents, teacher.tokenizer, seed=tuning.seed)
+    spans = cut_spans(documents, teacher.tokenizer, seed=config.seed)
     targets = teacher_embeddings(teacher, spans.texts, cache, progress=progress)
-    held = _held_out(spans, tuning.seed)
-    frame = framing(parts)
+    held = _held_out(spans, config.seed)
     tower = trainable(parts.tower)
-    most = min(frame.most, teacher.max_tokens - teacher.tokenizer.num_special_tokens_to_add(is_pair=False))
-    ids = tokenised(spans.texts, parts, most=most)  # no more of a span than the teacher reads
-    done = taught(tower, Lesson(ids, targets, held, frame), tuning, progress=progress)
-    settled = asdict(replace(tuning, time_limit=None))
-    material = hashlib.sha256(f"{teacher.digest} {spans.digest()} {settled}".encode()).hexdigest()
-    return Learnt(
-        replace(parts, tower=compact(tower)), done.before, done.after, done.steps, int((~held).sum()), material
+    texts = DistillationSet(_ids(spans.texts, parts, teacher), targets, held, input_format(parts))
+    result = train_student(tower, texts, config, progress=progress)
+    settings = asdict(replace(config, time_limit=None))
+    return DistilledStudent(
+        parts=replace(parts, tower=compact(tower)),
+        before=result.before,
+        after=result.after,
+        steps=result.steps,
+        spans=int((~held).sum()),
+        digest=hashlib.sha256(f"{teacher.digest} {spans.digest()} {settings}".encode()).hexdigest(),
     )
 
 
-def saved(learnt: Learnt, out: Path, teacher: Teacher, *, name: str, seed: int) -> Encoder:
-    """Write the student as an encoder directory.
+def save_student(student: DistilledStudent, out: Path, teacher: Teacher, *, name: str, seed: int) -> Encoder:
+    """Write a student as an encoder directory.
+
+    Args:
+        student: The student.
+        out: Directory to write; an encoder that is already there is replaced.
+        teacher: Its teacher, named in the lineage.
+        name: Display name of the encoder.
+        seed: Random seed of the training.
 
     Raises:
-        EncoderError: ``out`` holds something else.
+        EncoderError: ``out`` holds something other than an encoder.
     """
     metrics = {
-        "agreement_before": round(learnt.before, 6),
-        "agreement_after": round(learnt.after, 6),
-        "steps": learnt.steps,
-        "spans": learnt.spans,
+        "agreement_before": round(student.before, 6),
+        "agreement_after": round(student.after, 6),
+        "steps": student.steps,
+        "spans": student.spans,
     }
-    lineage = Lineage(seed=seed, teacher=teacher.name, material=learnt.material, metrics=metrics)
-    return save(learnt.parts, out, name=name, lineage=lineage)
+    lineage = Lineage(seed=seed, teacher=teacher.name, material=student.digest, metrics=metrics)
+    return save(student.parts, out, name=name, lineage=lineage)
+
+
+def _ids(texts: Sequence[str], parts: EncoderParts, teacher: Teacher) -> list[NDArray[np.int32]]:
+    """Return the student's ids of texts, no more of each than the teacher reads."""
+    read = teacher.max_tokens - teacher.tokenizer.num_special_tokens_to_add(is_pair=False)
+    return tokenize(texts, parts, max_tokens=min(input_format(parts).max_text_tokens, read))
 
 
 def _cut(text: str, tokenizer: Tokenizer, random: np.random.Generator) -> list[str]:
-    """Cut a text between tokens into spans of 64 to 128 of them; what is left at the end is one if it has 16."""
+    """Cut a text between tokens into spans of 64 to 128 tokens; the rest is a span of its own if it has 16."""
     offsets = tokenizer.encode(text, add_special_tokens=False).offsets
     spans, start = [], 0
-    while len(offsets) - start >= _SHORTEST_DOCUMENT:
-        end = min(len(offsets), start + int(random.integers(_SHORTEST, _LONGEST + 1)))
+    while len(offsets) - start >= _MIN_DOCUMENT:
+        end = min(len(offsets), start + int(random.integers(_MIN_SPAN, _MAX_SPAN + 1)))
         spans.append(text[offsets[start][0] : offsets[end - 1][1]])
         start = end
     return spans
 
 
-def _held_out(spans: Spans, seed: int) -> NDArray[np.bool_]:
-    """Return which spans to hold out, bool ``(spans,)``: a tenth, all spans of a document or none if there are enough.
+def _held_out(spans: TextSpans, seed: int) -> NDArray[np.bool_]:
+    """Return which spans to hold out, bool ``(spans,)``: a random tenth, taking all spans of a document or none.
 
-    Where there are too few documents for that, spans are drawn whatever their document.
+    With fewer than 20 documents, spans are held out regardless of their document.
     """
-    wanted = min(_MOST_HELD_OUT, max(5, int(len(spans.texts) * _HELD_OUT)))
+    wanted = min(_MAX_HELD_OUT, max(5, int(len(spans.texts) * _HELD_OUT)))
     numbers = np.unique(spans.documents)
-    groups = spans.documents if len(numbers) >= _LEAST_SPANS else np.arange(len(spans.texts))
+    groups = spans.documents if len(numbers) >= _MIN_SPANS else np.arange(len(spans.texts))
     held = np.zeros(len(spans.texts), dtype=np.bool_)
     for group in np.unique(groups)[epoch_order(len(np.unique(groups)), seed=seed, epoch=0)]:
         if held.sum() >= wanted:

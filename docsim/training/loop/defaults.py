@@ -1,86 +1,110 @@
-"""Plans: what ``docsim train`` does with the options that were given, and by default with those that were not."""
+"""The default configuration of a training, by kind of texts and tower, with some of it overridden."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from docsim.errors import TrainingError
-from docsim.training.data.pairs import Examples
-from docsim.training.loop.learning import Plan
-from docsim.training.loop.siamese import Objective
-from docsim.training.loop.trainer import Schedule
+from docsim.training.data.examples import Examples
+from docsim.training.loop.config import Objective, Schedule, TrainingConfig
 
-__all__ = ["plan", "with_epochs"]
+__all__ = ["TrainingOptions", "training_config", "with_epochs"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """What the caller of a training wants to choose; None for the default.
+
+    Attributes:
+        tower: Kind of the tower that is trained; None for ``average``.
+        loss: One of ``config.LOSSES``.
+        temperature: Temperature of ``softmax``; for ``cosent``, the inverse of its scale.
+        margin: Margin of ``triplet``, in cosines.
+        matryoshka: Numbers of leading components that must work on their own.
+        negatives: Where hard negatives come from, one of ``config.NEGATIVES``.
+        steps: Most steps.
+        batch_size: Pairs in a batch.
+        learning_rate: Learning rate.
+        embedding_rate: Learning rate of token vectors; None for that of the other weights.
+        freeze: Whether token vectors stay as they are.
+        unfreeze_at: Step from which on token vectors are trained.
+        seed: Random seed.
+        time_limit: Seconds after which training ends; None for no limit.
+    """
+
+    tower: str | None = None
+    loss: str | None = None
+    temperature: float = Objective().temperature
+    margin: float = Objective().margin
+    matryoshka: tuple[int, ...] = ()
+    negatives: str = "none"
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    embedding_rate: float | None = None
+    freeze: bool = False
+    unfreeze_at: int = 0
+    seed: int = 0
+    time_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
     loss: str
     steps: int
-    batch: int
-    rate: float
-    optimizer: str
+    batch_size: int
+    learning_rate: float
     probe_every: int
+    optimizer: str = "adagrad"
 
 
-_DOCUMENTS = _Defaults("softmax", steps=200, batch=512, rate=0.02, optimizer="adagrad", probe_every=20)
+_DOCUMENTS = _Defaults("softmax", steps=200, batch_size=512, learning_rate=0.02, probe_every=20)
 _EXAMPLES = {
-    "scored": _Defaults("cosent", steps=2000, batch=64, rate=0.005, optimizer="adagrad", probe_every=50),
-    "positive": _Defaults("softmax", steps=1000, batch=128, rate=0.01, optimizer="adagrad", probe_every=50),
-    "triplet": _Defaults("triplet", steps=1000, batch=64, rate=0.01, optimizer="adagrad", probe_every=50),
+    "scored": _Defaults("cosent", steps=2000, batch_size=64, learning_rate=0.005, probe_every=50),
+    "positive": _Defaults("softmax", steps=1000, batch_size=128, learning_rate=0.01, probe_every=50),
+    "triplet": _Defaults("triplet", steps=1000, batch_size=64, learning_rate=0.01, probe_every=50),
 }
-_OTHER_TOWERS = {"optimizer": "adam", "rate": 1e-3}
-"""What an ``lstm`` or a ``transformer`` learns with; an ``average`` tower is all token vectors."""
 
 
-def plan(given: Mapping[str, Any], examples: Examples | None) -> Plan:
-    """Return a plan.
+def training_config(options: TrainingOptions, examples: Examples | None = None) -> TrainingConfig:
+    """Return the configuration of a training.
 
     Args:
-        given: Options by name, None where not given: ``loss``, ``temperature``, ``margin``, ``matryoshka``,
-            ``negatives``, ``steps``, ``batch``, ``learning_rate``, ``embedding_rate``, ``freeze``, ``unfreeze_at``,
-            ``seed``, ``time_limit`` and ``tower``.
-        examples: Labelled examples, or None to learn from documents.
+        options: Choices that override the defaults.
+        examples: Labelled examples, or None to train on documents.
 
     Raises:
-        TrainingError: A number is out of its range.
+        TrainingError: An option is out of its range.
     """
-    defaults = _DOCUMENTS if examples is None else _EXAMPLES[examples.kind]
-    rate = given["learning_rate"] if given["learning_rate"] is not None else defaults.rate
-    name = defaults.optimizer
-    if given["tower"] in ("lstm", "transformer"):
-        name = str(_OTHER_TOWERS["optimizer"])
-        rate = given["learning_rate"] if given["learning_rate"] is not None else float(str(_OTHER_TOWERS["rate"]))
+    defaults = _defaults(options.tower, examples)
+    rate = defaults.learning_rate if options.learning_rate is None else options.learning_rate
     schedule = Schedule(
-        steps=given["steps"] or defaults.steps,
+        steps=defaults.steps if options.steps is None else options.steps,
         learning_rate=rate,
-        optimizer=name,
-        freeze=given["freeze"],
-        unfreeze_at=given["unfreeze_at"],
-        embedding_share=1.0 if given["embedding_rate"] is None else given["embedding_rate"] / rate,
+        optimizer=defaults.optimizer,
+        freeze=options.freeze,
+        unfreeze_at=options.unfreeze_at,
+        embedding_share=1.0 if options.embedding_rate is None else options.embedding_rate / rate,
         probe_every=defaults.probe_every,
-        time_limit=given["time_limit"],
+        time_limit=options.time_limit,
     )
-    objective = Objective(
-        given["loss"] or defaults.loss, given["temperature"], given["margin"], _dims(given["matryoshka"])
-    )
-    batch = given["batch"] or defaults.batch
-    return Plan(objective, schedule, batch=batch, seed=given["seed"], mined=given["negatives"])
+    objective = Objective(options.loss or defaults.loss, options.temperature, options.margin, options.matryoshka)
+    size = defaults.batch_size if options.batch_size is None else options.batch_size
+    return TrainingConfig(objective, schedule, batch_size=size, seed=options.seed, negatives=options.negatives)
 
 
-def with_epochs(plan: Plan, epochs: int | None, per_epoch: int) -> Plan:
-    """Return the plan with as many steps as ``epochs`` of ``per_epoch`` batches have, if ``epochs`` is given."""
-    return plan if epochs is None else replace(plan, schedule=replace(plan.schedule, steps=epochs * per_epoch))
+def with_epochs(config: TrainingConfig, epochs: int | None, per_epoch: int) -> TrainingConfig:
+    """Return the configuration with the number of steps that ``epochs`` take, if ``epochs`` is given.
+
+    Args:
+        config: A configuration.
+        epochs: Passes over the texts, or None to leave the number of steps as it is.
+        per_epoch: Batches in one pass.
+    """
+    return config if epochs is None else replace(config, schedule=replace(config.schedule, steps=epochs * per_epoch))
 
 
-def _dims(text: str | None) -> tuple[int, ...]:
-    """Return the numbers of ``64,128,256``."""
-    try:
-        dims = tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        dims = (0,)
-    if any(dim < 1 for dim in dims):
-        raise TrainingError(f"expected numbers of components such as 64,128,256; got {text!r}")
-    return dims
+def _defaults(tower: str | None, examples: Examples | None) -> _Defaults:
+    defaults = _DOCUMENTS if examples is None else _EXAMPLES[examples.kind]
+    if tower in ("lstm", "transformer"):  # an average tower has little but token vectors, for which Adagrad is best
+        return replace(defaults, optimizer="adam", learning_rate=1e-3)
+    return defaults
