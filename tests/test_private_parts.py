@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3  # noqa: F401  # before TensorFlow, see docsim.training
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def bert() -> BertBackbone:
 
 
 def test_layers_without_a_seed_start_from_python_s_random_state() -> None:
-    def kernel(seed: int) -> list[list[float]]:
+    def kernel(seed: int) -> Any:
         with seeded(seed):
             layer = keras.layers.Dense(3)
         layer.build((None, 2))
@@ -59,6 +60,7 @@ def test_layers_without_a_seed_start_from_python_s_random_state() -> None:
 def test_the_export_of_a_look_up_corrects_negative_ids_with_the_known_operators_only() -> None:
     ids = keras.Input(shape=(None,), dtype="int32")
     model = keras.Model(ids, keras.layers.Embedding(5, 4)(ids))
+    model(np.ones((1, 1), dtype=np.int32))  # Keras exports only models that have been called
     with TemporaryDirectory() as directory, export_warnings_ignored():
         file = Path(directory) / "model.onnx"
         model.export(str(file), format="onnx", verbose=False)

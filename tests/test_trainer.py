@@ -261,13 +261,14 @@ def test_a_loss_that_cannot_learn_from_what_is_given_is_refused() -> None:
     [
         lambda: Objective("other"),
         lambda: Objective(temperature=0),
+        lambda: Objective(matryoshka=(8, 0)),
         lambda: Objective(temperature=float("nan")),
         lambda: Trainer(job(replace(CONFIG, objective=Objective(matryoshka=(8, 999)))), SCHEDULE),
         lambda: Schedule(steps=0),
         lambda: Schedule(learning_rate=0),
         lambda: Schedule(warm_up=-1),
-        lambda: TrainingConfig(batch=1),
-        lambda: TrainingConfig(mined="luck"),
+        lambda: TrainingConfig(batch_size=1),
+        lambda: TrainingConfig(negatives="luck"),
         lambda: Trainer(job(), replace(SCHEDULE, optimizer="luck")),
         lambda: make_starting_point("default", kind="tree"),
     ],
@@ -278,14 +279,14 @@ def test_what_cannot_be_is_refused(wrong: Any) -> None:
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
-    still = Schedule(steps=100, learning_rate=0.5, warm_up=10).rate()
+    still: Any = Schedule(steps=100, learning_rate=0.5, warm_up=10).rate()
     assert [float(still(step)) for step in (0, 5, 10, 50, 99)] == pytest.approx([0, 0.25, 0.5, 0.5, 0.5], abs=1e-6)
-    falls = Schedule(steps=100, learning_rate=0.5, warm_up=0, decay=True).rate()
+    falls: Any = Schedule(steps=100, learning_rate=0.5, warm_up=0, decay=True).rate()
     assert [float(falls(step)) for step in (0, 50, 100)] == pytest.approx([0.5, 0.25, 0], abs=1e-6)
 
 
 def test_hard_negatives_of_both_kinds_train(tmp_path: Path) -> None:
-    made = job(replace(CONFIG, mined="both"))
+    made = job(replace(CONFIG, negatives="both"))
     assert len(made.batches.batch(0).sides) == 3
     outcome = Trainer(made, replace(SCHEDULE, steps=10)).run()
     assert outcome.points[-1].step == 10
@@ -304,13 +305,13 @@ def test_other_token_weights_keep_the_mean_and_padding_keeps_its_zero() -> None:
 
 def test_an_average_tower_starts_with_the_corpus_own_frequencies_unless_it_was_trained_before() -> None:
     made = job()
-    assert made.begin is not None
-    made.begin()
+    assert made.before_first_step is not None
+    made.before_first_step()
     lengths, vocabulary = np.linalg.norm(token_vectors(made.tower), axis=1), toy_training.tokenizer()
     common, rare = (lengths[vocabulary.token_to_id(entry)] for entry in ("c0", "a0x0"))
     assert rare > 1.5 * common
     again = job_from_documents(replace(origin(), adapted=True), toy_training.documents(), CONFIG)
-    assert again.begin is None
+    assert again.before_first_step is None
 
 
 def test_an_average_tower_learns_to_count_repeats_less_and_a_kept_start_stays_as_it_was(

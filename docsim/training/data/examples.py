@@ -159,12 +159,12 @@ class ExampleBatches:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _ExampleRow:
     position: str
     fields: Mapping[str, object]
 
 
-def _rows(path: Path) -> Iterator[_Row]:
+def _rows(path: Path) -> Iterator[_ExampleRow]:
     """Yield the rows of a table, each with its file and line."""
     readers = {".jsonl": _json_rows, ".ndjson": _json_rows, ".csv": _csv_rows, ".tsv": _tsv_rows}
     if path.suffix.lower() not in readers:
@@ -178,25 +178,25 @@ def _rows(path: Path) -> Iterator[_Row]:
         raise TrainingError(f"expected UTF-8 text in {path}; got byte {error.object[error.start]:#04x}") from error
 
 
-def _csv_rows(lines: TextIO, path: Path) -> Iterator[_Row]:
+def _csv_rows(lines: TextIO, path: Path) -> Iterator[_ExampleRow]:
     return _table_rows(csv.DictReader(lines, strict=True), path)
 
 
-def _tsv_rows(lines: TextIO, path: Path) -> Iterator[_Row]:
+def _tsv_rows(lines: TextIO, path: Path) -> Iterator[_ExampleRow]:
     return _table_rows(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), path)
 
 
-def _table_rows(reader: csv.DictReader[str], path: Path) -> Iterator[_Row]:
+def _table_rows(reader: csv.DictReader[str], path: Path) -> Iterator[_ExampleRow]:
     try:
         for fields in reader:
-            yield _Row(f"{path}:{reader.line_num}", {str(name).strip(): value for name, value in fields.items()})
+            yield _ExampleRow(f"{path}:{reader.line_num}", {str(name).strip(): value for name, value in fields.items()})
     except csv.Error as error:
         raise TrainingError(
             f"expected a row of a table at {path}:{reader.line_num}; it cannot be read: {error}"
         ) from error
 
 
-def _json_rows(lines: TextIO, path: Path) -> Iterator[_Row]:
+def _json_rows(lines: TextIO, path: Path) -> Iterator[_ExampleRow]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -206,10 +206,10 @@ def _json_rows(lines: TextIO, path: Path) -> Iterator[_Row]:
             fields = None
         if not isinstance(fields, dict):
             raise TrainingError(f"expected one JSON object per line; got something else at {path}:{number}")
-        yield _Row(f"{path}:{number}", fields)
+        yield _ExampleRow(f"{path}:{number}", fields)
 
 
-def _columns(row: _Row) -> tuple[Kind, tuple[str, ...]]:
+def _columns(row: _ExampleRow) -> tuple[Kind, tuple[str, ...]]:
     """Return the kind of the examples and the columns of their texts, judging by the first row."""
     kinds: tuple[Kind, ...] = ("scored", "triplet", "positive")
     for kind in kinds:
@@ -221,7 +221,7 @@ def _columns(row: _Row) -> tuple[Kind, tuple[str, ...]]:
     raise TrainingError(f"expected the columns {_EXPECTED_COLUMNS}; found {found[:200]} at {row.position}")
 
 
-def _texts(row: _Row, columns: Sequence[str]) -> tuple[str, ...]:
+def _texts(row: _ExampleRow, columns: Sequence[str]) -> tuple[str, ...]:
     texts = []
     for name in columns:
         text = row.fields.get(name)
@@ -232,7 +232,7 @@ def _texts(row: _Row, columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _score(row: _Row, low: float, high: float) -> float:
+def _score(row: _ExampleRow, low: float, high: float) -> float:
     given = row.fields.get("score")
     score = _number(given)
     if not math.isfinite(score):
