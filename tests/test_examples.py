@@ -10,8 +10,8 @@ import pytest
 import toy_training
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import framing, tokenised
-from docsim.training.data.pairs import Examples, PairBatches, read_examples, split_examples
+from docsim.training.data.batches import BatchOptions, input_format, tokenize
+from docsim.training.data.examples import ExampleBatches, Examples, read_examples, split_examples
 
 
 def written(path: Path, header: str, rows: list[str]) -> Path:
@@ -60,14 +60,14 @@ def test_a_byte_order_mark_and_a_quotation_mark_in_tsv_are_no_trouble(tmp_path: 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("a,,0.5", "expected a text as text_b at .*p.csv:22; got an empty one"),
-        ("a,   ,0.5", "expected a text as text_b"),
+        ("a,,0.5", "expected text in the column text_b at .*p.csv:22; got an empty text"),
+        ("a,   ,0.5", "expected text in the column text_b"),
         ("a,b,much", "finite number as score at .*p.csv:22; got 'much'"),
         ("a,b,nan", "finite number"),
         ("a,b,", "finite number"),
-        ("a,b,4.5", "from 0 to 1 at .*p.csv:22; got 4.5.*--score-range"),
+        ("a,b,4.5", "from 0 to 1 at .*p.csv:22; got 4.5.*give its lowest and highest score"),
         ("a,b,-0.1", "from 0 to 1"),
-        ("a", "expected a text as text_b at .*p.csv:22; got nothing"),
+        ("a", "expected text in the column text_b at .*p.csv:22; got nothing"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_file_and_line(tmp_path: Path, row: str, says: str) -> None:
@@ -96,11 +96,11 @@ def test_unknown_columns_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("p.txt", b"x", "expected a .csv, .tsv or .jsonl file"),
-        ("p.jsonl", b"[1]\n", "JSON object on each line.*p.jsonl:1"),
-        ("p.jsonl", b"{\n", "JSON object on each line"),
+        ("p.txt", b"x", "expected a .csv, .tsv, .jsonl or .ndjson file"),
+        ("p.jsonl", b"[1]\n", "one JSON object per line.*p.jsonl:1"),
+        ("p.jsonl", b"{\n", "one JSON object per line"),
         ("p.csv", b"anchor,positive\n\xff,b\n", "expected UTF-8 text in .*got byte 0xff"),
-        ("p.csv", b'anchor,positive\n"a,b\n', "expected a table; got something else"),
+        ("p.csv", b'anchor,positive\n"a,b\n', "expected a row of a table at .*p.csv:1; it cannot be read"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes, says: str) -> None:
@@ -137,14 +137,14 @@ def test_scores_that_are_held_out_differ_where_any_do(seed: int) -> None:
 
 
 def test_examples_that_are_all_the_same_are_refused() -> None:
-    with pytest.raises(TrainingError, match="the same ones over and over"):
+    with pytest.raises(TrainingError, match="the same ones repeatedly"):
         split_examples(Examples("positive", (("a", "b"),) * 30), seed=0)
 
 
-def batches_of(examples: Examples, size: int) -> PairBatches:
+def batches_of(examples: Examples, size: int) -> ExampleBatches:
     parts = toy_training.parts()
-    ids = [tokenised(side, parts) for side in zip(*examples.texts, strict=True)]
-    return PairBatches(examples, ids, framing=framing(parts), size=size, seed=1)
+    ids = [tokenize(side, parts) for side in zip(*examples.texts, strict=True)]
+    return ExampleBatches(examples, ids, BatchOptions(input_format(parts), size=size, seed=1))
 
 
 def test_a_batch_depends_on_its_number_alone_and_an_epoch_shows_every_example() -> None:
