@@ -1,0 +1,218 @@
+"""Numbers that the prose quotes: each is read from the code or from benchmarks/results, never typed.
+
+In a page a number stands between two comments, ``<!-- n NAME -->900<!-- /n -->``, and ``make docs`` fills it in. A line
+must not begin with the first comment, since Markdown would end the paragraph there.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from tables import result
+
+__all__ = ["FACTS", "filled"]
+
+_MARKED = re.compile(r"<!-- n ([a-z0-9_]+) -->(.*?)<!-- /n -->", re.DOTALL)
+
+# What is quoted from the code: the name in a page, and module:attribute. Attributes may be followed further by dots.
+_CONSTANTS: Mapping[str, str] = {
+    "auto_from": "docsim.approximate:AUTO_FROM",
+    "recall_target": "docsim.approximate:Settings().recall",
+    "passage_characters": "docsim.passages:TARGET",
+    "passage_overlap": "docsim.passages:OVERLAP",
+    "candidates": "docsim.candidates:CANDIDATES",
+    "share_short": "docsim.fusion:SHORT",
+    "share_long": "docsim.fusion:LONG",
+    "smoothing_neighbours": "docsim.smoothing:NEIGHBOURS",
+    "centroid_weight": "docsim.ranking:CENTROID_WEIGHT",
+    "query_terms": "docsim.lexical:MOST_TERMS",
+    "repeated_power": "docsim.lexical:REPEATED",
+    "frequent_rows": "docsim.lexical:MOST_ROWS",
+    "joined_words": "docsim.lexical:MOST_JOINED",
+    "filter_conditions": "docsim.filters:MAX_CONDITIONS",
+    "filter_nesting": "docsim.filters:MAX_NESTING",
+    "filter_characters": "docsim.expressions:MAX_CHARACTERS",
+    "map_sample": "docsim.layout:SAMPLE",
+    "background_documents": "docsim.background:DOCUMENTS",
+    "background_characters": "docsim.background:CHARACTERS",
+    "gate_questions": "docsim.gate:LEAST_QUESTIONS",
+    "gate_recall": "docsim.gate:LEAST_RECALL",
+    "gate_spans": "docsim.questions:MOST_SPANS",
+    "adapter_sample": "docsim.upgrade:SAMPLED",
+    "duplicates_exact": "docsim.nearest:EXACT",
+    "shingle_words": "docsim.shingles:LENGTH",
+    "encoder_dim": "docsim.encoder:Encoder.default().dim",
+    "training_least": "docsim.training.material:LEAST_DOCUMENTS",
+    "training_most": "docsim.training.material:MOST_DOCUMENTS",
+    "training_examples": "docsim.training.pairs:LEAST_EXAMPLES",
+    "teacher_tokens": "docsim.training.learning:SHORT",
+    "compare_passages": "docsim.comparison:PASSAGES",
+    "export_tolerance": "docsim.training.artefact:TOLERANCE",
+}
+
+
+def filled(text: str) -> str:
+    """Return a page with every marked number filled in.
+
+    Raises:
+        ValueError: A line begins with a mark, or there is no such number.
+    """
+    for line in text.splitlines():
+        if line.startswith("<!-- n "):
+            raise ValueError(f"a line must not begin with a marked number: {line}")
+    return _MARKED.sub(lambda found: f"<!-- n {found[1]} -->{_value(found[1])}<!-- /n -->", text)
+
+
+@cache
+def _value(name: str) -> str:
+    if name in _CONSTANTS:
+        return _written(_constant(_CONSTANTS[name]))
+    if name not in FACTS:
+        raise ValueError(f"no number is named {name!r}; add it to docs/facts.py")
+    return FACTS[name]()
+
+
+def _constant(place: str) -> Any:
+    module, _, path = place.partition(":")
+    value: Any = import_module(module)
+    for part in path.split("."):
+        value = getattr(value, part.removesuffix("()"))
+        value = value() if part.endswith("()") else value
+    return value
+
+
+def _written(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _megabytes(place: str, *, binary: bool = False) -> Callable[[], str]:
+    return lambda: f"{_constant(place) // (1 << 20 if binary else 1_000_000):,}"
+
+
+def _percent(place: str) -> Callable[[], str]:
+    return lambda: f"{_constant(place):.0%}"
+
+
+def _option(command: str, option: str) -> Callable[[], str]:
+    """Return the default of a command's option."""
+
+    def default() -> str:
+        from click import Context
+
+        from docsim.cli import main
+
+        found: Any = main
+        for name in command.split():
+            found = found.get_command(Context(found), name)
+        (wanted,) = (one for one in found.params if option in one.opts)
+        return _written(wanted.default)
+
+    return default
+
+
+def _fusion(encoder: str) -> float:
+    """Return the mean nDCG@10 of docsim's default mode over all sets."""
+    rows = result("hybrid")["fusion"][encoder].values()
+    return statistics.mean(row["docsim, hybrid"] for row in rows)
+
+
+def _beside(system: str) -> float:
+    """Return the mean nDCG@10 of BM25 with a large encoder, over the same sets."""
+    return statistics.mean(row[system] for row in result("hybrid_beside").values())
+
+
+def _dense(group: str, system: str) -> float:
+    return float(result("quality")["means"][group][system]["alone"])
+
+
+def _gains() -> list[float]:
+    """Return what training without labels adds to nDCG@10 on each knowledge base, in ascending order."""
+    return sorted(row["trained"] - row["untrained"] for row in result("self_supervision")["sets"].values())
+
+
+def _taught() -> list[tuple[float, float]]:
+    """Return the median length of each set's documents in tokens, and what a teacher adds there, by length."""
+    sets = result("teaching")["sets"].values()
+    return sorted((row["median_tokens"], row["ndcg"]["with"] - row["ndcg"]["without"]) for row in sets)
+
+
+def _adapted(change: str) -> list[float]:
+    rows = (row for row in result("adapter")["rows"] if row["change"] == change)
+    return sorted(row["variants"]["docsim"]["share"] for row in rows)
+
+
+def _tried(*path: str) -> Any:
+    found: Any = result("training_tried")
+    for name in path:
+        found = found[name]
+    return found
+
+
+# Everything else that is quoted, most of it from benchmarks/results.
+FACTS: Mapping[str, Callable[[], str]] = {
+    "mapped_mb": _megabytes("docsim.vectors:MAPPED"),
+    "file_limit_mb": _megabytes("docsim.sources:FILE_LIMIT", binary=True),
+    "unpacked_mb": _megabytes("docsim.converters:UNPACKED_LIMIT"),
+    "smoothing_share": _percent("docsim.smoothing:SHARE"),
+    "selective": _percent("docsim.approximate:SELECTIVE"),
+    "growth": _percent("docsim.tuning:GROWTH"),
+    "max_loss": _option("reindex", "--max-loss"),
+    "default_k": _option("query", "-k"),
+    "sweep_budget": _option("sweep", "--budget"),
+    "distill_steps": lambda: f"{result('default_encoder').get('texts', 160_000):,}",
+    "training_gain_least": lambda: f"{_gains()[0]:.3f}",
+    "training_gain_most": lambda: f"{_gains()[-1]:.3f}",
+    "training_seconds": lambda: (
+        f"{max(run['seconds'] for row in result('self_supervision')['sets'].values() for run in row['runs']):.0f}"
+    ),
+    "hybrid_untrained": lambda: f"{_fusion('untrained'):.3f}",
+    "hybrid_trained": lambda: f"{_fusion('trained'):.3f}",
+    "hybrid_taught": lambda: f"{_fusion('taught'):.3f}",
+    "beside_sum": lambda: f"{_beside('sum'):.3f}",
+    "beside_smoothed": lambda: f"{_beside('smoothed'):.3f}",
+    "kb_trained": lambda: f"{_dense('knowledge bases', 'docsim, trained'):.3f}",
+    "kb_minilm": lambda: f"{_dense('knowledge bases', 'all-MiniLM-L6-v2'):.3f}",
+    "kb_docsim": lambda: f"{_dense('knowledge bases', 'docsim'):.3f}",
+    "others_trained": lambda: f"{_dense('others', 'docsim, trained'):.3f}",
+    "others_taught": lambda: f"{_dense('others', 'docsim, trained with MiniLM'):.3f}",
+    "others_minilm": lambda: f"{_dense('others', 'all-MiniLM-L6-v2'):.3f}",
+    "adapter_first": lambda: f"{_adapted('first training')[0]:.0%}",
+    "adapter_dim_least": lambda: f"{_adapted('other dimension')[0]:.0%}",
+    "adapter_dim_most": lambda: f"{_adapted('other dimension')[-1]:.0%}",
+    "adapter_learning": lambda: f"{max(row['learning_s'] for row in result('adapter')['rows']):.1f}",
+    "teacher_gain_least": lambda: f"{min(gain for _, gain in _taught() if gain > 0):.3f}",
+    "teacher_gain_most": lambda: f"{max(gain for _, gain in _taught()):.3f}",
+    "teacher_loss_most": lambda: f"{-min(gain for _, gain in _taught()):.3f}",
+    "tried_tldr_batch": lambda: f"{_tried('tldr_alone', 'batch 1500'):.3f}",
+    "probe_bad": lambda: f"{_tried('probe', '0')[0]:.4f}",
+    "probe_bad_worst": lambda: f"{_tried('probe', '0')[1]:.3f}",
+    "probe_half": lambda: f"{_tried('probe', '0.5')[0]:.4f}",
+    "probe_half_worst": lambda: f"{_tried('probe', '0.5')[1]:.3f}",
+    "damped_tldr": lambda: f"{_tried('damping_trained', 'tldr', 'n^0.7', '160'):.3f}",
+    "undamped_tldr": lambda: f"{_tried('damping_trained', 'tldr', 'n', '160'):.3f}",
+    "damped_encoding_tldr": lambda: f"{_tried('damping_trained', 'tldr', 'n^0.7 in training, n in encoding', '160'):.3f}",
+    "damping_ms": lambda: f"{_tried('damping_cost', 'damping'):.2f}",
+    "tower_ms": lambda: f"{_tried('damping_cost', 'the tower in ONNX Runtime'):.2f}",
+    "scale_from": lambda: f"{min(one['passages'] for one in result('scale').values()):,}",
+    "scale_to": lambda: f"{max(one['passages'] for one in result('scale').values()):,}",
+    "scale_exact_ms": lambda: f"{_scale(200_000, 'exact_ms'):.0f}",
+    "limits_of": lambda: str(result("default_limits")["of"]),
+    **{
+        f"limits_{name}": (lambda key=key: str(result("default_limits")["found"][key]))  # type: ignore[misc]
+        for name, key in (
+            ("english", "English, in other words"),
+            ("german", "German"),
+            ("russian", "Russian"),
+            ("code", "code"),
+        )
+    },
+}
+
+
+def _scale(passages: int, number: str) -> float:
+    return next(float(one[number]) for one in result("scale").values() if one["passages"] == passages)
