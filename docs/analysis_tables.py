@@ -25,8 +25,8 @@ def duplicates() -> str:
     for one in found["sets"].values():
         if "marked" in one:
             pairs = one["marked"]
-            text += f" People marked {pairs['pairs']} pairs of bug reports as duplicates that describe one bug in different "
-            text += f"words; {pairs['in one group']} of these are in one group."
+            text += f" People marked {pairs['pairs']} pairs of bug reports as duplicates that describe one bug in "
+            text += f"different words; {pairs['in one group']} of these are in one group."
     return f"{table(rows)}\n\n{text}"
 
 

@@ -13,6 +13,12 @@ These are all public names of docsim; anything else may change without notice. S
 [Use docsim from Python](../how-to/python.md) for examples.
 """
 
+_ERRORS = """## Errors
+
+Every error that docsim raises on purpose is a `DocsimError`. [Troubleshooting](../troubleshooting.md) tells what to do
+about each.
+"""
+
 # In the order in which one meets them; names that are not listed here follow.
 _FIRST = ("Index", "Document", "SearchResult", "Hit", "Ranking", "SyncReport", "Encoder")
 
@@ -23,5 +29,4 @@ def api() -> str:
     names = [*(name for name in _FIRST if name in public), *(name for name in public if name not in _FIRST)]
     parts = [f"::: docsim.{name}" for name in names]
     raised = [f"::: docsim.errors.{name}" for name in errors.__all__]
-    head = "## Errors\n\nEvery error that docsim raises on purpose is a `DocsimError`. What to do about each: [Troubleshooting](../troubleshooting.md)."
-    return "\n\n".join([_INTRODUCTION.rstrip(), *parts, head, *raised]) + "\n"
+    return "\n\n".join([_INTRODUCTION.rstrip(), *parts, _ERRORS.rstrip(), *raised]) + "\n"

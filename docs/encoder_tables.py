@@ -56,7 +56,9 @@ def distillation_speed(found: dict[str, Any]) -> str:
         if isinstance(row, dict):
             alone = (f"{row['sentence_us']:.0f} µs", f"{row['passage_us']:.0f} µs")
             rows.append((name, f"{row['wall_s']:.2f} s", f"{row['processor_s']:.2f} s", *alone))
-    about = f"{timed['texts']:,} texts of {timed['characters'] / 1e6:.1f} million characters in all; then one at a time:"
+    about = (
+        f"{timed['texts']:,} texts of {timed['characters'] / 1e6:.1f} million characters in all; then one at a time:"
+    )
     return f"{about}\n\n{table(rows)}"
 
 

@@ -6,11 +6,15 @@ must not begin with the first comment, since Markdown would end the paragraph th
 
 from __future__ import annotations
 
+import ast
 import re
 import statistics
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from tables import result
@@ -19,7 +23,7 @@ __all__ = ["FACTS", "filled"]
 
 _MARKED = re.compile(r"<!-- n ([a-z0-9_]+) -->(.*?)<!-- /n -->", re.DOTALL)
 
-# What is quoted from the code: the name in a page, and module:attribute. Attributes may be followed further by dots.
+# What is quoted from the code: its name in a page, and module:constant. Dots and empty brackets lead further into it.
 _CONSTANTS: Mapping[str, str] = {
     "auto_from": "docsim.approximate:AUTO_FROM",
     "recall_target": "docsim.approximate:Settings().recall",
@@ -29,7 +33,6 @@ _CONSTANTS: Mapping[str, str] = {
     "share_short": "docsim.fusion:SHORT",
     "share_long": "docsim.fusion:LONG",
     "smoothing_neighbours": "docsim.smoothing:NEIGHBOURS",
-    "centroid_weight": "docsim.ranking:CENTROID_WEIGHT",
     "query_terms": "docsim.lexical:MOST_TERMS",
     "repeated_power": "docsim.lexical:REPEATED",
     "frequent_rows": "docsim.lexical:MOST_ROWS",
@@ -48,10 +51,8 @@ _CONSTANTS: Mapping[str, str] = {
     "shingle_words": "docsim.shingles:LENGTH",
     "encoder_dim": "docsim.encoder:Encoder.default().dim",
     "training_least": "docsim.training.material:LEAST_DOCUMENTS",
-    "training_most": "docsim.training.material:MOST_DOCUMENTS",
     "training_examples": "docsim.training.pairs:LEAST_EXAMPLES",
     "teacher_tokens": "docsim.training.learning:SHORT",
-    "compare_passages": "docsim.comparison:PASSAGES",
     "export_tolerance": "docsim.training.artefact:TOLERANCE",
 }
 
@@ -63,7 +64,7 @@ def filled(text: str) -> str:
         ValueError: A line begins with a mark, or there is no such number.
     """
     for line in text.splitlines():
-        if line.startswith("<!-- n "):
+        if line.lstrip().startswith("<!-- n "):
             raise ValueError(f"a line must not begin with a marked number: {line}")
     return _MARKED.sub(lambda found: f"<!-- n {found[1]} -->{_value(found[1])}<!-- /n -->", text)
 
@@ -78,7 +79,17 @@ def _value(name: str) -> str:
 
 
 def _constant(place: str) -> Any:
+    """Return a constant; of a module that loads much, such as those for training, only the source is read."""
     module, _, path = place.partition(":")
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"there is no module {module} to take {path} from; mend docs/facts.py")
+    for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(to, ast.Name) and to.id == path for to in statement.targets
+        ):
+            with suppress(ValueError):
+                return ast.literal_eval(statement.value)
     value: Any = import_module(module)
     for part in path.split("."):
         value = getattr(value, part.removesuffix("()"))
@@ -163,14 +174,12 @@ FACTS: Mapping[str, Callable[[], str]] = {
     "growth": _percent("docsim.tuning:GROWTH"),
     "max_loss": _option("reindex", "--max-loss"),
     "default_k": _option("query", "-k"),
-    "sweep_budget": _option("sweep", "--budget"),
-    "distill_steps": lambda: f"{result('default_encoder').get('texts', 160_000):,}",
+    "encoder_spans": lambda: f"{result('default_encoder')['spans']:,}",
     "training_gain_least": lambda: f"{_gains()[0]:.3f}",
     "training_gain_most": lambda: f"{_gains()[-1]:.3f}",
     "training_seconds": lambda: (
         f"{max(run['seconds'] for row in result('self_supervision')['sets'].values() for run in row['runs']):.0f}"
     ),
-    "hybrid_untrained": lambda: f"{_fusion('untrained'):.3f}",
     "hybrid_trained": lambda: f"{_fusion('trained'):.3f}",
     "hybrid_taught": lambda: f"{_fusion('taught'):.3f}",
     "beside_sum": lambda: f"{_beside('sum'):.3f}",
@@ -184,18 +193,14 @@ FACTS: Mapping[str, Callable[[], str]] = {
     "adapter_first": lambda: f"{_adapted('first training')[0]:.0%}",
     "adapter_dim_least": lambda: f"{_adapted('other dimension')[0]:.0%}",
     "adapter_dim_most": lambda: f"{_adapted('other dimension')[-1]:.0%}",
-    "adapter_learning": lambda: f"{max(row['learning_s'] for row in result('adapter')['rows']):.1f}",
     "teacher_gain_least": lambda: f"{min(gain for _, gain in _taught() if gain > 0):.3f}",
     "teacher_gain_most": lambda: f"{max(gain for _, gain in _taught()):.3f}",
     "teacher_loss_most": lambda: f"{-min(gain for _, gain in _taught()):.3f}",
-    "tried_tldr_batch": lambda: f"{_tried('tldr_alone', 'batch 1500'):.3f}",
-    "probe_bad": lambda: f"{_tried('probe', '0')[0]:.4f}",
-    "probe_bad_worst": lambda: f"{_tried('probe', '0')[1]:.3f}",
-    "probe_half": lambda: f"{_tried('probe', '0.5')[0]:.4f}",
-    "probe_half_worst": lambda: f"{_tried('probe', '0.5')[1]:.3f}",
     "damped_tldr": lambda: f"{_tried('damping_trained', 'tldr', 'n^0.7', '160'):.3f}",
     "undamped_tldr": lambda: f"{_tried('damping_trained', 'tldr', 'n', '160'):.3f}",
-    "damped_encoding_tldr": lambda: f"{_tried('damping_trained', 'tldr', 'n^0.7 in training, n in encoding', '160'):.3f}",
+    "damped_encoding_tldr": lambda: (
+        f"{_tried('damping_trained', 'tldr', 'n^0.7 in training, n in encoding', '160'):.3f}"
+    ),
     "damping_ms": lambda: f"{_tried('damping_cost', 'damping'):.2f}",
     "tower_ms": lambda: f"{_tried('damping_cost', 'the tower in ONNX Runtime'):.2f}",
     "scale_from": lambda: f"{min(one['passages'] for one in result('scale').values()):,}",

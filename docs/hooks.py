@@ -1,8 +1,8 @@
 """What mkdocs does beside building: pages from files outside docs/, and links to such files.
 
 Pages link to files of the repository, such as ``../benchmarks/README.md``, so that they work wherever the repository is
-read. The site holds only docs/: there a link to CONTRIBUTING.md leads to its page, and one to any other file becomes plain
-text.
+read. The site holds only docs/: there a link to CONTRIBUTING.md leads to its page, and one to any other file becomes
+plain text.
 """
 
 from __future__ import annotations

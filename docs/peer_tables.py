@@ -37,7 +37,10 @@ def versions(found: Found) -> list[Row]:
     """Return which versions of the peers were measured, head first."""
     peers: dict[str, dict[str, str]] = found["machine"]["peers"]
     rows: list[Row] = [("environment", "packages")]
-    return [*rows, *((name, ", ".join(f"{one} {version}" for one, version in each.items())) for name, each in peers.items())]
+    return [
+        *rows,
+        *((name, ", ".join(f"{one} {version}" for one, version in each.items())) for name, each in peers.items()),
+    ]
 
 
 def corpus(found: Found, name: str) -> list[Row]:
@@ -87,8 +90,8 @@ def circumstances(found: Found, name: str) -> str:
     several = "" if runs == 1 else f" in {runs} runs (numbers of different runs compare only roughly)"
     return (
         f"Measured on {' and '.join(dates)}{several}, on {facts['cores']} cores of {facts['processor']}, "
-        f"{' or '.join(map(str, sorted(rounds)))} round(s). The machine's load was {min(loads):.1f} to {max(loads):.1f}; "
-        f"above {facts['cores']}, other work slowed everything down."
+        f"{' or '.join(map(str, sorted(rounds)))} round(s). The load was {min(loads):.1f} to {max(loads):.1f};"
+        f" above {facts['cores']}, other work slowed everything down."
     )
 
 

@@ -6,6 +6,7 @@ font and nothing else is loaded from the network by whoever looks at it.
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import shlex
@@ -17,7 +18,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
-
 from tables import ROOT
 
 __all__ = ["draw"]
@@ -33,7 +33,16 @@ COMMANDS = (
 _THEME = TerminalTheme(
     (22, 27, 34),
     (230, 237, 243),
-    [(72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34), (88, 166, 255), (188, 140, 255), (86, 212, 221), (177, 186, 196)],
+    [
+        (72, 79, 88),
+        (255, 123, 114),
+        (63, 185, 80),
+        (210, 153, 34),
+        (88, 166, 255),
+        (188, 140, 255),
+        (86, 212, 221),
+        (177, 186, 196),
+    ],
 )
 
 # Rich's own template loads a font from the network. This one uses whatever monospaced font there is: every run of text
@@ -46,7 +55,9 @@ _FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="ht
 {styles}
 </style>
 <defs>
-<clipPath id="{unique_id}-clip-terminal"><rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" /></clipPath>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}" />
+</clipPath>
 {lines}
 </defs>
 {chrome}
@@ -62,7 +73,7 @@ _FORMAT = """<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="ht
 
 def draw(target: Path) -> None:
     """Run the commands, and write the picture; the same bytes for the same output."""
-    console = Console(width=WIDTH, record=True, file=Path(os.devnull).open("w"), force_terminal=True, color_system="truecolor")
+    console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "handbook").symlink_to(ROOT / "corpus" / "handbook")
         for number, command in enumerate(COMMANDS):

@@ -14,23 +14,25 @@ def reindexing() -> str:
     first, again = (times["measured"][name]["wall_s"] for name in ("docsim index", "docsim reindex"))
     idle, busy = (reading[name]["p50_ms"] for name in ("idle", "during_a_reindex"))
     lines = [
-        ("measured; compared with", "measured", "the other", "ratio"),
+        ("", "measured", "compared with", "ratio"),
         (
-            "Re-index everything, with gate and report; index it the first time",
-            *(f"{again:.1f} s", f"{first:.1f} s", f"{again / first:.2f}"),
+            "re-index everything, with gate and report",
+            *(f"{again:.1f} s", f"indexing the first time: {first:.1f} s", f"{again / first:.2f}"),
         ),
         (
-            "A query during a re-index, p50; a query on an idle machine",
-            *(f"{busy:.2f} ms", f"{idle:.2f} ms", f"{busy / idle:.2f}"),
+            "a query during a re-index, p50",
+            *(f"{busy:.2f} ms", f"nothing else running: {idle:.2f} ms", f"{busy / idle:.2f}"),
         ),
     ]
-    lines += [(name.capitalize(), f"{moved[name]['ms']:.1f} ms", "", "") for name in ("publish", "rollback")]
+    lines += [(name, f"{moved[name]['ms']:.1f} ms", "", "") for name in ("publish", "rollback")]
     pruned = found["pruning"]
-    lines.append(("Disk space before `docsim prune`; after", f"{pruned['mb_before']} MB", f"{pruned['mb_after']} MB", ""))
+    lines.append(
+        ("disk space after `docsim prune`", f"{pruned['mb_after']} MB", f"before: {pruned['mb_before']} MB", "")
+    )
     if scale := found.get("scale"):
         peaks = [scale[name]["peak_mb"] for name in ("docsim reindex", "docsim index")]
-        what = f"Peak memory for {scale['documents']:,} documents ({scale['vectors_mb']} MB of vectors); indexing them"
-        lines.append((what, f"{peaks[0]:.0f} MB", f"{peaks[1]:.0f} MB", f"{peaks[0] / peaks[1]:.2f}"))
+        what = f"peak memory, {scale['documents']:,} documents ({scale['vectors_mb']} MB of vectors)"
+        lines.append((what, f"{peaks[0]:.0f} MB", f"indexing: {peaks[1]:.0f} MB", f"{peaks[0] / peaks[1]:.2f}"))
     return f"{found['documents']:,} pages (MDN) on {found['cores']} cores; medians:\n\n" + table(lines)
 
 
@@ -47,8 +49,7 @@ def adapter() -> str:
     return (
         f"nDCG@10 of a full re-index, and which share of it is reached without one. Maps are learned from "
         f"{found['sampled']:,} passages; docsim's takes up to {learning:.1f} s to learn and then maps at least "
-        f"{rate:,.0f} passages a second:\n\n"
-        + table(lines)
+        f"{rate:,.0f} passages a second:\n\n" + table(lines)
     )
 
 

@@ -13,9 +13,21 @@ INDEX, ENCODE, RATE = "docsim index", "model2vec encode", "documents_per_s"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison: what is done, where it was measured, docsim's and the other's name there, the number, its unit."""
+    """One comparison.
+
+    Attributes:
+        label: What is done.
+        other: What docsim is compared with.
+        section: Where it was measured.
+        ours: docsim's name there.
+        theirs: The other's name there.
+        number: The number that is compared.
+        unit: Its unit.
+        brief: Whether the README shows it.
+    """
 
     label: str
+    other: str
     section: str
     ours: str
     theirs: str
@@ -24,21 +36,50 @@ class Row:
     brief: bool = False
 
 
-FULL = "Index everything; model2vec only encodes it"
+def _indexing(other: str, theirs: str, *, brief: bool = True) -> Row:
+    """Return how fast another tool indexes."""
+    return Row("index", other, "indexing", INDEX, theirs, RATE, "documents/s", brief)
+
+
+def _whole(other: str, theirs: str, *, brief: bool = True) -> Row:
+    """Return how long another tool takes for the whole corpus."""
+    return Row("index all pages", other, "indexing", INDEX, theirs, "wall_s", "s", brief)
+
+
+def _warm(mode: str, ours: str, percentile: str) -> Row:
+    """Return how long a query of an open index takes."""
+    label, brief = f"{mode} query, index open, {percentile}", (mode, percentile) == ("hybrid", "p50")
+    return Row(label, "encoding and FAISS alone", "warm_query", ours, "bare_float16", f"{percentile}_ms", "ms", brief)
+
+
 ROWS = (
-    Row(f"{FULL} (float16)", "indexing", INDEX, f"{ENCODE} (float16)", "wall_s", "s"),
-    Row(f"{FULL} (float32)", "indexing", INDEX, f"{ENCODE} (float32)", "wall_s", "s", brief=True),
-    Row("Index; txtai with all-MiniLM-L6-v2", "indexing", INDEX, "txtai, all-MiniLM-L6-v2", RATE, "documents/s", brief=True),
-    Row("Index; txtai with a static model", "indexing", INDEX, "txtai, static model", RATE, "documents/s", brief=True),
-    Row("Index again, nothing changed; the first run", "indexing", f"{INDEX}, nothing new", INDEX, "wall_s", "s", brief=True),
-    Row("`docsim query` as a process; a process that only imports its libraries", "cold_query", "docsim query", "the imports alone", "wall_s", "s", brief=True),
-    *(
-        Row(f"{mode.capitalize()} query, index open, {p}; encoding and FAISS alone", "warm_query", name, "bare_float16", f"{p}_ms", "ms", brief=(mode, p) == ("hybrid", "p50"))
-        for mode, name in (("dense", "docsim_dense"), ("hybrid", "docsim"))
-        for p in ("p50", "p99")
+    _whole("model2vec, only encoding (float16)", f"{ENCODE} (float16)", brief=False),
+    _whole("model2vec, only encoding (float32)", f"{ENCODE} (float32)"),
+    _indexing("txtai with all-MiniLM-L6-v2", "txtai, all-MiniLM-L6-v2"),
+    _indexing("txtai with a static model", "txtai, static model"),
+    Row(
+        "index again, nothing changed",
+        "the first time",
+        "indexing",
+        f"{INDEX}, nothing new",
+        INDEX,
+        "wall_s",
+        "s",
+        True,
     ),
-    Row("Encode in batches; model2vec", "encoding", "docsim", f"{ENCODE} (float32)", RATE, "documents/s"),
-    Row("Encode one text; model2vec", "encoding", "docsim", f"{ENCODE} (float32)", "single_ms", "ms"),
+    Row(
+        "`docsim query`, whole process",
+        "only importing its libraries",
+        "cold_query",
+        "docsim query",
+        "the imports alone",
+        "wall_s",
+        "s",
+        True,
+    ),
+    *(_warm(mode, name, p) for mode, name in (("dense", "docsim_dense"), ("hybrid", "docsim")) for p in ("p50", "p99")),
+    Row("encode in batches", "model2vec", "encoding", "docsim", f"{ENCODE} (float32)", RATE, "documents/s"),
+    Row("encode one text", "model2vec", "encoding", "docsim", f"{ENCODE} (float32)", "single_ms", "ms"),
 )
 
 
@@ -54,12 +95,18 @@ def in_brief() -> str:
 
 def _table(wanted: tuple[Row, ...]) -> str:
     found = result("speed")
-    rows = [("docsim; what it is compared with", "docsim", "the other", "ratio")]
+    rows = [("", "docsim", "compared with", "ratio")]
     for row in wanted:
         measured = found[row.section]["measured"]
         if row.theirs in measured and row.ours in measured:
             mine, other = (measured[name][row.number] for name in (row.ours, row.theirs))
-            rows.append((row.label, f"{mine:,.2f} {row.unit}", f"{other:,.2f} {row.unit}", f"{mine / other:.2f}"))
+            shown = (f"{_number(mine)} {row.unit}", f"{row.other}: {_number(other)} {row.unit}")
+            rows.append((row.label, *shown, f"{mine / other:.2f}"))
     facts = found["machine"]
-    about = f"{found['corpus']['documents']:,} pages (MDN, 42 MB) on {facts['cores']} cores of {facts['processor']}; medians:"
-    return f"{about}\n\n{table(rows)}"
+    corpus = f"{found['corpus']['documents']:,} pages (MDN, 42 MB)"
+    return f"{corpus} on {facts['cores']} cores of {facts['processor']}; medians:\n\n{table(rows)}"
+
+
+def _number(value: float) -> str:
+    """Return a number with as many digits as are worth reading."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

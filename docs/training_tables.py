@@ -100,7 +100,9 @@ def tried_probes() -> str:
     """Return how far the weights that each probe chose were below the best ones."""
     found = result("training_tried")["probe"]
     rows: list[tuple[str, ...]] = [("shared tokens struck out", "below the best, mean", "at worst")]
-    rows += [(f"{float(share):.0%}", f"{row[0]:.4f}", f"{row[1]:.3f}") for share, row in found.items() if share != "how"]
+    rows += [
+        (f"{float(share):.0%}", f"{row[0]:.4f}", f"{row[1]:.3f}") for share, row in found.items() if share != "how"
+    ]
     return table(rows)
 
 
