@@ -41,6 +41,6 @@ def on_page_markdown(markdown: str, /, *, page: Page, **_: Any) -> str:
             return f"[{text}]({posixpath.relpath(PAGES[target], here or '.')}{anchor})"
         if target.startswith("docs/"):
             return f"[{text}]({posixpath.relpath(target.removeprefix('docs/'), here or '.')}{anchor})"
-        return text
+        return text if target in text.strip("`") else f"{text} (`{target}`)"
 
     return _LINK.sub(replaced, markdown)
