@@ -6,30 +6,28 @@ must not begin with the first comment, since Markdown would end the paragraph th
 
 from __future__ import annotations
 
-import ast
+import json
 import re
 import statistics
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
-from tables import result
+from constants import constant
+from tables import ROOT, result
 
-__all__ = ["FACTS", "filled"]
+__all__ = ["filled", "names", "quoted"]
 
 _MARKED = re.compile(r"<!-- n ([a-z0-9_]+) -->(.*?)<!-- /n -->", re.DOTALL)
 
-# What is quoted from the code: its name in a page, and module:constant. Dots and empty brackets lead further into it.
+# What is quoted from the code: its name in a page, and where it stands; see constants.py.
 _CONSTANTS: Mapping[str, str] = {
     "auto_from": "docsim.approximate:AUTO_FROM",
-    "recall_target": "docsim.approximate:Settings().recall",
+    "recall_target": "docsim.approximate:Settings.recall",
     "passage_characters": "docsim.passages:TARGET",
     "passage_overlap": "docsim.passages:OVERLAP",
     "candidates": "docsim.candidates:CANDIDATES",
+    "candidates_wider": "docsim.candidates:_WIDER",
     "share_short": "docsim.fusion:SHORT",
     "share_long": "docsim.fusion:LONG",
     "smoothing_neighbours": "docsim.smoothing:NEIGHBOURS",
@@ -43,18 +41,71 @@ _CONSTANTS: Mapping[str, str] = {
     "map_sample": "docsim.layout:SAMPLE",
     "background_documents": "docsim.background:DOCUMENTS",
     "background_characters": "docsim.background:CHARACTERS",
+    "background_least": "docsim.background:FEWEST_SPANS",
+    "background_most": "docsim.background:SPANS",
     "gate_questions": "docsim.gate:LEAST_QUESTIONS",
     "gate_recall": "docsim.gate:LEAST_RECALL",
     "gate_spans": "docsim.questions:MOST_SPANS",
     "adapter_sample": "docsim.upgrade:SAMPLED",
     "duplicates_exact": "docsim.nearest:EXACT",
+    "duplicates_neighbours": "docsim.duplicates:_NEIGHBOURS",
+    "duplicates_lowest": "docsim.duplicates:LOWEST",
+    "duplicates_highest": "docsim.duplicates:HIGHEST",
+    "duplicates_near": "docsim.duplicates:NEAR_SIMILARITY",
+    "duplicates_contained": "docsim.duplicates:CONTAINED_SIMILARITY",
     "shingle_words": "docsim.shingles:LENGTH",
-    "encoder_dim": "docsim.encoder:Encoder.default().dim",
     "training_least": "docsim.training.material:LEAST_DOCUMENTS",
     "training_examples": "docsim.training.pairs:LEAST_EXAMPLES",
+    "training_steps": "docsim.training.plans:_DOCUMENTS.steps",
+    "training_batch": "docsim.training.plans:_DOCUMENTS.batch",
+    "training_rate": "docsim.training.plans:_DOCUMENTS.rate",
+    "training_probe_every": "docsim.training.plans:_DOCUMENTS.probe_every",
+    "training_patience": "docsim.training.trainer:Schedule.patience",
+    "training_warm_up": "docsim.training.trainer:Schedule.warm_up",
+    "training_temperature": "docsim.training.siamese:Objective.temperature",
+    "span_shortest": "docsim.training.spans:SpanRecipe.shortest",
+    "span_longest": "docsim.training.spans:SpanRecipe.longest",
+    "question_least": "docsim.training.spans:_QUESTION_TOKENS.0",
+    "question_most": "docsim.training.spans:_QUESTION_TOKENS.1",
+    "damping": "docsim.tokens:_DAMPING",
+    "probe_documents": "docsim.training.probe:_MOST_DOCUMENTS",
     "teacher_tokens": "docsim.training.learning:SHORT",
+    "teacher_passages": "docsim.training.guide:_MOST_PASSAGES",
+    "teacher_characters": "docsim.training.guide:_CHARACTERS",
     "export_tolerance": "docsim.training.artefact:TOLERANCE",
 }
+
+# The same as percentages.
+_SHARES: Mapping[str, str] = {
+    "smoothing_share": "docsim.smoothing:SHARE",
+    "selective": "docsim.approximate:SELECTIVE",
+    "growth": "docsim.tuning:GROWTH",
+    "title_share": "docsim.training.spans:SpanRecipe.title_share",
+    "title_before": "docsim.training.spans:SpanRecipe.prefix_share",
+    "question_share": "docsim.training.spans:SpanRecipe.question_share",
+    "question_strike": "docsim.training.spans:SpanRecipe.question_strike",
+    "strike": "docsim.training.spans:SpanRecipe.strike",
+    "word_dropout": "docsim.training.spans:SpanRecipe.word_dropout",
+    "corpus_share": "docsim.training.learning:_CORPUS_SHARE",
+    "gate_strike": "docsim.questions:_STRIKE",
+}
+
+# The same in megabytes of 1,000,000 bytes, or of 1,048,576.
+_MEGABYTES: Mapping[str, tuple[str, int]] = {
+    "mapped_mb": ("docsim.vectors:MAPPED", 1_000_000),
+    "unpacked_mb": ("docsim.converters:UNPACKED_LIMIT", 1_000_000),
+    "file_limit_mb": ("docsim.sources:FILE_LIMIT", 1 << 20),
+}
+
+
+def names() -> set[str]:
+    """Return the names of all numbers that can be quoted."""
+    return {*_CONSTANTS, *_SHARES, *_MEGABYTES, *_OTHERS}
+
+
+def quoted(text: str) -> set[str]:
+    """Return the names of the numbers that a page quotes."""
+    return {name for name, _ in _MARKED.findall(text)}
 
 
 def filled(text: str) -> str:
@@ -72,41 +123,16 @@ def filled(text: str) -> str:
 @cache
 def _value(name: str) -> str:
     if name in _CONSTANTS:
-        return _written(_constant(_CONSTANTS[name]))
-    if name not in FACTS:
+        value = constant(_CONSTANTS[name])
+        return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
+    if name in _SHARES:
+        return f"{constant(_SHARES[name]):.0%}"
+    if name in _MEGABYTES:
+        place, bytes = _MEGABYTES[name]
+        return f"{int(constant(place)) // bytes:,}"
+    if name not in _OTHERS:
         raise ValueError(f"no number is named {name!r}; add it to docs/facts.py")
-    return FACTS[name]()
-
-
-def _constant(place: str) -> Any:
-    """Return a constant; of a module that loads much, such as those for training, only the source is read."""
-    module, _, path = place.partition(":")
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        raise ValueError(f"there is no module {module} to take {path} from; mend docs/facts.py")
-    for statement in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(statement, ast.Assign) and any(
-            isinstance(to, ast.Name) and to.id == path for to in statement.targets
-        ):
-            with suppress(ValueError):
-                return ast.literal_eval(statement.value)
-    value: Any = import_module(module)
-    for part in path.split("."):
-        value = getattr(value, part.removesuffix("()"))
-        value = value() if part.endswith("()") else value
-    return value
-
-
-def _written(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def _megabytes(place: str, *, binary: bool = False) -> Callable[[], str]:
-    return lambda: f"{_constant(place) // (1 << 20 if binary else 1_000_000):,}"
-
-
-def _percent(place: str) -> Callable[[], str]:
-    return lambda: f"{_constant(place):.0%}"
+    return _OTHERS[name]()
 
 
 def _option(command: str, option: str) -> Callable[[], str]:
@@ -121,7 +147,7 @@ def _option(command: str, option: str) -> Callable[[], str]:
         for name in command.split():
             found = found.get_command(Context(found), name)
         (wanted,) = (one for one in found.params if option in one.opts)
-        return _written(wanted.default)
+        return f"{wanted.default:g}"
 
     return default
 
@@ -129,7 +155,7 @@ def _option(command: str, option: str) -> Callable[[], str]:
 def _fusion(encoder: str) -> float:
     """Return the mean nDCG@10 of docsim's default mode over all sets."""
     rows = result("hybrid")["fusion"][encoder].values()
-    return statistics.mean(row["docsim, hybrid"] for row in rows)
+    return statistics.mean(float(row["docsim, hybrid"]) for row in rows)
 
 
 def _beside(system: str) -> float:
@@ -165,13 +191,8 @@ def _tried(*path: str) -> Any:
 
 
 # Everything else that is quoted, most of it from benchmarks/results.
-FACTS: Mapping[str, Callable[[], str]] = {
-    "mapped_mb": _megabytes("docsim.vectors:MAPPED"),
-    "file_limit_mb": _megabytes("docsim.sources:FILE_LIMIT", binary=True),
-    "unpacked_mb": _megabytes("docsim.converters:UNPACKED_LIMIT"),
-    "smoothing_share": _percent("docsim.smoothing:SHARE"),
-    "selective": _percent("docsim.approximate:SELECTIVE"),
-    "growth": _percent("docsim.tuning:GROWTH"),
+_OTHERS: Mapping[str, Callable[[], str]] = {
+    "encoder_dim": lambda: str(_default_encoder()["dim"]),
     "max_loss": _option("reindex", "--max-loss"),
     "default_k": _option("query", "-k"),
     "encoder_spans": lambda: f"{result('default_encoder')['spans']:,}",
@@ -206,6 +227,7 @@ FACTS: Mapping[str, Callable[[], str]] = {
     "scale_from": lambda: f"{min(one['passages'] for one in result('scale').values()):,}",
     "scale_to": lambda: f"{max(one['passages'] for one in result('scale').values()):,}",
     "scale_exact_ms": lambda: f"{_scale(200_000, 'exact_ms'):.0f}",
+    "int8_faster": lambda: f"{_imported('docsim int8') / _imported('docsim float32'):.1f}",
     "limits_of": lambda: str(result("default_limits")["of"]),
     **{
         f"limits_{name}": (lambda key=key: str(result("default_limits")["found"][key]))  # type: ignore[misc]
@@ -217,6 +239,14 @@ FACTS: Mapping[str, Callable[[], str]] = {
         )
     },
 }
+
+
+def _imported(name: str) -> float:
+    return float(result("imported")["documents"]["speed"][name]["texts_per_second"])
+
+
+def _default_encoder() -> dict[str, Any]:
+    return dict(json.loads((ROOT / "docsim" / "encoders" / "default" / "manifest.json").read_text(encoding="utf-8")))
 
 
 def _scale(passages: int, number: str) -> float:

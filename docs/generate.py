@@ -99,13 +99,21 @@ def outputs() -> dict[Path, str]:
     return found | {path: make() for path, make in GENERATED.items()}
 
 
+def unquoted() -> list[str]:
+    """Return the names of numbers that no page quotes, sorted."""
+    used = set[str]().union(*(facts.quoted(path.read_text(encoding="utf-8")) for path in pages()))
+    return sorted(facts.names() - used)
+
+
 def main() -> None:
     """Write the files, or check them."""
     stale = [path for path, text in outputs().items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is not up to date; write it with: make docs")
-        sys.exit(1 if stale else 0)
+        for name in unquoted():
+            print(f"docs/facts.py: no page quotes {name}; remove it")
+        sys.exit(1 if stale or unquoted() else 0)
     for path, text in outputs().items():
         path.write_text(text, encoding="utf-8")
     images = DOCS / "images"
