@@ -60,15 +60,15 @@ def cell(steps: dict[str, Found], step: str, key: str, form: str) -> str:
 
 
 def quality(found: Found) -> list[Row]:
-    """Return nDCG@10 of each contender on each judged set, and the mean of those that have all, head first."""
+    """Return nDCG@10 of each contender on each judged set, and the mean where there are several sets, head first."""
     sets: dict[str, dict[str, float]] = found["quality"]
     names = list(dict.fromkeys(contender for each in sets.values() for contender in each))
-    rows: list[Row] = [("nDCG@10", *sets, "mean")]
+    several = len(sets) > 1
+    rows: list[Row] = [("nDCG@10", *sets, *(["mean"] if several else []))]
     for name in names:
         scores = [each.get(name) for each in sets.values()]
-        mean = mean_quality(found, name)
-        shown = ("-" if score is None else f"{score:.3f}" for score in scores)
-        rows.append((name, *shown, "-" if mean is None else f"{mean:.3f}"))
+        scores += [mean_quality(found, name)] if several else []
+        rows.append((name, *("-" if score is None else f"{score:.3f}" for score in scores)))
     return rows
 
 
