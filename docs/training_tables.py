@@ -19,7 +19,7 @@ def self_supervision() -> str:
         measured = tuple(f"{value:.3f}" for value in values)
         rows.append((name, f"{row['documents']:,}", *measured, f"{seconds:.0f}", f"{memory:,.0f}"))
     seeds = len(next(iter(found.values()))["runs"])
-    return f"nDCG@10, the mean of {seeds} seeds; seconds and peak memory are the largest:\n\n" + table(rows)
+    return f"nDCG@10, mean of {seeds} seeds; seconds and memory of the slowest and the largest run:\n\n" + table(rows)
 
 
 def teaching() -> str:
