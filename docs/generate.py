@@ -17,6 +17,7 @@ from pathlib import Path
 import analysis_tables
 import encoder_tables
 import facts
+import house
 import peer_tables
 import picture
 import ranking_tables
@@ -38,6 +39,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
 
 # name of the marker: the result it needs, and what makes it
 SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
+    "house": ("speed", house.house),
     "speed": ("speed", speed_tables.speed),
     "speed-in-brief": ("speed", speed_tables.in_brief),
     "passages": ("passages", ranking_tables.passages),
