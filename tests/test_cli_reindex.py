@@ -236,7 +236,7 @@ def test_the_reindexing_modules_load_neither_keras_nor_scipy_nor_matplotlib(inde
     import sys
 
     code = (
-        "import sys\nfrom pathlib import Path\nfrom docsim import adaptation, reindexing\n"
+        "import sys\nfrom pathlib import Path\nfrom docsim.jobs import adapt as adaptation; from docsim.reindex import rebuild as reindexing\n"
         "reindexing.prune(Path(sys.argv[1]), keep=1)\n"
         "print([name for name in ('keras', 'tensorflow', 'scipy', 'matplotlib', 'pandas') if name in sys.modules])"
     )

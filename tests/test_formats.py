@@ -483,7 +483,7 @@ def test_hostile_texts_are_read_in_linear_time(hostile: str, suffix: str) -> Non
 def test_converters_are_imported_only_when_such_a_file_comes() -> None:
     code = (
         "import sys; from docsim.ingest import sources; sources.formats.read(b'# a', '.md', 'a.md');"
-        "heavy = {'markitdown', 'pypdfium2', 'openpyxl', 'bs4', 'pandas', 'yaml'} & set(sys.modules);"
+        "heavy = {'markitdown', 'pypdfium2', 'openpyxl', 'bs4', 'markdownify', 'pandas', 'yaml'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import ONNX_FILE, Encoder
+from docsim.encoding.onnx_graph import without_scaling
 from docsim.encoding.tokenizer import Token
 from docsim.runtime import onnxruntime
 
@@ -162,22 +163,9 @@ class Attribution:
 
 
 def _unscaled(encoder: Encoder) -> onnxruntime.InferenceSession | None:
-    """Return a session that runs an encoder's tower without its final normalisation.
-
-    Returns None if the tower does not end with a normalisation that can be removed, or if ``onnx`` is not installed.
-    """
-    try:
-        import onnx
-    except ImportError:  # it is installed for training only; contributions then come from leaving words out
-        return None
-    model = onnx.load(str(encoder.path / ONNX_FILE))
-    graph = model.graph
-    maker = next(node for node in graph.node if graph.output[0].name in node.output)
-    if maker.op_type != "Div":
-        return None
-    graph.output[0].name = maker.input[0]
-    graph.node.remove(maker)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    """Return a session that gives what an encoder's tower scales to length one, or None if that cannot be told."""
+    model = without_scaling((encoder.path / ONNX_FILE).read_bytes())
+    return None if model is None else onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
 def _grouped(text: str, tokens: Sequence[Token]) -> tuple[list[tuple[int, int]], list[int]]:

@@ -10,13 +10,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
 __all__ = ["LENGTH", "Overlaps", "Wording", "covered"]
 
@@ -28,7 +24,7 @@ _UNSPACED = (
     "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_TOGETHER = 20_000  # pairs that are compared at a time, which bounds memory
+_TOGETHER = 300  # pairs compared at a time: few enough that their shingles stay in the processor's cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads consecutive numbers
 
 
@@ -36,9 +32,11 @@ class Overlaps:
     """The shingles of many texts, for comparing pairs of them.
 
     Attributes:
-        counts: The number of different shingles of each text, int64 ``(texts,)``; 0 for a text without words.
-        table: A sparse table, texts by shingles, with the square root of a shingle's weight where a text has it.
-        sums: The sum of the weights of each text's shingles, float64 ``(texts,)``.
+        counts: How many different shingles each text has, int64 ``(texts,)``; 0 for a text without words.
+        shingles: Those of text after text, as numbers from 0, ascending within each text, int64 ``(shingles of all,)``.
+        starts: Where each text's shingles start, int64 ``(texts + 1,)``.
+        weights: What each shingle weighs, by its number, float64.
+        sums: The weights of each text's shingles together, float64 ``(texts,)``.
     """
 
     counts: NDArray[np.int64]
@@ -49,8 +47,13 @@ class Overlaps:
         numbers.default_factory = numbers.__len__  # a new word gets the next number
         found = [_shingles(np.fromiter(map(numbers.__getitem__, _words(text)), np.uint64)) for text in texts]
         self.counts = np.fromiter(map(len, found), np.int64, len(found))
-        self.table = _weighted(found)
-        self.sums: NDArray[np.float64] = np.maximum(_row_sums(self.table.multiply(self.table)), 1e-12)
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)])
+        hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
+        distinct, self.shingles, documents = np.unique(hashes, return_inverse=True, return_counts=True)
+        self.weights: NDArray[np.float64] = np.log1p(len(found) / documents)
+        texts_of = np.repeat(np.arange(len(found)), self.counts)
+        sums = np.bincount(texts_of, weights=self.weights[self.shingles], minlength=len(found))
+        self.sums: NDArray[np.float64] = np.maximum(sums, 1e-12)
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of each text of a pair occurs in the other, by the weights of their shingles.
@@ -65,9 +68,27 @@ class Overlaps:
         shares = np.zeros((len(pairs), 2))
         for start in range(0, len(pairs), _TOGETHER):
             some = pairs[start : start + _TOGETHER]
-            shared = _row_sums(self.table[some[:, 0]].multiply(self.table[some[:, 1]]))
+            shared = self._shared(some)
             shares[start : start + _TOGETHER] = shared[:, None] / self.sums[some]
         return np.minimum(shares, 1.0)
+
+    def _shared(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the weights of the shingles that both texts of each pair have, together, float64 ``(pairs,)``.
+
+        A pair's number and a shingle's make one key. Each side's keys ascend, so that sorting both sides together is
+        one merge, after which a key that both have stands twice in a row.
+        """
+        keys = np.sort(np.concatenate([self._keys(pairs[:, 0]), self._keys(pairs[:, 1])]), kind="stable")
+        both = keys[1:][keys[1:] == keys[:-1]]
+        pair, shingle = np.divmod(both, max(1, len(self.weights)))
+        return np.bincount(pair, weights=self.weights[shingle], minlength=len(pairs))
+
+    def _keys(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a key for each shingle of some texts, ascending: the text's place among them, then the shingle."""
+        counts = self.counts[texts]
+        ends = np.cumsum(counts)
+        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[texts] - (ends - counts), counts)
+        return np.repeat(np.arange(len(texts)), counts) * max(1, len(self.weights)) + self.shingles[places]
 
 
 class Wording:
@@ -122,19 +143,3 @@ def _runs(words: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
         hashes = (hashes + words[place : place + len(hashes)] + np.uint64(1)) * _MULTIPLIER
         hashes ^= hashes >> np.uint64(29)
     return hashes
-
-
-def _weighted(found: list[NDArray[np.uint32]]) -> csr_matrix:
-    """Return ``Overlaps.table`` for the distinct shingles of each text."""
-    from scipy.sparse import csr_matrix
-
-    starts = np.cumsum([0, *map(len, found)])
-    hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
-    distinct, documents = np.unique(hashes, return_counts=True)
-    weights = np.sqrt(np.log1p(len(found) / documents)).astype(np.float32)
-    columns = np.searchsorted(distinct, hashes).astype(np.int32)
-    return csr_matrix((weights[columns], columns, starts), shape=(len(found), max(1, len(distinct))))
-
-
-def _row_sums(table: csr_matrix) -> NDArray[np.float64]:
-    return np.asarray(table.sum(axis=1, dtype=np.float64)).ravel()

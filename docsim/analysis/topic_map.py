@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import extras
 from docsim.analysis.layout import lay_out
 from docsim.analysis.topics import Topic, find_topics
 from docsim.engine.base import Snapshot
@@ -63,8 +64,10 @@ def knowledge_map(snapshot: Snapshot, *, seed: int = 0) -> KnowledgeMap:
         seed: The same gives the same map of the same documents.
 
     Raises:
+        MissingExtra: The extra ``map`` is not installed.
         StoreError: Nothing is indexed.
     """
+    extras.require("map", "a topic map")
     found = list(snapshot.scan(characters=_READ))
     if not found:
         raise StoreError("expected documents to draw a map of, found none", hint="index some with: docsim index SOURCE")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from docsim.cli import terminal
+from docsim.cli import options, terminal
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 
@@ -59,6 +59,7 @@ Examples:
 @click.option("--name", help="Name for people. Default: the name of --out.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
+@options.needs("train")
 def distill(teacher: Path, out: Path, dim: int, seed: int, **given: Any) -> None:
     """Make an encoder from a sentence-transformers model, without any text or with some.
 

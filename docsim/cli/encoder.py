@@ -67,6 +67,7 @@ Examples:
 )
 @options.as_json
 @options.output
+@options.needs("train")
 def from_vectors(file: Path, out: Path, **given: Any) -> None:
     """Make an encoder from a file of word vectors, at once and without training.
 
@@ -119,6 +120,7 @@ def show(directory: str, as_json: bool, quiet: bool) -> None:
 @_name
 @options.as_json
 @options.output
+@options.needs("train")
 def import_(directory: Path, out: Path, **given: Any) -> None:
     """Make an encoder that computes what a BERT-family sentence-transformers model does.
 

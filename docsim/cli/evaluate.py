@@ -73,6 +73,7 @@ Examples:
 @click.option("--compare", type=_file, help="Compare with a run that --per-query wrote.")
 @options.as_json
 @options.output
+@options.needs("eval")
 def evaluate(index_path: Path | None, **given: Any) -> None:
     """Measure how well an index finds what people judged relevant: nDCG@10, RR@10 and R@100.
 
@@ -112,6 +113,7 @@ Examples:
 @click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Refuse scores outside this range.")
 @options.as_json
 @options.output
+@options.needs("eval")
 def evaluate_pairs(encoder: str, file: Path, **given: Any) -> None:
     """Measure how well an encoder's similarities agree with people's scores of pairs of texts.
 

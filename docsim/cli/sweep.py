@@ -66,6 +66,7 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
 @options.as_json
 @options.output
+@options.needs("train")
 def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) -> None:
     """Try towers, starting points and hyper-parameters within a time budget, and keep the best encoder.
 

@@ -88,6 +88,7 @@ Examples:
 @click.option("--name", help="Name for people.  [default: the name of --out]")
 @options.as_json
 @options.output
+@options.needs("train")
 def train(out: Path, index_path: Path | None, **given: Any) -> None:
     """Train an encoder, on documents without labels or on labelled examples.
 

@@ -18,14 +18,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import extras
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
 from docsim.evaluation.judgements import Qrels
+from docsim.evaluation.metrics import METRICS
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -169,32 +170,34 @@ def evaluate(
     return RunReport(len(judged), len(judged) - len(answered), dict(zip(metrics, means, strict=True)), per_query)
 
 
-def _values(run: Mapping[str, Sequence[str]], qrels: Qrels, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return the value of each metric for each judged query; 0 for one without a ranking."""
+def _values(run: Mapping[str, Sequence[str]], qrels: Qrels, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    for name in names:
+        metric, _, cutoff = name.partition("@")
+        if metric not in METRICS or not cutoff.isdecimal() or int(cutoff) < 1:
+            raise UsageError(f"expected a metric like {', '.join(DEFAULT_METRICS)}, got {name!r}")
+    if extras.available("eval"):
+        return _by_trec_eval(run, qrels, names)
+    split = {name: name.split("@") for name in names}
+    return {
+        query: {name: METRICS[metric](run.get(query, ()), judged, int(at)) for name, (metric, at) in split.items()}
+        for query, judged in qrels.items()
+    }
+
+
+def _by_trec_eval(run: Mapping[str, Sequence[str]], qrels: Qrels, names: Sequence[str]) -> dict[str, dict[str, float]]:
     import ir_measures
 
-    measures = _measures(metrics)
-    # trec_eval breaks ties by id, so scores must differ; and it does not take negative grades.
+    measures = {}
+    for name in names:
+        metric, _, cutoff = name.partition("@")
+        measures[getattr(ir_measures, metric) @ int(cutoff)] = name
+    # trec_eval breaks ties by id, so scores must differ; its code takes no negative grades.
     scores = {query: {id: float(-rank) for rank, id in enumerate(ids)} for query, ids in run.items()}
     grades = {query: {id: max(grade, 0) for id, grade in judged.items()} for query, judged in qrels.items()}
-    values = {query: dict.fromkeys(metrics, 0.0) for query in qrels}
+    values = {query: dict.fromkeys(names, 0.0) for query in qrels}
     for one in ir_measures.iter_calc(list(measures), grades, scores):
         values[one.query_id][measures[one.measure]] = float(one.value)
     return values
-
-
-def _measures(metrics: Sequence[str]) -> dict[Any, str]:
-    """Return the name of each metric by its measure in ``ir_measures``."""
-    import ir_measures
-
-    known = {"nDCG": ir_measures.nDCG, "RR": ir_measures.RR, "R": ir_measures.R}
-    measures = {}
-    for name in metrics:
-        metric, _, cutoff = name.partition("@")
-        if metric not in known or not cutoff.isdecimal() or int(cutoff) < 1:
-            raise UsageError(f"expected a metric like {', '.join(DEFAULT_METRICS)}, got {name!r}")
-        measures[known[metric] @ int(cutoff)] = name
-    return measures
 
 
 def compare(a: PerQuery, b: PerQuery, *, seed: int = 0) -> dict[str, RunComparison]:
@@ -240,8 +243,10 @@ def correlate(similarities: Values, scores: Values, *, seed: int = 0) -> Correla
         seed: Seed of the bootstrap, which resamples pairs.
 
     Raises:
-        UsageError: All similarities or all scores are equal, so that no correlation is defined.
+        MissingExtra: The extra ``eval`` is not installed.
+        UsageError: All similarities or all scores are the same, so that there is no correlation.
     """
+    extras.require("eval", "rank correlation")
     from scipy.stats import rankdata  # type: ignore[import-untyped]
 
     for name, values in (("similarities", similarities), ("scores", scores)):

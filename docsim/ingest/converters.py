@@ -16,8 +16,8 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from docsim import offline
-from docsim.errors import SourceError
+from docsim import extras, offline
+from docsim.errors import MissingExtra, SourceError
 from docsim.ingest.markup import FileContent, clean, first_line, markdown, tidy, titled
 
 __all__ = ["SUFFIXES", "convert", "html"]
@@ -55,8 +55,13 @@ def convert(data: bytes, suffix: str) -> FileContent:
         The text, and the title that the file gives itself; empty when there is none.
 
     Raises:
-        SourceError: The file is damaged, encrypted, too large when unpacked, or contains no text.
+        SourceError: The file is damaged, encrypted, too large when unpacked, or contains no text; or the extra ``files``,
+            which reads such files, is not installed.
     """
+    try:
+        extras.require("files", f"reading {suffix} files")
+    except MissingExtra as error:  # a reason why this document cannot be read; others can
+        raise SourceError(str(error)) from error
     text = _guarded(_CONVERTERS[suffix], data, kind=suffix[1:])
     if not text.text.strip():
         raise SourceError("the file contains no text; it may be made of scanned images")
@@ -92,7 +97,8 @@ def _guarded(converter: Callable[[_Content], FileContent], content: _Content, *,
 
 def _html(text: str) -> FileContent:
     from bs4 import BeautifulSoup
-    from markitdown.converters import HtmlConverter
+
+    from docsim.ingest.html_markdown import to_markdown
 
     page = BeautifulSoup(text, "html.parser")
     for element in page.select(_CHROME):
@@ -103,7 +109,7 @@ def _html(text: str) -> FileContent:
     first = page.find("h1")
     heading = clean(first.get_text()) if first else ""
     body = page.select_one("main, [role=main]") or page.body or page
-    read = FileContent(_unlinked(HtmlConverter().convert_string(str(body)).markdown))
+    read = FileContent(_unlinked(to_markdown(str(body))))
     return titled(read, heading if heading and title.startswith(heading) else title or markdown(read.text).title)
 
 

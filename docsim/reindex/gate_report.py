@@ -173,12 +173,21 @@ def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
     if told["adapter"] is not None:
         body += _adapter(told["adapter"])
     if quality is not None:
-        body += _quality(told) + pages.picture(plots.png(_histogram(quality)), "Similarities of what was found")
+        body += _quality(told) + _similarities_drawn(quality)
         body += _threshold(told["threshold"]) + "".join(
             f"<h2>{title}</h2>" + "".join(map(_question, told[name]))
             for name, title in (("lost", "Questions that lost most"), ("gained", "Questions that gained most"))
         )
     return pages.page(f"From generation {old['number']} to {new['number']}", body)
+
+
+def _similarities_drawn(quality: Quality) -> str:
+    if not plots.can_draw():
+        return (
+            "<p>How the similarities are distributed is not drawn, since matplotlib is not installed: "
+            'pip install "docsim[map]". The figures are in report.json.</p>'
+        )
+    return pages.picture(plots.png(_histogram(quality)), "Similarities of what was found")
 
 
 def _adapter(found: Mapping[str, Any]) -> str:

@@ -12,8 +12,10 @@ Each of the first three imports only those above it; the last three use them and
 
 import sqlite3  # noqa: F401  # before TensorFlow, whose own SQLite lacks FTS5 and would otherwise be used instead
 
-from docsim import offline
+from docsim import extras, offline
 
 offline.before_onnxruntime()  # tf2onnx may import it
 offline.before_keras()
 offline.before_matplotlib()  # Keras imports it
+
+extras.require("train", "training")
