@@ -24,7 +24,7 @@ import numpy as np
 
 from docsim.engine.local.snapshots import Allowed, View, refreshed
 from docsim.engine.local.store import Embedded, Store
-from docsim.filters.parser import wanted
+from docsim.filters.where import wanted
 from docsim.models import Document, Passage
 from docsim.search import scoring
 from docsim.search.retrieval import CANDIDATES, Query

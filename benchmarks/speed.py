@@ -32,7 +32,7 @@ ROOT = HERE.parent
 RESULTS = HERE / "results" / "speed.json"
 DOCSIM = Path(sys.executable).with_name("docsim")
 QUERY = "how do I centre an element in its container"
-IMPORTS = "import numpy, faiss, onnxruntime, tokenizers, sqlite3, click"
+IMPORTS = "import numpy, faiss, docsim.runtime, tokenizers, sqlite3, click"
 
 INDEX = "docsim index"
 AGAIN = "docsim index, nothing new"

@@ -33,7 +33,14 @@ REQUIREMENTS = {
     "sentence": ("torch", "sentence-transformers==6.2.0", "faiss-cpu==1.15.1", "onnx==1.23.2"),
 }
 IN_SPEED = ("model2vec", "distill", "txtai")
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "ANONYMIZED_TELEMETRY": "False",  # Chroma's
+}
 
 
 @dataclass(frozen=True)

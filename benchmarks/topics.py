@@ -21,7 +21,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from docsim.analysis.layout import laid_out
+from docsim.analysis.layout import lay_out
 from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.ingest.sources import open_source
@@ -52,7 +52,7 @@ def measured(name: str, source: Path, encoder: Encoder) -> list[dict[str, object
         vectors = index.store.vectors(index.generation().number, [number for number, _ in found])
     embeddings = np.stack([centroid(vectors[number]) for number, _ in found])
     folders = [id.strip("/").rpartition("/")[0] for _, id in found]
-    places = laid_out(embeddings)
+    places = lay_out(embeddings)
     near = NearestNeighbors(n_neighbors=6).fit(places).kneighbors(places)[1][:, 1:]
     rows: list[dict[str, object]] = []
     for count in COUNTS:

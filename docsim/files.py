@@ -1,4 +1,4 @@
-"""Durable files: whole and on the disk before anybody sees them, so that neither a kill nor a power cut tears one."""
+"""Durable files: written completely before they replace the old file, so a crash leaves one of the two, never a mix."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ __all__ = ["flush", "replacing"]
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file beside ``path`` for writing, which takes its place at the end of the block; nothing is left of it
-    when the block fails.
+    """Open a temporary file that replaces ``path`` at the end of the block.
+
+    The new content is flushed to disk before it replaces the old one. When the block fails, the temporary file is
+    removed and ``path`` stays as it was.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
@@ -32,10 +34,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def flush(path: Path) -> None:
-    """Make a file, or the names in a directory, survive a power cut.
+    """Flush a file, or the names in a directory, to disk, so that they survive a power cut.
 
     Raises:
-        OSError: It is missing, or the disk does not take it.
+        OSError: The path does not exist, or the disk reports an error.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:

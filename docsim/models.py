@@ -1,8 +1,8 @@
-"""The records that travel between the layers: documents going in, hits coming out.
+"""The records that users of docsim see: documents going in, hits coming out.
 
-All are frozen and hold plain Python values, so that they can be hashed into a digest, stored as JSON and compared in
-tests. Offsets are in characters (Unicode code points) of ``Document.text``; similarities are inner products of unit
-vectors, in [-1, 1], higher is better.
+All records are frozen and hold plain Python values, so that they can be hashed, stored as JSON and compared in tests.
+Offsets count characters (Unicode code points) of ``Document.text``. A similarity is the inner product of two unit
+vectors: in [-1, 1], higher is better.
 """
 
 from __future__ import annotations
@@ -36,34 +36,40 @@ __all__ = [
 Metadata = Mapping[str, Any]
 
 Mode = Literal["dense", "lexical", "hybrid"]
-"""What ranks: the similarity of embeddings, the words in common, or both."""
+"""How documents are ranked: by the similarity of embeddings, by the words they share with the query, or by both."""
 
 MOST = 2**31 - 1
-"""Hits that can be asked for, and left out before them."""
+"""The largest number of hits that can be asked for, and the largest offset."""
 
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
 
 DEFAULT_MODE: Mode = "hybrid"
 
-# Code points that SQLite's UTF-8 text cannot hold or that end a C string: unpaired surrogates and NUL.
+# Unpaired surrogates cannot be written as UTF-8, and NUL ends a C string: no database can store either as text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
-# NUL as JSON spells it: an odd number of backslashes before u0000.
+# In JSON, NUL is ``\u0000``. After an even number of backslashes, ``u0000`` is plain text.
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What the user gave: one text under a stable id.
+    """One text under a stable id.
 
-    Unpaired surrogates and NUL characters, which no database text can hold, become U+FFFD; everything else is kept
-    as it came, so that passage offsets slice ``text`` exactly.
+    Unpaired surrogates and NUL characters, which no database can store as text, become U+FFFD. Everything else is kept
+    unchanged, so that the offsets of passages slice ``text`` exactly.
 
     Attributes:
-        id: Stable name, unique in an index, not empty. For a file: its path relative to the source's root, with ``/``.
+        id: A stable name, unique in an index and not empty. For a file it is the path relative to the source's root,
+            with ``/`` as separator.
         text: The whole text; may be empty.
-        title: Shown in results and embedded with the text; may be empty.
-        metadata: JSON-serialisable values by name; numbers that JSON lacks become their names, such as ``"NaN"``.
+        title: Shown in results and embedded together with each passage; may be empty.
+        metadata: Values by field name. Numbers that JSON does not have become strings, such as ``"NaN"``, and so do
+            dates and other values that JSON does not have.
+
+    Raises:
+        TypeError: ``id``, ``text`` or ``title`` is not a string.
+        ValueError: ``id`` is empty or blank.
     """
 
     id: str
@@ -82,19 +88,19 @@ class Document:
         object.__setattr__(self, "metadata", _plain(self.metadata))
 
     def digest(self) -> str:
-        """Return the SHA-256 (64 hex digits) of title, text and metadata; equal content gives an equal digest."""
+        """Return the SHA-256 (64 hex digits) of title, text and metadata. The id does not count."""
         content = _canonical([self.title, self.text, self.metadata])
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One document of a source before it is read: enough to tell whether it changed.
+    """One document of a source that has not been read yet, with enough to tell whether it has changed.
 
     Attributes:
         path: The document's id within its source.
-        digest: Hash over the raw content and whatever decides how it is read.
-        load: Reads and converts; raises ``SourceError`` when the content cannot be read.
+        digest: A hash of the raw content and of everything that decides how it is read.
+        load: Reads and converts the document; raises ``SourceError`` when that fails.
     """
 
     path: str
@@ -104,9 +110,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A document that could not be read, and why, in one sentence for people.
+    """A document that could not be read.
 
-    ``identified`` is false when ``path`` only says where it stands, since its id could not be read.
+    Attributes:
+        path: The document's id, or the place where it should have been.
+        reason: Why it could not be read, in one sentence for people.
+        identified: Whether ``path`` is the document's id. False when the id itself could not be read, as with a broken
+            line of JSON; ``path`` then only says where the document is, such as ``pages.jsonl:17``.
     """
 
     path: str
@@ -116,12 +126,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A contiguous span of one document: ``text[start:end]`` is the passage.
+    """A contiguous part of one document, ``text[start:end]``; the unit that is embedded.
 
     Attributes:
-        start: First character.
-        end: One past the last character.
-        heading: The headings above the span, outermost first, joined by `` > ``; empty when there are none.
+        start: Offset of the first character.
+        end: Offset one past the last character.
+        heading: The headings above the passage, outermost first, joined by `` > ``; empty when there are none.
     """
 
     start: int
@@ -131,17 +141,18 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How to choose hits from the documents found, beyond the best first.
+    """How to choose hits from the ranked documents. The defaults choose the best ones, in order.
 
     Attributes:
-        offset: Hits to leave out at the beginning: with ``k`` 10, an offset of 10 gives the second page.
-        diversity: How much a hit that is like those before it is put back, in [0, 1]; 0 leaves the order as it is.
-        min_similarity: Leave out hits below this similarity, in [-1, 1]; fewer than ``k`` may come back.
-        group_by: A metadata field; of the documents with the same value only the best comes back. Documents without
-            the field stand for themselves.
+        offset: The number of hits to skip, from 0: with ``k`` 10, an offset of 10 gives the second page.
+        diversity: Diversity (MMR), in [0, 1]: 0 ranks by relevance only; higher values demote hits similar to earlier
+            ones.
+        min_similarity: Leave out hits with a lower similarity, in [-1, 1]; fewer than ``k`` hits may come back.
+        group_by: The name of a metadata field. Of the documents with the same value only the best is returned;
+            documents without the field are not grouped.
 
     Raises:
-        UsageError: A value is out of its range.
+        UsageError: A value is out of range.
     """
 
     offset: int = 0
@@ -151,18 +162,25 @@ class Ranking:
 
     def __post_init__(self) -> None:
         if not isinstance(self.offset, int) or not 0 <= self.offset <= MOST:
-            raise UsageError(f"expected an offset as a whole number from 0 to {MOST:,}, got {self.offset}")
+            raise UsageError(f"expected an offset that is a whole number from 0 to {MOST:,}, got {self.offset}")
         if not 0 <= self.diversity <= 1:
             raise UsageError(f"expected a diversity from 0 to 1, got {self.diversity}")
         if self.min_similarity is not None and not -1 <= self.min_similarity <= 1:
-            raise UsageError(f"expected a least similarity from -1 to 1, got {self.min_similarity}")
+            raise UsageError(f"expected a minimum similarity from -1 to 1, got {self.min_similarity}")
         if self.group_by == "":
-            raise UsageError("expected the name of a metadata field to group by, got an empty one")
+            raise UsageError("expected the name of a metadata field to group by, got an empty name")
 
 
 @dataclass(frozen=True, slots=True)
 class PassageHit:
-    """A passage that made its document a hit."""
+    """One of the passages of a hit that are most similar to the query.
+
+    Attributes:
+        start: Offset of the first character in the document's text.
+        end: Offset one past the last character.
+        text: The passage, ``document.text[start:end]``.
+        similarity: The highest similarity between this passage and a passage of the query, in [-1, 1].
+    """
 
     start: int
     end: int
@@ -172,18 +190,19 @@ class PassageHit:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result: a document, what ranked it, and the passages that made it.
+    """One result: a document, its scores, and its best passages.
 
     Attributes:
-        rank: 1 for the best of all, whatever the offset.
+        rank: 1 for the best hit; an offset does not change it.
         id: The document's id.
         title: The document's title.
-        score: What the hits are ranked by, before diversity; comparable within one result only.
-        similarity: Inner product of the best pair of query and document passages, in [-1, 1].
-        percentile: How rare that similarity is: what share of random pairs, of a document and a text as long as the
-            query, is less similar, in percent, [0, 100]; None where there are no pairs.
+        score: The number that hits are ranked by, before diversity. Compare it within one result only.
+        similarity: The inner product of the best pair of query and document passages, in [-1, 1].
+        percentile: How unusual that similarity is in this index, in [0, 100]: the percentage of random pairs that are
+            less similar, each pair being a document of the index and a text as long as the query. None where there are
+            no such pairs.
         metadata: The document's metadata.
-        passages: The best passages of the document, best first.
+        passages: The document's best passages, best first.
     """
 
     rank: int
@@ -201,13 +220,14 @@ class SearchResult:
     """The answer to one query.
 
     Attributes:
-        query: The text, or the id of the document, that was asked for.
+        query: The text that was searched for, or the id of the document whose like was searched for.
         mode: How hits were ranked.
-        generation: Number of the generation that answered.
-        encoder: Fingerprint of the encoder in whose space query and documents were compared.
-        took_ms: Milliseconds from call to answer.
-        hits: Best first; shorter than asked only when fewer documents qualify.
-        adapter: Whether that is a newer encoder than the generation's, whose embeddings were mapped into its space.
+        generation: The number of the generation that answered.
+        encoder: The fingerprint of the encoder in whose embedding space query and documents were compared.
+        took_ms: Milliseconds from the call to the answer.
+        hits: Best first; fewer than asked for only when fewer documents qualify.
+        adapter: Whether ``encoder`` is newer than the generation's own encoder, and the generation's embeddings were
+            mapped into its space to answer at once (see ``docs/architecture.md``).
     """
 
     query: str
@@ -221,9 +241,15 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What one sync did, in documents.
+    """What one sync did, counted in documents.
 
-    ``kept`` counts documents that vanished from the source and were not removed because pruning was off.
+    Attributes:
+        added: Documents that are new.
+        changed: Documents whose content is different from before.
+        unchanged: Documents that are as they were.
+        removed: Documents that are no longer in the source and were removed from the index.
+        kept: Documents that are no longer in the source and were kept in the index, because pruning was off.
+        failures: Documents that could not be read.
     """
 
     added: int = 0
@@ -235,19 +261,19 @@ class SyncReport:
 
 
 def storable(text: str) -> str:
-    """Return ``text`` with what no database text can hold, unpaired surrogates and NUL, replaced by U+FFFD."""
+    """Return ``text`` with unpaired surrogates and NUL, which no database can store as text, replaced by U+FFFD."""
     if text.isascii() and "\x00" not in text:
         return text
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _plain(metadata: Metadata) -> Metadata:
-    """Return metadata as JSON can hold it: numbers that JSON lacks become their names."""
+    """Return metadata with plain JSON values only: NaN and infinity become strings."""
     text = _ESCAPED_NUL.sub("\\1\ufffd", storable(_canonical(metadata)))
     plain: Metadata = json.loads(text, parse_constant=str)
     return plain
 
 
 def _canonical(value: object) -> str:
-    """Return ``value`` as JSON with sorted keys; dates and other values JSON lacks become their ``str``."""
+    """Return ``value`` as JSON with sorted keys; dates and other values unknown to JSON become their ``str``."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))

@@ -10,13 +10,21 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from docsim import offline
+
+# Tests import these libraries themselves, too.
+offline.before_onnxruntime()
+offline.before_keras()
+offline.before_matplotlib()
+
 _TESTS = Path(__file__).parent
 _PACKAGE = _TESTS.parent / "docsim"
 _MADE_BY = [
     _TESTS / "tiny_encoder.py",
     _PACKAGE / "encoding" / "encoder.py",
+    _PACKAGE / "encoding" / "manifest.py",
     _PACKAGE / "encoding" / "tokenizer.py",
-    *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("static", "export", "artefact")),
+    *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("average", "layers", "export", "saving")),
 ]
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from docsim.engine.local import alignment
-from docsim.engine.local.alignment import Adapter, agreement, fitted, learnt, procrustes
+from docsim.encoding import alignment
+from docsim.encoding.alignment import Alignment, agreement, fitted, learnt, procrustes
 from docsim.errors import StoreError
 
 Floats = NDArray[np.float32]
@@ -25,15 +25,15 @@ def rotation(dim: int, *, seed: int = 1) -> Floats:
     return np.asarray(np.linalg.qr(np.random.default_rng(seed).normal(size=(dim, dim)))[0], dtype=np.float32)
 
 
-def adapter_of(rotation: Floats, count: int = 3) -> Adapter:
+def alignment_of(rotation: Floats, count: int = 3) -> Alignment:
     source, target = rotation.shape
-    return Adapter("old", "new", rotation, unit_rows(count, source), unit_rows(count, target, seed=2), 0.9, 0.5)
+    return Alignment("old", "new", rotation, unit_rows(count, source), unit_rows(count, target, seed=2), 0.9, 0.5)
 
 
 def saved(directory: Path, **parts: NDArray[np.generic]) -> Path:
     """Write an adapter some of whose arrays are others."""
     path = directory / "adapter.npz"
-    adapter_of(rotation(4)).save(path)
+    alignment_of(rotation(4)).save(path)
     with np.load(path) as found:
         np.savez(path, **(dict(found) | parts))
     return path
@@ -78,7 +78,7 @@ def test_what_few_passages_say_nothing_about_stays_as_it_is() -> None:
 def test_the_correction_brings_unseen_passages_nearer_than_the_rotation() -> None:
     old, unseen = unit_rows(1500, 8), unit_rows(200, 8, seed=9)
     turned, landmarks, weights = fitted(old, bent(old))
-    mapped = Adapter("old", "new", turned, landmarks, weights).apply(unseen)
+    mapped = Alignment("old", "new", turned, landmarks, weights).apply(unseen)
     by_rotation = (unseen @ turned * bent(unseen)).sum(1).mean()
     assert (mapped * bent(unseen)).sum(1).mean() > by_rotation + 0.5 * (1 - by_rotation)
 
@@ -92,7 +92,7 @@ def test_its_agreement_is_what_passages_find_that_it_was_not_learnt_from() -> No
 
 
 def test_many_embeddings_are_mapped_as_few_are() -> None:
-    one = adapter_of(rotation(4))
+    one = alignment_of(rotation(4))
     rows = unit_rows(5000, 4)
     np.testing.assert_allclose(one.apply(rows)[4090:4100], one.apply(rows[4090:4100]), atol=1e-6)
 
@@ -118,16 +118,16 @@ def test_agreement_counts_the_neighbours_that_are_missed(monkeypatch: pytest.Mon
     arrays(np.float32, (5, 2), elements=st.floats(-4, 4, width=16)),
 )
 def test_whatever_is_mapped_has_norm_one(rows: Floats, matrix: Floats, weights: Floats) -> None:
-    mapped = Adapter("old", "new", matrix, unit_rows(5, 3), weights).apply(rows)
+    mapped = Alignment("old", "new", matrix, unit_rows(5, 3), weights).apply(rows)
     assert mapped.shape == (len(rows), 2)
     assert mapped.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(mapped, axis=1), 1, atol=1e-3)
 
 
 def test_an_adapter_is_read_as_it_was_written(tmp_path: Path) -> None:
-    written = adapter_of(rotation(4))
+    written = alignment_of(rotation(4))
     digest = written.save(tmp_path / "adapter.npz")
-    read = Adapter.load(tmp_path / "adapter.npz", digest=digest)
+    read = Alignment.load(tmp_path / "adapter.npz", digest=digest)
     np.testing.assert_array_equal(read.apply(unit_rows(7, 4)), written.apply(unit_rows(7, 4)))
     assert (read.source, read.target, read.agreement, read.before) == ("old", "new", 0.9, 0.5)
     assert [one.name for one in tmp_path.iterdir()] == ["adapter.npz"]
@@ -135,24 +135,24 @@ def test_an_adapter_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_file_with_one_bit_flipped_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "adapter.npz"
-    digest = adapter_of(rotation(4)).save(path)
+    digest = alignment_of(rotation(4)).save(path)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(StoreError, match="reindex --adapter"):
-        Adapter.load(path, digest=digest)
+        Alignment.load(path, digest=digest)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04"])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "adapter.npz").write_bytes(content)
     with pytest.raises(StoreError, match="expected an adapter of format 2"):
-        Adapter.load(tmp_path / "adapter.npz")
+        Alignment.load(tmp_path / "adapter.npz")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="expected an adapter"):
-        Adapter.load(tmp_path / "adapter.npz")
+        Alignment.load(tmp_path / "adapter.npz")
 
 
 @pytest.mark.parametrize("name", ["rotation", "landmarks", "weights"])
@@ -166,25 +166,25 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 )
 def test_an_array_that_maps_nothing_is_refused(tmp_path: Path, name: str, array: NDArray[np.generic]) -> None:
     with pytest.raises(StoreError, match="numbers of shape"):
-        Adapter.load(saved(tmp_path, **{name: array}))
+        Alignment.load(saved(tmp_path, **{name: array}))
 
 
 @pytest.mark.parametrize("name", ["rotation", "landmarks", "weights"])
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (4, 5), (5, 3)])
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, name: str, shape: tuple[int, int]) -> None:
     with pytest.raises(StoreError, match="maps of shapes"):
-        Adapter.load(saved(tmp_path, **{name: np.zeros(shape, np.float32)}))
+        Alignment.load(saved(tmp_path, **{name: np.zeros(shape, np.float32)}))
 
 
 @pytest.mark.parametrize("version", [1, 3])
 def test_a_file_of_another_format_is_refused_by_its_number(tmp_path: Path, version: int) -> None:
     with pytest.raises(StoreError, match=f"format {version}"):
-        Adapter.load(saved(tmp_path, format=np.array(version)))
+        Alignment.load(saved(tmp_path, format=np.array(version)))
 
 
 def test_a_pickled_object_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="allow_pickle=False"):
-        Adapter.load(saved(tmp_path, rotation=np.array([{"a": 1}], dtype=object)))
+        Alignment.load(saved(tmp_path, rotation=np.array([{"a": 1}], dtype=object)))
 
 
 def test_passages_that_do_not_pair_up_are_refused() -> None:

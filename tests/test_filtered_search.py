@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.filters.parser import Where
+from docsim.filters.where import Where
 from docsim.index import Index
 from docsim.ingest import passages
 from docsim.models import Document
@@ -145,6 +145,15 @@ def test_a_filter_sees_what_was_written_since_it_was_last_used(
             found = sorted(hit.id for hit in index.search("soup", mode="dense", where="n = 0").hits)
             assert found == [str(i) for i in range(0, number, 2)]
             assert [hit.id for hit in index.search("soup", mode="dense", where="n = 1").hits] == ["3"] * (number == 4)
+
+
+def test_filters_that_python_takes_for_equal_are_told_apart(tmp_path: Path, encoder: Encoder) -> None:
+    values = {"number": 1, "boolean": True, "text": "1"}
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync([Document(id, "soup", metadata={"n": value}) for id, value in values.items()])
+        for _ in range(2):
+            for where, expected in (("n = 1", {"number", "text"}), ("n = true", {"boolean"}), ("n = '1'", {"text"})):
+                assert {hit.id for hit in index.search("soup", mode="dense", where=where).hits} == expected
 
 
 def test_more_filters_than_are_remembered_give_the_same_answers(index: Index) -> None:

@@ -1,203 +1,105 @@
+"""The language of filters: expressions and mappings are read into conditions, or refused in a sentence."""
+
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import re
-import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from effort import examples
+from filter_sqlite import matching, selected
+from filter_strategies import compares, conditions, fields
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from docsim.errors import UsageError
-from docsim.filters.conditions import MAX_CONDITIONS, MAX_NAMES, MAX_NESTING, Filter, both, compared, either, negated
-from docsim.filters.parser import MAX_CHARACTERS, parse, wanted
+from docsim.filters import condition as of
+from docsim.filters.condition import (
+    MAX_CONDITIONS,
+    MAX_NAMES,
+    MAX_NESTING,
+    All,
+    Compare,
+    Condition,
+    Either,
+    Exists,
+    IsObject,
+    Not,
+    Operator,
+    Under,
+    Value,
+    all_of,
+    any_of,
+)
+from docsim.filters.parser import MAX_CHARACTERS, parse
+from docsim.filters.where import wanted
 from docsim.models import Document
 
-Metadata = dict[str, Any]
+A = Compare(("a",), "=", (1,))
 
 
-@dataclass(frozen=True)
-class Node:
-    """A condition as a tree: ``and``, ``or`` and ``not`` over tests of one field."""
-
-    kind: str
-    parts: tuple[Node, ...] = ()
-    names: tuple[str, ...] = ()
-    values: tuple[Any, ...] = field(default=())
-
-
-# What a condition means, in Python: written from the documentation, and not from the SQL.
-
-
-def holds(node: Node, metadata: Metadata) -> bool:
-    if node.kind in ("and", "or"):
-        return (all if node.kind == "and" else any)(holds(part, metadata) for part in node.parts)
-    if node.kind == "not":
-        return not holds(node.parts[0], metadata)
-    if node.kind == "exists":
-        return held(metadata, node.names) is not None
-    if node.kind == "is null":
-        return held(metadata, node.names) is None
-    if node.kind == "!=":
-        return not holds(Node("=", (), node.names, node.values), metadata)
-    found = held(metadata, node.names)
-    each = found if isinstance(found, list) else [found]
-    return any(meets(one, node.kind, value) for one in each for value in node.values)
+def text_of(condition: Condition) -> str:
+    """Return the expression that describes a condition."""
+    match condition:
+        case All(parts) | Either(parts):
+            word = " AND " if isinstance(condition, All) else "\tor\n"
+            return "(" + word.join(map(text_of, parts)) + ")"
+        case Not(part):
+            return f"not {text_of(part)}"
+        case Exists(field):
+            return f"{name_of(field)} exists"
+        case Compare(field, operator, values):
+            given = [literal(value) for value in values]
+            return f"{name_of(field)} " + (f"in ({', '.join(given)})" if operator == "=" else f"{operator} {given[0]}")
+        case _:
+            raise AssertionError(f"no expression describes {condition}")
 
 
-def held(metadata: Any, names: Sequence[str]) -> Any:
-    for name in names:
-        metadata = metadata.get(name) if isinstance(metadata, dict) else None
-    return metadata
+def name_of(field: of.Field) -> str:
+    return ".".join('"' + name.replace('"', '""') + '"' for name in field)
 
 
-def meets(found: Any, kind: str, value: Any) -> bool:
-    if isinstance(value, bool):
-        return found is value
-    if isinstance(value, str):
-        return isinstance(found, str) and compare(kind, found, value)
-    number = as_number(found)
-    return number is not None and compare(kind, number, value)
-
-
-def compare(kind: str, found: Any, value: Any) -> bool:
-    if kind == "like":
-        pattern = "".join({"%": ".*", "_": "."}.get(one, re.escape(one)) for one in ascii_lower(value))
-        return re.fullmatch(pattern, ascii_lower(found), re.DOTALL) is not None
-    if kind == "contains":
-        return ascii_lower(value) in ascii_lower(found)
-    tests: dict[str, Callable[[], bool]] = {
-        "=": lambda: bool(found == value), "in": lambda: bool(found == value), "<": lambda: bool(found < value),
-        "<=": lambda: bool(found <= value), ">": lambda: bool(found > value), ">=": lambda: bool(found >= value),
-    }  # fmt: skip
-    return tests[kind]()
-
-
-def ascii_lower(text: str) -> str:
-    return "".join(one.lower() if one.isascii() else one for one in text)
-
-
-def as_number(found: Any) -> int | float | None:
-    """Return the number that a value is or spells."""
-    if isinstance(found, bool) or found is None:
-        return None
-    if isinstance(found, str):
-        try:
-            found = json.loads(found.strip(" \t\r\n"))
-        except ValueError:
-            return None
-        return (
-            found if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found) else None
-        )
-    return found if isinstance(found, int | float) else None
-
-
-# How a condition is written
-
-
-def text_of(node: Node) -> str:
-    if node.kind in ("and", "or"):
-        return "(" + f" {node.kind} ".join(map(text_of, node.parts)) + ")"
-    if node.kind == "not":
-        return f"not {text_of(node.parts[0])}"
-    name = ".".join('"' + one.replace('"', '""') + '"' for one in node.names)
-    if node.kind in ("exists", "is null"):
-        return f"{name} {node.kind}"
-    values = [literal(value) for value in node.values]
-    return f"{name} in ({', '.join(values)})" if node.kind == "in" else f"{name} {node.kind} {values[0]}"
-
-
-def literal(value: Any) -> str:
+def literal(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
 
 
-NAMES = ["team", "tags", "a.b", 'quo"te', "back\\slash", "new\nline", "é", "", "not", "$[0]"]
-TEXTS = [
-    "sre",
-    "SRE",
-    "dev",
-    "2026-01-01",
-    "5",
-    "5.0",
-    " 7 ",
-    "0x5",
-    "5x",
-    "",
-    "50%_off",
-    "it's",
-    'a "b"',
-    "É",
-    "é",
-    "\\",
-    "😀",
-]
-NUMBERS: list[int | float] = [0, 5, -3, 7, 2.5, 5.0, 1e300, 2**53 + 1, -(2**63)]
+tests = compares.filter(lambda one: bool(one.values)) | st.builds(Exists, fields)
 
-names = st.sampled_from(NAMES)
-scalars = st.sampled_from([*TEXTS, *NUMBERS, True, False])
-contents = st.recursive(
-    scalars | st.none(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
-    max_leaves=6,
+
+@given(condition=conditions(tests, least=2))
+@settings(max_examples=examples(100, 400), deadline=None)
+def test_an_expression_is_read_as_the_condition_that_it_describes(condition: Condition) -> None:
+    assert parse(text_of(condition)) == condition
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a = 1", A),
+        ("a == 1", A),
+        ("a != 1", Not(A)),
+        ("a <> 1", Not(A)),
+        ("a in (1, 'x')", Compare(("a",), "=", (1, "x"))),
+        ("a NOT IN (1)", Not(A)),
+        ("a not like '%x'", Not(Compare(("a",), "like", ("%x",)))),
+        ("a not contains 'x'", Not(Compare(("a",), "contains", ("x",)))),
+        ("a is null", Not(Exists(("a",)))),
+        ("a is not null", Exists(("a",))),
+        ("((a = 1))", A),
+        ("a.b >= -1.5e3", Compare(("a", "b"), ">=", (-1500.0,))),
+        ("a = 1 or not a = 1 and a = 1", Either((A, All((Not(A), A))))),
+    ],
 )
-metadatas = st.dictionaries(names, contents, max_size=4)
-paths = st.lists(names, min_size=1, max_size=2).map(tuple)
-patterns = st.sampled_from([*TEXTS, "%r%", "_re", "%", "S%"])
-leaves = st.one_of(
-    st.builds(Node, st.sampled_from(["=", "!="]), st.just(()), paths, st.tuples(scalars)),
-    st.builds(
-        Node, st.sampled_from(["<", "<=", ">", ">="]), st.just(()), paths,
-        st.tuples(st.sampled_from(TEXTS) | st.sampled_from(NUMBERS)),
-    ),
-    st.builds(Node, st.just("in"), st.just(()), paths, st.lists(scalars, min_size=1, max_size=4).map(tuple)),
-    st.builds(Node, st.sampled_from(["like", "contains"]), st.just(()), paths, st.tuples(patterns)),
-    st.builds(Node, st.sampled_from(["exists", "is null"]), st.just(()), paths),
-)  # fmt: skip
-nodes = st.recursive(
-    leaves,
-    lambda inner: (
-        st.builds(Node, st.sampled_from(["and", "or"]), st.lists(inner, min_size=2, max_size=3).map(tuple))
-        | st.builds(Node, st.just("not"), st.tuples(inner))
-    ),
-    max_leaves=5,
-)
+def test_each_form_of_a_test_has_its_condition(text: str, expected: Condition) -> None:
+    assert parse(text) == expected
 
 
-def selected(condition: Filter, documents: Sequence[Document]) -> list[bool]:
-    """Return which documents SQLite says meet a condition; it must say true or false of each."""
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT UNIQUE, metadata TEXT)")
-    rows = [
-        (number, one.id, json.dumps(one.metadata, ensure_ascii=False, sort_keys=True))
-        for number, one in enumerate(documents)
-    ]
-    connection.executemany("INSERT INTO documents VALUES (?, ?, ?)", rows)
-    found = connection.execute(
-        f"SELECT {condition.sql} FROM documents ORDER BY number", condition.parameters
-    ).fetchall()
-    connection.close()
-    assert {value for (value,) in found} <= {0, 1}
-    return [value == 1 for (value,) in found]
-
-
-def matching(where: Any, *metadata: Metadata) -> list[bool]:
-    condition = wanted(where)
-    assert condition is not None
-    return selected(condition, [Document(str(i), "", metadata=one) for i, one in enumerate(metadata)])
-
-
-@given(node=nodes, metadata=st.lists(metadatas, min_size=1, max_size=6))
-@settings(max_examples=examples(80, 400), deadline=None)
-def test_a_filter_selects_what_a_brute_force_evaluation_selects(node: Node, metadata: list[Metadata]) -> None:
-    assert matching(text_of(node), *metadata) == [holds(node, one) for one in metadata]
+def test_a_number_may_have_thousands_of_zeros() -> None:
+    assert parse("a = -" + "0" * 5000 + "7") == Compare(("a",), "=", (-7,))
+    assert parse("a = " + "0" * 5000) == Compare(("a",), "=", (0,))
 
 
 WORDS = "team . = != < >= <> ( ) , 'x' ' \" 3 -1.5e3 1e999 and or not in like contains is null exists true ; -- ? %"
@@ -208,35 +110,10 @@ PIECES = [*WORDS.split(), '"a b"', "\x00", "\ud800", "٣"]
 @example(text="'" * 33)
 @example(text="(" * 200)
 @example(text="not " * 200 + "a exists")
-@settings(max_examples=examples(80, 400), deadline=None)
+@settings(max_examples=examples(100, 400), deadline=None)
 def test_any_text_is_a_filter_or_refused_with_a_sentence(text: str) -> None:
     with contextlib.suppress(UsageError):
         matching(text, {"team": "x"}, {})
-
-
-@given(value=st.floats(allow_nan=False, allow_infinity=False))
-def test_every_finite_number_equals_itself(value: float) -> None:
-    assert matching({"n": value}, {"n": value}, {"n": repr(value)}, {"n": [None, value]}) == [True, True, True]
-
-
-@given(
-    prefix=st.text("ab/%_é", max_size=4),
-    ids=st.lists(st.text("ab/%_é0", min_size=1, max_size=6), max_size=8, unique=True),
-)
-@settings(deadline=None)
-def test_a_prefix_selects_whole_path_components(prefix: str, ids: list[str]) -> None:
-    condition = wanted(None, prefix)
-    path = prefix.rstrip("/")
-    expected = [not prefix or one == path or one.startswith(path + "/") for one in ids]
-    found = [True] * len(ids) if condition is None else selected(condition, [Document(one, "") for one in ids])
-    assert found == expected
-
-
-def test_a_folder_is_not_one_that_begins_with_its_name() -> None:
-    condition = wanted(None, "ab")
-    assert condition is not None
-    ids = ["ab", "ab/x", "ab/c/y", "abc/x", "a", "ab0", "AB/x", "x/ab/z"]
-    assert selected(condition, [Document(one, "") for one in ids]) == [True, True, True, *[False] * 5]
 
 
 def test_a_filter_and_a_prefix_both_have_to_hold() -> None:
@@ -304,13 +181,6 @@ def test_dates_compare_in_order() -> None:
 def test_a_value_may_be_in_double_quotes_and_a_quote_is_doubled() -> None:
     assert matching('a = "it\'s"', {"a": "it's"}) == [True]
     assert matching("a = 'it''s'", {"a": "it's"}) == [True]
-
-
-def test_names_and_values_are_never_part_of_the_sql() -> None:
-    condition = parse("\"x' OR 1=1 --\" = '''; DROP TABLE documents; --'")
-    assert "DROP" not in condition.sql
-    assert "1=1" not in condition.sql
-    assert set(condition.parameters) == {"x' OR 1=1 --", json.dumps(["'; DROP TABLE documents; --"])}
 
 
 def test_a_mapping_means_equality_of_each_field() -> None:
@@ -385,25 +255,98 @@ def test_what_is_wrong_is_said_with_its_place(text: str, message: str) -> None:
         parse(text)
 
 
-def test_the_largest_filters_that_are_read_run_in_sqlite() -> None:
-    assert matching(" or ".join(["a.b.c.d.e.f.g.h.i.j not in (1, 'x', true)"] * 200), {"a": 1}) == [True]
-    leaf = nested = compared(("a",) * MAX_NAMES, "=", [1, "x", True])
-    for level in range(MAX_NESTING):
-        nested = both(leaf, nested) if level % 2 else either(leaf, negated(nested) if level == 0 else nested)
-        if nested.nesting == MAX_NESTING:
-            break
-    assert selected(nested, [Document("x", "", metadata={"a": 1})]) in ([True], [False])
-    with pytest.raises(UsageError, match="levels of conditions"):
-        negated(nested)
+def test_what_is_asked_for_is_a_condition_without_engine_or_text() -> None:
+    assert wanted({"team": "sre"}, "./ops/") == All((Under("ops"), Compare(("team",), "=", ("sre",))))
+    assert wanted({"a": {"b": ["x", None]}}) == All(
+        (IsObject(("a",)), Either((Compare(("a", "b"), "=", ("x",)), Not(Exists(("a", "b"))))))
+    )
 
 
-def test_metadata_that_is_no_json_for_sqlite_meets_only_negations() -> None:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE documents (metadata TEXT)")
-    connection.execute("INSERT INTO documents VALUES ('{\"a\": NaN')")
-    for where, expected in (("a = 1", 0), ("a != 1", 1), ("a is null", 1)):
-        condition = parse(where)
-        assert (
-            connection.execute(f"SELECT {condition.sql} FROM documents", condition.parameters).fetchone()[0] == expected
-        )
-    connection.close()
+def test_a_path_that_is_no_string_is_refused() -> None:
+    with pytest.raises(UsageError, match="expected a path to search below as a string, got 5"):
+        wanted(None, 5)  # type: ignore[arg-type]
+
+
+def test_what_no_database_can_hold_is_replaced_as_it_is_in_documents() -> None:
+    odd, stored = "a\ud800\x00", "a\ufffd\ufffd"
+    assert Compare((odd,), "=", (odd, 1)) == Compare((stored,), "=", (stored, 1))
+    assert (Exists((odd,)), IsObject((odd,)), Under(odd)) == (Exists((stored,)), IsObject((stored,)), Under(stored))
+    document = Document("x", "", metadata={odd: odd})
+    for condition in (wanted({odd: odd}), wanted(f"\"{odd}\" = '{odd}'")):
+        assert condition is not None
+        assert selected(condition, [document]) == [True]
+
+
+def test_values_of_different_types_make_different_conditions() -> None:
+    different = [Compare(("a",), "=", (value,)) for value in (1, True, "1", 0, False)]
+    assert len(set(different)) == len(different)
+    assert len({parse("a = 1"), parse(" a==1 "), Compare(("a",), "=", (1,))}) == 1
+    assert hash(Compare(("a",), "=", (1,))) == hash(parse("a = 1"))
+
+
+def test_the_fields_that_a_condition_asks_about_are_told_once_each() -> None:
+    condition = wanted("b = 1 or not (a.c exists and b < 2)", "x")
+    assert condition is not None
+    assert of.fields(condition) == (("b",), ("a", "c"))
+    mapping = wanted({"a": {"b": 1}, "c": None})
+    assert mapping is not None
+    assert of.fields(mapping) == (("a",), ("a", "b"), ("c",))
+
+
+def test_one_condition_is_not_wrapped() -> None:
+    assert all_of([A]) == any_of([A]) == A
+    assert (all_of([A, A]), any_of([])) == (All((A, A)), Either(()))
+
+
+def test_a_condition_of_too_many_levels_is_refused() -> None:
+    nested = any_of([A, A])
+    for _ in range(MAX_NESTING - 1):
+        nested = Not(nested)
+    for deeper in (lambda: Not(nested), lambda: All((A, nested)), lambda: Either((nested, A))):
+        with pytest.raises(UsageError, match="at most 10 levels of conditions within conditions, got more"):
+            deeper()
+    with pytest.raises(UsageError, match="at most 10 levels of conditions"):
+        parse("not " * (MAX_NESTING + 1) + "a exists")
+
+
+def test_a_condition_of_too_many_tests_is_refused() -> None:
+    most = All((A,) * MAX_CONDITIONS)
+    assert All((Under("x"), most)).conditions[1] == most
+    for more in (lambda: All((A, most)), lambda: Either((most, A)), lambda: All((Exists(("a",)), Not(most)))):
+        with pytest.raises(UsageError, match="expected at most 200 conditions in a filter, got 201"):
+            more()
+
+
+@pytest.mark.parametrize("kind", [Exists, IsObject, lambda field: Compare(field, "=", (1,))])
+def test_a_field_of_no_name_or_too_many_is_refused(kind: Any) -> None:
+    assert kind(("a",) * MAX_NAMES).field == ("a",) * MAX_NAMES
+    with pytest.raises(UsageError, match="expected at most 10 names in one field of a filter, got 11"):
+        kind(("a",) * (MAX_NAMES + 1))
+    with pytest.raises(UsageError, match="expected the name of a field in a filter, got none"):
+        kind(())
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "message"),
+    [
+        ("<", (), "expected one string or one number with < in a filter, got none"),
+        (">=", (1, 2), "expected one string or one number with >= in a filter, got 1, 2"),
+        ("<=", (True,), "expected one string or one number with <="),
+        ("like", (1,), "expected one string with like in a filter, got 1"),
+        ("contains", ("a", "b"), "expected one string with contains"),
+        ("; --", ("a",), "expected =, <, <=, >, >=, like, contains as an operator in a filter, got '; --'"),
+        ("=", (None,), "expected a string, a number or a boolean for 'b' in a filter, got None"),
+        ("=", (math.nan,), "expected numbers below 1.8e308 in a filter, got one that is not"),
+    ],
+)
+def test_a_comparison_takes_only_values_that_its_operator_can_compare(
+    operator: Any, values: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        Compare(("a", "b"), operator, values)
+
+
+def test_every_operator_is_part_of_the_language() -> None:
+    for operator in get_args(Operator):
+        condition = Compare(("a",), operator, ("x",))
+        assert parse(f"a {operator} 'x'") == condition

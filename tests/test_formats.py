@@ -17,7 +17,7 @@ from office_files import archive_of, docx, paragraph, pdf
 
 from docsim.errors import SourceError
 from docsim.ingest import converters, formats
-from docsim.ingest.formats import Text, decode, read
+from docsim.ingest.formats import FileContent, decode, read
 
 _CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
@@ -58,11 +58,15 @@ def _pptx(slides: dict[str, str]) -> bytes:
 
 def test_yaml_front_matter_becomes_metadata_and_title() -> None:
     source = b"---\ntitle: 'The *first*'\ndate: 2020-01-02\ntags: [a, 1]\n---\n\n# Other\n"
-    assert read(source, ".md", "x.md") == Text("\n# Other\n", "The first", {"date": "2020-01-02", "tags": ["a", 1]})
+    assert read(source, ".md", "x.md") == FileContent(
+        "\n# Other\n", "The first", {"date": "2020-01-02", "tags": ["a", 1]}
+    )
 
 
 def test_toml_front_matter_becomes_metadata_and_title() -> None:
-    assert read(b'+++\ntitle = "T"\nweight = 3\n+++\nBody\n', ".md", "x.md") == Text("Body\n", "T", {"weight": 3})
+    assert read(b'+++\ntitle = "T"\nweight = 3\n+++\nBody\n', ".md", "x.md") == FileContent(
+        "Body\n", "T", {"weight": 3}
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,7 @@ def test_the_title_of_markdown_is_its_first_heading_or_else_its_name(source: str
     ],
 )
 def test_a_name_is_made_readable(name: str, title: str) -> None:
-    assert read(b"", ".md", name) == Text("", title)
+    assert read(b"", ".md", name) == FileContent("", title)
 
 
 # reStructuredText and other text
@@ -129,7 +133,7 @@ def test_a_name_is_made_readable(name: str, title: str) -> None:
 
 def test_the_header_of_a_pep_becomes_title_and_metadata() -> None:
     source = b"PEP: 8\nTitle: Style\n Guide\nAuthor: A <a@b.c>,\n        B\nPost-History:\n\nIntro\n=====\n"
-    assert read(source, ".rst", "x.rst") == Text(
+    assert read(source, ".rst", "x.rst") == FileContent(
         "\nIntro\n=====\n", "Style Guide", {"PEP": "8", "Author": "A <a@b.c>, B"}
     )
 
@@ -164,7 +168,7 @@ def test_the_title_of_restructuredtext_is_its_first_section_or_else_its_name(sou
     ],
 )
 def test_the_title_of_other_text_is_where_its_format_has_it(source: str, suffix: str, title: str) -> None:
-    assert read(source.encode(), suffix, f"some_file{suffix}") == Text(source, title)
+    assert read(source.encode(), suffix, f"some_file{suffix}") == FileContent(source, title)
 
 
 def test_a_manual_page_reads_as_it_is_typeset() -> None:
@@ -194,7 +198,7 @@ double sin(double x);
 Link with -lm—
 
 or cos(3)."""
-    assert read(source.encode(), ".3", "sin.3") == Text(text, "sin, sinf - sine function")
+    assert read(source.encode(), ".3", "sin.3") == FileContent(text, "sin, sinf - sine function")
 
 
 def test_a_manual_page_of_bsd_has_the_title_that_its_name_section_says() -> None:
@@ -269,7 +273,7 @@ def test_html_becomes_markdown_without_navigation_scripts_and_addresses() -> Non
         '<h1>Wind<a class="headerlink">¶</a></h1><script>var x</script><p>Air <a href="http://x.org">moves</a>.</p>'
         '<img src="data:image/png;base64,AAAA" alt="Map"><ul><li>one</li></ul></body></html>'
     )
-    assert read(page.encode(), ".htm", "x.htm") == Text("# Wind\n\nAir moves.\n\nMap\n\n* one", "Wind")
+    assert read(page.encode(), ".htm", "x.htm") == FileContent("# Wind\n\nAir moves.\n\nMap\n\n* one", "Wind")
 
 
 def test_html_that_marks_its_main_part_is_that_part() -> None:
@@ -279,11 +283,11 @@ def test_html_that_marks_its_main_part_is_that_part() -> None:
 
 def test_html_after_front_matter_is_converted() -> None:
     page = b"---\ntitle: Storage\nslug: a/b\n---\n<p>Text &amp; more</p>"
-    assert read(page, ".html", "x.html") == Text("Text & more", "Storage", {"slug": "a/b"})
+    assert read(page, ".html", "x.html") == FileContent("Text & more", "Storage", {"slug": "a/b"})
 
 
 def test_html_without_text_is_an_empty_text() -> None:
-    assert read(b'<meta http-equiv="refresh" content="0">', ".html", "old-name.html") == Text("", "Old name")
+    assert read(b'<meta http-equiv="refresh" content="0">', ".html", "old-name.html") == FileContent("", "Old name")
 
 
 def test_html_nested_beyond_reason_keeps_its_text() -> None:
@@ -292,7 +296,7 @@ def test_html_nested_beyond_reason_keeps_its_text() -> None:
 
 def test_docx_becomes_markdown_with_its_title() -> None:
     body = paragraph("Before") + paragraph("The title", "T") + paragraph("A paragraph.")
-    assert read(docx(body), ".docx", "x.docx") == Text("Before\n\n# The title\n\nA paragraph.", "The title")
+    assert read(docx(body), ".docx", "x.docx") == FileContent("Before\n\n# The title\n\nA paragraph.", "The title")
 
 
 def test_docx_without_headings_is_named_by_its_first_line() -> None:
@@ -301,7 +305,7 @@ def test_docx_without_headings_is_named_by_its_first_line() -> None:
 
 def test_pptx_becomes_markdown_with_the_title_of_its_first_slide() -> None:
     text = read(_pptx({"Wind": "Air moves", "Rain": "Water falls"}), ".pptx", "x.pptx")
-    assert text == Text("# Wind\nAir moves\n\n# Rain\nWater falls", "Wind")
+    assert text == FileContent("# Wind\nAir moves\n\n# Rain\nWater falls", "Wind")
 
 
 def test_xlsx_becomes_one_table_per_sheet_that_is_not_empty() -> None:
@@ -310,7 +314,7 @@ def test_xlsx_becomes_one_table_per_sheet_that_is_not_empty() -> None:
         "No": [],
     }
     table = "## Stock\n\n| name | count |\n| --- | --- |\n| nut | 3 |\n| bolt |"
-    assert read(_xlsx(sheets), ".xlsx", "parts_list.xlsx") == Text(table, "Parts list")
+    assert read(_xlsx(sheets), ".xlsx", "parts_list.xlsx") == FileContent(table, "Parts list")
 
 
 def test_epub_becomes_markdown_with_its_title() -> None:
@@ -319,17 +323,17 @@ def test_epub_becomes_markdown_with_its_title() -> None:
         "content.opf": _OPF,
         "a.xhtml": "<body><h1>One</h1><p>Air</p></body>",
     }
-    assert read(archive_of(parts), ".epub", "x.epub") == Text("**Title:** Wind\n\n# One\n\nAir", "Wind")
+    assert read(archive_of(parts), ".epub", "x.epub") == FileContent("**Title:** Wind\n\n# One\n\nAir", "Wind")
 
 
 def test_a_notebook_becomes_markdown_with_its_first_heading_as_title() -> None:
     cells = [{"cell_type": "markdown", "source": ["## Plan\n", "text"]}, {"cell_type": "code", "source": "x = 1"}]
     notebook = json.dumps({"cells": cells, "nbformat": 4, "metadata": {}}).encode()
-    assert read(notebook, ".ipynb", "x.ipynb") == Text("## Plan\ntext\n\n```python\nx = 1\n```", "Plan")
+    assert read(notebook, ".ipynb", "x.ipynb") == FileContent("## Plan\ntext\n\n```python\nx = 1\n```", "Plan")
 
 
 def test_pdf_becomes_text_with_its_title() -> None:
-    assert read(pdf("Air moves.", title="On_Wind"), ".pdf", "x.pdf") == Text("Air moves.", "On Wind")
+    assert read(pdf("Air moves.", title="On_Wind"), ".pdf", "x.pdf") == FileContent("Air moves.", "On Wind")
 
 
 @pytest.mark.parametrize("title", ["", "Untitled document", "Microsoft Word - draft.doc"])
@@ -347,7 +351,11 @@ def _refused(data: bytes, suffix: str) -> str:
 
 
 def test_pdf_and_docx_without_text_are_refused() -> None:
-    assert _refused(pdf(""), ".pdf") == _refused(docx(""), ".docx") == "the file holds no text (scanned images?)"
+    assert (
+        _refused(pdf(""), ".pdf")
+        == _refused(docx(""), ".docx")
+        == "the file contains no text; it may be made of scanned images"
+    )
 
 
 def test_pdf_with_a_password_is_refused_by_that_name() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from docsim.ingest import gitignore
 from docsim.ingest.gitignore import parse
 from docsim.ingest.sources import open_source
 
@@ -76,6 +77,17 @@ _RULES = st.lists(st.one_of(_LINES, _CUSTOMARY), max_size=5).map("\n".join)
 )
 def test_a_pattern_speaks_about_the_paths_that_git_says(pattern: str, path: str, ignored: bool | None) -> None:
     assert parse([pattern]).ignores(path, is_folder=False) is ignored
+
+
+def test_pathspec_still_marks_the_end_of_a_folder() -> None:
+    """If this fails, pathspec has changed: see docsim/ingest/gitignore.py, and the upper bound in pyproject.toml."""
+    (pattern,) = parse(["build/"]).patterns
+    regex = pattern.regex
+    assert regex is not None
+    assert gitignore._FOLDER_END in regex.groupindex, f"pathspec no longer marks the end of a folder: {regex.pattern}"
+    match = regex.search("a/build/x.md")
+    assert match is not None
+    assert match.end(gitignore._FOLDER_END) == len("a/build/")
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")

@@ -18,7 +18,7 @@ def test_all_are_compared_with_all_while_they_are_few() -> None:
     rows = unit_rows(300)
     found = nearest(rows, 5)
     products = rows @ rows.T
-    assert found.ids.tolist() == np.argsort(-products, axis=1)[:, :5].tolist()
+    assert found.places.tolist() == np.argsort(-products, axis=1)[:, :5].tolist()
     assert found.similarities == pytest.approx(-np.sort(-products, axis=1)[:, :5], abs=1e-5)
 
 
@@ -29,12 +29,12 @@ def test_in_cells_near_duplicates_find_each_other() -> None:
     both = np.concatenate([rows, twins / np.linalg.norm(twins, axis=1, keepdims=True)])
     found = nearest(both, 3, exact=1000)
     place = np.arange(len(rows))
-    assert (found.ids[:5000] == (place + 5000)[:, None]).any(axis=1).mean() > 0.995
+    assert (found.places[:5000] == (place + 5000)[:, None]).any(axis=1).mean() > 0.995
 
 
 def test_fewer_rows_than_asked_for_all_come() -> None:
-    assert nearest(unit_rows(2), 16).ids.shape == (2, 2)
-    assert nearest(unit_rows(0), 16).ids.shape == (0, 0)
+    assert nearest(unit_rows(2), 16).places.shape == (2, 2)
+    assert nearest(unit_rows(0), 16).places.shape == (0, 0)
 
 
 def test_progress_adds_up_to_the_rows() -> None:

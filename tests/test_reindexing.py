@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from docsim.reindex.rebuild import SILENT, Aborted, Gate, Watch, abort, prune, reindex, rollback
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
 from docsim.encoding.encoder import Encoder
@@ -21,7 +22,6 @@ from docsim.indexing import build
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import examination, rebuild
-from docsim.reindex.rebuild import SILENT, Aborted, Gate, Watch, abort, prune, reindex, rollback
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 """Too short for spans to be held out: what the gate says of quality is tested in test_gate.py."""
@@ -259,7 +259,7 @@ def test_an_encoder_whose_manifest_tells_another_dimension_is_refused(encoder: E
     path = reading_fewer_tokens(encoder.path, tmp_path / "lying")
     manifest = json.loads((path / "manifest.json").read_text()) | {"dim": 48}
     (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(EncoderError, match=r"tells of 48 components, tower\.onnx gives 32"):
+    with pytest.raises(EncoderError, match=r"says 48 components, tower\.onnx gives 32"):
         Encoder.load(path)
 
 

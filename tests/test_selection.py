@@ -64,7 +64,7 @@ def unit(count: int, seed: int) -> NDArray[np.float32]:
 
 
 def candidates(scores: list[float]) -> list[Candidate]:
-    return [Candidate(i + 1, i, score, score, np.array([0.5], np.float32)) for i, score in enumerate(scores)]
+    return [Candidate(i, score, score, np.array([0.5], np.float32)) for i, score in enumerate(scores)]
 
 
 # Pages
@@ -155,21 +155,21 @@ def brute_force(scores: list[float], directions: NDArray[np.float32], x: float) 
 def test_diversity_is_maximal_marginal_relevance(count: int, diversity: float, seed: int) -> None:
     scores = sorted(np.random.default_rng(seed).normal(size=count).tolist(), reverse=True)
     directions = unit(count, seed + 1)
-    found = [one.place for one in diverse(candidates(scores), directions, diversity, [])]
+    found = [one.number for one in diverse(candidates(scores), directions, diversity, [])]
     assert found == brute_force(scores, directions, diversity)
 
 
 def test_a_copy_of_the_best_comes_after_what_is_new() -> None:
     directions = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     scores = [0.9, 0.8, 0.5]
-    assert [one.place for one in diverse(candidates(scores), directions, 0.1, [])] == [0, 1, 2]
-    assert [one.place for one in diverse(candidates(scores), directions, 0.7, [])] == [0, 2, 1]
+    assert [one.number for one in diverse(candidates(scores), directions, 0.1, [])] == [0, 1, 2]
+    assert [one.number for one in diverse(candidates(scores), directions, 0.7, [])] == [0, 2, 1]
 
 
 def test_what_came_before_counts_in_the_next_tier() -> None:
     before = [np.array([1, 0], np.float32)]
     directions = np.array([[1, 0], [0, 1]], np.float32)
-    assert [one.place for one in diverse(candidates([0.9, 0.8]), directions, 0.7, before)] == [1, 0]
+    assert [one.number for one in diverse(candidates([0.9, 0.8]), directions, 0.7, before)] == [1, 0]
     assert len(before) == 3
 
 

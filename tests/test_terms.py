@@ -9,21 +9,22 @@ import pytest
 
 from docsim.analysis.shared_terms import SharedTerm, shared_terms
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.store import Store
+from docsim.engine.base import Snapshot
 from docsim.index import Index
 from docsim.models import Document
 
 
 @pytest.fixture
-def store(tmp_path: Path, tiny_encoder_dir: Path) -> Iterator[Store]:
+def snapshot(tmp_path: Path, tiny_encoder_dir: Path) -> Iterator[Snapshot]:
     texts = {"a": "Rotating keys", "b": "rotate the key", "c": "the soup", "d": "a ticket"}
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync([Document(id, text) for id, text in texts.items()])
-        yield index.store
+        with index.engine.snapshot() as snapshot:
+            yield snapshot
 
 
-def test_forms_of_a_word_are_one_term_and_rare_terms_come_first(store: Store) -> None:
-    assert shared_terms(store, "Rotating the tickets, the keys", "we rotate THE key; ticket") == [
+def test_forms_of_a_word_are_one_term_and_rare_terms_come_first(snapshot: Snapshot) -> None:
+    assert shared_terms(snapshot, "Rotating the tickets, the keys", "we rotate THE key; ticket") == [
         SharedTerm("ticket", ("ticket", "tickets"), documents=1, a=1, b=1),
         SharedTerm("kei", ("key", "keys"), documents=2, a=1, b=1),
         SharedTerm("rotat", ("rotate", "rotating"), documents=2, a=1, b=1),
@@ -31,10 +32,10 @@ def test_forms_of_a_word_are_one_term_and_rare_terms_come_first(store: Store) ->
     ]
 
 
-def test_a_term_that_no_document_holds_counts_none(store: Store) -> None:
-    assert [term.documents for term in shared_terms(store, "umbrella", "Umbrellas")] == [0]
+def test_a_term_that_no_document_holds_counts_none(snapshot: Snapshot) -> None:
+    assert [term.documents for term in shared_terms(snapshot, "umbrella", "Umbrellas")] == [0]
 
 
 @pytest.mark.parametrize("text", ["", "\N{GRINNING FACE} '\" OR * ) NEAR", "x\ud800y"])
-def test_any_text_has_terms_in_common_with_itself_or_none(store: Store, text: str) -> None:
-    assert all(term.a == term.b > 0 for term in shared_terms(store, text, text))
+def test_any_text_has_terms_in_common_with_itself_or_none(snapshot: Snapshot, text: str) -> None:
+    assert all(term.a == term.b > 0 for term in shared_terms(snapshot, text, text))

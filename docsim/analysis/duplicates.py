@@ -18,17 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.analysis.neighbours import nearest
+from docsim.analysis.neighbours import Nearest, nearest
 from docsim.analysis.shingles import Overlaps, Wording, covered
-from docsim.engine.local.snapshots import View
-from docsim.engine.local.store import Store
-from docsim.engine.local.vectors import Neighbours
+from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
 
 __all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
 
 LOWEST, HIGHEST = 0.45, 0.8
-"""Between these a calibrated threshold lies; measured, see docs/duplicates.md."""
+"""Between these a calibrated threshold lies; measured, see docs/research/duplicates-and-topics.md."""
 
 NEAR_SIMILARITY, CONTAINED_SIMILARITY = 0.8, 0.7
 """What the best passages of two documents have at least; those that share a template but not a subject have less.
@@ -127,15 +125,14 @@ class _Corpus:
         numbers: Document numbers, int64 ``(documents,)``.
         heads: For each document the place of the first with the same text, int64 ``(documents,)``.
         overlaps: Compares the wording of documents that are their own heads; others have none.
-        passages: Passage numbers, int64 ``(passages,)``, of documents that are their own heads and have words.
-        owners: The place of each passage's document, int64 ``(passages,)``.
+        owners: For each passage of a document that is its own head and has words, the place of the document, int64
+            ``(passages,)``.
         rows: Their embeddings, float32 ``(passages, dim)``.
     """
 
     numbers: NDArray[np.int64]
     heads: NDArray[np.int64]
     overlaps: Overlaps
-    passages: NDArray[np.int64]
     owners: NDArray[np.int64]
     rows: NDArray[np.float32]
 
@@ -157,14 +154,11 @@ class _Edge:
     overlap: float
 
 
-def find(store: Store, view: View, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
-    """Find the duplicates among all documents of a view.
-
-    To be called inside ``store.reading()``, which has to see the state that the view is of.
+def find(snapshot: Snapshot, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+    """Find the duplicates among all documents of an index.
 
     Args:
-        store: Where the texts are.
-        view: The vectors.
+        snapshot: The index.
         threshold: Overlap, in (0, 1], that makes near-duplicates; calibrated when not given.
         advance: Told what is being done, how much of it was done since, and how much there is.
 
@@ -173,7 +167,7 @@ def find(store: Store, view: View, *, threshold: float | None = None, advance: A
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError(f"expected a threshold above 0 and up to 1, or auto; got {threshold:g}")
-    corpus = _read(store, view, advance)
+    corpus = _read(snapshot, advance)
     total = len(corpus.rows)
     found = nearest(
         corpus.rows, _NEIGHBOURS, advance=(lambda done: advance("comparing passages", done, total)) if advance else None
@@ -182,37 +176,34 @@ def find(store: Store, view: View, *, threshold: float | None = None, advance: A
     near = float(np.clip(background + _MARGIN, LOWEST, HIGHEST)) if threshold is None else threshold
     contained = (1 + near) / 2
     stars = _stars(corpus, _edges(corpus, _pairs(corpus, found), near=near, contained=contained))
-    groups = [_group(store, corpus, place, edges) for place, edges in stars.items()]
+    groups = [_group(snapshot, corpus, place, edges) for place, edges in stars.items()]
     groups.sort(key=lambda group: (-len(group.members), -group.members[0].overlap, group.id))
-    counts = len(corpus.numbers), len(view.vectors)
+    counts = len(corpus.numbers), snapshot.counts().passages
     return Duplicates(*counts, near, contained, threshold is None, background, tuple(groups))
 
 
-def _read(store: Store, view: View, advance: Advance | None) -> _Corpus:
-    """Read every document once, as a stream, and the vectors of those that are the first with their text."""
+def _read(snapshot: Snapshot, advance: Advance | None) -> _Corpus:
+    """Read every document once, as a stream, and the embeddings of those that are the first with their text."""
     numbers: list[int] = []
-    firsts: list[int] = []
     heads: list[int] = []
     seen: dict[bytes, int] = {}
-    total = int(store.value("SELECT count(*) FROM documents"))
+    total = snapshot.counts().documents
 
     def texts() -> Iterator[str]:
-        for number, first, text in store.stream("SELECT number, first_passage, text FROM documents ORDER BY number"):
+        for stored in snapshot.scan():
             place = len(numbers)
-            numbers.append(number)
-            firsts.append(first)
-            heads.append(seen.setdefault(_digest(text), place))
-            yield text if heads[-1] == place else ""
+            numbers.append(stored.number)
+            heads.append(seen.setdefault(_digest(stored.document.text), place))
+            yield stored.document.text if heads[-1] == place else ""
             if advance:
                 advance("reading documents", 1, total)
 
     overlaps = Overlaps(texts())
-    passages, rows = view.vectors.reconstruct()
-    order = np.argsort(firsts, kind="stable")
-    owners = order[np.searchsorted(np.array(firsts, np.int64)[order], passages, side="right") - 1]
-    kept = overlaps.counts[owners] > 0
-    places = np.array(numbers, np.int64), np.array(heads, np.int64)
-    return _Corpus(*places, overlaps, passages[kept], owners[kept], rows[kept])
+    kept = np.flatnonzero(overlaps.counts > 0)
+    rows = snapshot.embeddings(np.array(numbers, np.int64)[kept])
+    owners = np.repeat(kept, [len(one) for one in rows])
+    stacked = np.concatenate([np.zeros((0, snapshot.dim), np.float16), *rows]).astype(np.float32)
+    return _Corpus(np.array(numbers, np.int64), np.array(heads, np.int64), overlaps, owners, stacked)
 
 
 def _digest(text: str) -> bytes:
@@ -220,25 +211,25 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(" ".join(text.split()).casefold().encode(), digest_size=16).digest()
 
 
-def _background(corpus: _Corpus, found: Neighbours) -> float:
+def _background(corpus: _Corpus, found: Nearest) -> float:
     """Return the overlap that nineteen of twenty documents stay below with another that is near, but not nearest.
 
     Few documents have as many duplicates as there are nearer ones, so this tells what is common among documents that
     are about the same, or made from one template. Too few passages tell nothing.
     """
-    if len(found.ids) < _LEAST_BACKGROUND:
+    if len(found.places) < _LEAST_BACKGROUND:
         return 0.0
-    sample = np.sort(np.random.default_rng(0).permutation(len(found.ids))[:_SAMPLE])
-    last = found.ids[sample, -1]
+    sample = np.sort(np.random.default_rng(0).permutation(len(found.places))[:_SAMPLE])
+    last = found.places[sample, -1]
     pairs = np.stack([corpus.owners[sample], corpus.owners[last]], axis=1)[last >= 0]
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     return float(np.quantile(corpus.overlaps.of(pairs).min(axis=1), _BACKGROUND)) if len(pairs) else 0.0
 
 
-def _pairs(corpus: _Corpus, found: Neighbours) -> _Pairs:
+def _pairs(corpus: _Corpus, found: Nearest) -> _Pairs:
     """Return the documents that have passages near each other, each pair once."""
-    passages, columns = np.nonzero((found.similarities >= CONTAINED_SIMILARITY) & (found.ids >= 0))
-    pairs = np.stack([corpus.owners[passages], corpus.owners[found.ids[passages, columns]]], axis=1)
+    passages, columns = np.nonzero((found.similarities >= CONTAINED_SIMILARITY) & (found.places >= 0))
+    pairs = np.stack([corpus.owners[passages], corpus.owners[found.places[passages, columns]]], axis=1)
     other = pairs[:, 0] != pairs[:, 1]
     pairs, similarities = np.sort(pairs[other], axis=1), found.similarities[passages, columns][other]
     keys = pairs[:, 0] * len(corpus.numbers) + pairs[:, 1]
@@ -306,32 +297,34 @@ def _left_over(edges: dict[int, list[_Edge]], taken: set[int]) -> list[tuple[int
     return list(best.values())
 
 
-def _group(store: Store, corpus: _Corpus, place: int, edges: list[_Edge]) -> Group:
-    shown = store.shown(corpus.numbers[[place, *(edge.place for edge in edges)]].tolist())
-    representative = shown[int(corpus.numbers[place])]
+def _group(snapshot: Snapshot, corpus: _Corpus, place: int, edges: list[_Edge]) -> Group:
+    stored = snapshot.documents(corpus.numbers[[place, *(edge.place for edge in edges)]].tolist())
+    representative = stored[int(corpus.numbers[place])].document
     wording = Wording(representative.text)
     members = []
     for edge in sorted(edges, key=lambda edge: (_KINDS.index(edge.kind), -edge.overlap, edge.place)):
-        one = shown[int(corpus.numbers[edge.place])]
+        one = stored[int(corpus.numbers[edge.place])].document
         shares = (1.0, 1.0)
         matches: tuple[Match, ...] = ()
         if edge.kind != "exact":
             ours = Wording(one.text)
             shares = covered(ours, wording), covered(wording, ours)
-            matches = _matches(store, corpus, edge.place, place)
+            matches = _matches(snapshot, corpus, edge.place, place)
         similarity = matches[0].similarity if matches else 1.0
         members.append(Member(one.id, one.title, edge.kind, edge.overlap, *shares, similarity, matches))
     return Group(representative.id, representative.title, tuple(members))
 
 
-def _matches(store: Store, corpus: _Corpus, member: int, representative: int) -> tuple[Match, ...]:
+def _matches(snapshot: Snapshot, corpus: _Corpus, member: int, representative: int) -> tuple[Match, ...]:
     """Return the passages of one document that are most like one of another."""
     ours, theirs = (np.flatnonzero(corpus.owners == place) for place in (member, representative))
     similarities = corpus.rows[ours] @ corpus.rows[theirs].T
     best = np.argsort(-similarities.max(axis=1), kind="stable")[:_MATCHES]
-    pairs = [(int(corpus.passages[ours[i]]), int(corpus.passages[theirs[similarities[i].argmax()]])) for i in best]
-    spans = store.spans([number for pair in pairs for number in pair])
-    return tuple(
-        Match(*spans[one], *spans[other], min(1.0, float(similarities[i].max())))
-        for i, (one, other) in zip(best, pairs, strict=True)
-    )
+    one, other = (int(corpus.numbers[place]) for place in (member, representative))
+    passages = snapshot.passages([one, other])
+    matches = []
+    for i in best.tolist():
+        here, there = passages[one][i], passages[other][int(similarities[i].argmax())]
+        likeness = min(1.0, float(similarities[i].max()))
+        matches.append(Match(here.start, here.end, there.start, there.end, likeness))
+    return tuple(matches)

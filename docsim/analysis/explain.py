@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from docsim.analysis.attribution import Attributed, Attribution, Link, Word
 from docsim.analysis.shared_terms import SharedTerm, shared_terms
-from docsim.engine.local.store import Store
+from docsim.engine.base import Snapshot
 from docsim.ingest import passages
 from docsim.models import Document, Passage
 from docsim.search import scoring
@@ -119,11 +119,13 @@ class Explanation:
     terms: tuple[SharedTerm, ...]
 
 
-def explained(store: Store, attribution: Attribution, a: Spanned, b: Spanned, *, pairs: int = PAIRS) -> Explanation:
+def explained(
+    snapshot: Snapshot, attribution: Attribution, a: Spanned, b: Spanned, *, pairs: int = PAIRS
+) -> Explanation:
     """Explain the similarity of two documents.
 
     Args:
-        store: Whose documents terms are counted in.
+        snapshot: The index whose documents terms are counted in.
         attribution: Of the encoder that compares them.
         a: What was asked for.
         b: What it is compared with.
@@ -143,7 +145,7 @@ def explained(store: Store, attribution: Attribution, a: Spanned, b: Spanned, *,
         scoring.rank(rows[0], [rows[1]])[0].score,
         min(found[0].similarity, 1.0),
         tuple(found),
-        tuple(shared_terms(store, *whole)),
+        tuple(shared_terms(snapshot, *whole)),
     )
 
 

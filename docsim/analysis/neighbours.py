@@ -1,8 +1,8 @@
-"""Nearest: the nearest passages of every passage of an index, in batches.
+"""Neighbours: the nearest passages of every passage of an index, in batches.
 
-Comparing all passages with all is exact and fast enough for some ten thousand. For more, FAISS sorts the embeddings
-into cells, and each passage is compared with those of the cells nearest to it: near-duplicates, whose embeddings all
-but coincide, lie in the same cell or in one next to it.
+Comparing every passage with every other is exact, and fast enough for some ten thousand. For more, FAISS sorts the
+embeddings into cells, and each passage is compared with those in the cells nearest to it. Near-duplicates have nearly
+equal embeddings, so they lie in the same cell or in one next to it.
 """
 
 from __future__ import annotations
@@ -10,36 +10,45 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.vectors import Neighbours
-
-__all__ = ["EXACT", "nearest"]
+__all__ = ["EXACT", "Nearest", "nearest"]
 
 EXACT = 20_000
-"""Up to so many rows all are compared with all."""
+"""Up to this many rows, every row is compared with every other."""
 
 _PROBES = 16
 _TRAINED_ON = 40  # rows a cell
 _TOGETHER = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The nearest rows of each row, best first.
+
+    Attributes:
+        similarities: ``float32 (n, k)`` inner products.
+        places: ``int64 (n, k)``: which rows they are, -1 where too few were near.
+    """
+
+    similarities: NDArray[np.float32]
+    places: NDArray[np.int64]
+
+
 def nearest(
     rows: NDArray[np.float32], k: int, *, exact: int = EXACT, advance: Callable[[int], object] | None = None
-) -> Neighbours:
+) -> Nearest:
     """Return the ``k`` rows nearest to each row, best first, itself most likely among them.
 
     Args:
         rows: ``float32 (n, dim)``, unit rows.
         k: At least 1.
-        exact: Up to so many rows all are compared with all.
-        advance: Called with the number of rows done.
-
-    Returns:
-        ``(n, min(k, n))`` inner products, and places in ``rows``, -1 where too few were near.
+        exact: Up to this many rows, every row is compared with every other.
+        advance: Called with the number of rows done since the last call.
     """
     k = min(k, len(rows))
     faiss.omp_set_num_threads(os.cpu_count() or 1)
@@ -50,7 +59,7 @@ def nearest(
         similarities[batch], places[batch] = index.search(rows[batch], k)
         if advance:
             advance(len(rows[batch]))
-    return Neighbours(similarities, places)
+    return Nearest(similarities, places)
 
 
 def _flat(rows: NDArray[np.float32]) -> faiss.Index:

@@ -1,15 +1,12 @@
-"""Terms: the words that two texts share as the full-text index sees them, stemmed, and how rare each is."""
+"""Shared terms: the words that two texts have in common as text search sees them, stemmed, and how rare each is."""
 
 from __future__ import annotations
 
-import json
 import re
-import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 
-from docsim.engine.local.schema import TOKENIZE
-from docsim.engine.local.store import Store
+from docsim.engine.base import Snapshot
 
 __all__ = ["SharedTerm", "shared_terms"]
 
@@ -35,40 +32,21 @@ class SharedTerm:
     b: int
 
 
-def shared_terms(store: Store, a: str, b: str) -> list[SharedTerm]:
+def shared_terms(snapshot: Snapshot, a: str, b: str) -> list[SharedTerm]:
     """Return the terms that two texts share, the rarest first.
 
     Args:
-        store: Whose documents are counted.
+        snapshot: The index whose documents are counted.
         a: A text, its title included.
         b: Another.
     """
     counts = [Counter(word.casefold() for word in _WORD.findall(text)) for text in (a, b)]
-    stems = _stems(sorted(counts[0].keys() | counts[1].keys()))
+    stems = snapshot.stems(sorted(counts[0].keys() | counts[1].keys()))
     shared: dict[str, list[str]] = {}
     for word, stem in stems.items():
         shared.setdefault(stem, []).append(word)
     held = {stem: [sum(count[word] for word in words) for count in counts] for stem, words in shared.items()}
     both = [stem for stem, (in_a, in_b) in held.items() if in_a and in_b]
-    documents = _document_frequencies(store, both)
+    documents = snapshot.stem_frequencies(both)
     found = [SharedTerm(stem, tuple(shared[stem]), documents.get(stem, 0), *held[stem]) for stem in both]
     return sorted(found, key=lambda one: (one.documents, one.term))
-
-
-def _stems(words: list[str]) -> dict[str, str]:
-    """Return the stem of each word, by the tokenizer that the full-text index uses."""
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.execute(f"CREATE VIRTUAL TABLE words USING fts5(word, tokenize = '{TOKENIZE}')")
-        connection.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(words, instance)")
-        connection.executemany("INSERT INTO words (rowid, word) VALUES (?, ?)", enumerate(words))
-        return {words[row]: stem for stem, row in connection.execute("SELECT term, doc FROM stems")}
-    finally:
-        connection.close()
-
-
-def _document_frequencies(store: Store, stems: list[str]) -> dict[str, int]:
-    """Return how many indexed documents hold each stem; stems that none holds are left out."""
-    store.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms USING fts5vocab(main, documents_fts, row)")
-    sql = "SELECT term, doc FROM temp.terms WHERE term IN (SELECT value FROM json_each(?))"
-    return dict(store.rows(sql, json.dumps(stems)))

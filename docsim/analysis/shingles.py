@@ -1,8 +1,8 @@
-"""Shingles: how much of a text's wording stands in another text, rare wording counting for more.
+"""Shingles: how much of one text's wording also occurs in another text; rare wording counts for more.
 
-A shingle is a run of three words (Broder 1997, "On the resemblance and containment of documents"); a character of
-Chinese or Japanese, which are written without spaces, counts as a word. Shingles that many documents hold, such as
-those of a template, count for little: each weighs log(1 + documents / documents that hold it).
+A shingle is a run of three words (Broder 1997, "On the resemblance and containment of documents"). In Chinese and
+Japanese, which are written without spaces, each character counts as a word. A shingle weighs log(1 + number of
+documents / number of documents that contain it), so those of a template, which many documents contain, count little.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 __all__ = ["LENGTH", "Overlaps", "Wording", "covered"]
 
 LENGTH = 3
-"""Words of a shingle."""
+"""The number of words in a shingle."""
 
 # Kana, with its marks but without its punctuation, and Chinese characters
 _UNSPACED = (
@@ -29,7 +29,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 
 
 class Overlaps:
-    """The shingles of many texts, by which pairs of them are compared.
+    """The shingles of many texts, for comparing pairs of them.
 
     Attributes:
         counts: How many different shingles each text has, int64 ``(texts,)``; 0 for a text without words.
@@ -42,9 +42,9 @@ class Overlaps:
     counts: NDArray[np.int64]
 
     def __init__(self, texts: Iterable[str]) -> None:
-        """Read the texts, once, as a stream."""
+        """Read the texts as a stream, once."""
         numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = numbers.__len__  # a word that is new gets the next number
+        numbers.default_factory = numbers.__len__  # a new word gets the next number
         found = [_shingles(np.fromiter(map(numbers.__getitem__, _words(text)), np.uint64)) for text in texts]
         self.counts = np.fromiter(map(len, found), np.int64, len(found))
         self.starts = np.concatenate([[0], np.cumsum(self.counts)])
@@ -56,10 +56,14 @@ class Overlaps:
         self.sums: NDArray[np.float64] = np.maximum(sums, 1e-12)
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how much of each text of some pairs stands in the other, float64 ``(pairs, 2)``, in [0, 1].
+        """Return how much of each text of a pair occurs in the other, by the weights of their shingles.
 
         Args:
-            pairs: Places of two texts, int64 ``(pairs, 2)``.
+            pairs: The positions of two texts each, int64 ``(pairs, 2)``.
+
+        Returns:
+            The share of the first text that occurs in the second, and of the second in the first: float64
+            ``(pairs, 2)``, in [0, 1].
         """
         shares = np.zeros((len(pairs), 2))
         for start in range(0, len(pairs), _TOGETHER):
@@ -88,11 +92,11 @@ class Overlaps:
 
 
 class Wording:
-    """The words of one text, to be compared with those of many others.
+    """The words of one text, prepared for comparing it with many others.
 
     Attributes:
         words: A hash of each word, uint64 ``(words,)``.
-        runs: A hash of each run of ``LENGTH`` words, uint64; none where there are fewer.
+        runs: A hash of each run of ``LENGTH`` words, uint64; empty if there are fewer words.
     """
 
     def __init__(self, text: str) -> None:
@@ -102,9 +106,13 @@ class Wording:
 
 
 def covered(one: Wording, other: Wording) -> float:
-    """Return the share of a text's words, in [0, 1], that stand in the other in runs of at least ``LENGTH``.
+    """Return the share of a text's words, in [0, 1], that also occur in another one, in runs of at least ``LENGTH``.
 
-    All words of a shorter text, or none, where the other holds it as a whole.
+    A text shorter than that is covered as a whole or not at all.
+
+    Args:
+        one: The text that may be covered.
+        other: The text that may cover it.
     """
     length = min(LENGTH, len(one.words))
     if not length:
@@ -122,14 +130,14 @@ def _words(text: str) -> list[str]:
 
 
 def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Return the hashes of a text's shingles, each once, ascending; a shorter text is one shingle."""
+    """Return the hashes of a text's distinct shingles, ascending. A text shorter than a shingle is one."""
     if not len(words):
         return np.zeros(0, np.uint32)
     return np.unique((_runs(words, min(LENGTH, len(words))) >> np.uint64(32)).astype(np.uint32))
 
 
 def _runs(words: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
-    """Return a hash of each run of so many words, in order."""
+    """Return a hash of each run of ``length`` words, in order."""
     hashes = np.zeros(max(0, len(words) - length + 1), np.uint64)
     for place in range(length):
         hashes = (hashes + words[place : place + len(hashes)] + np.uint64(1)) * _MULTIPLIER

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim import extras
-from docsim.analysis.layout import laid_out
-from docsim.analysis.topics import Topic, found_topics
-from docsim.engine.local.snapshots import View
-from docsim.engine.local.store import Store
+from docsim.analysis.layout import lay_out
+from docsim.analysis.topics import Topic, find_topics
+from docsim.engine.base import Snapshot
 from docsim.errors import StoreError
 from docsim.rendering.plots import COLOURS, axes_of, png
 from docsim.search.scoring import centroid
@@ -57,14 +56,11 @@ class KnowledgeMap:
     points: tuple[Point, ...]
 
 
-def knowledge_map(store: Store, view: View, *, seed: int = 0) -> KnowledgeMap:
-    """Lay out and group all documents of a view.
-
-    To be called inside ``store.reading()``, which has to see the state that the view is of.
+def knowledge_map(snapshot: Snapshot, *, seed: int = 0) -> KnowledgeMap:
+    """Lay out and group all documents of an index.
 
     Args:
-        store: Where titles and texts are.
-        view: The vectors; a document lies where the centroid of its passages does.
+        snapshot: The index; a document lies where the centroid of its passages does.
         seed: The same gives the same map of the same documents.
 
     Raises:
@@ -72,17 +68,16 @@ def knowledge_map(store: Store, view: View, *, seed: int = 0) -> KnowledgeMap:
         StoreError: Nothing is indexed.
     """
     extras.require("map", "a topic map")
-    columns = "number, first_passage, id, title, substr(text, 1, ?)"
-    rows = store.rows(f"SELECT {columns} FROM documents ORDER BY first_passage", _READ)
-    if not rows:
-        raise StoreError("expected documents to draw a map of, found none; index some with: docsim index SOURCE")
-    known = np.searchsorted(view.documents[:, 0], [row[1] for row in rows])
-    vectors = np.stack([centroid(one) for one in view.rows(known)])
-    places = laid_out(vectors, seed=seed)
-    topics = found_topics(places, [f"{title}\n{text}" for *_, title, text in rows], seed=seed)
+    found = list(snapshot.scan(characters=_READ))
+    if not found:
+        raise StoreError("expected documents to draw a map of, found none", hint="index some with: docsim index SOURCE")
+    rows = snapshot.embeddings(np.array([one.number for one in found], np.int64))
+    places = lay_out(np.stack([centroid(one) for one in rows]), seed=seed)
+    documents = [one.document for one in found]
+    topics = find_topics(places, [f"{one.title}\n{one.text}" for one in documents], seed=seed)
     points = [
-        Point(id, title, round(x, 4), round(y, 4), topic)
-        for (_, _, id, title, _), (x, y), topic in zip(rows, places.tolist(), topics.members.tolist(), strict=True)
+        Point(one.id, one.title, round(x, 4), round(y, 4), topic)
+        for one, (x, y), topic in zip(documents, places.tolist(), topics.members.tolist(), strict=True)
     ]
     return KnowledgeMap(topics.topics, tuple(points))
 

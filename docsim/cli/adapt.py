@@ -16,11 +16,11 @@ from docsim.cli.building import watching
 from docsim.cli.reindex import REFUSED, as_gate, gate_options, tell
 from docsim.cli.train import UNASKED, train
 from docsim.encoding.encoder import Encoder, fingerprint_of
-from docsim.engine.local.locks import learner
 from docsim.errors import IndexLocked
+from docsim.index import Index
 from docsim.jobs import adapt as adaptation
 from docsim.jobs.adapt import Task
-from docsim.reindex import rebuild
+from docsim.reindex import rebuilding
 
 __all__ = ["adapt"]
 
@@ -62,10 +62,10 @@ def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
     if task.is_live and not quiet:
         click.echo(f"Generation {task.live} is adapted to just these documents already.")
     encoder = task.known or _trained(ctx, path, task, given)
-    with watching(quiet=quiet or task.is_live) as watch:
-        outcome = rebuild.reindex(path, encoder, base=task.base, wanted=wanted, wait=given["wait"], watch=watch)
-    with suppress(IndexLocked), learner(path, wait=False):
-        shutil.rmtree(adaptation.workplace(path), ignore_errors=True)  # the generation has it now
+    with watching(quiet=quiet or task.is_live) as progress, Index.open(path) as index:
+        outcome = rebuilding.reindex(index, encoder, base=task.base, gate=wanted, wait=given["wait"], progress=progress)
+        with suppress(IndexLocked), index.engine.training(wait=False):
+            shutil.rmtree(adaptation.workplace(path), ignore_errors=True)  # the generation has it now
     tell(path, outcome, given)
     if not outcome.published:
         ctx.exit(REFUSED)
@@ -79,7 +79,7 @@ def _settings(given: dict[str, Any]) -> str:
 
 def _trained(ctx: click.Context, path: Path, task: Task, given: dict[str, Any]) -> Encoder:
     """Train as ``docsim train`` does by default, as the only one, say what came of it, and note it."""
-    with learner(path, wait=given["wait"]):
+    with Index.open(path) as index, index.engine.training(wait=given["wait"]):
         place = adaptation.workplace(path)
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()

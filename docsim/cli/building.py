@@ -1,4 +1,4 @@
-"""How commands show a generation being built: a bar with rate and time left on a terminal, sentences elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal, sentences elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.reindex.rebuild import SILENT, Watch
+from docsim import progress
+from docsim.progress import SILENT
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,21 +18,46 @@ if TYPE_CHECKING:
 __all__ = ["watching"]
 
 
+class _Sentences:
+    """Writes sentences to standard error."""
+
+    def say(self, text: str) -> None:
+        click.echo(text, err=True)
+
+    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+        pass
+
+    def advance(self, count: int = 1) -> None:
+        pass
+
+
+class _Bar:
+    """Draws a bar on standard error, and writes sentences above it."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", visible=False)
+
+    def say(self, text: str) -> None:
+        self._bar.console.print(text)
+
+    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+        self._bar.reset(self._task, description=task, total=total, completed=done, visible=True)
+
+    def advance(self, count: int = 1) -> None:
+        self._bar.advance(self._task, count)
+
+
 @contextmanager
-def watching(*, quiet: bool) -> Iterator[Watch]:
-    """Return what to call meanwhile; all of it goes to standard error."""
+def watching(*, quiet: bool) -> Iterator[progress.Progress]:
+    """Return what shows progress: nothing when ``quiet``; all of it goes to standard error."""
     if quiet:
         yield SILENT
     elif not sys.stderr.isatty():
-        yield Watch(lambda text: click.echo(text, err=True), SILENT.begin, SILENT.advance)
+        yield _Sentences()
     else:
         with _bar() as bar:
-            task = bar.add_task("documents", visible=False)
-            yield Watch(
-                say=bar.console.print,
-                begin=lambda done, total: bar.update(task, completed=done, total=total, visible=True),
-                advance=lambda count: bar.advance(task, count),
-            )
+            yield _Bar(bar)
 
 
 def _bar() -> Progress:

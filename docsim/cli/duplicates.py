@@ -89,7 +89,8 @@ def _write(report: Path, found: Duplicates, index: Index) -> None:
     from docsim.analysis.duplicates_page import duplicates_page
 
     try:
-        report.write_text(duplicates_page(found, index.store), encoding="utf-8")
+        with index.engine.snapshot() as snapshot:
+            report.write_text(duplicates_page(found, snapshot), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"expected a file that can be written at {report}; {error.strerror or error}") from error
 

@@ -19,7 +19,7 @@ from docsim.ingest import sources
 from docsim.models import Entry
 
 if TYPE_CHECKING:
-    from docsim.training.wordvectors.encoder import Made
+    from docsim.training.wordvectors.encoder import WordVectorEncoder
     from docsim.training.wordvectors.vocabulary import Coverage
 
 __all__ = ["encoder"]
@@ -129,7 +129,7 @@ def import_(directory: Path, out: Path, **given: Any) -> None:
     if not directory.is_dir():
         raise UsageError(f"expected the directory of a sentence-transformers model; there is none at {directory}")
     with terminal.without_native_noise():
-        from docsim.training.distill.imported import import_encoder  # imports Keras, which takes seconds
+        from docsim.training.distill.bert_import import import_encoder  # imports Keras, which takes seconds
 
     tell = None if given["quiet"] or not sys.stderr.isatty() else lambda line: click.secho(line, dim=True, err=True)
     made = import_encoder(directory, out, name=given["name"] or out.name, int8=given["int8"], progress=tell)
@@ -149,9 +149,9 @@ def import_(directory: Path, out: Path, **given: Any) -> None:
 def _texts(corpus: Path) -> Iterator[str]:
     """Yield the texts of an index, or of anything that can be indexed; what cannot be read is left out."""
     if (corpus / "index.db").is_file():
-        with Index.open(corpus) as index:
-            for title, text in index.store.stream("SELECT title, text FROM documents"):
-                yield _with_title(title, text)
+        with Index.open(corpus) as index, index.engine.snapshot() as snapshot:
+            for stored in snapshot.scan():
+                yield _with_title(stored.document.title, stored.document.text)
         return
     for entry in sources.open_source(str(corpus)).entries():
         if isinstance(entry, Entry):
@@ -165,7 +165,7 @@ def _with_title(title: str, text: str) -> str:
     return text if text.lstrip("# \n").startswith(title) else f"{title}\n{text}"
 
 
-def _vocabulary(made: Made) -> dict[str, Any]:
+def _vocabulary(made: WordVectorEncoder) -> dict[str, Any]:
     found: dict[str, Any] = {
         "format": made.vectors.format,
         "skipped": made.vectors.skipped,
@@ -186,7 +186,7 @@ def _coverage(found: Coverage) -> dict[str, Any]:
     }
 
 
-def _print_made(made: Made) -> None:
+def _print_made(made: WordVectorEncoder) -> None:
     encoder_facts.announce(made.encoder)
     click.echo(f"vocabulary  {made.vocabulary} words, read as {made.vectors.format}")
     if made.vectors.skipped:

@@ -13,7 +13,7 @@ from docsim.cli import options
 from docsim.cli.building import watching
 from docsim.index import Index
 from docsim.maintenance.status import GenerationStatus, read_generations
-from docsim.reindex import rebuild
+from docsim.reindex import rebuilding
 
 __all__ = ["generations", "prune", "rollback"]
 
@@ -53,10 +53,12 @@ def rollback(index_path: Path | None, **given: Any) -> None:
     goes forward to where it was.
     """
     path = options.index_directory(index_path)
-    with watching(quiet=given["quiet"] or given["as_json"]) as watch:
-        outcome = rebuild.rollback(path, to=given["to"], wait=given["wait"], watch=watch)
+    with watching(quiet=given["quiet"] or given["as_json"]) as progress, Index.open(path) as index:
+        outcome = rebuilding.rollback(index, to=given["to"], wait=given["wait"], progress=progress)
     if given["as_json"]:
-        click.echo(json.dumps({"index": str(path)} | asdict(outcome), indent=2))
+        told = asdict(outcome)
+        told["upgrade"] = told.pop("gate")  # its name in JSON since the first version
+        click.echo(json.dumps({"index": str(path)} | told, indent=2))
     elif not given["quiet"]:
         click.echo(f"Generation {outcome.generation} is live; before it was {outcome.previous}.")
 
@@ -72,7 +74,8 @@ def rollback(index_path: Path | None, **given: Any) -> None:
 def prune(index_path: Path | None, **given: Any) -> None:
     """Remove old generations and give their room on the disk back; never the live one, nor one that is being built."""
     path = options.index_directory(index_path)
-    pruned = rebuild.prune(path, keep=given["keep"], wait=given["wait"])
+    with Index.open(path) as index:
+        pruned = rebuilding.prune(index, keep=given["keep"], wait=given["wait"])
     if given["as_json"]:
         click.echo(json.dumps({"index": str(path)} | asdict(pruned), indent=2))
     elif not given["quiet"]:

@@ -16,8 +16,9 @@ import click
 from docsim.cli import options
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local.store import Store
+from docsim.engine.records import SourceName
 from docsim.index import Index
-from docsim.indexing.sync import Plan, SourceName
+from docsim.indexing.sync import Plan
 from docsim.ingest.sources import Source, open_source
 from docsim.maintenance import verify as verification
 from docsim.models import SyncReport

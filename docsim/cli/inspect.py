@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from docsim.cli import options
+from docsim.engine.records import SearchFacts
 from docsim.index import Index
 from docsim.maintenance import verify as verification
-from docsim.maintenance.status import SearchStatus, Status, read_status
+from docsim.maintenance.status import Status, read_status
 
 __all__ = ["repair", "show", "status", "verify"]
 
@@ -42,7 +43,7 @@ def show(id: str, **given: Any) -> None:
     """Show an indexed document: its metadata, and its text as it was indexed."""
     with Index.open(options.index_directory(given["index_path"])) as index:
         stored = index.document(id)
-        spans = index.store.passages(stored.number)
+        spans = index.passages(id)
     document = stored.document
     if given["as_json"]:
         shown = {
@@ -119,7 +120,7 @@ def repair(
         ctx.exit(1)
 
 
-def _search_described(search: SearchStatus) -> str:
+def _search_described(search: SearchFacts) -> str:
     if search.factory is None:
         return f"exact ({search.index_type})"
     return (

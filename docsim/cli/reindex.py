@@ -12,14 +12,13 @@ import click
 
 from docsim.cli import options
 from docsim.cli.building import watching
-from docsim.engine.local import publishing
-from docsim.engine.local.locks import is_rebuilt
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
 from docsim.index import Index
 from docsim.maintenance.status import GenerationStatus, read_generations
-from docsim.reindex import gate_report, rebuild
-from docsim.reindex.rebuild import Gate, Outcome
+from docsim.reindex import gate_report, instant, rebuilding
+from docsim.reindex.examination import GateOptions
+from docsim.reindex.rebuilding import Reindexed
 
 __all__ = ["REFUSED", "as_gate", "gate_options", "reindex", "tell"]
 
@@ -109,16 +108,16 @@ def reindex(ctx: click.Context, /, index_path: Path | None, **given: Any) -> Non
         _abort(path, given)
         return
     encoder = options.encoder_of(given["encoder"], given["dim"])
-    with watching(quiet=given["quiet"] or given["as_json"]) as watch:
+    with watching(quiet=given["quiet"] or given["as_json"]) as progress, Index.open(path) as index:
         if given["adapter"]:
-            rebuild.upgraded(path, encoder, wait=given["wait"], watch=watch)
-        outcome = rebuild.reindex(path, encoder, wanted=as_gate(given), wait=given["wait"], watch=watch)
+            instant.upgrade(index, encoder, wait=given["wait"], progress=progress)
+        outcome = rebuilding.reindex(index, encoder, gate=as_gate(given), wait=given["wait"], progress=progress)
     tell(path, outcome, given)
     if not outcome.published:
         ctx.exit(REFUSED)
 
 
-def as_gate(given: dict[str, Any]) -> Gate:
+def as_gate(given: dict[str, Any]) -> GateOptions:
     """Return what the options of ``gate_options`` say.
 
     Raises:
@@ -126,7 +125,7 @@ def as_gate(given: dict[str, Any]) -> Gate:
     """
     if given["queries"] and not given["qrels"]:
         raise UsageError("expected --qrels with --queries; got none")
-    return Gate(
+    return GateOptions(
         max_loss=given["max_loss"],
         qrels=judgements.read_qrels(given["qrels"]) if given["qrels"] else None,
         texts=judgements.read_queries(given["queries"]) if given["queries"] else None,
@@ -136,20 +135,20 @@ def as_gate(given: dict[str, Any]) -> Gate:
     )
 
 
-def tell(path: Path, outcome: Outcome, given: dict[str, Any]) -> None:
+def tell(path: Path, outcome: Reindexed, given: dict[str, Any]) -> None:
     """Print how it ended."""
     if given["as_json"]:
         click.echo(json.dumps(_told(path, outcome), indent=2, ensure_ascii=False))
         return
-    if not given["quiet"] and outcome.upgrade:
-        _summary(gate_report.numbers(outcome.upgrade))
+    if not given["quiet"] and outcome.gate:
+        _summary(gate_report.numbers(outcome.gate))
     if not given["quiet"] and outcome.report:
         click.echo(f"Report: {outcome.report / 'report.html'}")
     if not outcome.published:
         click.secho(
             f"Generation {outcome.generation} was not published; {outcome.previous} goes on answering.", err=True
         )
-        if outcome.upgrade and outcome.upgrade.verdict.sound:
+        if outcome.gate and outcome.gate.verdict.sound:
             click.echo(f"Publish it anyway with: docsim reindex --index {path} --publish-anyway", err=True)
         click.echo(f"Forget it with: docsim reindex --index {path} --abort", err=True)
     elif not given["quiet"] and outcome.generation != outcome.previous:
@@ -162,19 +161,20 @@ def tell(path: Path, outcome: Outcome, given: dict[str, Any]) -> None:
         _show_asked(path, outcome, given["asks"])
 
 
-def _told(path: Path, outcome: Outcome) -> dict[str, Any]:
+def _told(path: Path, outcome: Reindexed) -> dict[str, Any]:
     told = {name: getattr(outcome, name) for name in ("generation", "previous", "published", "embedded", "seconds")}
     report = str(outcome.report) if outcome.report else None
-    found = gate_report.numbers(outcome.upgrade) if outcome.upgrade else None
+    found = gate_report.numbers(outcome.gate) if outcome.gate else None
     return {"index": str(path), **told, "report": report, "gate": found}
 
 
-def _show_asked(path: Path, outcome: Outcome, asks: Sequence[str]) -> None:
+def _show_asked(path: Path, outcome: Reindexed, asks: Sequence[str]) -> None:
     """Print what some texts find in the generation that was live before and in the new one."""
     previous = outcome.previous
     if previous == outcome.generation:  # nothing was done: compare with the one before
         with Index.open(path) as index:
-            before = publishing.retired(index.store)
+            retired = [one.generation for one in index.engine.generations() if one.generation.state == "retired"]
+        before = rebuilding.in_order_of_publishing(retired)
         previous = before[-1].number if before else previous
     with Index.open(path, generation=previous) as old, Index.open(path, generation=outcome.generation) as new:
         for text in asks:
@@ -214,8 +214,8 @@ def _clipped(text: str) -> str:
 def _tell_status(path: Path, *, as_json: bool) -> None:
     with Index.open(path) as index:
         found = [one for one in read_generations(index) if one.state == "building"]
-        total = int(index.store.value("SELECT count(*) FROM documents"))
-    running = is_rebuilt(path)
+        total = index.counts().documents
+        running = index.engine.is_rebuilding()
     if as_json:
         told = {"building": asdict(found[0]) if found else None, "documents": total, "running": running}
         click.echo(json.dumps({"index": str(path)} | told, indent=2, ensure_ascii=False))
@@ -243,7 +243,8 @@ def _next_step(path: Path, one: GenerationStatus, *, running: bool) -> str:
 
 
 def _abort(path: Path, given: dict[str, Any]) -> None:
-    aborted = rebuild.abort(path, wait=given["wait"])
+    with Index.open(path) as index:
+        aborted = rebuilding.abort(index, wait=given["wait"])
     number, kept = (aborted.generation, aborted.kept) if aborted else (None, False)
     if given["as_json"]:
         click.echo(json.dumps({"index": str(path), "aborted": number, "kept": kept}))

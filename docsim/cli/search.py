@@ -206,14 +206,15 @@ def _rows(result: SearchResult, words: Sequence[str]) -> Any:
 
 def _nothing(index: Index, given: dict[str, Any]) -> str:
     """Return why nothing was found: most likely a field's name was misspelt, where no document has such a field."""
-    if not index.store.value("SELECT EXISTS (SELECT 1 FROM documents)"):
+    if not index.counts().documents:
         return "the index holds no documents"
-    from docsim.filters.conditions import exists
-    from docsim.filters.parser import wanted
+    from docsim.filters.condition import Exists, fields
+    from docsim.filters.where import wanted
 
     condition = wanted(**options.filtered(given))
-    fields = condition.fields if condition else ()
-    unknown = [".".join(field) for field in fields if not len(index.store.meeting(exists(field)))]
+    asked = fields(condition) if condition else ()
+    with index.engine.snapshot() as snapshot:
+        unknown = [".".join(field) for field in asked if not snapshot.matching(Exists(field))]
     return f"no document has a field {' or '.join(unknown)}" if unknown else "no document qualifies"
 
 

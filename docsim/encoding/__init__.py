@@ -1,1 +1,1 @@
-"""Texts to unit vectors: the encoder, its tokenizer, and how documents are split and regrouped."""
+"""Texts and documents as embeddings: the encoder, its manifest and tokenizer, and the passages of documents."""

@@ -1,32 +1,40 @@
-"""The encoder: one directory that turns texts into unit vectors, run by ONNX Runtime alone.
+"""The encoder: one directory that turns texts into unit vectors, with ONNX Runtime alone.
 
-    manifest.json     format version, kind, name, dim, max_tokens, preprocessing, fingerprint, digests, lineage
-    tower.keras       the trained Keras model, the source of truth; read by ``docsim.training`` only
-    tower.onnx        its export; the only thing that encodes, documents and queries alike
-    tokenizer.json    a Hugging Face ``tokenizers`` file
-
-The fingerprint is a SHA-256 over the content of all that changes the output: the exported tower, the tokenizer, the
-preprocessing settings and ``max_tokens``. Names and lineage are not part of it.
+manifest.json     what the encoder is, see ``docsim.encoding.manifest``
+tower.keras       the trained Keras model, the source of truth; only ``docsim.training`` reads it
+tower.onnx        its ONNX export, which encodes documents and queries alike
+tokenizer.json    the tokenizer, a file of the Hugging Face ``tokenizers`` library
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from docsim.encoding.manifest import (
+    FORMAT,
+    KERAS_FILE,
+    MANIFEST_FILE,
+    ONNX_FILE,
+    TOKENIZER_FILE,
+    Preprocessing,
+    checked_content,
+    fingerprint,
+    fingerprint_of,
+    read_manifest,
+    with_components,
+)
 from docsim.encoding.tokenizer import Token, Tokeniser, damped
 from docsim.errors import EncoderError
+from docsim.runtime import onnxruntime
 
 __all__ = [
     "FORMAT",
@@ -42,108 +50,12 @@ __all__ = [
     "shortened",
 ]
 
-FORMAT = 1
-"""Version of the directory's layout; an encoder of another version is refused by name."""
-
-MANIFEST_FILE = "manifest.json"
-KERAS_FILE = "tower.keras"
-ONNX_FILE = "tower.onnx"
-TOKENIZER_FILE = "tokenizer.json"
-
 _CHUNK_CHARACTERS = 400_000  # tokenised at a time: bounds memory, and gives every core enough to do
 _BATCH_TOKENS = {"average": 4096, "lstm": 4096, "transformer": 256}
-"""Padded tokens in one ONNX call, by kind: what passes between its operators stays in the processor's cache."""
+"""Padded tokens in one ONNX call, by kind: small enough for intermediate results to stay in the processor's cache."""
 _Item = TypeVar("_Item")
 
-_MOST_WORKERS = 4  # chunks in flight; the tokenizer itself uses every core
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """How a text becomes token ids, beyond what the tokenizer's file says.
-
-    Attributes:
-        padding_id: Id that fills short rows of a batch and counts for nothing.
-        empty_id: Id that stands for a text without any token.
-        special_tokens: Whether the tokenizer adds its special tokens, such as ``[CLS]``.
-        by_word: Whether a text's ids are those of its whitespace-separated words, one after another. True of BERT's
-            tokenizers as long as they add no special tokens; encodes faster.
-        damped: Whether a token that a text repeats counts less than once each time; for ``average`` towers.
-        components: Leading components of what the tower gives that are kept, scaled to length one; None for all.
-    """
-
-    padding_id: int
-    empty_id: int
-    special_tokens: bool
-    by_word: bool = False
-    damped: bool = False
-    components: int | None = None
-
-
-def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_tokens: int) -> str:
-    """Return the SHA-256 (64 hex digits) over all that changes an encoder's output.
-
-    Args:
-        files: SHA-256 by file name, of ``tower.onnx`` and ``tokenizer.json`` at least; others do not count.
-        preprocessing: How texts become token ids.
-        max_tokens: Tokens of a text that are read.
-    """
-    settled = asdict(preprocessing)
-    if not preprocessing.damped:  # encoders from before there was such a thing keep their fingerprints
-        del settled["damped"]
-    if preprocessing.components is None:
-        del settled["components"]
-    settings = {
-        "format": FORMAT,
-        "max_tokens": max_tokens,
-        "preprocessing": settled,
-        ONNX_FILE: files[ONNX_FILE],
-        TOKENIZER_FILE: files[TOKENIZER_FILE],
-    }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Return an encoder's manifest.
-
-    Raises:
-        EncoderError: The directory or its manifest is missing, damaged or of another format version.
-    """
-    file = path / MANIFEST_FILE
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EncoderError(
-            f"expected an encoder directory at {path}, found no {MANIFEST_FILE} in it; name another directory or make "
-            "an encoder first",
-            hint="docsim distill --help",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} cannot be read ({error})") from error
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if version != FORMAT:
-        raise EncoderError(
-            f"the encoder at {path} has format version {version!r}; this docsim reads version {FORMAT}. Make it anew, "
-            "or use the docsim that made it"
-        )
-    return dict(manifest)
-
-
-def fingerprint_of(path: Path) -> str:
-    """Return the fingerprint of the files in an encoder's directory, whatever its manifest says, without loading them.
-
-    Raises:
-        EncoderError: A file is missing or damaged.
-    """
-    manifest = read_manifest(path)
-    try:
-        preprocessing, max_tokens = Preprocessing(**manifest["preprocessing"]), int(manifest["max_tokens"])
-        digests = dict(manifest["files"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} has a wrong field ({error})") from error
-    for file in (ONNX_FILE, TOKENIZER_FILE):
-        _content(path / file, digests)
-    return fingerprint(digests, preprocessing=preprocessing, max_tokens=max_tokens)
+_MOST_WORKERS = 4  # chunks in flight; the tokenizer uses every core by itself
 
 
 class Encoder:
@@ -151,11 +63,11 @@ class Encoder:
 
     Attributes:
         path: The directory it was loaded from.
-        name: For people; not part of the fingerprint.
-        dim: Components of an embedding.
-        max_tokens: Tokens of a text that are read; what follows is ignored.
-        fingerprint: SHA-256 (64 hex digits) over all that changes the output.
-        manifest: What its ``manifest.json`` says, or would if it were saved as it is.
+        name: A name for people; not part of the fingerprint.
+        dim: The number of components of an embedding.
+        max_tokens: The number of tokens of a text that are read; the rest is ignored.
+        fingerprint: SHA-256 (64 hex digits) over everything that changes the output.
+        manifest: The content of its ``manifest.json``, changed to match if fewer components were asked for.
     """
 
     path: Path
@@ -165,10 +77,14 @@ class Encoder:
     fingerprint: str
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        """Load from ``path``, whose manifest has been read; use ``Encoder.load``.
+        """Load an encoder whose manifest has been read already; use ``Encoder.load`` instead.
+
+        Args:
+            path: The directory.
+            manifest: What ``read_manifest`` or ``with_components`` returned for it.
 
         Raises:
-            EncoderError: A file is missing, or not what the manifest says.
+            EncoderError: A file is missing, or does not match the manifest.
         """
         self.path, self.manifest = path, manifest
         try:
@@ -179,29 +95,34 @@ class Encoder:
             digests, kind = dict(manifest["files"]), str(manifest["kind"])
         except (KeyError, TypeError, ValueError) as error:
             raise EncoderError(
-                f"the encoder at {path} is damaged: {MANIFEST_FILE} lacks a field or has a wrong one ({error})"
+                f"the encoder at {path} is damaged: {MANIFEST_FILE} has a missing or wrong field ({error})"
             ) from error
-        onnx = _content(path / ONNX_FILE, digests)
-        tokenizer = _content(path / TOKENIZER_FILE, digests)
+        self._load_files(digests, kind)
+        self._check_components()
+        self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
+        # An average tower spends its time on tokenising, so several chunks are encoded at a time. Other towers spend it
+        # in ONNX Runtime, so several batches of one chunk are.
+        cores = os.cpu_count() or 1
+        self._chunk_workers, self._batch_workers = (min(cores, _MOST_WORKERS), 1) if kind == "average" else (1, cores)
+
+    def _load_files(self, digests: Mapping[str, str], kind: str) -> None:
+        """Load the tower and the tokenizer, after checking them against their digests and the fingerprint."""
+        onnx = checked_content(self.path / ONNX_FILE, digests)
+        tokenizer = checked_content(self.path / TOKENIZER_FILE, digests)
         self._check_fingerprint(digests)
         try:
             self._tokeniser = self._read_tokenizer(tokenizer.decode())
             self._session = _session(onnx, kind)
         except Exception as error:  # neither library has an error type of its own
-            raise EncoderError(f"the encoder at {path} cannot be loaded: {error}") from error
+            raise EncoderError(f"the encoder at {self.path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
-        self._check_components()
-        self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
-        # Cheap towers spend their time on tokens, so chunks go side by side; of others, the batches of one chunk do.
-        cores = os.cpu_count() or 1
-        self._chunk_workers, self._batch_workers = (min(cores, _MOST_WORKERS), 1) if kind == "average" else (1, cores)
 
     def _check_components(self) -> None:
         given = self._session.get_outputs()[0].shape[-1]
         if self.dim != (self._preprocessing.components or given):
             raise EncoderError(
-                f"the encoder at {self.path} is damaged: {MANIFEST_FILE} tells of {self.dim} components, {ONNX_FILE} "
-                f"gives {given}"
+                f"the encoder at {self.path} is damaged: {MANIFEST_FILE} says {self.dim} components, {ONNX_FILE} gives "
+                f"{given}"
             )
 
     def __repr__(self) -> str:
@@ -213,38 +134,42 @@ class Encoder:
 
         Args:
             path: The directory.
-            dim: Leading components to keep of an embedding, one of the numbers that the encoder was trained to do with
-                (Matryoshka); all when not given. An encoder of fewer components has a fingerprint of its own.
+            dim: The number of leading components of an embedding to keep, one of those that the encoder was trained for
+                (Matryoshka representation learning); all when not given. An encoder with fewer components has a
+                fingerprint of its own.
 
         Raises:
-            EncoderError: It is missing, damaged, of another format version, or not trained to do with ``dim``.
+            EncoderError: The encoder is missing, damaged, of another format version, or not trained for ``dim``.
         """
         path = Path(path)
         manifest = read_manifest(path)
-        return cls(path, manifest if dim is None else _shortened(path, manifest, dim))
+        return cls(path, manifest if dim is None else with_components(path, manifest, dim))
 
     @classmethod
     def default(cls, *, dim: int | None = None) -> Encoder:
-        """Load the encoder that docsim ships; ``dim`` as of ``load``.
+        """Load the encoder that docsim ships with.
+
+        Args:
+            dim: The number of components to keep; see ``load``.
 
         Raises:
-            EncoderError: The installation is damaged, or it was not trained to do with ``dim``.
+            EncoderError: The installation is damaged, or the encoder was not trained for ``dim``.
         """
         return cls.load(Path(__file__).parents[1] / "encoders" / "default", dim=dim)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the embeddings of ``texts``: float32 ``(len(texts), dim)``, unit rows, in the order given.
+        """Return the embeddings of texts: float32 ``(len(texts), dim)``, unit rows, in the order given.
 
-        Any text will do: one without a token gets a fixed unit vector, unpaired surrogates count as U+FFFD. A text
-        gets the same embedding alone and among others, up to rounding (1e-6).
+        Every text has an embedding: a text without tokens gets a fixed unit vector, and unpaired surrogates are read as
+        U+FFFD. A text gets the same embedding alone and among others, up to rounding (1e-6).
 
         Raises:
-            TypeError: ``texts`` is one string; pass a list of them.
+            TypeError: ``texts`` is one string instead of a sequence of strings.
         """
         if isinstance(texts, str):
             raise TypeError("Encoder.encode expects a sequence of texts, not one str; pass [text]")
         embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
-        # One chunk is tokenised while another is in ONNX Runtime, which releases the interpreter's lock.
+        # ONNX Runtime releases the interpreter's lock, so one chunk is tokenised while another is encoded.
         _each(
             lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk]),
             list(_chunks(texts)),
@@ -253,8 +178,8 @@ class Encoder:
         return embeddings
 
     def tokens(self, text: str) -> list[Token]:
-        """Return the tokens that a text is encoded by, at least one, and where in it they stand."""
-        found = self._tokeniser.spelled(text)
+        """Return the tokens that a text is encoded as, at least one, with their offsets in the text."""
+        found = self._tokeniser.tokens(text)
         if not self._preprocessing.damped:
             return found
         ids = np.array([token.id for token in found], np.int32)
@@ -263,12 +188,12 @@ class Encoder:
         return [replace(token, share=kept[token.id] / times[token.id]) for token in found]
 
     def _check_fingerprint(self, digests: Mapping[str, str]) -> None:
-        """Compare with what the files' digests make, which have been checked."""
+        """Compare the manifest's fingerprint with the one computed from the digests of its files."""
         found = fingerprint(digests, preprocessing=self._preprocessing, max_tokens=self.max_tokens)
         if found != self.fingerprint:
             raise EncoderError(
-                f"the encoder at {self.path} is damaged: {MANIFEST_FILE} bears the fingerprint "
-                f"{self.fingerprint[:12]}, the files make {found[:12]}"
+                f"the encoder at {self.path} is damaged: {MANIFEST_FILE} says the fingerprint is "
+                f"{self.fingerprint[:12]}, its files and settings give {found[:12]}"
             )
 
     def _read_tokenizer(self, content: str) -> Tokeniser:
@@ -295,56 +220,34 @@ class Encoder:
 
 
 def shortened(rows: NDArray[np.float32], components: int | None) -> NDArray[np.float32]:
-    """Return the leading components of unit rows, scaled to length one again; the rows themselves for None."""
+    """Return the leading components of embeddings, rescaled to unit rows.
+
+    Args:
+        rows: ``float32 (n, dim)``, unit rows.
+        components: How many to keep; None returns the rows unchanged.
+
+    Returns:
+        ``float32 (n, components)``, unit rows.
+    """
     if components is None:
         return rows
     kept = rows[:, :components]
     return np.asarray(kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
-def _shortened(path: Path, manifest: Mapping[str, Any], dim: int) -> dict[str, Any]:
-    """Return the manifest of an encoder that keeps ``dim`` components."""
-    if dim == manifest.get("dim"):
-        return dict(manifest)
-    trained = [one for one in manifest.get("dims", ()) if one < manifest["dim"]]
-    if dim not in trained:
-        raise EncoderError(
-            f"expected a number of components that the encoder at {path} was trained to do with, "
-            f"{', '.join(map(str, [manifest.get('dim'), *trained]))}; got {dim}"
-        )
-    preprocessing = replace(Preprocessing(**manifest["preprocessing"]), components=dim)
-    settings = {"preprocessing": asdict(preprocessing), "dim": dim}
-    found = fingerprint(manifest["files"], preprocessing=preprocessing, max_tokens=int(manifest["max_tokens"]))
-    return {**manifest, **settings, "name": f"{manifest['name']} ({dim})", "fingerprint": found}
-
-
-def _content(file: Path, digests: Mapping[str, str]) -> bytes:
-    """Return a file's bytes if they are those that the manifest tells of."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise EncoderError(f"the encoder at {file.parent} is damaged: {file.name} cannot be read ({error})") from error
-    if hashlib.sha256(content).hexdigest() != digests.get(file.name):
-        raise EncoderError(
-            f"the encoder at {file.parent} is damaged: {file.name} is not the file that {MANIFEST_FILE} tells of. "
-            "Make or copy it anew"
-        )
-    return content
-
-
 def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
-    """Return a session over an exported tower. A call uses one thread; several go side by side."""
+    """Return a session that runs an exported tower. Each call uses one thread; several calls may run at a time."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors only
-    options.enable_mem_pattern = False  # plans memory for one shape; every batch has another
-    if kind == "average":  # nothing in it to fuse, and looking for that takes 15 ms
+    options.enable_mem_pattern = False  # it plans memory for one shape, but batches differ in shape
+    if kind == "average":  # it has nothing to fuse, and searching takes 15 ms
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[slice]:
-    """Cut ``texts`` into runs of about ``_CHUNK_CHARACTERS``."""
+    """Yield slices of ``texts`` that hold about ``_CHUNK_CHARACTERS`` characters each."""
     start = characters = 0
     for position, text in enumerate(texts):
         characters += len(text) + 1
@@ -356,7 +259,7 @@ def _chunks(texts: Sequence[str]) -> Iterator[slice]:
 
 
 def _each(function: Callable[[_Item], None], items: Sequence[_Item], *, workers: int) -> None:
-    """Call a function with each item, several at a time if there are several."""
+    """Call a function with each item, ``workers`` at a time."""
     workers = min(workers, len(items))
     if workers <= 1:
         for item in items:
@@ -367,7 +270,10 @@ def _each(function: Callable[[_Item], None], items: Sequence[_Item], *, workers:
 
 
 def _batches(lengths: NDArray[np.int64], most: int) -> Iterator[NDArray[np.int64]]:
-    """Group rows of like length, shortest first, so that no group of several exceeds ``most`` with its padding."""
+    """Yield groups of rows of similar length, shortest first.
+
+    A group has at most ``most`` tokens including padding, unless it is a single row.
+    """
     order = np.argsort(lengths, kind="stable")
     start = 0
     for position, length in enumerate(lengths[order].tolist()):

@@ -1,9 +1,9 @@
-"""Tokens: texts as runs of token ids, by a Hugging Face ``tokenizers`` file.
+"""Texts as token ids, by a tokenizer file of the Hugging Face ``tokenizers`` library.
 
-For the tokenizers of BERT's family the tokens of a text are those of its words, one word after another: they split at
-whitespace before anything else. Words recur, so each distinct one is tokenised once and remembered, which takes a
-quarter of the time. What the words of a text are is then decided by ``str.split``, which
-also splits at form feeds and six other control characters that BERT's tokenizers delete.
+BERT's tokenizers split a text at white space before they do anything else, so the tokens of a text are the tokens of
+its words. Most words of a collection occur many times. Each distinct word is therefore tokenised once and remembered,
+which takes a quarter of the time. Words are found with ``str.split``, which also splits at form feeds and six other
+control characters that BERT's tokenizers delete.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from tokenizers import Tokenizer
 
 __all__ = ["Token", "Tokeniser", "Tokens", "damped"]
 
-_DAMPING = 0.7  # measured, see docs/training.md
+_DAMPING = 0.7  # measured, see docs/research/training.md
 
-_REMEMBERED_WORDS = 50_000  # some 15 MB; when there are more, all are forgotten
-_REMEMBERED_CHARACTERS = 40  # of one word
-_WORDS_AT_ONCE = 128  # new ones, as one text
-_MARK = " | "  # between them
-_FEW_WORDS = 300  # up to here a list is faster than an array
+_REMEMBERED_WORDS = 50_000  # some 15 MB; when there would be more, all are forgotten
+_REMEMBERED_CHARACTERS = 40  # longer words are not remembered
+_WORDS_AT_ONCE = 128  # new words that are tokenised as one text
+_MARK = " | "  # between new words
+_FEW_WORDS = 300  # up to this many, lists are faster than arrays
 
-# Code points that cannot be written as UTF-8, which is what the tokenizer reads.
+# Unpaired surrogates cannot be written as UTF-8, which the tokenizer reads.
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The token ids of several texts, one after another.
+    """The token ids of several texts, one text after another.
 
     Attributes:
-        ids: int32 ``(tokens,)``.
-        starts: Where each text's ids start, int64 ``(texts,)``.
-        lengths: How many each text has, at least one, int64 ``(texts,)``.
+        ids: The ids, int32 ``(tokens,)``.
+        starts: The position in ``ids`` of each text's first id, int64 ``(texts,)``.
+        lengths: The number of ids of each text, at least one, int64 ``(texts,)``.
     """
 
     ids: NDArray[np.int32]
@@ -48,7 +48,15 @@ class Tokens:
     lengths: NDArray[np.int64]
 
     def batch(self, rows: NDArray[np.int64], *, padding: int) -> NDArray[np.int32]:
-        """Return the ids of some texts, int32 ``(len(rows), longest)``, short ones filled up with ``padding``."""
+        """Return the ids of some texts as one block.
+
+        Args:
+            rows: The positions of the texts, int64 ``(n,)``, at least one.
+            padding: The id that fills up the rows of shorter texts.
+
+        Returns:
+            int32 ``(n, longest)``.
+        """
         lengths = self.lengths[rows].tolist()
         ids = np.full((len(rows), max(lengths)), padding, dtype=np.int32)
         for line, start, length in zip(ids, self.starts[rows].tolist(), lengths, strict=True):
@@ -58,9 +66,13 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token: its id, and the characters ``text[start:end]`` that it stands for; none for a special token.
+    """One token of a text.
 
-    ``share`` is how much it counts, in (0, 1]: below 1 where a token that a text repeats counts less each time.
+    Attributes:
+        id: The token's id.
+        start: Offset of the first character that it stands for.
+        end: Offset one past the last character; equal to ``start`` for a special token.
+        share: How much the token counts, in (0, 1]. Below 1 for a repeated token, if repeated tokens are damped.
     """
 
     id: int
@@ -77,13 +89,13 @@ class Tokeniser:
 
         Args:
             content: The file's text.
-            max_tokens: Ids of a text that are kept.
-            empty_id: Id that stands for a text without any.
+            max_tokens: The number of ids of a text that are kept.
+            empty_id: The id that stands for a text without any token.
             special_tokens: Whether to add the tokenizer's special tokens.
-            by_word: Whether a text's ids are those of its words; not together with special tokens.
+            by_word: Whether to tokenise each word by itself; cannot be combined with special tokens.
 
         Raises:
-            Exception: The content is not a tokenizer; the library has no type of its own for it.
+            Exception: The content is not a tokenizer; the library has no error type of its own.
         """
         self._tokenizer = Tokenizer.from_str(content)
         self._tokenizer.no_padding()
@@ -94,53 +106,53 @@ class Tokeniser:
         self._remembered: dict[str, list[int]] = {}
 
     def tokenise(self, texts: Sequence[str]) -> Tokens:
-        """Return the ids of ``texts``, each cut at ``max_tokens``; unpaired surrogates count as U+FFFD."""
+        """Return the ids of texts, each cut at ``max_tokens``. Unpaired surrogates are read as U+FFFD."""
         if self._by_word:
             words = [text.split() for text in texts]
             if sum(map(len, words)) > _FEW_WORDS:
-                return self._of_words(words)
-            ids = [list(chain.from_iterable(self._spelled(one)))[: self._max_tokens] for one in words]
+                return self._tokenise_words(words)
+            ids = [list(chain.from_iterable(self._word_ids(one)))[: self._max_tokens] for one in words]
         else:
-            ids = self._encoded(texts)
+            ids = self._tokenizer_ids(texts)
         flat, lengths = _flat([one or self._empty for one in ids])
         return Tokens(flat, np.cumsum(lengths) - lengths, lengths)
 
-    def spelled(self, text: str) -> list[Token]:
-        """Return the tokens of one text, those that ``tokenise`` gives ids of, and where in it they stand."""
+    def tokens(self, text: str) -> list[Token]:
+        """Return the tokens of one text, at least one: the same ids as ``tokenise`` gives, with their offsets."""
         whole = _SURROGATES.sub("\ufffd", text)
         if self._by_word:
-            whole = _SPACE.sub(" ", whole)  # so that words are what they are for ``tokenise``
+            whole = _SPACE.sub(" ", whole)  # so that the tokenizer splits where ``tokenise`` does
         encoding = self._tokenizer.encode(whole, add_special_tokens=self._special)
         tokens = [Token(id, *span) for id, span in zip(encoding.ids, encoding.offsets, strict=True)]
         return tokens or [Token(id, 0, 0) for id in self._empty]
 
-    def _of_words(self, texts: Sequence[list[str]]) -> Tokens:
-        """Return the ids of many words' texts: each distinct word is looked up once, the rest is NumPy's."""
+    def _tokenise_words(self, texts: Sequence[list[str]]) -> Tokens:
+        """Return the ids of texts, given as words. Each distinct word is looked up once; NumPy does the rest."""
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__  # a word that is new gets the next number
         counts = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         words = np.fromiter(map(numbers.__getitem__, chain.from_iterable(texts)), np.int64, int(counts.sum()))
-        spelled = self._spelled(list(numbers))
+        spelled = self._word_ids(list(numbers))
         ids, sizes = _flat([*spelled, self._empty])
-        # Spell every word: number i of the result comes from place[i] of the ids of the distinct words.
+        # Id i of all texts together is ids[place[i]], where ids are those of the distinct words, one after another.
         starts, each = np.cumsum(sizes) - sizes, sizes[words]
         ends = np.cumsum(each)
         place = np.repeat(starts[words] - ends + each, each)
         place += np.arange(len(place))
         until = np.concatenate([[0], ends])[np.cumsum(counts)]
         lengths = np.diff(until, prepend=0)
-        # Texts without tokens share the one id that is put after all others.
+        # Texts without tokens share a single id, which comes after all others.
         flat = np.concatenate([ids[place], ids[-1:]])
         begins = np.where(lengths > 0, until - lengths, len(place))
         return Tokens(flat, begins, np.clip(lengths, 1, self._max_tokens))
 
-    def _spelled(self, words: list[str]) -> list[list[int]]:
-        """Return the ids of each word."""
+    def _word_ids(self, words: list[str]) -> list[list[int]]:
+        """Return the ids of each word, remembered ones without asking the tokenizer."""
         remembered = self._remembered
         spelled = list(map(remembered.get, words))
         missing = [place for place, ids in enumerate(spelled) if ids is None]
         if missing:
-            found = self._of_new_words([words[place] for place in missing])
+            found = self._new_word_ids([words[place] for place in missing])
             if len(remembered) + len(missing) > _REMEMBERED_WORDS:
                 remembered = self._remembered = {}
             for place, ids in zip(missing, found, strict=True):
@@ -149,24 +161,25 @@ class Tokeniser:
                     remembered[words[place]] = ids
         return [ids for ids in spelled if ids is not None]
 
-    def _of_new_words(self, words: list[str]) -> list[list[int]]:
-        """Return the ids of each word, from the tokenizer.
+    def _new_word_ids(self, words: list[str]) -> list[list[int]]:
+        """Return the ids of words that are not remembered.
 
-        Many words go in as one text with a mark between them, since a text costs more than its words do.
+        The tokenizer takes longer for many short texts than for one long text, so many words are joined into one text,
+        with a mark between them at which the ids are split again.
         """
         blocks = [words[start : start + _WORDS_AT_ONCE] for start in range(0, len(words), _WORDS_AT_ONCE)]
         found: list[list[int]] = []
-        for block, ids in zip(blocks, self._encoded([_MARK.join(block) for block in blocks]), strict=True):
+        for block, ids in zip(blocks, self._tokenizer_ids([_MARK.join(block) for block in blocks]), strict=True):
             ends = [place for place, one in enumerate(ids) if one == self._mark]
             if self._mark is None or len(ends) != len(block) - 1 or len(ids) >= self._max_tokens:
-                found += self._encoded(block)  # a word holds the mark, or is very long
+                found += self._tokenizer_ids(block)  # a word contains the mark, or the words were cut at max_tokens
             else:
                 starts = [0, *(end + 1 for end in ends)]
                 found += [ids[start:end] for start, end in zip(starts, [*ends, len(ids)], strict=True)]
         return found
 
-    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return what the tokenizer makes of each text; an empty list where it finds nothing."""
+    def _tokenizer_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids that the tokenizer finds in each text, perhaps none."""
         try:
             encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._special)
         except (TypeError, UnicodeEncodeError):  # some text cannot be written as UTF-8
@@ -176,17 +189,17 @@ class Tokeniser:
 
 
 def damped(block: NDArray[np.int32], *, padding: int) -> NDArray[np.int32]:
-    """Let a token that a text repeats count less than once each time: of n occurrences about n ** 0.7 are kept.
+    """Reduce repeated tokens: of n occurrences in a text, about n ** 0.7 are kept.
 
-    What BM25 and sublinear tf-idf are about (Manning, Raghavan and Schütze 2008, section 6.4.1), as fewer ids.
+    This is the idea of sublinear tf-idf and BM25 (Manning, Raghavan and Schütze 2008, section 6.4.1), applied to ids.
 
     Args:
-        block: Ids of some texts ``(texts, tokens)``, padded.
-        padding: Id that fills short rows, below all others.
+        block: The ids of some texts, int32 ``(texts, tokens)``, padded.
+        padding: The id that fills up short rows; it must be lower than all others.
 
     Returns:
-        A block of the same shape, each row ascending but for what was replaced by ``padding``: for towers to which the
-        order of tokens means nothing.
+        A block of the same shape. The ids of each row are sorted and those left out replaced by ``padding``, so it is
+        only for towers that ignore the order of tokens.
     """
     ids = np.sort(block, axis=1)
     places = np.arange(ids.shape[1])
@@ -198,6 +211,6 @@ def damped(block: NDArray[np.int32], *, padding: int) -> NDArray[np.int32]:
 
 
 def _flat(ids: Sequence[list[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return all ids in one row, and how many each text has."""
+    """Return all ids in one array, and the number of ids of each text."""
     lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     return np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=int(lengths.sum())), lengths

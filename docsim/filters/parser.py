@@ -1,53 +1,50 @@
-"""Expressions: the language of ``--where``, read into a filter.
+"""Expressions: the language of filters, read into a condition.
 
-    expression = conjunction {"or" conjunction}
+    expression  = conjunction {"or" conjunction}
     conjunction = condition {"and" condition}
-    condition  = "not" condition | "(" expression ")" | field test
-    test       = ("=" | "!=" | "<" | "<=" | ">" | ">=") value
-               | ["not"] "in" "(" value {"," value} ")"
-               | ["not"] ("like" | "contains") string
-               | "is" ["not"] "null" | "exists"
-    field      = name {"." name}          name: letters, digits, _ and -, or anything "in double quotes"
-    value      = string | number | "true" | "false"       string: 'in quotes' or "in double quotes"
+    condition   = "not" condition | "(" expression ")" | field test
+    test        = ("=" | "!=" | "<" | "<=" | ">" | ">=") value
+                | ["not"] "in" "(" value {"," value} ")"
+                | ["not"] ("like" | "contains") string
+                | "is" ["not"] "null" | "exists"
+    field       = name {"." name}         name: letters, digits, _ and -, or anything "in double quotes"
+    value       = string | number | "true" | "false"      string: 'in quotes' or "in double quotes"
 
-A quote within quotes is doubled. Keywords are recognised in any case. ``==`` and ``<>`` are taken for ``=`` and ``!=``.
-What a condition means is said in ``docsim.filters.conditions``.
+A quote inside quotes is doubled. Keywords may be written in any case. ``==`` and ``<>`` mean ``=`` and ``!=``.
+``a is null`` means ``not a exists``; ``!=``, ``not in``, ``not like`` and ``not contains`` are the opposites of ``=``,
+``in``, ``like`` and ``contains``. ``docsim.filters.condition`` says which documents meet a condition.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn, TypeVar
 
 from docsim.errors import UsageError
-from docsim.filters.conditions import (
+from docsim.filters.condition import (
     MAX_CONDITIONS,
+    Compare,
+    Condition,
+    Exists,
     Field,
-    Filter,
+    Not,
+    Operator,
     Value,
-    both,
-    compared,
-    either,
-    equalities,
-    exists,
-    negated,
-    under,
+    all_of,
+    any_of,
 )
 from docsim.models import storable
 
-__all__ = ["MAX_CHARACTERS", "Where", "parse", "wanted"]
-
-Where = str | Mapping[str, object] | None
-"""What documents are wanted: an expression, equalities by field name, or None for all."""
+__all__ = ["MAX_CHARACTERS", "parse"]
 
 MAX_CHARACTERS = 10_000
-"""Longest expression that is read."""
+"""Characters in one expression."""
 
 MAX_DEPTH = 50
-"""Most parentheses and nots within each other."""
+"""Parentheses and nots within each other."""
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -61,15 +58,21 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _KEYWORDS = {"and", "or", "not", "in", "like", "contains", "is", "null", "exists", "true", "false"}
-_ORDER = ("<", "<=", ">", ">=")
-_WORDS = ("in", "like", "contains")
-_SHOWN = 30
 _ALIASES = {"==": "=", "<>": "!="}
+_SHOWN = 30  # characters of a token in a message
+
+Keyword = TypeVar("Keyword", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A piece of an expression; ``start`` counts from 0."""
+    """A piece of an expression.
+
+    Attributes:
+        kind: The name of the group of ``_TOKEN`` that it matches.
+        text: Its characters, quotes included.
+        start: The index of its first character in the expression.
+    """
 
     kind: str
     text: str
@@ -77,30 +80,17 @@ class _Token:
 
     @property
     def keyword(self) -> str:
-        """The keyword or symbol that it is, or nothing."""
+        """The keyword in lower case, or the symbol, that it is; empty if it is neither."""
         if self.kind == "word" and self.text.lower() in _KEYWORDS:
             return self.text.lower()
         return _ALIASES.get(self.text, self.text) if self.kind == "symbol" else ""
 
 
-def wanted(where: Where, within: str = "") -> Filter | None:
-    """Return the filter that an expression or a mapping of equalities and a path prefix ask for; None for all.
+def parse(expression: str) -> Condition:
+    """Return the condition that an expression describes.
 
     Raises:
-        UsageError: It is neither, the expression cannot be read, or the mapping holds something else than values.
-    """
-    if not isinstance(where, str | Mapping | None):
-        raise UsageError(f"expected a filter as a string or a mapping, got {where!r}")
-    condition = equalities(where) if isinstance(where, Mapping) else None if where is None else parse(where)
-    conditions = [one for one in (under(within) if within else None, condition) if one is not None]
-    return both(*conditions) if conditions else None
-
-
-def parse(expression: str) -> Filter:
-    """Return the filter that an expression stands for.
-
-    Raises:
-        UsageError: It cannot be read; the message says at which character.
+        UsageError: The expression cannot be read, and the message says at which character; or it is too large.
     """
     if len(expression) > MAX_CHARACTERS:
         raise UsageError(f"expected a filter of at most {MAX_CHARACTERS:,} characters, got {len(expression):,}")
@@ -108,7 +98,7 @@ def parse(expression: str) -> Filter:
 
 
 class _Parser:
-    """Reads an expression from left to right, a method for each line of the grammar."""
+    """Reads an expression from left to right, with a method for each line of the grammar."""
 
     def __init__(self, expression: str) -> None:
         self._tokens = _tokens(expression)
@@ -116,34 +106,34 @@ class _Parser:
         self._conditions = 0
         self._depth = 0
 
-    def whole(self) -> Filter:
-        """Read all of it."""
+    def whole(self) -> Condition:
+        """Read the whole expression."""
         found = self._disjunction()
         if self._token.kind != "end":
             dates = " (a date stands in quotes: '2026-01-31')" if self._token.kind == "number" else ""
             self._fail(f"and, or, or the end{dates}")
         return found
 
-    def _disjunction(self) -> Filter:
-        return either(*self._separated("or", self._conjunction))
+    def _disjunction(self) -> Condition:
+        return any_of(self._separated("or", self._conjunction))
 
-    def _conjunction(self) -> Filter:
-        return both(*self._separated("and", self._condition))
+    def _conjunction(self) -> Condition:
+        return all_of(self._separated("and", self._condition))
 
-    def _separated(self, word: str, part: Callable[[], Filter]) -> list[Filter]:
+    def _separated(self, word: str, part: Callable[[], Condition]) -> list[Condition]:
         found = [part()]
         while self._take(word):
             found.append(part())
         return found
 
-    def _condition(self) -> Filter:
+    def _condition(self) -> Condition:
         opening = self._take("not", "(")
         if not opening:
             return self._test(self._field())
         self._depth += 1
         if self._depth > MAX_DEPTH:
             self._fail(f"at most {MAX_DEPTH} parentheses within each other")
-        found = negated(self._condition()) if opening == "not" else self._disjunction()
+        found = Not(self._condition()) if opening == "not" else self._disjunction()
         if opening == "(":
             self._expect(")", "and, or, or )")
         self._depth -= 1
@@ -165,35 +155,39 @@ class _Parser:
             return _unquoted(token) if token.kind == "quoted" else token.text
         return self._fail('the name of a field (in "double quotes" if it is not a plain word)')
 
-    def _test(self, field: Field) -> Filter:
+    def _test(self, field: Field) -> Condition:
         if self._take("exists"):
-            return exists(field)
+            return Exists(field)
         if self._take("is"):
             present = self._take("not")
             self._expect("null", "null")
-            return exists(field) if present else negated(exists(field))
-        opposite = bool(self._take("not"))
-        found = self._membership(field) if opposite or self._token.keyword in _WORDS else self._comparison(field)
-        return negated(found) if opposite else found
+            return Exists(field) if present else Not(Exists(field))
+        if self._take("not"):
+            return Not(self._membership(field))
+        return self._membership(field) if self._token.keyword in ("in", "like", "contains") else self._comparison(field)
 
-    def _membership(self, field: Field) -> Filter:
-        operator = self._take(*_WORDS) or self._fail("in, like or contains")
+    def _membership(self, field: Field) -> Condition:
+        operator: Literal["in", "like", "contains"] | None = self._take("in", "like", "contains")
+        if operator is None:
+            self._fail("in, like or contains")
         if operator != "in":
-            value = self._value("a string in quotes", str)
-            return compared(field, operator, [value])
+            return Compare(field, operator, (self._value("a string in quotes", str),))
         self._expect("(", "( and values such as ('a', 'b')")
         values = [self._value()]
         while self._take(","):
             values.append(self._value())
         self._expect(")", ", or )")
-        return compared(field, "=", values)
+        return Compare(field, "=", tuple(values))
 
-    def _comparison(self, field: Field) -> Filter:
-        operator = self._take("=", "!=", *_ORDER) or self._fail("=, !=, <, <=, >, >=, in, like, contains, is or exists")
-        if operator in _ORDER:
-            return compared(field, operator, [self._value("a string or a number", str, int, float)])
-        equal = compared(field, "=", [self._value()])
-        return equal if operator == "=" else negated(equal)
+    def _comparison(self, field: Field) -> Condition:
+        if self._take("="):
+            return Compare(field, "=", (self._value(),))
+        if self._take("!="):
+            return Not(Compare(field, "=", (self._value(),)))
+        operator: Operator | None = self._take("<", "<=", ">", ">=")
+        if operator is None:
+            self._fail("=, !=, <, <=, >, >=, in, like, contains, is or exists")
+        return Compare(field, operator, (self._value("a string or a number", str, int, float),))
 
     def _value(self, expected: str = "a string in quotes, a number, true or false", *kinds: type) -> Value:
         token = self._token
@@ -217,19 +211,23 @@ class _Parser:
         value = float(text)
         if not math.isfinite(value):
             self._fail("a number below 1.8e308")
-        return int(text) if text.lstrip("-").isdigit() else value
+        digits = text.removeprefix("-")
+        if not digits.isdigit():
+            return value
+        whole = int(digits.lstrip("0") or "0")  # int() refuses thousands of digits, be they zeros
+        return -whole if text.startswith("-") else whole
 
     @property
     def _token(self) -> _Token:
         return self._tokens[self._next]
 
-    def _take(self, *keywords: str) -> str:
-        """Step over the next token if it is one of some keywords; return which, or nothing."""
-        found = self._token.keyword
-        if found not in keywords:
-            return ""
-        self._next += 1
-        return found
+    def _take(self, *keywords: Keyword) -> Keyword | None:
+        """Step over the next token if it is one of some keywords, and return that keyword; else return None."""
+        for keyword in keywords:
+            if keyword == self._token.keyword:
+                self._next += 1
+                return keyword
+        return None
 
     def _expect(self, keyword: str, expected: str) -> None:
         if not self._take(keyword):
@@ -240,20 +238,22 @@ class _Parser:
 
 
 def _tokens(expression: str) -> list[_Token]:
-    found, place = list[_Token](), 0
+    """Return the tokens of an expression; the last one is its end."""
+    found, position = list[_Token](), 0
     while not found or found[-1].kind != "end":
-        match = _TOKEN.match(expression, place)
+        match = _TOKEN.match(expression, position)
         if match is None:
-            start = len(expression) - len(expression[place:].lstrip())
+            start = len(expression) - len(expression[position:].lstrip())
             expected = "the quote to be closed" if expression[start] in "\"'" else "a name, a value or an operator"
             _fail(_Token("unknown", expression[start], start), expected)
         kind = str(match.lastgroup)
         found.append(_Token(kind, match[kind], match.start(kind)))
-        place = match.end()
+        position = match.end()
     return found
 
 
 def _unquoted(token: _Token) -> str:
+    """Return what stands in the quotes of a token, doubled quotes made single."""
     quote = token.text[0]
     return token.text[1:-1].replace(quote * 2, quote)
 

@@ -9,48 +9,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from docsim.encoding.documents import encode_passages
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.store import Embedded, Store, now
+from docsim.engine.base import Sources, Writer
+from docsim.engine.records import DISTRUSTED, Embedded, Holder, Origin, SourceName
 from docsim.errors import SourceError
+from docsim.indexing import pipeline
 from docsim.ingest import passages
 from docsim.models import Document, Entry, Failure, SyncReport, storable
 
-__all__ = ["Plan", "SourceName", "Sync"]
-
-BATCH = 1_000_000
-"""Characters of text that are encoded and committed together."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceName:
-    """What a source is known by in an index.
-
-    Attributes:
-        kind: ``folder``, ``file``, ``records``, ``stdin`` or ``python``.
-        location: Unique in the index: an absolute path, or any name for what is not in the file system.
-        name: Short; put before a document's path when another source holds a document of that id already.
-    """
-
-    kind: str
-    location: str
-    name: str
-
-    def __post_init__(self) -> None:
-        for field in ("location", "name"):
-            object.__setattr__(self, field, storable(_spelt_out(getattr(self, field))))
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it was in the file system and no longer is; of a path that is no UTF-8, that cannot be told."""
-        is_file = self.kind in ("folder", "file", "records") and "\\udc" not in self.location
-        return is_file and not Path(self.location).exists()
+__all__ = ["Plan", "Sync"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +37,58 @@ class _Change:
     document: Document | None
 
 
-class Plan:
-    """Compares a source with the store, reading only what is new or changed; counts, and writes nothing."""
+class Pending:
+    """What a plan has settled and what may not be committed yet.
 
-    def __init__(self, store: Store, source: SourceName) -> None:
-        self.store = store
+    Batches are committed while the plan goes on, so what the index tells may be older than the plan. What is noted here
+    is true either way.
+
+    Attributes:
+        moved: Paths that stand for another document from now on, or were read with another digest.
+        contents: The digest of the content that a document gets, of those whose content is replaced.
+    """
+
+    def __init__(self) -> None:
+        self.moved = set[str]()
+        self.contents: dict[int, str] = {}
+        self._ids = set[bytes]()
+        self._links: dict[int, dict[str, str]] = {}
+
+    def has(self, id: str) -> bool:
+        """Return whether a new document has got this id."""
+        return _key(id) in self._ids
+
+    def of(self, number: int) -> dict[str, str]:
+        """Return the paths that stand for a document from now on, and what each was read with."""
+        return self._links.get(number, {})
+
+    def link(self, path: str, number: int, digest: str) -> None:
+        """Note that a path stands for a document as it is."""
+        self.moved.add(path)
+        self._links.setdefault(number, {})[path] = digest
+
+    def replace(self, path: str, number: int, digest: str, content: str) -> None:
+        """Note that a path alone stands for a document from now on, and gives it new content."""
+        self.moved.add(path)
+        self.contents[number] = content
+        self._links[number] = {path: digest}
+
+    def add(self, id: str) -> None:
+        """Note that there is a new document with this id."""
+        self._ids.add(_key(id))
+
+
+class Plan:
+    """Compares a source with the index, reading only what is new or changed; counts, and writes nothing."""
+
+    def __init__(self, sources: Sources, source: SourceName) -> None:
+        self._sources = sources
         self.source = source
         self.number = self._find()
         self.counts = Counter[str]()
         self.failures: list[Failure] = []
         self._seen = set[bytes]()
-        self._given = set[bytes]()  # ids of new documents, which may not be committed yet
+        self._pending = Pending()
 
     def run(
         self,
@@ -112,31 +127,42 @@ class Plan:
         if not self._is_first(path):
             self._fail(Failure(path, "another document of this source has the same id; give each its own"))
             return None
-        origin = self.store.origin(self.number, path) if self.number else None
+        origin = self._sources.origin(self.number, path) if self.number else None
         if origin is not None and origin.digest == entry.digest:
             self.counts["unchanged"] += 1
             return None
         try:
-            return self._loaded(path, entry, origin.document if origin else None)
+            return self._loaded(path, entry, origin)
         except (SourceError, OSError) as error:
             self._fail(Failure(path, str(error)))
             return None
 
-    def _loaded(self, path: str, entry: Entry, number: int | None) -> _Change:
+    def _loaded(self, path: str, entry: Entry, origin: Origin | None) -> _Change:
         """Read a document that is new or changed, and settle which document of the index it is."""
-        if number is None or not self._may_take(number, path, entry.digest):
-            id, number = self._place(path, entry.digest)
+        if origin is not None and self._may_take(origin.document, path, entry.digest):
+            number: int | None = origin.document
+            id = self._sources.documents([origin.document])[origin.document].document.id
         else:
-            id = self.store.value("SELECT id FROM documents WHERE number = ?", number)
+            id, number = self._place(path, entry.digest)
         document = entry.load()
         document = document if document.id == id else replace(document, id=id)
-        if number and self.store.value("SELECT digest FROM documents WHERE number = ?", number) == document.digest():
-            self.counts["unchanged"] += 1
-            return _Change(path, entry.digest, number, None)
-        self.counts["changed" if number else "added"] += 1
         if number is None:
-            self._given.add(_key(id))
+            self.counts["added"] += 1
+            self._pending.add(id)
+            if origin is not None:
+                self._pending.moved.add(path)
+            return _Change(path, entry.digest, None, document)
+        if self._content(number) == document.digest() and not (origin and origin.digest == DISTRUSTED):
+            self.counts["unchanged"] += 1
+            self._pending.link(path, number, entry.digest)
+            return _Change(path, entry.digest, number, None)
+        self.counts["changed"] += 1
+        self._pending.replace(path, number, entry.digest, document.digest())
         return _Change(path, entry.digest, number, document)
+
+    def _content(self, number: int) -> str:
+        """Return the digest of what a document holds, once everything planned so far is committed."""
+        return self._pending.contents.get(number) or self._sources.documents([number])[number].digest
 
     def _place(self, path: str, digest: str) -> tuple[str, int | None]:
         """Return the id for a path that is new in this source, and the number of the document it stands for, if any.
@@ -145,23 +171,36 @@ class Plan:
         file system, and otherwise set apart by this source's name.
         """
         for id in itertools.chain([path], self._set_apart(path)):
-            number = self.store.value("SELECT number FROM documents WHERE id = ?", id)
-            if number is None and _key(id) not in self._given:
+            if self._pending.has(id):
+                continue  # whether it is committed yet must not matter
+            number = self._sources.number(id)
+            if number is None:
                 return id, None
-            if number is not None and self._may_take(number, path, digest):
+            if self._may_take(number, path, digest):
                 return id, number
         raise AssertionError("unreachable: ids are tried without end")
 
     def _may_take(self, number: int, path: str, digest: str) -> bool:
-        """Return whether a document may stand for what ``path`` holds: all else that it stands for reads the same."""
-        holders = self.store.rows(
-            "SELECT kind, location, name, digest FROM origins JOIN sources ON number = source"
-            " WHERE document = ? AND NOT (source = ? AND path = ?)",
-            number,
-            self.number or 0,
-            path,
-        )
-        return all(held == digest or SourceName(*holder).is_gone for *holder, held in holders)
+        """Return whether a document may stand for what a path holds: all other paths that it stands for read the same.
+
+        A document that no path stands for any longer, once everything planned so far is committed, is gone by then.
+        """
+        holders = self._holders(number)
+        others = [one for where, one in holders.items() if where != (self.number or 0, path)]
+        return bool(holders) and all(one.digest in (digest, DISTRUSTED) or one.name.is_gone for one in others)
+
+    def _holders(self, number: int) -> dict[tuple[int, str], Holder]:
+        """Return the paths that stand for a document, once everything planned so far is committed."""
+        own = self.number or 0
+        committed = [] if number in self._pending.contents else self._sources.holders(number)
+        found = {
+            (one.source, one.path): one
+            for one in committed
+            if not (one.source == own and one.path in self._pending.moved)
+        }
+        for path, digest in self._pending.of(number).items():
+            found[own, path] = Holder(own, path, self.source, digest)
+        return found
 
     def _set_apart(self, path: str) -> Iterator[str]:
         yield f"{self.source.name}/{path}"
@@ -180,33 +219,31 @@ class Plan:
 
     def _find(self) -> int | None:
         """Return the number of this source, which may have been moved since, or None when it is new."""
-        rows = self.store.rows("SELECT number, kind, location, name FROM sources")
-        for number, *fields in rows:
-            if fields[1] == self.source.location:
-                return int(number)
-        for number, *fields in rows:
-            known = SourceName(*fields)
-            same = (known.kind, known.name) == (self.source.kind, self.source.name)
-            if same and known.is_gone and self._is_moved(number):
-                return int(number)
+        known = self._sources.sources()
+        for one in known:
+            if one.source.location == self.source.location:
+                return one.number
+        for one in known:
+            same = (one.source.kind, one.source.name) == (self.source.kind, self.source.name)
+            if same and one.source.is_gone and self._is_moved(one.number):
+                return one.number
         return None
 
     def _is_moved(self, number: int) -> bool:
         """Return whether a source of the same name is this one at its old place: half of its files are here."""
         if self.source.kind == "records":
             return True
-        paths = self.store.rows("SELECT path FROM origins WHERE source = ? LIMIT 1000", number)
+        paths = self._sources.paths(number, most=1000)
         if self.source.kind == "file":
-            return all(path == Path(self.source.location).name for (path,) in paths)
-        here = sum(Path(self.source.location, path).exists() for (path,) in paths)
+            return all(path == Path(self.source.location).name for path in paths)
+        here = sum(Path(self.source.location, path).exists() for path in paths)
         return 2 * here >= len(paths)
 
     def _prune(self, prune: bool | None) -> list[str]:
         """Count what vanished from the source; return the paths to forget."""
         if self.number is None:
             return []
-        rows = self.store.rows("SELECT path FROM origins WHERE source = ?", self.number)
-        vanished = [path for (path,) in rows if _key(path) not in self._seen]
+        vanished = [path for path in self._sources.paths(self.number) if _key(path) not in self._seen]
         if prune is None:
             sure = all(failure.identified for failure in self.failures)
             prune = sure and bool(self._seen) and self.source.kind != "stdin"
@@ -217,10 +254,10 @@ class Plan:
 class Sync(Plan):
     """A plan that is carried out."""
 
-    def __init__(self, store: Store, source: SourceName, *, encoder: Encoder, generation: int) -> None:
-        super().__init__(store, source)
+    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder) -> None:
+        super().__init__(writer, source)
+        self._writer = writer
         self._encoder = encoder
-        self._generation = generation
 
     def run(
         self,
@@ -230,82 +267,45 @@ class Sync(Plan):
         progress: Callable[[], object] | None = None,
     ) -> SyncReport:
         """Read, encode and commit; see ``Index.sync``."""
-        source = self._register()
-        with ThreadPoolExecutor(1, thread_name_prefix="docsim-commit") as executor:
-            pending: Future[None] | None = None
-            for batch in _batches(self.changes(items, progress)):
-                embedded = self._embedded(batch)
-                if pending:
-                    pending.result()
-                pending = executor.submit(self._commit, source, batch, embedded)
-            if pending:
-                pending.result()
-        self._finish(source, prune)
+        with self._writer.transaction():
+            self.number = self._writer.open_source(self.number, self.source)
+        batches = pipeline.batched(self.changes(items, progress), _characters)
+        pipeline.run(batches, encode=self._encode, commit=self._commit)
+        self._finish(prune)
         return self.report()
 
-    def _register(self) -> int:
-        source = self.source
-        with self.store.writing():
-            if self.number is None:
-                sql = "INSERT INTO sources (kind, location, name, started) VALUES (?, ?, ?, ?)"
-                self.number = self.store.execute(sql, source.kind, source.location, source.name, now())
-            else:
-                sql = "UPDATE sources SET location = ?, name = ?, started = ?, finished = NULL WHERE number = ?"
-                self.store.execute(sql, source.location, source.name, now(), self.number)
-        return self.number
-
-    def _embedded(self, batch: list[_Change]) -> list[Embedded | None]:
+    def _encode(self, batch: Sequence[_Change]) -> list[Embedded | None]:
         """Split and encode the documents of a batch."""
-        spans = [passages.split(one.document.text) if one.document else [] for one in batch]
-        texts = [
-            text for one, split in zip(batch, spans, strict=True) if one.document
-            for text in passages.inputs(one.document, split)
-        ]  # fmt: skip
-        vectors = self._encoder.encode(texts).astype(np.float16)
-        ends = np.cumsum([len(split) for split in spans])
-        return [
-            Embedded(one.document, tuple(split), vectors[end - len(split) : end]) if one.document else None
-            for one, split, end in zip(batch, spans, ends, strict=True)
-        ]
+        documents = [one.document for one in batch if one.document]
+        items = [(document, tuple(passages.split(document.text))) for document in documents]
+        embedded = iter(
+            Embedded(document, spans, rows.astype(np.float16))
+            for (document, spans), rows in zip(items, encode_passages(self._encoder, items), strict=True)
+        )
+        return [next(embedded) if one.document else None for one in batch]
 
-    def _commit(self, source: int, batch: list[_Change], embedded: list[Embedded | None]) -> None:
-        with self.store.writing():
+    def _commit(self, batch: Sequence[_Change], embedded: Sequence[Embedded | None]) -> None:
+        assert self.number is not None
+        with self._writer.transaction():
             for change, content in zip(batch, embedded, strict=True):
                 number = change.number
                 if content:
-                    number = self.store.put(
-                        content, number=number, digest=content.document.digest(), generation=self._generation
-                    )
-                    self.store.claim(source, change.path, document=number)
+                    number = self._writer.put(content, number=number)
+                    self._writer.claim(self.number, change.path, document=number)
                 assert number is not None
-                self.store.link(source, change.path, document=number, digest=change.digest)
+                self._writer.link(self.number, change.path, document=number, digest=change.digest)
 
-    def _finish(self, source: int, prune: bool | None) -> None:
+    def _finish(self, prune: bool | None) -> None:
         """Forget what vanished, and record that the source was read to its end."""
-        with self.store.writing():
+        assert self.number is not None
+        with self._writer.transaction():
             for path in self._prune(prune):
-                self.store.unlink(source, path)
-            self.store.record_failures(source, self.failures)
-            self.store.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), source)
+                self._writer.unlink(self.number, path)
+            self._writer.close_source(self.number, self.failures)
 
 
-def _batches(changes: Iterable[_Change]) -> Iterator[list[_Change]]:
-    """Group changes so that each group holds about ``BATCH`` characters."""
-    batch: list[_Change] = []
-    size = 0
-    for change in changes:
-        batch.append(change)
-        size += 100 + (len(change.document.text) if change.document else 0)
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _spelt_out(text: str) -> str:
-    """Return text with each byte of a file name that is no UTF-8 written out, as a backslash and ``udc..``."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _characters(change: _Change) -> int:
+    return len(change.document.text) if change.document else 0
 
 
 def _key(path: str) -> bytes:

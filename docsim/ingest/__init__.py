@@ -1,1 +1,1 @@
-"""Anything to documents: folders, files and tables are read, converted and split into passages."""
+"""Sources and files as documents: finds, reads and converts them, and splits their texts into passages."""

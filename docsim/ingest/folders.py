@@ -1,14 +1,14 @@
 """Folders: which of the files below a folder are documents.
 
-Taken are the formats of ``docsim.ingest.formats``, manual pages, and text files without a suffix such as ``README`` and
-``LICENSE``. Left out, without a word, are:
+Documents are files of the formats in ``docsim.ingest.formats``, manual pages, and text files without a suffix, such as
+``README`` and ``LICENSE``. These are skipped silently:
 
-- what ``.gitignore`` and ``.docsimignore`` exclude, in every folder and with git's precedence; where both speak,
-  ``.docsimignore`` wins;
+- what ``.gitignore`` and ``.docsimignore`` files exclude, with git's rules of precedence; within one folder,
+  ``.docsimignore`` overrides ``.gitignore``;
 - hidden files and folders;
-- symbolic links: what they lead to is either in the folder anyway or not of it;
+- symbolic links, because their target is either in the folder anyway or does not belong to it;
 - folders that are docsim indexes;
-- source code, data (``.json``, ``.csv``, ``.jsonl``) and binary files; naming one alone takes it all the same;
+- source code, data (``.json``, ``.csv``, ``.jsonl``) and binary files; to read one, name it as a source of its own;
 - scripts and build files without a suffix (``Makefile``, ``Dockerfile``).
 """
 
@@ -27,21 +27,31 @@ __all__ = ["files"]
 _IGNORE_FILES = (".gitignore", ".docsimignore")
 _INDEX = {"index.db", "generations"}
 
-_Rules = tuple[str, gitignore.Rules]  # with the path of the folder they stand in, as in _Folder
+_Rules = tuple[str, gitignore.Rules]  # the path of a folder, as in _Folder, and the patterns of its ignore files
 
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder to look into: its path relative to the root, empty or ending with ``/``, and the rules above it."""
+    """A folder that has not been read yet.
+
+    Attributes:
+        path: Its path relative to the root; ends with ``/``, except that the root's own is empty.
+        rules: The ignore patterns of the folders above it, outermost first.
+    """
 
     path: str
     rules: tuple[_Rules, ...]
 
 
 def files(root: Path) -> Iterator[str | Failure]:
-    """Yield the path relative to ``root``, with ``/``, of every document below it, folder by folder in sorted order.
+    """Yield the path of every document below a folder, in sorted order.
 
-    A file or folder that cannot be looked into is a ``Failure``; that of a folder bears no document's id.
+    Args:
+        root: The folder.
+
+    Yields:
+        Paths relative to ``root``, with ``/`` as separator; and a ``Failure`` for each file or folder that cannot be
+        read, with ``identified`` false for a folder.
     """
     pending: list[_Folder | str] = [_Folder("", ())]
     while pending:
@@ -58,7 +68,7 @@ def files(root: Path) -> Iterator[str | Failure]:
 
 
 def _listed(root: Path, folder: _Folder) -> list[_Folder | str]:
-    """Return what may be taken of a folder, sorted by name."""
+    """Return the folders and possible documents in a folder, sorted by name."""
     with os.scandir(root / folder.path) as listing:
         found = sorted(listing, key=lambda entry: entry.name)
     names = {entry.name for entry in found}
@@ -79,7 +89,7 @@ def _listed(root: Path, folder: _Folder) -> list[_Folder | str]:
 
 
 def _rules(root: Path, folder: _Folder, names: set[str]) -> tuple[_Rules, ...]:
-    """Return the rules above a folder and its own."""
+    """Return the ignore patterns that apply in a folder, those of the folder itself last."""
     lines: list[str] = []
     for name in _IGNORE_FILES:
         if name in names:
@@ -89,7 +99,7 @@ def _rules(root: Path, folder: _Folder, names: set[str]) -> tuple[_Rules, ...]:
 
 
 def _is_ignored(path: str, rules: tuple[_Rules, ...], *, is_folder: bool) -> bool:
-    """Return what the innermost rules that speak about a path say."""
+    """Return whether a path is ignored. The innermost folder with a pattern for the path decides."""
     for base, one in reversed(rules):
         ignored = one.ignores(path[len(base) :], is_folder=is_folder)
         if ignored is not None:
@@ -98,12 +108,13 @@ def _is_ignored(path: str, rules: tuple[_Rules, ...], *, is_folder: bool) -> boo
 
 
 def _may_be_document(name: str) -> bool:
+    """Return whether a file may be a document, as far as its name tells."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix in formats.SUFFIXES or suffix in manpages.SUFFIXES or not (suffix or name.lower().endswith("file"))
 
 
 def _is_document(root: Path, path: str) -> bool:
-    """Return whether a file is a document; one without a telling suffix must be text and no script."""
+    """Return whether a file is a document. One that its suffix does not identify must be text, and not a script."""
     if PurePosixPath(path).suffix.lower() in formats.SUFFIXES:
         return True
     with (root / path).open("rb") as file:

@@ -1,10 +1,13 @@
-"""Ignore files: patterns with git's syntax and precedence, read by pathspec.
+"""Ignore files, with the syntax and the precedence that gitignore(5) describes.
 
-A folder's patterns speak about what lies below it. The last pattern that matches a path decides, and patterns of an
-inner folder go before those of an outer one. A pattern speaks about the path it matches, not about what lies in it:
-whoever walks a tree does not enter a folder that is ignored, so nothing in it can be taken back. pathspec's own
-``match_file`` answers for a path and the folders above it at once, so its patterns are asked one by one; a test
-compares with git itself. See gitignore(5).
+The patterns of a folder apply to everything below it. The last pattern that matches a path decides, and patterns of an
+inner folder take precedence over those of an outer one. A pattern applies to the path that it matches, not to what is
+inside: a caller that walks a tree does not enter an ignored folder, so nothing in it can be re-included.
+
+pathspec translates patterns into regular expressions. Its own matching treats a path and the folders above it as one
+question, so here each pattern is matched by itself. For that we need one thing that pathspec does not document: the
+group in its regular expressions that marks the end of a folder. It is used only here, and tests/test_gitignore.py fails
+when it changes.
 """
 
 from __future__ import annotations
@@ -14,44 +17,56 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+from pathspec import GitIgnoreSpec, RegexPattern
 
 __all__ = ["Rules", "parse"]
+
+_FOLDER_END = "ps_d"
+"""The group that matches the slash after a folder, in the regular expression of a pattern that matches folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The patterns of one folder, last first."""
+    """The patterns in the ignore files of one folder, the last one first."""
 
-    patterns: tuple[GitIgnoreSpecPattern, ...]
+    patterns: tuple[RegexPattern, ...]
 
     def ignores(self, path: str, *, is_folder: bool) -> bool | None:
-        """Return whether a path relative to the folder is ignored, or None when no pattern speaks about it."""
+        """Return whether a path is ignored.
+
+        Args:
+            path: The path relative to the folder, with ``/`` as separator.
+            is_folder: Whether it is the path of a folder.
+
+        Returns:
+            True if it is ignored, False if it is re-included, None if no pattern applies to it.
+        """
         whole = f"{path}/" if is_folder else path
         for pattern in self.patterns:
-            if pattern.include is not None and _speaks_of(pattern, whole):
+            if pattern.include is not None and _applies(pattern, whole):
                 return bool(pattern.include)
         return None
 
 
 def parse(lines: Iterable[str]) -> Rules:
-    """Read the lines of an ignore file; those that are no pattern are passed over."""
-    patterns = []
+    """Return the patterns in the lines of an ignore file. Lines that are not valid patterns are skipped."""
+    patterns: list[RegexPattern] = []
     for line in lines:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # of sets that a later Python might read otherwise
-                patterns.append(GitIgnoreSpecPattern(line))
+                warnings.simplefilter("ignore", FutureWarning)  # about sets that a later Python may read differently
+                found = GitIgnoreSpec.from_lines([line], backend="simple").patterns
         except (ValueError, re.error):
             continue
+        patterns += [pattern for pattern in found if isinstance(pattern, RegexPattern)]
     return Rules(tuple(reversed(patterns)))
 
 
-def _speaks_of(pattern: GitIgnoreSpecPattern, path: str) -> bool:
-    """Return whether a pattern matches ``path`` itself; pathspec marks the end of a folder's match as ``ps_d``."""
+def _applies(pattern: RegexPattern, path: str) -> bool:
+    """Return whether a pattern matches ``path`` itself, and not just a folder above it."""
     assert pattern.regex is not None
     for match in pattern.regex.finditer(path):
-        end = match.end("ps_d") if "ps_d" in pattern.regex.groupindex else -1
+        end = match.end(_FOLDER_END) if _FOLDER_END in pattern.regex.groupindex else -1
         if end in (-1, len(path)):
             return True
     return False

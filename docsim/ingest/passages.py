@@ -1,9 +1,11 @@
-"""Passages: contiguous spans of a document, cut along its structure; the unit that is embedded.
+"""Passages: a text is split along its structure into parts that are short enough to be embedded.
 
-A passage ends before a heading when it can, between paragraphs, list items or table rows otherwise, between sentences
-when a paragraph is too long, between words when a sentence is, and inside a word only when nothing else is left. A
-fenced code block is not cut at its blank lines. Neighbours within one section overlap, so that a sentence near a
-border keeps its context on one side at least. Nothing here depends on an encoder: generations share passages.
+A passage ends before a heading if possible, otherwise between paragraphs, otherwise between sentences or lines,
+otherwise between words, and only within a word if there is no other way. A fenced code block is not split at its blank
+lines. Passages of the same section overlap a little, so that a sentence near the end of a passage has its context in
+one of the two.
+
+The passages of a text do not depend on an encoder, so all generations of an index share them.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ from docsim.models import Document, Passage
 __all__ = ["OVERLAP", "TARGET", "inputs", "split"]
 
 TARGET = 900
-"""Characters a passage may have: some 200 tokens of English."""
+"""The length that passages should not exceed, in characters: about 200 tokens of English."""
 
 OVERLAP = 90
-"""Characters that a passage may repeat of the one before it in the same section."""
+"""The most characters that a passage repeats from the one before it in the same section."""
 
-# One pass finds all borders. ``over`` is reStructuredText's boxed title; ``under`` its underlined one, and Markdown's
-# Setext heading. Every alternative is linear in the length of the text, whatever the text.
+# One pass finds all places where a text may be split. ``over`` is a reStructuredText title between two lines; ``under``
+# is an underlined title, in reStructuredText or as a Setext heading in Markdown. Every alternative takes linear time,
+# whatever the text.
 _BORDER = re.compile(
     r"^(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)$"
     r"|^(?P<hashes>\#{1,6})[ \t]+(?P<atx>[^\n]*)$"
@@ -39,26 +42,33 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """Where a text may be cut: offsets of headings and of paragraphs, each ascending."""
+    """The places where a text may be split.
+
+    Attributes:
+        headings: The offsets of headings, ascending.
+        paths: For each heading the headings above it, outermost first, and the heading itself.
+        paragraphs: The offsets of paragraphs that follow a blank line, ascending.
+    """
 
     headings: list[int]
-    paths: list[tuple[str, ...]]  # the headings above heading i, outermost first, and the heading itself last
+    paths: list[tuple[str, ...]]
     paragraphs: list[int]
 
 
 def split(text: str, *, target: int = TARGET, overlap: int = OVERLAP) -> list[Passage]:
-    """Cut ``text`` into passages.
+    """Split a text into passages.
 
-    Every character that is not white space lies in at least one passage, passages come in order of ``start``, and
-    ``text[p.start : p.end]`` is exactly the passage.
+    Every character that is not white space is in at least one passage.
 
     Args:
         text: Any text.
-        target: Characters a passage may have, at least 2; the last one may have a quarter more.
-        overlap: Characters, at most, that a passage repeats of the one before it; at most half of ``target``.
+        target: The length that passages should not exceed, in characters, at least 2; the last one may be a quarter
+            longer.
+        overlap: The most characters that a passage repeats from the one before it, from 0 to half of ``target``.
 
     Returns:
-        At least one passage; for a text without content one empty passage, so that its title can be found.
+        At least one passage, in order of ``start``. A text without content has one empty passage, so that its document
+        can still be found by its title.
 
     Raises:
         ValueError: ``target`` or ``overlap`` is out of range.
@@ -77,16 +87,17 @@ def split(text: str, *, target: int = TARGET, overlap: int = OVERLAP) -> list[Pa
 
 
 def inputs(document: Document, passages: Sequence[Passage]) -> list[str]:
-    """Return what is embedded for each passage: the document's title and the passage.
+    """Return the text that is embedded for each passage: the document's title, a line break, and the passage.
 
-    The title measures better than the passage alone; the headings above it add nothing (docs/ranking.md).
+    With the title, search results are measurably better; adding the headings above a passage makes no difference
+    (docs/research/ranking.md).
     """
     head = f"{document.title}\n" if document.title else ""
     return [head + document.text[passage.start : passage.end] for passage in passages]
 
 
 def _outline(text: str) -> _Outline:
-    """Find every heading and paragraph border of ``text`` in one pass; what a code fence encloses holds neither."""
+    """Find the headings and paragraphs of ``text`` in one pass. Fenced code has neither."""
     outline = _Outline([], [], [])
     path: list[tuple[int, str]] = []
     styles: dict[str, int] = {}
@@ -107,14 +118,14 @@ def _outline(text: str) -> _Outline:
 
 
 def _fence_after(border: re.Match[str], fence: str) -> str:
-    """Return the fence that is open after a fence line; a fence is closed by its own kind, as long or longer."""
+    """Return the fence that is open after a fence line, if any. A fence is closed by its kind, as long or longer."""
     if not fence:
         return border["fence"]
     return "" if border["fence"].startswith(fence) and not border["info"].strip() else fence
 
 
 def _heading(border: re.Match[str], styles: dict[str, int]) -> tuple[int, str]:
-    """Return level (1 the highest) and title; underline styles rank in their order of appearance."""
+    """Return the level, from 1, and the title of a heading. Styles of underlining get their levels as they appear."""
     if border["hashes"]:
         return len(border["hashes"]), border["atx"].rstrip().rstrip("#").rstrip()
     style = border["over"] * 2 if border["over"] else border["under"]
@@ -123,7 +134,7 @@ def _heading(border: re.Match[str], styles: dict[str, int]) -> tuple[int, str]:
 
 
 def _end(text: str, outline: _Outline, *, start: int, limit: int) -> int:
-    """Return where the passage from ``start`` ends: the best border in the second half of what it may hold."""
+    """Return the end of the passage from ``start``: the best place to split between half its length and ``limit``."""
     earliest = start + (limit - start) // 2
     for borders in (outline.headings, outline.paragraphs):
         index = bisect_left(borders, limit + 1) - 1
@@ -137,7 +148,7 @@ def _end(text: str, outline: _Outline, *, start: int, limit: int) -> int:
 
 
 def _next_start(text: str, outline: _Outline, *, end: int, overlap: int) -> int:
-    """Return where the passage after one that ended at ``end`` starts: up to ``overlap`` characters before it."""
+    """Return the start of the passage that follows one ending at ``end``, up to ``overlap`` characters before it."""
     index = bisect_left(outline.headings, end)
     at_heading = index < len(outline.headings) and outline.headings[index] == end
     if overlap and not at_heading:
@@ -150,7 +161,7 @@ def _next_start(text: str, outline: _Outline, *, end: int, overlap: int) -> int:
 
 
 def _passage(text: str, outline: _Outline, *, start: int, end: int) -> Passage | None:
-    """Return the passage of ``text[start:end]`` without white space at its ends, or None when nothing is left."""
+    """Return the passage ``text[start:end]`` without white space at its end, or None when nothing else is in it."""
     end = start + len(text[start:end].rstrip())
     index = bisect_left(outline.headings, start)
     if index < len(outline.headings) and outline.headings[index] == start:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docsim.encoding.encoder import Encoder, fingerprint_of
-from docsim.engine.local import encoders, snapshots
-from docsim.engine.local.store import Store
 from docsim.errors import EncoderError
 from docsim.index import Index
 
@@ -51,21 +49,26 @@ def task(path: Path, *, start: Path | None, settings: str) -> Task:
 
     Args:
         path: The index's directory.
-        start: The encoder to start from; the one that the live generation's was adapted from when not given.
+        start: The encoder to start from; by default the one that the live generation's was adapted from.
         settings: What else decides about the result.
 
     Raises:
         EncoderError: The encoder to start from is missing or damaged.
     """
-    with Index.open(path) as index, index.store.reading():
-        live = index.generation()
-        base = Encoder.load(start or encoders.base(path, live))
-        digest = _digest(index.store, base, settings)
-        noted = json.loads(index.store.value("SELECT value FROM meta WHERE key = ?", _KEY) or "{}")
-        places = [snapshots.directory(path, one.number) / "encoder" for one in index.store.generations()]
-    fingerprint = str(noted.get("encoder", "")) if noted.get("digest") == digest else ""
+    with Index.open(path) as index:
+        engine = index.engine
+        with engine.snapshot() as snapshot:
+            live = snapshot.generation
+            contents = sorted((one.document.id, one.digest) for one in snapshot.scan(characters=0))
+        base = Encoder.load(start or engine.base_directory(live.number))
+        digest = hashlib.sha256(f"{base.fingerprint} {settings}".encode())
+        for _, content in contents:
+            digest.update(content.encode())
+        noted = json.loads(engine.note(_KEY) or "{}")
+        places = [engine.encoder_directory(one.generation.number) for one in engine.generations()]
+    fingerprint = str(noted.get("encoder", "")) if noted.get("digest") == digest.hexdigest() else ""
     known = _known([*places, workplace(path) / "encoder"], fingerprint) if fingerprint else None
-    return Task(base, digest, known, live.number, live.fingerprint == fingerprint)
+    return Task(base, digest.hexdigest(), known, live.number, live.fingerprint == fingerprint)
 
 
 def note(path: Path, found: Task, encoder: Encoder) -> None:
@@ -74,20 +77,8 @@ def note(path: Path, found: Task, encoder: Encoder) -> None:
     Raises:
         StoreError: The index cannot be written to.
     """
-    value = json.dumps({"digest": found.digest, "encoder": encoder.fingerprint})
-    store = Store(path, writable=True)
-    try:
-        with store.writing(visible=False):
-            store.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", _KEY, value)
-    finally:
-        store.close()
-
-
-def _digest(store: Store, base: Encoder, settings: str) -> str:
-    digest = hashlib.sha256(f"{base.fingerprint} {settings}".encode())
-    for (content,) in store.stream("SELECT digest FROM documents ORDER BY id"):
-        digest.update(content.encode())
-    return digest.hexdigest()
+    with Index.open(path) as index:
+        index.engine.keep_note(_KEY, json.dumps({"digest": found.digest, "encoder": encoder.fingerprint}))
 
 
 def _known(places: list[Path], fingerprint: str) -> Encoder | None:

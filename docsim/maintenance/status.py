@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import astuple, dataclass
 
-from docsim.engine.local import ann, ann_tuning, snapshots
-from docsim.engine.local.ann import Facts, Settings
-from docsim.engine.local.database import FILE
-from docsim.engine.local.store import Generation, Store
+from docsim.engine.records import GenerationFacts, RecordedSource, SearchFacts, Sizes
 from docsim.index import Index
 
 __all__ = [
     "EncoderStatus",
     "FailureStatus",
     "GenerationStatus",
-    "SearchStatus",
-    "Sizes",
     "SourceStatus",
     "Status",
     "read_generations",
@@ -32,36 +25,6 @@ class EncoderStatus:
     name: str
     fingerprint: str
     dim: int
-
-
-@dataclass(frozen=True, slots=True)
-class SearchStatus:
-    """How passages are searched.
-
-    Attributes:
-        index_type: What was asked for.
-        factory: FAISS factory string of the approximate index; None while all passages are searched exactly.
-        target: The recall@10 asked for.
-        recall: The recall@10 measured when the approximate index was tuned; 1 for exact search.
-        tuned: Passages it was tuned for; None for exact search.
-        warnings: Why it should be tuned anew, a sentence each.
-    """
-
-    index_type: str
-    factory: str | None
-    target: float
-    recall: float
-    tuned: int | None
-    warnings: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Bytes on disk."""
-
-    database: int
-    snapshot: int
-    encoder: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +66,7 @@ class GenerationStatus:
         passed: Whether it passed the checks before publishing; None if it was not checked.
         sound: Whether it passed all but perhaps that of quality, so that it may be published; None if not checked.
         metrics: What it was measured at then, by name.
-        adapter: Whether its encoder answers already, over the live embeddings.
+        adapter: Whether its encoder answers already, over the live embeddings, mapped.
     """
 
     number: int
@@ -132,66 +95,42 @@ class Status:
     generation: int
     encoder: EncoderStatus
     building: GenerationStatus | None
-    search: SearchStatus
+    search: SearchFacts
     sizes: Sizes
     sources: list[SourceStatus]
     failures: list[FailureStatus]
 
 
 def read_status(index: Index) -> Status:
-    """Return what ``index`` holds, from one committed state."""
-    store = index.store
-    with store.reading():
-        generation = index.generation()
-        sources, failures = _sources(store), _failures(store)
-        documents = store.value("SELECT count(*) FROM documents")
-        passages = store.value("SELECT count(*) FROM passages")
-        building = [_generation(store, index.path, one) for one in store.generations("building")]
-        asked = ann_tuning.settings(store)
-        known = ann.written(snapshots.directory(index.path, generation.number))
+    """Return what an index holds."""
+    engine = index.engine
+    generation = engine.generation()
+    with engine.snapshot() as snapshot:
+        counts = snapshot.counts()
+    failures = [FailureStatus(*astuple(one)) for one in engine.sources().failures()]
+    building = [one for one in read_generations(index) if one.state == "building"]
     return Status(
-        index=str(index.path),
-        documents=documents,
-        passages=passages,
+        index=engine.address,
+        documents=counts.documents,
+        passages=counts.passages,
         failed=len(failures),
         generation=generation.number,
         encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
         building=building[0] if building else None,
-        search=_search(asked, known, passages),
-        sizes=_sizes(index.path, snapshots.directory(index.path, generation.number)),
-        sources=sources,
+        search=engine.search_facts(),
+        sizes=engine.sizes(),
+        sources=[_source(one) for one in engine.sources().sources()],
         failures=failures,
     )
 
 
-def _sources(store: Store) -> list[SourceStatus]:
-    rows = store.rows(
-        "SELECT kind, location, count(document), started, finished"
-        " FROM sources LEFT JOIN origins ON source = number GROUP BY number ORDER BY number"
-    )
-    return [_source(*row) for row in rows]
-
-
-def _failures(store: Store) -> list[FailureStatus]:
-    rows = store.rows(
-        "SELECT location, path, reason, failed FROM failures JOIN sources ON source = number ORDER BY path"
-    )
-    return [FailureStatus(*row) for row in rows]
-
-
 def read_generations(index: Index) -> list[GenerationStatus]:
-    """Return the generations of ``index``, oldest first, from one committed state."""
-    with index.store.reading():
-        return [_generation(index.store, index.path, one) for one in index.store.generations()]
+    """Return the generations of an index, oldest first."""
+    return [_generation(one) for one in index.engine.generations()]
 
 
-def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
-    sql = "SELECT count(*), coalesce(sum(length(vectors)), 0) FROM embeddings WHERE generation = ?"
-    documents, size = store.rows(sql, one.number)[0]
-    verdict = store.rows("SELECT passed, summary FROM verdicts WHERE generation = ?", one.number)
-    passed, summary = verdict[0] if verdict else (None, "{}")
-    told = json.loads(summary)
-    files = sum(map(_size, snapshots.directory(path, one.number).rglob("*")))
+def _generation(facts: GenerationFacts) -> GenerationStatus:
+    one, verdict = facts.generation, facts.verdict
     return GenerationStatus(
         number=one.number,
         state=one.state,
@@ -200,37 +139,17 @@ def _generation(store: Store, path: Path, one: Generation) -> GenerationStatus:
         dim=one.dim,
         created=one.created,
         published=one.published,
-        documents=documents,
-        bytes=size + files,
-        passed=None if passed is None else bool(passed),
-        metrics=told.get("metrics", {}),
-        adapter=(row := store.adapter()) is not None and row.generation == one.number,
-        sound=None if passed is None else bool(told.get("sound", passed)),
+        documents=facts.documents,
+        bytes=facts.bytes,
+        passed=verdict.passed if verdict else None,
+        metrics=verdict.metrics if verdict else {},
+        adapter=facts.is_mapped,
+        sound=verdict.sound if verdict else None,
     )
 
 
-def _search(asked: Settings, known: Facts | None, passages: int) -> SearchStatus:
-    doubts = ann_tuning.doubts(known, passages)
-    if known is None or not known.factory:
-        return SearchStatus(asked.kind, None, asked.recall, 1.0, None, doubts)
-    return SearchStatus(asked.kind, known.factory, asked.recall, known.recall, known.passages, doubts)
-
-
-def _source(kind: str, location: str, documents: int, started: str, finished: str | None) -> SourceStatus:
-    return SourceStatus(kind, location, documents, started, finished, complete=finished is not None)
-
-
-def _sizes(index: Path, generation: Path) -> Sizes:
-    return Sizes(
-        database=sum(map(_size, index.glob(f"{FILE}*"))),
-        snapshot=sum(map(_size, generation.glob("*.faiss"))),
-        encoder=sum(map(_size, (generation / "encoder").glob("*"))),
+def _source(one: RecordedSource) -> SourceStatus:
+    name = one.source
+    return SourceStatus(
+        name.kind, name.location, one.documents, one.started, one.finished, complete=one.finished is not None
     )
-
-
-def _size(path: Path) -> int:
-    """Return a file's bytes; none when a writer has just removed it."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -1,33 +1,33 @@
-"""The examination of a new generation: it is compared with the live one, and what was found is written down."""
+"""Examination: a new generation is compared with the live one, and what was found is written down."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim.engine.local import encoders, snapshots
-from docsim.engine.local.store import Generation, Store, now
+from docsim.encoding.encoder import read_manifest
+from docsim.engine.base import Rebuilder
+from docsim.engine.records import Generation, RecordedVerdict
 from docsim.errors import EncoderError
 from docsim.evaluation.judgements import Qrels
 from docsim.index import Index
-from docsim.reindex import gate, gate_report, instant, questions
-from docsim.reindex.gate_report import Upgrade
+from docsim.reindex import gate, gate_report, mapped_recall, questions
+from docsim.reindex.gate_report import GateReport
 
-__all__ = ["Gate", "examined"]
+__all__ = ["DEFAULT_GATE", "GateOptions", "examine"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateOptions:
     """What a new generation has to pass.
 
     Attributes:
-        max_loss: How much worse nDCG@10 may be than that of the live one, in [0, 1].
-        qrels: The user's judgements; without them spans are held out of the documents.
-        texts: The judged queries by id; without them queries are indexed documents.
-        threshold: The similarity from which on the user takes hits for good, to be mapped to the new encoder.
-        report: Where the report goes; into the generation's directory when not given.
+        max_loss: How much lower nDCG@10 may be than that of the live one, in [0, 1].
+        qrels: Your judgements; without them, spans held out of the documents are asked for.
+        texts: The judged queries by id; without them, queries are indexed documents.
+        threshold: A similarity that you use as a limit, to be mapped to the new encoder.
+        report: The directory for the report; by default the generation's own.
         publish_anyway: Publish a sound generation even if it is worse.
     """
 
@@ -39,32 +39,44 @@ class Gate:
     publish_anyway: bool = False
 
 
-def examined(store: Store, path: Path, pair: tuple[Generation, Generation], wanted: Gate) -> tuple[Upgrade, Path]:
-    """Compare the live generation with the new one; write the report and what was found."""
-    live, new = pair
-    with Index.open(path, generation=live.number) as before, Index.open(path, generation=new.number) as after:
-        asked = _questions(before, new, wanted)
-        verdict = gate.verdict(before, after, asked, max_loss=wanted.max_loss)
-        mapped = instant.measured(before, after, list(asked.texts.values())) if asked and verdict.sound else None
-    found = Upgrade(live, new, verdict, wanted.threshold, mapped)
-    report = wanted.report or snapshots.directory(path, new.number) / "report"
-    gate_report.write(report, found)
+DEFAULT_GATE = GateOptions()
+
+
+def examine(index: Index, rebuilder: Rebuilder, new: Generation, options: GateOptions) -> tuple[GateReport, Path]:
+    """Compare the live generation with a new one; write the report, and record the verdict.
+
+    Returns:
+        What was found, and the directory of the report.
+    """
+    live = rebuilder.live()
+    with index.at(live.number) as before, index.at(new.number) as after:
+        asked = _questions(before, new, options)
+        verdict = gate.judge(before, after, asked, max_loss=options.max_loss)
+        mapped = None
+        if asked and verdict.sound:
+            mapped = mapped_recall.measure(index, before, after, list(asked.texts.values()))
+    found = GateReport(live, new, verdict, options.threshold, mapped)
+    directory = options.report or index.engine.report_directory(new.number)
+    gate_report.write(directory, found)
     quality = verdict.quality
     metrics = {name: one.value for name, one in quality.new.metrics.items()} if quality else {}
     source = quality.questions.source if quality else None
-    summary = json.dumps({"metrics": metrics, "source": source, "sound": verdict.sound})
-    with store.writing(visible=False):
-        sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
-        store.execute(sql, new.number, now(), verdict.passed, summary)
-    return found, report
+    rebuilder.record(new.number, RecordedVerdict(verdict.passed, verdict.sound, metrics, source))
+    return found, directory
 
 
-def _questions(live: Index, new: Generation, wanted: Gate) -> questions.Questions | None:
+def _questions(live: Index, new: Generation, options: GateOptions) -> questions.Questions | None:
     """Return what to ask both generations; None if the live one's encoder is lost, so that there is a way out."""
     try:
         _ = live.encoder
     except EncoderError:
         return None
-    if wanted.qrels is None:
-        return questions.held_out(live, only=encoders.unseen(live.path, new))
-    return questions.judged(live, wanted.qrels, wanted.texts)
+    if options.qrels is None:
+        return questions.held_out(live, only=_unseen(live, new))
+    return questions.judged(live, options.qrels, options.texts)
+
+
+def _unseen(index: Index, new: Generation) -> list[str]:
+    """Return the ids of the documents that a generation's encoder was not trained on, as far as it tells."""
+    lineage = read_manifest(index.engine.encoder_directory(new.number)).get("lineage", {})
+    return [str(id) for id in lineage.get("held_out", ())]

@@ -17,15 +17,14 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local import snapshots
-from docsim.engine.local.store import Generation, Store
+from docsim.engine.base import Snapshot
+from docsim.engine.records import Soundness
 from docsim.evaluation import measures
-from docsim.evaluation.measures import Comparison, Report
+from docsim.evaluation.measures import RunComparison, RunReport
 from docsim.index import Index
-from docsim.maintenance import verify
 from docsim.reindex.questions import Answer, Questions
 
-__all__ = ["LEAST_QUESTIONS", "METRIC", "Check", "Quality", "Verdict", "checks", "quality", "verdict"]
+__all__ = ["LEAST_QUESTIONS", "METRIC", "Check", "Quality", "Verdict", "checks", "judge", "quality"]
 
 METRIC = "nDCG@10"
 """What decides."""
@@ -39,7 +38,7 @@ LEAST_RECALL = 0.95
 _K = 10
 _SAMPLE = 100  # passages that are searched for
 _EQUAL = 1e-4  # similarities that differ by less are the same: float16 rounding
-_ROWS = 20_000  # embeddings that are compared at a time
+_TOGETHER = 4_000  # documents whose embeddings are compared at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,9 @@ class Quality:
     """
 
     questions: Questions
-    old: Report
-    new: Report
-    differences: Mapping[str, Comparison]
+    old: RunReport
+    new: RunReport
+    differences: Mapping[str, RunComparison]
     old_answers: Mapping[str, Answer]
     new_answers: Mapping[str, Answer]
 
@@ -102,7 +101,7 @@ class Verdict:
         return all(check.passed for check in self.checks if check.name != "quality")
 
 
-def verdict(old: Index, new: Index, questions: Questions | None, *, max_loss: float) -> Verdict:
+def judge(old: Index, new: Index, questions: Questions | None, *, max_loss: float) -> Verdict:
     """Check a generation, and compare it with the live one.
 
     Args:
@@ -121,12 +120,11 @@ def verdict(old: Index, new: Index, questions: Questions | None, *, max_loss: fl
 
 
 def checks(index: Index) -> tuple[Check, ...]:
-    """Check the generation that an index was opened at, from one committed state."""
-    with index.store.reading():
-        generation = index.generation()
-        found = list(_sound(index.store, generation))
-        if all(check.passed for check in found):
-            found.append(_search(index, generation))
+    """Check the generation that an index was opened at."""
+    found = list(_sound(index.engine.soundness()))
+    if all(check.passed for check in found):
+        with index.engine.snapshot() as snapshot:
+            found.append(_search(snapshot))
     return tuple(found)
 
 
@@ -141,59 +139,46 @@ def quality(old: Index, new: Index, questions: Questions) -> Quality:
     return Quality(questions, reports[0], reports[1], differences, before, after)
 
 
-def _report(questions: Questions, answers: Mapping[str, Answer]) -> Report:
+def _report(questions: Questions, answers: Mapping[str, Answer]) -> RunReport:
     run = {query: [one.id for one in found] for query, found in answers.items()}
     judged = {query: grades for query, grades in questions.qrels.items() if query in answers}
     return measures.evaluate(run, judged, metrics=questions.metrics)
 
 
-def _sound(store: Store, generation: Generation) -> Iterator[Check]:
-    """Check the stored embeddings; documents that came after the snapshot was written follow before publishing."""
-    sql = (
-        "SELECT count(*), coalesce(sum(first_passage <= ?), 0) FROM documents WHERE NOT EXISTS"
-        " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?)"
-    )
-    lacking, early = store.rows(sql, generation.snapshot_passage, generation.number)[0]
-    total = int(store.value("SELECT count(*) FROM documents"))
-    late = f", {lacking - early} that came meanwhile follow before publishing" if lacking > early else ""
-    yield Check("documents", not early, f"{total - lacking} of {total}{late}")
-    wrong = verify.damaged(store, generation)
-    detail = (
-        f"{len(wrong)} documents whose embeddings are damaged or not of unit norm" if wrong else "finite, unit norm"
-    )
-    yield Check("embeddings", not wrong, detail)
+def _sound(found: Soundness) -> Iterator[Check]:
+    """Tell about the stored embeddings; documents that came late are embedded before publishing."""
+    late = found.lacking - found.early
+    came = f", {late} that came meanwhile follow before publishing" if late else ""
+    yield Check("documents", not found.early, f"{found.documents - found.lacking} of {found.documents}{came}")
+    detail = "finite, unit norm"
+    if found.damaged:
+        detail = f"{len(found.damaged)} documents whose embeddings are damaged or not of unit norm"
+    yield Check("embeddings", not found.damaged, detail)
 
 
-def _search(index: Index, generation: Generation) -> Check:
-    """Compare FAISS with exact search, for passages drawn by lot as queries."""
-    view = snapshots.refreshed(index.store, index.path, None, number=generation.number)
-    places = Random(0).sample(range(len(view.documents)), min(_SAMPLE, len(view.documents)))
-    if not places:
+def _search(snapshot: Snapshot) -> Check:
+    """Compare what the engine finds with exact search, for passages drawn at random as queries."""
+    numbers = snapshot.embedded()
+    drawn = sorted(Random(0).sample(numbers.tolist(), min(_SAMPLE, len(numbers))))
+    if not drawn:
         return Check("search", True, "nothing to search")
-    queries = np.stack([rows[0] for rows in view.rows(np.array(sorted(places))) if len(rows)]).astype(np.float32)
-    found = view.vectors.search(queries, _K).similarities
-    exact = _exact(index.store, generation, queries, k=found.shape[1])
+    queries = np.stack([rows[0] for rows in snapshot.embeddings(np.array(drawn, np.int64))]).astype(np.float32)
+    found = snapshot.knn(queries, _K).similarities
+    exact = _exact(snapshot, numbers, queries, k=found.shape[1])
     recall = float((found >= exact[:, -1:] - _EQUAL).mean())
     return Check("search", recall >= LEAST_RECALL, f"recall@{_K} {recall:.3f} of exact search")
 
 
-def _exact(store: Store, generation: Generation, queries: NDArray[np.float32], *, k: int) -> NDArray[np.float32]:
+def _exact(
+    snapshot: Snapshot, numbers: NDArray[np.int64], queries: NDArray[np.float32], *, k: int
+) -> NDArray[np.float32]:
     """Return the ``k`` highest similarities of each query, descending, ``float32 (queries, k)``, by brute force."""
     best = np.full((len(queries), k), -np.inf, dtype=np.float32)
-    block: list[NDArray[np.float16]] = []
-    size = 0
-
-    def add() -> NDArray[np.float32]:
-        rows = np.concatenate(block).astype(np.float32)
+    for start in range(0, len(numbers), _TOGETHER):
+        rows = np.concatenate(snapshot.embeddings(numbers[start : start + _TOGETHER])).astype(np.float32)
         both = np.concatenate([best, queries @ rows.T], axis=1)
-        return np.sort(np.partition(both, both.shape[1] - k, axis=1)[:, both.shape[1] - k :], axis=1)[:, ::-1]
-
-    for _, rows in store.vectors_after(generation.number, 0):
-        block.append(rows)
-        size += len(rows)
-        if size >= _ROWS:
-            best, block, size = add(), [], 0
-    return add() if block else best
+        best = np.sort(np.partition(both, both.shape[1] - k, axis=1)[:, both.shape[1] - k :], axis=1)[:, ::-1]
+    return best
 
 
 def _of_quality(compared: Quality | None, questions: int, max_loss: float) -> Check:

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.store import Generation
+from docsim.engine.records import Generation
 from docsim.errors import StoreError
 from docsim.reindex.gate import METRIC, Quality, Verdict
-from docsim.reindex.instant import Instant
+from docsim.reindex.mapped_recall import MappedRecall
 from docsim.reindex.questions import Answer
 from docsim.rendering import pages, plots
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMAT", "Upgrade", "numbers", "write"]
+__all__ = ["FORMAT", "GateReport", "numbers", "write"]
 
 FORMAT = 1
 """Version of ``report.json``."""
@@ -38,7 +38,7 @@ _BINS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Upgrade:
+class GateReport:
     """What a report is about.
 
     Attributes:
@@ -46,43 +46,43 @@ class Upgrade:
         new: The one that was checked.
         verdict: What was found.
         threshold: The similarity above which the user takes hits for good; None where there is none.
-        instant: How good the adapter was that answered meanwhile; None where there was none.
+        mapped: How good the mapped embeddings were that answered meanwhile; None where there were none.
     """
 
     old: Generation
     new: Generation
     verdict: Verdict
     threshold: float | None = None
-    instant: Instant | None = None
+    mapped: MappedRecall | None = None
 
 
-def numbers(upgrade: Upgrade) -> dict[str, Any]:
+def numbers(found: GateReport) -> dict[str, Any]:
     """Return all that is reported, as JSON values."""
-    verdict, quality = upgrade.verdict, upgrade.verdict.quality
-    found: dict[str, Any] = {
+    verdict, quality = found.verdict, found.verdict.quality
+    told: dict[str, Any] = {
         "format": FORMAT,
         "passed": verdict.passed,
         "max_loss": verdict.max_loss,
-        "old": _about(upgrade.old),
-        "new": _about(upgrade.new),
+        "old": _about(found.old),
+        "new": _about(found.new),
         "checks": [asdict(check) for check in verdict.checks],
         "quality": None,
-        "adapter": asdict(upgrade.instant) if upgrade.instant else None,
+        "adapter": asdict(found.mapped) if found.mapped else None,
     }
-    return found | _compared(quality, upgrade.threshold) if quality else found
+    return told | _compared(quality, found.threshold) if quality else told
 
 
-def write(directory: Path, upgrade: Upgrade) -> None:
+def write(directory: Path, found: GateReport) -> None:
     """Write the report's files; those of an earlier one are replaced.
 
     Raises:
         StoreError: They cannot be written.
     """
-    told = numbers(upgrade)
+    told = numbers(found)
     text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / "report.html").write_text(_page(told, upgrade.verdict.quality), encoding="utf-8")
+        (directory / "report.html").write_text(_page(told, found.verdict.quality), encoding="utf-8")
         (directory / "report.json").write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"could not write a report to {directory}: {error.strerror}; nothing was published") from error

@@ -1,74 +1,113 @@
-"""How good an instant upgrade was: what the adapter found, beside what the new generation finds once it is built."""
+"""Instant upgrades: the new encoder answers at once, over the live embeddings mapped into its space.
+
+An alignment between the two spaces is learnt from a sample of passages that both encoders embedded. ``reindex`` then
+goes on to embed the documents themselves; until that is published, aborted or refused, searches use the mapped ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.encoding.documents import encode_passages
+from docsim.encoding.encoder import Encoder
+from docsim.engine.base import Rebuilder, Snapshot
+from docsim.engine.records import Generation
 from docsim.index import Index
+from docsim.indexing.build import check_unit
+from docsim.progress import SILENT, Progress
+from docsim.reindex.rebuilding import begun
 
-__all__ = ["Instant", "measured"]
+if TYPE_CHECKING:
+    from docsim.encoding.alignment import Alignment
 
-_K = 10
-_QUERIES = 200
-_TOGETHER = 50  # queries that are encoded together
+__all__ = ["SAMPLED", "upgrade"]
 
+SAMPLED = 2000
+"""Passages, at most, that an alignment is learnt from."""
 
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """Recall of the documents that the new generation finds.
-
-    Attributes:
-        queries: How many were asked.
-        k: Hits of each.
-        recall: Share of the new generation's hits that the new encoder found through the adapter, in [0, 1].
-        before: Share of them that the old encoder finds.
-        passages: Passages that the adapter was learnt from.
-    """
-
-    queries: int
-    k: int
-    recall: float
-    before: float
-    passages: int
+_TOGETHER = 200  # documents that are encoded together
 
 
-def measured(live: Index, new: Index, texts: Sequence[str]) -> Instant | None:
-    """Ask the live generation, with and without its adapter, and the new one the same.
+def upgrade(
+    index: Index, encoder: Encoder | None = None, *, wait: bool = False, progress: Progress = SILENT
+) -> Alignment | None:
+    """Begin a re-index whose encoder answers at once, in every process that has the index open.
 
     Args:
-        live: Opened at the live generation.
-        new: Opened at the generation that was built.
-        texts: What to ask; the id of a document stands for its text. Without any, some documents are asked for.
+        index: The index.
+        encoder: The new encoder; by default that of the unfinished re-index.
+        wait: Wait for another process that is re-indexing.
+        progress: Told what is being done.
 
     Returns:
-        What was found; None where there is nothing to ask or no adapter that can be read.
+        The alignment; None where none is used, because the index answers with this encoder already, or better without.
+
+    Raises:
+        UsageError: There is neither an encoder nor an unfinished re-index.
+        IndexLocked: Another process is re-indexing and ``wait`` is off.
+        EncoderError: The encoder gives something other than unit vectors.
+        StoreError: The index cannot be written to.
     """
-    row = live.store.adapter()
-    chosen = texts[:_QUERIES] or [id for (id,) in live.store.rows("SELECT id FROM documents LIMIT ?", _QUERIES)]
-    asked = [live.document(text).document.text if live.has(text) else text for text in chosen]
-    asked = [text for text in asked if text.strip()]
-    if row is None or not asked:
+    with index.engine.rebuilder(wait=wait) as rebuilder:
+        live = rebuilder.live()
+        if encoder is not None and encoder.fingerprint == live.fingerprint:
+            return None
+        new = begun(rebuilder, encoder, base=None, progress=progress)
+        alignment = rebuilder.alignment(new.number) or _aligned(index, rebuilder, live, new)
+    if alignment is None:
+        progress.say("Mapping the old embeddings finds no more of what the new encoder finds; the old one answers on.")
+    else:
+        progress.say(
+            f"{new.encoder} answers from now on, over mapped embeddings: of a passage's nearest it finds "
+            f"{alignment.agreement:.0%}, the old encoder {alignment.before:.0%}."
+        )
+    return alignment
+
+
+def _aligned(index: Index, rebuilder: Rebuilder, live: Generation, new: Generation) -> Alignment | None:
+    """Learn an alignment and map the live embeddings by it; None where that would not find more than there is."""
+    from docsim.encoding.alignment import LEAST, learnt
+
+    with index.at(live.number) as opened, opened.engine.snapshot() as snapshot:
+        old, embedded = _sample(snapshot, rebuilder.encoder(new))
+    if len(old) < LEAST:
         return None
-    with Index.open(live.path) as between:
-        mapped = _found(between, asked, adapter=True)
-    wanted = _found(new, asked)
-    if mapped is None or wanted is None:
+    alignment = learnt(old, embedded, source=live.fingerprint, target=new.fingerprint)
+    if alignment.agreement < alignment.before:
         return None
-    return Instant(len(asked), _K, _recall(mapped, wanted), _recall(_found(live, asked) or [], wanted), row.passages)
+    rebuilder.map_live(new.number, alignment)
+    return alignment
 
 
-def _found(index: Index, texts: Sequence[str], *, adapter: bool = False) -> list[set[str]] | None:
-    """Return the ids of each text's hits; None when they were not found as asked for, through an adapter or not."""
-    found = []
-    for start in range(0, len(texts), _TOGETHER):
-        for result in index.search_many(texts[start : start + _TOGETHER], _K):
-            if result.adapter != adapter:
-                return None
-            found.append({hit.id for hit in result.hits})
-    return found
+def _sample(snapshot: Snapshot, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the live embeddings of some passages, and the encoder's of the same, ``float32 (passages, dim)``."""
+    chosen = list(_chosen(snapshot.passage_counts()).items())
+    old, new = [np.zeros((0, snapshot.dim), np.float32)], [np.zeros((0, encoder.dim), np.float32)]
+    for start in range(0, len(chosen), _TOGETHER):
+        some = dict(chosen[start : start + _TOGETHER])
+        documents, passages = snapshot.documents(list(some)), snapshot.passages(list(some))
+        rows = snapshot.embeddings(np.array(list(some), np.int64))
+        old += [row[places].astype(np.float32) for row, places in zip(rows, some.values(), strict=True)]
+        items = [
+            (documents[number].document, [passages[number][place] for place in places])
+            for number, places in some.items()
+        ]
+        new += encode_passages(encoder, items)
+    check_unit(encoder.name, encoder.fingerprint, new)
+    return np.concatenate(old), np.concatenate(new)
 
 
-def _recall(found: list[set[str]], wanted: list[set[str]]) -> float:
-    shares = [len(one & other) / len(other) for one, other in zip(found, wanted, strict=True) if other]
-    return sum(shares) / len(shares) if shares else 0.0
+def _chosen(counts: dict[int, int], *, seed: int = 0) -> dict[int, list[int]]:
+    """Choose passages, each as likely as any other: the places of some in each document, by the document's number."""
+    numbers = list(counts)
+    ends = np.cumsum(list(counts.values()), dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    chosen: dict[int, list[int]] = defaultdict(list)
+    drawn = np.random.default_rng(seed).choice(total, min(SAMPLED, total), replace=False)
+    for passage, row in zip(drawn.tolist(), np.searchsorted(ends, drawn, side="right").tolist(), strict=True):
+        chosen[numbers[row]].append(passage - (int(ends[row]) - counts[numbers[row]]))
+    return dict(chosen)

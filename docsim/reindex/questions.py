@@ -1,10 +1,10 @@
 """Questions: what two generations are asked, so that one can be called better than the other.
 
-    Judged     the queries that people judged
-    HeldOut    without judgements: a span is cut out of a document and has to find what is left of it
+    JudgedQueries     the queries that people judged
+    HeldOutSpans    without judgements: a span is cut out of a document and has to find what is left of it
 
 A span shares names and phrases with the rest of its document, by which any encoder finds it; so half of the words that
-both have are struck out of the span, as in the probe that training is stopped by (docs/training.md). What is left of
+both have are struck out of the span, as in the probe that training is stopped by (docs/research/training.md). What is left of
 the document is embedded anew and stands in for it among all others as they are stored.
 """
 
@@ -20,20 +20,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoding.encoder import Encoder
-from docsim.engine.local import snapshots
-from docsim.engine.local.snapshots import View
-from docsim.engine.local.store import Store, StoredDocument
+from docsim.encoding.documents import encode_documents
+from docsim.engine.base import Snapshot
+from docsim.engine.records import StoredDocument
 from docsim.errors import StoreError, UsageError
 from docsim.evaluation import judgements
 from docsim.evaluation.judgements import Qrels
 from docsim.evaluation.measures import DEFAULT_METRICS
 from docsim.index import Index
-from docsim.ingest import passages
 from docsim.models import DEFAULT_MODE, Document, SearchResult
 from docsim.search import scoring
 
-__all__ = ["DEPTH", "Answer", "Found", "HeldOut", "Judged", "Questions", "held_out", "judged"]
+__all__ = ["DEPTH", "Answer", "Found", "HeldOutSpans", "JudgedQueries", "Questions", "held_out", "judged"]
 
 DEPTH = 100
 """Places of a ranking that are judged."""
@@ -42,7 +40,7 @@ MOST_SPANS = 300
 """Spans that are held out, of as many documents."""
 
 MOST_QUERIES = 1000
-"""Judged queries that are asked; of more, as many drawn by lot."""
+"""JudgedQueries queries that are asked; of more, as many drawn by lot."""
 
 _TOGETHER = 64  # queries, or documents, that are encoded together
 _SPAN_WORDS = (8, 40)  # of a span, at least and at most
@@ -95,7 +93,7 @@ class Questions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedQueries:
     """Queries that people judged: texts, or, without ``by_text``, indexed documents."""
 
     texts: Mapping[str, str]
@@ -130,7 +128,7 @@ class _Span:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class HeldOutSpans:
     """Spans that have to find their documents."""
 
     spans: Mapping[str, _Span]
@@ -150,18 +148,19 @@ class HeldOut:
     def ask(self, index: Index) -> dict[str, Answer]:
         """Return what each span finds among all documents, its own being what is left of it."""
         encoder = index.encoder
-        queries = encoder.encode([span.text for span in self.spans.values()])
-        found: dict[str, Answer] = {}
-        with index.store.reading():
-            view = snapshots.refreshed(index.store, index.path, None, number=index.generation().number)
-            nearest = view.vectors.search(queries, _NEIGHBOURS).ids
-            rests = _embedded(encoder, [span.rest for span in self.spans.values()])
-            for (id, span), query, ids, rest in zip(self.spans.items(), queries, nearest, rests, strict=True):
-                found[id] = _ranked(index.store, view, span, query=query, nearest=ids, rest=rest)
-        return found
+        spans = list(self.spans.values())
+        queries = encoder.encode([span.text for span in spans])
+        rests = encode_documents(encoder, [span.rest for span in spans])
+        with index.engine.snapshot() as snapshot:
+            nearest = snapshot.knn(queries, _NEIGHBOURS).documents
+            found = zip(self.spans.items(), queries, nearest, rests, strict=True)
+            return {
+                id: _ranked(snapshot, span, query=query, nearest=near, rest=rest.astype(np.float16))
+                for (id, span), query, near, rest in found
+            }
 
 
-def judged(index: Index, qrels: Qrels, texts: Mapping[str, str] | None = None, *, seed: int = 0) -> Judged:
+def judged(index: Index, qrels: Qrels, texts: Mapping[str, str] | None = None, *, seed: int = 0) -> JudgedQueries:
     """Return the judged queries that can be asked.
 
     Args:
@@ -179,10 +178,10 @@ def judged(index: Index, qrels: Qrels, texts: Mapping[str, str] | None = None, *
         raise UsageError(f"expected judged queries that can be asked, found none among {len(qrels)}")
     chosen = Random(seed).sample(can, MOST_QUERIES) if len(can) > MOST_QUERIES else can
     asked = {query: relevant[query] for query in chosen}
-    return Judged(texts or {query: query for query in asked}, asked, texts is not None)
+    return JudgedQueries(texts or {query: query for query in asked}, asked, texts is not None)
 
 
-def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOut:
+def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOutSpans:
     """Cut spans out of documents of an index: one out of each, or several where there are few documents.
 
     Args:
@@ -191,15 +190,25 @@ def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOu
             them, as where there are fewer than ten of them, all documents count.
         seed: Of the choice where there are more than 300.
     """
-    store = index.store
-    chosen = [stored for id in only if (stored := store.document(id))]
-    if len(chosen) >= _LEAST_DOCUMENTS:
-        return HeldOut(
-            _spans(chosen, each=max(1, min(_MOST_EACH, MOST_SPANS // len(chosen)))), f"{_UNSEEN} in training, {_BY}"
-        )
-    numbers = [number for (number,) in store.rows("SELECT number FROM documents ORDER BY number")]
-    Random(seed).shuffle(numbers)
-    return HeldOut(_spans(stored for number in numbers if (stored := store.document(number))))
+    with index.engine.snapshot() as snapshot:
+        known = [number for id in only if (number := snapshot.number(id)) is not None]
+        if len(known) >= _LEAST_DOCUMENTS:
+            documents = snapshot.documents(known)
+            each = max(1, min(_MOST_EACH, MOST_SPANS // len(known)))
+            return HeldOutSpans(
+                _spans((documents[number] for number in known), each=each), f"{_UNSEEN} in training, {_BY}"
+            )
+        numbers = list(snapshot.passage_counts())
+        Random(seed).shuffle(numbers)
+        return HeldOutSpans(_spans(_read(snapshot, numbers)))
+
+
+def _read(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[StoredDocument]:
+    """Yield documents in an order of your own, some in memory at a time."""
+    for start in range(0, len(numbers), _TOGETHER):
+        some = numbers[start : start + _TOGETHER]
+        documents = snapshot.documents(some)
+        yield from (documents[number] for number in some)
 
 
 def _spans(documents: Iterable[StoredDocument], *, each: int = 1) -> dict[str, _Span]:
@@ -231,40 +240,25 @@ def _cut(number: int, document: Document, turn: int) -> _Span | None:
     return _Span(text, number, Document(document.id, " ".join(rest), document.title))
 
 
-def _embedded(encoder: Encoder, documents: Sequence[Document]) -> Iterator[NDArray[np.float16]]:
-    """Yield the embeddings of each document's passages, ``float16 (passages, dim)``."""
-    for start in range(0, len(documents), _TOGETHER):
-        texts = [passages.inputs(one, passages.split(one.text)) for one in documents[start : start + _TOGETHER]]
-        rows = encoder.encode([text for each in texts for text in each]).astype(np.float16)
-        yield from np.split(rows, np.cumsum([len(each) for each in texts])[:-1])
-
-
 def _ranked(
-    store: Store,
-    view: View,
+    snapshot: Snapshot,
     span: _Span,
     *,
     query: NDArray[np.float32],
     nearest: NDArray[np.int64],
     rest: NDArray[np.float16],
 ) -> Answer:
-    """Rank the documents of the nearest passages and what is left of the span's own."""
-    places = [place for place in view.documents_of(nearest).tolist() if view.documents[place, 1] != span.number]
-    others = np.array(places, dtype=np.int64)
-    ranked = scoring.rank(query[None], [*view.rows(others), rest], DEPTH)
-    numbers = [*view.documents[others, 1].tolist(), span.number]
-    found = [numbers[one.position] for one in ranked]
-    names = {number: (id, title) for number, id, title in _names(store, found)}
-    best = [float(one.similarities.max()) for one in ranked]
-    return [
-        Found(*names[number], similarity) for number, similarity in zip(found, best, strict=True) if number in names
-    ]
-
-
-def _names(store: Store, numbers: Sequence[int]) -> list[tuple[int, str, str]]:
-    """Return number, id and title of some documents."""
-    wanted = ", ".join(map(str, numbers))
-    return store.rows(f"SELECT number, id, title FROM documents WHERE number IN ({wanted})")
+    """Rank the documents of the nearest passages, and what is left of the span's own document."""
+    others = np.setdiff1d(nearest, [span.number])
+    ranked = scoring.rank(query[None], [*snapshot.embeddings(others), rest], DEPTH)
+    numbers = [*others.tolist(), span.number]
+    documents = snapshot.documents([numbers[one.position] for one in ranked])
+    found = []
+    for one in ranked:
+        stored = documents.get(numbers[one.position])
+        if stored is not None:
+            found.append(Found(stored.document.id, stored.document.title, float(one.similarities.max())))
+    return found
 
 
 def _shown(result: SearchResult) -> Answer:

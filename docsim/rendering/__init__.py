@@ -1,1 +1,1 @@
-"""Reports for people: HTML pages and plots."""
+"""Reports as HTML pages and pictures."""

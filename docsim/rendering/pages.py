@@ -1,4 +1,4 @@
-"""Pages: reports as one HTML file that needs no other."""
+"""Reports as HTML pages that need no other files."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def frame(title: str, body: str, *, style: str = "") -> str:
     """Return a whole HTML page.
 
     Args:
-        title: Any text.
-        body: HTML; whatever came from documents has to be escaped in it.
-        style: CSS beyond what all pages have.
+        title: The page's title, as plain text.
+        body: The page's content as HTML. Text that comes from documents must be escaped by the caller.
+        style: CSS to add to the style that all pages share.
     """
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -33,24 +33,24 @@ def frame(title: str, body: str, *, style: str = "") -> str:
 
 
 def page(title: str, body: str, *, style: str = "") -> str:
-    """Return a ``frame`` whose title is its heading, too."""
+    """Return a whole HTML page that shows its title as a heading; see ``frame`` for the arguments."""
     return frame(title, f"<h1>{html.escape(title)}</h1>\n{body}", style=style)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table; what is in its cells is text."""
+    """Return an HTML table. Head and cells are plain text, which is escaped here."""
     first = "".join(f"<th>{html.escape(name)}</th>" for name in head)
     lines = ("".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in rows)
     return f"<table><tr>{first}</tr>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
-def facts(told: Mapping[str, object]) -> str:
-    """Return a table of names and values."""
-    lines = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in told.items())
+def facts(values: Mapping[str, object]) -> str:
+    """Return an HTML table with one row for each name and its value. Both are plain text, which is escaped here."""
+    lines = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in values.items())
     return "<table>" + "".join(lines) + "</table>"
 
 
 def picture(content: bytes, title: str) -> str:
-    """Return a PNG under a heading, its bytes in the page."""
+    """Return a heading and a picture, as HTML that holds the bytes of the PNG itself."""
     encoded, named = base64.b64encode(content).decode(), html.escape(title)
     return f'<h2>{named}</h2><img alt="{named}" src="data:image/png;base64,{encoded}">'

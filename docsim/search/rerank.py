@@ -1,7 +1,7 @@
-"""Selection: which candidates become hits, and in which order, beyond the best first.
+"""Re-ranking: which candidates become hits, and in which order.
 
-The steps are taken in this order: what is not similar enough is left out, of each group the best stays, and what is
-left is spread out. Each looks only at the candidates before, so that pages neither overlap nor leave gaps.
+The steps come in this order: candidates that are not similar enough are left out, of each group the best one stays, and
+the rest is spread out. Each step looks only at the candidates before, so that pages neither overlap nor leave gaps.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.snapshots import View
-from docsim.engine.local.store import Store
+from docsim.engine.base import Snapshot
 from docsim.models import Ranking
 from docsim.search import scoring
 from docsim.search.retrieval import Candidate
@@ -20,23 +19,25 @@ from docsim.search.retrieval import Candidate
 __all__ = ["chosen", "diverse"]
 
 
-def chosen(store: Store, view: View, tiers: Iterable[list[Candidate]], how: Ranking) -> Iterator[Candidate]:
+def chosen(snapshot: Snapshot, tiers: Iterable[list[Candidate]], ranking: Ranking) -> Iterator[Candidate]:
     """Yield the candidates that may become hits, in order; ``offset`` is left to the caller.
 
     Args:
-        store: Where the metadata are, inside ``reading()``.
-        view: Where the embeddings are.
+        snapshot: Where their metadata and embeddings are.
         tiers: Candidates, best first.
-        how: What leaves candidates out, or puts them back.
+        ranking: What leaves candidates out or demotes them.
     """
     groups: set[object] = set()
     before: list[NDArray[np.float32]] = []
     for tier in tiers:
-        kept = [one for one in tier if how.min_similarity is None or one.similarity >= how.min_similarity]
-        if how.group_by is not None:
-            values = store.metadata_values(how.group_by, [one.number for one in kept])
+        kept = [one for one in tier if ranking.min_similarity is None or one.similarity >= ranking.min_similarity]
+        if ranking.group_by is not None:
+            values = snapshot.metadata_values(ranking.group_by, [one.number for one in kept])
             kept = _best_of_each(kept, values, groups)
-        yield from diverse(kept, _directions(view, kept), how.diversity, before) if how.diversity else kept
+        if ranking.diversity:
+            yield from diverse(kept, _centroids(snapshot, kept), ranking.diversity, before)
+        else:
+            yield from kept
 
 
 def _best_of_each(
@@ -52,10 +53,10 @@ def _best_of_each(
     return kept
 
 
-def _directions(view: View, candidates: Sequence[Candidate]) -> NDArray[np.float32]:
+def _centroids(snapshot: Snapshot, candidates: Sequence[Candidate]) -> NDArray[np.float32]:
     """Return the centroids of candidates, ``float32 (n, dim)``, unit rows."""
-    rows = view.rows(np.array([one.place for one in candidates], np.int64))
-    return np.array([scoring.centroid(one) for one in rows], np.float32).reshape(len(rows), view.vectors.dim)
+    rows = snapshot.embeddings(np.array([one.number for one in candidates], np.int64))
+    return np.array([scoring.centroid(one) for one in rows], np.float32).reshape(len(rows), snapshot.dim)
 
 
 def diverse(

@@ -1,32 +1,26 @@
-"""Searching: what one committed state answers, whichever generation's view it is asked of."""
+"""Searching: from queries to hits, over one committed state of an index."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from docsim.encoding.encoder import Encoder
-from docsim.engine.local.snapshots import View
-from docsim.engine.local.store import Shown, Store
-from docsim.errors import UsageError
-from docsim.ingest import passages
-from docsim.models import DEFAULT_MODE, MODES, MOST, Document, Hit, Mode, PassageHit, Ranking, SearchResult
+from docsim.engine.base import Snapshot
+from docsim.engine.records import StoredDocument
+from docsim.errors import StoreError, UsageError
+from docsim.filters.condition import Condition
+from docsim.models import DEFAULT_MODE, MODES, MOST, Hit, Mode, Passage, PassageHit, Ranking, SearchResult
 from docsim.search import percentiles, rerank
 from docsim.search.retrieval import Candidate, Query, tiers
 
-if TYPE_CHECKING:
-    from docsim.filters.conditions import Filter
-
-__all__ = ["PASSAGES_PER_HIT", "Query", "Request", "answers", "encoded"]
+__all__ = ["PASSAGES_PER_HIT", "Query", "Request", "search"]
 
 PASSAGES_PER_HIT = 3
-"""A hit shows at most this many of its document's passages."""
+"""A hit shows at most this many passages of its document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +30,8 @@ class Request:
     Attributes:
         k: Hits to return, at least 1.
         mode: What ranks.
-        ranking: How hits are chosen from what is found.
-        filter: What documents have to meet; None for all.
+        ranking: How hits are chosen from the documents found.
+        where: What documents have to meet; None for all.
 
     Raises:
         UsageError: ``k`` is no whole number or out of range, or there is no such mode.
@@ -46,7 +40,7 @@ class Request:
     k: int = 10
     mode: Mode = DEFAULT_MODE
     ranking: Ranking = field(default_factory=Ranking)
-    filter: Filter | None = None
+    where: Condition | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or not 1 <= self.k <= MOST:
@@ -55,88 +49,82 @@ class Request:
             raise UsageError(f"expected a mode of {', '.join(MODES)}; got {self.mode!r}")
 
 
-def encoded(encoder: Encoder, documents: Sequence[Document]) -> list[NDArray[np.float32]]:
-    """Return the embeddings of each document's passages, ``float32 (passages, dim)``, made as indexed ones are."""
-    texts = [passages.inputs(document, passages.split(document.text)) for document in documents]
-    ends = np.cumsum([len(each) for each in texts], dtype=np.int64)
-    vectors = encoder.encode([text for each in texts for text in each])
-    return [vectors[end - len(each) : end] for each, end in zip(texts, ends, strict=True)]
-
-
-def answers(
-    store: Store,
-    view: View,
-    queries: Sequence[Query],
-    request: Request,
-    *,
-    encoder_of: Callable[[View], Encoder],
-    started: float | None = None,
+def search(
+    snapshot: Snapshot, queries: Sequence[Query], request: Request, *, started: float | None = None
 ) -> list[SearchResult]:
-    """Return the documents of a view that are most like each query, best first.
-
-    To be called inside ``store.reading()``, which has to see the state that the view is of.
+    """Return the documents most like each query, best first.
 
     Args:
-        store: What hits are shown from.
-        view: The vectors to search.
-        queries: Encoded by the encoder that the view's vectors are for.
-        request: How many hits, and what ranks and chooses them.
-        encoder_of: Gives the encoder that a view's vectors are for; called only when it is needed.
-        started: ``time.perf_counter()`` when the question came; now, when not given.
+        snapshot: What is searched.
+        queries: The queries, encoded by the snapshot's encoder.
+        request: How many hits are wanted, and what ranks and chooses them.
+        started: ``time.perf_counter()`` when the queries came; now, when not given.
     """
     started = time.perf_counter() if started is None else started
     results = []
     for query in queries:
-        hits = tuple(_hits(store, view, query, request, encoder_of))
-        took = (time.perf_counter() - started) * 1000
-        mapped = view.adapted is not None
+        hits = tuple(_hits(snapshot, query, request))
         results.append(
-            SearchResult(query.name, request.mode, view.generation.number, view.fingerprint, took, hits, adapter=mapped)
+            SearchResult(
+                query.name,
+                request.mode,
+                snapshot.generation.number,
+                snapshot.fingerprint,
+                took_ms=(time.perf_counter() - started) * 1000,
+                hits=hits,
+                adapter=snapshot.mapped_from is not None,
+            )
         )
     return results
 
 
-def _hits(store: Store, view: View, query: Query, request: Request, encoder_of: Callable[[View], Encoder]) -> list[Hit]:
-    how = request.ranking
-    allowed = view.allowed(store, request.filter)
-    found = tiers(store, view, query, request.mode, allowed=allowed, min_similarity=how.min_similarity)
-    candidates = list(islice(rerank.chosen(store, view, found, how), how.offset, how.offset + request.k))
+def _hits(snapshot: Snapshot, query: Query, request: Request) -> list[Hit]:
+    ranking = request.ranking
+    found = tiers(snapshot, query, request.mode, where=request.where, min_similarity=ranking.min_similarity)
+    chosen = rerank.chosen(snapshot, found, ranking)
+    candidates = list(islice(chosen, ranking.offset, ranking.offset + request.k))
     if not candidates:
         return []
-    shown = store.shown([one.number for one in candidates])
-    if any(len(one.similarities) != shown[one.number].passages for one in candidates):
-        raise store.damaged()
-    best = [np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist() for one in candidates]
-    wanted = [shown[one.number].first_passage + i for one, each in zip(candidates, best, strict=True) for i in each]
-    spans = store.spans(wanted)
-    random = _background(store, view, query, encoder_of)
+    numbers = [one.number for one in candidates]
+    documents, passages = snapshot.documents(numbers), snapshot.passages(numbers)
+    background = percentiles.similarities(snapshot, length=_length(query))
     hits = []
-    for rank, (one, each) in enumerate(zip(candidates, best, strict=True), start=how.offset + 1):
-        document = shown[one.number]
-        passages = [_passage(document, spans[document.first_passage + i], one.similarities[i]) for i in each]
-        hits.append(_hit(rank, one, document, passages, percentiles.percentile(random, one.similarity)))
+    for rank, one in enumerate(candidates, start=ranking.offset + 1):
+        stored = documents[one.number]
+        best = _best_passages(one, stored, passages.get(one.number, []))
+        hits.append(_hit(rank, one, stored, best, percentiles.percentile(background, one.similarity)))
     return hits
 
 
-def _background(store: Store, view: View, query: Query, encoder_of: Callable[[View], Encoder]) -> NDArray[np.float32]:
-    """Return how similar documents are to random texts of the query's length, ascending, ``float32 (pairs,)``."""
-    length = len(f"{query.document.title} {query.document.text}".strip()) if len(query.vectors) == 1 else None
-    return percentiles.similarities(store, view, encoder_of, length=length)
+def _length(query: Query) -> int | None:
+    """Return how many characters a query of one passage has; None for a longer one."""
+    return len(f"{query.document.title} {query.document.text}".strip()) if len(query.vectors) == 1 else None
 
 
-def _passage(document: Shown, span: tuple[int, int], similarity: np.float32) -> PassageHit:
-    start, end = span
-    return PassageHit(start, end, document.text[start:end], float(similarity))
+def _best_passages(one: Candidate, stored: StoredDocument, passages: Sequence[Passage]) -> list[PassageHit]:
+    """Return the passages of a candidate that are most like the query, best first."""
+    if not len(passages) == len(one.similarities) == stored.passages:
+        raise StoreError(
+            f"the passages of document {stored.document.id} do not match its embeddings", hint="docsim repair"
+        )
+    best = np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist()
+    return [_passage(stored.document.text, passages[i], one.similarities[i]) for i in best]
 
 
-def _hit(rank: int, one: Candidate, document: Shown, passages: list[PassageHit], percentile: float | None) -> Hit:
+def _passage(text: str, passage: Passage, similarity: np.float32) -> PassageHit:
+    return PassageHit(passage.start, passage.end, text[passage.start : passage.end], float(similarity))
+
+
+def _hit(
+    rank: int, one: Candidate, stored: StoredDocument, passages: list[PassageHit], percentile: float | None
+) -> Hit:
     return Hit(
         rank,
-        document.id,
-        document.title,
+        stored.document.id,
+        stored.document.title,
         score=one.score,
         similarity=one.similarity,
         percentile=percentile,
-        metadata=document.metadata,
+        metadata=stored.document.metadata,
         passages=tuple(passages),
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann
 from docsim.engine.local.ann import Approximate, Facts, Settings
-from docsim.engine.local.store import Generation, Store
+from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
 
@@ -73,7 +73,7 @@ def choose(store: Store, kind: str | None = None, recall: float | None = None) -
             store.execute("INSERT OR REPLACE INTO meta VALUES ('recall', ?)", chosen.recall)
 
 
-def mark(generation: Generation) -> str:
+def mark(generation: LocalGeneration) -> str:
     """Return what tells a generation's snapshot from all others."""
     return f"{generation.snapshot_digest}-{generation.snapshot_passage}-{generation.snapshot_deletion}"
 
@@ -81,7 +81,7 @@ def mark(generation: Generation) -> str:
 def refresh(
     store: Store,
     snapshot: Path,
-    generation: Generation,
+    generation: LocalGeneration,
     *,
     count: int,
     encoder: Callable[[], Encoder],

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docsim.encoding.encoder import MANIFEST_FILE, Encoder, fingerprint_of, read_manifest
-from docsim.engine.local.store import Generation
+from docsim.encoding.encoder import MANIFEST_FILE, Encoder, fingerprint_of
+from docsim.engine.records import Generation
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.files import flush
 
-__all__ = ["base", "check", "check_same", "copy", "directory", "explained", "load", "restore", "unseen"]
+__all__ = ["base", "check", "copy", "directory", "explained", "load", "restore"]
 
 
 def directory(index: Path, number: int) -> Path:
@@ -25,9 +25,9 @@ def directory(index: Path, number: int) -> Path:
     return index / "generations" / f"{number:04}"
 
 
-def base(index: Path, generation: Generation) -> Path:
+def base(index: Path, number: int) -> Path:
     """Return the directory of the encoder that a generation's encoder was adapted from; its own, when it was not."""
-    kept = directory(index, generation.number) / "base"
+    kept = directory(index, number) / "base"
     return kept if kept.is_dir() else kept.with_name("encoder")
 
 
@@ -38,12 +38,6 @@ def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
     except EncoderError:
         with explained(index):
             copy(encoder, directory(index, generation.number) / "encoder")
-
-
-def unseen(index: Path, generation: Generation) -> list[str]:
-    """Return the ids of the documents that a generation's encoder was not trained on, as far as it tells."""
-    lineage = read_manifest(directory(index, generation.number) / "encoder").get("lineage", {})
-    return [str(id) for id in lineage.get("held_out", ())]
 
 
 def copy(encoder: Encoder, target: Path) -> None:
@@ -87,17 +81,6 @@ def check(index: Path, generation: Generation) -> None:
         EncoderError: It is missing or damaged.
     """
     _check(fingerprint_of(directory(index, generation.number) / "encoder"), index, generation)
-
-
-def check_same(encoder: Encoder, generation: Generation, index: Path) -> None:
-    """Raise ``FingerprintMismatch`` unless ``encoder`` made the embeddings of ``generation``."""
-    if encoder.fingerprint != generation.fingerprint:
-        raise FingerprintMismatch(
-            f"the index at {index} answers only with its own encoder, {generation.encoder} "
-            f"(fingerprint {generation.fingerprint[:12]}); found {encoder.name} (fingerprint "
-            f"{encoder.fingerprint[:12]}) at {encoder.path}. To change to that one, run: "
-            f"docsim reindex --index {index} --encoder {encoder.path}"
-        )
 
 
 def _check(found: str, index: Path, generation: Generation) -> None:

@@ -1,10 +1,10 @@
-"""Locks: one writer, one re-index and one training at a time, by file locks that die with their process.
+"""Locks: one writer, one re-index and one training at a time, by file locks that end with their process.
 
-    write.lock      whoever adds, changes or removes documents, or publishes a generation
-    rebuild.lock    whoever fills, publishes or removes generations; taken before the other
-    adapt.lock      whoever trains an encoder for the index; neither of the others is held meanwhile
+    write.lock      held to add, change or remove documents, and to publish a generation
+    rebuild.lock    held to fill, publish or remove generations; taken before the other
+    adapt.lock      held to train an encoder for the index, with neither of the others
 
-A re-index holds the second for its whole length and the first only to publish, so that documents can be indexed
+A re-index holds the second lock for its whole length and the first only to publish, so that documents can be indexed
 meanwhile. Both write through transactions, which SQLite puts one after the other.
 """
 
@@ -14,33 +14,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docsim.engine.local.store import Store
 from docsim.errors import DocsimError, IndexLocked
 
-__all__ = ["check_writable", "is_rebuilt", "learner", "rebuilder", "writer"]
+__all__ = ["check_writable", "is_rebuilding", "rebuilding", "training", "writing"]
 
 _REBUILD = "rebuild.lock"
 
 
 @contextmanager
-def writer(path: Path, *, wait: bool) -> Iterator[Store]:
-    """Be the one writer: hold the lock, which dies with this process, and a writable store.
+def writing(path: Path, *, wait: bool) -> Iterator[None]:
+    """Be the one writer of the index at ``path``.
 
     Raises:
         DocsimError: The folder cannot be written to.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
     with _held(path, "write.lock", wait=wait, doing="writing to"):
-        store = Store(path, writable=True)
-        try:
-            yield store
-        finally:
-            store.close()
+        yield
 
 
 @contextmanager
-def rebuilder(path: Path, *, wait: bool) -> Iterator[None]:
-    """Be the one that fills, publishes or removes generations.
+def rebuilding(path: Path, *, wait: bool) -> Iterator[None]:
+    """Be the one process that fills, publishes or removes generations.
 
     Raises:
         DocsimError: The folder cannot be written to.
@@ -51,19 +46,19 @@ def rebuilder(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 @contextmanager
-def learner(path: Path, *, wait: bool) -> Iterator[None]:
-    """Be the one that trains an encoder for the index.
+def training(path: Path, *, wait: bool) -> Iterator[None]:
+    """Be the one process that trains an encoder for the index.
 
     Raises:
         DocsimError: The folder cannot be written to.
-        IndexLocked: Another process is at it and ``wait`` is off.
+        IndexLocked: Another process is training and ``wait`` is off.
     """
     with _held(path, "adapt.lock", wait=wait, doing="training an encoder for"):
         yield
 
 
-def is_rebuilt(path: Path) -> bool:
-    """Return whether some process is filling, publishing or removing generations now."""
+def is_rebuilding(path: Path) -> bool:
+    """Return whether a process is filling, publishing or removing generations now."""
     try:
         with _held(path, _REBUILD, wait=False, doing="re-indexing"):
             return False
@@ -83,7 +78,7 @@ def _held(path: Path, name: str, *, wait: bool, doing: str) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise IndexLocked(
-            f"another process is {doing} the index at {path}; try again later, or wait for it with --wait"
+            f"another process is {doing} the index at {path}; try again later", hint="--wait, to wait for it"
         ) from None
     try:
         yield

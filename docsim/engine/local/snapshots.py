@@ -25,26 +25,28 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.local import encoders, snapshot_documents
 from docsim.engine.local.encoders import directory, explained
 from docsim.engine.local.full_text import Lexicon
-from docsim.engine.local.store import Generation, Store, StoredAdapter
+from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.records import Counts
 from docsim.errors import StoreError
 
 if TYPE_CHECKING:
-    from docsim.engine.local.alignment import Adapter
-    from docsim.filters.conditions import Filter
+    from docsim.encoding.alignment import Alignment
+    from docsim.filters.condition import Condition
 
 __all__ = [
-    "Adapted",
     "Allowed",
     "Known",
+    "Mapping",
     "View",
-    "adapted_path",
     "begin",
     "directory",
     "explained",
+    "mapped_path",
     "refreshed",
     "snapshot",
     "snapshot_path",
+    "unfinished",
 ]
 
 logger = logging.getLogger(__name__)
@@ -79,29 +81,32 @@ class Known:
     Attributes:
         lexicon: Which documents hold a term.
         background: How similar documents are to random texts, ascending, by the texts' length; see ``background``.
-        sample: The places of the documents that this was found out from, ``int64 (n,)``; None before it was needed.
+        counts: How many documents and passages there are; None before it was needed.
+        sample: Documents from all over the index, ``int64 (n,)``; None before it was needed.
         allowed: The documents that meet a filter.
-        order: The places of documents by ascending number, ``int64 (n,)``; None before it was needed.
+        order: The places of documents by ascending number, ``int64 (n,)``; empty when they are in that order already,
+            None before it was needed.
     """
 
     lexicon: Lexicon = field(default_factory=Lexicon)
+    counts: Counts | None = None
     background: dict[int | None, NDArray[np.float32]] = field(default_factory=dict)
     sample: NDArray[np.int64] | None = None
-    allowed: dict[Filter, Allowed] = field(default_factory=dict)
+    allowed: dict[Condition, Allowed] = field(default_factory=dict)
     order: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Adapted:
-    """What the live embeddings are in another encoder's space, while its generation is built.
+class Mapping:
+    """How the live embeddings are mapped into the space of another encoder, while its generation is built.
 
     Attributes:
         row: What was committed.
-        adapter: What maps embeddings.
+        alignment: What maps embeddings.
     """
 
-    row: StoredAdapter
-    adapter: Adapter
+    row: StoredMapping
+    alignment: Alignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +122,28 @@ class View:
         documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
             were deleted since may still be listed.
         known: What was found out about this state.
-        adapted: What ``vectors`` were mapped by; None when they are the generation's own.
+        mapping: What ``vectors`` were mapped by; None when they are the generation's own.
     """
 
     revision: int
-    generation: Generation
+    generation: LocalGeneration
     vectors: VectorIndex
     passage: int
     deletion: int
     documents: NDArray[np.int64]
     known: Known = field(default_factory=Known)
-    adapted: Adapted | None = None
+    mapping: Mapping | None = None
 
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the encoder in whose space ``vectors`` are."""
-        return self.adapted.row.fingerprint if self.adapted else self.generation.fingerprint
+        return self.mapping.row.fingerprint if self.mapping else self.generation.fingerprint
 
     def mapped(self, rows: NDArray[np.float16]) -> NDArray[np.floating]:
         """Return embeddings of the generation, ``(n, dim)``, as they are in ``vectors``."""
-        return self.adapted.adapter.apply(rows) if self.adapted else rows
+        return self.mapping.alignment.apply(rows) if self.mapping else rows
 
-    def allowed(self, store: Store, condition: Filter | None) -> Allowed:
+    def allowed(self, store: Store, condition: Condition | None) -> Allowed:
         """Return the documents that meet a condition, all when there is none.
 
         To be called inside ``store.reading()``, which has to see the state that this is the view of.
@@ -154,20 +159,23 @@ class View:
             self.known.allowed[condition] = found
         return found
 
-    def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the places in ``documents`` of the documents that hold some passages, ascending, each once."""
+    def owners(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the number of the document that holds each passage, in the shape of ``passages``."""
         places = np.searchsorted(self.documents[:, 0], passages.ravel(), side="right") - 1
-        return np.array(sorted(set(places.tolist())), dtype=np.int64)
+        owners: NDArray[np.int64] = self.documents[places, 1].reshape(passages.shape)
+        return owners
 
     def places(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the places in ``documents`` of documents by number, ``int64 (n,)``; any place for one not there."""
-        order = self.known.order
-        if order is None:  # of a document that was changed the last place counts
-            order = self.known.order = np.argsort(self.documents[:, 1], kind="stable")
-        if not len(order):
+        held = self.documents[:, 1]
+        if not len(held):
             return np.zeros(0, np.int64)
-        found = np.searchsorted(self.documents[:, 1], numbers, side="right", sorter=order) - 1
-        return order[np.maximum(found, 0)]
+        order = self.known.order
+        if order is None:  # a document that was changed is listed again; its last place counts
+            order = self.known.order = _ascending(held)
+        found = np.searchsorted(held, numbers, side="right", sorter=order if len(order) else None) - 1
+        found = np.maximum(found, 0)
+        return order[found] if len(order) else found
 
     def rows(self, places: NDArray[np.int64]) -> list[NDArray[np.float16]]:
         """Return the embeddings of the documents at some places, ``float16 (passages, dim)`` each."""
@@ -180,12 +188,24 @@ class View:
         return np.stack([self.documents[places, 0], ends], axis=1)
 
 
-def snapshot_path(index: Path, generation: Generation) -> Path:
+def unfinished(index: Path) -> StoreError:
+    """Return the error that says that an index has no live generation."""
+    return StoreError(f"the index at {index} was never finished", hint=f"docsim index SOURCE --index {index}")
+
+
+def _ascending(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the order that sorts some numbers; none when they are sorted, as they are until a document is changed."""
+    if (np.diff(numbers) > 0).all():
+        return np.zeros(0, np.int64)
+    return np.argsort(numbers, kind="stable")
+
+
+def snapshot_path(index: Path, generation: LocalGeneration) -> Path:
     """Return where a generation's FAISS file is."""
     return directory(index, generation.number) / "index.faiss"
 
 
-def adapted_path(index: Path, number: int) -> Path:
+def mapped_path(index: Path, number: int) -> Path:
     """Return where the live embeddings are as generation ``number``, which is being built, has them mapped."""
     return directory(index, number) / "adapter" / "index.faiss"
 
@@ -220,12 +240,12 @@ def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", b
 
 
 def refreshed(
-    store: Store, index: Path, view: View | None, *, number: int | None = None, adapted: Adapted | None = None
+    store: Store, index: Path, view: View | None, *, number: int | None = None, mapping: Mapping | None = None
 ) -> View:
     """Return a view of the state that ``store`` sees now, which is ``view`` when nothing was written since.
 
-    To be called inside ``store.reading()``. The view is of the live generation, ``adapted`` to another encoder where
-    that is given, or of generation ``number``.
+    To be called inside ``store.reading()``. The view is of generation ``number``, by default the live one, whose
+    embeddings are mapped into the space of another encoder where ``mapping`` is given.
 
     Raises:
         StoreError: No generation is live, or stored embeddings are damaged.
@@ -235,24 +255,22 @@ def refreshed(
         return view
     generation = store.generation(number)
     if generation is None:
-        raise StoreError(
-            f"the index at {index} was never finished; finish it with: docsim index SOURCE --index {index}"
-        )
+        raise unfinished(index)
     lags = view is not None and view.deletion < store.forgotten()
-    if view is None or lags or view.generation.number != generation.number or view.adapted != adapted:
-        view = _from_snapshot(store, index, generation, revision, adapted=adapted)
+    if view is None or lags or view.generation.number != generation.number or view.mapping != mapping:
+        view = _from_snapshot(store, index, generation, revision, mapping=mapping)
     return _caught_up(store, replace(view, revision=revision, generation=generation, known=Known()))
 
 
 def _from_snapshot(
-    store: Store, index: Path, generation: Generation, revision: int, *, adapted: Adapted | None = None
+    store: Store, index: Path, generation: LocalGeneration, revision: int, *, mapping: Mapping | None = None
 ) -> View:
     """Return what the snapshot of a generation, or of what it is adapted to, holds; nothing if it cannot be trusted."""
-    row: Generation | StoredAdapter = generation
+    row: LocalGeneration | StoredMapping = generation
     dim, path = generation.dim, snapshot_path(index, generation)
-    if adapted:
-        row, dim, path = adapted.row, adapted.adapter.dims[1], adapted_path(index, adapted.row.generation)
-    empty = View(revision, generation, VectorIndex(dim), 0, 0, np.zeros((0, 2), np.int64), adapted=adapted)
+    if mapping:
+        row, dim, path = mapping.row, mapping.alignment.dims[1], mapped_path(index, mapping.row.generation)
+    empty = View(revision, generation, VectorIndex(dim), 0, 0, np.zeros((0, 2), np.int64), mapping=mapping)
     if row.snapshot_digest is None:
         return empty
     try:
@@ -268,7 +286,7 @@ def _from_snapshot(
     if gone := [first for _, first, _ in store.deletions_after(row.snapshot_deletion)]:
         documents = documents[~np.isin(documents[:, 0], gone)]
     passage, deletion = row.snapshot_passage, row.snapshot_deletion
-    return View(revision, generation, vectors, passage, deletion, documents, adapted=adapted)
+    return View(revision, generation, vectors, passage, deletion, documents, mapping=mapping)
 
 
 def _caught_up(store: Store, view: View) -> View:
@@ -347,7 +365,7 @@ def _write(store: Store, index: Path, view: View) -> None:
         )  # fmt: skip
 
 
-def _pending(store: Store, generation: Generation) -> int:
+def _pending(store: Store, generation: LocalGeneration) -> int:
     """Return how many passages were added or deleted since the generation's snapshot."""
     added = store.value("SELECT count(*) FROM passages WHERE number > ?", generation.snapshot_passage)
     deleted = store.value(

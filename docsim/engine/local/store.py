@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.database import Database
+from docsim.engine.local.origins import Origins
+from docsim.engine.records import Counts, Embeddings, Generation, RecordedVerdict, StoredDocument
 from docsim.errors import StoreError
-from docsim.models import Document, Failure, Metadata, Passage, storable
+from docsim.models import Document, Passage, storable
 
 if TYPE_CHECKING:
-    from docsim.filters.conditions import Filter
+    from docsim.filters.condition import Condition
 
-__all__ = ["Embedded", "Generation", "Origin", "Shown", "Store", "StoredAdapter", "StoredDocument", "Vectors"]
-
-Vectors = NDArray[np.float16]
+__all__ = ["LocalGeneration", "Store", "StoredMapping", "now"]
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
-    """One encoder's view of the documents; ``snapshot_*`` say what its FAISS file holds and covers."""
+class LocalGeneration(Generation):
+    """A generation as the database has it; ``snapshot_*`` say what its FAISS file holds and covers."""
 
-    number: int
-    state: str
-    fingerprint: str
-    encoder: str
-    dim: int
-    created: str
-    published: str | None
     snapshot_digest: str | None
     snapshot_passage: int
     snapshot_deletion: int
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAdapter:
+class StoredMapping:
     """What maps the live generation's embeddings to another encoder's space while its generation is built.
 
     Attributes:
@@ -66,65 +56,27 @@ class StoredAdapter:
     snapshot_deletion: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """A document as it is stored; its passages are numbered ``first_passage`` onwards."""
-
-    number: int
-    document: Document
-    digest: str
-    first_passage: int
-    passages: int
+_GENERATION = ", ".join((*Generation.__slots__, *LocalGeneration.__slots__))
+_DOCUMENT = "number, id, title, metadata, digest, passages, text"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a hit shows of a document, and the text that its passages are cut from."""
-
-    id: str
-    title: str
-    metadata: Metadata
-    first_passage: int
-    passages: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Which document a source's path stands for, and the digest it was last read with."""
-
-    document: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """The passages of one document with their embeddings, ``float16 (len(passages), dim)``, unit rows."""
-
-    document: Document
-    passages: tuple[Passage, ...]
-    vectors: Vectors
-
-
-class Store(Database):
+class Store(Origins):
     """An open ``index.db``. Reading is safe from several threads; writing belongs to one."""
 
     # What an answer is made from
 
-    def generation(self, number: int | None = None) -> Generation | None:
+    def generation(self, number: int | None = None) -> LocalGeneration | None:
         """Return generation ``number``, or the live one, or None."""
         where, parameters = ("number = ?", [number]) if number else ("state = 'live'", [])
-        names = ", ".join(Generation.__slots__)
-        rows = self.rows(f"SELECT {names} FROM generations WHERE {where}", *parameters)
-        return Generation(*rows[0]) if rows else None
+        rows = self.rows(f"SELECT {_GENERATION} FROM generations WHERE {where}", *parameters)
+        return LocalGeneration(*rows[0]) if rows else None
 
-    def generations(self, state: str | None = None) -> list[Generation]:
+    def generations(self, state: str | None = None) -> list[LocalGeneration]:
         """Return the generations, or those that are ``building``, ``live`` or ``retired``, oldest first."""
-        names = ", ".join(Generation.__slots__)
-        sql = f"SELECT {names} FROM generations WHERE state = coalesce(?, state) ORDER BY number"
-        return [Generation(*row) for row in self.rows(sql, state)]
+        sql = f"SELECT {_GENERATION} FROM generations WHERE state = coalesce(?, state) ORDER BY number"
+        return [LocalGeneration(*row) for row in self.rows(sql, state)]
 
-    def adapter(self) -> StoredAdapter | None:
+    def mapping(self) -> StoredMapping | None:
         """Return the adapter to the live generation's embeddings, or None; it ends with the building it belongs to."""
         sql = (
             "SELECT a.generation, new.fingerprint, a.digest, a.passages, a.snapshot_digest, a.snapshot_passage,"
@@ -133,24 +85,24 @@ class Store(Database):
             " JOIN generations old ON old.fingerprint = a.source AND old.state = 'live'"
         )
         rows = self.rows(sql)
-        return StoredAdapter(*rows[0]) if rows else None
+        return StoredMapping(*rows[0]) if rows else None
 
-    def missing(self, generation: int, *, after: int = 0, limit: int = -1) -> list[int]:
-        """Return the numbers of the documents above ``after`` that have no embeddings in a generation, ascending."""
+    def lacking(self, generation: int, *, limit: int = -1) -> list[int]:
+        """Return the numbers of the documents that have no embeddings in a generation, ascending."""
         sql = (
-            "SELECT number FROM documents WHERE number > ? AND NOT EXISTS"
+            "SELECT number FROM documents WHERE NOT EXISTS"
             " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?)"
             " ORDER BY number LIMIT ?"
         )
-        return [number for (number,) in self.rows(sql, after, generation, limit)]
+        return [number for (number,) in self.rows(sql, generation, limit)]
 
     def is_complete(self, generation: int) -> bool:
-        """Return whether a generation has embeddings of every document, as their numbers tell: ``missing`` looks."""
+        """Return whether a generation has as many documents as there are; ``lacking`` looks at each."""
         sql = "SELECT (SELECT count(*) FROM documents) = (SELECT count(*) FROM embeddings WHERE generation = ?)"
         return bool(self.value(sql, generation))
 
-    def lacking(self, generation: int, *, after: int = 0) -> Generator[tuple[int, int, Document]]:
-        """Yield number, first passage number, and title and text of the documents that ``missing`` tells of."""
+    def stream_lacking(self, generation: int, *, after: int = 0) -> Generator[tuple[int, int, Document]]:
+        """Yield number, first passage number, and title and text of the documents above ``after`` that are lacking."""
         sql = (
             "SELECT number, first_passage, id, text, title FROM documents WHERE number > ? AND NOT EXISTS"
             " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?) ORDER BY number"
@@ -158,30 +110,39 @@ class Store(Database):
         for number, first, *content in self.stream(sql, after, generation):
             yield number, first, Document(*content)
 
+    def counts(self) -> Counts:
+        """Return how many documents and passages there are."""
+        sql = "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages)"
+        return Counts(*self.rows(sql)[0])
+
+    def number(self, id: str) -> int | None:
+        """Return the number of the document with this id, or None."""
+        found = self.value("SELECT number FROM documents WHERE id = ?", storable(id))
+        return None if found is None else int(found)
+
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
-        column = "number" if isinstance(key, int) else "id"
-        columns = "number, id, text, title, metadata, digest, first_passage, passages"
-        value = key if isinstance(key, int) else storable(key)
-        rows = self.rows(f"SELECT {columns} FROM documents WHERE {column} = ?", value)
-        if not rows:
-            return None
-        number, id_, text, title, metadata, *rest = rows[0]
-        return StoredDocument(number, Document(id_, text, title, json.loads(metadata)), *rest)
+        number = key if isinstance(key, int) else self.number(key)
+        return None if number is None else self.documents([number]).get(number)
 
-    def meeting(self, condition: Filter) -> NDArray[np.int64]:
+    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
+        """Return some documents by number, without those that are not there."""
+        sql = f"SELECT {_DOCUMENT} FROM documents WHERE number IN (SELECT value FROM json_each(?))"
+        return {row[0]: _stored(*row) for row in self.rows(sql, json.dumps(list(numbers)))}
+
+    def scan(self, *, characters: int | None = None) -> Iterator[StoredDocument]:
+        """Yield every document by ascending number, its text cut after some characters if so asked."""
+        columns = _DOCUMENT if characters is None else _DOCUMENT.replace("text", f"substr(text, 1, {int(characters)})")
+        for row in self.stream(f"SELECT {columns} FROM documents ORDER BY number"):
+            yield _stored(*row)
+
+    def meeting(self, condition: Condition) -> NDArray[np.int64]:
         """Return the numbers of the first passages of the documents that meet a condition, ascending."""
-        sql = f"SELECT first_passage FROM documents WHERE {condition.sql} ORDER BY first_passage"
-        return np.array(self.rows(sql, *condition.parameters), np.int64).reshape(-1)
+        from docsim.engine.local.filter_sql import compiled  # here, because most searches have no filter
 
-    def shown(self, documents: Sequence[int]) -> dict[int, Shown]:
-        """Return what hits show of some documents, by number."""
-        sql = (
-            "SELECT number, id, title, metadata, first_passage, passages, text FROM documents"
-            " WHERE number IN (SELECT value FROM json_each(?))"
-        )
-        rows = self.rows(sql, json.dumps(list(documents)))
-        return {number: Shown(id, title, json.loads(metadata), *rest) for number, id, title, metadata, *rest in rows}
+        expression = compiled(condition)
+        sql = f"SELECT first_passage FROM documents WHERE {expression.sql} ORDER BY first_passage"
+        return np.array(self.rows(sql, *expression.parameters), np.int64).reshape(-1)
 
     def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
         """Return kind and value of a metadata field of some documents, by number; without those that lack it."""
@@ -193,15 +154,20 @@ class Store(Database):
         rows = self.rows(sql, json.dumps(list(documents)), storable(name))
         return {number: (kind, value) for number, kind, value in rows}
 
-    def spans(self, passages: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Return start and end of some passages, by number."""
-        sql = 'SELECT number, start, "end" FROM passages WHERE number IN (SELECT value FROM json_each(?))'
-        return {number: (start, end) for number, start, end in self.rows(sql, json.dumps(list(passages)))}
-
     def passages(self, document: int) -> list[Passage]:
         """Return the passages of a document in order."""
-        rows = self.rows('SELECT start, "end", heading FROM passages WHERE document = ? ORDER BY number', document)
-        return [Passage(*row) for row in rows]
+        return self.passages_of([document]).get(document, [])
+
+    def passages_of(self, documents: Sequence[int]) -> dict[int, list[Passage]]:
+        """Return the passages of some documents, in order, by the document's number."""
+        sql = (
+            'SELECT document, start, "end", heading FROM passages'
+            " WHERE document IN (SELECT value FROM json_each(?)) ORDER BY number"
+        )
+        found: dict[int, list[Passage]] = {}
+        for document, *fields in self.rows(sql, json.dumps(list(documents))):
+            found.setdefault(document, []).append(Passage(*fields))
+        return found
 
     def documents_after(self, generation: int, passage: int) -> NDArray[np.int64]:
         """Return first passage and document numbers, ``int64 (n, 2)``, of documents that start after ``passage``."""
@@ -212,7 +178,7 @@ class Store(Database):
         rows = chain.from_iterable(self.rows(sql, generation, passage))
         return np.fromiter(rows, dtype=np.int64).reshape(-1, 2)
 
-    def vectors(self, generation: int, documents: Sequence[int]) -> dict[int, Vectors]:
+    def vectors(self, generation: int, documents: Sequence[int]) -> dict[int, Embeddings]:
         """Return the embeddings of some documents in a generation, ``float16 (passages, dim)`` each.
 
         Raises:
@@ -228,7 +194,7 @@ class Store(Database):
         dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
         return {document: self._unpacked(blob, checksum, dim=dim) for document, blob, checksum in rows}
 
-    def vectors_after(self, generation: int, passage: int) -> Iterator[tuple[int, Vectors]]:
+    def vectors_after(self, generation: int, passage: int) -> Iterator[tuple[int, Embeddings]]:
         """Yield ``(first passage number, embeddings)`` of documents whose passages are numbered above ``passage``."""
         dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
         sql = (
@@ -238,7 +204,7 @@ class Store(Database):
         for first, blob, checksum in self.stream(sql, generation, passage):
             yield first, self._unpacked(blob, checksum, dim=dim)
 
-    def _unpacked(self, blob: bytes, checksum: int, *, dim: int) -> Vectors:
+    def _unpacked(self, blob: bytes, checksum: int, *, dim: int) -> Embeddings:
         if zlib.crc32(blob) != checksum or len(blob) % (2 * dim):
             raise self.damaged()
         return np.frombuffer(blob, dtype=np.float16).reshape(-1, dim)
@@ -269,31 +235,17 @@ class Store(Database):
             self.execute("DELETE FROM deletions WHERE sequence <= ?", last)
             self.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", last)
 
-    # What a sync writes; all of it inside ``writing()``
+    def verdict(self, number: int) -> RecordedVerdict | None:
+        """Return what was found about a generation; None when it was not compared."""
+        rows = self.rows("SELECT passed, summary FROM verdicts WHERE generation = ?", number)
+        if not rows:
+            return None
+        passed, told = bool(rows[0][0]), json.loads(rows[0][1])
+        return RecordedVerdict(passed, bool(told.get("sound", passed)), told.get("metrics", {}), told.get("source"))
 
-    def put(self, embedded: Embedded, *, number: int | None, digest: str, generation: int) -> int:
-        """Add a document, or replace document ``number``, with its passages and embeddings; return its number."""
-        document, count = embedded.document, len(embedded.passages)
-        first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
-        metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
-        fields = (document.title, document.text, metadata, document.digest(), first, count)
-        if number is None:
-            columns = "title, text, metadata, digest, first_passage, passages"
-            sql = f"INSERT INTO documents ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?)"
-            number = self.execute(sql, *fields, document.id)
-        else:
-            self._forget_passages(number)
-            sql = (
-                "UPDATE documents SET title = ?, text = ?, metadata = ?, digest = ?, first_passage = ?, passages = ?"
-                " WHERE number = ?"
-            )
-            self.execute(sql, *fields, number)
-        rows = ((first + i, number, p.start, p.end, p.heading) for i, p in enumerate(embedded.passages))
-        self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", rows)
-        self.embed(number, first, embedded.vectors, generation=generation)
-        return number
+    # What writers and rebuilders share; inside ``writing()``
 
-    def embed(self, number: int, first: int, vectors: Vectors, *, generation: int) -> None:
+    def add_embeddings(self, number: int, first: int, vectors: Embeddings, *, generation: int) -> None:
         """Add the embeddings of a document to a generation, if its passages still begin with number ``first``."""
         blob = np.ascontiguousarray(vectors, dtype=np.float16).tobytes()
         sql = (
@@ -302,80 +254,26 @@ class Store(Database):
         )
         self.execute(sql, generation, blob, zlib.crc32(blob), number, first)
 
-    def remove(self, number: int) -> None:
-        """Remove a document and all that hangs on it."""
-        self._forget_passages(number)
-        self.execute("DELETE FROM origins WHERE document = ?", number)
-        self.execute("DELETE FROM documents WHERE number = ?", number)
-
-    def _forget_passages(self, number: int) -> None:
-        columns = "first_passage, passages"
-        sql = f"INSERT INTO deletions ({columns}) SELECT {columns} FROM documents WHERE number = ?"
-        self.execute(sql, number)
-        self.execute("DELETE FROM embeddings WHERE document = ?", number)
-        self.execute("DELETE FROM passages WHERE document = ?", number)
-
     def add_generation(self, *, fingerprint: str, encoder: str, dim: int, state: str) -> int:
         """Add a generation and return its number."""
         sql = "INSERT INTO generations (state, fingerprint, encoder, dim, created, published) VALUES (?, ?, ?, ?, ?, ?)"
         published = now() if state == "live" else None
         return self.execute(sql, state, fingerprint, encoder, dim, now(), published)
 
-    # Sources
+    def record(self, number: int, verdict: RecordedVerdict) -> None:
+        """Keep what was found about a generation."""
+        summary = json.dumps({"metrics": verdict.metrics, "source": verdict.source, "sound": verdict.sound})
+        with self.writing(visible=False):
+            sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
+            self.execute(sql, number, now(), verdict.passed, summary)
 
-    def origin(self, source: int, path: str) -> Origin | None:
-        """Return what ``path`` of a source stands for, or None."""
-        rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source, path)
-        return Origin(*rows[0]) if rows else None
 
-    def read_from(self, file: Path) -> int | None:
-        """Return the number of the document that was indexed from a file, given by its absolute path, or None."""
-        for number, kind, location in self.rows("SELECT number, kind, location FROM sources"):
-            root = Path(location) if kind == "folder" else Path(location).parent
-            if kind in ("folder", "file") and file.is_relative_to(root):
-                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in ingest.sources
-                origin = self.origin(number, path)
-                if origin is not None:
-                    return origin.document
-        return None
-
-    def link(self, source: int, path: str, *, document: int, digest: str) -> None:
-        """Record that ``path`` of a source stands for a document, read with ``digest``, and did not fail."""
-        before = self.origin(source, path)
-        self.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", source, path, document, digest)
-        self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source, path)
-        if before is not None and before.document != document:
-            self._release(before.document)
-
-    def claim(self, source: int, path: str, *, document: int) -> None:
-        """Forget every other path that a document stood for; to be called when it gets this path's content."""
-        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?)"
-        self.execute(sql, document, source, path)
-
-    def unlink(self, source: int, path: str) -> bool:
-        """Forget ``path`` of a source; remove its document, and return True, when no other source holds it."""
-        origin = self.origin(source, path)
-        self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source, path)
-        return origin is not None and self._release(origin.document)
-
-    def _release(self, document: int) -> bool:
-        """Remove a document, and return True, when no source holds it."""
-        if self.value("SELECT 1 FROM origins WHERE document = ?", document):
-            return False
-        self.remove(document)
-        return True
-
-    def record_failures(self, source: int, failures: Iterable[Failure]) -> None:
-        """Replace what could not be read in a source at the last try."""
-        self.execute("DELETE FROM failures WHERE source = ?", source)
-        for failure in failures:
-            self.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)",
-                source,
-                failure.path,
-                failure.reason,
-                now(),
-            )
+def _stored(number: int, id: str, title: str, metadata: str, digest: str, passages: int, text: str) -> StoredDocument:
+    try:
+        held = json.loads(metadata)
+    except ValueError:
+        held = {}  # damaged; the digest tells
+    return StoredDocument(number, Document(id, text, title, held), digest, passages)
 
 
 def now(timespec: str = "seconds") -> str:

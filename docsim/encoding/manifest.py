@@ -1,0 +1,181 @@
+"""The manifest of an encoder directory: what it says, and the fingerprint over the files it lists.
+
+    manifest.json     format version, kind, name, dim, max_tokens, preprocessing, fingerprint, file digests, lineage
+
+The fingerprint is a SHA-256 over everything that changes the output of the encoder: the exported tower, the tokenizer,
+the preprocessing settings and ``max_tokens``. The name and the lineage are not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from docsim.errors import EncoderError
+
+__all__ = [
+    "FORMAT",
+    "KERAS_FILE",
+    "MANIFEST_FILE",
+    "ONNX_FILE",
+    "TOKENIZER_FILE",
+    "Preprocessing",
+    "checked_content",
+    "fingerprint",
+    "fingerprint_of",
+    "read_manifest",
+    "with_components",
+]
+
+FORMAT = 1
+"""Version of the directory's layout. A directory of another version is refused."""
+
+MANIFEST_FILE = "manifest.json"
+KERAS_FILE = "tower.keras"
+ONNX_FILE = "tower.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a text becomes token ids, beyond what the tokenizer's file says.
+
+    Attributes:
+        padding_id: The id that fills up the short rows of a batch; the tower ignores it.
+        empty_id: The id that stands for a text without any token.
+        special_tokens: Whether the tokenizer adds its special tokens, such as ``[CLS]``.
+        by_word: Whether to tokenise each whitespace-separated word by itself, which is faster. The ids are the same for
+            BERT's tokenizers, as long as no special tokens are added.
+        damped: Whether a token that a text repeats counts less each time; for ``average`` towers only.
+        components: The number of leading components of the tower's output to keep, rescaled to unit length; None keeps
+            all.
+    """
+
+    padding_id: int
+    empty_id: int
+    special_tokens: bool
+    by_word: bool = False
+    damped: bool = False
+    components: int | None = None
+
+
+def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_tokens: int) -> str:
+    """Return the SHA-256 (64 hex digits) over everything that changes an encoder's output.
+
+    Args:
+        files: SHA-256 by file name, for ``tower.onnx`` and ``tokenizer.json`` at least; other files are ignored.
+        preprocessing: How texts become token ids.
+        max_tokens: The number of tokens of a text that are read.
+    """
+    # Settings added later count only when they are used, so that older encoders keep their fingerprints.
+    counted = asdict(preprocessing)
+    if not preprocessing.damped:
+        del counted["damped"]
+    if preprocessing.components is None:
+        del counted["components"]
+    settings = {
+        "format": FORMAT,
+        "max_tokens": max_tokens,
+        "preprocessing": counted,
+        ONNX_FILE: files[ONNX_FILE],
+        TOKENIZER_FILE: files[TOKENIZER_FILE],
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of the encoder in a directory.
+
+    Raises:
+        EncoderError: The directory or its manifest is missing, damaged or of another format version.
+    """
+    file = path / MANIFEST_FILE
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EncoderError(
+            f"expected an encoder directory at {path}, found no {MANIFEST_FILE} in it; name another directory or make "
+            "an encoder first",
+            hint="docsim distill --help",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} cannot be read ({error})") from error
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version != FORMAT:
+        raise EncoderError(
+            f"the encoder at {path} has format version {version!r}, but this docsim reads version {FORMAT}; make the "
+            "encoder again, or use the version of docsim that made it"
+        )
+    return dict(manifest)
+
+
+def fingerprint_of(path: Path) -> str:
+    """Return the fingerprint of the files in an encoder directory, without loading them.
+
+    It is computed from the files and settings, not read from the manifest's ``fingerprint``.
+
+    Raises:
+        EncoderError: A file is missing or damaged.
+    """
+    manifest = read_manifest(path)
+    try:
+        preprocessing, max_tokens = Preprocessing(**manifest["preprocessing"]), int(manifest["max_tokens"])
+        digests = dict(manifest["files"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(
+            f"the encoder at {path} is damaged: {MANIFEST_FILE} has a missing or wrong field ({error})"
+        ) from error
+    for file in (ONNX_FILE, TOKENIZER_FILE):
+        checked_content(path / file, digests)
+    return fingerprint(digests, preprocessing=preprocessing, max_tokens=max_tokens)
+
+
+def with_components(path: Path, manifest: Mapping[str, Any], dim: int) -> dict[str, Any]:
+    """Return the manifest of the encoder that keeps the first ``dim`` components of this one.
+
+    Args:
+        path: The encoder's directory, for the message of an error.
+        manifest: The encoder's manifest.
+        dim: The number of components to keep.
+
+    Raises:
+        EncoderError: The encoder was not trained for ``dim`` components.
+    """
+    if dim == manifest.get("dim"):
+        return dict(manifest)
+    trained = [one for one in manifest.get("dims", ()) if one < manifest["dim"]]
+    if dim not in trained:
+        raise EncoderError(
+            f"expected a number of components that the encoder at {path} was trained for: "
+            f"{', '.join(map(str, [manifest.get('dim'), *trained]))}; got {dim}"
+        )
+    preprocessing = replace(Preprocessing(**manifest["preprocessing"]), components=dim)
+    settings = {"preprocessing": asdict(preprocessing), "dim": dim}
+    found = fingerprint(manifest["files"], preprocessing=preprocessing, max_tokens=int(manifest["max_tokens"]))
+    return {**manifest, **settings, "name": f"{manifest['name']} ({dim})", "fingerprint": found}
+
+
+def checked_content(file: Path, digests: Mapping[str, str]) -> bytes:
+    """Return the content of a file of an encoder, after comparing it with its digest.
+
+    Args:
+        file: The file.
+        digests: SHA-256 by file name, from the manifest.
+
+    Raises:
+        EncoderError: The file cannot be read, or is not the one that the manifest describes.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise EncoderError(f"the encoder at {file.parent} is damaged: {file.name} cannot be read ({error})") from error
+    if hashlib.sha256(content).hexdigest() != digests.get(file.name):
+        raise EncoderError(
+            f"the encoder at {file.parent} is damaged: {file.name} does not match its digest in {MANIFEST_FILE}; copy "
+            "or make the encoder again"
+        )
+    return content

@@ -1,0 +1,153 @@
+"""The seam: what docsim needs of the place that keeps documents and vectors, and nothing of how it keeps them.
+
+An engine keeps one index: documents, their passages, and for every generation the embeddings of the passages under one
+encoder. Search, analysis, re-indexing and maintenance are written against these protocols only. There is no SQL here,
+no FAISS object and no row number; `docsim.engine.local` is the engine of one machine, and the tests hold a second, tiny
+one made of dictionaries and NumPy. Both pass the same conformance suite.
+
+    Engine      an open index; gives snapshots to read, a writer to write, a rebuilder to change generations
+    Snapshot    one committed state of one generation: everything asked of it is answered from that state
+    Sources     which source holds which document under which path
+    Writer      adds, changes and removes documents; one transaction at a time
+    Rebuilder   fills, publishes and removes generations
+
+A document is known to its user by an ``id`` and to its engine by a ``number``, a positive whole number that is never
+given to another document. Similarities are inner products of unit vectors, in [-1, 1]. Lexical scores are opaque:
+higher is better, and only scores of one query can be compared.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from docsim.engine.records import Generation, GenerationFacts, SearchFacts, Sizes, Soundness
+from docsim.engine.snapshot import Snapshot, TextMatches
+from docsim.engine.writing import Rebuilder, Sources, Writer
+
+if TYPE_CHECKING:
+    from docsim.encoding.encoder import Encoder
+
+__all__ = ["Engine", "Rebuilder", "Snapshot", "Sources", "TextMatches", "Writer"]
+
+
+class Engine(Protocol):
+    """An open index. Reading is safe from several threads."""
+
+    @property
+    def address(self) -> str:
+        """Where the index is, as the user names it."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of the generation that is searched now, loaded when first asked for.
+
+        Raises:
+            EncoderError: It is missing, damaged or not the one that made the embeddings.
+        """
+
+    def close(self) -> None:
+        """Close the index; safe to call twice."""
+
+    def at(self, generation: int) -> Engine:
+        """Open the same index again, to read one generation, whatever its state."""
+
+    # Reading
+
+    def generation(self) -> Generation:
+        """Return the generation that is searched now.
+
+        Raises:
+            StoreError: The index was never finished, or there is no such generation.
+        """
+
+    def prepare(self) -> None:
+        """Load, side by side, what the first search needs."""
+
+    def snapshot(self, *, encoder: bool = False) -> AbstractContextManager[Snapshot]:
+        """See one committed state for the length of the block.
+
+        Args:
+            encoder: Whether the state's encoder is needed, which is then known to be there.
+        """
+
+    def sources(self) -> Sources:
+        """Return what is known about sources, as of the last commit."""
+
+    # Writing
+
+    def writer(self, *, wait: bool) -> AbstractContextManager[Writer]:
+        """Be the one writer.
+
+        Raises:
+            IndexLocked: Another process is writing and ``wait`` is off.
+            DocsimError: The index cannot be written to.
+        """
+
+    def rebuilder(self, *, wait: bool) -> AbstractContextManager[Rebuilder]:
+        """Be the one process that changes generations; a writer may write meanwhile.
+
+        Raises:
+            IndexLocked: Another process is re-indexing and ``wait`` is off.
+        """
+
+    def training(self, *, wait: bool) -> AbstractContextManager[None]:
+        """Be the one process that trains an encoder for the index.
+
+        Raises:
+            IndexLocked: Another process is training and ``wait`` is off.
+        """
+
+    def is_rebuilding(self) -> bool:
+        """Return whether a process is changing generations now."""
+
+    # Files that belong to the index
+
+    def encoder_directory(self, number: int) -> Path:
+        """Return a directory that holds the encoder of a generation."""
+
+    def base_directory(self, number: int) -> Path:
+        """Return a directory that holds what the encoder of a generation was trained from: itself, if it was not."""
+
+    def report_directory(self, number: int) -> Path:
+        """Return the directory where the report about a generation goes."""
+
+    def workspace(self) -> Path:
+        """Return a directory to train in; it may be removed when nobody is training."""
+
+    def note(self, key: str) -> str | None:
+        """Return a small text that was kept under a name, or None."""
+
+    def keep_note(self, key: str, text: str) -> None:
+        """Keep a small text under a name; it changes no answer."""
+
+    # Looking after it
+
+    def generations(self) -> list[GenerationFacts]:
+        """Return all generations and how far they have come, oldest first."""
+
+    def search_facts(self) -> SearchFacts:
+        """Return how passages are searched."""
+
+    def sizes(self) -> Sizes:
+        """Return how many bytes the index takes."""
+
+    def soundness(self) -> Soundness:
+        """Check the stored embeddings of the generation that is searched."""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with how the index is kept, a sentence each."""
+
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
+        """Rebuild what can be rebuilt from what is stored.
+
+        Args:
+            index_type: Search with this index type from now on, see ``Index.create``.
+            recall: Tune it to this recall.
+            wait: Wait for another process that is writing.
+
+        Raises:
+            UsageError: There is no such index type or recall.
+            IndexLocked: Another process is writing and ``wait`` is off.
+        """

@@ -1,0 +1,195 @@
+"""Checks: everything that can be wrong with how an index is kept, found by comparing its rows and files.
+
+What can be checked of any engine, such as texts against their digests, is in ``docsim.maintenance.verify``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.encoding.alignment import Alignment
+from docsim.encoding.norms import are_unit
+from docsim.engine.local import ann, encoders, mappings, snapshot_documents, snapshots
+from docsim.engine.local.snapshots import Mapping
+from docsim.engine.local.store import LocalGeneration, Store
+from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.records import Soundness
+from docsim.errors import StoreError
+
+__all__ = ["damaged", "of_generation", "problems", "soundness"]
+
+_LISTED = 20
+_ROUNDING = 2e-3  # of embeddings that were mapped at two times
+
+_ORPHANS = {
+    "passages of no document": "passages WHERE document NOT IN (SELECT number FROM documents)",
+    "embeddings of no document": "embeddings WHERE document NOT IN (SELECT number FROM documents)",
+    "embeddings of no generation": "embeddings WHERE generation NOT IN (SELECT number FROM generations)",
+    "origins of no document": "origins WHERE document NOT IN (SELECT number FROM documents)",
+    "documents of no source": "documents WHERE number NOT IN (SELECT document FROM origins)",
+    "documents whose passages do not match their count": (
+        "documents d WHERE d.passages <> (SELECT count(*) FROM passages p WHERE p.document = d.number"
+        " AND p.number BETWEEN d.first_passage AND d.first_passage + d.passages - 1)"
+    ),
+    "documents whose passages reach beyond their text": (  # length() reads all of a text, so once a document
+        'documents d WHERE (SELECT max(p."end") FROM passages p WHERE p.document = d.number) > length(d.text)'
+        ' OR EXISTS (SELECT 1 FROM passages p WHERE p.document = d.number AND (p.start < 0 OR p."end" < p.start))'
+    ),
+    "deleted passages that are still there": (
+        "passages p JOIN deletions x ON p.number BETWEEN x.first_passage AND x.first_passage + x.passages - 1"
+    ),
+}
+
+
+def problems(path: Path, store: Store) -> list[str]:
+    """Return what is wrong with the rows and files of an index, a sentence each."""
+    with store.reading():
+        found = [*_database(store), *_orphans(store), *_disputed(store)]
+        for generation in store.generations():
+            found += of_generation(path, store, generation)
+        live = store.generation()
+        if live is not None and not damaged(store, live):
+            found += _mapping(path, store)
+    return [*found, *_full_text(store)]
+
+
+def soundness(store: Store, generation: LocalGeneration) -> Soundness:
+    """Check the stored embeddings of a generation."""
+    sql = (
+        "SELECT count(*), coalesce(sum(first_passage <= ?), 0) FROM documents WHERE NOT EXISTS"
+        " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?)"
+    )
+    with store.reading():
+        lacking, early = store.rows(sql, generation.snapshot_passage, generation.number)[0]
+        wrong = damaged(store, generation)
+        return Soundness(store.counts().documents, lacking, early, tuple(wrong))
+
+
+def _database(store: Store) -> Iterator[str]:
+    for (message,) in store.rows("PRAGMA integrity_check(20)"):
+        if message != "ok":
+            yield f"SQLite: {message}"
+    for row in store.rows("PRAGMA foreign_key_check")[:_LISTED]:
+        yield f"a row of {row[0]} refers to a row of {row[2]} that is not there"
+
+
+def _orphans(store: Store) -> Iterator[str]:
+    for name, rows in _ORPHANS.items():
+        if count := store.value(f"SELECT count(*) FROM {rows}"):
+            yield f"{count} {name}"
+
+
+def _disputed(store: Store) -> Iterator[str]:
+    for stored in store.documents(store.disputed()).values():
+        yield f"{stored.document.id} stands for paths that were read with different content; index their source again"
+
+
+def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:
+    """Yield what is wrong with a generation's embeddings and snapshot."""
+    where = "" if generation.state == "live" else f" in generation {generation.number}"
+    wrong = damaged(store, generation)
+    for stored in store.documents(wrong).values():
+        yield f"the embeddings of {stored.document.id}{where} are missing or damaged"
+    if not wrong:
+        yield from _snapshot(path, store, generation)
+    if damage := ann.damage(encoders.directory(path, generation.number)):
+        yield damage
+
+
+def damaged(store: Store, generation: LocalGeneration) -> list[int]:
+    """Return the documents whose embeddings are of another shape, altered, not finite or not of unit norm.
+
+    Those without embeddings are among them if the generation is live; others may lack documents.
+    """
+    join = "LEFT JOIN" if generation.state == "live" else "JOIN"
+    sql = (
+        "SELECT d.number, d.first_passage, d.passages, e.first_passage, e.vectors, e.checksum FROM documents d"
+        f" {join} embeddings e ON e.document = d.number AND e.generation = ? ORDER BY d.number"
+    )
+    return [
+        number
+        for number, first, count, embedded, blob, checksum in store.stream(sql, generation.number)
+        if embedded != first or not _sound(blob, checksum, shape=(count, generation.dim))
+    ]
+
+
+def _sound(blob: bytes, checksum: int, *, shape: tuple[int, int]) -> bool:
+    if zlib.crc32(blob) != checksum or len(blob) != 2 * shape[0] * shape[1]:
+        return False
+    return are_unit(np.frombuffer(blob, np.float16).reshape(shape))
+
+
+def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:
+    """Check the snapshot, and that with what came after it, it holds just the stored embeddings."""
+    if generation.snapshot_digest is None:
+        return
+    path = snapshots.snapshot_path(index, generation)
+    try:
+        VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
+    except StoreError as error:
+        yield str(error)
+        return
+    ids, rows = snapshots.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
+    at = 0
+    for first, vectors in store.vectors_after(generation.number, 0):
+        here = slice(at, at + len(vectors))
+        if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(
+            rows[here], vectors
+        ):
+            yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; mend it with: docsim repair"
+            return
+        at += len(vectors)
+    listed = snapshot_documents.load(path, generation.snapshot_digest)
+    if len(listed) and not np.array_equal(listed, _listable(store, generation, listed)):
+        yield f"the listing beside {path} disagrees with the stored documents; mend it with: docsim repair"
+    if at != len(ids):
+        yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {at}; mend it with: docsim repair"
+
+
+def _listable(store: Store, generation: LocalGeneration, listed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what a snapshot's listing should be, as far as its documents were not deleted since."""
+    stored = store.documents_after(generation.number, 0)
+    gone = [first for _, first, _ in store.deletions_after(generation.snapshot_deletion)]
+    rows = np.concatenate([stored[stored[:, 0] <= generation.snapshot_passage], listed[np.isin(listed[:, 0], gone)]])
+    return rows[np.argsort(rows[:, 0])]
+
+
+def _mapping(index: Path, store: Store) -> Iterator[str]:
+    """Check the adapter through which a generation that is being built answers, and the embeddings mapped by it."""
+    row = store.mapping()
+    if row is None:
+        return
+    path = snapshots.mapped_path(index, row.generation)
+    try:
+        alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
+        VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
+    except StoreError:
+        yield f"the adapter beside {path}, or what it mapped, is damaged; run again: docsim reindex --adapter"
+        return
+    mapped = snapshots.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
+    ids, rows = snapshots.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
+    found, held = mapped.reconstruct()
+    if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
+        yield f"the mapped embeddings at {path} disagree with the stored ones; run again: docsim reindex --adapter"
+
+
+def _full_text(store: Store) -> Iterator[str]:
+    """Compare the full-text index with the documents; FTS5 does this only through a connection that may write."""
+    try:
+        connection = sqlite3.connect(store.path, isolation_level=None, timeout=30)
+    except sqlite3.Error:
+        return
+    try:
+        connection.execute("INSERT INTO documents_fts (documents_fts, rank) VALUES ('integrity-check', 1)")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
+            return  # a folder that cannot be written to, or one that is being written to for long
+        yield "the full-text index disagrees with the documents; mend it with: docsim repair"
+    finally:
+        connection.close()

@@ -1,0 +1,279 @@
+"""The engine of one machine: an index is a directory, read by any number of processes and written by one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import encoders, facts, locks, snapshots
+from docsim.engine.local.mappings import Mappings
+from docsim.engine.local.open_generation import OpenGeneration
+from docsim.engine.local.snapshots import View
+from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
+from docsim.engine.records import GenerationFacts, SearchFacts, Sizes, Soundness
+from docsim.errors import EncoderError, StoreError
+
+if TYPE_CHECKING:
+    from docsim.engine.local.rebuilder import LocalRebuilder
+    from docsim.engine.local.writer import LocalWriter
+
+__all__ = ["LocalEngine"]
+
+
+class LocalEngine:
+    """A ``docsim.engine.base.Engine``. Reading is safe from several threads.
+
+    Another process's commit is seen by the next snapshot.
+
+    Attributes:
+        path: The index's directory.
+        pinned: The generation that was asked for; None for the one that is live when a snapshot is taken.
+        store: The open database, for reading.
+    """
+
+    def __init__(self, path: Path, *, generation: int | None = None) -> None:
+        """Open an index.
+
+        Args:
+            path: The index's directory.
+            generation: Number of the generation to read, whatever its state; the live one when not given.
+
+        Raises:
+            StoreError: There is no index at ``path``, or it is damaged.
+        """
+        self.path = path
+        self.pinned = generation
+        self.store = Store(path, writable=False)
+        self._view: View | None = None
+        self._encoder: Encoder | None = None
+        self._mappings = Mappings(path)
+        self._lock = threading.Lock()
+
+    @property
+    def address(self) -> str:
+        """The index's directory."""
+        return str(self.path)
+
+    def close(self) -> None:
+        """Close the database; safe to call twice."""
+        self.store.close()
+        self._view = None
+
+    def at(self, generation: int) -> LocalEngine:
+        """Open the same index again, to read one generation, whatever its state."""
+        return LocalEngine(self.path, generation=generation)
+
+    def generation(self) -> LocalGeneration:
+        """Return the live generation, or the one that the index was opened for.
+
+        Raises:
+            StoreError: The index was never finished, or there is no such generation.
+        """
+        generation = self.store.generation(self.pinned)
+        if generation is None and self.pinned:
+            raise StoreError(
+                f"the index at {self.path} has no generation {self.pinned}",
+                hint="see them all with: docsim generations",
+            )
+        if generation is None:
+            raise snapshots.unfinished(self.path)
+        return generation
+
+    # Snapshots
+
+    @contextmanager
+    def snapshot(self, *, encoder: bool = False) -> Iterator[OpenGeneration]:
+        """See one committed state for the length of the block.
+
+        Args:
+            encoder: Whether the state's encoder is needed, which is then known to be there.
+
+        Raises:
+            StoreError: The index was never finished, or is damaged.
+            EncoderError: The encoder is needed, and missing or damaged.
+        """
+        while True:
+            failure = None
+            with self.store.reading():
+                opened = self._opened()
+                if opened is not None:
+                    failure = _encoder_failure(opened) if encoder else None
+                    if failure is None:
+                        yield opened
+                        return
+            if failure is not None and opened is not None and self.store.revision() == opened.revision:
+                raise failure  # else another generation went live meanwhile, and this one's encoder was removed
+
+    def prepare(self) -> None:
+        """Read the vectors while the encoder is loaded: both take about as long, and the first search needs both."""
+        if self._view is not None:
+            return
+
+        def read() -> None:
+            with suppress(Exception), self.snapshot():  # whoever needs them meets the error again
+                pass
+
+        thread = threading.Thread(target=read, name="docsim-prepare")
+        thread.start()
+        try:
+            self._encoder_for(None if self.pinned else self.store.mapping())
+        finally:
+            thread.join()
+
+    def _opened(self) -> OpenGeneration | None:
+        """Return the state that the transaction sees; None when another thread has seen a later one meanwhile."""
+        revision = self.store.revision()
+        with self._lock:
+            if self._view is not None and self._view.revision > revision:
+                return None  # answers must not go back in time
+            view = self._view = self._refreshed(revision)
+        row = view.mapping.row if view.mapping else None
+        return OpenGeneration(self.store, view, lambda: self._encoder_for(row))
+
+    def _refreshed(self, revision: int) -> View:
+        """Return a view of the state that is seen; the last one, when nothing was written since."""
+        view = self._view
+        if view is not None and view.revision == revision:
+            return view
+        read = self._mappings.read(None if self.pinned else self.store.mapping())
+        mapping = read.mapping if read else None
+        return snapshots.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
+
+    def _encoder_for(self, row: StoredMapping | None) -> Encoder:
+        read = self._mappings.read(row)
+        return read.encoder if read else self.encoder
+
+    @property
+    def encoder(self) -> Encoder:
+        """The generation's encoder, loaded when first asked for.
+
+        Raises:
+            FingerprintMismatch: The encoder kept in the index is not the one that made its embeddings.
+            EncoderError: It is missing or damaged.
+        """
+        generation = self.generation()
+        encoder = self._encoder
+        while encoder is None or encoder.fingerprint != generation.fingerprint:
+            try:
+                encoder = self._encoder = encoders.load(self.path, generation)
+            except EncoderError:
+                before, generation = generation, self.generation()
+                if before.number == generation.number:
+                    raise  # else another generation went live meanwhile, and this one was removed
+        return encoder
+
+    # Writing
+
+    def sources(self) -> Store:
+        """Return what is known about sources, as of the last commit."""
+        return self.store
+
+    def writer(self, *, wait: bool) -> AbstractContextManager[LocalWriter]:
+        """Be the one writer.
+
+        Raises:
+            IndexLocked: Another process is writing and ``wait`` is off.
+            DocsimError: The folder cannot be written to.
+        """
+        from docsim.engine.local import writer  # here, because searching does without
+
+        return writer.opened(self.path, wait=wait)
+
+    def rebuilder(self, *, wait: bool) -> AbstractContextManager[LocalRebuilder]:
+        """Be the one process that changes generations; a writer may write meanwhile.
+
+        Raises:
+            IndexLocked: Another process is re-indexing and ``wait`` is off.
+        """
+        from docsim.engine.local import rebuilder  # here, because searching does without
+
+        return rebuilder.opened(self.path, wait=wait)
+
+    def training(self, *, wait: bool) -> AbstractContextManager[None]:
+        """Be the one process that trains an encoder for the index.
+
+        Raises:
+            IndexLocked: Another process is training and ``wait`` is off.
+        """
+        return locks.training(self.path, wait=wait)
+
+    def is_rebuilding(self) -> bool:
+        """Return whether a process is changing generations now."""
+        return locks.is_rebuilding(self.path)
+
+    # Files that belong to the index
+
+    def encoder_directory(self, number: int) -> Path:
+        """Return the directory that holds the encoder of a generation."""
+        return encoders.directory(self.path, number) / "encoder"
+
+    def base_directory(self, number: int) -> Path:
+        """Return the directory that holds what the encoder of a generation was trained from: itself, if it was not."""
+        return encoders.base(self.path, number)
+
+    def report_directory(self, number: int) -> Path:
+        """Return the directory where the report about a generation goes."""
+        return encoders.directory(self.path, number) / "report"
+
+    def workspace(self) -> Path:
+        """Return the directory to train in; it may be removed when nobody is training."""
+        return self.path / "adapting"
+
+    def note(self, key: str) -> str | None:
+        """Return a small text that was kept under a name, or None."""
+        found = self.store.value("SELECT value FROM meta WHERE key = ?", key)
+        return None if found is None else str(found)
+
+    def keep_note(self, key: str, text: str) -> None:
+        """Keep a small text under a name; it changes no answer."""
+        store = Store(self.path, writable=True)
+        try:
+            with store.writing(visible=False):
+                store.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, text)
+        finally:
+            store.close()
+
+    # Looking after it
+
+    def generations(self) -> list[GenerationFacts]:
+        """Return all generations and how far they have come, oldest first."""
+        return facts.generations(self.path, self.store)
+
+    def search_facts(self) -> SearchFacts:
+        """Return how passages are searched."""
+        return facts.search(self.path, self.store, self.generation())
+
+    def sizes(self) -> Sizes:
+        """Return how many bytes the index takes."""
+        return facts.sizes(self.path, self.generation())
+
+    def soundness(self) -> Soundness:
+        """Check the stored embeddings of the generation that is searched."""
+        from docsim.engine.local import checks  # here, because searching does without
+
+        return checks.soundness(self.store, self.generation())
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with how the index is kept, a sentence each."""
+        from docsim.engine.local import checks
+
+        return checks.problems(self.path, self.store)
+
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
+        """Rebuild what can be rebuilt from what is stored: see ``repairs.repair``."""
+        from docsim.engine.local import repairs
+
+        repairs.repair(self.path, index_type=index_type, recall=recall, wait=wait)
+
+
+def _encoder_failure(opened: OpenGeneration) -> EncoderError | None:
+    """Load the encoder of a state; return why it cannot be loaded, or None."""
+    try:
+        _ = opened.encoder
+    except EncoderError as error:
+        return error
+    return None

@@ -1,0 +1,57 @@
+"""Facts: how far the generations of an index have come, how it is searched, and how much room it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docsim.engine.local import ann, ann_tuning, encoders
+from docsim.engine.local.database import FILE
+from docsim.engine.local.store import LocalGeneration, Store
+from docsim.engine.records import GenerationFacts, SearchFacts, Sizes
+
+__all__ = ["generations", "search", "sizes"]
+
+
+def generations(path: Path, store: Store) -> list[GenerationFacts]:
+    """Return all generations and how far they have come, oldest first, from one committed state."""
+    with store.reading():
+        mapping = store.mapping()
+        return [
+            _generation(path, store, one, is_mapped=mapping is not None and mapping.generation == one.number)
+            for one in store.generations()
+        ]
+
+
+def _generation(path: Path, store: Store, one: LocalGeneration, *, is_mapped: bool) -> GenerationFacts:
+    sql = "SELECT count(*), coalesce(sum(length(vectors)), 0) FROM embeddings WHERE generation = ?"
+    documents, size = store.rows(sql, one.number)[0]
+    files = sum(map(_size, encoders.directory(path, one.number).rglob("*")))
+    return GenerationFacts(one, documents, size + files, store.verdict(one.number), is_mapped)
+
+
+def search(path: Path, store: Store, generation: LocalGeneration) -> SearchFacts:
+    """Return how the passages of a generation are searched."""
+    asked = ann_tuning.settings(store)
+    known = ann.written(encoders.directory(path, generation.number))
+    doubts = ann_tuning.doubts(known, store.counts().passages)
+    if known is None or not known.factory:
+        return SearchFacts(asked.kind, None, asked.recall, 1.0, None, doubts)
+    return SearchFacts(asked.kind, known.factory, asked.recall, known.recall, known.passages, doubts)
+
+
+def sizes(path: Path, generation: LocalGeneration) -> Sizes:
+    """Return how many bytes an index takes, its live generation's files apart."""
+    folder = encoders.directory(path, generation.number)
+    return Sizes(
+        database=sum(map(_size, path.glob(f"{FILE}*"))),
+        snapshot=sum(map(_size, folder.glob("*.faiss"))),
+        encoder=sum(map(_size, (folder / "encoder").glob("*"))),
+    )
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; none when a writer has just removed it."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,120 @@
+"""Mappings: a generation that is being built already answers, over the live generation's embeddings.
+
+An alignment maps the live embeddings into the new encoder's space, once; readers map what is indexed later themselves.
+A row in the database makes it count, from the next query on. It counts only while the new generation is being built
+and the embeddings that it was learnt from are live, so publishing ends it in the same transaction. When a mapping
+cannot be read, the old encoder goes on answering.
+
+    generations/0002/adapter/adapter.npz    the alignment
+    generations/0002/adapter/index.faiss    the live embeddings, mapped
+    generations/0002/adapter/documents.*    which documents they belong to, see ``snapshot_documents``
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import encoders, snapshot_documents, snapshots
+from docsim.engine.local.snapshots import Mapping
+from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
+from docsim.engine.local.vectors import VectorIndex
+from docsim.errors import DocsimError
+
+if TYPE_CHECKING:
+    from docsim.encoding.alignment import Alignment
+
+__all__ = ["Mappings", "ReadMapping", "alignment_path", "commit", "committed"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMapping:
+    """A mapping that can be used: what encodes queries, and what maps the live embeddings."""
+
+    encoder: Encoder
+    mapping: Mapping
+
+
+class Mappings:
+    """Reads mappings, each once. Safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        """Read those of the index at ``path``."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._row: StoredMapping | None = None
+        self._read_mapping: ReadMapping | None = None
+
+    def read(self, row: StoredMapping | None) -> ReadMapping | None:
+        """Return a mapping; None when there is none, or it cannot be read, which is logged."""
+        with self._lock:
+            if row != self._row:
+                self._row, self._read_mapping = row, self._read(row) if row else None
+            return self._read_mapping
+
+    def _read(self, row: StoredMapping) -> ReadMapping | None:
+        from docsim.encoding.alignment import Alignment  # here, because there seldom is one
+
+        try:
+            alignment = Alignment.load(alignment_path(self._path, row.generation), digest=row.digest)
+            encoder = Encoder.load(encoders.directory(self._path, row.generation) / "encoder")
+        except DocsimError as error:
+            logger.error("%s; answering with the live generation's encoder", error)
+            return None
+        if encoder.fingerprint == row.fingerprint == alignment.target and alignment.dims[1] == encoder.dim:
+            return ReadMapping(encoder, Mapping(row, alignment))
+        logger.error(
+            "expected the encoder %s for the mapping of generation %d, found %s; answering with the live "
+            "generation's encoder",
+            row.fingerprint[:12],
+            row.generation,
+            encoder.fingerprint[:12],
+        )
+        return None
+
+
+def alignment_path(index: Path, number: int) -> Path:
+    """Return where the alignment of generation ``number`` is."""
+    return snapshots.mapped_path(index, number).with_name("adapter.npz")
+
+
+def committed(store: Store, path: Path, number: int | None = None) -> Alignment | None:
+    """Return the alignment that counts now, if all of it can be read; of generation ``number`` only, when given."""
+    from docsim.encoding.alignment import Alignment
+
+    row = store.mapping()
+    if row is None or number not in (None, row.generation):
+        return None
+    try:
+        alignment = Alignment.load(alignment_path(path, row.generation), digest=row.digest)
+        snapshot = snapshots.mapped_path(path, row.generation)
+        VectorIndex.load(snapshot, digest=row.snapshot_digest, dim=alignment.dims[1])
+    except DocsimError as error:
+        logger.warning("%s; learning it again", error)
+        return None
+    return alignment
+
+
+def commit(store: Store, path: Path, alignment: Alignment, *, live: LocalGeneration, new: int) -> None:
+    """Write an alignment and the live embeddings mapped by it, and then the row that makes them count.
+
+    Raises:
+        StoreError: They cannot be written.
+    """
+    with store.reading():
+        view = snapshots.refreshed(store, path, None, number=live.number)
+    snapshot = snapshots.mapped_path(path, new)
+    with encoders.explained(path):
+        snapshot.parent.mkdir(exist_ok=True)
+        digest = alignment.save(alignment_path(path, new))
+        written = view.vectors.mapped(alignment.apply, alignment.dims[1]).save(snapshot)
+        snapshot_documents.save(snapshot, written, view.documents[view.vectors.holds(view.documents[:, 0])])
+    row = (new, live.fingerprint, digest, len(alignment.landmarks), written, view.passage, view.deletion)
+    with store.writing():
+        store.execute("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?, ?, ?)", *row)

@@ -1,0 +1,179 @@
+"""An open generation: one committed state of the local engine, with everything that answers from it.
+
+It joins what must never be mixed: the SQLite transaction that sees the state, the vectors of just that state, and the
+encoder in whose space they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.encoding.encoder import Encoder
+from docsim.engine.local import full_text, sampling
+from docsim.engine.local.snapshots import View
+from docsim.engine.local.store import Store
+from docsim.engine.records import (
+    Counts,
+    Embeddings,
+    Generation,
+    Neighbours,
+    Numbers,
+    QueryTerm,
+    StoredDocument,
+)
+from docsim.filters.condition import Condition
+from docsim.models import Passage
+
+__all__ = ["OpenGeneration"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGeneration:
+    """A ``docsim.engine.base.Snapshot``; to be used inside ``store.reading()`` only.
+
+    Attributes:
+        store: The database, in a transaction that sees the state.
+        view: The vectors of that state, and what was found out about it.
+        load_encoder: Gives the encoder in whose space the vectors are.
+    """
+
+    store: Store
+    view: View
+    load_encoder: Callable[[], Encoder]
+
+    @property
+    def revision(self) -> int:
+        """The state's number."""
+        return self.view.revision
+
+    @property
+    def generation(self) -> Generation:
+        """The generation that is searched."""
+        return self.view.generation
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the encoder in whose space the embeddings are."""
+        return self.view.fingerprint
+
+    @property
+    def dim(self) -> int:
+        """Components of an embedding."""
+        return self.view.vectors.dim
+
+    @property
+    def mapped_from(self) -> int | None:
+        """How many passages the alignment was learnt from that maps the embeddings; None when they are not mapped."""
+        return self.view.mapping.row.passages if self.view.mapping else None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder in whose space the embeddings are.
+
+        Raises:
+            EncoderError: It is missing, damaged or not the one that made the embeddings.
+        """
+        return self.load_encoder()
+
+    @property
+    def background(self) -> dict[int | None, NDArray[np.float32]]:
+        """What search noted of this state."""
+        return self.view.known.background
+
+    # Documents
+
+    def counts(self) -> Counts:
+        """Return how many documents and passages there are."""
+        known = self.view.known
+        if known.counts is None:
+            known.counts = self.store.counts()
+        return known.counts
+
+    def number(self, id: str) -> int | None:
+        """Return the number of the document with this id, or None."""
+        return self.store.number(id)
+
+    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
+        """Return some documents by number, without those that are not there."""
+        return self.store.documents(numbers)
+
+    def scan(self, *, characters: int | None = None) -> Iterator[StoredDocument]:
+        """Yield every document by ascending number."""
+        return self.store.scan(characters=characters)
+
+    def passages(self, numbers: Sequence[int]) -> dict[int, list[Passage]]:
+        """Return the passages of some documents, in order, by the document's number."""
+        return self.store.passages_of(numbers)
+
+    def passage_counts(self) -> dict[int, int]:
+        """Return how many passages each document has, by ascending number."""
+        return dict(self.store.rows("SELECT number, passages FROM documents ORDER BY number"))
+
+    def metadata_values(self, field: str, numbers: Sequence[int]) -> dict[int, tuple[str, object]]:
+        """Return kind and value of a metadata field of some documents, by number."""
+        return self.store.metadata_values(field, numbers)
+
+    def excerpts(self, numbers: Sequence[int], characters: int) -> dict[int, tuple[str, str]]:
+        """Return a piece from somewhere in each document, and its beginning."""
+        return sampling.excerpts(self.store, numbers, characters)
+
+    def sample(self, most: int) -> Numbers:
+        """Return up to ``most`` documents from all over the index."""
+        known = self.view.known
+        if known.sample is None or len(known.sample) < min(most, self.counts().documents):
+            known.sample = sampling.sample(self.view, most)
+        return known.sample[:most]
+
+    def matching(self, where: Condition) -> int:
+        """Return how many documents meet a condition."""
+        return len(self.store.meeting(where))
+
+    # Vectors
+
+    def embedded(self) -> Numbers:
+        """Return the documents that have embeddings here, by ascending number."""
+        held = self.view.vectors.holds(self.view.documents[:, 0])
+        return np.sort(self.view.documents[held, 1])
+
+    def knn(
+        self, queries: NDArray[np.float32], k: int, *, where: Condition | None = None, exact: bool = False
+    ) -> Neighbours:
+        """Return the ``k`` passages nearest to each query, told by their documents."""
+        vectors = self.view.allowed(self.store, where).vectors
+        found = (vectors.exact() if exact else vectors).search(queries, k)
+        return Neighbours(found.similarities, self.view.owners(found.ids), exhausted=k >= len(vectors))
+
+    def embeddings(self, numbers: Numbers) -> list[Embeddings]:
+        """Return the embeddings of some documents, ``float16 (passages, dim)`` each.
+
+        Raises:
+            StoreError: Embeddings are missing or damaged.
+        """
+        places = self.view.places(numbers)
+        rows = self.view.rows(places)
+        if not np.array_equal(self.view.documents[places, 1], numbers) or not all(map(len, rows)):
+            raise self.store.damaged()
+        return rows
+
+    # Words
+
+    def text_search(self, terms: Sequence[QueryTerm], *, where: Condition | None = None) -> full_text.Matches:
+        """Return every document that holds at least one of some terms, scored by BM25."""
+        allowed = self.view.allowed(self.store, where).numbers
+        return full_text.matches(self.store, terms, self.view.known.lexicon, allowed=allowed)
+
+    def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
+        """Return how many documents hold each term, counting no further than ``at_most``."""
+        return [self.view.known.lexicon.count(self.store, term, at_most=at_most) for term in terms]
+
+    def stems(self, words: Sequence[str]) -> dict[str, str]:
+        """Return the stem of each word."""
+        return full_text.stems(words)
+
+    def stem_frequencies(self, stems: Sequence[str]) -> dict[str, int]:
+        """Return how many documents hold each stem, without those that none holds."""
+        return full_text.stem_frequencies(self.store, stems)

@@ -1,0 +1,67 @@
+"""Origins: which source holds which document under which path, as the database has it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from docsim.engine.local.database import Database
+from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName
+
+__all__ = ["Origins"]
+
+
+class Origins(Database):
+    """The tables of sources, origins and failures, for reading."""
+
+    def sources(self) -> list[RecordedSource]:
+        """Return every source, in the order in which they were first read."""
+        rows = self.rows(
+            "SELECT number, kind, location, name, count(document), started, finished"
+            " FROM sources LEFT JOIN origins ON source = number GROUP BY number ORDER BY number"
+        )
+        return [
+            RecordedSource(number, SourceName(kind, location, name), *rest)
+            for number, kind, location, name, *rest in rows
+        ]
+
+    def failures(self) -> list[RecordedFailure]:
+        """Return the documents that could not be read the last time, by path."""
+        sql = "SELECT location, path, reason, failed FROM failures JOIN sources ON source = number ORDER BY path"
+        return [RecordedFailure(*row) for row in self.rows(sql)]
+
+    def paths(self, source: int, *, most: int | None = None) -> list[str]:
+        """Return the paths of a source that stand for documents, or some of them."""
+        sql = "SELECT path FROM origins WHERE source = ? LIMIT ?"
+        return [path for (path,) in self.rows(sql, source, -1 if most is None else most)]
+
+    def origin(self, source: int, path: str) -> Origin | None:
+        """Return the document that a path of a source stands for, or None."""
+        rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source, path)
+        return Origin(*rows[0]) if rows else None
+
+    def holders(self, number: int) -> list[Holder]:
+        """Return every path that stands for a document."""
+        rows = self.rows(
+            "SELECT source, path, kind, location, name, digest FROM origins JOIN sources ON number = source"
+            " WHERE document = ?",
+            number,
+        )
+        return [Holder(source, path, SourceName(*name), digest) for source, path, *name, digest in rows]
+
+    def disputed(self) -> list[int]:
+        """Return the documents that several paths stand for though they were read with different digests."""
+        sql = "SELECT document FROM origins GROUP BY document HAVING count(DISTINCT digest) > 1"
+        return [number for (number,) in self.rows(sql)]
+
+    def read_from(self, file: Path) -> int | None:
+        """Return the number of the document that was read from a file, given by its absolute path, or None."""
+        for one in self.sources():
+            location = Path(one.source.location)
+            root = location if one.source.kind == "folder" else location.parent
+            if one.source.kind in ("folder", "file") and file.is_relative_to(root):
+                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in ingest.sources
+                origin = self.origin(one.number, path)
+                if origin is not None:
+                    return origin.document
+        return None

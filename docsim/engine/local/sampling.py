@@ -1,0 +1,65 @@
+"""Sampling: documents from all over an index, and pieces of their texts, the same ones whenever they are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.engine.local.snapshots import View
+from docsim.engine.local.store import Store
+from docsim.engine.records import Numbers
+
+__all__ = ["excerpts", "sample"]
+
+_LONGEST_WORD = 64
+_STEP = 2654435761  # a prime: where in its text a document is cut
+_SCATTER = np.uint64(0x9E3779B97F4A7C15)
+
+
+def sample(view: View, most: int) -> Numbers:
+    """Return up to ``most`` documents of a view in an order as if random, ``int64 (n,)``."""
+    taken: list[int] = []
+    for places in _shuffled(len(view.documents), few=2 * most):
+        for place, rows in zip(places.tolist(), view.rows(places), strict=True):
+            if len(taken) == most:
+                return np.array(taken, np.int64)
+            if len(rows):  # documents that were deleted since the snapshot are still listed
+                taken.append(int(view.documents[place, 1]))
+    return np.array(taken, np.int64)
+
+
+def excerpts(store: Store, numbers: Sequence[int], characters: int) -> dict[int, tuple[str, str]]:
+    """Return a piece of title and text from somewhere in each document, and its beginning without leading blanks.
+
+    Args:
+        store: Where the texts are.
+        numbers: The documents.
+        characters: About how many characters are wanted; a piece has room for two cut words more.
+    """
+    sql = (
+        "SELECT number, substr(title || char(10) || text, 1 + (number * ?) % max(1, length(text) - ?), ?),"
+        " substr(ltrim(title || char(10) || text, char(9, 10, 13, 32)), 1, ?)"
+        " FROM documents WHERE number IN (SELECT value FROM json_each(?))"
+    )
+    window = characters + _LONGEST_WORD
+    rows = store.rows(sql, _STEP, window, window, window, json.dumps(list(numbers)))
+    if len(rows) < len(set(numbers)):
+        raise store.damaged()
+    return {number: (somewhere, beginning) for number, somewhere, beginning in rows}
+
+
+def _shuffled(n: int, *, few: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the first ``n`` numbers in an order that is always the same, as if random, in two parts.
+
+    The first part, ``few`` numbers, is nearly always enough, and sorting all of a million takes longer than a query.
+    Numbers are scattered by a multiplicative hash (Knuth, The Art of Computer Programming 3, 6.4). ``numpy.random``
+    would do as well, but takes as long to import as a query takes.
+    """
+    keys = (np.arange(1, n + 1, dtype=np.uint64) * _SCATTER) >> np.uint64(11)
+    first = np.argpartition(keys, few)[:few] if n > few else np.arange(n)
+    yield first[np.argsort(keys[first])]
+    if n > few:
+        yield np.argsort(keys)[few:]

@@ -1,0 +1,153 @@
+"""The writer of the local engine: adds, changes and removes documents, one transaction at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from docsim.engine.local import ann_tuning, locks, snapshots
+from docsim.engine.local.store import LocalGeneration, Store, now
+from docsim.engine.records import Embedded, SourceName
+from docsim.models import Failure
+
+__all__ = ["LocalWriter", "opened"]
+
+
+@contextmanager
+def opened(path: Path, *, wait: bool) -> Iterator[LocalWriter]:
+    """Be the one writer of the index at ``path``.
+
+    Raises:
+        DocsimError: The folder cannot be written to.
+        IndexLocked: Another process is writing and ``wait`` is off.
+    """
+    with locks.writing(path, wait=wait):
+        writer = LocalWriter(path, writable=True)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+class LocalWriter(Store):
+    """A ``docsim.engine.base.Writer``. Whoever has one holds the writer's lock, so the live generation stays live."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Make the block one transaction: all of it is committed at its end, or nothing is."""
+        return self.writing()
+
+    @cached_property
+    def _live(self) -> LocalGeneration:
+        live = self.generation()
+        if live is None:
+            raise snapshots.unfinished(self.path.parent)
+        return live
+
+    # Documents
+
+    def put(self, embedded: Embedded, *, number: int | None, digest: str | None = None) -> int:
+        """Add a document, or replace document ``number``, with embeddings of the live generation; return its number.
+
+        Args:
+            embedded: The document.
+            number: Which document to replace; a new one when None.
+            digest: What the content has to be: only a repair says so, which must not make altered text look sound.
+        """
+        document, count = embedded.document, len(embedded.passages)
+        first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
+        metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
+        fields = (document.title, document.text, metadata, digest or document.digest(), first, count)
+        if number is None:
+            columns = "title, text, metadata, digest, first_passage, passages"
+            sql = f"INSERT INTO documents ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            number = self.execute(sql, *fields, document.id)
+        else:
+            self._forget_passages(number)
+            sql = (
+                "UPDATE documents SET title = ?, text = ?, metadata = ?, digest = ?, first_passage = ?, passages = ?"
+                " WHERE number = ?"
+            )
+            self.execute(sql, *fields, number)
+        rows = ((first + i, number, p.start, p.end, p.heading) for i, p in enumerate(embedded.passages))
+        self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", rows)
+        self.add_embeddings(number, first, embedded.vectors, generation=self._live.number)
+        return number
+
+    def remove(self, number: int) -> None:
+        """Remove a document and all that belongs to it."""
+        self._forget_passages(number)
+        self.execute("DELETE FROM origins WHERE document = ?", number)
+        self.execute("DELETE FROM documents WHERE number = ?", number)
+
+    def _forget_passages(self, number: int) -> None:
+        columns = "first_passage, passages"
+        sql = f"INSERT INTO deletions ({columns}) SELECT {columns} FROM documents WHERE number = ?"
+        self.execute(sql, number)
+        self.execute("DELETE FROM embeddings WHERE document = ?", number)
+        self.execute("DELETE FROM passages WHERE document = ?", number)
+
+    # Sources
+
+    def open_source(self, number: int | None, source: SourceName) -> int:
+        """Record that a source, new when it has no number, is being read; return its number."""
+        if number is None:
+            sql = "INSERT INTO sources (kind, location, name, started) VALUES (?, ?, ?, ?)"
+            return self.execute(sql, source.kind, source.location, source.name, now())
+        sql = "UPDATE sources SET location = ?, name = ?, started = ?, finished = NULL WHERE number = ?"
+        self.execute(sql, source.location, source.name, now(), number)
+        return number
+
+    def close_source(self, number: int, failures: Iterable[Failure]) -> None:
+        """Record that a source was read to its end, and what could not be read."""
+        self.execute("DELETE FROM failures WHERE source = ?", number)
+        sql = "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)"
+        for failure in failures:
+            self.execute(sql, number, failure.path, failure.reason, now())
+        self.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), number)
+
+    def link(self, source: int, path: str, *, document: int, digest: str) -> None:
+        """Record that a path stands for a document, was read with this digest, and did not fail."""
+        before = self.origin(source, path)
+        self.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", source, path, document, digest)
+        self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source, path)
+        if before is not None and before.document != document:
+            self._release(before.document)
+
+    def claim(self, source: int, path: str, *, document: int) -> None:
+        """Forget every other path that stands for a document, since this path has changed it."""
+        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?)"
+        self.execute(sql, document, source, path)
+
+    def unlink(self, source: int, path: str) -> bool:
+        """Forget a path; remove its document, and return True, when no other path stands for it."""
+        origin = self.origin(source, path)
+        self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source, path)
+        return origin is not None and self._release(origin.document)
+
+    def _release(self, document: int) -> bool:
+        """Remove a document, and return True, when no path stands for it."""
+        if self.value("SELECT 1 FROM origins WHERE document = ?", document):
+            return False
+        self.remove(document)
+        return True
+
+    # Searching fast
+
+    def configure(self, index_type: str | None, recall: float | None) -> None:
+        """Choose how passages are searched from the next ``optimize`` on; what is not given stays as it is.
+
+        Raises:
+            UsageError: There is no such index type or recall.
+        """
+        ann_tuning.choose(self, index_type, recall)
+
+    def optimize(self, *, force: bool = False) -> None:
+        """Write the snapshot of the live generation when it is stale.
+
+        Args:
+            force: Write it in any case, and trust nothing of the one that is there.
+        """
+        snapshots.snapshot(self, self.path.parent, force=force)

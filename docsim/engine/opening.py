@@ -1,0 +1,44 @@
+"""Opening: from the address of an index to the engine that keeps it.
+
+An address is a directory today. An engine for other addresses has its place here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docsim.engine.base import Engine
+from docsim.engine.local.engine import LocalEngine
+
+if TYPE_CHECKING:
+    from docsim.encoding.encoder import Encoder
+
+__all__ = ["create_engine", "open_engine"]
+
+
+def open_engine(address: str | Path, *, generation: int | None = None) -> Engine:
+    """Open an index.
+
+    Args:
+        address: The index's directory.
+        generation: Number of the generation to read, whatever its state; the live one when not given.
+
+    Raises:
+        StoreError: There is no index, or it is damaged.
+    """
+    return LocalEngine(Path(address), generation=generation)
+
+
+def create_engine(
+    address: str | Path,
+    *,
+    encoder: Encoder | None,
+    index_type: str | None,
+    recall: float | None,
+    wait: bool,
+) -> None:
+    """Make an index where there is none, and choose how it is searched: see ``Index.create``."""
+    from docsim.engine.local import creation  # here, because searching does without
+
+    creation.create(Path(address), encoder=encoder, index_type=index_type, recall=recall, wait=wait)

@@ -1,0 +1,313 @@
+"""The records that cross the seam between docsim and an engine: see ``docsim.engine.base``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.models import Document, Passage, storable
+
+__all__ = [
+    "DISTRUSTED",
+    "Counts",
+    "Embedded",
+    "Embeddings",
+    "Generation",
+    "GenerationFacts",
+    "Holder",
+    "Neighbours",
+    "Numbers",
+    "Origin",
+    "QueryTerm",
+    "RecordedFailure",
+    "RecordedSource",
+    "RecordedVerdict",
+    "SearchFacts",
+    "Sizes",
+    "Soundness",
+    "SourceName",
+    "StoredDocument",
+    "Unembedded",
+]
+
+Embeddings = NDArray[np.float16]
+"""Embeddings as they are kept: ``float16 (passages, dim)``, unit rows but for rounding."""
+
+Numbers = NDArray[np.int64]
+"""Numbers of documents, ``int64 (n,)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The embeddings of every passage under one encoder.
+
+    Attributes:
+        number: Counts from 1 and is never used again.
+        state: ``live`` (it answers), ``building`` or ``retired`` (it was live once, or its build was given up).
+        fingerprint: Fingerprint of its encoder.
+        encoder: The encoder's name.
+        dim: Components of an embedding.
+        created: When it was begun, ISO 8601 in UTC.
+        published: When it last went live; None if it never did.
+    """
+
+    number: int
+    state: str
+    fingerprint: str
+    encoder: str
+    dim: int
+    created: str
+    published: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as it is kept.
+
+    Attributes:
+        number: The engine's name for it.
+        document: What the user gave.
+        digest: SHA-256 of its content, as ``Document.digest`` computes it.
+        passages: How many passages it was split into.
+    """
+
+    number: int
+    document: Document
+    digest: str
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A document with its passages and their embeddings, one row a passage."""
+
+    document: Document
+    passages: tuple[Passage, ...]
+    vectors: Embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class Unembedded:
+    """A document that a generation has no embeddings of.
+
+    Attributes:
+        number: The document's number.
+        document: Its id, title and text; metadata are left out, as they are not embedded.
+        passages: Its passages, at least one.
+        version: Changes whenever the passages do; handed back with the embeddings, so that late ones are not kept.
+    """
+
+    number: int
+    document: Document
+    passages: tuple[Passage, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much an index holds."""
+
+    documents: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The nearest passages of each query, best first, told by their documents.
+
+    Attributes:
+        similarities: ``float32 (queries, n)`` inner products, descending.
+        documents: ``int64 (queries, n)``: which document each passage belongs to.
+        exhausted: Whether these are all passages that may be found.
+    """
+
+    similarities: NDArray[np.float32]
+    documents: NDArray[np.int64]
+    exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTerm:
+    """A word, or a phrase of words in a row, to search for.
+
+    Attributes:
+        words: Lower-cased words, at least one.
+        weight: What a match of it counts, above 0.
+    """
+
+    words: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceName:
+    """What a source is known by in an index.
+
+    Attributes:
+        kind: ``folder``, ``file``, ``records``, ``stdin`` or ``python``.
+        location: Unique in the index: an absolute path, or any name for what is not in the file system.
+        name: Short; put before a document's path when another source already holds a document of that id.
+    """
+
+    kind: str
+    location: str
+    name: str
+
+    def __post_init__(self) -> None:
+        for field in ("location", "name"):
+            object.__setattr__(self, field, storable(_spelled_out(getattr(self, field))))
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was in the file system and no longer is. A path that is not UTF-8 cannot be looked up."""
+        is_file = self.kind in ("folder", "file", "records") and "\\udc" not in self.location
+        return is_file and not Path(self.location).exists()
+
+
+DISTRUSTED = ""
+"""The digest of a path whose document is damaged, so that its source brings the document back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The document that a source's path stands for, and the digest that the path was last read with."""
+
+    document: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One of the paths that stand for a document.
+
+    Attributes:
+        source: Number of the source that the path belongs to.
+        path: The path.
+        name: What the source is called.
+        digest: What the path was last read with.
+    """
+
+    source: int
+    path: str
+    name: SourceName
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSource:
+    """A source as an index knows it.
+
+    Attributes:
+        number: The engine's name for it.
+        source: What the user calls it.
+        documents: How many of its paths stand for documents.
+        started: When it was last read, ISO 8601 in UTC.
+        finished: When it was last read to its end; None while it is being read, and after a run that was stopped.
+    """
+
+    number: int
+    source: SourceName
+    documents: int
+    started: str
+    finished: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFailure:
+    """A document that could not be read the last time, and why."""
+
+    source: str
+    path: str
+    reason: str
+    failed: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVerdict:
+    """What was found when a generation was compared with the live one.
+
+    Attributes:
+        passed: Whether it may be published.
+        sound: Whether everything but quality was as it should be.
+        metrics: What its answers were measured at, by name.
+        source: What they were measured on; None if they were not.
+    """
+
+    passed: bool
+    sound: bool
+    metrics: dict[str, float]
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFacts:
+    """A generation and how far it has come.
+
+    Attributes:
+        generation: The generation.
+        documents: Documents that it has embeddings of.
+        bytes: Room that its embeddings and files take.
+        verdict: What the gate found; None before.
+        is_mapped: Whether its encoder answers already, over the live generation's embeddings.
+    """
+
+    generation: Generation
+    documents: int
+    bytes: int
+    verdict: RecordedVerdict | None
+    is_mapped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFacts:
+    """How passages are searched.
+
+    Attributes:
+        index_type: What was asked for.
+        factory: FAISS factory string of the approximate index; None while every passage is compared.
+        target: The recall@10 that was asked for.
+        recall: The recall@10 that was measured; 1.0 for exact search.
+        tuned: How many passages it was tuned for; None for exact search.
+        warnings: Why it should be tuned again, a sentence each.
+    """
+
+    index_type: str
+    factory: str | None
+    target: float
+    recall: float
+    tuned: int | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bytes on disk: of documents and embeddings, of the live snapshot, and of the live encoder."""
+
+    database: int
+    snapshot: int
+    encoder: int
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """Whether a generation has what it should have.
+
+    Attributes:
+        documents: How many documents there are.
+        lacking: How many of them have no embeddings in the generation.
+        early: How many of these should have: they came before the generation was last brought up to date.
+        damaged: Numbers of the documents whose embeddings are altered, not finite or not of unit norm.
+    """
+
+    documents: int
+    lacking: int
+    early: int
+    damaged: tuple[int, ...]
+
+
+def _spelled_out(text: str) -> str:
+    """Return text with each byte of a file name that is not UTF-8 spelled out, as a backslash and ``udc..``."""
+    return text.encode("utf-8", "backslashreplace").decode()

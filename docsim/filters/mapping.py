@@ -1,0 +1,63 @@
+"""Mappings as filters: values by field name, as Python and JSON write them.
+
+    {"team": "sre"}                 the field equals the value
+    {"team": ["sre", "web"]}        ... one of the elements of a list, tuple or set
+    {"owner": None}                 the document lacks the field, or has null in it
+    {"owner": ["x", None]}          either
+    {"author": {"name": "x"}}       the field holds an object, whose members meet the inner mapping
+
+All of them must hold. Names are taken literally: ``{"a.b": 1}`` asks about a field called ``a.b``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from docsim.errors import UsageError
+from docsim.filters.condition import (
+    MAX_CONDITIONS,
+    Compare,
+    Condition,
+    Exists,
+    Field,
+    IsObject,
+    Not,
+    Value,
+    all_of,
+    any_of,
+)
+
+__all__ = ["equalities"]
+
+
+def equalities(wanted: Mapping[str, object]) -> Condition | None:
+    """Return the condition that each field has the value given for it; None for an empty mapping.
+
+    Raises:
+        UsageError: A name is not a string, a value is of another kind, or the mapping is too large.
+    """
+    if (size := _size(wanted)) > MAX_CONDITIONS:
+        raise UsageError(f"expected at most {MAX_CONDITIONS} names in a filter, got {size}")
+    conditions = [_equal((), name, value) for name, value in wanted.items()]
+    return all_of(conditions) if conditions else None
+
+
+def _size(wanted: Mapping[str, object]) -> int:
+    """Return the number of names in a mapping, those in inner mappings included."""
+    return sum(1 + (_size(value) if isinstance(value, Mapping) else 0) for value in wanted.values())
+
+
+def _equal(parent: Field, name: object, value: object) -> Condition:
+    """Return the condition that the member ``name`` of the object ``parent`` equals ``value``."""
+    if not isinstance(name, str):
+        raise UsageError(f"expected names of fields as strings in a filter, got {name!r}")
+    field = (*parent, name)
+    if value is None:
+        return Not(Exists(field))
+    if isinstance(value, Mapping):
+        return all_of([IsObject(field), *(_equal(field, inner, one) for inner, one in value.items())])
+    values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+    given = cast("tuple[Value, ...]", tuple(one for one in values if one is not None))  # Compare checks them
+    equal = Compare(field, "=", given)
+    return any_of([equal, Not(Exists(field))]) if None in values else equal

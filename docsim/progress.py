@@ -1,0 +1,43 @@
+"""Progress: how long work tells what it is doing, to whoever wants to know."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["SILENT", "Progress"]
+
+
+class Progress(Protocol):
+    """Told what is being done. A command line draws a bar; a server keeps the numbers of a job."""
+
+    def say(self, text: str) -> None:
+        """Take a sentence for people, about once a step."""
+
+    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+        """Start a step.
+
+        Args:
+            task: What is done, in a word or two, such as ``documents``.
+            total: How many of them there are; None when that is not known.
+            done: How many of them were done before.
+        """
+
+    def advance(self, count: int = 1) -> None:
+        """Count what was done since the last call."""
+
+
+class _Silent:
+    """Tells nobody."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+        pass
+
+    def advance(self, count: int = 1) -> None:
+        pass
+
+
+SILENT: Progress = _Silent()
+"""For who does not want to know."""

@@ -1,0 +1,234 @@
+"""Re-indexing: give an index another encoder while it goes on answering, and take it back.
+
+    begin -> build -> optimize -> gate -> catch up -> publish
+
+Everything before the last two steps goes on beside the live generation, from the stored texts. It can be killed and run
+again. To catch up with what was written meanwhile, and to publish, no other process may write, so that both generations
+hold the same documents at that moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from docsim.encoding.encoder import Encoder
+from docsim.engine.base import Rebuilder
+from docsim.engine.records import Generation
+from docsim.errors import UsageError
+from docsim.index import Index
+from docsim.indexing.build import Build
+from docsim.progress import SILENT, Progress
+from docsim.reindex.examination import DEFAULT_GATE, GateOptions, examine
+from docsim.reindex.gate_report import GateReport
+
+__all__ = ["Aborted", "Pruned", "Reindexed", "abort", "begun", "in_order_of_publishing", "prune", "reindex", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexed:
+    """How a re-index, or the way back, ended.
+
+    Attributes:
+        generation: The generation it was about.
+        previous: The one that was live before.
+        published: Whether ``generation`` is live now.
+        embedded: Documents that were embedded.
+        seconds: How long it took.
+        gate: What the gate found; None where nothing had to pass it.
+        report: The directory of the gate's report.
+    """
+
+    generation: int
+    previous: int
+    published: bool
+    embedded: int
+    seconds: float
+    gate: GateReport | None = None
+    report: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """The generation whose building was given up, and whether it is kept because it was live before."""
+
+    generation: int
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What pruning removed: numbers of generations, and bytes that were given back."""
+
+    generations: tuple[int, ...]
+    bytes: int
+
+
+def reindex(
+    index: Index,
+    encoder: Encoder | None = None,
+    *,
+    base: Encoder | None = None,
+    gate: GateOptions = DEFAULT_GATE,
+    wait: bool = False,
+    progress: Progress = SILENT,
+) -> Reindexed:
+    """Build a generation with another encoder beside the live one, and publish it if it passes the gate.
+
+    Killed and called again with the same encoder, it continues. A generation that does not pass stays unpublished.
+
+    Args:
+        index: The index.
+        encoder: The encoder to change to; by default that of the unfinished re-index.
+        base: The encoder that ``encoder`` was trained from, to be kept beside it.
+        gate: What the new generation has to pass.
+        wait: Wait for another process that is re-indexing.
+        progress: Told what is being done.
+
+    Raises:
+        UsageError: There is neither an encoder nor an unfinished re-index, or no judged query can be asked.
+        IndexLocked: Another process is re-indexing and ``wait`` is off.
+        EncoderError: The encoder gives something other than unit vectors.
+        StoreError: The index cannot be written to; what was committed before stays.
+    """
+    started = time.perf_counter()
+    with index.engine.rebuilder(wait=wait) as rebuilder:
+        live = rebuilder.live()
+        if encoder is not None and encoder.fingerprint == live.fingerprint:
+            progress.say(f"Generation {live.number} answers with this encoder already.")
+            rebuilder.restore_encoder(live, encoder)
+            rebuilder.settle()
+            return Reindexed(live.number, live.number, True, 0, time.perf_counter() - started)
+        new = begun(rebuilder, encoder, base=base, progress=progress)
+        build = Build(rebuilder, new)
+        embedded = _built(rebuilder, build, new, index.counts().documents, progress)
+        progress.say("Comparing it with the live generation.")
+        found, report = examine(index, rebuilder, new, gate)
+        published = found.verdict.passed or (found.verdict.sound and gate.publish_anyway)
+        if published:
+            embedded += rebuilder.publish(new.number, build.run)
+        elif rebuilder.unmap(new.number):
+            progress.say("The live generation's own encoder answers again.")
+        seconds = time.perf_counter() - started
+        return Reindexed(new.number, live.number, published, embedded, seconds, found, report)
+
+
+def _built(rebuilder: Rebuilder, build: Build, new: Generation, total: int, progress: Progress) -> int:
+    """Embed what a generation lacks, and make searching it fast; return how many documents were embedded."""
+    progress.begin("documents", total, total - rebuilder.missing(new.number))
+    embedded = build.run(progress.advance)
+    rebuilder.optimize(new.number)
+    return embedded
+
+
+def begun(rebuilder: Rebuilder, encoder: Encoder | None, *, base: Encoder | None, progress: Progress) -> Generation:
+    """Return the generation to build: the unfinished one, a retired one that had this encoder, or a new one.
+
+    Raises:
+        UsageError: There is neither an encoder nor an unfinished generation.
+    """
+    building = rebuilder.generations("building")
+    if encoder is None:
+        if not building:
+            raise UsageError("expected an encoder, as no re-index is unfinished", hint="docsim reindex --encoder DIR")
+        return building[0]
+    for one in building:
+        if one.fingerprint == encoder.fingerprint:
+            progress.say(f"Continuing generation {one.number}.")
+            return one
+        progress.say(f"Starting over: the unfinished generation {one.number} was for another encoder, {one.encoder}.")
+        rebuilder.drop(one.number)
+    for one in rebuilder.generations("retired"):
+        if one.fingerprint == encoder.fingerprint:
+            progress.say(f"Generation {one.number} was made with this encoder; bringing it up to date.")
+            rebuilder.resume(one.number)
+            return one
+    return rebuilder.begin(encoder, base=base)
+
+
+def rollback(index: Index, *, to: int | None = None, wait: bool = False, progress: Progress = SILENT) -> Reindexed:
+    """Make an earlier generation live again; documents that it lacks are embedded first.
+
+    Args:
+        index: The index.
+        to: The generation's number; by default the one that was live before, so that calling it twice goes forward
+            again.
+        wait: Wait for another process that is re-indexing.
+        progress: Told what is being done.
+
+    Raises:
+        UsageError: There is no such generation to go back to.
+        IndexLocked: Another process is re-indexing and ``wait`` is off.
+        EncoderError: The encoder kept in it is missing or damaged.
+    """
+    started = time.perf_counter()
+    with index.engine.rebuilder(wait=wait) as rebuilder:
+        live = rebuilder.live()
+        if to == live.number:
+            progress.say(f"Generation {to} is live already.")
+            rebuilder.settle()
+            return Reindexed(to, to, True, 0, time.perf_counter() - started)
+        target = _target(rebuilder, live, to)
+        rebuilder.check_encoder(target)
+        embedded = 0
+        if missing := rebuilder.missing(target.number):
+            progress.say(f"Generation {target.number} lacks {missing} documents that came later; embedding them first.")
+            progress.begin("documents", missing)
+            embedded = Build(rebuilder, target).run(progress.advance)
+        embedded += rebuilder.publish(target.number, lambda: Build(rebuilder, target).run())
+        if embedded:
+            rebuilder.settle()
+        return Reindexed(target.number, live.number, True, embedded, time.perf_counter() - started)
+
+
+def abort(index: Index, *, wait: bool = False) -> Aborted | None:
+    """Give up the unfinished re-index; return what became of its generation, or None when there is none.
+
+    Raises:
+        IndexLocked: Another process is re-indexing and ``wait`` is off.
+    """
+    with index.engine.rebuilder(wait=wait) as rebuilder:
+        dropped = [Aborted(one.number, rebuilder.drop(one.number)) for one in rebuilder.generations("building")]
+    return dropped[-1] if dropped else None
+
+
+def prune(index: Index, *, keep: int, wait: bool = False) -> Pruned:
+    """Remove old generations, and give their room on the disk back.
+
+    The live generation is never removed, nor is one that is being built.
+
+    Args:
+        index: The index.
+        keep: Generations to keep, at least 1: the live one and those that were published last.
+        wait: Wait for another process that is writing.
+
+    Raises:
+        UsageError: ``keep`` is below 1.
+        IndexLocked: Another process is writing or re-indexing and ``wait`` is off.
+        EncoderError: The live generation's encoder is damaged, so that earlier ones may still be needed.
+    """
+    if keep < 1:
+        raise UsageError(f"expected to keep 1 generation or more, got {keep}; the live one always stays")
+    with index.engine.rebuilder(wait=wait) as rebuilder:
+        rebuilder.check_encoder(rebuilder.live())  # else the generations that are removed may be the only way back
+        retired = in_order_of_publishing(rebuilder.generations("retired"))
+        old = [one.number for one in retired[: max(0, len(retired) - (keep - 1))]]
+        return Pruned(tuple(sorted(old)), rebuilder.remove(old, wait=wait))
+
+
+def _target(rebuilder: Rebuilder, live: Generation, to: int | None) -> Generation:
+    """Return the generation to go back to."""
+    retired = in_order_of_publishing(rebuilder.generations("retired"))
+    wanted = [one for one in retired if to in (None, one.number)]
+    if wanted:
+        return wanted[-1]
+    numbers = ", ".join(str(one.number) for one in retired) or "none"
+    what = f"generation {to} to go back to" if to else f"a generation that was live before {live.number}, which is live"
+    raise UsageError(f"expected {what}; found {numbers}", hint="docsim generations")
+
+
+def in_order_of_publishing(generations: Iterable[Generation]) -> list[Generation]:
+    """Return generations in the order in which they were last published."""
+    return sorted(generations, key=lambda one: (one.published or "", one.number))

@@ -1,0 +1,113 @@
+"""What conditions mean, in plain Python: written from the documentation of ``docsim.filters.condition``, not from SQL.
+
+``meets`` is what every engine's answers are compared with.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from docsim.filters.condition import (
+    All,
+    Compare,
+    Condition,
+    Either,
+    Exists,
+    Field,
+    IsObject,
+    Not,
+    Operator,
+    Under,
+    Value,
+)
+from docsim.models import Document
+
+JSON_NUMBER = re.compile(r"[ \t\n\r]*(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)[ \t\n\r]*")
+JSON_INTEGER = re.compile(r"-?[0-9]{1,19}")
+ORDER: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+
+
+def meets(condition: Condition, document: Document) -> bool:
+    """Return whether a document meets a condition."""
+    match condition:
+        case All(parts):
+            return all(meets(part, document) for part in parts)
+        case Either(parts):
+            return any(meets(part, document) for part in parts)
+        case Not(part):
+            return not meets(part, document)
+        case Under(path):
+            return document.id == path or document.id.startswith(f"{path}/")
+        case _:
+            return passes(condition, content(document, condition.field))
+
+
+def passes(test: Compare | Exists | IsObject, found: Any) -> bool:
+    """Return whether what a field holds, None if it is missing, passes a test."""
+    if isinstance(test, Exists):
+        return found is not None
+    if isinstance(test, IsObject):
+        return isinstance(found, dict)
+    elements = found if isinstance(found, list) else [found]
+    return any(matches(element, test.operator, value) for element in elements for value in test.values)
+
+
+def content(document: Document, field: Field) -> Any:
+    """Return what a field of a document holds; None if the document lacks it."""
+    found: Any = document.metadata
+    for name in field:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def matches(found: Any, how: Operator, value: Value) -> bool:
+    """Return whether one value of a document compares with one value of a condition."""
+    if isinstance(value, bool):
+        return found is value
+    if isinstance(value, str):
+        return isinstance(found, str) and strings_match(found, how, value)
+    number = number_of(found)
+    return number is not None and ORDER[how](number, rounded(value))
+
+
+def strings_match(found: str, how: Operator, value: str) -> bool:
+    """Return whether one string compares with another."""
+    if how == "contains":
+        return lowered(value) in lowered(found)
+    if how == "like":
+        pattern = "".join({"%": ".*", "_": "."}.get(one, re.escape(one)) for one in lowered(value))
+        return re.fullmatch(pattern, lowered(found), re.DOTALL) is not None
+    return ORDER[how](found, value)
+
+
+def lowered(text: str) -> str:
+    """Return a text with its ASCII letters in lower case, and no others."""
+    return "".join(one.lower() if one.isascii() else one for one in text)
+
+
+def number_of(found: Any) -> int | float | None:
+    """Return the number that a document's value is or spells, or None."""
+    if isinstance(found, bool):
+        return None
+    if isinstance(found, int | float):
+        return rounded(found)
+    spelt = JSON_NUMBER.fullmatch(found) if isinstance(found, str) else None
+    if spelt is None:
+        return None
+    return rounded(int(spelt[1])) if JSON_INTEGER.fullmatch(spelt[1]) else float(spelt[1])
+
+
+def rounded(number: int | float) -> int | float:
+    """Return an integer of 64 bits as it is, and any other number in double precision."""
+    if isinstance(number, int) and -(2**63) <= number < 2**63:
+        return number
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
