@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ LIMIT = 300_000_000
 """Bytes that plain docsim may take, as unpacked."""
 
 NEEDS = {
-    "eval": (["eval", "--qrels", "qrels.txt"], ["eval-pairs", "pairs.jsonl"]),
+    "eval": (["eval", "--qrels", "qrels.txt"], ["eval-pairs", "tiny", "pairs.jsonl"]),
     "map": (["map", "--out", "drawn"],),
     "train": (
         ["adapt"],
@@ -51,7 +53,7 @@ class Place:
         (folder / "glove.txt").write_bytes(glove({"soup": [1.0, 0.5], "keys": [0.5, 1.0], "train": [0.25, -1.0]}))
         (folder / "qrels.txt").write_text("soup.md 0 keys.html 1\ntrain.rst 0 copy.txt 2\n")
         pairs = [("soup", "soup", 1.0), ("boil the soup", "signing keys", 0.1), ("train", "train ticket", 0.8)]
-        lines = [json.dumps({"text1": a, "text2": b, "score": score}) for a, b, score in pairs]
+        lines = [json.dumps({"text_a": a, "text_b": b, "score": score}) for a, b, score in pairs]
         (folder / "pairs.jsonl").write_text("\n".join(lines))
         shutil.copytree(encoder, folder / "tiny")
 
@@ -74,12 +76,24 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(request: pytest.FixtureRequest, wheel: Path, tiny_encoder_dir: Path, tmp_path: Path) -> Iterator[Place]:
     """A place to work in with an environment of the extra that the test names."""
     environment = tmp_path / "environment"
-    yield Place(tmp_path / "work", make_environment(environment, wheel, request.param), tiny_encoder_dir)
+    extra, _, version = request.param.partition(" ")
+    binaries = make_environment(environment, wheel, extra, python=interpreter(version) if version else sys.executable)
+    yield Place(tmp_path / "work", binaries, tiny_encoder_dir)
     shutil.rmtree(environment)
 
 
-def of(extra: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("place", [extra], indirect=True)
+def of(*environments: str) -> pytest.MarkDecorator:
+    """Return what gives a test its environments: an extra, and after a space another version of Python."""
+    return pytest.mark.parametrize("place", environments, indirect=True)
+
+
+def interpreter(version: str) -> str:
+    """Return a Python of some version that is installed beside this one; without one the test is skipped."""
+    by_pyenv = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
+    for candidate in (shutil.which(f"python{version}"), *map(str, by_pyenv)):
+        if candidate and subprocess.run([candidate, "--version"], capture_output=True, check=False).returncode == 0:
+            return candidate
+    pytest.skip(f"Python {version} is not installed")
 
 
 def check_what_is_missing(place: Place, *extras: str) -> None:
@@ -152,7 +166,7 @@ def test_the_extra_files_reads_office_and_pdf(place: Place) -> None:
 def test_the_extra_eval_evaluates_rankings_and_pairs(place: Place) -> None:
     place.docsim("index", "pages")
     assert place.docsim("eval", "--qrels", "qrels.txt")["metrics"]["R@100"] == 1.0
-    assert -1 <= place.docsim("eval-pairs", "pairs.jsonl")["spearman"] <= 1
+    assert -1 <= place.docsim("eval-pairs", "tiny", "pairs.jsonl")["spearman"] <= 1
     check_that_nothing_else_is_installed(place, "markitdown", "sklearn", "matplotlib", "tensorflow")
     check_what_is_missing(place, "map", "train")
 
@@ -167,7 +181,14 @@ def test_the_extra_map_draws_a_map(place: Place) -> None:
     check_what_is_missing(place, "eval", "train")
 
 
-@of("train")
+@of(" 3.12", " 3.13", " 3.14")
+def test_other_versions_of_python_index_and_answer(place: Place) -> None:
+    place.docsim("index", "pages", "records.jsonl")
+    assert place.docsim("query", "rotate the signing keys")["hits"][0]["id"] == "keys.html"
+    assert place.docsim("explain", "train.rst", "copy.txt")["exact"]
+
+
+@of("train", "train 3.12", "train 3.13")
 def test_the_extra_train_trains_and_makes_encoders(place: Place) -> None:
     documents = [json.dumps({"id": one.id, "text": one.text}) for one in toy_training.documents()]
     (place.folder / "toy.jsonl").write_text("\n".join(documents))

@@ -94,6 +94,7 @@ cases = st.builds(
 
 @given(case=cases)
 @settings(max_examples=examples(25, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.properties
 def test_a_filtered_search_equals_brute_force_over_what_meets_the_filter(
     index: Index,
     encoder: Encoder,

@@ -71,6 +71,7 @@ tests = compares.filter(lambda one: bool(one.values)) | st.builds(Exists, fields
 
 @given(condition=conditions(tests, least=2))
 @settings(max_examples=examples(100, 400), deadline=None)
+@pytest.mark.properties
 def test_an_expression_is_read_as_the_condition_that_it_describes(condition: Condition) -> None:
     assert parse(text_of(condition)) == condition
 
@@ -111,6 +112,7 @@ PIECES = [*WORDS.split(), '"a b"', "\x00", "\ud800", "٣"]
 @example(text="(" * 200)
 @example(text="not " * 200 + "a exists")
 @settings(max_examples=examples(100, 400), deadline=None)
+@pytest.mark.properties
 def test_any_text_is_a_filter_or_refused_with_a_sentence(text: str) -> None:
     with contextlib.suppress(UsageError):
         matching(text, {"team": "x"}, {})

@@ -232,6 +232,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("index_type", ["auto", "IVF1,SQ8", "HNSW8,Flat"])
+@pytest.mark.properties
 def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
     tiny_encoder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index_type: str
 ) -> None:

@@ -55,6 +55,7 @@ def assert_agrees(index: VectorIndex, model: Model, k: int) -> None:
     k=st.integers(1, 40),
 )
 @settings(max_examples=examples(20, 60), deadline=None)
+@pytest.mark.properties
 def test_search_equals_brute_force_after_any_additions_and_deletions(
     batches: list[tuple[int, int, int]], k: int
 ) -> None:

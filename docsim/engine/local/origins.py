@@ -60,7 +60,8 @@ class Origins(Database):
             location = Path(one.source.location)
             root = location if one.source.kind == "folder" else location.parent
             if one.source.kind in ("folder", "file") and file.is_relative_to(root):
-                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in ingest.sources
+                name = file.relative_to(root).as_posix()
+                path = os.fsencode(name).decode("utf-8", "backslashreplace")  # as in ingest.sources
                 origin = self.origin(one.number, path)
                 if origin is not None:
                     return origin.document
