@@ -1,23 +1,20 @@
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from opened import engine_of, snapshot_of, store_of, terms_of
+from opened import engine_of, snapshot_of, terms_of
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
-from docsim.engine.local import full_text
-from docsim.engine.local.full_text import TITLE_WEIGHT, Lexicon, Matches
+from docsim.engine.local.snapshots import Known
 from docsim.engine.records import Counts, QueryTerm
 from docsim.index import Index
 from docsim.models import Document, Mode
@@ -45,9 +42,11 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
         yield index
 
 
-def terms(index: Index, text: str, title: str = "") -> QueryTerms:
-    with snapshot_of(index) as snapshot:
-        return query_terms.query_terms(snapshot, Document("query", text, title))
+def terms(index: Index, text: str) -> QueryTerms:
+    """What a text is asked by where nothing was counted before."""
+    with engine_of(index).snapshot() as opened:
+        unknown = replace(opened, view=replace(opened.view, known=Known()))
+        return query_terms.query_terms(unknown, Document("query", text))
 
 
 def ids(index: Index, query: str) -> list[str]:
@@ -111,66 +110,13 @@ def test_a_document_with_no_word_in_common_does_not_match(index: Index) -> None:
     assert ids(index, "giraffe") == []
 
 
-def test_a_document_with_a_word_in_its_title_matches_better(tmp_path: Path, tiny_encoder_dir: Path) -> None:
-    with Index.create(tmp_path / "titles", encoder=Encoder.load(tiny_encoder_dir)) as index:
-        index.sync([Document("text", "soup water", title="lunch"), Document("title", "lunch water", title="soup")])
-        index.sync([Document("c", "a"), Document("d", "b"), Document("e", "c")], prune=False)
-        assert ids(index, "soup") == ["title", "text"]
-
-
 def test_a_document_that_is_asked_for_by_id_does_not_match_itself(index: Index) -> None:
     found = [hit.id for hit in index.similar("prose", mode="lexical").hits]
     assert "prose" not in found
     assert set(found) >= {"snake", "camel", "version"}
 
 
-# Scores
-
-
-def bm25(query: Sequence[str], documents: Sequence[tuple[Sequence[str], Sequence[str]]]) -> list[float]:
-    """BM25 as SQLite's documentation defines it, over (title, text) in words, title words counting more."""
-    lengths = [len(title) + len(text) for title, text in documents]
-    mean = max(sum(lengths) / len(lengths), 1e-9)
-    scores = [0.0] * len(documents)
-    for word in query:
-        holding = sum(word in title or word in text for title, text in documents)
-        rarity = max(math.log((len(documents) - holding + 0.5) / (holding + 0.5)), 1e-6)
-        for i, (title, text) in enumerate(documents):
-            times = TITLE_WEIGHT * title.count(word) + text.count(word)
-            scores[i] += rarity * times * 2.2 / (times + 1.2 * (0.25 + 0.75 * lengths[i] / mean))
-    return scores
-
-
-WORDS = ["ax", "bo", "cy", "du", "ek"]  # each its own stem
-
-
-@given(
-    documents=st.lists(
-        st.tuples(st.lists(st.sampled_from(WORDS), max_size=2), st.lists(st.sampled_from(WORDS), max_size=9)),
-        min_size=1,
-        max_size=8,
-    ),
-    query=st.lists(st.sampled_from(WORDS), min_size=1, max_size=5, unique=True),
-)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_scores_are_bm25(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_encoder_dir: Path,
-    documents: list[tuple[list[str], list[str]]],
-    query: list[str],
-) -> None:
-    expected = np.array(bm25(query, documents))
-    path = tmp_path_factory.mktemp("bm25")
-    with Index.create(path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
-        index.sync(Document(str(i), " ".join(text), " ".join(title)) for i, (title, text) in enumerate(documents))
-        numbers = [index.document(str(i)).number for i in range(len(documents))]
-        asked = terms(index, " ".join(query))
-        with snapshot_of(index) as snapshot:
-            found = snapshot.text_search([*asked.telling, *asked.frequent])
-        np.testing.assert_allclose(found.of(np.array(numbers)), expected, rtol=1e-4, atol=1e-5)
-        assert set(found.best(len(found)).tolist()) == {
-            n for n, score in zip(numbers, expected, strict=True) if score > 0
-        }
+# Terms
 
 
 def test_a_term_that_a_query_repeats_counts_more(index: Index) -> None:
@@ -182,17 +128,6 @@ def test_a_term_that_a_query_repeats_counts_more(index: Index) -> None:
         single, more = (snapshot.text_search([term]).of(numbers) for term in (once, often))
     assert single.max() > 0
     np.testing.assert_allclose(more, often.weight * single, rtol=1e-6)
-
-
-def test_scores_of_documents_that_do_not_match_are_zero() -> None:
-    scores = Matches(np.array([2, 5, 9]), np.array([1, 3, 2], np.float32))
-    assert scores.of(np.array([9, 1, 5, 12])).tolist() == [2, 0, 3, 0]
-    assert scores.best(2).tolist() == [5, 9]
-    nothing = Matches(np.zeros(0, np.int64), np.zeros(0, np.float32))
-    assert nothing.of(np.array([1, 2])).tolist() == [0, 0]
-
-
-# Terms
 
 
 def test_a_long_query_is_asked_by_its_most_telling_terms_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,66 +157,11 @@ def test_frequent_terms_are_left_out_until_more_is_asked_for(index: Index, monke
 def test_a_query_of_frequent_terms_only_is_asked_by_the_rarest(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_terms, "MOST_ROWS", 0)
     assert terms_of(terms(index, "the server").telling) == ["server"]
+    assert terms_of(terms(index, "the vanished").telling) == ["vanished"]  # the later one by name
 
 
 def test_terms_that_no_document_holds_are_not_asked_for(index: Index) -> None:
     assert terms(index, "giraffe zebra") == QueryTerms((), ())
-
-
-def test_counts_are_looked_up_once(index: Index) -> None:
-    query = Document("query", "vanished giraffe files vanished giraffe files files")  # too many to run them together
-    with Index.open(index.path) as own, engine_of(own).snapshot() as opened:
-        counts = opened.view.known.lexicon.counts
-        counts.update({'"vanished"': 1, '"giraffe"': 4})  # as if found out before
-        query_terms.query_terms(opened, query)
-        assert counts == {'"vanished"': 1, '"giraffe"': 4, '"files"': 1}
-
-
-def test_a_term_is_counted_to_the_end_only_where_that_is_asked_for(index: Index) -> None:
-    lexicon, the, vanished = Lexicon(), QueryTerm(("the",)), QueryTerm(("vanished",))
-    exact = Lexicon().count(store_of(index), the)
-    assert exact > 3
-    assert [lexicon.count(store_of(index), the, at_most=most) for most in (2, 2, 3, 2)] == [2, 2, 3, 3]
-    assert lexicon.count(store_of(index), the) == exact
-    assert lexicon.count(store_of(index), the, at_most=2) == exact
-    assert lexicon.count(store_of(index), vanished, at_most=9) == Lexicon().count(store_of(index), vanished)
-
-
-def test_scores_of_a_term_are_looked_up_once(index: Index) -> None:
-    lexicon = Lexicon()
-    asked = terms(index, "vanished server").telling
-    first = full_text.matches(store_of(index), asked, lexicon)
-    assert set(lexicon.scores) == {'"vanished"', '"server"'} == {f'"{word}"' for word in terms_of(asked)}
-    lexicon.scores['"vanished"'] = Matches(np.array([77]), np.array([1], np.float32))  # as if found out before
-    assert 77 in full_text.matches(store_of(index), asked, lexicon).documents
-    assert 77 not in first.documents
-
-
-def test_only_so_many_scores_are_kept_the_latest(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_text, "MOST_KEPT", 3)
-    lexicon = Lexicon()
-    for word, held in (("server", 2), ("vanished", 1), ("universities", 1)):
-        assert len(lexicon.of(store_of(index), QueryTerm((word,))).documents) == held
-    assert list(lexicon.scores) == ['"vanished"', '"universities"']
-    assert lexicon.kept == 2
-
-
-def test_threads_share_what_was_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_text, "MOST_KEPT", 2)  # so that each look-up makes room
-    lexicon = Lexicon()
-    words = ["server", "vanished", "universities", "the", "files", "deploy"]
-    sizes = {word: len(Lexicon().of(store_of(index), QueryTerm((word,))).documents) for word in words}
-
-    def look_up(number: int) -> None:
-        random = Random(number)
-        with Index.open(index.path) as own:
-            for _ in range(200):
-                word = random.choice(words)
-                assert len(lexicon.of(store_of(own), QueryTerm((word,))).documents) == sizes[word]
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(look_up, range(8)))
-    assert lexicon.kept == sum(len(one.documents) for one in lexicon.scores.values())
 
 
 # Any text is safe
@@ -332,6 +212,21 @@ def all_terms(text: str) -> list[tuple[str, ...]]:
     return [term.words for term in (*found.telling, *found.frequent)]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x_max", [("x", "max"), ("xmax",), ("max",)]),
+        ("grid-x-y", [("grid", "x", "y"), ("gridxy",), ("grid",)]),
+        ("v_12", [("v", "12"), ("v12",)]),
+        ("xMax", [("x", "max"), ("xmax",)]),
+    ],
+)
+def test_neither_letters_nor_numbers_of_an_identifier_are_asked_for_alone(
+    text: str, expected: list[tuple[str, ...]]
+) -> None:
+    assert sorted(all_terms(text)) == sorted(expected)
+
+
 @given(text=st.text(max_size=60))
 @settings(max_examples=150, deadline=None)
 def test_terms_hold_letters_and_digits_only(text: str) -> None:
@@ -344,6 +239,6 @@ def test_terms_hold_letters_and_digits_only(text: str) -> None:
 
 @given(text=st.text(alphabet="aB1_. ", max_size=40))
 def test_every_word_of_a_text_is_a_term_or_part_of_one(text: str) -> None:
-    joined = ["".join(words) for words in all_terms(text)]
+    joined = ["".join(words) for words in all_terms(f"{'x ' * query_terms.MOST_JOINED} {text}")]  # none run together
     for word in re.findall(r"[a-zA-Z0-9]+", text):
         assert any(word.lower() in one for one in joined)
