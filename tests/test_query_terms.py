@@ -136,6 +136,10 @@ def test_a_long_query_is_asked_by_its_most_telling_terms_only(index: Index, monk
     assert terms_of(chosen) == ["universities", "vanished"]
 
 
+def test_of_equally_telling_terms_a_phrase_comes_before_its_first_word(index: Index) -> None:
+    assert terms_of(terms(index, "foo.bar_baz").telling) == ["bar", "baz", "foo bar baz", "foo"]
+
+
 def test_only_so_many_terms_are_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_terms, "MOST_COUNTED", 2)
     query = Document("query", "server vanished universities" + " vanished" * 5)  # too many words to run them together
