@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from docsim.engine.local.reader import Reader
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann, ann_tuning, snapshot_documents, snapshots
 from docsim.engine.local.ann import Facts
-from docsim.engine.local.reader import Reader
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from docsim.engine.local.alignment import Adapter
+from docsim.reindex.rebuild import SILENT, Aborted, Gate, Outcome, abort, prune, reindex, rollback, upgraded
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 from tiny_encoder import WORDS
 from turned_encoder import turned
@@ -19,7 +21,6 @@ from turned_encoder import turned
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import snapshots, upgrades
-from docsim.engine.local.alignment import Adapter
 from docsim.engine.local.locks import writer
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
@@ -28,7 +29,6 @@ from docsim.indexing import build
 from docsim.maintenance import verify
 from docsim.models import Document, SearchResult
 from docsim.reindex import gate_report
-from docsim.reindex.rebuild import SILENT, Aborted, Gate, Outcome, abort, prune, reindex, rollback, upgraded
 
 
 def documents(count: int = 120) -> list[Document]:

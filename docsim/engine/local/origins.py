@@ -51,8 +51,9 @@ class Origins(Database):
 
     def disputed(self) -> list[int]:
         """Return the documents that several paths stand for though they were read with different digests."""
-        sql = "SELECT document FROM origins GROUP BY document HAVING count(DISTINCT digest) > 1"
-        return [number for (number,) in self.rows(sql)]
+        shared = "SELECT document FROM origins GROUP BY document HAVING count(*) > 1"
+        sql = f"SELECT document FROM origins WHERE document IN ({shared}) GROUP BY document"
+        return [number for (number,) in self.rows(f"{sql} HAVING min(digest) <> max(digest)")]
 
     def read_from(self, file: Path) -> int | None:
         """Return the number of the document that was read from a file, given by its absolute path, or None."""
