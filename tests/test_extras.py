@@ -27,7 +27,7 @@ NEEDS = {
     "train": (
         ["adapt"],
         ["train", "--corpus", "pages", "--out", "made"],
-        ["sweep", "--corpus", "pages", "--out", "made", "--budget", "1m"],
+        ["sweep", "--corpus", "pages", "--out", "made", "--budget", "1"],
         ["distill", "tiny", "--out", "made"],
         ["encoder", "import", "tiny", "--out", "made"],
         ["encoder", "from-vectors", "glove.txt", "--out", "made"],
