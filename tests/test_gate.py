@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoder_variants import reading_fewer_tokens, with_other_dim
-from opened import store_of
+from opened import snapshot_of, store_of
 from tiny_encoder import WORDS
 
 from docsim.encoding.encoder import Encoder
