@@ -120,7 +120,7 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
         "the embeddings of long are missing or damaged",
     ),
     "embeddings that the snapshot does not hold": (lambda i: replace_vectors(i, negate), "disagrees with the stored"),
-    "a flipped snapshot": (lambda i: flip(snapshot(i)), "found other content"),
+    "a flipped snapshot": (lambda i: flip(snapshot(i)), "its checksum does not match"),
     "a deleted snapshot": (lambda i: snapshot(i).unlink(), "could not read it"),
     "a stale full-text index": (
         lambda i: sql(i, "INSERT INTO documents_fts (documents_fts) VALUES ('delete-all')"),
