@@ -534,7 +534,7 @@ def test_an_index_that_lost_its_encoder_can_change_to_another(index: Index, othe
     outcome = reindex(index.path, other)
     assert outcome.published
     assert outcome.upgrade is not None
-    assert outcome.upgrade.verdict.checks[-1].detail == "not measured: the live one cannot be asked"
+    assert outcome.upgrade.verdict.checks[-1].detail == "not measured: the live generation cannot answer"
     with Index.open(index.path) as opened:
         assert opened.search("soup").generation == 2
 
