@@ -1,7 +1,7 @@
-"""Synchronise: bring the store to what a source holds now, encoding only what is new or changed.
+"""Sync: makes what an index holds of a source equal to the source, encoding only what is new or changed.
 
-Reading and encoding go on in the caller's thread while the batch before is committed in another. A batch is one
-transaction of whole documents, so after a stop at any instant the next run does just the rest.
+One thread reads and encodes a batch while another commits the batch before. A batch is one transaction of whole
+documents, so after an interruption at any point, the next run does only what is left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ __all__ = ["Plan", "Sync"]
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What to write for one path: a document, new or in place of document ``number``; or only whose it is."""
+    """What to write for one path.
+
+    Attributes:
+        path: The path in the source.
+        digest: What the path was read with.
+        number: The document that the path stands for; None for a new one.
+        document: Its content; None if the stored content is the same, so that only the path is recorded.
+    """
 
     path: str
     digest: str
@@ -38,14 +45,14 @@ class _Change:
 
 
 class Pending:
-    """What a plan has settled and what may not be committed yet.
+    """What a plan has decided but may not have committed yet.
 
-    Batches are committed while the plan goes on, so what the index tells may be older than the plan. What is noted here
-    is true either way.
+    Batches are committed while the plan goes on, so the index may lag behind the plan. What is recorded here holds
+    whether it is committed yet or not.
 
     Attributes:
         moved: Paths that stand for another document from now on, or were read with another digest.
-        contents: The digest of the content that a document gets, of those whose content is replaced.
+        contents: The digests of the new contents of documents whose content is replaced, by document number.
     """
 
     def __init__(self) -> None:
@@ -55,31 +62,31 @@ class Pending:
         self._links: dict[int, dict[str, str]] = {}
 
     def has(self, id: str) -> bool:
-        """Return whether a new document has got this id."""
+        """Return whether a new document has been given this id."""
         return _key(id) in self._ids
 
     def of(self, number: int) -> dict[str, str]:
-        """Return the paths that stand for a document from now on, and what each was read with."""
+        """Return the paths that stand for a document from now on, with the digest that each was read with."""
         return self._links.get(number, {})
 
     def link(self, path: str, number: int, digest: str) -> None:
-        """Note that a path stands for a document as it is."""
+        """Record that a path stands for a document, whose content stays the same."""
         self.moved.add(path)
         self._links.setdefault(number, {})[path] = digest
 
     def replace(self, path: str, number: int, digest: str, content: str) -> None:
-        """Note that a path alone stands for a document from now on, and gives it new content."""
+        """Record that a path gives a document new content, and that no other path stands for it."""
         self.moved.add(path)
         self.contents[number] = content
         self._links[number] = {path: digest}
 
     def add(self, id: str) -> None:
-        """Note that there is a new document with this id."""
+        """Record that a new document has this id."""
         self._ids.add(_key(id))
 
 
 class Plan:
-    """Compares a source with the index, reading only what is new or changed; counts, and writes nothing."""
+    """Compares a source with an index. It reads what is new or changed, and counts, but writes nothing."""
 
     def __init__(self, sources: Sources, source: SourceName) -> None:
         self._sources = sources
@@ -97,20 +104,20 @@ class Plan:
         prune: bool | None = None,
         progress: Callable[[], object] | None = None,
     ) -> SyncReport:
-        """Return what a sync would do; see ``Index.sync``."""
+        """Return the report of a sync, without writing anything; see ``Index.sync``."""
         for _ in self.changes(items, progress):
             pass
         self._prune(prune)
         return self.report()
 
     def report(self) -> SyncReport:
-        """Return the counts so far."""
+        """Return the counts and failures so far."""
         return SyncReport(**self.counts, failures=tuple(self.failures))
 
     def changes(
         self, items: Iterable[Document | Entry | Failure], progress: Callable[[], object] | None
     ) -> Iterator[_Change]:
-        """Yield what has to be written, counting everything that comes by."""
+        """Yield the changes to write. Documents are counted on the way, unchanged ones too."""
         for item in items:
             change = self._change(item)
             if change is not None:
@@ -138,12 +145,12 @@ class Plan:
             return None
 
     def _loaded(self, path: str, entry: Entry, origin: Origin | None) -> _Change:
-        """Read a document that is new or changed, and settle which document of the index it is."""
+        """Read a document that is new or changed, and decide which document of the index it is."""
         if origin is not None and self._may_take(origin.document, path, entry.digest):
             number: int | None = origin.document
             id = self._sources.documents([origin.document])[origin.document].document.id
         else:
-            id, number = self._place(path, entry.digest)
+            id, number = self._choose_id(path, entry.digest)
         document = entry.load()
         document = document if document.id == id else replace(document, id=id)
         if number is None:
@@ -161,36 +168,40 @@ class Plan:
         return _Change(path, entry.digest, number, document)
 
     def _content(self, number: int) -> str:
-        """Return the digest of what a document holds, once everything planned so far is committed."""
+        """Return the digest of the content that a document will have when everything planned is committed."""
         return self._pending.contents.get(number) or self._sources.documents([number])[number].digest
 
-    def _place(self, path: str, digest: str) -> tuple[str, int | None]:
-        """Return the id for a path that is new in this source, and the number of the document it stands for, if any.
+    def _choose_id(self, path: str, digest: str) -> tuple[str, int | None]:
+        """Choose the id for a path that is new in this source.
 
-        An id that another source holds is shared when both read the same, taken over when that source is gone from the
-        file system, and otherwise set apart by this source's name.
+        If another source holds a document of that id, the document is shared if both read the same content, and taken
+        over if the other source no longer exists in the file system. Otherwise the id gets the name of this source in
+        front.
+
+        Returns:
+            The id, and the number of the document that has it, or None if the document is new.
         """
-        for id in itertools.chain([path], self._set_apart(path)):
+        for id in itertools.chain([path], self._prefixed(path)):
             if self._pending.has(id):
-                continue  # whether it is committed yet must not matter
+                continue  # taken by this run, whether it is committed yet or not
             number = self._sources.number(id)
             if number is None:
                 return id, None
             if self._may_take(number, path, digest):
                 return id, number
-        raise AssertionError("unreachable: ids are tried without end")
+        raise AssertionError("unreachable: there is always another id to try")
 
     def _may_take(self, number: int, path: str, digest: str) -> bool:
-        """Return whether a document may stand for what a path holds: all other paths that it stands for read the same.
+        """Return whether a document may stand for a path: no other path of it was read with different content.
 
-        A document that no path stands for any longer, once everything planned so far is committed, is gone by then.
+        A document that no path will stand for when everything planned is committed may not, since it will be deleted.
         """
         holders = self._holders(number)
-        others = [one for where, one in holders.items() if where != (self.number or 0, path)]
+        others = [one for holder, one in holders.items() if holder != (self.number or 0, path)]
         return bool(holders) and all(one.digest in (digest, DISTRUSTED) or one.name.is_gone for one in others)
 
     def _holders(self, number: int) -> dict[tuple[int, str], Holder]:
-        """Return the paths that stand for a document, once everything planned so far is committed."""
+        """Return the paths that will stand for a document when everything planned is committed."""
         own = self.number or 0
         committed = [] if number in self._pending.contents else self._sources.holders(number)
         found = {
@@ -202,7 +213,8 @@ class Plan:
             found[own, path] = Holder(own, path, self.source, digest)
         return found
 
-    def _set_apart(self, path: str) -> Iterator[str]:
+    def _prefixed(self, path: str) -> Iterator[str]:
+        """Yield ids for a path whose own id is taken: the source's name in front, then with a number."""
         yield f"{self.source.name}/{path}"
         for count in itertools.count(2):
             yield f"{self.source.name}-{count}/{path}"
@@ -212,13 +224,13 @@ class Plan:
         self.failures.append(replace(failure, reason=storable(failure.reason)))
 
     def _is_first(self, path: str) -> bool:
-        """Note a path; return whether it comes for the first time."""
+        """Remember a path; return whether it has not come before."""
         before = len(self._seen)
         self._seen.add(_key(path))
         return len(self._seen) > before
 
     def _find(self) -> int | None:
-        """Return the number of this source, which may have been moved since, or None when it is new."""
+        """Return the number of this source, which may have been known by another location; None if it is new."""
         known = self._sources.sources()
         for one in known:
             if one.source.location == self.source.location:
@@ -230,7 +242,10 @@ class Plan:
         return None
 
     def _is_moved(self, number: int) -> bool:
-        """Return whether a source of the same name is this one at its old place: half of its files are here."""
+        """Return whether a vanished source of the same kind and name has moved here.
+
+        A folder has if at least half of its files are here, a file if its name is the same, and records always.
+        """
         if self.source.kind == "records":
             return True
         paths = self._sources.paths(number, most=1000)
@@ -240,19 +255,19 @@ class Plan:
         return 2 * here >= len(paths)
 
     def _prune(self, prune: bool | None) -> list[str]:
-        """Count what vanished from the source; return the paths to forget."""
+        """Count the documents that vanished from the source; return the paths to remove, if any."""
         if self.number is None:
             return []
         vanished = [path for path in self._sources.paths(self.number) if _key(path) not in self._seen]
         if prune is None:
-            sure = all(failure.identified for failure in self.failures)
-            prune = sure and bool(self._seen) and self.source.kind != "stdin"
+            is_certain = all(failure.identified for failure in self.failures)
+            prune = is_certain and bool(self._seen) and self.source.kind != "stdin"
         self.counts["removed" if prune else "kept"] += len(vanished)
         return vanished if prune else []
 
 
 class Sync(Plan):
-    """A plan that is carried out."""
+    """Carries out a plan."""
 
     def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder) -> None:
         super().__init__(writer, source)
@@ -266,7 +281,7 @@ class Sync(Plan):
         prune: bool | None = None,
         progress: Callable[[], object] | None = None,
     ) -> SyncReport:
-        """Read, encode and commit; see ``Index.sync``."""
+        """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
             self.number = self._writer.open_source(self.number, self.source)
         batches = pipeline.batched(self.changes(items, progress), _characters)
@@ -296,7 +311,7 @@ class Sync(Plan):
                 self._writer.link(self.number, change.path, document=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:
-        """Forget what vanished, and record that the source was read to its end."""
+        """Remove what vanished, and record that the source was read completely."""
         assert self.number is not None
         with self._writer.transaction():
             for path in self._prune(prune):
