@@ -49,7 +49,7 @@ class Overlaps:
         self.counts = np.fromiter(map(len, found), np.int64, len(found))
         self.starts = np.concatenate([[0], np.cumsum(self.counts)])
         hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
-        distinct, self.shingles, documents = np.unique(hashes, return_inverse=True, return_counts=True)
+        _, self.shingles, documents = np.unique(hashes, return_inverse=True, return_counts=True)
         self.weights: NDArray[np.float64] = np.log1p(len(found) / documents)
         texts_of = np.repeat(np.arange(len(found)), self.counts)
         sums = np.bincount(texts_of, weights=self.weights[self.shingles], minlength=len(found))
