@@ -323,6 +323,12 @@ class DictSources:
             if origin.document == number
         ]
 
+    def disputed(self) -> list[int]:
+        digests: dict[int, set[str]] = {}
+        for origin in self._state.origins.values():
+            digests.setdefault(origin.document, set()).add(origin.digest)
+        return sorted(number for number, found in digests.items() if len(found) > 1)
+
     def number(self, id: str) -> int | None:
         held = self._state.documents
         return next((number for number, one in held.items() if one.document.id == id), None)
@@ -400,9 +406,9 @@ class DictWriter(DictSources):
         if before is not None and before.document != document:
             self._release(before.document)
 
-    def claim(self, source: int, path: str, *, document: int) -> None:
+    def claim(self, source: int, path: str, *, document: int, digest: str) -> None:
         for one in self.holders(document):
-            if (one.source, one.path) != (source, path):
+            if (one.source, one.path) != (source, path) and one.digest != digest:
                 del self._state.origins[one.source, one.path]
 
     def unlink(self, source: int, path: str) -> bool:

@@ -26,6 +26,8 @@ from docsim.training.towers.average import token_vectors  # noqa: E402
 from docsim.training.towers.kinds import compact, trainable  # noqa: E402
 from docsim.training.towers.saving import Lineage, load, save  # noqa: E402
 
+pytestmark = pytest.mark.training
+
 TEXTS = ["", "soup", "boil the lentils until soft", "How do we rotate the signing keys?", "x1 \u4e2d\u6587 caf\u00e9"]
 
 

@@ -17,6 +17,8 @@ from docsim.encoding.encoder import Encoder, read_manifest
 from docsim.index import Index
 from docsim.training.towers.saving import Lineage, save
 
+pytestmark = pytest.mark.training
+
 FAST = ["--steps", "40", "--batch", "32", "--learning-rate", "0.1"]
 
 

@@ -29,6 +29,8 @@ from docsim.training.distill.from_vocabulary import DistillationRecipe, distill_
 from docsim.training.distill.student import StudentConfig, agreement
 from docsim.training.distill.teacher import Teacher, load_teacher
 
+pytestmark = pytest.mark.training
+
 TUNING = StudentConfig(steps=60, batch=32, learning_rate=0.02, probe_every=20)
 
 
@@ -75,6 +77,7 @@ def test_similarities_come_closer_to_the_teacher_s_on_texts_never_seen(
     assert agreement(after.encode(texts), wanted) > agreement(before.encode(texts), wanted) + 0.05
 
 
+@pytest.mark.thorough
 def test_the_student_learns_from_no_more_of_a_text_than_the_teacher_reads(teacher: Teacher, tmp_path: Path) -> None:
     short = replace(teacher, max_tokens=12)
     parts, texts = distill_vocabulary(teacher, DistillationRecipe(dim=8)), documents(40)
@@ -171,6 +174,7 @@ def test_numbers_out_of_range_are_refused() -> None:
     assert TextSpans(("a",), np.array([0])).digest() != TextSpans(("b",), np.array([0])).digest()
 
 
+@pytest.mark.thorough
 def test_the_command_learns_from_texts_and_says_how_much(teacher_dir: Path, tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps({"id": d.id, "text": d.text}) + "\n" for d in documents(60)))

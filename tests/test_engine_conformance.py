@@ -460,7 +460,7 @@ def put_one(engine: Engine, writer: Writer, document: Document) -> int:
     return writer.put(Embedded(document, tuple(passages.split(document.text)), rows), number=None)
 
 
-def test_a_claim_forgets_the_other_paths_and_a_link_releases_what_stood_there(engine: Engine) -> None:
+def test_a_claim_forgets_paths_that_read_differently_and_a_link_releases_what_stood_there(engine: Engine) -> None:
     with engine.writer(wait=False) as writer, writer.transaction():
         source = writer.open_source(None, SourceName("folder", "/somewhere", "s"))
         old, new = (put_one(engine, writer, Document(id, id)) for id in ("old", "new"))
@@ -468,8 +468,11 @@ def test_a_claim_forgets_the_other_paths_and_a_link_releases_what_stood_there(en
         writer.link(source, "other", document=new, digest="1")
         writer.link(source, "path", document=new, digest="2")
         assert writer.number("old") is None  # nothing stood for it any longer
-        writer.claim(source, "path", document=new)
-        assert [one.path for one in writer.holders(new)] == ["path"]
+        writer.link(source, "same", document=new, digest="2")
+        assert writer.disputed() == [new]
+        writer.claim(source, "path", document=new, digest="2")
+        assert sorted(one.path for one in writer.holders(new)) == ["path", "same"]
+        assert writer.disputed() == []
 
 
 def test_a_source_is_finished_and_its_failures_are_listed_until_they_are_read(engine: Engine) -> None:

@@ -36,6 +36,8 @@ from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import rebuild
 
+pytestmark = pytest.mark.faults
+
 OLD = {f"d{i}": f"lentils soup number {i}" for i in range(8)}
 NEW = {f"d{i}": f"restore the database {i}" if i % 2 else f"lentils soup number {i}" for i in range(2, 12)}
 OTHER_DIM = 24
@@ -283,7 +285,10 @@ def kills(scenario: str, encoder: Path, directory: Path, random_kills: int = 0) 
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("scenario", ["create", "sync", "remove", "approximate"])
+@pytest.mark.parametrize(
+    "scenario",
+    ["sync", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("create", "remove", "approximate"))],
+)
 def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
     scenario: str, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
@@ -297,7 +302,9 @@ def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
 @pytest.mark.parametrize(
     ("scenario", "steps"),
     [
-        ("reindex", {"os.mkdir", "shutil.copyfile", "os.rename", "COMMIT", "INSERT"}),
+        pytest.param(
+            *("reindex", {"os.mkdir", "shutil.copyfile", "os.rename", "COMMIT", "INSERT"}), marks=pytest.mark.thorough
+        ),
         ("rollback", {"COMMIT", "INSERT", "UPDATE"}),
         ("prune", {"DELETE", "COMMIT", "shutil.rmtree", "PRAGMA"}),
     ],

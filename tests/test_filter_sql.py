@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any, get_args
 
 import pytest
+from effort import examples
 from filter_reference import meets, number_of
 from filter_sqlite import matching, selected
 from filter_strategies import NUMBERS, PATTERNS, TEXTS, TOO_LARGE, compares, conditions, contents, documents
@@ -34,7 +35,8 @@ from docsim.models import Document
 
 
 @given(condition=conditions(), documents=st.lists(documents, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(80, 300), deadline=None)
+@pytest.mark.properties
 def test_sqlite_selects_what_a_brute_force_evaluation_selects(condition: Condition, documents: list[Document]) -> None:
     assert selected(condition, documents) == [meets(condition, document) for document in documents]
 
@@ -50,7 +52,8 @@ def test_sqlite_compares_every_pair_of_awkward_values_as_plain_python_does(opera
 
 
 @given(condition=compares, found=contents)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60, 200), deadline=None)
+@pytest.mark.properties
 def test_sqlite_compares_one_value_as_plain_python_does(condition: Compare, found: Any) -> None:
     for name in reversed(condition.field):
         found = {name: found}
@@ -62,7 +65,8 @@ SPELLINGS = st.from_regex(r"\A[ \t]?-?(0|[1-9][0-9]?)(\.[0-9]{1,2})?([eE][+-]?[0
 
 
 @given(text=SPELLINGS | st.text("0123456789+-.eE \t\n", max_size=7) | st.integers().map(str))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60, 200), deadline=None)
+@pytest.mark.properties
 def test_a_string_is_a_number_only_as_json_spells_numbers(text: str) -> None:
     is_number = number_of(text) is not None
     assert matching("n >= 0 or n < 0", {"n": text}, {"n": [text]}) == [is_number, is_number]

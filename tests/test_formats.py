@@ -7,13 +7,13 @@ import json
 import subprocess
 import sys
 import time
-import zipfile
 
 import openpyxl  # type: ignore[import-untyped]
 import pptx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from office_files import archive_of, docx, paragraph, pdf
 
 from docsim.errors import SourceError
 from docsim.ingest import converters, formats
@@ -28,61 +28,6 @@ _OPF = (
     '<dc:title>Wind</dc:title></metadata><manifest><item id="a" href="a.xhtml"/></manifest>'
     '<spine><itemref idref="a"/></spine></package>'
 )
-
-
-def _zip(parts: dict[str, str]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def _docx(body: str, *, prolog: str = "", extra: dict[str, str] | None = None) -> bytes:
-    base = "http://schemas.openxmlformats.org"
-    word = f'xmlns:w="{base}/wordprocessingml/2006/main"'
-    main = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
-    relations = (
-        f'<Relationships xmlns="{base}/package/2006/relationships"><Relationship Id="r1" '
-        f'Type="{base}/officeDocument/2006/relationships/%s" Target="%s"/></Relationships>'
-    )
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{base}/package/2006/content-types">'
-        f'<Override PartName="/word/document.xml" ContentType="{main}"/></Types>',
-        "_rels/.rels": relations % ("officeDocument", "word/document.xml"),
-        "word/_rels/document.xml.rels": relations % ("styles", "styles.xml"),
-        "word/styles.xml": f'<w:styles {word}><w:style w:type="paragraph" w:styleId="T">'
-        '<w:name w:val="Title"/></w:style></w:styles>',
-        "word/document.xml": f"{prolog}<w:document {word}><w:body>{body}</w:body></w:document>",
-    }
-    return _zip(parts | (extra or {}))
-
-
-def _paragraph(text: str, style: str = "") -> str:
-    look = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
-    return f"<w:p>{look}<w:r><w:t>{text}</w:t></w:r></w:p>"
-
-
-def _pdf(line: str, *, title: str = "", trailer: str = "") -> bytes:
-    stream = f"BT /F1 12 Tf 72 720 Td ({line}) Tj ET" if line else ""
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
-        "/Resources << /Font << /F1 5 0 R >> >> >>",
-        f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        f"<< /Title ({title}) >>",
-    ]
-    content, offsets = "%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(content))
-        content += f"{number} 0 obj\n{body}\nendobj\n"
-    start = len(content)
-    content += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
-    content += "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    content += f"trailer << /Size {len(objects) + 1} /Root 1 0 R /Info 6 0 R {trailer} >>\nstartxref\n{start}\n%%EOF\n"
-    return content.encode("latin-1")
 
 
 def _xlsx(sheets: dict[str, list[list[object]]]) -> bytes:
@@ -350,12 +295,12 @@ def test_html_nested_beyond_reason_keeps_its_text() -> None:
 
 
 def test_docx_becomes_markdown_with_its_title() -> None:
-    body = _paragraph("Before") + _paragraph("The title", "T") + _paragraph("A paragraph.")
-    assert read(_docx(body), ".docx", "x.docx") == FileContent("Before\n\n# The title\n\nA paragraph.", "The title")
+    body = paragraph("Before") + paragraph("The title", "T") + paragraph("A paragraph.")
+    assert read(docx(body), ".docx", "x.docx") == FileContent("Before\n\n# The title\n\nA paragraph.", "The title")
 
 
 def test_docx_without_headings_is_named_by_its_first_line() -> None:
-    assert read(_docx(_paragraph("Opening") + _paragraph("More")), ".DOCX", "x.docx").title == "Opening"
+    assert read(docx(paragraph("Opening") + paragraph("More")), ".DOCX", "x.docx").title == "Opening"
 
 
 def test_pptx_becomes_markdown_with_the_title_of_its_first_slide() -> None:
@@ -378,7 +323,7 @@ def test_epub_becomes_markdown_with_its_title() -> None:
         "content.opf": _OPF,
         "a.xhtml": "<body><h1>One</h1><p>Air</p></body>",
     }
-    assert read(_zip(parts), ".epub", "x.epub") == FileContent("**Title:** Wind\n\n# One\n\nAir", "Wind")
+    assert read(archive_of(parts), ".epub", "x.epub") == FileContent("**Title:** Wind\n\n# One\n\nAir", "Wind")
 
 
 def test_a_notebook_becomes_markdown_with_its_first_heading_as_title() -> None:
@@ -388,12 +333,12 @@ def test_a_notebook_becomes_markdown_with_its_first_heading_as_title() -> None:
 
 
 def test_pdf_becomes_text_with_its_title() -> None:
-    assert read(_pdf("Air moves.", title="On_Wind"), ".pdf", "x.pdf") == FileContent("Air moves.", "On Wind")
+    assert read(pdf("Air moves.", title="On_Wind"), ".pdf", "x.pdf") == FileContent("Air moves.", "On Wind")
 
 
 @pytest.mark.parametrize("title", ["", "Untitled document", "Microsoft Word - draft.doc"])
 def test_pdf_with_a_title_that_says_nothing_is_named_by_its_first_line(title: str) -> None:
-    assert read(_pdf("Air moves.", title=title), ".pdf", "x.pdf").title == "Air moves."
+    assert read(pdf("Air moves.", title=title), ".pdf", "x.pdf").title == "Air moves."
 
 
 # Files that are refused
@@ -407,8 +352,8 @@ def _refused(data: bytes, suffix: str) -> str:
 
 def test_pdf_and_docx_without_text_are_refused() -> None:
     assert (
-        _refused(_pdf(""), ".pdf")
-        == _refused(_docx(""), ".docx")
+        _refused(pdf(""), ".pdf")
+        == _refused(docx(""), ".docx")
         == "the file contains no text; it may be made of scanned images"
     )
 
@@ -416,7 +361,7 @@ def test_pdf_and_docx_without_text_are_refused() -> None:
 def test_pdf_with_a_password_is_refused_by_that_name() -> None:
     key = "0" * 64
     trailer = f"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <{key}> /U <{key}> >> /ID [<00> <00>]"
-    assert _refused(_pdf("secret", trailer=trailer), ".pdf") == "the PDF is protected by a password"
+    assert _refused(pdf("secret", trailer=trailer), ".pdf") == "the PDF is protected by a password"
 
 
 def test_office_files_that_are_encrypted_or_old_are_refused_by_that_name() -> None:
@@ -425,19 +370,19 @@ def test_office_files_that_are_encrypted_or_old_are_refused_by_that_name() -> No
 
 @pytest.mark.parametrize("suffix", [".docx", ".pptx", ".xlsx", ".epub", ".pdf"])
 def test_damaged_files_are_refused_in_one_line(suffix: str) -> None:
-    whole = {".docx": _docx(_paragraph("a")), ".pptx": _pptx({"a": "b"}), ".xlsx": _xlsx({"a": [["b"]]})}
-    data = whole.get(suffix, _zip({"a": "b"}))[:-40]
+    whole = {".docx": docx(paragraph("a")), ".pptx": _pptx({"a": "b"}), ".xlsx": _xlsx({"a": [["b"]]})}
+    data = whole.get(suffix, archive_of({"a": "b"}))[:-40]
     assert "the file is damaged" in _refused(data, suffix)
     assert "\n" not in _refused(data, suffix)
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused_unread() -> None:
-    bomb = _docx(_paragraph("a"), extra={"word/media/a.bin": "0" * 60_000_000})
+    bomb = docx(paragraph("a"), extra={"word/media/a.bin": "0" * 60_000_000})
     assert _refused(bomb, ".docx") == "the file would unpack to 60 MB, more than is safe to read"
 
 
 def test_an_archive_that_lies_about_its_size_is_refused() -> None:
-    honest = _zip({"word/document.xml": "0" * 60_000_000})
+    honest = archive_of({"word/document.xml": "0" * 60_000_000})
     size = (60_000_000).to_bytes(4, "little")
     assert "BadZipFile" in _refused(honest.replace(size, (1000).to_bytes(4, "little")), ".docx")
 
@@ -447,10 +392,10 @@ def test_xml_entities_are_not_multiplied(suffix: str) -> None:
     levels = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     prolog = f'<!DOCTYPE x [<!ENTITY l0 "lol">{levels}]>'
     parts = {
-        ".docx": _docx(_paragraph("&l9;"), prolog=prolog),
-        ".epub": _zip({"META-INF/container.xml": prolog + _CONTAINER.replace("content.opf", "&l9;")}),
-        ".xlsx": _zip({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
-        ".pptx": _zip({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
+        ".docx": docx(paragraph("&l9;"), prolog=prolog),
+        ".epub": archive_of({"META-INF/container.xml": prolog + _CONTAINER.replace("content.opf", "&l9;")}),
+        ".xlsx": archive_of({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
+        ".pptx": archive_of({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
     }
     started = time.process_time()
     assert "the file" in _refused(parts[suffix], suffix)

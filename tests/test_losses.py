@@ -21,6 +21,8 @@ from docsim.training.loop.losses import (
     with_teacher,
 )
 
+pytestmark = pytest.mark.training
+
 Floats = NDArray[np.float32]
 
 

@@ -15,6 +15,8 @@ from docsim.training.loop.probe import EmbeddedSample, Similarities
 from docsim.training.loop.report import TowerSnapshot, write_report
 from docsim.training.loop.trainer import TrainingResult
 
+pytestmark = pytest.mark.training
+
 POINTS = (ProgressPoint(0, None, 0.25, 0.1), ProgressPoint(10, 2.5, 0.5, 1.0), ProgressPoint(20, 1.5, 0.4, 2.0))
 
 

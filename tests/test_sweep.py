@@ -29,6 +29,8 @@ from docsim.training.towers import saving
 from docsim.training.towers.kinds import compact
 from docsim.training.towers.starting_point import make_starting_point
 
+pytestmark = pytest.mark.training
+
 SETUP = TrialSetup(toy_training.documents(80), steps=10, seed=0)
 LIMITS = SweepLimits(budget=600, trials=2)
 
@@ -139,6 +141,7 @@ study.Sweep(out / "sweep", study.SearchSpace(("average",), (sys.argv[3],)), test
 """
 
 
+@pytest.mark.thorough
 def test_what_was_being_tried_when_the_sweep_was_killed_is_tried_again(tmp_path: Path, toy: str) -> None:
     command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path), toy]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -22,6 +22,8 @@ from docsim.training.loop.trainer import Trainer, TrainingJob
 from docsim.training.towers.saving import Lineage, save
 from docsim.training.towers.starting_point import StartingPoint
 
+pytestmark = pytest.mark.training
+
 SCHEDULE = Schedule(steps=20, learning_rate=0.1, warm_up=5, probe_every=10)
 CONFIG = TrainingConfig(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8), batch_size=32)
 
@@ -112,6 +114,7 @@ def test_a_weight_that_is_no_number_from_zero_on_is_refused(teacher: Encoder, tm
         TeacherConfig(teacher, tmp_path, weight)
 
 
+@pytest.mark.thorough
 def test_a_student_comes_to_find_alike_what_its_teacher_does(teacher: Encoder, tmp_path: Path) -> None:
     def agreement(weight: float) -> float:
         made = job(teacher, tmp_path, weight=weight)

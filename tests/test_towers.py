@@ -29,6 +29,8 @@ from docsim.training.towers.layers import Pooling  # noqa: E402
 from docsim.training.towers.lstm import Lstm  # noqa: E402
 from docsim.training.towers.transformer import Attention, EncoderBlock, Positions  # noqa: E402
 
+pytestmark = pytest.mark.training
+
 VOCABULARY, WIDTH = 40, 12
 VECTORS = np.random.default_rng(5).normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
 SMALL = TowerOptions(units=8, layers=2, heads=2, max_tokens=16)
@@ -150,6 +152,7 @@ def test_gradients_reach_every_weight(kind: str) -> None:
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("kind", CONTEXTUAL)
+@pytest.mark.thorough
 def test_training_in_mixed_precision_lowers_the_loss(kind: str, policy: str, precision: Any) -> None:
     precision(policy)
     tower = build_tower(kind, VECTORS, SMALL)

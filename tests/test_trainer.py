@@ -33,6 +33,8 @@ from docsim.training.towers.kinds import TowerOptions, build_tower
 from docsim.training.towers.saving import Lineage, load, save
 from docsim.training.towers.starting_point import StartingPoint, make_starting_point, set_token_weights
 
+pytestmark = pytest.mark.training
+
 SCHEDULE = Schedule(steps=60, learning_rate=0.1, warm_up=5, probe_every=10, patience=6)
 CONFIG = TrainingConfig(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8, strike=0.5), batch_size=32)
 
@@ -133,6 +135,7 @@ Trainer(test_trainer.job(), test_trainer.SCHEDULE, checkpoint=Path(sys.argv[2]))
 
 
 @pytest.mark.parametrize("step", [5, 25])  # the first checkpoint is written before the tower gets the corpus' weights
+@pytest.mark.thorough
 def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(
     step: int, tmp_path: Path, trained: tuple[TrainingJob, TrainingResult]
 ) -> None:

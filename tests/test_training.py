@@ -41,6 +41,8 @@ from docsim.training.towers.kinds import compact, load_tower, trainable  # noqa:
 from docsim.training.towers.layers import PADDING_ID, UnitLength  # noqa: E402
 from docsim.training.towers.saving import EncoderParts, Lineage, load, save  # noqa: E402
 
+pytestmark = pytest.mark.training
+
 VECTORS = np.array([[9, 9], [1, 0], [0, 2], [3, 4]], dtype=np.float32)
 
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from docsim.engine.local.reader import Reader
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann, ann_tuning, snapshot_documents, snapshots
 from docsim.engine.local.ann import Facts
-from docsim.engine.local.reader import Reader
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
@@ -39,6 +39,7 @@ def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(
         assert len(index.search("aaaa", 10, mode="dense").hits) == 10
 
 
+@pytest.mark.thorough
 def test_auto_stays_exact_where_the_recall_is_not_reached(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_auto_searches_approximately_where_that_reaches_the_recall(
 
 
 @pytest.mark.parametrize("pattern", ["approximate.*.lists", "approximate.faiss"])
+@pytest.mark.thorough
 def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder, pattern: str) -> None:
     with Index.create(tmp_path / "index", encoder=encoder, index_type="ivf") as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(COUNT))

@@ -81,14 +81,16 @@ class Overlaps:
         keys = np.sort(np.concatenate([self._keys(pairs[:, 0]), self._keys(pairs[:, 1])]), kind="stable")
         both = keys[1:][keys[1:] == keys[:-1]]
         pair, shingle = np.divmod(both, max(1, len(self.weights)))
-        return np.bincount(pair, weights=self.weights[shingle], minlength=len(pairs))
+        shared: NDArray[np.float64] = np.bincount(pair, self.weights[shingle], len(pairs)).astype(np.float64)
+        return shared
 
     def _keys(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return a key for each shingle of some texts, ascending: the text's place among them, then the shingle."""
         counts = self.counts[texts]
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[texts] - (ends - counts), counts)
-        return np.repeat(np.arange(len(texts)), counts) * max(1, len(self.weights)) + self.shingles[places]
+        keys: NDArray[np.int64] = np.repeat(np.arange(len(texts)), counts) * max(1, len(self.weights))
+        return keys + np.asarray(self.shingles[places], np.int64)
 
 
 class Wording:

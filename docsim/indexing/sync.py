@@ -1,7 +1,11 @@
 """Sync: makes what an index holds of a source equal to the source, encoding only what is new or changed.
 
-One thread reads and encodes a batch while another commits the batch before. A batch is one transaction of whole
-documents, so after an interruption at any point, the next run does only what is left.
+The caller's thread reads and encodes a batch while another thread commits the batch before. A batch is one transaction
+of whole documents, so after an interruption at any point, the next run does only what is left.
+
+No decision depends on how much of the run is committed already. If a path of the source has taken or left a document in
+this run, neither the document nor its id is given to another path in the same run. So every decision is about documents
+that the run has not touched, for which the index is up to date, and a dry run decides the same.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import numpy as np
 from docsim.encoding.documents import encode_passages
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Sources, Writer
-from docsim.engine.records import DISTRUSTED, Embedded, Holder, Origin, SourceName
+from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.errors import SourceError
 from docsim.indexing import pipeline
 from docsim.ingest import passages
@@ -44,47 +48,6 @@ class _Change:
     document: Document | None
 
 
-class Pending:
-    """What a plan has decided but may not have committed yet.
-
-    Batches are committed while the plan goes on, so the index may lag behind the plan. What is recorded here holds
-    whether it is committed yet or not.
-
-    Attributes:
-        moved: Paths that stand for another document from now on, or were read with another digest.
-        contents: The digests of the new contents of documents whose content is replaced, by document number.
-    """
-
-    def __init__(self) -> None:
-        self.moved = set[str]()
-        self.contents: dict[int, str] = {}
-        self._ids = set[bytes]()
-        self._links: dict[int, dict[str, str]] = {}
-
-    def has(self, id: str) -> bool:
-        """Return whether a new document has been given this id."""
-        return _key(id) in self._ids
-
-    def of(self, number: int) -> dict[str, str]:
-        """Return the paths that stand for a document from now on, with the digest that each was read with."""
-        return self._links.get(number, {})
-
-    def link(self, path: str, number: int, digest: str) -> None:
-        """Record that a path stands for a document, whose content stays the same."""
-        self.moved.add(path)
-        self._links.setdefault(number, {})[path] = digest
-
-    def replace(self, path: str, number: int, digest: str, content: str) -> None:
-        """Record that a path gives a document new content, and that no other path stands for it."""
-        self.moved.add(path)
-        self.contents[number] = content
-        self._links[number] = {path: digest}
-
-    def add(self, id: str) -> None:
-        """Record that a new document has this id."""
-        self._ids.add(_key(id))
-
-
 class Plan:
     """Compares a source with an index. It reads what is new or changed, and counts, but writes nothing."""
 
@@ -95,7 +58,9 @@ class Plan:
         self.counts = Counter[str]()
         self.failures: list[Failure] = []
         self._seen = set[bytes]()
-        self._pending = Pending()
+        self._given = set[bytes]()  # ids of documents that this run adds or may remove
+        self._touched = set[int]()  # documents that a path has taken or left in this run
+        self._disputed = set(sources.disputed())
 
     def run(
         self,
@@ -135,7 +100,7 @@ class Plan:
             self._fail(Failure(path, "another document of this source has the same id; give each its own"))
             return None
         origin = self._sources.origin(self.number, path) if self.number else None
-        if origin is not None and origin.digest == entry.digest:
+        if origin is not None and origin.digest == entry.digest and origin.document not in self._disputed:
             self.counts["unchanged"] += 1
             return None
         try:
@@ -146,30 +111,39 @@ class Plan:
 
     def _loaded(self, path: str, entry: Entry, origin: Origin | None) -> _Change:
         """Read a document that is new or changed, and decide which document of the index it is."""
-        if origin is not None and self._may_take(origin.document, path, entry.digest):
-            number: int | None = origin.document
-            id = self._sources.documents([origin.document])[origin.document].document.id
-        else:
-            id, number = self._choose_id(path, entry.digest)
         document = entry.load()
+        id, number = self._decided(path, entry.digest, origin)
         document = document if document.id == id else replace(document, id=id)
-        if number is None:
-            self.counts["added"] += 1
-            self._pending.add(id)
-            if origin is not None:
-                self._pending.moved.add(path)
-            return _Change(path, entry.digest, None, document)
-        if self._content(number) == document.digest() and not (origin and origin.digest == DISTRUSTED):
+        if number is not None and self._trusted_digest(number) == document.digest():
             self.counts["unchanged"] += 1
-            self._pending.link(path, number, entry.digest)
             return _Change(path, entry.digest, number, None)
-        self.counts["changed"] += 1
-        self._pending.replace(path, number, entry.digest, document.digest())
+        self.counts["added" if number is None else "changed"] += 1
         return _Change(path, entry.digest, number, document)
 
-    def _content(self, number: int) -> str:
-        """Return the digest of the content that a document will have when everything planned is committed."""
-        return self._pending.contents.get(number) or self._sources.documents([number])[number].digest
+    def _decided(self, path: str, digest: str, origin: Origin | None) -> tuple[str, int | None]:
+        """Decide which id a path gets, and the number of the document that it stands for; None for a new document."""
+        if origin is not None:
+            number = origin.document
+            id = self._sources.documents([number])[number].document.id
+            may_stay = self._may_take(number, path, digest)
+            self._touch(id, number)
+            if may_stay:
+                return id, number
+        id, taken = self._choose_id(path, digest)
+        self._touch(id, taken)
+        return id, taken
+
+    def _touch(self, id: str, number: int | None) -> None:
+        """Reserve a document and its id, so that no other path gets them in this run."""
+        self._given.add(_key(id))
+        if number is not None:
+            self._touched.add(number)
+
+    def _trusted_digest(self, number: int) -> str | None:
+        """Return the digest of a document; None if the document is damaged and has to be replaced."""
+        if any(one.digest == DISTRUSTED for one in self._sources.holders(number)):
+            return None
+        return self._sources.documents([number])[number].digest
 
     def _choose_id(self, path: str, digest: str) -> tuple[str, int | None]:
         """Choose the id for a path that is new in this source.
@@ -182,36 +156,24 @@ class Plan:
             The id, and the number of the document that has it, or None if the document is new.
         """
         for id in itertools.chain([path], self._prefixed(path)):
-            if self._pending.has(id):
-                continue  # taken by this run, whether it is committed yet or not
+            if _key(id) in self._given:
+                continue
             number = self._sources.number(id)
-            if number is None:
-                return id, None
-            if self._may_take(number, path, digest):
+            if number is None or self._may_take(number, path, digest):
                 return id, number
         raise AssertionError("unreachable: there is always another id to try")
 
     def _may_take(self, number: int, path: str, digest: str) -> bool:
-        """Return whether a document may stand for a path: no other path of it was read with different content.
+        """Return whether a document may stand for a path.
 
-        A document that no path will stand for when everything planned is committed may not, since it will be deleted.
+        Every other source that holds the document must have read the same content, have read it before it was damaged,
+        or no longer exist. No other path of this source may hold it, since that path may change in the same run.
         """
-        holders = self._holders(number)
-        others = [one for holder, one in holders.items() if holder != (self.number or 0, path)]
-        return bool(holders) and all(one.digest in (digest, DISTRUSTED) or one.name.is_gone for one in others)
-
-    def _holders(self, number: int) -> dict[tuple[int, str], Holder]:
-        """Return the paths that will stand for a document when everything planned is committed."""
+        if number in self._touched:
+            return False
         own = self.number or 0
-        committed = [] if number in self._pending.contents else self._sources.holders(number)
-        found = {
-            (one.source, one.path): one
-            for one in committed
-            if not (one.source == own and one.path in self._pending.moved)
-        }
-        for path, digest in self._pending.of(number).items():
-            found[own, path] = Holder(own, path, self.source, digest)
-        return found
+        others = [one for one in self._sources.holders(number) if (one.source, one.path) != (own, path)]
+        return all(one.source != own and (one.digest in (digest, DISTRUSTED) or one.name.is_gone) for one in others)
 
     def _prefixed(self, path: str) -> Iterator[str]:
         """Yield ids for a path whose own id is taken: the source's name in front, then with a number."""
@@ -306,8 +268,8 @@ class Sync(Plan):
                 number = change.number
                 if content:
                     number = self._writer.put(content, number=number)
-                    self._writer.claim(self.number, change.path, document=number)
                 assert number is not None
+                self._writer.claim(self.number, change.path, document=number, digest=change.digest)
                 self._writer.link(self.number, change.path, document=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:

@@ -55,8 +55,8 @@ def convert(data: bytes, suffix: str) -> FileContent:
         The text, and the title that the file gives itself; empty when there is none.
 
     Raises:
-        SourceError: The file is damaged, encrypted, too large when unpacked, or contains no text; or the extra ``files``,
-            which reads such files, is not installed.
+        SourceError: The file is damaged, encrypted, too large when unpacked, or contains no text; or the extra
+            ``files``, which reads such files, is not installed.
     """
     try:
         extras.require("files", f"reading {suffix} files")

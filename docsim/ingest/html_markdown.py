@@ -1,7 +1,7 @@
 """HTML as Markdown, by markdownify; imported when the first page comes.
 
-Images become ``![alternative text](address)`` wherever they stand, without the bytes of ``data:`` addresses; check boxes
-become ``[x]`` and ``[ ]``; underlined text keeps its tags, since Markdown has no mark for it.
+Images become ``![alternative text](address)`` wherever they stand, without the bytes of ``data:`` addresses; check
+boxes become ``[x]`` and ``[ ]``; underlined text keeps its tags, since Markdown has no mark for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def to_markdown(html: str) -> str:
     return text.strip()
 
 
-class _Converter(MarkdownConverter):
+class _Converter(MarkdownConverter):  # type: ignore[misc]  # markdownify has no types
     """What markdownify does, but for the elements of the module's docstring; each method converts one element.
 
     Every method takes the element, the Markdown of what is in it, and the names of the elements around it.

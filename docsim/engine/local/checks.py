@@ -19,7 +19,7 @@ from docsim.engine.local import ann, encoders, mappings, snapshot_documents, sna
 from docsim.engine.local.snapshots import Mapping
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.records import Soundness
+from docsim.engine.records import DISTRUSTED, Soundness
 from docsim.errors import StoreError
 
 __all__ = ["damaged", "of_generation", "problems", "soundness"]
@@ -86,8 +86,14 @@ def _orphans(store: Store) -> Iterator[str]:
 
 
 def _disputed(store: Store) -> Iterator[str]:
+    """Check that all sources that share a document have read the same content; sources that are gone do not count."""
     for stored in store.documents(store.disputed()).values():
-        yield f"{stored.document.id} is the document of several paths whose contents differ; index their source again"
+        digests = {one.digest for one in store.holders(stored.number) if not one.name.is_gone}
+        if len(digests - {DISTRUSTED}) > 1:
+            yield (
+                f"{stored.document.id} is the document of several files whose contents differ; indexing their sources "
+                "again with docsim index SOURCE separates them"
+            )
 
 
 def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:

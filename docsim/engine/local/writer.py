@@ -116,10 +116,10 @@ class LocalWriter(Store):
         if before is not None and before.document != document:
             self._release(before.document)
 
-    def claim(self, source: int, path: str, *, document: int) -> None:
-        """Forget every other path that stands for a document, since this path has changed it."""
-        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?)"
-        self.execute(sql, document, source, path)
+    def claim(self, source: int, path: str, *, document: int, digest: str) -> None:
+        """Forget every other path that stands for a document and was read with another digest than this path."""
+        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?) AND digest <> ?"
+        self.execute(sql, document, source, path, digest)
 
     def unlink(self, source: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""

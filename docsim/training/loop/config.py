@@ -1,7 +1,7 @@
 """The configuration of a training: loss, schedule, pairs and teacher.
 
-The defaults are those that did best on average (docs/research/training.md has the measurements) and are the same for every
-knowledge base. ``docsim.training.loop.defaults`` adjusts them to the kind of texts and tower.
+The defaults are those that did best on average (docs/research/training.md has the measurements) and are the same for
+every knowledge base. ``docsim.training.loop.defaults`` adjusts them to the kind of texts and tower.
 """
 
 from __future__ import annotations
