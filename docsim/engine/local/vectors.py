@@ -340,7 +340,7 @@ def _read(file: BufferedReader) -> faiss.Index:
     file.seek(0)
     if os.fstat(file.fileno()).st_size <= MAPPED:
         return faiss.read_index(faiss.PyCallbackIOReader(file.read))
-    # Open it by its descriptor, so that it is the file that was checked. Windows has no such names, but there an open file
+    # Opened by its descriptor, it is the file that was checked. Windows has no such names, but there an open file
     # cannot be replaced.
     name = file.name if os.name == "nt" else f"/dev/fd/{file.fileno()}"
     return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC)
