@@ -143,7 +143,7 @@ def test_the_answers_to_judged_queries_are_those_of_a_search(index: Index) -> No
 
 
 def test_judgements_without_a_query_that_can_be_asked_are_an_error(index: Index) -> None:
-    with pytest.raises(UsageError, match="expected judged queries that can be asked, found none among 1"):
+    with pytest.raises(UsageError, match="queries with a text and a relevant document, found none among 1"):
         questions.judged(index, {"q": {"d1": 1}}, {"other": "text"})
 
 

@@ -507,7 +507,7 @@ def test_an_index_that_lost_its_encoder_can_change_to_another(index: Index, othe
     outcome = reindex(index, other)
     assert outcome.published
     assert outcome.gate is not None
-    assert outcome.gate.verdict.checks[-1].detail == "not measured: the live one cannot be asked"
+    assert outcome.gate.verdict.checks[-1].detail == "not measured: the live generation cannot answer"
     with Index.open(index.path) as opened:
         assert opened.search("soup").generation == 2
 
