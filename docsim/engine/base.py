@@ -139,13 +139,16 @@ class Engine(Protocol):
     def problems(self) -> list[str]:
         """Return what is wrong with how the index is kept, a sentence each."""
 
-    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> list[str]:
         """Rebuild what can be rebuilt from what is stored.
 
         Args:
             index_type: Search with this index type from now on, see ``Index.create``.
             recall: Tune it to this recall.
             wait: Wait for another process that is writing.
+
+        Returns:
+            The ids of the documents that cannot be rebuilt, and stay damaged until their source is indexed again.
 
         Raises:
             UsageError: There is no such index type or recall.

@@ -123,27 +123,26 @@ class Plan:
     def _decided(self, path: str, digest: str, origin: Origin | None) -> tuple[str, int | None]:
         """Decide which id a path gets, and the number of the document that it stands for; None for a new document."""
         if origin is not None:
-            number = origin.document
-            id = self._sources.documents([number])[number].document.id
-            may_stay = self._may_take(number, path, digest)
-            self._touch(id, number)
-            if may_stay:
-                return id, number
+            known = self._sources.id(origin.document)  # None if its row was lost to damage
+            may_stay = known is not None and self._may_take(origin.document, path, digest)
+            self._touch(known, origin.document)
+            if known is not None and may_stay:
+                return known, origin.document
         id, taken = self._choose_id(path, digest)
         self._touch(id, taken)
         return id, taken
 
-    def _touch(self, id: str, number: int | None) -> None:
+    def _touch(self, id: str | None, number: int | None) -> None:
         """Reserve a document and its id, so that no other path gets them in this run."""
-        self._given.add(_key(id))
+        if id is not None:
+            self._given.add(_key(id))
         if number is not None:
             self._touched.add(number)
 
     def _trusted_digest(self, number: int) -> str | None:
         """Return the digest of a document; None if the document is damaged and has to be replaced."""
-        if any(one.digest == DISTRUSTED for one in self._sources.holders(number)):
-            return None
-        return self._sources.documents([number])[number].digest
+        digests = [one.digest for one in self._sources.holders(number)]
+        return None if not digests or DISTRUSTED in digests else self._sources.digest(number)
 
     def _choose_id(self, path: str, digest: str) -> tuple[str, int | None]:
         """Choose the id for a path that is new in this source.

@@ -1,6 +1,6 @@
 """Checks: compares the rows and files of an index with one another, and reports everything that is wrong.
 
-Checks that apply to every engine, such as texts against their digests, are in ``docsim.maintenance.verify``.
+Those of single documents are in ``document_checks``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.norms import are_unit
-from docsim.engine.local import ann, encoders, mappings, snapshot_documents, snapshots
+from docsim.engine.local import ann, document_checks, encoders, mappings, snapshot_documents, snapshots
 from docsim.engine.local.snapshots import Mapping
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.records import DISTRUSTED, Soundness
+from docsim.engine.records import Soundness
 from docsim.errors import StoreError
 
 __all__ = ["damaged", "of_generation", "problems", "soundness"]
@@ -33,24 +33,14 @@ _ORPHANS = {
     "embeddings of no generation": "embeddings WHERE generation NOT IN (SELECT number FROM generations)",
     "origins of no document": "origins WHERE document NOT IN (SELECT number FROM documents)",
     "documents of no source": "documents WHERE number NOT IN (SELECT document FROM origins)",
-    "documents whose passages do not match their count": (
-        "documents d WHERE d.passages <> (SELECT count(*) FROM passages p WHERE p.document = d.number"
-        " AND p.number BETWEEN d.first_passage AND d.first_passage + d.passages - 1)"
-    ),
-    "documents whose passages reach beyond their text": (  # length() reads the whole text, so call it once per document
-        'documents d WHERE (SELECT max(p."end") FROM passages p WHERE p.document = d.number) > length(d.text)'
-        ' OR EXISTS (SELECT 1 FROM passages p WHERE p.document = d.number AND (p.start < 0 OR p."end" < p.start))'
-    ),
-    "deleted passages that still exist": (
-        "passages p JOIN deletions x ON p.number BETWEEN x.first_passage AND x.first_passage + x.passages - 1"
-    ),
+    **document_checks.MISMATCHED,
 }
 
 
 def problems(path: Path, store: Store) -> list[str]:
     """Check the rows and files of an index; return one sentence per problem."""
     with store.reading():
-        found = [*_database(store), *_orphans(store), *_disputed(store)]
+        found = [*_database(store), *_orphans(store), *document_checks.problems(store)]
         for generation in store.generations():
             found += of_generation(path, store, generation)
         live = store.generation()
@@ -83,17 +73,6 @@ def _orphans(store: Store) -> Iterator[str]:
     for name, rows in _ORPHANS.items():
         if count := store.value(f"SELECT count(*) FROM {rows}"):
             yield f"{count} {name}"
-
-
-def _disputed(store: Store) -> Iterator[str]:
-    """Check that all sources that share a document have read the same content; sources that are gone do not count."""
-    for stored in store.documents(store.disputed()).values():
-        digests = {one.digest for one in store.holders(stored.number) if not one.name.is_gone}
-        if len(digests - {DISTRUSTED}) > 1:
-            yield (
-                f"{stored.document.id} is the document of several files whose contents differ; indexing their sources "
-                "again with docsim index SOURCE separates them"
-            )
 
 
 def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:

@@ -263,11 +263,11 @@ class LocalEngine:
 
         return checks.problems(self.path, self.store)
 
-    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> list[str]:
         """Rebuild what can be rebuilt from what is stored: see ``repairs.repair``."""
         from docsim.engine.local import repairs
 
-        repairs.repair(self.path, index_type=index_type, recall=recall, wait=wait)
+        return repairs.repair(self.path, index_type=index_type, recall=recall, wait=wait)
 
 
 def _encoder_failure(opened: OpenGeneration) -> EncoderError | None:

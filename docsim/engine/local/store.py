@@ -134,6 +134,16 @@ class Store(Origins):
         found = self.value("SELECT number FROM documents WHERE id = ?", storable(id))
         return None if found is None else int(found)
 
+    def id(self, number: int) -> str | None:
+        """Return the id of a document, or None when there is no such document."""
+        found = self.value("SELECT id FROM documents WHERE number = ?", number)
+        return None if found is None else str(found)
+
+    def digest(self, number: int) -> str | None:
+        """Return the digest of what a document's source held, or None when there is no such document."""
+        found = self.value("SELECT digest FROM documents WHERE number = ?", number)
+        return None if found is None else str(found)
+
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
         number = key if isinstance(key, int) else self.number(key)
@@ -142,13 +152,36 @@ class Store(Origins):
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         """Return documents by number; numbers that do not exist are left out."""
         sql = f"SELECT {_DOCUMENT} FROM documents WHERE number IN (SELECT value FROM json_each(?))"
-        return {row[0]: _stored(row) for row in self.rows(sql, json.dumps(list(numbers)))}
+        return {row[0]: self._stored(row) for row in self.rows(sql, json.dumps(list(numbers)))}
 
     def scan(self, *, characters: int | None = None) -> Iterator[StoredDocument]:
         """Yield every document by ascending number, its text cut after ``characters`` characters if given."""
         columns = _DOCUMENT if characters is None else _DOCUMENT.replace("text", f"substr(text, 1, {int(characters)})")
         for row in self.stream(f"SELECT {columns} FROM documents ORDER BY number"):
-            yield _stored(row)
+            yield self._stored(row)
+
+    def _stored(self, row: Sequence[Any]) -> StoredDocument:
+        """Return a document as its columns have it.
+
+        Raises:
+            StoreError: One of them is of another type, or the metadata is no JSON object.
+        """
+        number, id, title, metadata, digest, passages, text = row
+        try:
+            held = json.loads(metadata)
+            if not isinstance(held, dict):
+                raise TypeError("no object")
+            return StoredDocument(number, Document(id, text, title, held), digest, passages)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"what is stored of {id} in {self.path} is damaged", hint="docsim repair") from error
+
+    def salvaged(self, number: int) -> StoredDocument | None:
+        """Return what can be read of a damaged document: its id, whatever is UTF-8, and no metadata."""
+        columns = "id, cast(text AS BLOB), cast(title AS BLOB), digest, passages"
+        for id, text, title, *rest in self.rows(f"SELECT {columns} FROM documents WHERE number = ?", number):
+            read, named = ((content or b"").decode("utf-8", "replace") for content in (text, title))
+            return StoredDocument(number, Document(id, read, named), *rest)
+        return None
 
     def meeting(self, condition: Condition) -> NDArray[np.int64]:
         """Return the first passage numbers of the documents that meet a condition, ascending."""
@@ -284,15 +317,6 @@ class Store(Origins):
         with self.writing(visible=False):
             sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
             self.execute(sql, number, now(), verdict.passed, summary)
-
-
-def _stored(row: Sequence[Any]) -> StoredDocument:
-    number, id, title, metadata, digest, passages, text = row
-    try:
-        held = json.loads(metadata)
-    except ValueError:
-        held = {}  # damaged; the digest then does not match
-    return StoredDocument(number, Document(id, text, title, held), digest, passages)
 
 
 def now(timespec: str = "seconds") -> str:
