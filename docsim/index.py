@@ -206,8 +206,7 @@ class Index:
         Args:
             documents: The source's documents, in any order; read once, as a stream.
             source: Where they come from; documents of other sources are left alone.
-            prune: Whether to remove documents that the source no longer has. By default yes, unless the source is
-                empty or standard input, or has records too broken to tell their ids.
+            prune: Whether to remove documents that vanished from the source; by default, if they are certainly gone.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
             progress: Called once for every document.
@@ -220,15 +219,14 @@ class Index:
             IndexLocked: Another process is writing and ``wait`` is off.
             StoreError: The index cannot be written to; what was committed before stays.
         """
-        from docsim.indexing.sync import Plan, Sync  # searching does not need it
+        from docsim.indexing.sync import Plan, Sync  # here, because searching does not need it
 
         self._check_writable()
         if dry_run:
             return Plan(self.engine.sources(), source or _PYTHON).run(documents, prune=prune, progress=progress)
         with self.engine.writer(wait=wait) as writer:
-            report = Sync(writer, source or _PYTHON, encoder=self.encoder).run(
-                documents, prune=prune, progress=progress
-            )
+            sync = Sync(writer, source or _PYTHON, encoder=self.encoder)
+            report = sync.run(documents, prune=prune, progress=progress)
             writer.optimize()
         return report
 
