@@ -298,8 +298,8 @@ class Index:
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
         if isinstance(texts, str) or not all(text.strip() for text in texts):
             raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
-        asked = [(text, Document("query", text)) for text in texts]
-        return self._answer(asked, request, started=started)
+        asked = [Document("query", text) for text in texts]
+        return self._answer([(one.text, one) for one in asked], request, started=started)
 
     def similar(
         self,

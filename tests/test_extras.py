@@ -28,7 +28,7 @@ NEEDS = {
         ["adapt"],
         ["train", "--corpus", "pages", "--out", "made"],
         ["sweep", "--corpus", "pages", "--out", "made", "--budget", "1"],
-        ["distill", "tiny", "--out", "made"],
+        ["distill", "--teacher", "tiny", "--out", "made"],
         ["encoder", "import", "tiny", "--out", "made"],
         ["encoder", "from-vectors", "glove.txt", "--out", "made"],
     ),
