@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
+_PYTHON = SourceName("python", "python", "python")  # the source of documents that are given without one
+
 
 class Index:
     """A knowledge base that can be searched; opened by ``Index.create`` or ``Index.open``.
@@ -199,35 +201,32 @@ class Index:
     ) -> SyncReport:
         """Make what the index holds of one source equal to ``documents``, encoding only what is new or changed.
 
-        Batches are committed one after the other. After an interruption at any point, running it again does the rest.
-        The old version of a document is found until the new one is committed.
+        After an interruption, running it again does the rest. Old versions are found until new ones are committed.
 
         Args:
             documents: The source's documents, in any order; read once, as a stream.
-            source: Where they come from. Documents of other sources are left alone.
-            prune: Whether to remove documents that the source no longer has. By default yes, unless that is unsafe: the
-                source is empty or standard input, or has records too broken to tell their ids.
+            source: Where they come from; documents of other sources are left alone.
+            prune: Whether to remove documents that vanished from the source; by default, if they are certainly gone.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
             progress: Called once for every document.
 
         Returns:
-            What was done. A document that cannot be read is listed in ``failures``; the others are indexed all the
-            same.
+            What was done. A document that cannot be read is in ``failures``; the others are indexed all the same.
 
         Raises:
             UsageError: The index was opened at one generation.
             IndexLocked: Another process is writing and ``wait`` is off.
             StoreError: The index cannot be written to; what was committed before stays.
         """
-        from docsim.indexing.sync import Plan, Sync  # searching does not need it
+        from docsim.indexing.sync import Plan, Sync  # here, because searching does not need it
 
         self._check_writable()
-        source = source or SourceName("python", "python", "python")
         if dry_run:
-            return Plan(self.engine.sources(), source).run(documents, prune=prune, progress=progress)
+            return Plan(self.engine.sources(), source or _PYTHON).run(documents, prune=prune, progress=progress)
         with self.engine.writer(wait=wait) as writer:
-            report = Sync(writer, source, encoder=self.encoder).run(documents, prune=prune, progress=progress)
+            sync = Sync(writer, source or _PYTHON, encoder=self.encoder)
+            report = sync.run(documents, prune=prune, progress=progress)
             writer.optimize()
         return report
 

@@ -216,7 +216,11 @@ class Plan:
         return 2 * here >= len(paths)
 
     def _prune(self, prune: bool | None) -> list[str]:
-        """Count the documents that vanished from the source; return the paths to remove, if any."""
+        """Count the documents that vanished from the source; return the paths to remove, if any.
+
+        By default they are removed, unless they may still exist: if the source is empty or standard input, or holds
+        records too broken to tell their ids.
+        """
         if self.number is None:
             return []
         vanished = [path for path in self._sources.paths(self.number) if _key(path) not in self._seen]

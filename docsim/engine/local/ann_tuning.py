@@ -87,7 +87,7 @@ def refresh(
     encoder: Callable[[], Encoder],
     force: bool = False,
 ) -> bool:
-    """Build and tune the approximate index of a snapshot, if it should have one and does not have it yet.
+    """Build and tune the approximate index of a snapshot if it needs one; return whether it was written.
 
     Args:
         store: Where settings and texts are.
@@ -96,9 +96,6 @@ def refresh(
         count: The number of passages, by which ``auto`` chooses an index type.
         encoder: Loads the generation's encoder, which encodes the queries.
         force: Build it even if it is there already.
-
-    Returns:
-        Whether an approximate index was written.
 
     Raises:
         OSError: It cannot be written.
@@ -116,9 +113,9 @@ def refresh(
     made = _made(store, vectors, facts, encoder)
     if made is None:
         ann.note(snapshot.parent, replace(facts, factory=""))
-        return False
-    ann.save(snapshot.parent, *made)
-    return True
+    else:
+        ann.save(snapshot.parent, *made)
+    return made is not None
 
 
 def _made(
