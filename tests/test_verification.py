@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opened import snapshot_file, store_of, write_snapshot
 
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import snapshots
-from docsim.engine.local.locks import writer
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
@@ -34,8 +34,7 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     """An index of three documents with a fresh snapshot."""
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync([Document(id, text, title=id) for id, text in TEXTS.items()])
-        with writer(index.path, wait=False) as store:
-            snapshots.snapshot(store, index.path, force=True)
+        write_snapshot(index.path)
         yield index
 
 
@@ -78,10 +77,6 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def snapshot(index: Index) -> Path:
-    return snapshots.snapshot_path(index.path, index.generation())
-
-
 def flip_blob(index: Index) -> None:
     first = "SELECT substr(vectors, 1, 1) FROM embeddings WHERE document = 1"
     sql(
@@ -120,8 +115,8 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
         "the embeddings of long are missing or damaged",
     ),
     "embeddings that the snapshot does not hold": (lambda i: replace_vectors(i, negate), "disagrees with the stored"),
-    "a flipped snapshot": (lambda i: flip(snapshot(i)), "found other content"),
-    "a deleted snapshot": (lambda i: snapshot(i).unlink(), "could not read it"),
+    "a flipped snapshot": (lambda i: flip(snapshot_file(i)), "found other content"),
+    "a deleted snapshot": (lambda i: snapshot_file(i).unlink(), "could not read it"),
     "a stale full-text index": (
         lambda i: sql(i, "INSERT INTO documents_fts (documents_fts) VALUES ('delete-all')"),
         "the full-text index disagrees",
@@ -184,7 +179,7 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     ),
     "a flipped encoder": (
         lambda i: flip(snapshots.directory(i.path, 1) / "encoder" / "tower.onnx"),
-        "tower.onnx is not the file",
+        "tower.onnx does not match its digest",
     ),
     "a deleted encoder": (
         lambda i: shutil.rmtree(snapshots.directory(i.path, 1) / "encoder"),
@@ -251,7 +246,7 @@ def test_damaged_embeddings_never_give_a_wrong_answer(index: Index, damage: str,
     expected = {query: index.search(query, mode="dense").hits for query in TEXTS.values()}
     DAMAGES[damage][0](index)
     if not with_snapshot:
-        snapshot(index).unlink()
+        snapshot_file(index).unlink()
     with Index.open(index.path) as reopened:
         for query, hits in expected.items():
             with contextlib.suppress(StoreError):
@@ -269,9 +264,9 @@ def assert_alike(found: Sequence[Hit], expected: Sequence[Hit]) -> None:
 
 
 def test_checking_changes_nothing(index: Index) -> None:
-    revision = index.store.revision()
+    revision = store_of(index).revision()
     verify.problems(index)
-    assert index.store.revision() == revision
+    assert store_of(index).revision() == revision
 
 
 def test_repairing_a_sound_index_changes_no_answer(index: Index) -> None:

@@ -1,4 +1,4 @@
-"""Repairs: rebuild from the stored rows what can be rebuilt."""
+"""Repairs: rebuild everything that can be rebuilt from the stored rows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bo
 
     Args:
         path: The index's directory.
-        index_type: See ``Index.create``.
-        recall: See ``Index.create``.
+        index_type: The index type to use from now on, see ``Index.create``; None keeps it.
+        recall: The recall to tune for from now on, see ``Index.create``; None keeps it.
         wait: Wait for other processes that are writing.
 
     Raises:
-        UsageError: There is no such index type or recall.
+        UsageError: There is no such index type, or the recall is out of range.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
     ann_tuning.check(index_type, recall)
@@ -64,9 +64,9 @@ def _embed(store: LocalWriter, encoder: Encoder, number: int) -> None:
 
 
 def _distrust_damaged(store: LocalWriter) -> None:
-    """Let the sources bring back what cannot be rebuilt: documents whose content is not what was stored.
+    """Mark documents that are damaged and cannot be rebuilt, so that the next sync of their sources replaces them.
 
-    Until they do, these documents answer as they are, and verification names them.
+    Until then, searches return these documents as they are, and verification reports them.
     """
     damaged = [stored.number for stored in store.scan() if stored.document.digest() != stored.digest]
     wrong = [*damaged, *store.disputed()]
@@ -77,7 +77,7 @@ def _distrust_damaged(store: LocalWriter) -> None:
 
 
 def _forget_damaged(store: LocalWriter, generation: LocalGeneration) -> None:
-    """Remove what is damaged of a generation that is not live; it is embedded again when the generation is needed."""
+    """Remove the damaged embeddings of a generation that is not live; they are made again if it is needed."""
     with store.writing(visible=False):
         for number in checks.damaged(store, generation):
             store.execute("DELETE FROM embeddings WHERE document = ? AND generation = ?", number, generation.number)
