@@ -316,6 +316,13 @@ def test_no_text_is_ever_syntax(index: Index, text: str) -> None:
     assert len(index.similar_to(Document("query", text), mode="hybrid").hits) == len(DOCUMENTS)
 
 
+@pytest.mark.parametrize(
+    "text", ["getTheNextPageOfAllSearchResultsFromTheServer", "1.2.3.4.5.6.7.8.9.a", "a_b_c_d_e_f_g_h_i"]
+)
+def test_the_words_of_an_identifier_of_many_parts_are_asked_for(text: str) -> None:
+    assert {words[0] for words in all_terms(text)} == set(re.findall(r"[a-z0-9]+", text.lower()))
+
+
 class Everything:
     """As much of a snapshot as is asked for terms, of an index where every term is in one of 1,000 documents."""
 
