@@ -5,25 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opened import snapshot_of
 
 from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.models import MODES, Document
 from docsim.search import percentiles
 from docsim.search.percentiles import percentile
-
-
-@pytest.mark.parametrize("n", [0, 1, 2, percentiles._FEW, percentiles._FEW + 1, 5000])
-def test_documents_are_shuffled_whole_and_always_alike(n: int) -> None:
-    parts = list(percentiles._shuffled(n))
-    whole = np.concatenate(parts)
-    assert len(parts[0]) == min(n, percentiles._FEW)
-    np.testing.assert_array_equal(np.sort(whole), np.arange(n))
-    np.testing.assert_array_equal(whole, np.concatenate(list(percentiles._shuffled(n))))
-    if n == 5000:  # from all over, in any order
-        assert 1500 < parts[0].mean() < 3500
-        assert not (np.diff(parts[0]) > 0).all()
-
 
 WORDS = [
     "train",
@@ -63,13 +51,19 @@ def pairs(probes: list[np.ndarray], rows: list[np.ndarray]) -> np.ndarray:
 
 
 def random_pairs(index: Index, length: int | None) -> np.ndarray:
-    with index.reader.reading() as view:
-        return percentiles.similarities(index.store, view, index.reader.encoder_of, length=length)
+    with snapshot_of(index) as snapshot:
+        return percentiles.similarities(snapshot, length=length)
 
 
 def embeddings(index: Index) -> list[np.ndarray]:
-    with index.reader.reading() as view:
-        return [rows.astype(np.float32) for rows in view.rows(percentiles._places(view))]
+    with snapshot_of(index) as snapshot:
+        return percentiles._sample(snapshot)[1]
+
+
+def spans(index: Index, length: int) -> list[str]:
+    """Random texts about as long, one of each document."""
+    with snapshot_of(index) as snapshot:
+        return percentiles._spans(snapshot, snapshot.sample(100).tolist(), length)
 
 
 def test_a_percentile_is_the_share_of_pairs_that_are_less_similar() -> None:
@@ -88,27 +82,24 @@ def test_a_long_query_is_compared_with_pairs_of_documents(index: Index) -> None:
 
 @pytest.mark.parametrize("length", [6, 30, 300])
 def test_a_short_query_is_compared_with_texts_as_long(index: Index, length: int) -> None:
-    with index.reader.reading() as view:
-        numbers = view.documents[percentiles._places(view), 1]
-        spans = percentiles._spans(index.store, numbers, percentiles._rounded(length))
-    probes = list(index.encoder.encode(spans)[:, None])
-    assert np.median([len(span) for span in spans]) == pytest.approx(length, rel=0.5)
+    texts = spans(index, percentiles._rounded(length))
+    probes = list(index.encoder.encode(texts)[:, None])
+    assert np.median([len(text) for text in texts]) == pytest.approx(length, rel=0.5)
     np.testing.assert_allclose(random_pairs(index, length), np.sort(pairs(probes, embeddings(index))), atol=1e-5)
 
 
 def test_texts_are_whole_words_of_their_documents(index: Index) -> None:
-    with index.reader.reading() as view:
-        spans = percentiles._spans(index.store, view.documents[:, 1], 16)
-    assert set(" ".join(spans).split()) <= set(WORDS)
-    assert len(set(spans)) > 20
+    found = spans(index, 16)
+    assert set(" ".join(found).split()) <= set(WORDS)
+    assert len(set(found)) > 20
 
 
 def test_texts_are_cut_where_there_are_no_spaces(tmp_path: Path, tiny_encoder_dir: Path) -> None:
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync([Document("a", "\u96fb\u8eca" * 500), Document("b", "", title="train")])
-        with index.reader.reading() as view:
-            spans = percentiles._spans(index.store, view.documents[:, 1], 8)
-    assert spans == ["\u96fb\u8eca" * 4, "train"]
+        with snapshot_of(index) as snapshot:
+            found = percentiles._spans(snapshot, [1, 2], 8)
+    assert found == ["\u96fb\u8eca" * 4, "train"]
 
 
 def test_the_shorter_a_random_text_is_the_less_it_is_like_documents(index: Index) -> None:
@@ -176,8 +167,8 @@ def test_texts_are_neither_blank_nor_parts_of_words_where_documents_are_short_or
     short = ["the train ticket here", "kubernetes", "train", "ticket to the soup"]
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync(Document(str(n), text) for n, text in enumerate([*gaps, *short]))
-        with index.reader.reading() as view:
-            spans = percentiles._spans(index.store, view.documents[:, 1], length)
-    assert all(spans)
+        found = spans(index, length)
+    assert len(found) == 12
+    assert all(found)
     known = {*" ".join([*gaps, *short]).split()}
-    assert {word for span in spans for word in span.split()} - known <= {"kube", "kubernet"}  # longer than twice 4
+    assert {word for span in found for word in span.split()} - known <= {"kube", "kubernet"}  # longer than twice 4

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opened import snapshot_of
 
+from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import full_text
-from docsim.engine.local.full_text import Lexicon
 from docsim.engine.local.vectors import VectorIndex
 from docsim.index import Index
 from docsim.models import MODES, Document, Mode, Ranking
-from docsim.search import retrieval, scoring, searcher, smoothing
+from docsim.search import retrieval, scoring, smoothing
 from docsim.search.fusion import LONG, SHORT, Fusion
+from docsim.search.query_terms import query_terms
 from docsim.search.retrieval import Candidate, Query, tiers
 
 WORDS = """
@@ -41,22 +42,21 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
 
 def asked(index: Index, words: str, exclude: int | None = None) -> Query:
     document = Document("query", words)
-    return Query("query", document, searcher.encoded(index.encoder, [document])[0], exclude)
+    return Query("query", document, encode_documents(index.encoder, [document])[0], exclude)
 
 
 def found(index: Index, query: Query, mode: Mode) -> list[list[Candidate]]:
-    with index.reader.reading() as view:
-        return list(tiers(index.store, view, query, mode))
+    with snapshot_of(index) as snapshot:
+        return list(tiers(snapshot, query, mode))
 
 
 def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, float]]:
     """Dense and lexical scores of all documents by number, each document scored by itself."""
     dense, words = {}, {}
-    with index.reader.reading() as view:
-        terms = full_text.terms(index.store, query.document, Lexicon())
-        matching = full_text.scores(index.store, terms.telling, Lexicon())
-        for (number,) in index.store.rows("SELECT number FROM documents"):
-            rows = index.store.vectors(view.generation.number, [number])[number].astype(np.float32)
+    with snapshot_of(index) as snapshot:
+        matching = snapshot.text_search(query_terms(snapshot, query.document).telling)
+        for number in snapshot.passage_counts():
+            rows = snapshot.embeddings(np.array([number]))[0].astype(np.float32)
             dense[number] = scoring.rank(query.vectors, [rows])[0].score
             words[number] = float(matching.of(np.array([number]))[0])
     return dense, words
@@ -64,9 +64,8 @@ def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, floa
 
 def drawn(index: Index, numbers: list[int], fused: np.ndarray) -> np.ndarray:
     """Fused scores after smoothing, document by document."""
-    with index.reader.reading() as view:
-        stored = index.store.vectors(view.generation.number, numbers)
-        directions = np.array([scoring.centroid(stored[number]) for number in numbers])
+    with snapshot_of(index) as snapshot:
+        directions = np.array([scoring.centroid(rows) for rows in snapshot.embeddings(np.array(numbers))])
     cosines = directions @ directions.T
     result = np.empty(len(fused))
     for i in range(len(fused)):
@@ -128,8 +127,8 @@ def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index, mo
     query = asked(index, "boil water for the soup")
     every = [one for tier in found(index, query, "hybrid") for one in tier]
     least = sorted(one.similarity for one in every)[-4]
-    with index.reader.reading() as view:
-        some = [one for tier in tiers(index.store, view, query, "hybrid", min_similarity=least) for one in tier]
+    with snapshot_of(index) as snapshot:
+        some = [one for tier in tiers(snapshot, query, "hybrid", min_similarity=least) for one in tier]
     assert len(some) < len(every)
     assert {one.number for one in some} >= {one.number for one in every if one.similarity >= least}
 

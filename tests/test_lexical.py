@@ -2,22 +2,27 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opened import engine_of, snapshot_of, store_of, terms_of
 
 from docsim.encoding.encoder import Encoder
+from docsim.engine.base import Snapshot
 from docsim.engine.local import full_text
-from docsim.engine.local.full_text import TITLE_WEIGHT, Lexicon, Scores, Terms
+from docsim.engine.local.full_text import TITLE_WEIGHT, Lexicon, Matches
+from docsim.engine.records import Counts, QueryTerm
 from docsim.index import Index
 from docsim.models import Document, Mode
+from docsim.search import query_terms
+from docsim.search.query_terms import QueryTerms
 
 DOCUMENTS = [
     Document("snake", "Set max_retry_count to seven before you deploy."),
@@ -40,8 +45,9 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
         yield index
 
 
-def terms(index: Index, text: str, title: str = "") -> Terms:
-    return full_text.terms(index.store, Document("query", text, title), Lexicon())
+def terms(index: Index, text: str, title: str = "") -> QueryTerms:
+    with snapshot_of(index) as snapshot:
+        return query_terms.query_terms(snapshot, Document("query", text, title))
 
 
 def ids(index: Index, query: str) -> list[str]:
@@ -70,13 +76,13 @@ def test_an_identifier_is_found_as_camel_case_by_single_words(index: Index, quer
 @pytest.mark.parametrize(("before", "expected"), [("a b", True), ("a b c", False), ("well-known", True)])
 def test_only_the_words_of_a_short_query_are_run_together(index: Index, before: str, expected: bool) -> None:
     found = terms(index, f"{before} set max retry count").telling
-    assert ('"setmaxretrycount"' in [term.phrase for term in found]) is expected
+    assert ("setmaxretrycount" in terms_of(found)) is expected
 
 
 def test_an_identifier_is_asked_for_once_however_it_is_written(index: Index) -> None:
     for query in ("setMaxRetryCount", "set_max_retry_count", "set max retry count"):
-        found = {term.phrase: term.weight for term in terms(index, query).telling}
-        assert found['"setmaxretrycount"'] == 1
+        found = {term.words: term.weight for term in terms(index, query).telling}
+        assert found["setmaxretrycount",] == 1
 
 
 @pytest.mark.parametrize(
@@ -159,24 +165,30 @@ def test_scores_are_bm25(
         index.sync(Document(str(i), " ".join(text), " ".join(title)) for i, (title, text) in enumerate(documents))
         numbers = [index.document(str(i)).number for i in range(len(documents))]
         asked = terms(index, " ".join(query))
-        found = full_text.scores(index.store, [*asked.telling, *asked.frequent], Lexicon())
+        with snapshot_of(index) as snapshot:
+            found = snapshot.text_search([*asked.telling, *asked.frequent])
         np.testing.assert_allclose(found.of(np.array(numbers)), expected, rtol=1e-4, atol=1e-5)
-        assert set(found.documents.tolist()) == {n for n, score in zip(numbers, expected, strict=True) if score > 0}
+        assert set(found.best(len(found)).tolist()) == {
+            n for n, score in zip(numbers, expected, strict=True) if score > 0
+        }
 
 
 def test_a_term_that_a_query_repeats_counts_more(index: Index) -> None:
     once, often = (terms(index, "vanished " * times).telling[0] for times in (1, 3))
     assert once.weight == 1
     assert often.weight == pytest.approx(3**0.7)
-    single, double = (full_text.scores(index.store, [term], Lexicon()).values for term in (once, often))
-    np.testing.assert_allclose(double, often.weight * single, rtol=1e-6)
+    with snapshot_of(index) as snapshot:
+        numbers = np.array(list(snapshot.passage_counts()))
+        single, more = (snapshot.text_search([term]).of(numbers) for term in (once, often))
+    assert single.max() > 0
+    np.testing.assert_allclose(more, often.weight * single, rtol=1e-6)
 
 
 def test_scores_of_documents_that_do_not_match_are_zero() -> None:
-    scores = Scores(np.array([2, 5, 9]), np.array([1, 3, 2], np.float32))
+    scores = Matches(np.array([2, 5, 9]), np.array([1, 3, 2], np.float32))
     assert scores.of(np.array([9, 1, 5, 12])).tolist() == [2, 0, 3, 0]
     assert scores.best(2).tolist() == [5, 9]
-    nothing = Scores(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    nothing = Matches(np.zeros(0, np.int64), np.zeros(0, np.float32))
     assert nothing.of(np.array([1, 2])).tolist() == [0, 0]
 
 
@@ -184,68 +196,72 @@ def test_scores_of_documents_that_do_not_match_are_zero() -> None:
 
 
 def test_a_long_query_is_asked_by_its_most_telling_terms_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_text, "MOST_TERMS", 2)
+    monkeypatch.setattr(query_terms, "MOST_TERMS", 2)
     chosen = terms(index, "the server was deployed before vanished universities were universities").telling
-    assert [term.phrase for term in chosen] == ['"universities"', '"vanished"']
+    assert terms_of(chosen) == ["universities", "vanished"]
 
 
 def test_only_so_many_terms_are_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_text, "MOST_COUNTED", 2)
-    lexicon = Lexicon()
-    full_text.terms(index.store, Document("query", "server vanished vanished universities"), lexicon)
-    assert list(lexicon.counts) == ["", '"vanished"', '"server"']
+    monkeypatch.setattr(query_terms, "MOST_COUNTED", 2)
+    query = Document("query", "server vanished universities" + " vanished" * 5)  # too many words to run them together
+    with Index.open(index.path) as own, engine_of(own).snapshot() as opened:
+        query_terms.query_terms(opened, query)
+        assert list(opened.view.known.lexicon.counts) == ['"vanished"', '"server"']
 
 
 def test_frequent_terms_are_left_out_until_more_is_asked_for(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_text, "MOST_ROWS", 3)
+    monkeypatch.setattr(query_terms, "MOST_ROWS", 3)
     asked = terms(index, "the vanished server")
-    assert [term.phrase for term in asked.telling] == ['"vanished"', '"server"']
-    assert [term.phrase for term in asked.frequent] == ['"the"']
+    assert terms_of(asked.telling) == ["vanished", "server"]
+    assert terms_of(asked.frequent) == ["the"]
     found = ids(index, "the vanished server")
     assert set(found[:3]) == {"flag", "version", "prose"}
     assert set(found) == {"flag", "version", "prose", "camel", "dotted"}
 
 
 def test_a_query_of_frequent_terms_only_is_asked_by_the_rarest(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(full_text, "MOST_ROWS", 0)
-    assert [term.phrase for term in terms(index, "the server").telling] == ['"server"']
+    monkeypatch.setattr(query_terms, "MOST_ROWS", 0)
+    assert terms_of(terms(index, "the server").telling) == ["server"]
 
 
 def test_terms_that_no_document_holds_are_not_asked_for(index: Index) -> None:
-    assert terms(index, "giraffe zebra") == Terms((), ())
+    assert terms(index, "giraffe zebra") == QueryTerms((), ())
 
 
 def test_counts_are_looked_up_once(index: Index) -> None:
-    lexicon = Lexicon({'"vanished"': 1, '"giraffe"': 4})  # as if found out before
-    full_text.terms(index.store, Document("query", "vanished giraffe files"), lexicon)
-    assert lexicon.counts == {"": 9, '"vanished"': 1, '"giraffe"': 4, '"files"': 1}
+    query = Document("query", "vanished giraffe files vanished giraffe files files")  # too many to run them together
+    with Index.open(index.path) as own, engine_of(own).snapshot() as opened:
+        counts = opened.view.known.lexicon.counts
+        counts.update({'"vanished"': 1, '"giraffe"': 4})  # as if found out before
+        query_terms.query_terms(opened, query)
+        assert counts == {'"vanished"': 1, '"giraffe"': 4, '"files"': 1}
 
 
 def test_a_term_is_counted_to_the_end_only_where_that_is_asked_for(index: Index) -> None:
-    lexicon, the = Lexicon(), '"the"'
-    exact = Lexicon().count(index.store, the)
-    assert exact > 2
-    assert [lexicon.count(index.store, the, most=2) for _ in range(2)] == [2, 2]
-    assert lexicon.count(index.store, the) == exact
-    assert lexicon.count(index.store, the, most=2) == exact
-    assert lexicon.count(index.store, '"vanished"', most=9) == Lexicon().count(index.store, '"vanished"')
+    lexicon, the, vanished = Lexicon(), QueryTerm(("the",)), QueryTerm(("vanished",))
+    exact = Lexicon().count(store_of(index), the)
+    assert exact > 3
+    assert [lexicon.count(store_of(index), the, at_most=most) for most in (2, 2, 3, 2)] == [2, 2, 3, 3]
+    assert lexicon.count(store_of(index), the) == exact
+    assert lexicon.count(store_of(index), the, at_most=2) == exact
+    assert lexicon.count(store_of(index), vanished, at_most=9) == Lexicon().count(store_of(index), vanished)
 
 
 def test_scores_of_a_term_are_looked_up_once(index: Index) -> None:
     lexicon = Lexicon()
     asked = terms(index, "vanished server").telling
-    first = full_text.scores(index.store, asked, lexicon)
-    assert set(lexicon.scores) == {term.phrase for term in asked}
-    lexicon.scores['"vanished"'] = Scores(np.array([77]), np.array([1], np.float32))  # as if found out before
-    assert 77 in full_text.scores(index.store, asked, lexicon).documents
+    first = full_text.matches(store_of(index), asked, lexicon)
+    assert set(lexicon.scores) == {'"vanished"', '"server"'} == {f'"{word}"' for word in terms_of(asked)}
+    lexicon.scores['"vanished"'] = Matches(np.array([77]), np.array([1], np.float32))  # as if found out before
+    assert 77 in full_text.matches(store_of(index), asked, lexicon).documents
     assert 77 not in first.documents
 
 
 def test_only_so_many_scores_are_kept_the_latest(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_text, "MOST_KEPT", 3)
     lexicon = Lexicon()
-    for phrase, held in (('"server"', 2), ('"vanished"', 1), ('"universities"', 1)):
-        assert len(lexicon.of(index.store, phrase).documents) == held
+    for word, held in (("server", 2), ("vanished", 1), ("universities", 1)):
+        assert len(lexicon.of(store_of(index), QueryTerm((word,))).documents) == held
     assert list(lexicon.scores) == ['"vanished"', '"universities"']
     assert lexicon.kept == 2
 
@@ -253,15 +269,15 @@ def test_only_so_many_scores_are_kept_the_latest(index: Index, monkeypatch: pyte
 def test_threads_share_what_was_looked_up(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_text, "MOST_KEPT", 2)  # so that each look-up makes room
     lexicon = Lexicon()
-    phrases = ['"server"', '"vanished"', '"universities"', '"the"', '"files"', '"deploy"']
-    sizes = {phrase: len(Lexicon().of(index.store, phrase).documents) for phrase in phrases}
+    words = ["server", "vanished", "universities", "the", "files", "deploy"]
+    sizes = {word: len(Lexicon().of(store_of(index), QueryTerm((word,))).documents) for word in words}
 
     def look_up(number: int) -> None:
         random = Random(number)
         with Index.open(index.path) as own:
             for _ in range(200):
-                phrase = random.choice(phrases)
-                assert len(lexicon.of(own.store, phrase).documents) == sizes[phrase]
+                word = random.choice(words)
+                assert len(lexicon.of(store_of(own), QueryTerm((word,))).documents) == sizes[word]
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(look_up, range(8)))
@@ -300,18 +316,41 @@ def test_no_text_is_ever_syntax(index: Index, text: str) -> None:
     assert len(index.similar_to(Document("query", text), mode="hybrid").hits) == len(DOCUMENTS)
 
 
+@pytest.mark.parametrize(
+    "text", ["getTheNextPageOfAllSearchResultsFromTheServer", "1.2.3.4.5.6.7.8.9.a", "a_b_c_d_e_f_g_h_i"]
+)
+def test_the_words_of_an_identifier_of_many_parts_are_asked_for(text: str) -> None:
+    assert {words[0] for words in all_terms(text)} == set(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+class Everything:
+    """As much of a snapshot as is asked for terms, of an index where every term is in one of 1,000 documents."""
+
+    def counts(self) -> Counts:
+        return Counts(1000, 1000)
+
+    def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
+        return [1 for _ in terms]
+
+
+def all_terms(text: str) -> list[tuple[str, ...]]:
+    """What a text is asked by where documents hold all of it."""
+    found = query_terms.query_terms(cast(Snapshot, Everything()), Document("query", text))
+    return [term.words for term in (*found.telling, *found.frequent)]
+
+
 @given(text=st.text(max_size=60))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 def test_terms_hold_letters_and_digits_only(text: str) -> None:
-    chunks = [full_text._WORD.findall(chunk) for chunk in text.split()]
-    for phrase in (*full_text._phrases(chunks), *full_text._joined(chunks)):
-        assert re.fullmatch(r'"[^"]+"', phrase)
-        assert all(word.isalnum() or not word.isascii() for word in phrase.strip('"').split(" "))
+    for words in all_terms(text):
+        assert words
+        for word in words:
+            assert re.fullmatch(r'[^"\s]+', word)
+            assert word.isalnum() or not word.isascii()
 
 
 @given(text=st.text(alphabet="aB1_. ", max_size=40))
 def test_every_word_of_a_text_is_a_term_or_part_of_one(text: str) -> None:
-    phrases = Counter(full_text._phrases([full_text._WORD.findall(chunk) for chunk in text.split()]))
+    joined = ["".join(words) for words in all_terms(text)]
     for word in re.findall(r"[a-zA-Z0-9]+", text):
-        joined = "".join(phrases).replace(" ", "").replace('"', "")
-        assert word.lower() in joined
+        assert any(word.lower() in one for one in joined)
