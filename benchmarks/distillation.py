@@ -26,16 +26,16 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from docsim.encoding.encoder import Encoder
-from docsim.training.distill.teacher import Teacher, load_teacher
-from docsim.training.distill.vocabulary import (
-    Recipe,
-    Vocabulary,
+from docsim.training.distill.from_vocabulary import (
+    DistillationRecipe,
+    StudentVocabulary,
     ranks,
     reduced,
     sif_weights,
     student_vocabulary,
     weighted,
 )
+from docsim.training.distill.teacher import Teacher, load_teacher
 
 RESULTS = Path(__file__).parent / "results" / "distillation.json"
 PAGE = Path(__file__).parent.parent / "docs" / "encoder.md"
@@ -53,7 +53,7 @@ Encode = Callable[[list[str]], Floats]
 class States:
     """The teacher's states of ``[CLS] token [SEP]`` for each student token, ``(tokens, 3, width)``."""
 
-    vocabulary: Vocabulary
+    vocabulary: StudentVocabulary
     states: NDArray[np.float32]
 
     def mean(self, *positions: int) -> NDArray[np.float32]:
@@ -72,11 +72,13 @@ def of_model2vec(states: States, dim: int = 256) -> StaticModel:
     """model2vec 0.10: mean over all three states, PCA, weights from the place in the vocabulary, float16."""
     share = 1 / np.arange(2, len(states.states) + 2)
     weights = 1e-4 / (1e-4 + share / share.sum())
-    vectors = reduced(states.mean(0, 1, 2), Recipe(dim=dim, whitening=0, unit_tokens=False)) * weights[:, None]
+    vectors = (
+        reduced(states.mean(0, 1, 2), DistillationRecipe(dim=dim, whitening=0, unit_tokens=False)) * weights[:, None]
+    )
     return StaticModel(vectors.astype(np.float16), states.vocabulary.tokenizer, normalize=True, max_length=None)
 
 
-def table_of(states: States, recipe: Recipe, *, positions: Sequence[int] = (0, 1)) -> NDArray[np.float32]:
+def table_of(states: States, recipe: DistillationRecipe, *, positions: Sequence[int] = (0, 1)) -> NDArray[np.float32]:
     rank = ranks(states.vocabulary.tokens)
     return weighted(reduced(states.mean(*positions), recipe), sif_weights(rank, recipe.sif))
 
@@ -84,7 +86,7 @@ def table_of(states: States, recipe: Recipe, *, positions: Sequence[int] = (0, 1
 class Bags:
     """Encodes by token counts times a table: what the ``average`` tower computes, for tables that are not saved."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: StudentVocabulary) -> None:
         self.vocabulary = vocabulary
         self.kept: dict[int, csr_matrix] = {}
 
@@ -113,20 +115,20 @@ class Bags:
 
 def variations(states: States, bags: Bags, corpora: list[list[str]]) -> dict[str, Encode]:
     """One change of docsim's recipe at a time."""
-    best = Recipe()
+    best = DistillationRecipe()
     tables = {
         "docsim, float32": table_of(states, best),
         "token's state only": table_of(states, best, positions=(1,)),
         "[CLS] state only": table_of(states, best, positions=(0,)),
         "mean of all three states": table_of(states, best, positions=(0, 1, 2)),
-        "no whitening": table_of(states, Recipe(whitening=0)),
-        "half whitening": table_of(states, Recipe(whitening=0.5)),
-        "token vectors not of unit length": table_of(states, Recipe(unit_tokens=False)),
-        "no whitening, not of unit length": table_of(states, Recipe(whitening=0, unit_tokens=False)),
-        **{f"sif {a:g}": table_of(states, Recipe(sif=a)) for a in (1e-5, 1e-4, 1e-3, 1e-2)},
-        **{f"{dim} components": table_of(states, Recipe(dim=dim)) for dim in (64, 128, 192, 384)},
+        "no whitening": table_of(states, DistillationRecipe(whitening=0)),
+        "half whitening": table_of(states, DistillationRecipe(whitening=0.5)),
+        "token vectors not of unit length": table_of(states, DistillationRecipe(unit_tokens=False)),
+        "no whitening, not of unit length": table_of(states, DistillationRecipe(whitening=0, unit_tokens=False)),
+        **{f"sif {a:g}": table_of(states, DistillationRecipe(sif=a)) for a in (1e-5, 1e-4, 1e-3, 1e-2)},
+        **{f"{dim} components": table_of(states, DistillationRecipe(dim=dim)) for dim in (64, 128, 192, 384)},
         "first component dropped": weighted(
-            _unit(reduced(states.mean(0, 1), Recipe(dim=257, unit_tokens=False))[:, 1:]),
+            _unit(reduced(states.mean(0, 1), DistillationRecipe(dim=257, unit_tokens=False))[:, 1:]),
             sif_weights(ranks(states.vocabulary.tokens), best.sif),
         ),
         "rank by place, single characters too": weighted(

@@ -24,7 +24,7 @@ _MADE_BY = [
     _PACKAGE / "encoding" / "encoder.py",
     _PACKAGE / "encoding" / "manifest.py",
     _PACKAGE / "encoding" / "tokenizer.py",
-    *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("static", "export", "artefact")),
+    *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("average", "layers", "export", "saving")),
 ]
 
 

@@ -93,7 +93,7 @@ def test_the_way_back_that_is_told_leads_to_the_generation_that_was_live(index: 
 @pytest.fixture
 def topics(tmp_path: Path) -> Path:
     """A file of documents with topics, and beside it, as ``start``, an encoder that knows nothing of them."""
-    from docsim.training.towers.artefact import Lineage, save
+    from docsim.training.towers.saving import Lineage, save
 
     save(toy_training.parts(), tmp_path / "start", name="start", lineage=Lineage(seed=0))
     random = np.random.default_rng(0)

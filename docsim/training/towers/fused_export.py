@@ -1,22 +1,21 @@
-"""Transformer towers as ONNX, written with the fused operators of ONNX Runtime.
+"""ONNX export of transformer towers with the fused operators of ONNX Runtime.
 
-Attention, a layer's bias and GELU, and a sum and its normalisation are one operator each (domain ``com.microsoft``,
-https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md), where Keras' own export takes dozens that
-ONNX Runtime does not recognise.
+Attention, bias plus GELU, and residual plus normalisation are one operator each (domain ``com.microsoft``,
+https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md). Keras' own export writes each of them as
+dozens of operators that ONNX Runtime does not fuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
 import numpy as np
 import onnx
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from docsim.training.towers.layers import Pooling, TokenVectors
-from docsim.training.towers.static import UnitLength
+from docsim.training.towers.layers import Pooling, TokenVectors, UnitLength
 from docsim.training.towers.transformer import EncoderBlock, Positions
 
 __all__ = ["fused_model", "is_fusible"]
@@ -27,15 +26,15 @@ _BIASED_ACTIVATIONS = {"gelu": "BiasGelu", "gelu_tanh": "FastGelu"}
 
 
 class _Graph:
-    """Nodes and constants of an ONNX graph while it is written. Names count up, so the same tower gives the same."""
+    """An ONNX graph under construction. Names are counters, so the same tower always gives the same graph."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.present = self.mask = ""
 
-    def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        """Keep an array, a Keras variable among them, and return its name."""
+    def constant(self, values: ArrayLike | keras.Variable, dtype: DTypeLike = np.float32) -> str:
+        """Add an array or a Keras variable as a constant and return its name."""
         if isinstance(values, keras.Variable):
             values = keras.ops.convert_to_numpy(values)
         name = f"c{len(self.constants)}"
@@ -50,7 +49,7 @@ class _Graph:
         return name
 
     def dense(self, states: str, layer: keras.layers.Dense, *, biased: bool = True) -> str:
-        """Add a linear layer, with its bias or without."""
+        """Add a linear layer, with or without its bias."""
         product = self.add("MatMul", states, self.constant(layer.kernel))
         return self.add("Add", product, self.constant(layer.bias)) if biased and layer.use_bias else product
 
@@ -61,15 +60,15 @@ class _Graph:
 
 
 def is_fusible(tower: keras.Model) -> bool:
-    """Return whether a tower has encoder blocks and nothing but layers that can be written here."""
+    """Return whether a tower has encoder blocks, and only layers that this module can export."""
     kinds = [type(layer) for layer in tower.layers]
     return EncoderBlock in kinds and all(kind is keras.layers.InputLayer or kind in _WRITERS for kind in kinds)
 
 
 def fused_model(tower: keras.Model) -> onnx.ModelProto:
-    """Return a transformer tower, ids ``(texts, tokens)`` int32 to rows ``(texts, dim)`` float32, as an ONNX model.
+    """Return an ONNX model of a transformer tower, from ids ``(texts, tokens)`` int32 to rows ``(texts, dim)`` float32.
 
-    It runs in ONNX Runtime only, and computes what the tower does up to rounding.
+    It runs in ONNX Runtime only. It computes the same as the tower, up to rounding.
     """
     graph = _Graph()
     zero = graph.constant(0, np.int32)
@@ -79,7 +78,7 @@ def fused_model(tower: keras.Model) -> onnx.ModelProto:
     for layer in tower.operations:
         if isinstance(layer, keras.layers.InputLayer):
             continue
-        inputs = [names[id(tensor)] for tensor in layer._inbound_nodes[-1].input_tensors]
+        inputs = [names[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
         names[id(layer.output)] = _WRITERS[type(layer)](graph, layer, inputs)
     graph.nodes[-1].output[0] = "embeddings"
     return _model(graph, int(tower.output_shape[-1]))
@@ -124,7 +123,7 @@ def _block(graph: _Graph, layer: EncoderBlock, inputs: list[str]) -> str:
 
 
 def _attention(graph: _Graph, layer: EncoderBlock, states: str) -> str:
-    """Add attention and its last linear layer, without that one's bias."""
+    """Add attention and its output layer, but not that layer's bias."""
     parts = (layer.attention.query, layer.attention.key, layer.attention.value)
     kernel = graph.constant(_side_by_side(part.kernel for part in parts))
     bias = graph.constant(_side_by_side(part.bias for part in parts))
@@ -133,7 +132,7 @@ def _attention(graph: _Graph, layer: EncoderBlock, states: str) -> str:
 
 
 def _feed(graph: _Graph, layer: EncoderBlock, states: str) -> str:
-    """Add the two linear layers, without the last one's bias."""
+    """Add the feed-forward network, but not the bias of its second layer."""
     inner, bias = graph.dense(states, layer.widen, biased=False), graph.constant(layer.widen.bias)
     if layer.activation in _BIASED_ACTIVATIONS:
         inner = graph.add(_BIASED_ACTIVATIONS[layer.activation], inner, bias, fused=True)
@@ -145,7 +144,7 @@ def _feed(graph: _Graph, layer: EncoderBlock, states: str) -> str:
 def _sum_and_norm(
     graph: _Graph, new: str, states: str, norm: keras.layers.LayerNormalization, dense: keras.layers.Dense
 ) -> str:
-    """Add the normalised sum of what a part made, its last bias, and what came in."""
+    """Add the normalised sum of a sub-layer's output, the bias of its last layer, and its input."""
     gamma, beta, bias = graph.constant(norm.gamma), graph.constant(norm.beta), graph.constant(dense.bias)
     return graph.add("SkipLayerNormalization", new, states, gamma, beta, bias, fused=True, epsilon=norm.epsilon)
 
@@ -173,7 +172,7 @@ def _unit_length(graph: _Graph, layer: UnitLength, inputs: list[str]) -> str:
     return graph.add("Div", *inputs, graph.add("Sqrt", graph.add("Max", squares, smallest)))
 
 
-def _side_by_side(variables: Any) -> NDArray[np.float32]:
+def _side_by_side(variables: Iterable[keras.Variable]) -> NDArray[np.float32]:
     return np.concatenate([keras.ops.convert_to_numpy(variable) for variable in variables], axis=-1)
 
 

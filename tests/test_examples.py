@@ -10,8 +10,8 @@ import pytest
 import toy_training
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import framing, tokenised
-from docsim.training.data.pairs import Examples, PairBatches, read_examples, split_examples
+from docsim.training.data.batches import BatchOptions, input_format, tokenize
+from docsim.training.data.examples import ExampleBatches, Examples, read_examples, split_examples
 
 
 def written(path: Path, header: str, rows: list[str]) -> Path:
@@ -65,7 +65,7 @@ def test_a_byte_order_mark_and_a_quotation_mark_in_tsv_are_no_trouble(tmp_path: 
         ("a,b,much", "finite number as score at .*p.csv:22; got 'much'"),
         ("a,b,nan", "finite number"),
         ("a,b,", "finite number"),
-        ("a,b,4.5", "from 0 to 1 at .*p.csv:22; got 4.5.*--score-range"),
+        ("a,b,4.5", "from 0 to 1 at .*p.csv:22; got 4.5.*give its lowest and highest score"),
         ("a,b,-0.1", "from 0 to 1"),
         ("a", "expected a text as text_b at .*p.csv:22; got nothing"),
     ],
@@ -137,14 +137,14 @@ def test_scores_that_are_held_out_differ_where_any_do(seed: int) -> None:
 
 
 def test_examples_that_are_all_the_same_are_refused() -> None:
-    with pytest.raises(TrainingError, match="the same ones over and over"):
+    with pytest.raises(TrainingError, match="the same ones repeatedly"):
         split_examples(Examples("positive", (("a", "b"),) * 30), seed=0)
 
 
-def batches_of(examples: Examples, size: int) -> PairBatches:
+def batches_of(examples: Examples, size: int) -> ExampleBatches:
     parts = toy_training.parts()
-    ids = [tokenised(side, parts) for side in zip(*examples.texts, strict=True)]
-    return PairBatches(examples, ids, framing=framing(parts), size=size, seed=1)
+    ids = [tokenize(side, parts) for side in zip(*examples.texts, strict=True)]
+    return ExampleBatches(examples, ids, BatchOptions(input_format(parts), size=size, seed=1))
 
 
 def test_a_batch_depends_on_its_number_alone_and_an_epoch_shows_every_example() -> None:

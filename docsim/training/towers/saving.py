@@ -1,6 +1,7 @@
-"""Artefacts: a tower and its tokenizer become an encoder directory, and a directory a tower again.
+"""Saving and loading encoders: from a trained tower and its tokenizer to an encoder directory, and back.
 
-Nothing is written under the final name until all is complete and checked: the directory appears by one rename.
+A directory is written under a temporary name, checked, and then renamed, so an incomplete encoder never appears under
+its final name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -40,18 +40,19 @@ from docsim.runtime import onnxruntime
 from docsim.training.towers.export import INPUT, onnx_bytes, quantised
 from docsim.training.towers.kinds import load_tower
 
-__all__ = ["Lineage", "Parts", "load", "save"]
+__all__ = ["EncoderParts", "Lineage", "load", "save"]
 
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-4
-"""Largest difference between Keras and ONNX, per component of a unit row, that an encoder may be saved with."""
+"""Largest difference between Keras and ONNX, per component of a unit row, with which an encoder is saved."""
 
-_LARGEST_LOSS = {"float32": TOLERANCE, "int8": 0.1}  # what int8 loses is for whoever asks for it to measure
+# Quantisation changes the output on purpose; import_encoder measures by how much.
+_LARGEST_DIFFERENCE = {"float32": TOLERANCE, "int8": 0.1}
 
 _LIBRARIES = ("keras", "tensorflow", "keras-hub", "tf2onnx", "onnx", "onnxruntime", "tokenizers", "numpy")
 _FILES = (KERAS_FILE, ONNX_FILE, TOKENIZER_FILE)
-_ORDINARY = (
+_CHECKED_TEXTS = (
     "",
     "a",
     "How do I rotate the signing keys of a service?",
@@ -62,16 +63,16 @@ _ORDINARY = (
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where an encoder comes from; kept in its manifest, not part of its fingerprint.
+    """Where an encoder comes from; stored in its manifest, but not part of its fingerprint.
 
     Attributes:
-        seed: Seed of whatever was random.
+        seed: Random seed.
         parent: Fingerprint of the encoder that training started from.
-        teacher: Name of the encoder that it was distilled from, or learned from beside texts.
+        teacher: Name of the encoder that it was distilled from, or that training learned from besides the texts.
         material: SHA-256 of what it was made from: the teacher's weights, or the training texts.
-        metrics: Numbers by name.
-        held_out: Ids of the documents that training held out, by which what it made can be measured fairly.
-        adapted: Whether its token weights are those of a corpus that it was trained on without labels.
+        metrics: Measurements by name.
+        held_out: Ids of the documents that training did not see, on which the encoder can be measured fairly.
+        adapted: Whether its token weights come from the corpus that it was trained on without labels.
     """
 
     seed: int
@@ -84,18 +85,18 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What an encoder is made of.
+class EncoderParts:
+    """An encoder in memory, as training handles it.
 
     Attributes:
-        tower: From ids ``(texts, tokens)`` int32 to unit rows ``(texts, dim)`` float32.
+        tower: Model from ids ``(texts, tokens)`` int32 to unit rows ``(texts, dim)`` float32.
         tokenizer: Maps texts to the tower's ids.
         preprocessing: Padding, empty texts and special tokens.
-        kind: What the tower is: one of ``docsim.training.towers.kinds.KINDS``.
-        max_tokens: Tokens of a text that the tower reads.
-        precision: What the export computes its matrix products in: ``float32``, or ``int8`` for a smaller and faster
-            encoder that agrees less with the tower.
-        dims: Numbers of leading components that the tower was trained to do with alone.
+        kind: Kind of the tower: one of ``docsim.training.towers.kinds.KINDS``.
+        max_tokens: Tokens of a text that the tower reads, special tokens included.
+        precision: Arithmetic of the export's matrix products: ``float32``, or ``int8`` for an encoder that is smaller
+            and faster but agrees less with the tower.
+        dims: Numbers of leading components that were trained to work on their own.
     """
 
     tower: keras.Model
@@ -107,14 +108,21 @@ class Parts:
     dims: tuple[int, ...] = ()
 
 
-def save(parts: Parts, path: str | Path, *, name: str, lineage: Lineage) -> Encoder:
-    """Write an encoder directory, whole or not at all, and load it.
+def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage) -> Encoder:
+    """Write an encoder directory, completely or not at all, and load it.
 
-    An encoder that is already at ``path`` is replaced; files beside it that are not the encoder's, such as a
-    ``README.md``, are kept.
+    An encoder that is already at ``path`` is replaced. Other files in that directory, such as a ``README.md``, are
+    kept.
+
+    Args:
+        parts: The encoder.
+        path: Directory to write.
+        name: Display name of the encoder.
+        lineage: Where it comes from.
 
     Raises:
-        EncoderError: ``path`` holds something else, or the ONNX export computes something else than the Keras model.
+        EncoderError: ``path`` holds something other than an encoder, or the ONNX export does not compute the same as
+            the Keras model.
     """
     path = Path(path)
     _refuse_other_content(path)
@@ -123,26 +131,29 @@ def save(parts: Parts, path: str | Path, *, name: str, lineage: Lineage) -> Enco
     temporary.mkdir()
     try:
         _write(parts, temporary, name=name, lineage=lineage)
-        _check_agreement(parts, Encoder.load(temporary))
+        _check_export(parts, Encoder.load(temporary))
         _swap(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Encoder.load(path)
 
 
-def load(path: str | Path) -> Parts:
-    """Return the parts of an encoder, its Keras model ready to be trained further.
+def load(path: str | Path) -> EncoderParts:
+    """Return an encoder's parts, its Keras model included.
 
     Raises:
-        EncoderError: It is missing, damaged or of another format version.
+        EncoderError: The encoder is missing, damaged or of another format version.
     """
     path = Path(path)
     manifest = read_manifest(path)
-    Encoder.load(path)
+    Encoder.load(path)  # checks the other files
     file = path / KERAS_FILE
     if not file.is_file() or _sha256(file) != manifest["files"].get(KERAS_FILE):
-        raise EncoderError(f"the encoder at {path} is damaged: {KERAS_FILE} is missing or not the file it should be")
-    return Parts(
+        raise EncoderError(
+            f"expected the {KERAS_FILE} named in the manifest of the encoder at {path}; it is missing or has changed. "
+            "Restore the encoder from a copy, or make it again"
+        )
+    return EncoderParts(
         tower=load_tower(str(file)),
         tokenizer=Tokenizer.from_file(str(path / TOKENIZER_FILE)),
         preprocessing=Preprocessing(**manifest["preprocessing"]),
@@ -153,12 +164,9 @@ def load(path: str | Path) -> Parts:
     )
 
 
-def _write(parts: Parts, path: Path, *, name: str, lineage: Lineage) -> None:
-    """Write the four files; the manifest last."""
-    tokenizer = Tokenizer.from_str(parts.tokenizer.to_str())
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    (path / TOKENIZER_FILE).write_text(tokenizer.to_str(), encoding="utf-8")
+def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage) -> None:
+    """Write the four files, the manifest last."""
+    (path / TOKENIZER_FILE).write_text(_plain_tokenizer(parts).to_str(), encoding="utf-8")
     parts.tower.save(path / KERAS_FILE)
     onnx = onnx_bytes(parts.tower)
     (path / ONNX_FILE).write_bytes(quantised(onnx) if parts.precision == "int8" else onnx)
@@ -181,34 +189,47 @@ def _write(parts: Parts, path: Path, *, name: str, lineage: Lineage) -> None:
         flush(file)
 
 
-def _check_agreement(parts: Parts, encoder: Encoder) -> None:
-    """Refuse an export that computes something else than the Keras model does.
-
-    Checked on ordinary texts, an empty one, one token, the longest text the tower reads, and padding alone.
-    """
+def _plain_tokenizer(parts: EncoderParts) -> Tokenizer:
+    """Return a copy of the tokenizer that neither pads nor truncates."""
     tokenizer = Tokenizer.from_str(parts.tokenizer.to_str())
     tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _check_export(parts: EncoderParts, encoder: Encoder) -> None:
+    """Raise unless the ONNX export computes the same as the Keras model.
+
+    Compared on ordinary texts, an empty one, a single token, the longest text that the tower reads, and padding alone.
+    """
+    tokenizer = _plain_tokenizer(parts)
     tokenizer.enable_truncation(parts.max_tokens)
-    special, allowed = parts.preprocessing.special_tokens, _LARGEST_LOSS[parts.precision]
-    for text in (*_ORDINARY, "word " * parts.max_tokens):
-        ids = tokenizer.encode(text, add_special_tokens=special).ids or [parts.preprocessing.empty_id]
-        block = np.array([ids], dtype=np.int32)
-        if parts.preprocessing.damped:
-            block = damped(block, padding=parts.preprocessing.padding_id)
-        expected = shortened(keras.ops.convert_to_numpy(parts.tower(block)), parts.preprocessing.components)
-        _compare(expected, encoder.encode([text]), what=repr(text[:40]), allowed=allowed)
+    for text in (*_CHECKED_TEXTS, "word " * parts.max_tokens):
+        expected = _embedded(parts, tokenizer, text)
+        _compare(expected, encoder.encode([text]), what=repr(text[:40]), precision=parts.precision)
     session = onnxruntime.InferenceSession(encoder.path / ONNX_FILE, providers=["CPUExecutionProvider"])
     padding = np.full((2, 7), parts.preprocessing.padding_id, dtype=np.int32)
     exported = session.run(None, {INPUT: padding})[0]
-    _compare(parts.tower(padding), exported, what="padding alone", allowed=allowed)
+    expected = keras.ops.convert_to_numpy(parts.tower(padding))
+    _compare(expected, exported, what="padding alone", precision=parts.precision)
 
 
-def _compare(expected: Any, found: NDArray[np.float32], *, what: str, allowed: float) -> None:
-    difference = float(np.abs(keras.ops.convert_to_numpy(expected) - found).max())
+def _embedded(parts: EncoderParts, tokenizer: Tokenizer, text: str) -> NDArray[np.float32]:
+    """Return the Keras model's embedding of a text ``(1, dim)``, with the encoder's preprocessing."""
+    given = parts.preprocessing
+    ids = tokenizer.encode(text, add_special_tokens=given.special_tokens).ids or [given.empty_id]
+    block = np.array([ids], dtype=np.int32)
+    if given.damped:
+        block = damped(block, padding=given.padding_id)
+    return shortened(keras.ops.convert_to_numpy(parts.tower(block)), given.components)
+
+
+def _compare(expected: NDArray[np.float32], found: NDArray[np.float32], *, what: str, precision: str) -> None:
+    difference, allowed = float(np.abs(expected - found).max()), _LARGEST_DIFFERENCE[precision]
     if not difference <= allowed:
         raise EncoderError(
-            f"the ONNX export differs from the Keras model by {difference:.2g} on {what}; at most {allowed:g} is "
-            "allowed, so nothing was saved"
+            f"expected the ONNX export to differ from the Keras model by at most {allowed:g}; it differs by "
+            f"{difference:.2g} on {what}. Nothing was saved"
         )
 
 
@@ -216,12 +237,12 @@ def _refuse_other_content(path: Path) -> None:
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / MANIFEST_FILE).is_file())):
         raise EncoderError(
             f"expected a new or empty directory, or an encoder to replace, at {path}; there is something else. "
-            "Choose another place"
+            "Choose another directory"
         )
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Put ``new`` in the place of ``path``, keeping what else is in it."""
+    """Move ``new`` to ``path``, keeping the files at ``path`` that are not an encoder's."""
     old = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
     if path.exists():
         for other in path.iterdir():

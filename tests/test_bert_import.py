@@ -20,10 +20,11 @@ from safetensors.numpy import load_file  # noqa: E402
 from docsim.cli import main  # noqa: E402
 from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError  # noqa: E402
-from docsim.training.distill.imported import import_encoder  # noqa: E402
+from docsim.training.distill.bert_import import import_encoder  # noqa: E402
 from docsim.training.distill.teacher import load_teacher  # noqa: E402
-from docsim.training.towers.artefact import Lineage, load, save  # noqa: E402
-from docsim.training.towers.kinds import compact, embedding_of, trainable  # noqa: E402
+from docsim.training.towers.average import token_vectors  # noqa: E402
+from docsim.training.towers.kinds import compact, trainable  # noqa: E402
+from docsim.training.towers.saving import Lineage, load, save  # noqa: E402
 
 TEXTS = ["", "soup", "boil the lentils until soft", "How do we rotate the signing keys?", "x1 \u4e2d\u6587 caf\u00e9"]
 
@@ -114,7 +115,7 @@ def test_an_import_can_be_trained_further_and_saved(encoder: Encoder, tmp_path: 
 
     parts = load(encoder.path)
     tower = trainable(parts.tower)
-    assert embedding_of(tower).shape == (parts.tokenizer.get_vocab_size() + 1, encoder.dim)
+    assert token_vectors(tower).shape == (parts.tokenizer.get_vocab_size() + 1, encoder.dim)
     ids = np.array([[5, 6, 7], [8, 9, 0]], dtype=np.int32)
     tower.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
     tower.fit(ids, np.roll(keras.ops.convert_to_numpy(tower(ids)), 1, axis=0), epochs=3, verbose=0)
@@ -151,7 +152,7 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_activation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"its config\.json says 'silu'"):
+    with pytest.raises(TrainingError, match=r"its config\.json has 'silu'"):
         import_encoder(write_teacher(tmp_path / "silu", hidden_act="silu"), tmp_path / "made")
 
 
@@ -163,21 +164,21 @@ def test_another_activation_is_refused(tmp_path: Path) -> None:
 def test_a_pooling_that_cannot_be_reproduced_is_refused(
     original: Path, tmp_path: Path, pooling: dict[str, Any]
 ) -> None:
-    with pytest.raises(TrainingError, match="with one pooling of mean, cls, max"):
+    with pytest.raises(TrainingError, match="with exactly one of the poolings mean, cls, max"):
         import_encoder(copied(original, tmp_path / "other", pooling), tmp_path / "made")
 
 
 def test_a_model_with_another_module_is_refused(original: Path, tmp_path: Path) -> None:
     path = shutil.copytree(original, tmp_path / "dense")
     write_json(path / "modules.json", [{"type": "sentence_transformers.models.Dense"}])
-    with pytest.raises(TrainingError, match=r"modules.json names 'sentence_transformers\.models\.Dense'"):
+    with pytest.raises(TrainingError, match=r"modules.json has 'sentence_transformers\.models\.Dense'"):
         import_encoder(path, tmp_path / "made")
 
 
 def test_a_model_that_prepends_a_prompt_is_refused(original: Path, tmp_path: Path) -> None:
     path = shutil.copytree(original, tmp_path / "prompted")
     write_json(path / "config_sentence_transformers.json", {"default_prompt_name": "query"})
-    with pytest.raises(TrainingError, match="prepends the prompt 'query'"):
+    with pytest.raises(TrainingError, match="it prepends 'query'"):
         import_encoder(path, tmp_path / "made")
 
 
