@@ -42,8 +42,9 @@ format: $(STAMP) ## put every file into the one style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## write docs/cli.md and the README's numbers
+docs: $(STAMP) ## write the generated parts of the documentation, and build the site into site/
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 
 lock: $(STAMP) ## choose the newest versions of everything
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --no-header -q -o requirements.lock

@@ -1,4 +1,4 @@
-"""The recipe of the default encoder: vocabulary, then texts, as docs/encoder.md tells.
+"""The recipe of the default encoder: vocabulary, then texts, as docs/research/encoder.md tells.
 
     python benchmarks/default_encoder.py --data DIR --teacher DIR --out DIR [--cache DIR] [--texts N] [--steps N]
 

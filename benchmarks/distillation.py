@@ -5,7 +5,7 @@
 Each document is one embedding of "title, newline, text"; search is exact. Compared are the shipped encoder as ONNX
 Runtime runs it, model2vec's distillation of the same teacher as model2vec runs it, and variations of docsim's recipe.
 model2vec's own distillation needs torch, so its published steps are applied here to the same teacher's states. Writes
-benchmarks/results/distillation.json and the tables of docs/encoder.md.
+benchmarks/results/distillation.json and the tables of docs/research/encoder.md.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def published(result: dict[str, Any]) -> str:
 
 
 def write_page(result: dict[str, Any]) -> None:
-    """Put the tables where docs/encoder.md has its marks."""
+    """Put the tables where docs/research/encoder.md has its marks."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
     PAGE.write_text(f"{before}{BEGIN}\n\n{published(result)}\n\n{END}{after}", encoding="utf-8")

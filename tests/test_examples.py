@@ -60,14 +60,14 @@ def test_a_byte_order_mark_and_a_quotation_mark_in_tsv_are_no_trouble(tmp_path: 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ("a,,0.5", "expected a text as text_b at .*p.csv:22; got an empty one"),
-        ("a,   ,0.5", "expected a text as text_b"),
+        ("a,,0.5", "expected text in the column text_b at .*p.csv:22; got an empty text"),
+        ("a,   ,0.5", "expected text in the column text_b"),
         ("a,b,much", "finite number as score at .*p.csv:22; got 'much'"),
         ("a,b,nan", "finite number"),
         ("a,b,", "finite number"),
         ("a,b,4.5", "from 0 to 1 at .*p.csv:22; got 4.5.*give its lowest and highest score"),
         ("a,b,-0.1", "from 0 to 1"),
-        ("a", "expected a text as text_b at .*p.csv:22; got nothing"),
+        ("a", "expected text in the column text_b at .*p.csv:22; got nothing"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_file_and_line(tmp_path: Path, row: str, says: str) -> None:
@@ -96,11 +96,11 @@ def test_unknown_columns_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("p.txt", b"x", "expected a .csv, .tsv or .jsonl file"),
-        ("p.jsonl", b"[1]\n", "JSON object on each line.*p.jsonl:1"),
-        ("p.jsonl", b"{\n", "JSON object on each line"),
+        ("p.txt", b"x", "expected a .csv, .tsv, .jsonl or .ndjson file"),
+        ("p.jsonl", b"[1]\n", "one JSON object per line.*p.jsonl:1"),
+        ("p.jsonl", b"{\n", "one JSON object per line"),
         ("p.csv", b"anchor,positive\n\xff,b\n", "expected UTF-8 text in .*got byte 0xff"),
-        ("p.csv", b'anchor,positive\n"a,b\n', "expected a table; got something else"),
+        ("p.csv", b'anchor,positive\n"a,b\n', "expected a row of a table at .*p.csv:1; it cannot be read"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes, says: str) -> None:

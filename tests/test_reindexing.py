@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from docsim.reindex.rebuild import SILENT, Aborted, Gate, Watch, abort, prune, reindex, rollback
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
 from docsim.encoding.encoder import Encoder
@@ -21,7 +22,6 @@ from docsim.indexing import build
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import examination, rebuild
-from docsim.reindex.rebuild import SILENT, Aborted, Gate, Watch, abort, prune, reindex, rollback
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 """Too short for spans to be held out: what the gate says of quality is tested in test_gate.py."""

@@ -26,7 +26,7 @@ from docsim.errors import UsageError
 __all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
 
 LOWEST, HIGHEST = 0.45, 0.8
-"""Between these a calibrated threshold lies; measured, see docs/duplicates.md."""
+"""Between these a calibrated threshold lies; measured, see docs/research/duplicates-and-topics.md."""
 
 NEAR_SIMILARITY, CONTAINED_SIMILARITY = 0.8, 0.7
 """What the best passages of two documents have at least; those that share a template but not a subject have less.

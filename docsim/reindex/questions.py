@@ -4,7 +4,7 @@
     HeldOutSpans    without judgements: a span is cut out of a document and has to find what is left of it
 
 A span shares names and phrases with the rest of its document, by which any encoder finds it; so half of the words that
-both have are struck out of the span, as in the probe that training is stopped by (docs/training.md). What is left of
+both have are struck out of the span, as in the probe that training is stopped by (docs/research/training.md). What is left of
 the document is embedded anew and stands in for it among all others as they are stored.
 """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 __all__ = ["LONG", "SHORT", "Fusion"]
 
 SHORT = 0.5
-"""Share of the lexical scores for a query of one passage; measured, see docs/ranking.md."""
+"""Share of the lexical scores for a query of one passage; measured, see docs/research/ranking.md."""
 
 LONG = 0.3
 """Share of the lexical scores for a longer query, of whose many words fewer say what it is about."""
@@ -21,7 +21,7 @@ class Fusion:
     """The weighted sum of two kinds of scores, each in standard deviations from its mean (z-scores).
 
     Means and deviations are those of one query's first candidates, and stay what they are for those found later, so
-    that a document's score does not depend on how many were asked for. See docs/ranking.md for what else was tried.
+    that a document's score does not depend on how many were asked for. See docs/research/ranking.md for what else was tried.
     """
 
     dense_mean: float

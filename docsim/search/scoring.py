@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["CENTROID_WEIGHT", "Ranked", "Scored", "centroid", "rank", "scored"]
 
 CENTROID_WEIGHT = 0.5
-"""Share of the centroids' cosine in a document's score; measured, see docs/ranking.md."""
+"""Share of the centroids' cosine in a document's score; measured, see docs/research/ranking.md."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Documents on one subject tend to answer the same question (the cluster hypothesis, van Rijsbergen 1979), so each score
 is drawn towards those of the nearest other candidates. This is score regularisation (Diaz 2005, Regularizing ad hoc
-retrieval scores, CIKM) in one step; see docs/ranking.md for what it brings.
+retrieval scores, CIKM) in one step; see docs/research/ranking.md for what it brings.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 __all__ = ["NEIGHBOURS", "SHARE", "smoothed"]
 
 NEIGHBOURS = 4
-"""Candidates that each one is compared with, its nearest; measured, see docs/ranking.md."""
+"""Candidates that each one is compared with, its nearest; measured, see docs/research/ranking.md."""
 
 SHARE = 0.25
-"""What their scores count; a candidate's own counts the rest; measured, see docs/ranking.md."""
+"""What their scores count; a candidate's own counts the rest; measured, see docs/research/ranking.md."""
 
 
 def smoothed(scores: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:

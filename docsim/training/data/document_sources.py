@@ -14,10 +14,10 @@ from docsim.models import Document, Failure
 
 __all__ = ["MAX_DOCUMENTS", "documents_of_corpus", "documents_of_index"]
 
+_BATCH = 256  # documents that are read together
+
 MAX_DOCUMENTS = 50_000
 """Of more documents, this many are drawn at random: a training of some hundred steps does not see more."""
-
-_AT_ONCE = 256
 
 
 def documents_of_index(path: Path, *, seed: int = 0) -> Iterator[Document]:
@@ -31,8 +31,8 @@ def documents_of_index(path: Path, *, seed: int = 0) -> Iterator[Document]:
         if len(numbers) > MAX_DOCUMENTS:
             drawn = np.random.default_rng(seed).choice(len(numbers), MAX_DOCUMENTS, replace=False)
             numbers = [numbers[position] for position in np.sort(drawn).tolist()]
-        for start in range(0, len(numbers), _AT_ONCE):
-            for stored in snapshot.documents(numbers[start : start + _AT_ONCE]).values():
+        for start in range(0, len(numbers), _BATCH):
+            for stored in snapshot.documents(numbers[start : start + _BATCH]).values():
                 yield stored.document
 
 

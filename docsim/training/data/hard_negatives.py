@@ -1,7 +1,7 @@
 """Hard negatives: documents that look similar but are different, mined with BM25 or with the encoder itself.
 
 Off by default. In a knowledge base without labels, the nearest documents are often those that a reader would want to
-see next, so pushing them away costs more than it teaches (measured in docs/training.md). A document itself and its
+see next, so pushing them away costs more than it teaches (measured in docs/research/training.md). A document itself and its
 near-duplicates are never used as its negatives.
 """
 

@@ -36,7 +36,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class SpanRecipe:
-    """How pairs are made from documents; docs/training.md has the measurements behind the defaults.
+    """How pairs are made from documents; docs/research/training.md has the measurements behind the defaults.
 
     Attributes:
         shortest: Tokens of the shortest span.

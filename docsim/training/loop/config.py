@@ -1,6 +1,6 @@
 """The configuration of a training: loss, schedule, pairs and teacher.
 
-The defaults are those that did best on average (docs/training.md has the measurements) and are the same for every
+The defaults are those that did best on average (docs/research/training.md has the measurements) and are the same for every
 knowledge base. ``docsim.training.loop.defaults`` adjusts them to the kind of texts and tower.
 """
 

@@ -16,7 +16,7 @@ __all__ = ["OPTIMIZERS", "TowerAdagrad", "TowerAdam", "make_optimizer"]
 
 OPTIMIZERS = ("adagrad", "adam")
 
-_ADAGRAD_EPSILON = 1e-8  # small beside the sums of squares, 1e-7 to 1e-4, so that rare tokens learn as fast as others
+_ADAGRAD_EPSILON = 1e-8  # beside sums of squares of 1e-7 to 1e-4: tokens with hardly any gradient take smaller steps
 
 
 class _SeparateRate:

@@ -6,7 +6,7 @@
 A probe decides when training stops and which weights are kept, so it should measure what matters for search. The halves
 of a document share names and phrases, by which every encoder could match them. Half of the tokens that both halves
 contain are therefore removed from one of them. Of the probes tried, this one predicted judged results best
-(docs/training.md).
+(docs/research/training.md).
 """
 
 from __future__ import annotations
