@@ -18,7 +18,7 @@ import numpy as np
 from docsim.encoding.documents import encode_passages
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Sources, Writer
-from docsim.engine.records import Embedded, SourceName
+from docsim.engine.records import DISTRUSTED, Embedded, Holder, Origin, SourceName
 from docsim.errors import SourceError
 from docsim.indexing import pipeline
 from docsim.ingest import passages
@@ -37,6 +37,47 @@ class _Change:
     document: Document | None
 
 
+class Pending:
+    """What a plan has settled and what may not be committed yet.
+
+    Batches are committed while the plan goes on, so what the index tells may be older than the plan. What is noted here
+    is true either way.
+
+    Attributes:
+        moved: Paths that stand for another document from now on, or were read with another digest.
+        contents: The digest of the content that a document gets, of those whose content is replaced.
+    """
+
+    def __init__(self) -> None:
+        self.moved = set[str]()
+        self.contents: dict[int, str] = {}
+        self._ids = set[bytes]()
+        self._links: dict[int, dict[str, str]] = {}
+
+    def has(self, id: str) -> bool:
+        """Return whether a new document has got this id."""
+        return _key(id) in self._ids
+
+    def of(self, number: int) -> dict[str, str]:
+        """Return the paths that stand for a document from now on, and what each was read with."""
+        return self._links.get(number, {})
+
+    def link(self, path: str, number: int, digest: str) -> None:
+        """Note that a path stands for a document as it is."""
+        self.moved.add(path)
+        self._links.setdefault(number, {})[path] = digest
+
+    def replace(self, path: str, number: int, digest: str, content: str) -> None:
+        """Note that a path alone stands for a document from now on, and gives it new content."""
+        self.moved.add(path)
+        self.contents[number] = content
+        self._links[number] = {path: digest}
+
+    def add(self, id: str) -> None:
+        """Note that there is a new document with this id."""
+        self._ids.add(_key(id))
+
+
 class Plan:
     """Compares a source with the index, reading only what is new or changed; counts, and writes nothing."""
 
@@ -47,7 +88,7 @@ class Plan:
         self.counts = Counter[str]()
         self.failures: list[Failure] = []
         self._seen = set[bytes]()
-        self._given = set[bytes]()  # ids of new documents, which may not be committed yet
+        self._pending = Pending()
 
     def run(
         self,
@@ -91,26 +132,37 @@ class Plan:
             self.counts["unchanged"] += 1
             return None
         try:
-            return self._loaded(path, entry, origin.document if origin else None)
+            return self._loaded(path, entry, origin)
         except (SourceError, OSError) as error:
             self._fail(Failure(path, str(error)))
             return None
 
-    def _loaded(self, path: str, entry: Entry, number: int | None) -> _Change:
+    def _loaded(self, path: str, entry: Entry, origin: Origin | None) -> _Change:
         """Read a document that is new or changed, and settle which document of the index it is."""
-        if number is None or not self._may_take(number, path, entry.digest):
-            id, number = self._place(path, entry.digest)
+        if origin is not None and self._may_take(origin.document, path, entry.digest):
+            number: int | None = origin.document
+            id = self._sources.documents([origin.document])[origin.document].document.id
         else:
-            id = self._sources.documents([number])[number].document.id
+            id, number = self._place(path, entry.digest)
         document = entry.load()
         document = document if document.id == id else replace(document, id=id)
-        if number and self._sources.documents([number])[number].digest == document.digest():
-            self.counts["unchanged"] += 1
-            return _Change(path, entry.digest, number, None)
-        self.counts["changed" if number else "added"] += 1
         if number is None:
-            self._given.add(_key(id))
+            self.counts["added"] += 1
+            self._pending.add(id)
+            if origin is not None:
+                self._pending.moved.add(path)
+            return _Change(path, entry.digest, None, document)
+        if self._content(number) == document.digest() and not (origin and origin.digest == DISTRUSTED):
+            self.counts["unchanged"] += 1
+            self._pending.link(path, number, entry.digest)
+            return _Change(path, entry.digest, number, None)
+        self.counts["changed"] += 1
+        self._pending.replace(path, number, entry.digest, document.digest())
         return _Change(path, entry.digest, number, document)
+
+    def _content(self, number: int) -> str:
+        """Return the digest of what a document holds, once everything planned so far is committed."""
+        return self._pending.contents.get(number) or self._sources.documents([number])[number].digest
 
     def _place(self, path: str, digest: str) -> tuple[str, int | None]:
         """Return the id for a path that is new in this source, and the number of the document it stands for, if any.
@@ -119,17 +171,36 @@ class Plan:
         file system, and otherwise set apart by this source's name.
         """
         for id in itertools.chain([path], self._set_apart(path)):
+            if self._pending.has(id):
+                continue  # whether it is committed yet must not matter
             number = self._sources.number(id)
-            if number is None and _key(id) not in self._given:
+            if number is None:
                 return id, None
-            if number is not None and self._may_take(number, path, digest):
+            if self._may_take(number, path, digest):
                 return id, number
         raise AssertionError("unreachable: ids are tried without end")
 
     def _may_take(self, number: int, path: str, digest: str) -> bool:
-        """Return whether a document may stand for what ``path`` holds: all else that it stands for reads the same."""
-        others = [one for one in self._sources.holders(number) if (one.source, one.path) != (self.number or 0, path)]
-        return all(one.digest == digest or one.name.is_gone for one in others)
+        """Return whether a document may stand for what a path holds: all other paths that it stands for read the same.
+
+        A document that no path stands for any longer, once everything planned so far is committed, is gone by then.
+        """
+        holders = self._holders(number)
+        others = [one for where, one in holders.items() if where != (self.number or 0, path)]
+        return bool(holders) and all(one.digest in (digest, DISTRUSTED) or one.name.is_gone for one in others)
+
+    def _holders(self, number: int) -> dict[tuple[int, str], Holder]:
+        """Return the paths that stand for a document, once everything planned so far is committed."""
+        own = self.number or 0
+        committed = [] if number in self._pending.contents else self._sources.holders(number)
+        found = {
+            (one.source, one.path): one
+            for one in committed
+            if not (one.source == own and one.path in self._pending.moved)
+        }
+        for path, digest in self._pending.of(number).items():
+            found[own, path] = Holder(own, path, self.source, digest)
+        return found
 
     def _set_apart(self, path: str) -> Iterator[str]:
         yield f"{self.source.name}/{path}"

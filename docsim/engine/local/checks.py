@@ -50,7 +50,7 @@ _ORPHANS = {
 def problems(path: Path, store: Store) -> list[str]:
     """Return what is wrong with the rows and files of an index, a sentence each."""
     with store.reading():
-        found = [*_database(store), *_orphans(store)]
+        found = [*_database(store), *_orphans(store), *_disputed(store)]
         for generation in store.generations():
             found += of_generation(path, store, generation)
         live = store.generation()
@@ -83,6 +83,11 @@ def _orphans(store: Store) -> Iterator[str]:
     for name, rows in _ORPHANS.items():
         if count := store.value(f"SELECT count(*) FROM {rows}"):
             yield f"{count} {name}"
+
+
+def _disputed(store: Store) -> Iterator[str]:
+    for stored in store.documents(store.disputed()).values():
+        yield f"{stored.document.id} stands for paths that were read with different content; index their source again"
 
 
 def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:

@@ -49,6 +49,11 @@ class Origins(Database):
         )
         return [Holder(source, path, SourceName(*name), digest) for source, path, *name, digest in rows]
 
+    def disputed(self) -> list[int]:
+        """Return the documents that several paths stand for though they were read with different digests."""
+        sql = "SELECT document FROM origins GROUP BY document HAVING count(DISTINCT digest) > 1"
+        return [number for (number,) in self.rows(sql)]
+
     def read_from(self, file: Path) -> int | None:
         """Return the number of the document that was read from a file, given by its absolute path, or None."""
         for one in self.sources():

@@ -11,7 +11,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann_tuning, checks, encoders, locks, snapshots, writer
 from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.writer import LocalWriter
-from docsim.engine.records import Embedded
+from docsim.engine.records import DISTRUSTED, Embedded
 from docsim.ingest import passages
 
 __all__ = ["repair"]
@@ -37,6 +37,7 @@ def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bo
         if live is None:
             raise snapshots.unfinished(path)
         _embed_damaged(store, path, live)
+        _distrust_damaged(store)
         for other in store.generations():
             if other.state != "live" and any(checks.of_generation(path, store, other)):
                 _forget_damaged(store, other)
@@ -55,11 +56,24 @@ def _embed_damaged(store: LocalWriter, path: Path, live: LocalGeneration) -> Non
 
 
 def _embed(store: LocalWriter, encoder: Encoder, number: int) -> None:
-    document = store.documents([number])[number].document
-    spans = tuple(passages.split(document.text))
-    rows = encode_passages(encoder, [(document, spans)])[0].astype(np.float16)
+    stored = store.documents([number])[number]
+    spans = tuple(passages.split(stored.document.text))
+    rows = encode_passages(encoder, [(stored.document, spans)])[0].astype(np.float16)
     with store.writing():
-        store.put(Embedded(document, spans, rows), number=number)
+        store.put(Embedded(stored.document, spans, rows), number=number, digest=stored.digest)
+
+
+def _distrust_damaged(store: LocalWriter) -> None:
+    """Let the sources bring back what cannot be rebuilt: documents whose content is not what was stored.
+
+    Until they do, these documents answer as they are, and verification names them.
+    """
+    damaged = [stored.number for stored in store.scan() if stored.document.digest() != stored.digest]
+    wrong = [*damaged, *store.disputed()]
+    if wrong:
+        with store.writing(visible=False):
+            for number in wrong:
+                store.execute("UPDATE origins SET digest = ? WHERE document = ?", DISTRUSTED, number)
 
 
 def _forget_damaged(store: LocalWriter, generation: LocalGeneration) -> None:

@@ -269,7 +269,11 @@ class Store(Origins):
 
 
 def _stored(number: int, id: str, title: str, metadata: str, digest: str, passages: int, text: str) -> StoredDocument:
-    return StoredDocument(number, Document(id, text, title, json.loads(metadata)), digest, passages)
+    try:
+        held = json.loads(metadata)
+    except ValueError:
+        held = {}  # damaged; the digest tells
+    return StoredDocument(number, Document(id, text, title, held), digest, passages)
 
 
 def now(timespec: str = "seconds") -> str:

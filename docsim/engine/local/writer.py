@@ -48,12 +48,18 @@ class LocalWriter(Store):
 
     # Documents
 
-    def put(self, embedded: Embedded, *, number: int | None) -> int:
-        """Add a document, or replace document ``number``, with embeddings of the live generation; return its number."""
+    def put(self, embedded: Embedded, *, number: int | None, digest: str | None = None) -> int:
+        """Add a document, or replace document ``number``, with embeddings of the live generation; return its number.
+
+        Args:
+            embedded: The document.
+            number: Which document to replace; a new one when None.
+            digest: What the content has to be: only a repair says so, which must not make altered text look sound.
+        """
         document, count = embedded.document, len(embedded.passages)
         first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
         metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
-        fields = (document.title, document.text, metadata, document.digest(), first, count)
+        fields = (document.title, document.text, metadata, digest or document.digest(), first, count)
         if number is None:
             columns = "title, text, metadata, digest, first_passage, passages"
             sql = f"INSERT INTO documents ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?)"
