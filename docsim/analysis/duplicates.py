@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ from docsim.analysis.neighbours import Nearest, nearest
 from docsim.analysis.shingles import Overlaps, Wording, covered
 from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
+from docsim.progress import SILENT, Progress
 
 __all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
 
@@ -42,8 +43,6 @@ _LEAST_BACKGROUND = 10 * _NEIGHBOURS  # passages
 _LEAST_SHINGLES = 8  # of a document that may be near another or contained in it
 _MATCHES = 3
 _KINDS = ("exact", "near", "contained")  # the most like first
-
-Advance = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,24 +153,22 @@ class _Edge:
     overlap: float
 
 
-def find(snapshot: Snapshot, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+def find(snapshot: Snapshot, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:
     """Find the duplicates among all documents of an index.
 
     Args:
         snapshot: The index.
         threshold: Overlap, in (0, 1], that makes near-duplicates; calibrated when not given.
-        advance: Told what is being done, how much of it was done since, and how much there is.
+        progress: Told what is being done.
 
     Raises:
         UsageError: ``threshold`` is out of range.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError(f"expected a threshold above 0 and up to 1, or auto; got {threshold:g}")
-    corpus = _read(snapshot, advance)
-    total = len(corpus.rows)
-    found = nearest(
-        corpus.rows, _NEIGHBOURS, advance=(lambda done: advance("comparing passages", done, total)) if advance else None
-    )
+    corpus = _read(snapshot, progress)
+    progress.begin("comparing passages", len(corpus.rows))
+    found = nearest(corpus.rows, _NEIGHBOURS, advance=progress.advance)
     background = _background(corpus, found)
     near = float(np.clip(background + _MARGIN, LOWEST, HIGHEST)) if threshold is None else threshold
     contained = (1 + near) / 2
@@ -182,12 +179,12 @@ def find(snapshot: Snapshot, *, threshold: float | None = None, advance: Advance
     return Duplicates(*counts, near, contained, threshold is None, background, tuple(groups))
 
 
-def _read(snapshot: Snapshot, advance: Advance | None) -> _Corpus:
+def _read(snapshot: Snapshot, progress: Progress) -> _Corpus:
     """Read every document once, as a stream, and the embeddings of those that are the first with their text."""
     numbers: list[int] = []
     heads: list[int] = []
     seen: dict[bytes, int] = {}
-    total = snapshot.counts().documents
+    progress.begin("reading documents", snapshot.counts().documents)
 
     def texts() -> Iterator[str]:
         for stored in snapshot.scan():
@@ -195,8 +192,7 @@ def _read(snapshot: Snapshot, advance: Advance | None) -> _Corpus:
             numbers.append(stored.number)
             heads.append(seen.setdefault(_digest(stored.document.text), place))
             yield stored.document.text if heads[-1] == place else ""
-            if advance:
-                advance("reading documents", 1, total)
+            progress.advance()
 
     overlaps = Overlaps(texts())
     kept = np.flatnonzero(overlaps.counts > 0)

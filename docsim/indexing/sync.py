@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from docsim.errors import SourceError
 from docsim.indexing import pipeline
 from docsim.ingest import passages
 from docsim.models import Document, Entry, Failure, SyncReport, storable
+from docsim.progress import SILENT, Progress
 
 __all__ = ["Plan", "Sync"]
 
@@ -95,7 +96,7 @@ class Plan:
         items: Iterable[Document | Entry | Failure],
         *,
         prune: bool | None = None,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
         """Return what a sync would do; see ``Index.sync``."""
         for _ in self.changes(items, progress):
@@ -107,16 +108,13 @@ class Plan:
         """Return the counts so far."""
         return SyncReport(**self.counts, failures=tuple(self.failures))
 
-    def changes(
-        self, items: Iterable[Document | Entry | Failure], progress: Callable[[], object] | None
-    ) -> Iterator[_Change]:
+    def changes(self, items: Iterable[Document | Entry | Failure], progress: Progress) -> Iterator[_Change]:
         """Yield what has to be written, counting everything that comes by."""
         for item in items:
             change = self._change(item)
             if change is not None:
                 yield change
-            if progress:
-                progress()
+            progress.advance()
 
     def _change(self, item: Document | Entry | Failure) -> _Change | None:
         if isinstance(item, Failure):
@@ -264,7 +262,7 @@ class Sync(Plan):
         items: Iterable[Document | Entry | Failure],
         *,
         prune: bool | None = None,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
         """Read, encode and commit; see ``Index.sync``."""
         with self._writer.transaction():
