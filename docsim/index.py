@@ -297,8 +297,8 @@ class Index:
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
         if isinstance(texts, str) or not all(text.strip() for text in texts):
             raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
-        asked = [(text, Document("query", text)) for text in texts]
-        return self._answer(asked, request, started=started)
+        documents = [Document("query", text) for text in texts]
+        return self._answer([(one.text, one) for one in documents], request, started=started)
 
     def similar(
         self,
@@ -446,5 +446,5 @@ def _check_same(encoder: Encoder, generation: Generation, index: Index) -> None:
             f"the index at {index.path} answers only with its own encoder, {generation.encoder} (fingerprint "
             f"{generation.fingerprint[:12]}); found {encoder.name} (fingerprint {encoder.fingerprint[:12]}) at "
             f"{encoder.path}",
-            hint=f"to change to that one, run: docsim reindex --index {index.path} --encoder {encoder.path}",
+            hint=f"docsim reindex --index {index.path} --encoder {encoder.path}",
         )

@@ -191,7 +191,7 @@ def test_missing_embeddings_are_noticed(store: Store) -> None:
     number = put(store, "a")
     with store.writing():
         store.execute("DELETE FROM embeddings")
-    with pytest.raises(StoreError, match="docsim repair"):
+    with pytest.raises(StoreError, match="then repair it"):
         store.vectors(1, [number])
 
 
@@ -214,7 +214,7 @@ def test_failures_replace_those_of_the_run_before(store: Store) -> None:
 
 
 def test_a_folder_without_an_index_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="docsim index SOURCE"):
+    with pytest.raises(StoreError, match="found none; make one first"):
         Store(tmp_path, writable=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -238,7 +238,7 @@ def test_a_file_of_a_newer_docsim_is_refused(store: Store, tmp_path: Path) -> No
 
 def test_an_empty_file_is_no_finished_index(tmp_path: Path) -> None:
     (tmp_path / "index.db").touch()
-    with pytest.raises(StoreError, match="docsim index"):
+    with pytest.raises(StoreError, match="index its sources again"):
         Store(tmp_path, writable=False)
 
 

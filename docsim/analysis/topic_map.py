@@ -67,7 +67,7 @@ def knowledge_map(snapshot: Snapshot, *, seed: int = 0) -> KnowledgeMap:
     """
     found = list(snapshot.scan(characters=_READ))
     if not found:
-        raise StoreError("expected documents to draw a map of, found none", hint="index some with: docsim index SOURCE")
+        raise StoreError("expected documents to draw a map of, found none", hint="docsim index SOURCE")
     rows = snapshot.embeddings(np.array([one.number for one in found], np.int64))
     places = lay_out(np.stack([centroid(one) for one in rows]), seed=seed)
     documents = [one.document for one in found]

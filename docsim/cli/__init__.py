@@ -98,11 +98,12 @@ class _Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in their sections."""
-        room = formatter.width - 6 - max(map(len, _COMMANDS))
+        longest = max(map(len, _COMMANDS))
         for title, names in _SECTIONS.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(title):
-                formatter.write_dl([(name, one.get_short_help_str(room)) for name, one in commands if one])
+                rows = [(name, one.get_short_help_str(formatter.width - longest - 6)) for name, one in commands if one]
+                formatter.write_dl([(name.ljust(longest), short) for name, short in rows])
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -67,11 +67,11 @@ def adapt(
     gate: GateFlags,
     output: Output,
 ) -> None:
-    """Train the encoder on the index's own documents, without labels, and re-index with the result.
+    """Train the encoder on the index's own documents, and re-index.
 
-    Each time, training starts from the encoder that the index had before it was first adapted. The new generation is
-    published only if its answers are not worse (see docsim reindex). If neither the documents nor the options have
-    changed since the last time, nothing is trained.
+    No labels are needed. Each time, training starts from the encoder that the index had before it was first adapted.
+    The new generation is published only if its answers are not worse (see docsim reindex). If neither the documents nor
+    the options have changed since the last time, nothing is trained.
     """
     options.check_teacher(learning.teacher, learning.teacher_weight)
     path = options.index_directory(index_path)

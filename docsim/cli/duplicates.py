@@ -64,10 +64,10 @@ Examples:
 @options.index_option
 @options.output
 def duplicates(threshold: float | None, report: Path | None, index_path: Path | None, output: Output) -> None:
-    """List groups of documents that are equal, nearly equal, or contained in another.
+    """List groups of equal and nearly equal documents.
 
-    Documents are compared by their wording, not by their meaning. Each group has a representative, which every other
-    document of the group was compared with. Nothing is deleted.
+    Also finds documents that are contained in another. Documents are compared by wording, not by meaning. Each group
+    has a representative, which every other document of the group was compared with. Nothing is deleted.
     """
     with options.open_index(index_path) as index:
         with watching(quiet=output.quiet) as progress:

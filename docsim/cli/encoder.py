@@ -34,7 +34,10 @@ _name = click.option("--name", help="Name of the encoder, for people.  [default:
 
 @click.group()
 def encoder() -> None:
-    """Make encoders from word vectors or other models, look at them, and compare them."""
+    """Make, inspect and compare encoders.
+
+    Encoders can be made from word vectors and from other models, without training.
+    """
 
 
 encoder.add_command(compare)

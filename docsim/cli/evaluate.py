@@ -166,7 +166,7 @@ Examples:
 @click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Refuse scores outside this range.")
 @options.output
 def evaluate_pairs(encoder: str, file: Path, score_range: tuple[float, float] | None, output: Output) -> None:
-    """Measure how well an encoder's similarities agree with people's scores of pairs of texts.
+    """Measure an encoder against people's scores of pairs of texts.
 
     Prints Spearman's and Pearson's correlation, each from -1 to 1, higher is better, with a 95 % interval.
 

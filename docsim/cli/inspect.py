@@ -21,7 +21,7 @@ __all__ = ["repair", "show", "status", "verify"]
 @options.index_option
 @options.output
 def status(index_path: Path | None, output: Output) -> None:
-    """Show what an index holds, what it answers with, and what could not be read."""
+    """Show what an index holds, and what could not be read."""
     with options.open_index(index_path) as index:
         found = read_status(index)
     if output.as_json:
@@ -72,7 +72,9 @@ def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
         for problem in problems:
             click.echo(problem)
         warn(warnings)
-        if not problems and not output.quiet:
+        if problems:
+            click.echo("Try: docsim repair", err=True)
+        elif not output.quiet:
             click.echo("The index is sound.")
     if problems:
         ctx.exit(1)

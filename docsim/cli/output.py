@@ -30,6 +30,6 @@ def print_json(found: object) -> None:
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Print what does not make answers wrong but should be seen to, to standard error."""
+    """Print why approximate search should be tuned again, to standard error."""
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"Warning: {warning}. Try: docsim repair --index-type TYPE", err=True)

@@ -73,7 +73,7 @@ def reindex(
     gate: GateFlags,
     output: Output,
 ) -> None:
-    """Change an index to another encoder, while it goes on answering.
+    """Change the encoder of an index, while it goes on answering.
 
     Builds a new generation from the stored texts, beside the live one. Documents can be indexed meanwhile. If the
     process is killed, run it again to continue.

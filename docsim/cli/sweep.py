@@ -116,10 +116,11 @@ Examples:
 @_how
 @options.output
 def sweep(out: Path, texts: _Texts, how: _Trials, output: Output) -> None:
-    """Search for the best encoder within a time budget: towers, starting points, hyper-parameters.
+    """Search for the best encoder within a time budget.
 
-    Every trial trains on the same documents and is measured on the same held-out ones. First each tower is tried from
-    each starting point with the settings of docsim train, then whatever looks most promising.
+    Tries towers, starting points and hyper-parameters. Every trial trains on the same documents and is measured on the
+    same held-out ones. First each tower is tried from each starting point with the settings of docsim train, then
+    whatever looks most promising.
 
     The best of many trials looks slightly better on held-out documents than it is. When intervals overlap, prefer the
     faster encoder. To choose between starting points, judged queries tell more: see docsim encoder compare.

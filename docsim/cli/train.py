@@ -157,11 +157,11 @@ Examples:
 @_how
 @options.output
 def train(out: Path, texts: _Texts, how: TrainOptions, output: Output) -> None:
-    """Train an encoder, on documents without labels or on labelled examples.
+    """Train an encoder, on documents or on labelled examples.
 
-    Documents of an index or a corpus make their own pairs: two spans of one document, or its title and a span of its
-    text. The encoder learns to find the partner of each among all others. A tenth of the documents is held out to
-    measure this; the best weights are kept, and training ends when they no longer improve.
+    Documents need no labels: those of an index or a corpus make their own pairs, two spans of one document, or its
+    title and a span of its text. The encoder learns to find the partner of each among all others. A tenth of the
+    documents is held out to measure this; the best weights are kept, and training ends when they no longer improve.
 
     With --teacher, passages also learn to be as similar as the teacher finds them. This helps where documents are short
     (at most 512 tokens for half of them) and harms where they are longer. The teacher is then not asked, unless

@@ -127,8 +127,9 @@ class Alignment:
                 return _checked(dict(found))
         except Exception as error:  # a damaged archive raises whatever its parts' readers raise
             raise StoreError(
-                f"expected an adapter of format {FORMAT} at {path}, could not read one ({error}); learn it anew with: "
-                "docsim reindex --adapter"
+                f"expected an adapter of format {FORMAT} at {path}, could not read one ({error}); start the instant "
+                "upgrade again",
+                hint="docsim reindex --instant",
             ) from error
 
 

@@ -260,7 +260,7 @@ def load(folder: Path, snapshot: str) -> Approximate | None:
         if facts.lists:
             inverted_lists.mapped(index, _lists(folder, facts.lists))
     except (OSError, ValueError, RuntimeError) as error:
-        logger.warning("could not read %s (%s); searching exactly; mend it with: docsim repair", folder / _FILE, error)
+        logger.warning("could not read %s (%s); searching exactly; repair the index", folder / _FILE, error)
         return None
     return Approximate(index, facts.breadth)
 
@@ -272,7 +272,7 @@ def damage(folder: Path) -> str:
         return ""
     for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
         if digest and (not path.is_file() or _digest(path) != digest):
-            return f"expected {path} as it was written, found other content; mend it with: docsim repair"
+            return f"expected {path} as it was written, found other content; repair the index"
     return ""
 
 

@@ -198,18 +198,18 @@ def doubts(facts: Facts | None, passages: int) -> list[str]:
     if not facts.factory:
         why = (
             f"an index of type {facts.kind} cannot be made of these {facts.passages:,} passages, so all are searched "
-            "exactly; use another with: docsim repair --index-type auto"
+            "exactly; use another index type"
         )
         return [] if facts.kind == "auto" else [why]
     found = []
     if facts.recall < facts.target:
         found.append(
             f"the approximate index {facts.factory} finds {facts.recall:.3f} of the nearest passages where "
-            f"{facts.target:.3f} were asked for; use another with: docsim repair --index-type flat"
+            f"{facts.target:.3f} were asked for; use another index type"
         )
     if passages > (1 + GROWTH) * facts.passages:
         found.append(
-            f"the approximate index was tuned for {facts.passages:,} passages, and there are {passages:,} now; tune it "
-            "again with: docsim repair"
+            f"the approximate index was tuned for {facts.passages:,} passages, and there are {passages:,} now; "
+            "repair the index to tune it again"
         )
     return found

@@ -142,14 +142,14 @@ def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterato
         if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(
             rows[here], vectors
         ):
-            yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; mend it with: docsim repair"
+            yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; repair the index"
             return
         at += len(vectors)
     listed = snapshot_documents.load(path, generation.snapshot_digest)
     if len(listed) and not np.array_equal(listed, _listable(store, generation, listed)):
-        yield f"the listing beside {path} disagrees with the stored documents; mend it with: docsim repair"
+        yield f"the listing beside {path} disagrees with the stored documents; repair the index"
     if at != len(ids):
-        yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {at}; mend it with: docsim repair"
+        yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {at}; repair the index"
 
 
 def _listable(store: Store, generation: LocalGeneration, listed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -170,13 +170,13 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
-        yield f"the adapter beside {path}, or what it mapped, is damaged; run again: docsim reindex --adapter"
+        yield f"the adapter beside {path}, or what it mapped, is damaged; start the instant upgrade again"
         return
     mapped = snapshots.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
     ids, rows = snapshots.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
     found, held = mapped.reconstruct()
     if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
-        yield f"the mapped embeddings at {path} disagree with the stored ones; run again: docsim reindex --adapter"
+        yield f"the mapped embeddings at {path} disagree with the stored ones; start the instant upgrade again"
 
 
 def _full_text(store: Store) -> Iterator[str]:
@@ -190,6 +190,6 @@ def _full_text(store: Store) -> Iterator[str]:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
             return  # a folder that cannot be written to, or one that is being written to for long
-        yield "the full-text index disagrees with the documents; mend it with: docsim repair"
+        yield "the full-text index disagrees with the documents; repair the index"
     finally:
         connection.close()

@@ -41,7 +41,7 @@ class Database:
         self._lock = threading.Lock()
         if not writable and not self.path.is_file():
             raise StoreError(
-                f"expected an index at {path}, found none; make one with: docsim index SOURCE --index {path}"
+                f"expected an index at {path}, found none; make one first", hint=f"docsim index SOURCE --index {path}"
             )
         try:
             with self._explained():
@@ -55,9 +55,11 @@ class Database:
     def _check_version(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > schema.VERSION or (version < schema.VERSION and not self.writable):
+            newer = version > schema.VERSION
             raise StoreError(
                 f"expected an index of format {schema.VERSION} at {self.path.parent}, found format {version}; "
-                + ("it needs a newer docsim" if version > schema.VERSION else "finish it with: docsim index SOURCE")
+                + ("it needs a newer docsim" if newer else "index its sources again to finish it"),
+                hint=None if newer else f"docsim index SOURCE --index {self.path.parent}",
             )
 
     @property
@@ -101,7 +103,8 @@ class Database:
         if log.exists() and log.stat().st_size:
             raise StoreError(
                 f"the last writes to {self.path} are still in {log.name}, which cannot be read in a read-only folder; "
-                "run this once where the folder can be written to: docsim repair"
+                "repair the index once where the folder can be written to",
+                hint=f"docsim repair --index {self.path.parent}",
             )
 
     def close(self) -> None:

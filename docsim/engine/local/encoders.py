@@ -68,7 +68,7 @@ def load(index: Path, generation: Generation) -> Encoder:
     try:
         encoder = Encoder.load(path)
     except EncoderError as error:
-        raise EncoderError(f"{error}. {_way_out(index, generation)}") from error
+        raise EncoderError(f"{error}. {_way_out(generation)}", hint=_hint(index)) from error
     _check(encoder.fingerprint, index, generation)
     return encoder
 
@@ -87,15 +87,18 @@ def _check(found: str, index: Path, generation: Generation) -> None:
     if found != generation.fingerprint:
         raise FingerprintMismatch(
             f"the index at {index} answers only with its own encoder; found one with the fingerprint {found[:12]} at "
-            f"{directory(index, generation.number) / 'encoder'}. {_way_out(index, generation)}"
+            f"{directory(index, generation.number) / 'encoder'}. {_way_out(generation)}",
+            hint=_hint(index),
         )
 
 
-def _way_out(index: Path, generation: Generation) -> str:
-    return (
-        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or change to another "
-        f"with: docsim reindex --encoder DIR --index {index}"
-    )
+def _way_out(generation: Generation) -> str:
+    encoder = f"{generation.encoder} (fingerprint {generation.fingerprint[:12]})"
+    return f"Put back the encoder {encoder}, or change to another"
+
+
+def _hint(index: Path) -> str:
+    return f"docsim reindex --encoder DIR --index {index}"
 
 
 @contextmanager

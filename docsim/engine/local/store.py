@@ -212,8 +212,8 @@ class Store(Origins):
     def damaged(self) -> StoreError:
         """Return the error that says that stored embeddings are missing or altered."""
         return StoreError(
-            f"stored embeddings in {self.path} are damaged; see what else is with: docsim verify, then mend them with: "
-            "docsim repair"
+            f"stored embeddings in {self.path} are damaged; verify the index to see what else is, then repair it",
+            hint="docsim verify, then: docsim repair",
         )
 
     def deletions_after(self, sequence: int) -> list[tuple[int, int, int]]:

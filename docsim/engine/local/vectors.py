@@ -205,12 +205,13 @@ class VectorIndex:
             with path.open("rb") as file:  # one that is replaced meanwhile stays as it was for who has it open
                 if _digest(file) != digest:
                     raise StoreError(
-                        f"expected {path} as it was written, found other content; mend it with: docsim repair"
+                        f"expected {path} as it was written, found other content; repair the index",
+                        hint="docsim repair",
                     )
                 wrapped = _read(file)
         except (OSError, RuntimeError) as error:
             raise StoreError(
-                f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair"
+                f"expected a FAISS index at {path}, could not read it; repair the index", hint="docsim repair"
             ) from error
         ids = faiss.rev_swig_ptr(wrapped.id_map.data(), wrapped.ntotal) if wrapped.ntotal else np.zeros(0, np.int64)
         inner = faiss.downcast_index(wrapped.index)
