@@ -9,7 +9,7 @@ with Index.create("indexes/handbook") as index:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -23,11 +23,12 @@ from docsim.engine.records import Counts, Generation, SourceName, StoredDocument
 from docsim.errors import FingerprintMismatch, UsageError
 from docsim.ingest import passages
 from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Passage, Ranking, SearchResult, SyncReport
+from docsim.progress import SILENT, Progress
 from docsim.search.searcher import Query, Request, search
 
 if TYPE_CHECKING:
     from docsim.analysis.attribution import Attribution
-    from docsim.analysis.duplicates import Advance, Duplicates
+    from docsim.analysis.duplicates import Duplicates
     from docsim.analysis.explain import Explanation, Spanned
     from docsim.analysis.topic_map import KnowledgeMap
     from docsim.encoding.encoder import Encoder
@@ -197,7 +198,7 @@ class Index:
         prune: bool | None = None,
         dry_run: bool = False,
         wait: bool = False,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
         """Make what the index holds of one source equal to ``documents``, encoding only what is new or changed.
 
@@ -209,7 +210,8 @@ class Index:
             prune: Whether to remove documents that vanished from the source; by default, if they are certainly gone.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
-            progress: Called once for every document.
+            progress: Its ``advance`` is called once for every document. Call ``begin`` before if you know how many
+                documents there are.
 
         Returns:
             What was done. A document that cannot be read is in ``failures``; the others are indexed all the same.
@@ -393,14 +395,13 @@ class Index:
             sides = [self._spanned(snapshot, side) for side in (a, b)]
             return explained(snapshot, self._attribution, *sides, pairs=pairs)
 
-    def duplicates(self, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+    def duplicates(self, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:
         """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
 
         Args:
             threshold: The share of their wording, in (0, 1], that near-duplicates have in common; by default derived
                 from what is usual in this index.
-            advance: Called with the name of a step, how much of it was done since the last call, and how much there is
-                in all.
+            progress: Told what is being done.
 
         Raises:
             UsageError: ``threshold`` is out of range.
@@ -408,7 +409,7 @@ class Index:
         from docsim.analysis import duplicates
 
         with self.engine.snapshot() as snapshot:
-            return duplicates.find(snapshot, threshold=threshold, advance=advance)
+            return duplicates.find(snapshot, threshold=threshold, progress=progress)
 
     def map(self, *, seed: int = 0) -> KnowledgeMap:
         """Lay out all documents in two dimensions, grouped by topic.

@@ -18,6 +18,7 @@ class Told:
         said: The sentences.
         begun: The steps: what is done, how many there are, how many were done before.
         advanced: What was counted since.
+        measured: The measurements.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Told:
         self.said: list[str] = []
         self.begun: list[tuple[str, int | None, int]] = []
         self.advanced: list[int] = []
+        self.measured: list[str] = []
         self._at_first, self._each, self._at_words = at_first, each, at_words
 
     def say(self, text: str) -> None:
@@ -38,6 +40,9 @@ class Told:
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
         self.begun.append((task, total, done))
+
+    def measure(self, text: str) -> None:
+        self.measured.append(text)
 
     def advance(self, count: int = 1) -> None:
         first = not self.advanced

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from docsim.analysis.neighbours import Nearest, nearest
 from docsim.analysis.shingles import Overlaps, Wording, covered
 from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
+from docsim.progress import SILENT, Progress
 
 __all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
 
@@ -45,8 +46,6 @@ _LEAST_BACKGROUND = 10 * _NEIGHBOURS  # with fewer passages, there is no backgro
 _LEAST_SHINGLES = 8  # shorter documents are only compared for equal text
 _MATCHES = 3
 _KINDS = ("exact", "near", "contained")  # most similar first
-
-Advance = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,25 +172,22 @@ class _Edge:
     overlap: float
 
 
-def find(snapshot: Snapshot, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+def find(snapshot: Snapshot, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:
     """Find the duplicates among all documents of an index.
 
     Args:
         snapshot: The index.
         threshold: The overlap, in (0, 1], from which documents are near-duplicates; calibrated by default.
-        advance: Called with the name of a step, how much of it was done since the last call, and how much there is in
-            all.
+        progress: Told what is being done.
 
     Raises:
         UsageError: ``threshold`` is out of range.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise UsageError(f"expected a threshold above 0 and up to 1, or none to calibrate it; got {threshold:g}")
-    corpus = _read(snapshot, advance)
-    total = len(corpus.rows)
-    found = nearest(
-        corpus.rows, _NEIGHBOURS, advance=(lambda done: advance("comparing passages", done, total)) if advance else None
-    )
+    corpus = _read(snapshot, progress)
+    progress.begin("comparing passages", len(corpus.rows))
+    found = nearest(corpus.rows, _NEIGHBOURS, advance=progress.advance)
     background = _background(corpus, found)
     near = float(np.clip(background + _MARGIN, LOWEST, HIGHEST)) if threshold is None else threshold
     contained = (1 + near) / 2
@@ -202,12 +198,12 @@ def find(snapshot: Snapshot, *, threshold: float | None = None, advance: Advance
     return Duplicates(*counts, near, contained, threshold is None, background, tuple(groups))
 
 
-def _read(snapshot: Snapshot, advance: Advance | None) -> _Corpus:
+def _read(snapshot: Snapshot, progress: Progress) -> _Corpus:
     """Read every document once, as a stream, and the embeddings of heads."""
     numbers: list[int] = []
     heads: list[int] = []
     seen: dict[bytes, int] = {}
-    total = snapshot.counts().documents
+    progress.begin("reading documents", snapshot.counts().documents)
 
     def texts() -> Iterator[str]:
         for stored in snapshot.scan():
@@ -215,8 +211,7 @@ def _read(snapshot: Snapshot, advance: Advance | None) -> _Corpus:
             numbers.append(stored.number)
             heads.append(seen.setdefault(_digest(stored.document.text), position))
             yield stored.document.text if heads[-1] == position else ""
-            if advance:
-                advance("reading documents", 1, total)
+            progress.advance()
 
     overlaps = Overlaps(texts())
     kept = np.flatnonzero(overlaps.counts > 0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from docsim.errors import SourceError
 from docsim.indexing import pipeline
 from docsim.ingest import passages
 from docsim.models import Document, Entry, Failure, SyncReport, storable
+from docsim.progress import SILENT, Progress
 
 __all__ = ["Plan", "Sync"]
 
@@ -67,7 +68,7 @@ class Plan:
         items: Iterable[Document | Entry | Failure],
         *,
         prune: bool | None = None,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
         """Return the report of a sync, without writing anything; see ``Index.sync``."""
         for _ in self.changes(items, progress):
@@ -79,16 +80,13 @@ class Plan:
         """Return the counts and failures so far."""
         return SyncReport(**self.counts, failures=tuple(self.failures))
 
-    def changes(
-        self, items: Iterable[Document | Entry | Failure], progress: Callable[[], object] | None
-    ) -> Iterator[_Change]:
+    def changes(self, items: Iterable[Document | Entry | Failure], progress: Progress) -> Iterator[_Change]:
         """Yield the changes to write. Documents are counted on the way, unchanged ones too."""
         for item in items:
             change = self._change(item)
             if change is not None:
                 yield change
-            if progress:
-                progress()
+            progress.advance()
 
     def _change(self, item: Document | Entry | Failure) -> _Change | None:
         if isinstance(item, Failure):
@@ -244,7 +242,7 @@ class Sync(Plan):
         items: Iterable[Document | Entry | Failure],
         *,
         prune: bool | None = None,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
         """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():

@@ -77,7 +77,7 @@ class LocalEngine:
         if generation is None and self.pinned:
             raise StoreError(
                 f"the index at {self.path} has no generation {self.pinned}",
-                hint="see them all with: docsim generations",
+                hint="docsim generations",
             )
         if generation is None:
             raise snapshots.unfinished(self.path)
