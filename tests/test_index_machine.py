@@ -194,7 +194,7 @@ class IndexMachine(SyncMachine):
         self.encoder = self.encoders[1 - self.encoders.index(self.encoder)]
         assert rebuilding.reindex(self.index, self.encoder, gate=GateOptions(max_loss=1)).published
 
-    @precondition(lambda self: store_of(self.index).generations("retired"))
+    @precondition(lambda self: bool(store_of(self.index).generations("retired")))
     @rule()
     def go_back(self) -> None:
         target = store_of(self.index).generations("retired")[-1]
