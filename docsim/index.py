@@ -20,6 +20,7 @@ from docsim.encoding.documents import encode_documents
 from docsim.engine import opening
 from docsim.engine.base import Engine
 from docsim.engine.records import Counts, Generation, SourceName, StoredDocument
+from docsim.engine.retrying import retried
 from docsim.errors import FingerprintMismatch, UsageError
 from docsim.ingest import passages
 from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Passage, Ranking, SearchResult, SyncReport
@@ -154,6 +155,7 @@ class Index:
         """
         return self.engine.encoder
 
+    @retried
     def counts(self) -> Counts:
         """Return the numbers of documents and passages."""
         with self.engine.snapshot() as snapshot:
@@ -163,6 +165,7 @@ class Index:
         """Return whether a document with this id is indexed."""
         return self.engine.sources().number(id) is not None
 
+    @retried
     def document(self, id: str) -> StoredDocument:
         """Return an indexed document.
 
@@ -172,6 +175,7 @@ class Index:
         with self.engine.snapshot() as snapshot:
             return self._stored(snapshot, id)
 
+    @retried
     def passages(self, id: str) -> list[Passage]:
         """Return the passages of an indexed document, in order.
 
@@ -303,6 +307,7 @@ class Index:
         asked = [Document("query", text) for text in texts]
         return self._answer([(one.text, one) for one in asked], request, started=started)
 
+    @retried
     def similar(
         self,
         id: str,
@@ -356,6 +361,7 @@ class Index:
         exclude = self.engine.sources().read_from(file.resolve()) if file else None
         return self._answer([(document.id, document)], request, exclude=exclude, started=started)[0]
 
+    @retried
     def _answer(
         self,
         asked: Sequence[tuple[str, Document]],
@@ -373,6 +379,7 @@ class Index:
 
     # Analysis
 
+    @retried
     def explain(self, a: str | Document, b: str | Document, *, pairs: int = 3) -> Explanation:
         """Explain why two documents are similar, by matching passages, the words that contribute, and shared terms.
 
@@ -395,6 +402,7 @@ class Index:
             sides = [self._spanned(snapshot, side) for side in (a, b)]
             return explained(snapshot, self._attribution, *sides, pairs=pairs)
 
+    @retried
     def duplicates(self, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:
         """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
 
@@ -411,6 +419,7 @@ class Index:
         with self.engine.snapshot() as snapshot:
             return duplicates.find(snapshot, threshold=threshold, progress=progress)
 
+    @retried
     def map(self, *, seed: int = 0) -> KnowledgeMap:
         """Lay out all documents in two dimensions, grouped by topic.
 

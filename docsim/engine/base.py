@@ -70,6 +70,10 @@ class Engine(Protocol):
 
         Args:
             encoder: Whether the state's encoder is needed, which is then known to be there.
+
+        Raises:
+            IndexChanged: At the end of the block, where an engine cannot keep what is read apart from what others
+                write: use nothing that was read, and read it again (``docsim.engine.retrying.retried``).
         """
 
     def sources(self) -> Sources:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 from docsim.engine.records import GenerationFacts, RecordedSource, SearchFacts, Sizes
+from docsim.engine.retrying import retried
 from docsim.index import Index
 
 __all__ = [
@@ -102,6 +103,7 @@ class Status:
     failures: list[FailureStatus]
 
 
+@retried
 def read_status(index: Index) -> Status:
     """Return what an index holds, and how it is searched."""
     engine = index.engine
@@ -125,6 +127,7 @@ def read_status(index: Index) -> Status:
     )
 
 
+@retried
 def read_generations(index: Index) -> list[GenerationStatus]:
     """Return the generations of an index, oldest first."""
     return [_generation(one) for one in index.engine.generations()]

@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docsim.engine.base import Engine
-from docsim.errors import DocsimError, StoreError
+from docsim.engine.retrying import retried
+from docsim.errors import DocsimError, IndexChanged, StoreError
 from docsim.index import Index
 
 __all__ = ["problems", "repair", "warnings"]
 
 
+@retried
 def problems(index: Index) -> list[str]:
     """Return what is wrong with an index, a sentence each; nothing when it is sound."""
     try:
         index.generation()
         return [*index.engine.problems(), *_encoders(index.engine)]
+    except IndexChanged:
+        raise
     except StoreError as error:
         return [str(error)]
 
 
+@retried
 def warnings(index: Index) -> list[str]:
     """Return what does not make answers wrong but should be looked at, a sentence each."""
     return index.engine.search_facts().warnings
