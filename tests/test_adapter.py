@@ -165,14 +165,14 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_array_that_maps_nothing_is_refused(tmp_path: Path, name: str, array: NDArray[np.generic]) -> None:
-    with pytest.raises(StoreError, match="numbers of shape"):
+    with pytest.raises(StoreError, match="instead of a finite float32 matrix"):
         Alignment.load(saved(tmp_path, **{name: array}))
 
 
 @pytest.mark.parametrize("name", ["rotation", "landmarks", "weights"])
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (4, 5), (5, 3)])
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, name: str, shape: tuple[int, int]) -> None:
-    with pytest.raises(StoreError, match="maps of shapes"):
+    with pytest.raises(StoreError, match="matrices of shapes"):
         Alignment.load(saved(tmp_path, **{name: np.zeros(shape, np.float32)}))
 
 

@@ -115,7 +115,7 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
         "the embeddings of long are missing or damaged",
     ),
     "embeddings that the snapshot does not hold": (lambda i: replace_vectors(i, negate), "disagrees with the stored"),
-    "a flipped snapshot": (lambda i: flip(snapshot_file(i)), "found other content"),
+    "a flipped snapshot": (lambda i: flip(snapshot_file(i)), "its checksum does not match"),
     "a deleted snapshot": (lambda i: snapshot_file(i).unlink(), "could not read it"),
     "a stale full-text index": (
         lambda i: sql(i, "INSERT INTO documents_fts (documents_fts) VALUES ('delete-all')"),
@@ -147,7 +147,7 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     ),
     "a passage that was deleted": (
         lambda i: sql(i, "INSERT INTO deletions (first_passage, passages) VALUES (1, 1)"),
-        "1 deleted passages that are still there",
+        "1 deleted passages that still exist",
     ),
     "embeddings of no document": (
         lambda i: sql(i, "INSERT INTO embeddings SELECT 99, 1, 77, 900, vectors, checksum FROM embeddings LIMIT 1"),
@@ -171,7 +171,7 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     ),
     "a row that refers to nothing": (
         lambda i: sql(i, "UPDATE origins SET document = 77 WHERE path = 'soup'"),
-        "a row of origins refers to a row of documents that is not there",
+        "a row of origins refers to a row of documents that does not exist",
     ),
     "a full-text index without its tables": (
         lambda i: sql(i, "DROP TABLE documents_fts"),

@@ -155,7 +155,7 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
-        yield f"the mapping of embeddings at {path.parent} is damaged; docsim reindex --adapter makes it again"
+        yield f"the alignment for {path} or the file itself is damaged; docsim reindex --adapter makes both again"
         return
     mapped = snapshots.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
     ids, rows = snapshots.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
