@@ -237,6 +237,9 @@ class Database:
         Raises:
             IndexChanged: At the end of the block, which may have seen more than one; call ``retried`` around it.
         """
+        if self._is_reading:
+            yield  # part of a block that this thread is in already
+            return
         with self._unchanged(), self._explained():
             self._connection.execute("BEGIN")
             self._local.is_reading = True
