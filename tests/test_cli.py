@@ -293,7 +293,7 @@ def test_several_indexes_are_listed_when_none_is_chosen(indexed: Path) -> None:
 def test_no_index_at_all_is_said_so() -> None:
     assert "found none" in run("query", "soup", code=2).stderr
     told = run("query", "soup", "--index", "nowhere", code=1).stderr
-    assert "found none; make one first. Try: docsim index SOURCE --index nowhere" in told
+    assert "found none; create it first. Try: docsim index SOURCE --index nowhere" in told
     assert not Path("nowhere").exists()
 
 

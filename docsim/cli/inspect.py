@@ -72,9 +72,7 @@ def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
         for problem in problems:
             click.echo(problem)
         warn(warnings)
-        if problems:
-            click.echo("Try: docsim repair", err=True)
-        elif not output.quiet:
+        if not problems and not output.quiet:
             click.echo("The index is sound.")
     if problems:
         ctx.exit(1)

@@ -30,6 +30,6 @@ def print_json(found: object) -> None:
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Print why approximate search should be tuned again, to standard error."""
+    """Print what does not make answers wrong but needs attention, to standard error."""
     for warning in warnings:
-        click.echo(f"Warning: {warning}. Try: docsim repair --index-type TYPE", err=True)
+        click.echo(f"Warning: {warning}", err=True)

@@ -129,7 +129,7 @@ class Alignment:
         except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged archive
             raise StoreError(
                 f"expected an alignment of format {FORMAT} at {path}, could not read one ({error})",
-                hint="docsim reindex --adapter",
+                hint="docsim reindex --instant",
             ) from error
 
 
