@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from docsim.encoding.encoder import Encoder
+from docsim.engine.records import SourceName
 from docsim.evaluation import judgements, measures
 from docsim.index import Index
-from docsim.indexing.sync import SourceName
 from docsim.ingest.sources import open_source
 
 CORPUS = Path(__file__).parents[1] / "corpus"

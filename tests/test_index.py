@@ -15,9 +15,9 @@ from filelock import FileLock
 
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import snapshots
+from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
-from docsim.indexing.sync import SourceName
 from docsim.ingest import passages
 from docsim.ingest.sources import open_source
 from docsim.models import Document, SearchResult
@@ -324,7 +324,7 @@ def test_an_encoder_tampered_with_inside_the_index_is_refused(index: Index, ask:
     tower.write_bytes(content)
     with Index.open(index.path) as reopened, pytest.raises(EncoderError, match="damaged"):
         ask(reopened)
-    assert index.store.value("SELECT count(*) FROM documents") == 4
+    assert index.counts().documents == 4
 
 
 def test_an_encoder_replaced_inside_the_index_is_refused(index: Index, other_encoder: Encoder) -> None:
