@@ -1,15 +1,18 @@
-# Everything happens in .venv, made from requirements.lock with uv when it is there and pip otherwise.
-PYTHON ?= python3
+# Everything happens in .venv, made from requirements.lock with uv when it is there and pip otherwise: docsim with all
+# extras, the tests and the documentation. TensorFlow is published for Python 3.11 to 3.13.
+ACCEPTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for one in python3 python3.13 python3.12 python3.11; do \
+  "$$one" -c '$(ACCEPTED)' 2>/dev/null && echo "$$one" && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
 CORPUS_INDEX := indexes/handbook
 DATA ?= ../shared/data
 TEACHER ?=
 
-.PHONY: help demo test lint format docs lock bench clean
+.PHONY: help demo check test test-all test-thorough lint format docs docs-check lock bench clean
 
 help: ## show this
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to the handbook and ask again
 	$(BIN)/docsim index corpus/handbook --index $(CORPUS_INDEX)
@@ -29,8 +32,16 @@ demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to th
 	    --ask "firing someone this afternoon, cut their access" --ask "customer is leaving us, what about their data" \
 	    --ask "are we building driver scoring or not"
 
-test: $(STAMP) ## run the tests
-	$(BIN)/pytest --cov --cov-report=term:skip-covered -q
+check: lint ## style, types, layers and the quick tests: for every change, in under a minute
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow" -q
+
+test: $(STAMP) ## run the tests that a change needs: a few minutes
+	$(BIN)/pytest -n auto --dist worksteal -m "not thorough" --cov --cov-report=term:skip-covered -q
+
+test-all: test test-thorough ## run every test: the kills at every step, the long properties, each extra by itself
+
+test-thorough: $(STAMP) ## run what make test leaves out
+	THOROUGH=1 $(BIN)/pytest -n auto --dist worksteal -m "thorough or properties" -q
 
 lint: $(STAMP) ## check style, types and layers
 	$(BIN)/ruff check .
@@ -42,11 +53,16 @@ format: $(STAMP) ## put every file into the one style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP) ## write docs/cli.md and the README's numbers
+docs: $(STAMP) ## write the generated parts of the documentation, and build the site into site/
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 
-lock: $(STAMP) ## choose the newest versions of everything
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --upgrade --no-header -q -o requirements.lock
+docs-check: $(STAMP) ## fail where a generated part of the documentation is not up to date
+	$(BIN)/python docs/generate.py --check
+
+lock: $(STAMP) ## choose versions of what is not locked yet; UPGRADE=--upgrade chooses the newest of everything
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group docs --universal $(UPGRADE) --no-header -q \
+	  -o requirements.lock
 
 bench: $(STAMP) ## rerun the benchmarks (DATA=folder with the judged sets, TEACHER=folder of all-MiniLM-L6-v2)
 	$(BIN)/python benchmarks/run.py --data $(DATA) $(if $(TEACHER),--teacher $(TEACHER))
@@ -55,8 +71,8 @@ clean: ## remove what was built here; indexes other than the sample's stay
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage $(CORPUS_INDEX)
 
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "docsim needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(ACCEPTED)' || \
+	  { echo "expected Python 3.11, 3.12 or 3.13, for which TensorFlow is published; name one: make PYTHON=python3.12"; exit 1; }
 	@if command -v uv >/dev/null; then \
 	  uv venv --allow-existing --seed -q --python "$$(command -v $(PYTHON))" .venv && \
 	  VIRTUAL_ENV=.venv uv pip install -q -r requirements.lock && \

@@ -1,4 +1,4 @@
-"""The recipe of the default encoder: vocabulary, then texts, as docs/encoder.md tells.
+"""The recipe of the default encoder: vocabulary, then texts, as docs/research/encoder.md tells.
 
     python benchmarks/default_encoder.py --data DIR --teacher DIR --out DIR [--cache DIR] [--texts N] [--steps N]
 
@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.training.data.batches import framing, tokenised
-from docsim.training.distill.imported import import_encoder
-from docsim.training.distill.student import Lesson, Taught, Tuning, taught
+from docsim.training.data.batches import input_format, tokenize
+from docsim.training.distill.bert_import import import_encoder
+from docsim.training.distill.from_vocabulary import DistillationRecipe, distill_vocabulary
+from docsim.training.distill.student import DistillationSet, StudentConfig, StudentResult, train_student
 from docsim.training.distill.teacher import Teacher, load_teacher
-from docsim.training.distill.vocabulary import Recipe, distill
-from docsim.training.towers.artefact import Lineage, Parts, save
 from docsim.training.towers.kinds import compact, trainable
+from docsim.training.towers.saving import EncoderParts, Lineage, save
 
 CACHE = Path(__file__).parents[1] / ".bench" / "default_encoder"
 NAME = "all-minilm-l6-v2-static-256"
@@ -38,7 +38,7 @@ SEED = 0
 TEXTS = 160_000
 HELD_OUT = 1000
 MOST_TOKENS = 160
-TUNING = Tuning(
+TUNING = StudentConfig(
     steps=930, batch=512, learning_rate=2e-3, probe_every=62, patience=10, seed=SEED, dims=(128, 64), decay=True
 )
 
@@ -51,16 +51,18 @@ def asked(teacher: Path, texts: list[str], cache: Path) -> NDArray[np.float32]:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def learnt(parts: Parts, texts: list[str], targets: NDArray[np.float32], tuning: Tuning) -> tuple[Parts, Taught]:
+def learnt(
+    parts: EncoderParts, texts: list[str], targets: NDArray[np.float32], tuning: StudentConfig
+) -> tuple[EncoderParts, StudentResult]:
     """Return the student after learning from texts, small again, and how it went; the last texts are held out."""
-    tower, frame = trainable(parts.tower), framing(parts)
+    tower, frame = trainable(parts.tower), input_format(parts)
     held = np.arange(len(texts)) >= len(texts) - HELD_OUT
-    lesson = Lesson(tokenised(texts, parts, most=MOST_TOKENS), targets, held, frame)
-    done = taught(tower, lesson, tuning, progress=lambda what, step, of: print(what, step, of, flush=True))
+    lesson = DistillationSet(tokenize(texts, parts, max_tokens=MOST_TOKENS), targets, held, frame)
+    done = train_student(tower, lesson, tuning, progress=lambda what, step, of: print(what, step, of, flush=True))
     return replace(parts, tower=compact(tower), dims=tuning.dims), done
 
 
-def written(parts: Parts, done: Taught, out: Path, *, teacher: Teacher, material: str) -> Encoder:
+def written(parts: EncoderParts, done: StudentResult, out: Path, *, teacher: Teacher, material: str) -> Encoder:
     metrics = {
         "agreement_before": round(done.before, 6),
         "agreement_after": round(done.after, 6),
@@ -83,7 +85,7 @@ def main() -> None:
     targets = asked(options.teacher, texts, options.cache)
     teacher = load_teacher(options.teacher)
     tuning = replace(TUNING, steps=options.steps)
-    parts, done = learnt(distill(teacher, Recipe()), texts, targets, tuning)
+    parts, done = learnt(distill_vocabulary(teacher, DistillationRecipe()), texts, targets, tuning)
     content = [teacher.digest, hashlib.sha256("\0".join(texts).encode()).hexdigest(), json.dumps(asdict(tuning))]
     material = hashlib.sha256(" ".join(content).encode()).hexdigest()
     encoder = written(parts, done, options.out, teacher=teacher, material=material)

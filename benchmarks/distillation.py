@@ -5,7 +5,7 @@
 Each document is one embedding of "title, newline, text"; search is exact. Compared are the shipped encoder as ONNX
 Runtime runs it, model2vec's distillation of the same teacher as model2vec runs it, and variations of docsim's recipe.
 model2vec's own distillation needs torch, so its published steps are applied here to the same teacher's states. Writes
-benchmarks/results/distillation.json and the tables of docs/encoder.md.
+benchmarks/results/distillation.json.
 """
 
 from __future__ import annotations
@@ -17,30 +17,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from judged import Judged, load, ndcg_at_10
 from model2vec import StaticModel
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
 from docsim.encoding.encoder import Encoder
-from docsim.training.distill.teacher import Teacher, load_teacher
-from docsim.training.distill.vocabulary import (
-    Recipe,
-    Vocabulary,
+from docsim.training.distill.from_vocabulary import (
+    DistillationRecipe,
+    StudentVocabulary,
     ranks,
     reduced,
     sif_weights,
     student_vocabulary,
     weighted,
 )
+from docsim.training.distill.teacher import Teacher, load_teacher
 
 RESULTS = Path(__file__).parent / "results" / "distillation.json"
-PAGE = Path(__file__).parent.parent / "docs" / "encoder.md"
-BEGIN = "<!-- tables: written by benchmarks/distillation.py; do not type here -->"
-END = "<!-- /tables -->"
 SETS = "handbook18f,kubernetes,tldr,peps"
 SPEED_TEXTS = 3000
 ROUNDS = 7
@@ -53,7 +49,7 @@ Encode = Callable[[list[str]], Floats]
 class States:
     """The teacher's states of ``[CLS] token [SEP]`` for each student token, ``(tokens, 3, width)``."""
 
-    vocabulary: Vocabulary
+    vocabulary: StudentVocabulary
     states: NDArray[np.float32]
 
     def mean(self, *positions: int) -> NDArray[np.float32]:
@@ -72,11 +68,13 @@ def of_model2vec(states: States, dim: int = 256) -> StaticModel:
     """model2vec 0.10: mean over all three states, PCA, weights from the place in the vocabulary, float16."""
     share = 1 / np.arange(2, len(states.states) + 2)
     weights = 1e-4 / (1e-4 + share / share.sum())
-    vectors = reduced(states.mean(0, 1, 2), Recipe(dim=dim, whitening=0, unit_tokens=False)) * weights[:, None]
+    vectors = (
+        reduced(states.mean(0, 1, 2), DistillationRecipe(dim=dim, whitening=0, unit_tokens=False)) * weights[:, None]
+    )
     return StaticModel(vectors.astype(np.float16), states.vocabulary.tokenizer, normalize=True, max_length=None)
 
 
-def table_of(states: States, recipe: Recipe, *, positions: Sequence[int] = (0, 1)) -> NDArray[np.float32]:
+def table_of(states: States, recipe: DistillationRecipe, *, positions: Sequence[int] = (0, 1)) -> NDArray[np.float32]:
     rank = ranks(states.vocabulary.tokens)
     return weighted(reduced(states.mean(*positions), recipe), sif_weights(rank, recipe.sif))
 
@@ -84,7 +82,7 @@ def table_of(states: States, recipe: Recipe, *, positions: Sequence[int] = (0, 1
 class Bags:
     """Encodes by token counts times a table: what the ``average`` tower computes, for tables that are not saved."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: StudentVocabulary) -> None:
         self.vocabulary = vocabulary
         self.kept: dict[int, csr_matrix] = {}
 
@@ -104,7 +102,7 @@ class Bags:
 
         return encode
 
-    def counted_weights(self, corpora: list[list[str]], a: float) -> Floats:
+    def counted_weights(self, corpora: list[list[str]], a: float) -> NDArray[np.float64]:
         """Inverse frequencies as counted in the very corpora that are searched, instead of Zipf's law."""
         shares = [np.asarray(self.count(texts).sum(axis=0)).ravel() for texts in corpora]
         share = np.mean([one / one.sum() for one in shares], axis=0)
@@ -113,20 +111,20 @@ class Bags:
 
 def variations(states: States, bags: Bags, corpora: list[list[str]]) -> dict[str, Encode]:
     """One change of docsim's recipe at a time."""
-    best = Recipe()
+    best = DistillationRecipe()
     tables = {
         "docsim, float32": table_of(states, best),
         "token's state only": table_of(states, best, positions=(1,)),
         "[CLS] state only": table_of(states, best, positions=(0,)),
         "mean of all three states": table_of(states, best, positions=(0, 1, 2)),
-        "no whitening": table_of(states, Recipe(whitening=0)),
-        "half whitening": table_of(states, Recipe(whitening=0.5)),
-        "token vectors not of unit length": table_of(states, Recipe(unit_tokens=False)),
-        "no whitening, not of unit length": table_of(states, Recipe(whitening=0, unit_tokens=False)),
-        **{f"sif {a:g}": table_of(states, Recipe(sif=a)) for a in (1e-5, 1e-4, 1e-3, 1e-2)},
-        **{f"{dim} components": table_of(states, Recipe(dim=dim)) for dim in (64, 128, 192, 384)},
+        "no whitening": table_of(states, DistillationRecipe(whitening=0)),
+        "half whitening": table_of(states, DistillationRecipe(whitening=0.5)),
+        "token vectors not of unit length": table_of(states, DistillationRecipe(unit_tokens=False)),
+        "no whitening, not of unit length": table_of(states, DistillationRecipe(whitening=0, unit_tokens=False)),
+        **{f"sif {a:g}": table_of(states, DistillationRecipe(sif=a)) for a in (1e-5, 1e-4, 1e-3, 1e-2)},
+        **{f"{dim} components": table_of(states, DistillationRecipe(dim=dim)) for dim in (64, 128, 192, 384)},
         "first component dropped": weighted(
-            _unit(reduced(states.mean(0, 1), Recipe(dim=257, unit_tokens=False))[:, 1:]),
+            _unit(reduced(states.mean(0, 1), DistillationRecipe(dim=257, unit_tokens=False))[:, 1:]),
             sif_weights(ranks(states.vocabulary.tokens), best.sif),
         ),
         "rank by place, single characters too": weighted(
@@ -206,34 +204,6 @@ def speed(encoders: dict[str, Encode], texts: list[str]) -> dict[str, dict[str, 
     return table
 
 
-def published(result: dict[str, Any]) -> str:
-    """Return the result as Markdown tables."""
-    scored, timed = result["quality"], result["speed"]
-    columns = list(next(iter(scored.values())))
-    lines = [f"| encoder | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    lines += [f"| {name} | {' | '.join(f'{row[one]:.4f}' for one in columns)} |" for name, row in scored.items()]
-    lines += [
-        "",
-        f"{timed['texts']:,} texts of {timed['characters'] / 1e6:.1f} million characters in all; then one at a time. "
-        f"Medians of {ROUNDS} rounds, the encoders in turn.",
-        "",
-        "| encoder | all, wall clock | all, processor | one sentence | one passage of 1200 characters |",
-        "|---|---|---|---|---|",
-    ]
-    for name, row in timed.items():
-        if isinstance(row, dict):
-            alone = f"{row['sentence_us']:.0f} µs | {row['passage_us']:.0f} µs"
-            lines.append(f"| {name} | {row['wall_s']:.2f} s | {row['processor_s']:.2f} s | {alone} |")
-    return "\n".join(lines)
-
-
-def write_page(result: dict[str, Any]) -> None:
-    """Put the tables where docs/encoder.md has its marks."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{published(result)}\n\n{END}{after}", encoding="utf-8")
-
-
 def given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -266,7 +236,6 @@ def main() -> None:
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    write_page(result)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-from adapter import SAMPLED, trained
 from judged import load
 from numpy.typing import NDArray
-from self_supervision import SETS, documents
+from self_supervision import SETS, documents, trained
 from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import TOKENIZER_FILE, Encoder
 from docsim.ingest.passages import inputs, split
-from docsim.training.towers.artefact import load as load_parts
-from docsim.training.towers.static import token_vectors
+from docsim.reindex.instant import SAMPLED
+from docsim.training.towers.average import token_vectors
+from docsim.training.towers.saving import load as load_parts
 
 RESULTS = Path(__file__).parent / "results" / "incremental.json"
 THRESHOLDS = (0.99, 0.999, 0.9999)

@@ -22,39 +22,41 @@ from self_supervision import KEPT, of_encoder, place, trained
 from docsim.encoding.encoder import Encoder
 
 if TYPE_CHECKING:
-    from docsim.training.loop.learning import Plan
-    from docsim.training.loop.trainer import Job
-    from docsim.training.towers.starts import Start
+    from docsim.training.loop.config import TrainingConfig
+    from docsim.training.loop.trainer import TrainingJob
+    from docsim.training.towers.starting_point import StartingPoint
 
 RESULTS = Path(__file__).parent / "results" / "teaching.json"
 
 
 def taught(corpus: Path, teacher: Encoder, out: Path, seed: int) -> dict[str, float]:
     """Train with the teacher; seconds that it took to ask, and to train."""
-    from docsim.training.loop.learning import Plan, saved
+    from docsim.training.loop.config import TrainingConfig
+    from docsim.training.loop.trained_encoder import save_trained_encoder
     from docsim.training.loop.trainer import Trainer
-    from docsim.training.towers.starts import start
+    from docsim.training.towers.starting_point import make_starting_point
 
     facts = out.with_name(f"{out.name}.json")
     if not facts.is_file():
         began = time.perf_counter()
-        plan, origin = Plan(seed=seed), start("default", seed=seed)
+        plan, origin = TrainingConfig(seed=seed), make_starting_point("default", seed=seed)
         job = job_of(corpus, origin, teacher, plan)
         asked = time.perf_counter() - began
         outcome = Trainer(job, plan.schedule).run()
-        saved(origin, job, outcome, plan, out=out, name=out.name)
+        save_trained_encoder(origin, job, outcome, out=out, name=out.name, seed=seed)
         told = {"seconds_asking": asked, "seconds_training": time.perf_counter() - began - asked}
         facts.write_text(json.dumps(told), encoding="utf-8")
     return dict(json.loads(facts.read_text(encoding="utf-8")))
 
 
-def job_of(corpus: Path, origin: Start, teacher: Encoder, plan: Plan) -> Job:
+def job_of(corpus: Path, origin: StartingPoint, teacher: Encoder, plan: TrainingConfig) -> TrainingJob:
     """What ``docsim train --teacher --teacher-weight 1`` does."""
-    from docsim.training.data.material import documents_of_corpus
-    from docsim.training.loop.learning import Teaching, from_documents
+    from docsim.training.data.document_sources import documents_of_corpus
+    from docsim.training.loop.config import TeacherConfig
+    from docsim.training.loop.preparation import job_from_documents
 
-    teaching = Teaching(teacher, KEPT / "teacher", weight=1.0)
-    return from_documents(origin, documents_of_corpus(str(corpus), seed=plan.seed), plan, teaching=teaching)
+    config = TeacherConfig(teacher, KEPT / "teacher", weight=1.0)
+    return job_from_documents(origin, documents_of_corpus(str(corpus), seed=plan.seed), plan, teacher=config)
 
 
 def median_tokens(judged: Judged) -> float:

@@ -8,12 +8,12 @@ from docsim.cli import main as cli
 
 __all__ = ["reference"]
 
-WIDTH = 100
+WIDTH = 92
 
 
 def reference() -> str:
     """Return the help of every command as Markdown."""
-    parts = ["# Commands\n\nWritten by `make docs` from each command's `--help`.\n"]
+    parts = ["# Command line\n\nThese are the help texts of all commands, as `docsim COMMAND --help` prints them.\n"]
     for path, command in _commands(cli, ("docsim",)):
         context = click.Context(command, info_name=" ".join(path), max_content_width=WIDTH, terminal_width=WIDTH)
         with context:

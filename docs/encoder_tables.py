@@ -1,11 +1,13 @@
-"""The tables of docs/encoder.md, from benchmarks/results/quality.json and default_encoder.json."""
+"""The tables of docs/research/encoder.md, from quality.json, default_encoder.json and distillation.json."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["off_the_shelf", "trained", "tried"]
+from tables import table
+
+__all__ = ["distillation", "distillation_speed", "off_the_shelf", "trained", "tried"]
 
 
 def off_the_shelf(found: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -36,6 +38,28 @@ def tried(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         label = f"**{row['tried']}**" if row.get("kept") else row["tried"]
         rows.append((label, f"{row['alone']:.4f}", f"{row['with BM25']:.4f}", f"{row['stsb_dev']:.4f}"))
     return rows
+
+
+def distillation(found: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return nDCG@10 of each variation of the vocabulary's recipe on each set, head first."""
+    scored = found["quality"]
+    columns = list(next(iter(scored.values())))
+    rows: list[tuple[str, ...]] = [("encoder", *columns)]
+    return [*rows, *((name, *(f"{row[column]:.4f}" for column in columns)) for name, row in scored.items())]
+
+
+def distillation_speed(found: dict[str, Any]) -> str:
+    """Return how fast each encoder is: a sentence about the texts, and a table."""
+    timed = found["speed"]
+    rows: list[tuple[str, ...]] = [("encoder", "all, wall clock", "all, processor", "one sentence", "one passage")]
+    for name, row in timed.items():
+        if isinstance(row, dict):
+            alone = (f"{row['sentence_us']:.0f} µs", f"{row['passage_us']:.0f} µs")
+            rows.append((name, f"{row['wall_s']:.2f} s", f"{row['processor_s']:.2f} s", *alone))
+    about = (
+        f"{timed['texts']:,} texts of {timed['characters'] / 1e6:.1f} million characters in all; then one at a time:"
+    )
+    return f"{about}\n\n{table(rows)}"
 
 
 def _both(one: dict[str, float]) -> str:

@@ -1,10 +1,12 @@
-"""What docs/benchmarks.md shows of benchmarks/results/peers.json: tables, and a picture of quality against speed."""
+"""What docs/comparison.md shows of benchmarks/results/peers.json: tables, and a picture of quality against speed."""
 
 from __future__ import annotations
 
 import statistics
 from pathlib import Path
 from typing import Any
+
+from tables import result, table
 
 Found = dict[str, Any]
 Row = tuple[str, ...]
@@ -21,6 +23,24 @@ COLUMNS = (
     ("to query, MB", "warm", "query_peak_mb", "{:,.0f}"),
     ("disk, MB", "indexing", "disk_mb", "{:,.1f}"),
 )
+
+
+def shown(name: str) -> str:
+    """Return how one corpus was measured, and its table."""
+    found = result("peers")
+    if name not in found["corpora"]:
+        return "Not measured yet."
+    return f"{circumstances(found, name)}\n\n{table(corpus(found, name))}"
+
+
+def versions(found: Found) -> list[Row]:
+    """Return which versions of the peers were measured, head first."""
+    peers: dict[str, dict[str, str]] = found["machine"]["peers"]
+    rows: list[Row] = [("environment", "packages")]
+    return [
+        *rows,
+        *((name, ", ".join(f"{one} {version}" for one, version in each.items())) for name, each in peers.items()),
+    ]
 
 
 def corpus(found: Found, name: str) -> list[Row]:
@@ -40,15 +60,15 @@ def cell(steps: dict[str, Found], step: str, key: str, form: str) -> str:
 
 
 def quality(found: Found) -> list[Row]:
-    """Return nDCG@10 of each contender on each judged set, and the mean of those that have all, head first."""
+    """Return nDCG@10 of each contender on each judged set, and the mean where there are several sets, head first."""
     sets: dict[str, dict[str, float]] = found["quality"]
     names = list(dict.fromkeys(contender for each in sets.values() for contender in each))
-    rows: list[Row] = [("nDCG@10", *sets, "mean")]
+    several = len(sets) > 1
+    rows: list[Row] = [("nDCG@10", *sets, *(["mean"] if several else []))]
     for name in names:
         scores = [each.get(name) for each in sets.values()]
-        mean = mean_quality(found, name)
-        shown = ("-" if score is None else f"{score:.3f}" for score in scores)
-        rows.append((name, *shown, "-" if mean is None else f"{mean:.3f}"))
+        scores += [mean_quality(found, name)] if several else []
+        rows.append((name, *("-" if score is None else f"{score:.3f}" for score in scores)))
     return rows
 
 
@@ -66,12 +86,12 @@ def circumstances(found: Found, name: str) -> str:
     loads = [step["load"] for step in steps]
     rounds = {step["rounds"] for step in steps if "rounds" in step}
     runs = len({each["indexing"]["made"] for each in found["corpora"][name]["contenders"].values()})
-    parts = "in one run" if runs == 1 else f"in {runs} runs, which compare only roughly,"
     facts = found["machine"]
+    several = "" if runs == 1 else f" in {runs} runs (numbers of different runs compare only roughly)"
     return (
-        f"Measured {' and '.join(dates)} {parts} on {facts['cores']} cores of {facts['processor']}; load "
-        f"{min(loads):.1f} to {max(loads):.1f} (above {facts['cores']}, other work slowed down all that was measured); "
-        f"rounds: {' or '.join(map(str, sorted(rounds)))}."
+        f"Measured on {' and '.join(dates)}{several}, on {facts['cores']} cores of {facts['processor']}, "
+        f"{' or '.join(map(str, sorted(rounds)))} round(s). The load was {min(loads):.1f} to {max(loads):.1f};"
+        f" above {facts['cores']}, other work slowed everything down."
     )
 
 

@@ -11,7 +11,16 @@ Row = tuple[str, ...]
 
 def scale(found: Found) -> list[Row]:
     """Return how an approximate index of each size compares with exact search, head first."""
-    names = ("", "recall@10", "exact, ms", "approximate, ms", "faster", "resident / float16", "build, s", "peak, MB")
+    names = (
+        "",
+        "recall@10",
+        "exact, ms",
+        "approximate, ms",
+        "faster",
+        "memory / vectors in float16",
+        "build, s",
+        "peak, MB",
+    )
     rows: list[Row] = [names]
     for one in sorted(found.values(), key=lambda one: one["passages"]):
         speeds = (f"{one['exact_ms']:.1f}", f"{one['approximate_ms']:.2f}", f"{one['speed_up']:.1f} times")

@@ -1,4 +1,4 @@
-"""The tables of docs/training.md and of imported encoders, from benchmarks/results."""
+"""The tables of docs/research/training.md and of imported encoders, from benchmarks/results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def self_supervision() -> str:
         measured = tuple(f"{value:.3f}" for value in values)
         rows.append((name, f"{row['documents']:,}", *measured, f"{seconds:.0f}", f"{memory:,.0f}"))
     seeds = len(next(iter(found.values()))["runs"])
-    return f"nDCG@10, the mean of {seeds} seeds; seconds and peak memory are the largest:\n\n" + table(rows)
+    return f"nDCG@10, mean of {seeds} seeds; seconds and memory of the slowest and the largest run:\n\n" + table(rows)
 
 
 def teaching() -> str:
@@ -86,3 +86,27 @@ def tried(part: str) -> str:
         values = [row[name] for name in sets]
         rows.append((label, *(f"{value:.3f}" for value in values), f"{sum(values) / len(values):.3f}"))
     return table(rows)
+
+
+def tried_on_tldr() -> str:
+    """Return what else was tried on one set alone."""
+    found = result("training_tried")["tldr_alone"]
+    rows: list[tuple[str, ...]] = [("change", "nDCG@10 of tldr")]
+    rows += [(what, _measured(value)) for what, value in found.items() if what != "how"]
+    return table(rows)
+
+
+def tried_probes() -> str:
+    """Return how far the weights that each probe chose were below the best ones."""
+    found = result("training_tried")["probe"]
+    rows: list[tuple[str, ...]] = [("shared tokens struck out", "below the best, mean", "at worst")]
+    rows += [
+        (f"{float(share):.0%}", f"{row[0]:.4f}", f"{row[1]:.3f}") for share, row in found.items() if share != "how"
+    ]
+    return table(rows)
+
+
+def _measured(value: float | list[float] | dict[str, float]) -> str:
+    if isinstance(value, dict):
+        return f"{value['mean']:.3f}"
+    return " to ".join(f"{one:.3f}" for one in value) if isinstance(value, list) else f"{value:.3f}"

@@ -2,6 +2,7 @@
 
     DocsimError            the base class; the command line prints the message and exits with ``exit_code``
     ├── UsageError         the request is wrong: an unknown id, an empty query, a value out of range (exit 2)
+    │   └── MissingExtra   what was asked for needs an optional part of docsim that is not installed
     ├── SourceError        a source, or one document in it, cannot be read
     ├── EncoderError       an encoder directory is missing, damaged or of another format
     │   └── FingerprintMismatch   the encoder is not the one that the index was built with
@@ -26,6 +27,7 @@ __all__ = [
     "EncoderError",
     "FingerprintMismatch",
     "IndexLocked",
+    "MissingExtra",
     "SourceError",
     "StoreError",
     "TrainingError",
@@ -54,6 +56,10 @@ class UsageError(DocsimError):
     """The request is wrong: an unknown id, an empty query, a value out of range."""
 
     exit_code = 2
+
+
+class MissingExtra(UsageError, ImportError):
+    """What was asked for needs an extra, such as ``docsim[map]``, that is not installed; also an ``ImportError``."""
 
 
 class SourceError(DocsimError):

@@ -36,10 +36,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 def flush(path: Path) -> None:
     """Flush a file, or the names in a directory, to disk, so that they survive a power cut.
 
+    Windows opens no directory for that; its file system writes names to its journal by itself.
+
     Raises:
         OSError: The path does not exist, or the disk reports an error.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -24,8 +24,26 @@ _MADE_BY = [
     _PACKAGE / "encoding" / "encoder.py",
     _PACKAGE / "encoding" / "manifest.py",
     _PACKAGE / "encoding" / "tokenizer.py",
-    *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("static", "export", "artefact")),
+    *(_PACKAGE / "training" / "towers" / f"{module}.py" for module in ("average", "layers", "export", "saving")),
 ]
+
+
+_SLOW_FILES = {
+    "test_adapter", "test_approximate", "test_candidates", "test_cli_encoder", "test_cli_reindex", "test_corpus",
+    "test_docs", "test_duplicates", "test_engine_conformance", "test_filter_sql", "test_filtered_search",
+    "test_filters", "test_gate", "test_gitignore", "test_hostile", "test_index_machine", "test_lexical",
+    "test_package", "test_privacy", "test_selection", "test_sync", "test_synchronise", "test_tokens", "test_tuning",
+    "test_upgrade", "test_vectors", "test_word_vectors",
+}  # fmt: skip
+"""Test files that take more than some seconds, which ``make check`` leaves to ``make test``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``slow`` what ``make check`` leaves out."""
+    markers = ("thorough", "properties", "training", "faults", "browser", "extras")
+    for item in items:
+        if item.path.stem in _SLOW_FILES or any(item.get_closest_marker(name) for name in markers):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

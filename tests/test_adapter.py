@@ -139,19 +139,19 @@ def test_a_file_with_one_bit_flipped_is_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="reindex --adapter"):
+    with pytest.raises(StoreError, match="expected an alignment of format 2"):
         Alignment.load(path, digest=digest)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04"])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "adapter.npz").write_bytes(content)
-    with pytest.raises(StoreError, match="expected an adapter of format 2"):
+    with pytest.raises(StoreError, match="expected an alignment of format 2"):
         Alignment.load(tmp_path / "adapter.npz")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="expected an adapter"):
+    with pytest.raises(StoreError, match="expected an alignment"):
         Alignment.load(tmp_path / "adapter.npz")
 
 

@@ -59,6 +59,7 @@ def same(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return reading_fewer_tokens(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "same", 500)
 
 
+@pytest.mark.thorough
 def test_index_train_reindex_roll_back_prune(tmp_path: Path) -> None:
     index, encoder = tmp_path / "handbook", tmp_path / "trained"
     judged = ("--qrels", CORPUS / "related.qrels.txt")
@@ -82,6 +83,7 @@ def test_index_train_reindex_roll_back_prune(tmp_path: Path) -> None:
     docsim("verify", "--index", index)
 
 
+@pytest.mark.thorough
 def test_the_way_back_that_is_told_leads_to_the_generation_that_was_live(index: Path, worse: Path, same: Path) -> None:
     docsim("reindex", "--index", index, "--encoder", worse, "--publish-anyway")
     docsim("rollback", "--index", index)
@@ -93,7 +95,7 @@ def test_the_way_back_that_is_told_leads_to_the_generation_that_was_live(index: 
 @pytest.fixture
 def topics(tmp_path: Path) -> Path:
     """A file of documents with topics, and beside it, as ``start``, an encoder that knows nothing of them."""
-    from docsim.training.towers.artefact import Lineage, save
+    from docsim.training.towers.saving import Lineage, save
 
     save(toy_training.parts(), tmp_path / "start", name="start", lineage=Lineage(seed=0))
     random = np.random.default_rng(0)
@@ -104,6 +106,7 @@ def topics(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twice(topics: Path) -> None:
     index, start = topics.with_name("index"), topics.with_name("start")
     docsim("index", topics, "--index", index, "--encoder", start)
@@ -125,6 +128,7 @@ def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twic
     assert {one.fingerprint for one in kept} == {Encoder.load(start).fingerprint}
 
 
+@pytest.mark.thorough
 def test_a_teacher_is_learned_from_and_without_it_the_adaptation_is_another(topics: Path) -> None:
     index, start = topics.with_name("index"), topics.with_name("start")
     docsim("index", topics, "--index", index, "--encoder", start)
@@ -236,8 +240,9 @@ def test_the_reindexing_modules_load_neither_keras_nor_scipy_nor_matplotlib(inde
     import sys
 
     code = (
-        "import sys\nfrom pathlib import Path\nfrom docsim import adaptation, reindexing\n"
-        "reindexing.prune(Path(sys.argv[1]), keep=1)\n"
+        "import sys\nfrom pathlib import Path\nimport docsim.jobs.adapt\n"
+        "from docsim.reindex import rebuild\n"
+        "rebuild.prune(Path(sys.argv[1]), keep=1)\n"
         "print([name for name in ('keras', 'tensorflow', 'scipy', 'matplotlib', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(index)], capture_output=True, text=True, check=True)

@@ -15,7 +15,9 @@ from click.testing import CliRunner, Result
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder, read_manifest
 from docsim.index import Index
-from docsim.training.towers.artefact import Lineage, save
+from docsim.training.towers.saving import Lineage, save
+
+pytestmark = pytest.mark.training
 
 FAST = ["--steps", "40", "--batch", "32", "--learning-rate", "0.1"]
 
@@ -145,7 +147,7 @@ def test_scored_pairs_on_a_scale_of_0_to_5_are_trained_on(untrained: Path, tmp_p
     assert told["probe"]["after"] > told["probe"]["before"] + 0.2
     refused = docsim("train", *pairs)
     assert refused.exit_code == 1
-    assert "--score-range LOW HIGH" in refused.output
+    assert "give its lowest and highest score as the score range" in refused.output
 
 
 @pytest.mark.parametrize(
@@ -160,15 +162,19 @@ def test_scored_pairs_on_a_scale_of_0_to_5_are_trained_on(untrained: Path, tmp_p
         (["--corpus", "x", "--embedding-rate", "-1"], 2, "--embedding-rate"),
         (["--corpus", "x", "--time-limit", "0"], 2, "--time-limit"),
         (["--corpus", "CORPUS", "--temperature", "nan"], 1, "expected a temperature and a margin above 0; got nan"),
-        (["--corpus", "CORPUS", "--matryoshka", "8,999"], 1, "for matryoshka; got 999"),
+        (
+            ["--corpus", "CORPUS", "--matryoshka", "8,999"],
+            1,
+            "for matryoshka of at most 24, the tower's width; got 999",
+        ),
         (["--corpus", "x", "--index", "y"], 2, "expected one of --index, --corpus and --pairs"),
         (["--corpus", "x", "--steps", "5", "--epochs", "5"], 2, "expected --epochs or --steps; got both"),
         (["--corpus", "x", "--score-range", "0", "5"], 2, "expected --pairs with --score-range"),
         (["--corpus", "nowhere"], 2, "expected a folder or a file"),
         (["--corpus", "CORPUS", "--from", "nowhere"], 1, "expected an encoder directory at nowhere"),
-        (["--corpus", "CORPUS", "--loss", "cosent"], 1, "needs labels"),
+        (["--corpus", "CORPUS", "--loss", "cosent"], 1, "documents have no labels"),
         (["--corpus", "CORPUS", "--matryoshka", "8,x"], 1, "expected numbers of components such as"),
-        (["--corpus", "CORPUS", "--resume"], 1, "Start one by leaving out --resume"),
+        (["--corpus", "CORPUS", "--resume"], 1, "there is none. Start a new one instead"),
         (["--corpus", "SHORT"], 1, "at least 20 documents"),
     ],
 )

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.evaluation import comparison
-from docsim.evaluation.comparison import Encoded, Sample, agreement, judged, sampled
+from docsim.evaluation.comparison import (
+    EncodedDocuments,
+    EncodedTwice,
+    agreement,
+    compare_by_judgements,
+    encode_twice,
+)
 from docsim.index import Index
 from docsim.models import Document
 from docsim.search import scoring
@@ -22,10 +28,10 @@ def unit(*rows: list[float]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def sample(first: list[list[float]], second: list[list[float]]) -> Sample:
+def sample(first: list[list[float]], second: list[list[float]]) -> EncodedTwice:
     """Return documents of one passage each, named a, b, c and so on."""
-    a, b = (Encoded.of([unit(row) for row in rows]) for rows in (first, second))
-    return Sample(tuple("abcdefgh"[: len(first)]), a, b, documents=len(first))
+    a, b = (EncodedDocuments.of([unit(row) for row in rows]) for rows in (first, second))
+    return EncodedTwice(tuple("abcdefgh"[: len(first)]), a, b, documents=len(first))
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +58,12 @@ def test_documents_are_ranked_as_the_index_ranks_them() -> None:
     documents = [unit(*random.normal(size=(count, 8)).tolist()) for count in (1, 3, 2, 7, 1, 4)]
     query = unit(*random.normal(size=(3, 8)).tolist())
     expected = [one.position for one in scoring.rank(query, documents)]
-    assert Encoded.of(documents).nearest(query, 6) == expected
+    assert EncodedDocuments.of(documents).nearest(query, 6) == expected
 
 
 def test_a_document_is_its_own_passages() -> None:
     documents = [unit([1, 0], [0, 1]), unit([1, 1]), unit([1, 2], [2, 1], [3, 1])]
-    encoded = Encoded.of(documents)
+    encoded = EncodedDocuments.of(documents)
     for place, rows in enumerate(documents):
         np.testing.assert_array_equal(encoded.document(place), rows)
 
@@ -93,16 +99,16 @@ def test_embeddings_of_different_dimension_have_no_cosine() -> None:
 
 
 def test_the_index_texts_are_encoded_with_their_titles(index: Path, tiny: Encoder) -> None:
-    with Index.open(index) as opened:
-        found = sampled(opened, (tiny, tiny))
+    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
+        found = encode_twice(snapshot, (tiny, tiny))
     place = found.ids.index("keys")
     np.testing.assert_allclose(found.first.document(place), tiny.encode(["keys\nrotate signing keys"]), atol=1e-6)
     assert found.documents == 4
 
 
 def test_an_encoder_agrees_with_itself(index: Path, tiny: Encoder) -> None:
-    with Index.open(index) as opened:
-        found = agreement(sampled(opened, (tiny, tiny)))
+    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
+        found = agreement(encode_twice(snapshot, (tiny, tiny)))
     assert (found.overlap, found.same_first) == (1.0, 1.0)
     assert found.cosine == pytest.approx(1.0, abs=1e-5)
 
@@ -111,8 +117,8 @@ def test_a_large_index_is_sampled_judged_documents_first(
     index: Path, tiny: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comparison, "PASSAGES", 2)
-    with Index.open(index) as opened:
-        found = sampled(opened, (tiny, tiny), include=["soup", "gone", "train"])
+    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
+        found = encode_twice(snapshot, (tiny, tiny), include=["soup", "gone", "train"])
     assert set(found.ids) == {"soup", "train"}
     assert found.documents == 4
 
@@ -120,15 +126,15 @@ def test_a_large_index_is_sampled_judged_documents_first(
 def test_an_index_of_one_document_is_refused(tmp_path: Path, tiny: Encoder) -> None:
     with Index.create(tmp_path / "index", encoder=tiny) as opened:
         opened.sync([Document("a", "text")])
-        with pytest.raises(UsageError, match="at least two documents"):
-            sampled(opened, (tiny, tiny))
+        with opened.engine.snapshot() as snapshot, pytest.raises(UsageError, match="at least two documents"):
+            encode_twice(snapshot, (tiny, tiny))
 
 
 def test_judgements_say_which_encoder_ranks_better(tiny: Encoder) -> None:
     # The first encoder has a and b together, and c and d; the second has a and c, and b and d.
     first = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]]
     second = [first[0], first[2], first[1], first[3]]
-    found = judged(sample(first, second), {"a": {"b": 1}, "c": {"d": 1}}, (tiny, tiny))
+    found = compare_by_judgements(sample(first, second), {"a": {"b": 1}, "c": {"d": 1}}, (tiny, tiny))
     assert found.first.metrics["RR@10"].value == 1.0
     assert found.second.metrics["RR@10"].value < 1.0
     assert found.difference["RR@10"].difference.value == found.second.metrics["RR@10"].value - 1.0
@@ -136,17 +142,17 @@ def test_judgements_say_which_encoder_ranks_better(tiny: Encoder) -> None:
 
 def test_a_document_is_no_answer_to_itself(tiny: Encoder) -> None:
     rows = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.1]]
-    found = judged(sample(rows, rows), {"a": {"a": 2, "c": 1}}, (tiny, tiny))
+    found = compare_by_judgements(sample(rows, rows), {"a": {"a": 2, "c": 1}}, (tiny, tiny))
     assert found.first.metrics["nDCG@10"].value == 1.0
 
 
 def test_queries_may_be_texts(index: Path, tiny: Encoder) -> None:
-    with Index.open(index) as opened:
-        documents = sampled(opened, (tiny, tiny))
-    found = judged(documents, {"q": {"keys": 1}}, (tiny, tiny), texts={"q": "keys\nrotate signing keys"})
+    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
+        documents = encode_twice(snapshot, (tiny, tiny))
+    found = compare_by_judgements(documents, {"q": {"keys": 1}}, (tiny, tiny), texts={"q": "keys\nrotate signing keys"})
     assert found.second.metrics["RR@10"].value == 1.0
 
 
 def test_judgements_of_other_documents_are_refused(tiny: Encoder) -> None:
     with pytest.raises(UsageError, match="found none among 1"):
-        judged(sample([[1, 0], [0, 1]], [[1, 0], [0, 1]]), {"x": {"a": 1}}, (tiny, tiny))
+        compare_by_judgements(sample([[1, 0], [0, 1]], [[1, 0], [0, 1]]), {"x": {"a": 1}}, (tiny, tiny))

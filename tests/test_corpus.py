@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import docsim
 from docsim.encoding.encoder import Encoder
 from docsim.engine.records import SourceName
 from docsim.evaluation import judgements, measures
@@ -15,7 +16,7 @@ from docsim.index import Index
 from docsim.ingest.sources import open_source
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-DEFAULT = Path(measures.__file__).parent / "encoders" / "default" / "manifest.json"
+DEFAULT = Path(docsim.__file__).parent / "encoders" / "default" / "manifest.json"
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the sample corpus is not beside the tests")
 

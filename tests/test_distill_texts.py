@@ -17,12 +17,21 @@ from docsim.cli import main
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.models import Document
-from docsim.training.distill.student import Tuning, agreement
+from docsim.training.distill.from_texts import (
+    DistilledStudent,
+    TextSpans,
+    cut_spans,
+    distill_texts,
+    save_student,
+    teacher_embeddings,
+)
+from docsim.training.distill.from_vocabulary import DistillationRecipe, distill_vocabulary
+from docsim.training.distill.student import StudentConfig, agreement
 from docsim.training.distill.teacher import Teacher, load_teacher
-from docsim.training.distill.texts import Learnt, Spans, learn_from_texts, saved, spans_of, teacher_embeddings
-from docsim.training.distill.vocabulary import Recipe, distill
 
-TUNING = Tuning(steps=60, batch=32, learning_rate=0.02, probe_every=20)
+pytestmark = pytest.mark.training
+
+TUNING = StudentConfig(steps=60, batch=32, learning_rate=0.02, probe_every=20)
 
 
 def documents(count: int, *, words: int = 20, seed: int = 0) -> list[Document]:
@@ -45,13 +54,13 @@ def teacher(teacher_dir: Path) -> Teacher:
 
 
 @pytest.fixture(scope="module")
-def learnt(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> tuple[Learnt, Encoder, Encoder]:
+def learnt(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> tuple[DistilledStudent, Encoder, Encoder]:
     """What was learnt, the student before and the student after."""
     directory = tmp_path_factory.mktemp("students")
-    parts = distill(teacher, Recipe(dim=8))
-    done = learn_from_texts(parts, teacher, documents(200), tuning=TUNING, cache=directory / "cache")
-    before = saved(replace(done, parts=parts), directory / "before", teacher, name="before", seed=0)
-    return done, before, saved(done, directory / "after", teacher, name="after", seed=0)
+    parts = distill_vocabulary(teacher, DistillationRecipe(dim=8))
+    done = distill_texts(parts, teacher, documents(200), config=TUNING, cache=directory / "cache")
+    before = save_student(replace(done, parts=parts), directory / "before", teacher, name="before", seed=0)
+    return done, before, save_student(done, directory / "after", teacher, name="after", seed=0)
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -59,7 +68,7 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def test_similarities_come_closer_to_the_teacher_s_on_texts_never_seen(
-    learnt: tuple[Learnt, Encoder, Encoder], teacher: Teacher
+    learnt: tuple[DistilledStudent, Encoder, Encoder], teacher: Teacher
 ) -> None:
     done, before, after = learnt
     assert done.after > done.before + 0.05
@@ -68,36 +77,37 @@ def test_similarities_come_closer_to_the_teacher_s_on_texts_never_seen(
     assert agreement(after.encode(texts), wanted) > agreement(before.encode(texts), wanted) + 0.05
 
 
+@pytest.mark.thorough
 def test_the_student_learns_from_no_more_of_a_text_than_the_teacher_reads(teacher: Teacher, tmp_path: Path) -> None:
     short = replace(teacher, max_tokens=12)
-    parts, texts = distill(teacher, Recipe(dim=8)), documents(40)
+    parts, texts = distill_vocabulary(teacher, DistillationRecipe(dim=8)), documents(40)
     ends = [replace(one, text=" ".join([*one.text.split()[:15], *["cat"] * 5])) for one in texts]
     tuning = replace(TUNING, steps=4, probe_every=2)
-    whole, other = (learn_from_texts(parts, short, given, tuning=tuning, cache=tmp_path) for given in (texts, ends))
+    whole, other = (distill_texts(parts, short, given, config=tuning, cache=tmp_path) for given in (texts, ends))
     assert (whole.before, whole.after) == pytest.approx((other.before, other.after), abs=1e-6)
 
 
-def test_the_manifest_tells_what_was_learnt_from_whom(learnt: tuple[Learnt, Encoder, Encoder]) -> None:
+def test_the_manifest_tells_what_was_learnt_from_whom(learnt: tuple[DistilledStudent, Encoder, Encoder]) -> None:
     done, _, after = learnt
     lineage = json.loads((after.path / "manifest.json").read_text())["lineage"]
-    assert (lineage["teacher"], lineage["material"]) == ("tiny-bert", done.material)
+    assert (lineage["teacher"], lineage["material"]) == ("tiny-bert", done.digest)
     assert lineage["metrics"]["agreement_after"] == pytest.approx(done.after, abs=1e-6)
     assert lineage["metrics"]["spans"] == done.spans == 180
 
 
 def test_the_same_seed_gives_the_same_student(
-    learnt: tuple[Learnt, Encoder, Encoder], teacher: Teacher, tmp_path: Path
+    learnt: tuple[DistilledStudent, Encoder, Encoder], teacher: Teacher, tmp_path: Path
 ) -> None:
-    parts = distill(teacher, Recipe(dim=8))
-    again = learn_from_texts(parts, teacher, documents(200), tuning=TUNING, cache=tmp_path)
+    parts = distill_vocabulary(teacher, DistillationRecipe(dim=8))
+    again = distill_texts(parts, teacher, documents(200), config=TUNING, cache=tmp_path)
     assert again.after == pytest.approx(learnt[0].after, abs=1e-5)
-    assert again.material == learnt[0].material
+    assert again.digest == learnt[0].digest
 
 
 def test_learning_that_only_harms_returns_the_student_as_it_was(teacher: Teacher, tmp_path: Path) -> None:
-    parts = distill(teacher, Recipe(dim=8))
+    parts = distill_vocabulary(teacher, DistillationRecipe(dim=8))
     harm = replace(TUNING, learning_rate=500.0, steps=4, probe_every=2)
-    done = learn_from_texts(parts, teacher, documents(40), tuning=harm, cache=tmp_path)
+    done = distill_texts(parts, teacher, documents(40), config=harm, cache=tmp_path)
     assert (done.steps, done.after) == (0, done.before)
     for one, other in zip(done.parts.tower.get_weights(), parts.tower.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1)  # int8 steps
@@ -105,14 +115,16 @@ def test_learning_that_only_harms_returns_the_student_as_it_was(teacher: Teacher
 
 def test_the_time_limit_ends_learning(teacher: Teacher, tmp_path: Path) -> None:
     endless = replace(TUNING, steps=10**9, patience=10**9, time_limit=1.0)
-    done = learn_from_texts(distill(teacher, Recipe(dim=8)), teacher, documents(40), tuning=endless, cache=tmp_path)
+    done = distill_texts(
+        distill_vocabulary(teacher, DistillationRecipe(dim=8)), teacher, documents(40), config=endless, cache=tmp_path
+    )
     assert done.after >= done.before
 
 
 def test_spans_have_64_to_128_tokens_and_are_the_document_s_own_text() -> None:
     tokenizer, text = teacher_tokenizer(), documents(1, words=1000)[0].text
     others = documents(30, words=17, seed=1)
-    spans = spans_of([Document("long", text), *others], tokenizer)
+    spans = cut_spans([Document("long", text), *others], tokenizer)
     long = [span for span, number in zip(spans.texts, spans.documents, strict=True) if number == 0]
     lengths = [len(tokenizer.encode(span, add_special_tokens=False).ids) for span in long]
     assert all(64 <= length <= 128 for length in lengths[:-1])
@@ -124,7 +136,7 @@ def test_spans_have_64_to_128_tokens_and_are_the_document_s_own_text() -> None:
 def test_too_few_texts_are_refused() -> None:
     same, short = documents(1) * 50, [Document("short", "the cat")] * 50
     with pytest.raises(TrainingError, match="at least 20 spans of up to 128 tokens; got 1"):
-        spans_of([*same, *short], teacher_tokenizer())
+        cut_spans([*same, *short], teacher_tokenizer())
 
 
 def test_the_teacher_is_asked_only_once(teacher: Teacher, tmp_path: Path) -> None:
@@ -156,12 +168,13 @@ def test_agreement_is_one_for_a_rotation_and_minus_one_for_the_opposite_order() 
 
 def test_numbers_out_of_range_are_refused() -> None:
     with pytest.raises(TrainingError, match="expected steps above 0; got 0"):
-        Tuning(steps=0)
+        StudentConfig(steps=0)
     with pytest.raises(TrainingError, match="expected a batch of at least 2"):
-        Tuning(batch=1)
-    assert Spans(("a",), np.array([0])).digest() != Spans(("b",), np.array([0])).digest()
+        StudentConfig(batch=1)
+    assert TextSpans(("a",), np.array([0])).digest() != TextSpans(("b",), np.array([0])).digest()
 
 
+@pytest.mark.thorough
 def test_the_command_learns_from_texts_and_says_how_much(teacher_dir: Path, tmp_path: Path) -> None:
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps({"id": d.id, "text": d.text}) + "\n" for d in documents(60)))

@@ -111,7 +111,7 @@ def test_judgements_without_a_relevant_document_are_refused() -> None:
 
 
 def test_a_ranking_that_holds_a_document_twice_is_refused() -> None:
-    with pytest.raises(UsageError, match="each document once in a ranking, got one again for query q"):
+    with pytest.raises(UsageError, match="each document once in a ranking, got one twice for query q"):
         evaluate({"q": ["a", "b", "a"]}, QRELS)
 
 
@@ -253,7 +253,9 @@ def test_ids_with_spaces_are_read_when_tabs_separate_the_fields(tmp_path: Path) 
 
 def test_ids_with_spaces_between_spaces_are_refused_with_the_way_out(tmp_path: Path) -> None:
     path = written(tmp_path, "q.txt", "1 0 a 1\n1 0 Expense policy.md 1\n")
-    with pytest.raises(UsageError, match=r"q\.txt:2, got 5 fields; separate the fields by tabs if an id holds spaces"):
+    with pytest.raises(
+        UsageError, match=r"q\.txt:2, got 5 fields; separate the fields by tabs if an id contains spaces"
+    ):
         read_qrels(path)
 
 
@@ -266,7 +268,7 @@ def test_a_grade_that_is_no_small_whole_number_is_refused(tmp_path: Path, grade:
 
 def test_a_pair_judged_twice_in_different_ways_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "q.txt", "1 0 a 1\n1 0 a 2\n")
-    with pytest.raises(UsageError, match=r"one grade .* for a at .*q\.txt:2"):
+    with pytest.raises(UsageError, match=r"one grade for a, got a second one at .*q\.txt:2"):
         read_qrels(path)
 
 
@@ -318,7 +320,7 @@ def test_a_line_that_is_no_query_is_named(tmp_path: Path, line: str) -> None:
 
 def test_a_query_given_twice_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "q.jsonl", '{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}\n')
-    with pytest.raises(UsageError, match=r"the id 1 again at .*q\.jsonl:2"):
+    with pytest.raises(UsageError, match=r"the id 1 a second time at .*q\.jsonl:2"):
         read_queries(path)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from effort import examples
 from filter_reference import meets, number_of
 from filter_sqlite import matching, selected
-from filter_strategies import compares, conditions, contents, documents
+from filter_strategies import NUMBERS, PATTERNS, TEXTS, TOO_LARGE, compares, conditions, contents, documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,9 @@ from docsim.filters.condition import (
     Either,
     IsObject,
     Not,
+    Operator,
     Under,
+    Value,
     nesting,
 )
 from docsim.filters.parser import MAX_CHARACTERS, parse
@@ -32,13 +35,25 @@ from docsim.models import Document
 
 
 @given(condition=conditions(), documents=st.lists(documents, min_size=1, max_size=4))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(80, 300), deadline=None)
+@pytest.mark.properties
 def test_sqlite_selects_what_a_brute_force_evaluation_selects(condition: Condition, documents: list[Document]) -> None:
     assert selected(condition, documents) == [meets(condition, document) for document in documents]
 
 
+@pytest.mark.parametrize("operator", get_args(Operator))
+def test_sqlite_compares_every_pair_of_awkward_values_as_plain_python_does(operator: Operator) -> None:
+    values: list[Value] = [*PATTERNS] if operator in ("like", "contains") else [*TEXTS, *NUMBERS]
+    held = [*TEXTS, *NUMBERS, *TOO_LARGE, True, False, None, {}, [], {"a": 5}, [[5]]]
+    documents = [Document("x", "", metadata={"a": one}) for value in held for one in (value, [None, value])]
+    for value in [*values, *([True, False] if operator == "=" else [])]:
+        condition = Compare(("a",), operator, (value,))
+        assert selected(condition, documents) == [meets(condition, document) for document in documents], value
+
+
 @given(condition=compares, found=contents)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(60, 200), deadline=None)
+@pytest.mark.properties
 def test_sqlite_compares_one_value_as_plain_python_does(condition: Compare, found: Any) -> None:
     for name in reversed(condition.field):
         found = {name: found}
@@ -50,7 +65,8 @@ SPELLINGS = st.from_regex(r"\A[ \t]?-?(0|[1-9][0-9]?)(\.[0-9]{1,2})?([eE][+-]?[0
 
 
 @given(text=SPELLINGS | st.text("0123456789+-.eE \t\n", max_size=7) | st.integers().map(str))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(60, 200), deadline=None)
+@pytest.mark.properties
 def test_a_string_is_a_number_only_as_json_spells_numbers(text: str) -> None:
     is_number = number_of(text) is not None
     assert matching("n >= 0 or n < 0", {"n": text}, {"n": [text]}) == [is_number, is_number]
@@ -94,6 +110,8 @@ def test_strings_compare_by_code_point() -> None:
 def test_names_lead_through_objects_but_not_through_lists() -> None:
     assert matching("a.b = 1", {"a": {"b": [1, 2]}}, {"a": [{"b": 1}]}, {"a": [[1]]}) == [True, False, False]
     assert matching("a = 1", {"a": [[1]]}, {"a": {"b": 1}}, {"a": [2, 1]}) == [False, False, True]
+    assert matching('a."0" = 1', {"a": {"0": 1}}, {"a": [1]}, {"a": [[1]]}) == [True, False, False]
+    assert matching("a.b = 1", {"a": '{"b": 1}'}, {"a": "{"}, {"a": 1}) == [False, False, False]
 
 
 def test_conditions_without_parts_or_values_are_always_or_never_met() -> None:

@@ -7,6 +7,7 @@ import math
 from typing import Any, get_args
 
 import pytest
+from effort import examples
 from filter_sqlite import matching, selected
 from filter_strategies import compares, conditions, fields
 from hypothesis import example, given, settings
@@ -69,7 +70,8 @@ tests = compares.filter(lambda one: bool(one.values)) | st.builds(Exists, fields
 
 
 @given(condition=conditions(tests, least=2))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100, 400), deadline=None)
+@pytest.mark.properties
 def test_an_expression_is_read_as_the_condition_that_it_describes(condition: Condition) -> None:
     assert parse(text_of(condition)) == condition
 
@@ -109,7 +111,8 @@ PIECES = [*WORDS.split(), '"a b"', "\x00", "\ud800", "٣"]
 @example(text="'" * 33)
 @example(text="(" * 200)
 @example(text="not " * 200 + "a exists")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(100, 400), deadline=None)
+@pytest.mark.properties
 def test_any_text_is_a_filter_or_refused_with_a_sentence(text: str) -> None:
     with contextlib.suppress(UsageError):
         matching(text, {"team": "x"}, {})

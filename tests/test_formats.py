@@ -7,17 +7,17 @@ import json
 import subprocess
 import sys
 import time
-import zipfile
 
 import openpyxl  # type: ignore[import-untyped]
 import pptx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from office_files import archive_of, docx, paragraph, pdf
 
 from docsim.errors import SourceError
 from docsim.ingest import converters, formats
-from docsim.ingest.formats import Text, decode, read
+from docsim.ingest.formats import FileContent, decode, read
 
 _CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
@@ -28,61 +28,6 @@ _OPF = (
     '<dc:title>Wind</dc:title></metadata><manifest><item id="a" href="a.xhtml"/></manifest>'
     '<spine><itemref idref="a"/></spine></package>'
 )
-
-
-def _zip(parts: dict[str, str]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def _docx(body: str, *, prolog: str = "", extra: dict[str, str] | None = None) -> bytes:
-    base = "http://schemas.openxmlformats.org"
-    word = f'xmlns:w="{base}/wordprocessingml/2006/main"'
-    main = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
-    relations = (
-        f'<Relationships xmlns="{base}/package/2006/relationships"><Relationship Id="r1" '
-        f'Type="{base}/officeDocument/2006/relationships/%s" Target="%s"/></Relationships>'
-    )
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{base}/package/2006/content-types">'
-        f'<Override PartName="/word/document.xml" ContentType="{main}"/></Types>',
-        "_rels/.rels": relations % ("officeDocument", "word/document.xml"),
-        "word/_rels/document.xml.rels": relations % ("styles", "styles.xml"),
-        "word/styles.xml": f'<w:styles {word}><w:style w:type="paragraph" w:styleId="T">'
-        '<w:name w:val="Title"/></w:style></w:styles>',
-        "word/document.xml": f"{prolog}<w:document {word}><w:body>{body}</w:body></w:document>",
-    }
-    return _zip(parts | (extra or {}))
-
-
-def _paragraph(text: str, style: str = "") -> str:
-    look = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
-    return f"<w:p>{look}<w:r><w:t>{text}</w:t></w:r></w:p>"
-
-
-def _pdf(line: str, *, title: str = "", trailer: str = "") -> bytes:
-    stream = f"BT /F1 12 Tf 72 720 Td ({line}) Tj ET" if line else ""
-    objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
-        "/Resources << /Font << /F1 5 0 R >> >> >>",
-        f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        f"<< /Title ({title}) >>",
-    ]
-    content, offsets = "%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        offsets.append(len(content))
-        content += f"{number} 0 obj\n{body}\nendobj\n"
-    start = len(content)
-    content += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n"
-    content += "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    content += f"trailer << /Size {len(objects) + 1} /Root 1 0 R /Info 6 0 R {trailer} >>\nstartxref\n{start}\n%%EOF\n"
-    return content.encode("latin-1")
 
 
 def _xlsx(sheets: dict[str, list[list[object]]]) -> bytes:
@@ -113,11 +58,15 @@ def _pptx(slides: dict[str, str]) -> bytes:
 
 def test_yaml_front_matter_becomes_metadata_and_title() -> None:
     source = b"---\ntitle: 'The *first*'\ndate: 2020-01-02\ntags: [a, 1]\n---\n\n# Other\n"
-    assert read(source, ".md", "x.md") == Text("\n# Other\n", "The first", {"date": "2020-01-02", "tags": ["a", 1]})
+    assert read(source, ".md", "x.md") == FileContent(
+        "\n# Other\n", "The first", {"date": "2020-01-02", "tags": ["a", 1]}
+    )
 
 
 def test_toml_front_matter_becomes_metadata_and_title() -> None:
-    assert read(b'+++\ntitle = "T"\nweight = 3\n+++\nBody\n', ".md", "x.md") == Text("Body\n", "T", {"weight": 3})
+    assert read(b'+++\ntitle = "T"\nweight = 3\n+++\nBody\n', ".md", "x.md") == FileContent(
+        "Body\n", "T", {"weight": 3}
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,7 +125,7 @@ def test_the_title_of_markdown_is_its_first_heading_or_else_its_name(source: str
     ],
 )
 def test_a_name_is_made_readable(name: str, title: str) -> None:
-    assert read(b"", ".md", name) == Text("", title)
+    assert read(b"", ".md", name) == FileContent("", title)
 
 
 # reStructuredText and other text
@@ -184,7 +133,7 @@ def test_a_name_is_made_readable(name: str, title: str) -> None:
 
 def test_the_header_of_a_pep_becomes_title_and_metadata() -> None:
     source = b"PEP: 8\nTitle: Style\n Guide\nAuthor: A <a@b.c>,\n        B\nPost-History:\n\nIntro\n=====\n"
-    assert read(source, ".rst", "x.rst") == Text(
+    assert read(source, ".rst", "x.rst") == FileContent(
         "\nIntro\n=====\n", "Style Guide", {"PEP": "8", "Author": "A <a@b.c>, B"}
     )
 
@@ -219,7 +168,7 @@ def test_the_title_of_restructuredtext_is_its_first_section_or_else_its_name(sou
     ],
 )
 def test_the_title_of_other_text_is_where_its_format_has_it(source: str, suffix: str, title: str) -> None:
-    assert read(source.encode(), suffix, f"some_file{suffix}") == Text(source, title)
+    assert read(source.encode(), suffix, f"some_file{suffix}") == FileContent(source, title)
 
 
 def test_a_manual_page_reads_as_it_is_typeset() -> None:
@@ -249,7 +198,7 @@ double sin(double x);
 Link with -lm—
 
 or cos(3)."""
-    assert read(source.encode(), ".3", "sin.3") == Text(text, "sin, sinf - sine function")
+    assert read(source.encode(), ".3", "sin.3") == FileContent(text, "sin, sinf - sine function")
 
 
 def test_a_manual_page_of_bsd_has_the_title_that_its_name_section_says() -> None:
@@ -324,7 +273,7 @@ def test_html_becomes_markdown_without_navigation_scripts_and_addresses() -> Non
         '<h1>Wind<a class="headerlink">¶</a></h1><script>var x</script><p>Air <a href="http://x.org">moves</a>.</p>'
         '<img src="data:image/png;base64,AAAA" alt="Map"><ul><li>one</li></ul></body></html>'
     )
-    assert read(page.encode(), ".htm", "x.htm") == Text("# Wind\n\nAir moves.\n\nMap\n\n* one", "Wind")
+    assert read(page.encode(), ".htm", "x.htm") == FileContent("# Wind\n\nAir moves.\n\nMap\n\n* one", "Wind")
 
 
 def test_html_that_marks_its_main_part_is_that_part() -> None:
@@ -334,11 +283,11 @@ def test_html_that_marks_its_main_part_is_that_part() -> None:
 
 def test_html_after_front_matter_is_converted() -> None:
     page = b"---\ntitle: Storage\nslug: a/b\n---\n<p>Text &amp; more</p>"
-    assert read(page, ".html", "x.html") == Text("Text & more", "Storage", {"slug": "a/b"})
+    assert read(page, ".html", "x.html") == FileContent("Text & more", "Storage", {"slug": "a/b"})
 
 
 def test_html_without_text_is_an_empty_text() -> None:
-    assert read(b'<meta http-equiv="refresh" content="0">', ".html", "old-name.html") == Text("", "Old name")
+    assert read(b'<meta http-equiv="refresh" content="0">', ".html", "old-name.html") == FileContent("", "Old name")
 
 
 def test_html_nested_beyond_reason_keeps_its_text() -> None:
@@ -346,17 +295,17 @@ def test_html_nested_beyond_reason_keeps_its_text() -> None:
 
 
 def test_docx_becomes_markdown_with_its_title() -> None:
-    body = _paragraph("Before") + _paragraph("The title", "T") + _paragraph("A paragraph.")
-    assert read(_docx(body), ".docx", "x.docx") == Text("Before\n\n# The title\n\nA paragraph.", "The title")
+    body = paragraph("Before") + paragraph("The title", "T") + paragraph("A paragraph.")
+    assert read(docx(body), ".docx", "x.docx") == FileContent("Before\n\n# The title\n\nA paragraph.", "The title")
 
 
 def test_docx_without_headings_is_named_by_its_first_line() -> None:
-    assert read(_docx(_paragraph("Opening") + _paragraph("More")), ".DOCX", "x.docx").title == "Opening"
+    assert read(docx(paragraph("Opening") + paragraph("More")), ".DOCX", "x.docx").title == "Opening"
 
 
 def test_pptx_becomes_markdown_with_the_title_of_its_first_slide() -> None:
     text = read(_pptx({"Wind": "Air moves", "Rain": "Water falls"}), ".pptx", "x.pptx")
-    assert text == Text("# Wind\nAir moves\n\n# Rain\nWater falls", "Wind")
+    assert text == FileContent("# Wind\nAir moves\n\n# Rain\nWater falls", "Wind")
 
 
 def test_xlsx_becomes_one_table_per_sheet_that_is_not_empty() -> None:
@@ -365,7 +314,7 @@ def test_xlsx_becomes_one_table_per_sheet_that_is_not_empty() -> None:
         "No": [],
     }
     table = "## Stock\n\n| name | count |\n| --- | --- |\n| nut | 3 |\n| bolt |"
-    assert read(_xlsx(sheets), ".xlsx", "parts_list.xlsx") == Text(table, "Parts list")
+    assert read(_xlsx(sheets), ".xlsx", "parts_list.xlsx") == FileContent(table, "Parts list")
 
 
 def test_epub_becomes_markdown_with_its_title() -> None:
@@ -374,22 +323,22 @@ def test_epub_becomes_markdown_with_its_title() -> None:
         "content.opf": _OPF,
         "a.xhtml": "<body><h1>One</h1><p>Air</p></body>",
     }
-    assert read(_zip(parts), ".epub", "x.epub") == Text("**Title:** Wind\n\n# One\n\nAir", "Wind")
+    assert read(archive_of(parts), ".epub", "x.epub") == FileContent("**Title:** Wind\n\n# One\n\nAir", "Wind")
 
 
 def test_a_notebook_becomes_markdown_with_its_first_heading_as_title() -> None:
     cells = [{"cell_type": "markdown", "source": ["## Plan\n", "text"]}, {"cell_type": "code", "source": "x = 1"}]
     notebook = json.dumps({"cells": cells, "nbformat": 4, "metadata": {}}).encode()
-    assert read(notebook, ".ipynb", "x.ipynb") == Text("## Plan\ntext\n\n```python\nx = 1\n```", "Plan")
+    assert read(notebook, ".ipynb", "x.ipynb") == FileContent("## Plan\ntext\n\n```python\nx = 1\n```", "Plan")
 
 
 def test_pdf_becomes_text_with_its_title() -> None:
-    assert read(_pdf("Air moves.", title="On_Wind"), ".pdf", "x.pdf") == Text("Air moves.", "On Wind")
+    assert read(pdf("Air moves.", title="On_Wind"), ".pdf", "x.pdf") == FileContent("Air moves.", "On Wind")
 
 
 @pytest.mark.parametrize("title", ["", "Untitled document", "Microsoft Word - draft.doc"])
 def test_pdf_with_a_title_that_says_nothing_is_named_by_its_first_line(title: str) -> None:
-    assert read(_pdf("Air moves.", title=title), ".pdf", "x.pdf").title == "Air moves."
+    assert read(pdf("Air moves.", title=title), ".pdf", "x.pdf").title == "Air moves."
 
 
 # Files that are refused
@@ -402,13 +351,17 @@ def _refused(data: bytes, suffix: str) -> str:
 
 
 def test_pdf_and_docx_without_text_are_refused() -> None:
-    assert _refused(_pdf(""), ".pdf") == _refused(_docx(""), ".docx") == "the file holds no text (scanned images?)"
+    assert (
+        _refused(pdf(""), ".pdf")
+        == _refused(docx(""), ".docx")
+        == "the file contains no text; it may be made of scanned images"
+    )
 
 
 def test_pdf_with_a_password_is_refused_by_that_name() -> None:
     key = "0" * 64
     trailer = f"/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <{key}> /U <{key}> >> /ID [<00> <00>]"
-    assert _refused(_pdf("secret", trailer=trailer), ".pdf") == "the PDF is protected by a password"
+    assert _refused(pdf("secret", trailer=trailer), ".pdf") == "the PDF is protected by a password"
 
 
 def test_office_files_that_are_encrypted_or_old_are_refused_by_that_name() -> None:
@@ -417,19 +370,19 @@ def test_office_files_that_are_encrypted_or_old_are_refused_by_that_name() -> No
 
 @pytest.mark.parametrize("suffix", [".docx", ".pptx", ".xlsx", ".epub", ".pdf"])
 def test_damaged_files_are_refused_in_one_line(suffix: str) -> None:
-    whole = {".docx": _docx(_paragraph("a")), ".pptx": _pptx({"a": "b"}), ".xlsx": _xlsx({"a": [["b"]]})}
-    data = whole.get(suffix, _zip({"a": "b"}))[:-40]
+    whole = {".docx": docx(paragraph("a")), ".pptx": _pptx({"a": "b"}), ".xlsx": _xlsx({"a": [["b"]]})}
+    data = whole.get(suffix, archive_of({"a": "b"}))[:-40]
     assert "the file is damaged" in _refused(data, suffix)
     assert "\n" not in _refused(data, suffix)
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused_unread() -> None:
-    bomb = _docx(_paragraph("a"), extra={"word/media/a.bin": "0" * 60_000_000})
+    bomb = docx(paragraph("a"), extra={"word/media/a.bin": "0" * 60_000_000})
     assert _refused(bomb, ".docx") == "the file would unpack to 60 MB, more than is safe to read"
 
 
 def test_an_archive_that_lies_about_its_size_is_refused() -> None:
-    honest = _zip({"word/document.xml": "0" * 60_000_000})
+    honest = archive_of({"word/document.xml": "0" * 60_000_000})
     size = (60_000_000).to_bytes(4, "little")
     assert "BadZipFile" in _refused(honest.replace(size, (1000).to_bytes(4, "little")), ".docx")
 
@@ -439,10 +392,10 @@ def test_xml_entities_are_not_multiplied(suffix: str) -> None:
     levels = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     prolog = f'<!DOCTYPE x [<!ENTITY l0 "lol">{levels}]>'
     parts = {
-        ".docx": _docx(_paragraph("&l9;"), prolog=prolog),
-        ".epub": _zip({"META-INF/container.xml": prolog + _CONTAINER.replace("content.opf", "&l9;")}),
-        ".xlsx": _zip({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
-        ".pptx": _zip({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
+        ".docx": docx(paragraph("&l9;"), prolog=prolog),
+        ".epub": archive_of({"META-INF/container.xml": prolog + _CONTAINER.replace("content.opf", "&l9;")}),
+        ".xlsx": archive_of({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
+        ".pptx": archive_of({"[Content_Types].xml": prolog + "<x>&l9;</x>"}),
     }
     started = time.process_time()
     assert "the file" in _refused(parts[suffix], suffix)
@@ -474,8 +427,8 @@ def test_hostile_texts_are_read_in_linear_time(hostile: str, suffix: str) -> Non
 
 def test_converters_are_imported_only_when_such_a_file_comes() -> None:
     code = (
-        "import sys; from docsim import sources; sources.formats.read(b'# a', '.md', 'a.md');"
-        "heavy = {'markitdown', 'pypdfium2', 'openpyxl', 'bs4', 'pandas', 'yaml'} & set(sys.modules);"
+        "import sys; from docsim.ingest import sources; sources.formats.read(b'# a', '.md', 'a.md');"
+        "heavy = {'markitdown', 'pypdfium2', 'openpyxl', 'bs4', 'markdownify', 'pandas', 'yaml'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,6 +12,7 @@ from typing import ClassVar
 import faiss
 import numpy as np
 import pytest
+from effort import examples
 from encoder_variants import with_other_dim
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -231,6 +232,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("index_type", ["auto", "IVF1,SQ8", "HNSW8,Flat"])
+@pytest.mark.properties
 def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
     tiny_encoder_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index_type: str
 ) -> None:
@@ -242,7 +244,7 @@ def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
     run_state_machine_as_test(
         IndexMachine,
         settings=settings(
-            max_examples=15 if index_type == "auto" else 8,
+            max_examples=examples(*((6, 15) if index_type == "auto" else (3, 8))),
             stateful_step_count=12,
             deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes; turn it on to debug

@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from docsim.training.loop.losses import cosent, cosine_mse, guided, in_batch_softmax, matryoshka, triplet, unit_rows
+from docsim.training.loop.losses import (
+    cosent,
+    cosine_mse,
+    in_batch_softmax,
+    matryoshka,
+    triplet,
+    unit_rows,
+    with_teacher,
+)
+
+pytestmark = pytest.mark.training
 
 Floats = NDArray[np.float32]
 
@@ -133,7 +143,7 @@ def test_every_gradient_is_finite_even_where_two_embeddings_are_the_same(loss: A
 
 def test_guidance_is_the_divergence_of_similarities_from_those_of_the_teacher() -> None:
     own, wanted = rows(0, 60, 90), rows(0, 0, 90)
-    loss = guided(lambda: 1.0, weight=2.0, temperature=0.5)
+    loss = with_teacher(lambda: 1.0, weight=2.0, temperature=0.5)
     expected = []
     for this, others in enumerate([(1, 2), (0, 2), (0, 1)]):
         shares = []
@@ -145,5 +155,7 @@ def test_guidance_is_the_divergence_of_similarities_from_those_of_the_teacher() 
 
 
 def test_guidance_adds_nothing_where_texts_are_alike_as_the_teacher_finds_them() -> None:
-    turned = guided(in_batch_softmax, weight=3.0)(rows(0, 90), rows(10, 80), rows(5, 50, 90), taught=rows(15, 60, 100))
+    turned = with_teacher(in_batch_softmax, weight=3.0)(
+        rows(0, 90), rows(10, 80), rows(5, 50, 90), taught=rows(15, 60, 100)
+    )
     assert value(turned) == pytest.approx(value(in_batch_softmax(rows(0, 90), rows(10, 80))), abs=1e-5)

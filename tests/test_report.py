@@ -10,20 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docsim.training.loop.checkpoint import Point
-from docsim.training.loop.probe import Sample, Similarities
-from docsim.training.loop.report import Snapshot, write_report
-from docsim.training.loop.trainer import Outcome
+from docsim.training.loop.checkpoint import ProgressPoint
+from docsim.training.loop.probe import EmbeddedSample, Similarities
+from docsim.training.loop.report import TowerSnapshot, write_report
+from docsim.training.loop.trainer import TrainingResult
 
-POINTS = (Point(0, None, 0.25, 0.1), Point(10, 2.5, 0.5, 1.0), Point(20, 1.5, 0.4, 2.0))
+pytestmark = pytest.mark.training
+
+POINTS = (ProgressPoint(0, None, 0.25, 0.1), ProgressPoint(10, 2.5, 0.5, 1.0), ProgressPoint(20, 1.5, 0.4, 2.0))
 
 
-def shown(seed: int, groups: tuple[str, ...]) -> Snapshot:
+def shown(seed: int, groups: tuple[str, ...]) -> TowerSnapshot:
     random = np.random.default_rng(seed)
     rows = random.normal(size=(len(groups), 6)).astype(np.float32)
-    return Snapshot(
+    return TowerSnapshot(
         Similarities(np.array([0.9, 0.5], np.float32), np.array([0.1, 0.7, -0.2, 0.5], np.float32)),
-        Sample(rows / np.linalg.norm(rows, axis=1, keepdims=True), groups),
+        EmbeddedSample(rows / np.linalg.norm(rows, axis=1, keepdims=True), groups),
     )
 
 
@@ -31,9 +33,9 @@ def shown(seed: int, groups: tuple[str, ...]) -> Snapshot:
 def written(tmp_path: Path) -> Path:
     groups = tuple(f"folder{n % 12}" for n in range(40))
     facts = {"name": "<ours> & theirs", "seed": 3}
-    outcome = Outcome(POINTS, POINTS[1], "patience")
+    result = TrainingResult(POINTS, POINTS[1], "patience")
     write_report(
-        tmp_path / "new" / "report", outcome, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts=facts
+        tmp_path / "new" / "report", result, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts=facts
     )
     return tmp_path / "new" / "report"
 
@@ -74,14 +76,16 @@ def test_the_page_shows_everything_and_refers_to_nothing_outside(written: Path) 
 
 def test_a_report_is_replaced_by_a_later_one_and_texts_without_folders_are_drawn(written: Path) -> None:
     groups = ("",) * 5
-    outcome = Outcome(POINTS[:1], POINTS[0], "time")
-    write_report(written, outcome, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts={})
+    result = TrainingResult(POINTS[:1], POINTS[0], "time")
+    write_report(written, result, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts={})
     assert json.loads((written / "report.json").read_text())["ended"] == "time"
 
 
 def test_a_report_without_pairs_that_belong_together_says_so(tmp_path: Path) -> None:
     none = Similarities(np.array([], np.float32), np.array([0.1, 0.7], np.float32))
-    seen = Snapshot(none, shown(0, ("a", "b", "b")).sample)
-    write_report(tmp_path, Outcome(POINTS, POINTS[1], "steps"), before=seen, after=seen, probe="Spearman", facts={})
+    seen = TowerSnapshot(none, shown(0, ("a", "b", "b")).sample)
+    write_report(
+        tmp_path, TrainingResult(POINTS, POINTS[1], "steps"), before=seen, after=seen, probe="Spearman", facts={}
+    )
     assert json.loads((tmp_path / "report.json").read_text())["similarities"] == {"before": None, "after": None}
     assert (tmp_path / "similarities.png").read_bytes().startswith(b"\x89PNG")

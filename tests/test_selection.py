@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -150,7 +151,8 @@ def brute_force(scores: list[float], directions: NDArray[np.float32], x: float) 
 
 
 @given(count=st.integers(1, 12), diversity=st.floats(0.05, 1), seed=st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, 60), deadline=None)
+@pytest.mark.properties
 def test_diversity_is_maximal_marginal_relevance(count: int, diversity: float, seed: int) -> None:
     scores = sorted(np.random.default_rng(seed).normal(size=count).tolist(), reverse=True)
     directions = unit(count, seed + 1)

@@ -250,12 +250,12 @@ def test_the_digest_of_a_record_does_not_depend_on_its_spelling(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"id": 1, "text": "a"', "the line is no JSON: Expecting ',' delimiter at character 23"),
+        ('{"id": 1, "text": "a"', "the line is not valid JSON: Expecting ',' delimiter at character 23"),
         ("[1]", "expected a JSON object, got a list"),
         ('{"id": [1], "text": "a"}', "expected a string or a number as id, got a list"),
         ('{"id": true, "text": "a"}', "expected a string or a number as id, got true or false"),
-        ("[" * 100_000, "the line holds a number that is too long, or is nested too deeply"),
-        ('{"id": ' + "1" * 5000 + "}", "the line holds a number that is too long, or is nested too deeply"),
+        ("[" * 100_000, "the line has a number that is too long, or is nested too deeply"),
+        ('{"id": ' + "1" * 5000 + "}", "the line has a number that is too long, or is nested too deeply"),
     ],
 )
 def test_a_line_whose_id_is_unknown_is_a_failure_at_its_place(tmp_path: Path, line: str, reason: str) -> None:
@@ -279,7 +279,7 @@ def test_a_record_without_text_is_a_failure_under_its_id(tmp_path: Path, fields:
 def test_a_record_with_the_id_of_another_is_a_failure_at_its_place(tmp_path: Path) -> None:
     first, second = _records(tmp_path / "a.jsonl", '{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}').entries()
     assert first.path == "1"
-    assert second == Failure("a.jsonl:2", "an earlier record has the id '1' too; give each its own")
+    assert second == Failure("a.jsonl:2", "an earlier record has the same id '1'; give each record its own")
 
 
 def test_only_a_newline_ends_a_json_line(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_csv_field_may_be_huge(tmp_path: Path) -> None:
 
 def test_csv_rows_that_do_not_fit_their_header_are_failures(tmp_path: Path) -> None:
     too_long, too_short, fits = _records(tmp_path / "a.csv", "id,text\n1,a,b\n2\n3,c\n").entries()
-    assert too_long == Failure("a.csv:2", "the row has 3 cells where the header names 2 columns", identified=False)
+    assert too_long == Failure("a.csv:2", "the row has 3 cells, but the header has 2 columns", identified=False)
     assert too_short == Failure("2", "expected a string as text in line 3, got nothing")
     assert fits.path == "3"
 
@@ -391,7 +391,7 @@ def test_a_csv_cell_longer_than_the_limit_is_a_failure_and_the_rest_goes_on(
 ) -> None:
     monkeypatch.setattr(tables, "RECORD_LIMIT", 100)
     source = _records(tmp_path / "a.csv", f"id,text\n1,{'x' * 80}\n2,{'y ' * 90}\n3,z\n")
-    reason = "the row is no CSV: field larger than field limit (100)"
+    reason = "the row is not valid CSV: field larger than field limit (100)"
     assert _failures(source) == [Failure("a.csv:3", reason, identified=False)]
     assert [document.id for document in _documents(source)] == ["1", "3"]
 

@@ -189,7 +189,7 @@ def test_missing_embeddings_are_noticed(store: LocalWriter) -> None:
     number = put(store, "a")
     with store.writing():
         store.execute("DELETE FROM embeddings")
-    with pytest.raises(StoreError, match="docsim repair"):
+    with pytest.raises(StoreError, match="then repair it"):
         store.vectors(1, [number])
 
 
@@ -212,7 +212,7 @@ def test_failures_replace_those_of_the_run_before(store: LocalWriter) -> None:
 
 
 def test_a_folder_without_an_index_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="docsim index SOURCE"):
+    with pytest.raises(StoreError, match="create it first"):
         Store(tmp_path, writable=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -236,7 +236,7 @@ def test_a_file_of_a_newer_docsim_is_refused(store: LocalWriter, tmp_path: Path)
 
 def test_an_empty_file_is_no_finished_index(tmp_path: Path) -> None:
     (tmp_path / "index.db").touch()
-    with pytest.raises(StoreError, match="docsim index"):
+    with pytest.raises(StoreError, match="sync it to bring it up to date"):
         Store(tmp_path, writable=False)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from opened import snapshot_of, texts_of
+from opened import store_of, texts_of
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.records import SourceName
@@ -30,6 +30,10 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         yield index
         assert verify.problems(index) == []
+
+
+def texts(index: Index) -> dict[str, str]:
+    return texts_of(index)
 
 
 def given(**texts: str) -> list[Document]:
@@ -63,7 +67,7 @@ def test_a_sync_adds_changes_keeps_and_removes(index: Index) -> None:
     index.sync(given(a="one", b="two", c="three"))
     report = index.sync(given(a="one", b="zwei", d="four"))
     assert report == SyncReport(added=1, changed=1, unchanged=1, removed=1)
-    assert texts_of(index) == {"a": "one", "b": "zwei", "d": "four"}
+    assert texts(index) == {"a": "one", "b": "zwei", "d": "four"}
 
 
 def test_a_title_or_metadata_alone_is_a_change(index: Index) -> None:
@@ -85,7 +89,7 @@ def test_other_bytes_that_read_the_same_are_no_change(index: Index) -> None:
 def test_a_path_that_comes_twice_is_a_failure_and_the_first_counts(index: Index) -> None:
     report = index.sync([*given(a="first"), *given(a="second")])
     assert (report.added, [failure.path for failure in report.failures]) == (1, ["a"])
-    assert texts_of(index) == {"a": "first"}
+    assert texts(index) == {"a": "first"}
 
 
 def test_a_document_that_is_removed_and_comes_back_is_found(index: Index) -> None:
@@ -116,8 +120,8 @@ def test_an_error_of_the_source_itself_keeps_what_was_committed(index: Index, mo
 
     with pytest.raises(SourceError, match="drive"):
         index.sync(broken())
-    assert texts_of(index) == {"a": "one", "b": "two", "c": "three"}
-    assert [one.finished for one in index.engine.sources().sources()] == [None]
+    assert texts(index) == {"a": "one", "b": "two", "c": "three"}
+    assert store_of(index).value("SELECT finished FROM sources") is None
     assert index.sync(given(a="one", b="two", c="three")) == SyncReport(unchanged=3)
 
 
@@ -129,21 +133,20 @@ def test_a_document_that_cannot_be_read_keeps_its_old_version_and_is_tried_again
     for _ in range(2):
         report = index.sync([unreadable("a", digest="2"), *given(b="two")])
         assert report.failures == (Failure("a", "the file is encrypted"),)
-        assert texts_of(index) == {"a": "old", "b": "two"}
+        assert texts(index) == {"a": "old", "b": "two"}
     assert index.sync([Entry("a", "2", lambda: Document("a", "new")), *given(b="two")]).changed == 1
-    assert index.engine.sources().failures() == []
+    assert store_of(index).value("SELECT count(*) FROM failures") == 0
 
 
 def test_a_failure_is_forgotten_when_its_document_vanishes(index: Index) -> None:
     index.sync([unreadable("a"), *given(b="two")])
     index.sync(given(b="two"))
-    assert index.engine.sources().failures() == []
+    assert store_of(index).value("SELECT count(*) FROM failures") == 0
 
 
 def test_a_failure_with_any_characters_is_recorded(index: Index) -> None:
     report = index.sync([Failure("a\udcff\0", "bad byte \udcff\0"), *given(b="two")])
-    recorded = [(one.path, one.reason) for one in index.engine.sources().failures()]
-    assert recorded == [("a\ufffd\ufffd", "bad byte \ufffd\ufffd")]
+    assert store_of(index).rows("SELECT path, reason FROM failures") == [("a\ufffd\ufffd", "bad byte \ufffd\ufffd")]
     assert report.failures[0].reason == "bad byte \ufffd\ufffd"
 
 
@@ -154,7 +157,7 @@ def test_nothing_is_removed_when_a_source_is_empty_unless_told_to(index: Index) 
     index.sync(given(a="one", b="two"))
     assert index.sync([]) == SyncReport(kept=2)
     assert index.sync([], prune=True) == SyncReport(removed=2)
-    assert texts_of(index) == {}
+    assert texts(index) == {}
 
 
 def test_standard_input_removes_nothing_unless_told_to(index: Index) -> None:
@@ -169,7 +172,7 @@ def test_nothing_is_removed_when_a_failure_does_not_tell_its_document(index: Ind
     broken = Failure("file:3", "not JSON", identified=False)
     assert index.sync([*given(a="one"), broken]).kept == 1
     assert index.sync([*given(a="one"), Failure("b", "unreadable")]).kept == 0
-    assert texts_of(index) == {"a": "one", "b": "two"}
+    assert texts(index) == {"a": "one", "b": "two"}
 
 
 def test_no_prune_keeps_what_vanished_until_it_is_pruned(index: Index) -> None:
@@ -185,52 +188,52 @@ def test_two_sources_do_not_remove_each_others_documents(index: Index) -> None:
     index.sync(given(a="one"), source=A)
     index.sync(given(b="two"), source=B)
     index.sync(given(c="three"), source=A)
-    assert texts_of(index) == {"b": "two", "c": "three"}
+    assert texts(index) == {"b": "two", "c": "three"}
 
 
 def test_a_path_that_two_sources_read_differently_is_set_apart(index: Index) -> None:
     index.sync(given(x="soup"), source=A)
     index.sync(given(x="keys"), source=B)
-    assert texts_of(index) == {"x": "soup", "b/x": "keys"}
+    assert texts(index) == {"x": "soup", "b/x": "keys"}
     index.sync(given(x="keys 2"), source=B)
     index.sync(given(x="soup 2"), source=A)
-    assert texts_of(index) == {"x": "soup 2", "b/x": "keys 2"}
+    assert texts(index) == {"x": "soup 2", "b/x": "keys 2"}
 
 
 def test_a_path_that_two_sources_read_alike_is_one_document_until_neither_has_it(index: Index) -> None:
     index.sync(given(x="soup", y="y"), source=A)
     assert index.sync(given(x="soup", z="z"), source=B) == SyncReport(added=1, unchanged=1)
-    assert texts_of(index) == {"x": "soup", "y": "y", "z": "z"}
+    assert texts(index) == {"x": "soup", "y": "y", "z": "z"}
     index.sync(given(y="y"), source=A)
-    assert texts_of(index) == {"x": "soup", "y": "y", "z": "z"}
+    assert texts(index) == {"x": "soup", "y": "y", "z": "z"}
     index.sync(given(z="z"), source=B)
-    assert texts_of(index) == {"y": "y", "z": "z"}
+    assert texts(index) == {"y": "y", "z": "z"}
 
 
 def test_a_shared_document_that_one_source_changes_stays_as_it_is_for_the_other(index: Index) -> None:
     index.sync(given(x="soup"), source=A)
     index.sync(given(x="soup"), source=B)
     index.sync(given(x="keys"), source=B)
-    assert texts_of(index) == {"x": "soup", "b/x": "keys"}
+    assert texts(index) == {"x": "soup", "b/x": "keys"}
     assert index.sync(given(x="soup"), source=A) == SyncReport(unchanged=1)
-    assert texts_of(index) == {"x": "soup", "b/x": "keys"}
+    assert texts(index) == {"x": "soup", "b/x": "keys"}
 
 
 def test_a_shared_document_that_both_sources_change_alike_loses_nothing(index: Index) -> None:
     for text in ("soup", "keys"):
         for source in (A, B):
             index.sync(given(x=text), source=source)
-    assert set(texts_of(index).values()) == {"keys"}
+    assert set(texts(index).values()) == {"keys"}
     index.sync(given(other="other"), source=A)
     index.sync(given(other="other"), source=B)
-    assert texts_of(index) == {"other": "other"}
+    assert texts(index) == {"other": "other"}
 
 
 def test_an_id_that_was_set_apart_may_be_a_path_of_the_same_source(index: Index) -> None:
     index.sync(given(x="soup"), source=A)
     report = index.sync(given(x="keys", b__x="year"), source=B)
     assert (report.added, report.failures) == (2, ())
-    assert sorted(texts_of(index).values()) == ["keys", "soup", "year"]
+    assert sorted(texts(index).values()) == ["keys", "soup", "year"]
     assert index.sync(given(x="keys", b__x="year"), source=B) == SyncReport(unchanged=2)
 
 
@@ -239,13 +242,13 @@ def test_paths_of_one_source_that_came_to_share_a_document_part_again(index: Ind
     index.sync(given(x="keys"), source=B)
     index.sync(given(x="keys", b__x="keys"), source=B)
     index.sync(given(x="one", b__x="two"), source=B)
-    assert sorted(texts_of(index).values()) == ["one", "soup", "two"]
+    assert sorted(texts(index).values()) == ["one", "soup", "two"]
 
 
 def test_sources_of_one_name_and_unlike_content_are_all_kept(index: Index) -> None:
     for number in range(4):
         index.sync(given(x=f"text {number}"), source=SourceName("python", f"/{number}", "same"))
-    assert texts_of(index) == {"x": "text 0", "same/x": "text 1", "same-2/x": "text 2", "same-3/x": "text 3"}
+    assert texts(index) == {"x": "text 0", "same/x": "text 1", "same-2/x": "text 2", "same-3/x": "text 3"}
 
 
 # Folders that move or vanish
@@ -257,7 +260,7 @@ def test_moving_a_folder_changes_nothing(index: Index, tmp_path: Path) -> None:
     shutil.copytree(old, tmp_path / "new" / "docs")
     shutil.rmtree(old)
     assert sync_folder(index, tmp_path / "new" / "docs") == SyncReport(unchanged=2)
-    assert len(index.engine.sources().sources()) == 1
+    assert store_of(index).value("SELECT count(*) FROM sources") == 1
 
 
 def test_another_folder_of_the_same_name_does_not_remove_one_that_is_gone(index: Index, tmp_path: Path) -> None:
@@ -265,7 +268,7 @@ def test_another_folder_of_the_same_name_does_not_remove_one_that_is_gone(index:
     sync_folder(index, old)
     shutil.rmtree(old)
     sync_folder(index, folder(tmp_path / "home" / "docs", c="three"))
-    assert texts_of(index) == {"a.txt": "one", "b.txt": "two", "c.txt": "three"}
+    assert texts(index) == {"a.txt": "one", "b.txt": "two", "c.txt": "three"}
 
 
 def test_a_file_does_not_remove_one_beside_it_that_is_gone(index: Index, tmp_path: Path) -> None:
@@ -273,7 +276,7 @@ def test_a_file_does_not_remove_one_beside_it_that_is_gone(index: Index, tmp_pat
     sync_folder(index, path / "a.txt")
     (path / "a.txt").unlink()
     sync_folder(index, path / "b.txt")
-    assert texts_of(index) == {"a.txt": "one", "b.txt": "two"}
+    assert texts(index) == {"a.txt": "one", "b.txt": "two"}
 
 
 def test_a_document_of_a_folder_that_is_gone_is_taken_over(index: Index, tmp_path: Path) -> None:
@@ -281,7 +284,7 @@ def test_a_document_of_a_folder_that_is_gone_is_taken_over(index: Index, tmp_pat
     sync_folder(index, old)
     shutil.rmtree(old)
     sync_folder(index, folder(tmp_path / "new", a="two"))
-    assert texts_of(index) == {"a.txt": "two"}
+    assert texts(index) == {"a.txt": "two"}
 
 
 def test_a_folder_whose_document_was_taken_over_gets_its_own_when_it_is_back(index: Index, tmp_path: Path) -> None:
@@ -290,7 +293,7 @@ def test_a_folder_whose_document_was_taken_over_gets_its_own_when_it_is_back(ind
     shutil.rmtree(old)
     sync_folder(index, folder(tmp_path / "new", a="two"))
     sync_folder(index, folder(tmp_path / "old", a="one"))
-    assert texts_of(index) == {"a.txt": "two", "old/a.txt": "one"}
+    assert texts(index) == {"a.txt": "two", "old/a.txt": "one"}
 
 
 def test_a_folder_whose_name_is_no_utf8_is_one_source(index: Index, tmp_path: Path) -> None:
@@ -302,7 +305,7 @@ def test_a_folder_whose_name_is_no_utf8_is_one_source(index: Index, tmp_path: Pa
     sync_folder(index, path)
     assert sync_folder(index, path) == SyncReport(unchanged=1)
     sync_folder(index, folder(tmp_path / "caf\udcea", a="two"))
-    assert sorted(texts_of(index).values()) == ["one", "two"]
+    assert sorted(texts(index).values()) == ["one", "two"]
 
 
 # Dry runs
@@ -310,11 +313,6 @@ def test_a_folder_whose_name_is_no_utf8_is_one_source(index: Index, tmp_path: Pa
 
 def dry(index: Index, documents: Iterable[Document | Entry | Failure], source: SourceName = A) -> SyncReport:
     return index.sync(documents, source=source, dry_run=True)
-
-
-def state(index: Index) -> int:
-    with snapshot_of(index) as snapshot:
-        return snapshot.revision
 
 
 CHANGES: dict[str, Callable[[], list[Document | Entry | Failure]]] = {
@@ -331,7 +329,7 @@ CHANGES: dict[str, Callable[[], list[Document | Entry | Failure]]] = {
 def test_a_dry_run_counts_what_a_sync_then_does_and_writes_nothing(index: Index, change: str) -> None:
     index.sync(given(x="soup"), source=B)
     index.sync(given(a="one", b="two"), source=A)
-    revision, content = state(index), (index.path / "index.db").read_bytes()
+    revision, content = store_of(index).revision(), (index.path / "index.db").read_bytes()
     planned = dry(index, CHANGES[change]())
-    assert (state(index), (index.path / "index.db").read_bytes()) == (revision, content)
+    assert (store_of(index).revision(), (index.path / "index.db").read_bytes()) == (revision, content)
     assert planned == index.sync(CHANGES[change](), source=A)

@@ -14,21 +14,22 @@ keras = pytest.importorskip("keras")
 
 from docsim.errors import TrainingError  # noqa: E402
 from docsim.runtime import onnxruntime  # noqa: E402
+from docsim.training.towers.average import token_vectors  # noqa: E402
 from docsim.training.towers.export import onnx_bytes, quantised  # noqa: E402
-from docsim.training.towers.fused import is_fusible  # noqa: E402
+from docsim.training.towers.fused_export import is_fusible  # noqa: E402
 from docsim.training.towers.kinds import (  # noqa: E402
     KINDS,
     TowerOptions,
     build_tower,
     compact,
-    embedding_of,
     load_tower,
-    set_embedding_trainable,
     trainable,
 )
 from docsim.training.towers.layers import Pooling  # noqa: E402
 from docsim.training.towers.lstm import Lstm  # noqa: E402
 from docsim.training.towers.transformer import Attention, EncoderBlock, Positions  # noqa: E402
+
+pytestmark = pytest.mark.training
 
 VOCABULARY, WIDTH = 40, 12
 VECTORS = np.random.default_rng(5).normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
@@ -151,6 +152,7 @@ def test_gradients_reach_every_weight(kind: str) -> None:
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("kind", CONTEXTUAL)
+@pytest.mark.thorough
 def test_training_in_mixed_precision_lowers_the_loss(kind: str, policy: str, precision: Any) -> None:
     precision(policy)
     tower = build_tower(kind, VECTORS, SMALL)
@@ -203,35 +205,30 @@ def test_training_a_copy_leaves_the_original_alone(kind: str) -> None:
 @pytest.mark.parametrize("kind", CONTEXTUAL)
 def test_a_frozen_embedding_stays_while_the_rest_learns(kind: str) -> None:
     tower = build_tower(kind, VECTORS, SMALL)
-    set_embedding_trainable(tower, False)
-    before, rest = embedding_of(tower), tower.get_layer("added").get_weights()[0]
+    tower.get_layer("tokens").trainable = False
+    before, rest = token_vectors(tower), tower.get_layer("added").get_weights()[0]
     tower.compile(optimizer="adam", loss="mse")
     tower.fit(IDS, np.roll(computed(tower, IDS), 1, axis=0), verbose=0)
-    assert embedding_of(tower).tolist() == before.tolist()
+    assert token_vectors(tower).tolist() == before.tolist()
     assert np.abs(tower.get_layer("added").get_weights()[0] - rest).max() > 1e-4
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_embedding_unfrozen_again_learns(kind: str) -> None:
     tower = build_tower(kind, VECTORS, SMALL)
-    set_embedding_trainable(tower, False)
-    set_embedding_trainable(tower, True)
-    before = embedding_of(tower)
+    tower.get_layer("tokens").trainable = False
+    tower.get_layer("tokens").trainable = True
+    before = token_vectors(tower)
     tower.compile(optimizer="adam", loss="mse")
     tower.fit(IDS, np.roll(computed(tower, IDS), 1, axis=0), verbose=0)
-    moved = np.abs(embedding_of(tower) - before).max(axis=1) > 1e-5
+    moved = np.abs(token_vectors(tower) - before).max(axis=1) > 1e-5
     assert set(np.flatnonzero(moved)) <= set(IDS[IDS > 0].tolist())
     assert moved[7]
 
 
-def test_int8_vectors_cannot_be_unfrozen() -> None:
-    with pytest.raises(TrainingError, match="int8 ones cannot be trained"):
-        set_embedding_trainable(compact(tower_of("average")), True)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_embedding_is_that_which_the_tower_was_built_from(kind: str) -> None:
-    found = embedding_of(build_tower(kind, VECTORS, SMALL))
+    found = token_vectors(build_tower(kind, VECTORS, SMALL))
     scale = np.linalg.norm(VECTORS, axis=1).mean() if kind in CONTEXTUAL else 1
     assert found[1:] * scale == pytest.approx(VECTORS[1:], abs=1e-5)
     assert not found[0].any()
@@ -344,7 +341,7 @@ def test_an_unknown_kind_is_refused() -> None:
 
 
 def test_heads_that_do_not_divide_the_units_are_refused() -> None:
-    with pytest.raises(TrainingError, match="expected heads that divide the 10 units; got 4"):
+    with pytest.raises(TrainingError, match="expected a number of heads that divides the 10 units; got 4"):
         build_tower("transformer", VECTORS, TowerOptions(units=10))
 
 

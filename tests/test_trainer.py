@@ -20,31 +20,35 @@ import toy_training
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import framing, tokenised
-from docsim.training.data.pairs import Examples
+from docsim.training.data.batches import input_format, tokenize
+from docsim.training.data.examples import Examples
 from docsim.training.data.spans import SpanRecipe
-from docsim.training.loop.learning import Plan, from_documents, from_examples, saved
+from docsim.training.loop.config import Objective, Schedule, TrainingConfig
+from docsim.training.loop.preparation import job_from_documents, job_from_examples
 from docsim.training.loop.probe import embedded
-from docsim.training.loop.siamese import Objective
-from docsim.training.loop.trainer import Job, Outcome, Schedule, Trainer, prepare_embedding
-from docsim.training.towers.artefact import Lineage, load, save
-from docsim.training.towers.kinds import TowerOptions, build_tower, embedding_of
-from docsim.training.towers.starts import Start, start, weigh
+from docsim.training.loop.trained_encoder import save_trained_encoder
+from docsim.training.loop.trainer import Trainer, TrainingJob, TrainingResult, prepare_embedding
+from docsim.training.towers.average import token_vectors
+from docsim.training.towers.kinds import TowerOptions, build_tower
+from docsim.training.towers.saving import Lineage, load, save
+from docsim.training.towers.starting_point import StartingPoint, make_starting_point, set_token_weights
+
+pytestmark = pytest.mark.training
 
 SCHEDULE = Schedule(steps=60, learning_rate=0.1, warm_up=5, probe_every=10, patience=6)
-PLAN = Plan(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8, strike=0.5), batch=32)
+CONFIG = TrainingConfig(schedule=SCHEDULE, recipe=SpanRecipe(shortest=8, strike=0.5), batch_size=32)
 
 
-def origin(kind: str = "average", *, seed: int = 0, options: TowerOptions | None = None) -> Start:
+def origin(kind: str = "average", *, seed: int = 0, options: TowerOptions | None = None) -> StartingPoint:
     parts = toy_training.parts(seed=seed)
     if kind != "average":
-        tower = build_tower(kind, embedding_of(parts.tower), options, seed=seed)
+        tower = build_tower(kind, token_vectors(parts.tower), options, seed=seed)
         parts = replace(parts, tower=tower, kind=kind)
-    return Start(parts, "0" * 64, "toy")
+    return StartingPoint(parts, "0" * 64, "toy")
 
 
-def job(plan: Plan = PLAN, *, kind: str = "average", options: TowerOptions | None = None) -> Job:
-    return from_documents(origin(kind, options=options), toy_training.documents(), plan)
+def job(plan: TrainingConfig = CONFIG, *, kind: str = "average", options: TowerOptions | None = None) -> TrainingJob:
+    return job_from_documents(origin(kind, options=options), toy_training.documents(), plan)
 
 
 def weights(tower: keras.Model) -> list[NDArray[Any]]:
@@ -63,36 +67,38 @@ def topic_found(tower: keras.Model) -> float:
     topics = list(range(toy_training.TOPICS)) * 4
     parts, sides = toy_training.parts(), []
     for kind in "ab":
-        ids = tokenised([toy_training.text(topic, kind, random) for topic in topics], parts)
-        sides.append(embedded(tower, ids, framing(parts)))
+        ids = tokenize([toy_training.text(topic, kind, random) for topic in topics], parts)
+        sides.append(embedded(tower, ids, input_format(parts)))
     nearest = (sides[0] @ sides[1].T).argmax(axis=1)
     return float(np.mean([topics[n] == topic for n, topic in zip(nearest, topics, strict=True)]))
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[Job, Outcome]:
+def trained() -> tuple[TrainingJob, TrainingResult]:
     made = job()
     return made, Trainer(made, SCHEDULE).run()
 
 
-def test_training_finds_the_topics_that_no_shared_word_shows(trained: tuple[Job, Outcome]) -> None:
+def test_training_finds_the_topics_that_no_shared_word_shows(trained: tuple[TrainingJob, TrainingResult]) -> None:
     assert topic_found(toy_training.parts().tower) < 0.3
     made, outcome = trained
     assert topic_found(made.tower) > 0.8
     assert outcome.best.probe > outcome.points[0].probe + 0.05
 
 
-def test_the_weights_that_the_probe_found_best_are_kept(trained: tuple[Job, Outcome]) -> None:
+def test_the_weights_that_the_probe_found_best_are_kept(trained: tuple[TrainingJob, TrainingResult]) -> None:
     made, outcome = trained
     assert outcome.best.probe == max(point.probe for point in outcome.points)
     assert made.probe.measure(made.tower) == pytest.approx(outcome.best.probe, abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained: tuple[Job, Outcome]) -> None:
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    trained: tuple[TrainingJob, TrainingResult],
+) -> None:
     again = job()
     Trainer(again, SCHEDULE).run()
     assert_same(weights(again.tower), weights(trained[0].tower))
-    other = job(replace(PLAN, seed=1))
+    other = job(replace(CONFIG, seed=1))
     Trainer(other, SCHEDULE).run()
     assert not np.array_equal(weights(other.tower)[0], weights(trained[0].tower)[0])
 
@@ -129,8 +135,9 @@ Trainer(test_trainer.job(), test_trainer.SCHEDULE, checkpoint=Path(sys.argv[2]))
 
 
 @pytest.mark.parametrize("step", [5, 25])  # the first checkpoint is written before the tower gets the corpus' weights
+@pytest.mark.thorough
 def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(
-    step: int, tmp_path: Path, trained: tuple[Job, Outcome]
+    step: int, tmp_path: Path, trained: tuple[TrainingJob, TrainingResult]
 ) -> None:
     file = tmp_path / "checkpoint.npz"
     command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(file), str(step)]
@@ -147,12 +154,12 @@ def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(
 
 def test_only_the_same_job_resumes(tmp_path: Path) -> None:
     file, short = tmp_path / "checkpoint.npz", replace(SCHEDULE, steps=10)
-    with pytest.raises(TrainingError, match="Start one by leaving out --resume"):
+    with pytest.raises(TrainingError, match=r"there is none\. Start a new one instead"):
         Trainer(job(), short, checkpoint=file).run(resume=True)
     Trainer(job(), short, checkpoint=file).run()
-    with pytest.raises(TrainingError, match="other texts, another start or other options"):
-        Trainer(job(replace(PLAN, seed=5)), short, checkpoint=file).run(resume=True)
-    with pytest.raises(TrainingError, match="other options"):
+    with pytest.raises(TrainingError, match="other texts, another starting point or other settings"):
+        Trainer(job(replace(CONFIG, seed=5)), short, checkpoint=file).run(resume=True)
+    with pytest.raises(TrainingError, match="other settings"):
         Trainer(job(), replace(short, learning_rate=0.5), checkpoint=file).run(resume=True)
     file.write_bytes(b"PK no more")
     with pytest.raises(TrainingError, match="is damaged"):
@@ -160,7 +167,7 @@ def test_only_the_same_job_resumes(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"no longer a number at step \d+; try a lower learning rate than 1e\+38"):
+    with pytest.raises(TrainingError, match=r"after step \d+\. Try a lower learning rate than 1e\+38"):
         Trainer(job(), replace(SCHEDULE, learning_rate=1e38, warm_up=0)).run()
 
 
@@ -203,13 +210,13 @@ def test_token_vectors_begin_to_learn_at_the_step_they_are_unfrozen_at() -> None
 @pytest.mark.parametrize("kind", ["lstm", "transformer"])
 def test_every_kind_of_tower_trains_and_saves(kind: str, tmp_path: Path) -> None:
     options = TowerOptions(units=8, layers=1, heads=2, max_tokens=64)
-    plan = replace(PLAN, schedule=replace(SCHEDULE, steps=10, learning_rate=0.01, optimizer="adam"))
+    plan = replace(CONFIG, schedule=replace(SCHEDULE, steps=10, learning_rate=0.01, optimizer="adam"))
     begun = origin(kind, options=options)
-    made = from_documents(begun, toy_training.documents(), plan)
+    made = job_from_documents(begun, toy_training.documents(), plan)
     outcome = Trainer(made, plan.schedule).run()
-    encoder = saved(begun, made, outcome, plan, out=tmp_path / kind, name=kind)
+    encoder = save_trained_encoder(begun, made, outcome, out=tmp_path / kind, name=kind, seed=plan.seed)
     text = toy_training.documents()[0].text
-    expected = embedded(made.tower, tokenised([text], begun.parts), framing(begun.parts))
+    expected = embedded(made.tower, tokenize([text], begun.parts), input_format(begun.parts))
     assert float((encoder.encode([text]) @ expected.T)[0, 0]) > 0.999
 
 
@@ -238,18 +245,18 @@ def examples(kind: str) -> Examples:
     ],
 )
 def test_labelled_examples_teach_the_topics(kind: str, objective: Objective) -> None:
-    plan = replace(PLAN, objective=objective)
-    made = from_examples(origin(), examples(kind), plan)
+    plan = replace(CONFIG, objective=objective)
+    made = job_from_examples(origin(), examples(kind), plan)
     outcome = Trainer(made, SCHEDULE).run()
     assert outcome.best.probe > outcome.points[0].probe
     assert topic_found(made.tower) > 0.3
 
 
 def test_a_loss_that_cannot_learn_from_what_is_given_is_refused() -> None:
-    with pytest.raises(TrainingError, match="needs labels"):
-        job(replace(PLAN, objective=Objective("cosent")))
+    with pytest.raises(TrainingError, match="documents have no labels"):
+        job(replace(CONFIG, objective=Objective("cosent")))
     with pytest.raises(TrainingError, match="expected the loss softmax for positive examples; got 'mse'"):
-        from_examples(origin(), examples("positive"), replace(PLAN, objective=Objective("mse")))
+        job_from_examples(origin(), examples("positive"), replace(CONFIG, objective=Objective("mse")))
 
 
 @pytest.mark.parametrize(
@@ -257,15 +264,16 @@ def test_a_loss_that_cannot_learn_from_what_is_given_is_refused() -> None:
     [
         lambda: Objective("other"),
         lambda: Objective(temperature=0),
+        lambda: Objective(matryoshka=(8, 0)),
         lambda: Objective(temperature=float("nan")),
-        lambda: Trainer(job(replace(PLAN, objective=Objective(matryoshka=(8, 999)))), SCHEDULE),
+        lambda: Trainer(job(replace(CONFIG, objective=Objective(matryoshka=(8, 999)))), SCHEDULE),
         lambda: Schedule(steps=0),
         lambda: Schedule(learning_rate=0),
         lambda: Schedule(warm_up=-1),
-        lambda: Plan(batch=1),
-        lambda: Plan(mined="luck"),
+        lambda: TrainingConfig(batch_size=1),
+        lambda: TrainingConfig(negatives="luck"),
         lambda: Trainer(job(), replace(SCHEDULE, optimizer="luck")),
-        lambda: start("default", kind="tree"),
+        lambda: make_starting_point("default", kind="tree"),
     ],
 )
 def test_what_cannot_be_is_refused(wrong: Any) -> None:
@@ -274,14 +282,14 @@ def test_what_cannot_be_is_refused(wrong: Any) -> None:
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
-    still = Schedule(steps=100, learning_rate=0.5, warm_up=10).rate()
+    still: Any = Schedule(steps=100, learning_rate=0.5, warm_up=10).rate()
     assert [float(still(step)) for step in (0, 5, 10, 50, 99)] == pytest.approx([0, 0.25, 0.5, 0.5, 0.5], abs=1e-6)
-    falls = Schedule(steps=100, learning_rate=0.5, warm_up=0, decay=True).rate()
+    falls: Any = Schedule(steps=100, learning_rate=0.5, warm_up=0, decay=True).rate()
     assert [float(falls(step)) for step in (0, 50, 100)] == pytest.approx([0.5, 0.25, 0], abs=1e-6)
 
 
 def test_hard_negatives_of_both_kinds_train(tmp_path: Path) -> None:
-    made = job(replace(PLAN, mined="both"))
+    made = job(replace(CONFIG, negatives="both"))
     assert len(made.batches.batch(0).sides) == 3
     outcome = Trainer(made, replace(SCHEDULE, steps=10)).run()
     assert outcome.points[-1].step == 10
@@ -289,10 +297,10 @@ def test_hard_negatives_of_both_kinds_train(tmp_path: Path) -> None:
 
 def test_other_token_weights_keep_the_mean_and_padding_keeps_its_zero() -> None:
     tower = toy_training.parts().tower
-    before = np.linalg.norm(embedding_of(tower), axis=1)
+    before = np.linalg.norm(token_vectors(tower), axis=1)
     wanted = np.linspace(1, 2, len(before), dtype=np.float32)
-    weigh(tower, wanted)
-    found = np.linalg.norm(embedding_of(tower), axis=1)
+    set_token_weights(tower, wanted)
+    found = np.linalg.norm(token_vectors(tower), axis=1)
     assert found[0] == before[0] == 0
     assert found.mean() == pytest.approx(before.mean(), rel=1e-5)
     np.testing.assert_allclose(found[1:] / found[1], wanted[1:] / wanted[1], rtol=1e-4)
@@ -300,54 +308,56 @@ def test_other_token_weights_keep_the_mean_and_padding_keeps_its_zero() -> None:
 
 def test_an_average_tower_starts_with_the_corpus_own_frequencies_unless_it_was_trained_before() -> None:
     made = job()
-    assert made.begin is not None
-    made.begin()
-    lengths, vocabulary = np.linalg.norm(embedding_of(made.tower), axis=1), toy_training.tokenizer()
+    assert made.before_first_step is not None
+    made.before_first_step()
+    lengths, vocabulary = np.linalg.norm(token_vectors(made.tower), axis=1), toy_training.tokenizer()
     common, rare = (lengths[vocabulary.token_to_id(entry)] for entry in ("c0", "a0x0"))
     assert rare > 1.5 * common
-    again = from_documents(replace(origin(), adapted=True), toy_training.documents(), PLAN)
-    assert again.begin is None
+    again = job_from_documents(replace(origin(), adapted=True), toy_training.documents(), CONFIG)
+    assert again.before_first_step is None
 
 
 def test_an_average_tower_learns_to_count_repeats_less_and_a_kept_start_stays_as_it_was(
-    trained: tuple[Job, Outcome], tmp_path: Path
+    trained: tuple[TrainingJob, TrainingResult], tmp_path: Path
 ) -> None:
     made, outcome = trained
-    assert load(saved(origin(), made, outcome, PLAN, out=tmp_path / "new", name="new").path).preprocessing.damped
+    new = save_trained_encoder(origin(), made, outcome, out=tmp_path / "new", name="new", seed=0)
+    assert load(new.path).preprocessing.damped
     kept = replace(outcome, best=outcome.points[0])
-    assert not load(saved(origin(), made, kept, PLAN, out=tmp_path / "kept", name="kept").path).preprocessing.damped
-    plain = job(replace(PLAN, damped=False))
+    unchanged = save_trained_encoder(origin(), made, kept, out=tmp_path / "kept", name="kept", seed=0)
+    assert not load(unchanged.path).preprocessing.damped
+    plain = job(replace(CONFIG, damped=False))
     assert plain.preprocessing is not None
     assert not plain.preprocessing.damped
 
 
 def test_only_training_on_a_corpus_makes_a_start_that_keeps_its_token_weights(
-    trained: tuple[Job, Outcome], tmp_path: Path
+    trained: tuple[TrainingJob, TrainingResult], tmp_path: Path
 ) -> None:
     made, outcome = trained
-    adapted = saved(origin(), made, outcome, PLAN, out=tmp_path / "adapted", name="adapted").path
-    assert start(str(adapted)).adapted
+    adapted = save_trained_encoder(origin(), made, outcome, out=tmp_path / "adapted", name="adapted", seed=0).path
+    assert make_starting_point(str(adapted)).adapted
     parent = Lineage(seed=0, parent="0" * 64)
     taught = save(toy_training.parts(), tmp_path / "taught", name="taught", lineage=parent).path
-    assert not start(str(taught)).adapted
+    assert not make_starting_point(str(taught)).adapted
     manifest = json.loads((adapted / "manifest.json").read_text())
     del manifest["lineage"]["adapted"]  # as older versions wrote it
     (adapted / "manifest.json").write_text(json.dumps(manifest))
-    assert start(str(adapted)).adapted
+    assert make_starting_point(str(adapted)).adapted
 
 
 def test_the_geometric_mean_of_old_and_new_token_weights_is_what_a_share_asks_for() -> None:
     tower = toy_training.parts().tower
-    before = np.linalg.norm(embedding_of(tower), axis=1)[1:]
+    before = np.linalg.norm(token_vectors(tower), axis=1)[1:]
     wanted = np.linspace(1, 2, len(before) + 1, dtype=np.float32)
-    weigh(tower, wanted, share=0.5)
-    found = np.linalg.norm(embedding_of(tower), axis=1)[1:]
+    set_token_weights(tower, wanted, share=0.5)
+    found = np.linalg.norm(token_vectors(tower), axis=1)[1:]
     expected = np.sqrt(before * wanted[1:])
     np.testing.assert_allclose(found / found[0], expected / expected[0], rtol=1e-4)
 
 
 def test_random_token_vectors_are_unit_rows_and_depend_on_the_seed() -> None:
-    one, again, other = (embedding_of(start("scratch", seed=seed).parts.tower) for seed in (0, 0, 1))
+    one, again, other = (token_vectors(make_starting_point("scratch", seed=seed).parts.tower) for seed in (0, 0, 1))
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, other)
     np.testing.assert_allclose(np.linalg.norm(one[1:], axis=1), 1, rtol=1e-4)

@@ -23,11 +23,10 @@ from docsim.cli.distill import distill as distill_command  # noqa: E402
 from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError, UsageError  # noqa: E402
 from docsim.runtime import onnxruntime  # noqa: E402
-from docsim.training.distill.teacher import Teacher, load_teacher  # noqa: E402
-from docsim.training.distill.vocabulary import (  # noqa: E402
-    Recipe,
-    distill,
-    distill_to,
+from docsim.training.distill.from_vocabulary import (  # noqa: E402
+    DistillationRecipe,
+    distill_and_save,
+    distill_vocabulary,
     ranks,
     reduced,
     sif_weights,
@@ -35,10 +34,14 @@ from docsim.training.distill.vocabulary import (  # noqa: E402
     token_states,
     weighted,
 )
-from docsim.training.towers import artefact, static  # noqa: E402
-from docsim.training.towers.artefact import Lineage, Parts, load, save  # noqa: E402
+from docsim.training.distill.teacher import Teacher, load_teacher  # noqa: E402
+from docsim.training.towers import average, saving  # noqa: E402
 from docsim.training.towers.export import onnx_bytes  # noqa: E402
-from docsim.training.towers.kinds import load_tower  # noqa: E402
+from docsim.training.towers.kinds import compact, load_tower, trainable  # noqa: E402
+from docsim.training.towers.layers import PADDING_ID, UnitLength  # noqa: E402
+from docsim.training.towers.saving import EncoderParts, Lineage, load, save  # noqa: E402
+
+pytestmark = pytest.mark.training
 
 VECTORS = np.array([[9, 9], [1, 0], [0, 2], [3, 4]], dtype=np.float32)
 
@@ -63,59 +66,59 @@ def outputs(model: Any, *ids: list[int]) -> NDArray[np.float32]:
 
 
 def test_the_average_tower_adds_token_vectors_and_scales_to_length_one() -> None:
-    assert outputs(static.average_tower(VECTORS), [1, 2, 3]) == pytest.approx(
+    assert outputs(average.average_tower(VECTORS), [1, 2, 3]) == pytest.approx(
         np.array([[4, 6]]) / math.hypot(4, 6), abs=0.01
     )
 
 
 def test_padding_counts_for_nothing_whatever_its_vector() -> None:
-    model = static.average_tower(VECTORS)
+    model = average.average_tower(VECTORS)
     assert outputs(model, [2, 3, 0, 0]) == pytest.approx(outputs(model, [2, 3]), abs=1e-6)
 
 
 def test_padding_alone_gives_zeros() -> None:
-    assert outputs(static.average_tower(VECTORS), [0, 0]).tolist() == [[0.0, 0.0]]
+    assert outputs(average.average_tower(VECTORS), [0, 0]).tolist() == [[0.0, 0.0]]
 
 
 def test_int8_rows_keep_each_component_within_half_a_step() -> None:
     vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-    vectors[static.PADDING_ID] = 0
-    error = np.abs(static.token_vectors(static.average_tower(vectors)) - vectors)
+    vectors[PADDING_ID] = 0
+    error = np.abs(average.token_vectors(average.average_tower(vectors)) - vectors)
     assert (error <= np.abs(vectors).max(axis=1, keepdims=True) / 127 / 2 + 1e-6).all()
 
 
 def test_a_row_of_zeros_stays_one_as_int8() -> None:
     vectors = np.zeros((2, 3), dtype=np.float32)
-    assert static.token_vectors(static.average_tower(vectors)).tolist() == vectors.tolist()
+    assert average.token_vectors(average.average_tower(vectors)).tolist() == vectors.tolist()
 
 
 def test_float_rows_compute_what_int8_rows_do() -> None:
-    small = static.average_tower(VECTORS)
-    assert outputs(static.with_float_rows(small), [1, 2, 3]) == pytest.approx(outputs(small, [1, 2, 3]), abs=1e-6)
+    small = average.average_tower(VECTORS)
+    assert outputs(trainable(small), [1, 2, 3]) == pytest.approx(outputs(small, [1, 2, 3]), abs=1e-6)
 
 
 def test_int8_rows_cannot_be_trained_and_float_rows_can() -> None:
-    small = static.average_tower(VECTORS)
-    counts = [len(model.trainable_variables) for model in (small, static.with_float_rows(small))]
+    small = average.average_tower(VECTORS)
+    counts = [len(model.trainable_variables) for model in (small, trainable(small))]
     assert counts == [0, 2]
 
 
 def test_training_moves_float_rows_but_not_those_of_padding() -> None:
-    model = static.with_float_rows(static.average_tower(VECTORS))
-    before = static.token_vectors(model)
+    model = trainable(average.average_tower(VECTORS))
+    before = average.token_vectors(model)
     model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
     model.fit(np.array([[1, 0], [1, 0]], dtype=np.int32), np.array([[0, 1], [0, 1]], dtype=np.float32), verbose=0)
-    moved = np.abs(static.token_vectors(static.with_int8_rows(model)) - before).max(axis=1) > 0.05
+    moved = np.abs(average.token_vectors(compact(model)) - before).max(axis=1) > 0.05
     assert moved.tolist() == [False, True, False, False]
 
 
 def test_a_storage_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="storage must be"):
-        static.average_tower(VECTORS, storage="int4")
+        average.average_tower(VECTORS, storage="int4")
 
 
 def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
-    model = static.average_tower(VECTORS)
+    model = average.average_tower(VECTORS)
     model.save(tmp_path / "tower.keras")
     loaded = load_tower(str(tmp_path / "tower.keras"))
     assert outputs(loaded, [1, 3]).tolist() == outputs(model, [1, 3]).tolist()
@@ -123,13 +126,13 @@ def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
 
 def test_the_same_tower_exports_to_the_same_bytes() -> None:
     # A dozen, since names with counters sort otherwise once the counters reach two digits.
-    assert len({onnx_bytes(static.average_tower(VECTORS)) for _ in range(12)}) == 1
+    assert len({onnx_bytes(average.average_tower(VECTORS)) for _ in range(12)}) == 1
 
 
 def test_a_tower_with_a_loop_exports_and_computes_the_same() -> None:
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
     words = keras.layers.Embedding(20, 6, mask_zero=False)(ids)
-    model = keras.Model(ids, static.UnitLength()(keras.layers.LSTM(5)(words)))
+    model = keras.Model(ids, UnitLength()(keras.layers.LSTM(5)(words)))
     session = onnxruntime.InferenceSession(onnx_bytes(model), providers=["CPUExecutionProvider"])
     batch = np.array([[3, 7, 1, 19], [4, 4, 0, 0]], dtype=np.int32)
     assert session.run(["embeddings"], {"ids": batch})[0] == pytest.approx(outputs(model, *batch.tolist()), abs=1e-5)
@@ -214,7 +217,7 @@ def test_damaged_weights_are_refused(teacher_dir: Path, tmp_path: Path) -> None:
     path = changed(teacher_dir, tmp_path / "torn")
     (path / "model.safetensors").unlink()
     (path / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(TrainingError, match="cannot be loaded"):
+    with pytest.raises(TrainingError, match="expected a teacher that keras-hub can load"):
         load_teacher(path)
 
 
@@ -248,7 +251,7 @@ def test_a_tokenizer_that_marks_only_one_end_is_refused(teacher: Teacher) -> Non
     mark = ("[CLS]", tokenizer.token_to_id("[CLS]"))
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[mark])
     other = Teacher("other", "", teacher.backbone, tokenizer, "mean", normalised=True, max_tokens=12)
-    with pytest.raises(TrainingError, match="its tokenizer adds 1 tokens"):
+    with pytest.raises(TrainingError, match="it adds 1 tokens"):
         token_states(other, [5])
 
 
@@ -261,25 +264,25 @@ def test_token_states_are_those_of_the_opening_mark_and_the_token(teacher: Teach
 
 def test_whitened_components_are_uncorrelated_and_of_variance_one() -> None:
     states = (np.random.default_rng(0).normal(size=(200, 6)) * np.arange(1, 7)).astype(np.float32)
-    vectors = reduced(states, Recipe(dim=4, unit_tokens=False))
+    vectors = reduced(states, DistillationRecipe(dim=4, unit_tokens=False))
     assert vectors.T @ vectors / 200 == pytest.approx(np.eye(4), abs=1e-6)
 
 
 def test_without_whitening_all_components_keep_the_distances() -> None:
     states = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
-    vectors = reduced(states, Recipe(dim=5, whitening=0, unit_tokens=False))
+    vectors = reduced(states, DistillationRecipe(dim=5, whitening=0, unit_tokens=False))
     distances = [np.linalg.norm(table[:, None] - table[None], axis=2) for table in (vectors, states)]
     assert distances[0] == pytest.approx(distances[1], abs=1e-5)
 
 
 def test_unit_tokens_have_length_one() -> None:
     states = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
-    assert np.linalg.norm(reduced(states, Recipe(dim=3)), axis=1) == pytest.approx(1)
+    assert np.linalg.norm(reduced(states, DistillationRecipe(dim=3)), axis=1) == pytest.approx(1)
 
 
 def test_more_components_than_there_are_is_refused() -> None:
-    with pytest.raises(TrainingError, match="expected a dim from 1 to 5 for this teacher; got 6"):
-        reduced(np.ones((9, 5), dtype=np.float32), Recipe(dim=6))
+    with pytest.raises(TrainingError, match="expected dim from 1 to 5 for this teacher; got 6"):
+        reduced(np.ones((9, 5), dtype=np.float32), DistillationRecipe(dim=6))
 
 
 def test_single_characters_and_the_first_word_have_rank_one() -> None:
@@ -298,21 +301,24 @@ def test_padding_weighs_nothing_and_the_unknown_next_to_nothing() -> None:
 
 
 def test_a_distilled_encoder_embeds_a_word_as_its_token_vector(teacher: Teacher, tmp_path: Path) -> None:
-    recipe = Recipe(dim=8)
-    encoder = distill_to(tmp_path / "student", teacher, recipe=recipe, name="student")
+    recipe = DistillationRecipe(dim=8)
+    encoder = distill_and_save(tmp_path / "student", teacher, recipe=recipe, name="student")
     vocabulary = student_vocabulary(teacher.tokenizer)
     vectors = reduced(token_states(teacher, vocabulary.teacher_ids).mean(axis=1), recipe)
     assert encoder.encode(["soup"])[0] == pytest.approx(vectors[vocabulary.tokens.index("soup")], abs=0.01)
 
 
 def test_distilling_twice_gives_the_same_fingerprint(teacher: Teacher, tmp_path: Path) -> None:
-    made = [distill_to(tmp_path / name, teacher, recipe=Recipe(dim=8), name=name) for name in ("one", "two")]
+    made = [
+        distill_and_save(tmp_path / name, teacher, recipe=DistillationRecipe(dim=8), name=name)
+        for name in ("one", "two")
+    ]
     assert made[0].fingerprint == made[1].fingerprint
 
 
 def test_distillation_tells_of_its_progress(teacher: Teacher) -> None:
     told: list[tuple[int, int]] = []
-    distill(teacher, Recipe(dim=8), progress=lambda done, total: told.append((done, total)))
+    distill_vocabulary(teacher, DistillationRecipe(dim=8), progress=lambda done, total: told.append((done, total)))
     total = len(student_vocabulary(teacher.tokenizer).tokens)
     assert told == [(total, total)]
 
@@ -333,7 +339,7 @@ def test_a_damaged_keras_model_is_named(saved: Encoder, tmp_path: Path) -> None:
 
     path = shutil.copytree(saved.path, tmp_path / "copy")
     (path / "tower.keras").write_bytes(b"torn")
-    with pytest.raises(EncoderError, match=r"tower\.keras is missing or not the file"):
+    with pytest.raises(EncoderError, match=r"expected the tower\.keras .*; it is missing or has changed"):
         load(path)
 
 
@@ -361,15 +367,15 @@ def test_a_directory_with_something_else_is_not_replaced(tmp_path: Path) -> None
 
 def test_an_export_that_differs_from_keras_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = onnx_bytes(tiny_parts(seed=1).tower)
-    monkeypatch.setattr(artefact, "onnx_bytes", lambda tower: other)
-    with pytest.raises(EncoderError, match="the ONNX export differs from the Keras model by"):
+    monkeypatch.setattr(saving, "onnx_bytes", lambda tower: other)
+    with pytest.raises(EncoderError, match=r"expected the ONNX export to differ .* by at most .*; it differs by"):
         save(tiny_parts(seed=0), tmp_path / "encoder", name="tiny", lineage=Lineage(seed=0))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_parts_with_a_limit_of_tokens_are_cut_there(tmp_path: Path) -> None:
     whole = tiny_parts()
-    short = Parts(whole.tower, whole.tokenizer, whole.preprocessing, kind="average", max_tokens=2)
+    short = EncoderParts(whole.tower, whole.tokenizer, whole.preprocessing, kind="average", max_tokens=2)
     encoder = save(short, tmp_path / "short", name="short", lineage=Lineage(seed=0))
     assert encoder.encode(["cat dog soup"]) == pytest.approx(encoder.encode(["cat dog"]), abs=1e-6)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xxhash
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -53,7 +54,8 @@ def assert_agrees(index: VectorIndex, model: Model, k: int) -> None:
     batches=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 60), st.integers(0, 9)), max_size=14),
     k=st.integers(1, 40),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, 60), deadline=None)
+@pytest.mark.properties
 def test_search_equals_brute_force_after_any_additions_and_deletions(
     batches: list[tuple[int, int, int]], k: int
 ) -> None:
@@ -166,7 +168,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
     path.unlink()
     if damage != "missing":
         path.write_bytes(changed[damage])
-    with pytest.raises(StoreError, match="docsim repair"):
+    with pytest.raises(StoreError, match="repair the index"):
         VectorIndex.load(path, digest=digest, dim=DIM)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 if TYPE_CHECKING:
-    from docsim.training.towers.artefact import Parts
+    from docsim.training.towers.saving import EncoderParts
 
 DIM = 32
 MAX_TOKENS = 512
@@ -39,11 +39,11 @@ def tiny_tokenizer(*special: str) -> Tokenizer:
     return tokenizer
 
 
-def tiny_parts(*, seed: int = 0) -> Parts:
+def tiny_parts(*, seed: int = 0) -> EncoderParts:
     """Return the parts of a small encoder; common words and letters weigh less than others."""
     from docsim.encoding.encoder import Preprocessing
-    from docsim.training.towers.artefact import Parts
-    from docsim.training.towers.static import average_tower
+    from docsim.training.towers.average import average_tower
+    from docsim.training.towers.saving import EncoderParts
 
     tokenizer = tiny_tokenizer()
     entries = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
@@ -51,10 +51,12 @@ def tiny_parts(*, seed: int = 0) -> Parts:
     meaningful = np.array([len(entry) > 3 and not entry.startswith("[") for entry in entries])
     vectors *= np.where(meaningful, 1, 0.2).astype(np.float32)[:, None]
     preprocessing = Preprocessing(padding_id=0, empty_id=1, special_tokens=False, by_word=True)
-    return Parts(average_tower(vectors), tokenizer, preprocessing, kind="average", max_tokens=MAX_TOKENS, dims=(16,))
+    return EncoderParts(
+        average_tower(vectors), tokenizer, preprocessing, kind="average", max_tokens=MAX_TOKENS, dims=(16,)
+    )
 
 
 if __name__ == "__main__":
-    from docsim.training.towers.artefact import Lineage, save
+    from docsim.training.towers.saving import Lineage, save
 
     save(tiny_parts(), sys.argv[1], name="tiny", lineage=Lineage(seed=0))

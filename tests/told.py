@@ -1,48 +1,47 @@
-"""A progress that keeps what it is told, and may do something when it is."""
+"""A progress that remembers what it was told."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["Told", "at_first"]
+__all__ = ["Told"]
+
+
+def _nothing() -> None:
+    pass
 
 
 class Told:
-    """A ``docsim.progress.Progress``.
+    """A ``docsim.progress.Progress``; does something at the first step, at each step, or at each sentence if asked.
 
     Attributes:
         said: The sentences.
-        begun: What was begun: ``(task, total, done before)``.
+        begun: The steps: what is done, how many there are, how many were done before.
+        advanced: What was counted since.
     """
 
     def __init__(
-        self, *, say: Callable[[str], object] | None = None, advance: Callable[[int], object] | None = None
+        self,
+        *,
+        at_first: Callable[[], object] = _nothing,
+        each: Callable[[], object] = _nothing,
+        at_words: Callable[[], object] = _nothing,
     ) -> None:
         self.said: list[str] = []
         self.begun: list[tuple[str, int | None, int]] = []
-        self._say = say
-        self._advance = advance
+        self.advanced: list[int] = []
+        self._at_first, self._each, self._at_words = at_first, each, at_words
 
     def say(self, text: str) -> None:
         self.said.append(text)
-        if self._say is not None:
-            self._say(text)
+        self._at_words()
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
         self.begun.append((task, total, done))
 
     def advance(self, count: int = 1) -> None:
-        if self._advance is not None:
-            self._advance(count)
-
-
-def at_first(act: Callable[[], object]) -> Told:
-    """Do something when the first batch was encoded."""
-    done: list[bool] = []
-
-    def advance(_: int) -> None:
-        if not done:
-            done.append(True)
-            act()
-
-    return Told(advance=advance)
+        first = not self.advanced
+        self.advanced.append(count)
+        if first:
+            self._at_first()
+        self._each()

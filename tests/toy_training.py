@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from docsim.models import Document
 
 if TYPE_CHECKING:
-    from docsim.training.towers.artefact import Parts
+    from docsim.training.towers.saving import EncoderParts
 
 TOPICS = 12
 WORDS = 6  # of each kind
@@ -51,13 +51,13 @@ def _entries() -> Iterator[str]:
     yield from (word(topic, kind, n) for topic in range(TOPICS) for kind in "ab" for n in range(WORDS))
 
 
-def parts(*, seed: int = 0) -> Parts:
+def parts(*, seed: int = 0) -> EncoderParts:
     """An ``average`` tower of random token vectors, ready to be trained."""
     from docsim.encoding.encoder import Preprocessing
-    from docsim.training.towers.artefact import Parts
-    from docsim.training.towers.static import average_tower
+    from docsim.training.towers.average import average_tower
+    from docsim.training.towers.saving import EncoderParts
 
     made = tokenizer()
     vectors = np.random.default_rng(seed).normal(size=(made.get_vocab_size(), DIM)).astype(np.float32)
     tower = average_tower(vectors, storage="float32")
-    return Parts(tower, made, Preprocessing(padding_id=0, empty_id=1, special_tokens=False), "average", 64)
+    return EncoderParts(tower, made, Preprocessing(padding_id=0, empty_id=1, special_tokens=False), "average", 64)

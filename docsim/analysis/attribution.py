@@ -1,10 +1,12 @@
 """Attribution: how much each word of two texts contributes to their similarity.
 
-The pre-normalised embedding of an ``average`` tower is a sum of one vector a token, so the similarity of two texts is a
-sum over pairs of tokens: ``<a_i, b_j> / (|sum a| |sum b|)``. Added up by words, that is what each word contributes,
-exactly: the contributions of all words of a text sum to the similarity. Whether a tower is such a sum is found out by
-trying, not by its kind. For other towers a word contributes what the similarity loses when it is left out ("occlusion",
-Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901); those numbers rank words and sum to nothing in particular.
+Before it is normalised, the embedding of an ``average`` tower is a sum of one vector per token. The similarity of two
+texts is therefore a sum over pairs of tokens, ``<a_i, b_j> / (|sum a| |sum b|)``. Summed over the tokens of a word,
+this is the exact contribution of the word: the contributions of all words of a text add up to the similarity. Whether a
+tower is such a sum is tested with example texts, whatever its kind.
+
+For other towers, the contribution of a word is the loss of similarity when it is left out ("occlusion", Zeiler and
+Fergus 2014, https://arxiv.org/abs/1311.2901). These numbers rank the words of a text, but do not add up to anything.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import ONNX_FILE, Encoder
+from docsim.encoding.onnx_graph import without_scaling
 from docsim.encoding.tokenizer import Token
 from docsim.runtime import onnxruntime
 
@@ -26,13 +29,20 @@ __all__ = ["Attributed", "Attribution", "Link", "Word"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _MOST_LINKS = 20
-_TOLERANCE = 1e-4  # of a unit row's components
+_TOLERANCE = 1e-4  # the largest difference in a component of a unit row
 _TRIED = ("How do I rotate the signing keys of a service?", "a a a b", "Holiday: 25 days, carried over until March.")
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a text, ``text[start:end]``, and its share of the similarity; negative if it speaks against it."""
+    """A word of a text and its contribution to the similarity.
+
+    Attributes:
+        text: The word, ``text[start:end]`` of the text.
+        start: Offset of the first character.
+        end: Offset one past the last character.
+        contribution: How much it contributes; negative if the texts would be more similar without it.
+    """
 
     text: str
     start: int
@@ -42,7 +52,13 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A word of the one text, a word of the other, and what the pair contributes wherever the two stand."""
+    """A pair of words, one of each text, and its contribution to the similarity.
+
+    Attributes:
+        a: The word of the first text, in lower case.
+        b: The word of the second text, in lower case.
+        contribution: How much all occurrences of the pair contribute together.
+    """
 
     a: str
     b: str
@@ -51,13 +67,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Attributed:
-    """The similarity of two texts, and where it comes from.
+    """The similarity of two texts, attributed to their words.
 
     Attributes:
-        similarity: Inner product of the two embeddings, in [-1, 1].
+        similarity: The inner product of the two embeddings, in [-1, 1].
         a: The words of the first text, in order.
         b: The words of the second text, in order.
-        links: The pairs of words that contribute most, best first; empty unless the attribution is exact.
+        links: The pairs of words that contribute most, the highest first; empty if contributions are not exact.
     """
 
     similarity: float
@@ -67,25 +83,25 @@ class Attributed:
 
 
 class Attribution:
-    """Tells which words carry the similarity of two texts.
+    """Attributes the similarity of texts to their words, for one encoder.
 
     Attributes:
-        encoder: What is explained.
-        exact: Whether contributions sum to the similarity; otherwise they come from leaving words out.
+        encoder: The encoder.
+        exact: Whether contributions are exact and add up to the similarity. If not, they come from leaving words out.
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        """Prepare to explain one encoder."""
+        """Find out how similarities by an encoder can be attributed."""
         self.encoder = encoder
         self._tower = _unscaled(encoder)
         self.exact = self._tower is not None and self._is_sum()
 
     def of(self, a: str, b: str) -> Attributed:
-        """Return the similarity of two texts, by words.
+        """Return the similarity of two texts and the contributions of their words.
 
         Args:
-            a: A text as it is encoded.
-            b: Another.
+            a: One text, exactly as it is encoded.
+            b: The other text, exactly as it is encoded.
         """
         return self._exactly(a, b) if self.exact else self._by_occlusion(a, b)
 
@@ -101,25 +117,25 @@ class Attribution:
         )
 
     def _word_vectors(self, text: str) -> tuple[list[tuple[int, int]], NDArray[np.float64]]:
-        """Return the spans of a text's words, and what each adds to the sum, float64 ``(words, dim)``."""
+        """Return the spans of a text's words, and the vector that each adds to the sum, float64 ``(words, dim)``."""
         tokens = self.encoder.tokens(text)
         spans, starts = _grouped(text, tokens)
         return spans, np.add.reduceat(self._token_vectors(tokens), starts, axis=0)
 
     def _token_vectors(self, tokens: Sequence[Token]) -> NDArray[np.float64]:
-        """Return what each token adds to the sum, float64 ``(len(tokens), dim)``."""
+        """Return the vector that each token adds to the sum, float64 ``(len(tokens), dim)``."""
         assert self._tower is not None
         column = np.array([token.id for token in tokens], dtype=np.int32)[:, None]
         found: NDArray[np.float64] = self._tower.run(None, {self._tower.get_inputs()[0].name: column})[0].astype(
             np.float64
         )
-        found = found[:, : self.encoder.dim]  # of an encoder that keeps the leading components only
+        found = found[:, : self.encoder.dim]  # the encoder may keep only the leading components
         shares: NDArray[np.float64] = np.array([token.share for token in tokens])
         found *= shares[:, None]
         return found
 
     def _is_sum(self) -> bool:
-        """Return whether texts' embeddings are the normalised sums of their tokens' vectors."""
+        """Return whether embeddings of example texts are the normalised sums of their tokens' vectors."""
         sums = np.stack([self._token_vectors(self.encoder.tokens(text)).sum(axis=0) for text in _TRIED])
         lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-15)
         return bool(np.abs(sums / lengths - self.encoder.encode(_TRIED)).max() < _TOLERANCE)
@@ -132,7 +148,7 @@ class Attribution:
         )
 
     def _losses(self, text: str, other: NDArray[np.float32], similarity: float) -> tuple[Word, ...]:
-        """Return a text's words with what the similarity loses without them, shared out among a word's occurrences."""
+        """Return a text's words and the loss of similarity without each, divided among its occurrences."""
         spans = [span for span in _grouped(text, self.encoder.tokens(text))[0] if span[0] < span[1]]
         occurrences: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
         for start, end in spans:
@@ -148,26 +164,17 @@ class Attribution:
 
 def _unscaled(encoder: Encoder) -> onnxruntime.InferenceSession | None:
     """Return a session that gives what an encoder's tower scales to length one, or None if that cannot be told."""
-    try:
-        import onnx
-    except ImportError:  # comes with what training needs; words are left out one by one instead
-        return None
-    model = onnx.load(str(encoder.path / ONNX_FILE))
-    graph = model.graph
-    maker = next(node for node in graph.node if graph.output[0].name in node.output)
-    if maker.op_type != "Div":
-        return None
-    graph.output[0].name = maker.input[0]
-    graph.node.remove(maker)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    model = without_scaling((encoder.path / ONNX_FILE).read_bytes())
+    return None if model is None else onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
 def _grouped(text: str, tokens: Sequence[Token]) -> tuple[list[tuple[int, int]], list[int]]:
-    """Put tokens together into words.
+    """Group the tokens of a text into words.
+
+    A token that stands for no character, or for several words, is a word of its own.
 
     Returns:
-        The span of each word, and the place of each word's first token; a token that stands for no character, or for
-        several words, is a word of its own.
+        The span of each word, and the position of each word's first token.
     """
     borders = [match.span() for match in _WORD.finditer(text)]
     ends = [end for _, end in borders]
@@ -192,7 +199,7 @@ def _words(text: str, spans: Sequence[tuple[int, int]], shares: Iterable[float])
 
 
 def _links(a: Sequence[str], b: Sequence[str], shares: NDArray[np.float64]) -> tuple[Link, ...]:
-    """Return the pairs of words, whatever their case and wherever they stand, that contribute most."""
+    """Return the pairs of words that contribute most. All occurrences of a pair in any case are added up."""
     (rows, left), (columns, right) = (_distinct(words) for words in (a, b))
     table = np.zeros((len(left), len(right)))
     np.add.at(table, (rows[:, None], columns[None, :]), shares)
@@ -202,14 +209,14 @@ def _links(a: Sequence[str], b: Sequence[str], shares: NDArray[np.float64]) -> t
 
 
 def _distinct(words: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-    """Return for each word the place of its lower-cased form in a list of them, and that list."""
+    """Return for each word the position of its lower-case form in a list of distinct ones, and that list."""
     places: dict[str, int] = {}
     numbers = [places.setdefault(word.casefold(), len(places)) for word in words]
     return np.array(numbers, dtype=np.int64), list(places)
 
 
 def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """Return a text with some spans, in order, cut out."""
+    """Return a text without some spans of it, which are given in order."""
     ends = [0, *(end for _, end in spans)]
     starts = [*(start for start, _ in spans), len(text)]
     return "".join(text[end:start] for end, start in zip(ends, starts, strict=True))

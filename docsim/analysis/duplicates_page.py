@@ -1,4 +1,4 @@
-"""The report of duplicates: groups, and what differs between the best passages of two documents, as one HTML page."""
+"""The report of duplicates as an HTML page: the groups, and the differences between the best passages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from docsim.rendering.pages import page
 __all__ = ["duplicates_page"]
 
 _MOST_COMPARED = 500
-"""Members whose passages are shown; the rest of a large report is a list."""
+"""The most duplicates whose passages are shown. Further ones are only listed."""
 
 _PIECE = re.compile(r"\s+|\w+|[^\w\s]")
 _STYLE = """
@@ -28,30 +28,36 @@ _HEAD = "<tr><th>duplicate</th><th>kind</th><th>covered</th><th>covers</th><th>s
 
 
 def duplicates_page(found: Duplicates, snapshot: Snapshot) -> str:
-    """Return the report as HTML.
+    """Return the report as an HTML page.
 
     Args:
-        found: What was found.
-        snapshot: Where the texts are.
+        found: The duplicates.
+        snapshot: The index that they were found in, for their texts.
     """
-    members = sum(len(group.members) for group in found.groups)
-    how = "chosen by what is common here" if found.calibrated else "as asked for"
-    head = (
-        f"<p>{found.documents:,} documents were compared; {members:,} of them duplicate"
-        f" {len(found.groups):,} others. Near-duplicates have {found.threshold:.0%} of their wording in common, rare"
-        f" wording counting for more ({how}); of a contained document {found.contained:.0%} stands in the other."
-        " <em>Covered</em> is the share of a duplicate's words that stand in the document above it, <em>covers</em> the"
-        " share of that one's that stand in it. In passages, <del>this</del> stands only in the document above,"
-        " <ins>this</ins> only in the duplicate. Nothing was changed or deleted.</p>"
-    )
     compared, sections = 0, []
     for group in found.groups:
         sections.append(_section(group, snapshot, most=_MOST_COMPARED - compared))
         compared += len(group.members)
-    return page("Duplicates", head + "\n".join(sections), style=_STYLE)
+    return page("Duplicates", _introduction(found) + "\n".join(sections), style=_STYLE)
+
+
+def _introduction(found: Duplicates) -> str:
+    """Return the paragraph that explains the numbers of the report."""
+    members = sum(len(group.members) for group in found.groups)
+    how = "a threshold chosen for this collection" if found.calibrated else "the threshold that was asked for"
+    return (
+        f"<p>{found.documents:,} documents were compared; {members:,} are duplicates of {len(found.groups):,} others."
+        f" Near-duplicates share at least {found.threshold:.0%} of their wording, where rare wording counts for more"
+        f" ({how}). Of a contained document, at least {found.contained:.0%} occurs in the other one."
+        " <em>Covered</em> is the share of a duplicate's words that occur in the document at the head of its group;"
+        " <em>covers</em> is the share of that document's words that occur in the duplicate. In passages,"
+        " <del>this</del> occurs only in the document at the head, <ins>this</ins> only in the duplicate. Nothing was"
+        " changed or deleted.</p>"
+    )
 
 
 def _section(group: Group, snapshot: Snapshot, *, most: int) -> str:
+    """Return a group, with the passages of its first ``most`` members."""
     ids = [group.id, *(member.id for member in group.members[: max(0, most)])]
     numbers = [snapshot.number(id) or 0 for id in ids]
     stored = snapshot.documents(numbers)
@@ -64,6 +70,7 @@ def _section(group: Group, snapshot: Snapshot, *, most: int) -> str:
 
 
 def _named(one: Group | Member) -> str:
+    """Return a document's title and id."""
     title = f"{escape(one.title)} " if one.title not in ("", one.id) else ""
     return f'{title}<small class="id">{escape(one.id)}</small>'
 
@@ -75,7 +82,7 @@ def _row(member: Member, difference: str) -> str:
 
 
 def _difference(representative: str, member: str, match: Match) -> str:
-    """Return the best passages of two documents as one, with what stands in only one of them marked."""
+    """Return the best passages of two documents merged, with what occurs in only one of them marked."""
     ours = _PIECE.findall(representative[match.other_start : match.other_end])
     theirs = _PIECE.findall(member[match.start : match.end])
     return "".join(_marked(ours, theirs))

@@ -1,9 +1,9 @@
-"""Layout: embeddings in two dimensions, so that what is alike lies together.
+"""Layout: embeddings as points in two dimensions, with similar ones close together.
 
 t-SNE (van der Maaten and Hinton 2008, https://www.jmlr.org/papers/v9/vandermaaten08a.html) keeps neighbours together,
-which principal components of embeddings hardly do. It runs over a sample when there are many rows, so its time is
-bounded; the others are put where those of the sample lie that are most like them. (umap-learn does the same job, but
-importing it loads TensorFlow wherever that is installed, and compiles for seconds.)
+which the first two principal components of embeddings hardly do. To bound its time, it lays out a sample when there are
+many rows; each other row is then placed near the rows of the sample that are most similar to it. (umap-learn does the
+same job, but importing it loads TensorFlow wherever that is installed, and takes seconds to compile.)
 """
 
 from __future__ import annotations
@@ -11,35 +11,38 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SAMPLE", "laid_out", "plane"]
+__all__ = ["SAMPLE", "lay_out", "plane"]
 
 SAMPLE = 3_000
-"""Rows that t-SNE lays out, at most."""
+"""The most rows that t-SNE lays out."""
 
-_FEWEST = 10  # rows, for t-SNE to make sense
+_FEWEST = 10  # with fewer rows, t-SNE makes no sense
 _COMPONENTS = 30
 _PERPLEXITY = 30
 _ITERATIONS = 500
-_PLACED_BY = 5  # of the sample
-_SHARPNESS = 20.0  # how much more the most similar of these counts
-_SCATTER = 0.006  # of the picture's width
-_TOGETHER = 10_000
-_ALIKE = 1e-6  # rows that differ by less in every component are one
+_PLACED_BY = 5  # rows of the sample that decide where another row is placed
+_SHARPNESS = 20.0  # the higher, the more the most similar of them counts
+_SCATTER = 0.006  # standard deviation of the noise in places, as a share of the picture's width
+_TOGETHER = 10_000  # rows that are placed at a time, which bounds memory
+_ALIKE = 1e-6  # rows that differ by less than this in every component count as equal
 
 
-def laid_out(rows: NDArray[np.float32], *, sample: int = SAMPLE, seed: int = 0) -> NDArray[np.float32]:
-    """Return a place for each row, float32 ``(n, 2)`` in [0, 1]; the same for the same rows and seed.
+def lay_out(rows: NDArray[np.float32], *, sample: int = SAMPLE, seed: int = 0) -> NDArray[np.float32]:
+    """Return a place in the unit square for each embedding. The same rows and seed give the same places.
 
     Args:
-        rows: ``float32 (n, dim)``, unit rows.
-        sample: Rows that t-SNE lays out, at most.
-        seed: Of the sample, and of t-SNE.
+        rows: The embeddings, ``float32 (n, dim)``, unit rows.
+        sample: The most rows that t-SNE lays out.
+        seed: Seed of the choice of the sample and of t-SNE.
+
+    Returns:
+        ``float32 (n, 2)``, in [0, 1].
     """
     if len(rows) < _FEWEST:
         return _within_unit_square(plane(rows))
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:sample])
     places = np.zeros((len(rows), 2), np.float32)
-    places[chosen] = _within_unit_square(_embedded(rows[chosen], seed))
+    places[chosen] = _within_unit_square(_by_tsne(rows[chosen], seed))
     others = np.setdiff1d(np.arange(len(rows)), chosen)
     if len(others):
         places[others] = _placed(rows[others], rows[chosen], places[chosen], seed=seed)
@@ -47,7 +50,7 @@ def laid_out(rows: NDArray[np.float32], *, sample: int = SAMPLE, seed: int = 0) 
 
 
 def plane(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows ``(n, dim)`` on their first two principal components, ``(n, 2)``; 0 where there are fewer."""
+    """Return the first two principal components of rows ``(n, dim)``: ``(n, 2)``, 0 where there are fewer."""
     if not len(rows):
         return np.zeros((0, 2), np.float32)
     centred = rows - rows.mean(axis=0)
@@ -57,7 +60,8 @@ def plane(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return places
 
 
-def _embedded(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+def _by_tsne(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Return the places that t-SNE gives to rows ``(n, dim)``, ``(n, 2)``, on any scale."""
     if float(np.ptp(rows, axis=0).max()) < _ALIKE:
         return np.zeros((len(rows), 2), np.float32)
     from sklearn.decomposition import PCA
@@ -65,13 +69,13 @@ def _embedded(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     from threadpoolctl import threadpool_limits
 
     tsne = TSNE(init="pca", perplexity=min(_PERPLEXITY, (len(rows) - 1) / 3), max_iter=_ITERATIONS, random_state=seed)
-    with threadpool_limits(1):  # threads wait for each other longer than they work, and add up in any order
+    with threadpool_limits(1):  # several threads are slower here, and add up in varying order
         reduced = PCA(min(_COMPONENTS, *rows.shape), random_state=seed).fit_transform(rows)
         return np.asarray(tsne.fit_transform(reduced), np.float32)
 
 
 def _within_unit_square(places: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return places moved and scaled, the same in both directions, to the middle of the unit square."""
+    """Return places ``(n, 2)`` moved and scaled to fit the unit square, keeping their proportions."""
     if not len(places):
         return places
     low, high = places.min(axis=0), places.max(axis=0)
@@ -82,7 +86,7 @@ def _within_unit_square(places: NDArray[np.float32]) -> NDArray[np.float32]:
 def _placed(
     rows: NDArray[np.float32], sample: NDArray[np.float32], places: NDArray[np.float32], *, seed: int
 ) -> NDArray[np.float32]:
-    """Return places near those of the sample's rows that each row is most like, a little apart."""
+    """Return a place for each row near the places of the most similar rows of the sample, plus a little noise."""
     found = np.zeros((len(rows), 2), np.float32)
     for start in range(0, len(rows), _TOGETHER):
         similarities = rows[start : start + _TOGETHER] @ sample.T

@@ -1,4 +1,7 @@
-"""The map as one HTML page: titles under the pointer, topics to switch on and off, words to search for, no network."""
+"""The topic map as one HTML page that works without a network.
+
+It shows titles under the pointer, switches topics on and off, and searches in titles and ids.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,27 @@ __all__ = ["map_page"]
 
 
 def map_page(found: KnowledgeMap, *, title: str) -> str:
-    """Return the page.
+    """Return the map as an HTML page.
 
     Args:
-        found: What to draw.
-        title: What it is a map of.
+        found: The map.
+        title: The page's title: what it is a map of.
     """
+    assets = Path(__file__).parent / "assets"
+    body = (
+        f"<aside><h1>{escape(title)}</h1><p>{len(found.points):,} documents. Documents close together are similar; the"
+        " axes and long distances have no meaning.</p>"
+        '<input type="search" id="words" placeholder="Search titles and ids" autofocus>'
+        '<div id="chosen"></div><ul id="topics"></ul></aside>'
+        '<main><canvas id="map"></canvas><div id="tip"></div></main>'
+        f'<script type="application/json" id="content">{_content(found)}</script>'
+        f"<script>{(assets / 'map.js').read_text(encoding='utf-8')}</script>"
+    )
+    return frame(title, body, style=(assets / "map.css").read_text(encoding="utf-8"))
+
+
+def _content(found: KnowledgeMap) -> str:
+    """Return the topics and points of a map as JSON that can be put into a script element."""
     places = np.array([(point.x, point.y) for point in found.points])
     members = np.array([point.topic for point in found.points])
     topics = [
@@ -36,14 +54,4 @@ def map_page(found: KnowledgeMap, *, title: str) -> str:
     ]
     points = [[point.x, point.y, point.topic, point.id, point.title] for point in found.points]
     content = json.dumps({"topics": topics, "points": points}, ensure_ascii=False, separators=(",", ":"))
-    embedded = content.replace("<", "\\u003c")  # so that no title ends the script
-    assets = Path(__file__).parent / "assets"
-    body = (
-        f"<aside><h1>{escape(title)}</h1><p>{len(points):,} documents. What lies close together is alike; axes and long"
-        ' distances mean nothing.</p><input type="search" id="words" placeholder="find in titles and ids" autofocus>'
-        '<div id="chosen"></div><ul id="topics"></ul></aside>'
-        '<main><canvas id="map"></canvas><div id="tip"></div></main>'
-        f'<script type="application/json" id="content">{embedded}</script>'
-        f"<script>{(assets / 'map.js').read_text(encoding='utf-8')}</script>"
-    )
-    return frame(title, body, style=(assets / "map.css").read_text(encoding="utf-8"))
+    return content.replace("<", "\\u003c")  # so that a title cannot end the script element

@@ -1,8 +1,8 @@
-"""Shingles: how much of a text's wording stands in another text, rare wording counting for more.
+"""Shingles: how much of one text's wording also occurs in another text; rare wording counts for more.
 
-A shingle is a run of three words (Broder 1997, "On the resemblance and containment of documents"); a character of
-Chinese or Japanese, which are written without spaces, counts as a word. Shingles that many documents hold, such as
-those of a template, count for little: each weighs log(1 + documents / documents that hold it).
+A shingle is a run of three words (Broder 1997, "On the resemblance and containment of documents"). In Chinese and
+Japanese, which are written without spaces, each character counts as a word. A shingle weighs log(1 + number of
+documents / number of documents that contain it), so those of a template, which many documents contain, count little.
 """
 
 from __future__ import annotations
@@ -10,68 +10,95 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
-
 __all__ = ["LENGTH", "Overlaps", "Wording", "covered"]
 
 LENGTH = 3
-"""Words of a shingle."""
+"""The number of words in a shingle."""
 
 # Kana, with its marks but without its punctuation, and Chinese characters
 _UNSPACED = (
     "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_TOGETHER = 20_000
+_TOGETHER = 300  # pairs compared at a time: few enough that their shingles stay in the processor's cache
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads consecutive numbers
 
 
 class Overlaps:
-    """The shingles of many texts, by which pairs of them are compared.
+    """The shingles of many texts, for comparing pairs of them.
 
     Attributes:
         counts: How many different shingles each text has, int64 ``(texts,)``; 0 for a text without words.
-        table: Texts by shingles, sparse, the square root of a shingle's weight where a text has it.
+        shingles: Those of text after text, as numbers from 0, ascending within each text, int64 ``(shingles of all,)``.
+        starts: Where each text's shingles start, int64 ``(texts + 1,)``.
+        weights: What each shingle weighs, by its number, float64.
         sums: The weights of each text's shingles together, float64 ``(texts,)``.
     """
 
     counts: NDArray[np.int64]
 
     def __init__(self, texts: Iterable[str]) -> None:
-        """Read the texts, once, as a stream."""
+        """Read the texts as a stream, once."""
         numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = numbers.__len__  # a word that is new gets the next number
+        numbers.default_factory = numbers.__len__  # a new word gets the next number
         found = [_shingles(np.fromiter(map(numbers.__getitem__, _words(text)), np.uint64)) for text in texts]
         self.counts = np.fromiter(map(len, found), np.int64, len(found))
-        self.table = _weighted(found)
-        self.sums: NDArray[np.float64] = np.maximum(_row_sums(self.table.multiply(self.table)), 1e-12)
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)])
+        hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
+        _, self.shingles, documents = np.unique(hashes, return_inverse=True, return_counts=True)
+        self.weights: NDArray[np.float64] = np.log1p(len(found) / documents)
+        texts_of = np.repeat(np.arange(len(found)), self.counts)
+        sums = np.bincount(texts_of, weights=self.weights[self.shingles], minlength=len(found))
+        self.sums: NDArray[np.float64] = np.maximum(sums, 1e-12)
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how much of each text of some pairs stands in the other, float64 ``(pairs, 2)``, in [0, 1].
+        """Return how much of each text of a pair occurs in the other, by the weights of their shingles.
 
         Args:
-            pairs: Places of two texts, int64 ``(pairs, 2)``.
+            pairs: The positions of two texts each, int64 ``(pairs, 2)``.
+
+        Returns:
+            The share of the first text that occurs in the second, and of the second in the first: float64
+            ``(pairs, 2)``, in [0, 1].
         """
         shares = np.zeros((len(pairs), 2))
         for start in range(0, len(pairs), _TOGETHER):
             some = pairs[start : start + _TOGETHER]
-            shared = _row_sums(self.table[some[:, 0]].multiply(self.table[some[:, 1]]))
+            shared = self._shared(some)
             shares[start : start + _TOGETHER] = shared[:, None] / self.sums[some]
         return np.minimum(shares, 1.0)
 
+    def _shared(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the weights of the shingles that both texts of each pair have, together, float64 ``(pairs,)``.
+
+        A pair's number and a shingle's make one key. Each side's keys ascend, so that sorting both sides together is
+        one merge, after which a key that both have stands twice in a row.
+        """
+        keys = np.sort(np.concatenate([self._keys(pairs[:, 0]), self._keys(pairs[:, 1])]), kind="stable")
+        both = keys[1:][keys[1:] == keys[:-1]]
+        pair, shingle = np.divmod(both, max(1, len(self.weights)))
+        shared: NDArray[np.float64] = np.bincount(pair, self.weights[shingle], len(pairs)).astype(np.float64)
+        return shared
+
+    def _keys(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a key for each shingle of some texts, ascending: the text's place among them, then the shingle."""
+        counts = self.counts[texts]
+        ends = np.cumsum(counts)
+        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[texts] - (ends - counts), counts)
+        keys: NDArray[np.int64] = np.repeat(np.arange(len(texts)), counts) * max(1, len(self.weights))
+        return keys + np.asarray(self.shingles[places], np.int64)
+
 
 class Wording:
-    """The words of one text, to be compared with those of many others.
+    """The words of one text, prepared for comparing it with many others.
 
     Attributes:
         words: A hash of each word, uint64 ``(words,)``.
-        runs: A hash of each run of ``LENGTH`` words, uint64; none where there are fewer.
+        runs: A hash of each run of ``LENGTH`` words, uint64; empty if there are fewer words.
     """
 
     def __init__(self, text: str) -> None:
@@ -81,9 +108,13 @@ class Wording:
 
 
 def covered(one: Wording, other: Wording) -> float:
-    """Return the share of a text's words, in [0, 1], that stand in the other in runs of at least ``LENGTH``.
+    """Return the share of a text's words, in [0, 1], that also occur in another one, in runs of at least ``LENGTH``.
 
-    All words of a shorter text, or none, where the other holds it as a whole.
+    A text shorter than that is covered as a whole or not at all.
+
+    Args:
+        one: The text that may be covered.
+        other: The text that may cover it.
     """
     length = min(LENGTH, len(one.words))
     if not length:
@@ -101,32 +132,16 @@ def _words(text: str) -> list[str]:
 
 
 def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Return the hashes of a text's shingles, each once, ascending; a shorter text is one shingle."""
+    """Return the hashes of a text's distinct shingles, ascending. A text shorter than a shingle is one."""
     if not len(words):
         return np.zeros(0, np.uint32)
     return np.unique((_runs(words, min(LENGTH, len(words))) >> np.uint64(32)).astype(np.uint32))
 
 
 def _runs(words: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
-    """Return a hash of each run of so many words, in order."""
+    """Return a hash of each run of ``length`` words, in order."""
     hashes = np.zeros(max(0, len(words) - length + 1), np.uint64)
     for place in range(length):
         hashes = (hashes + words[place : place + len(hashes)] + np.uint64(1)) * _MULTIPLIER
         hashes ^= hashes >> np.uint64(29)
     return hashes
-
-
-def _weighted(found: list[NDArray[np.uint32]]) -> csr_matrix:
-    """Return a sparse table, texts by shingles, of the square roots of the shingles' weights."""
-    from scipy.sparse import csr_matrix
-
-    starts = np.cumsum([0, *map(len, found)])
-    hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
-    distinct, documents = np.unique(hashes, return_counts=True)
-    weights = np.sqrt(np.log1p(len(found) / documents)).astype(np.float32)
-    columns = np.searchsorted(distinct, hashes).astype(np.int32)
-    return csr_matrix((weights[columns], columns, starts), shape=(len(found), max(1, len(distinct))))
-
-
-def _row_sums(table: csr_matrix) -> NDArray[np.float64]:
-    return np.asarray(table.sum(axis=1, dtype=np.float64)).ravel()

@@ -1,4 +1,4 @@
-"""Topics: groups of documents that are alike, and the words that tell each group from the others."""
+"""Topics: groups of similar documents, and the words that set each group apart from the others."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Topic", "Topics", "found_topics"]
+__all__ = ["Topic", "Topics", "find_topics"]
 
 _COUNTS = (2, 3, 4, 6, 8, 10, 12, 16, 20, 24)
-"""Numbers of topics that are tried; more than 24 no picture tells apart."""
+"""The numbers of topics that are tried. More than 24 cannot be told apart in a picture."""
 
-_SAMPLE = 3_000
-_TERMS = 3
-_WORD = r"\b[^\W\d_]{3,30}\b(?!['\u2019]\w)"  # not the "don" of "don't", nor what no picture has room for
+_SAMPLE = 3_000  # documents that decide the number of topics
+_TERMS = 3  # words that name a topic
+_WORD = r"\b[^\W\d_]{3,30}\b(?!['\u2019]\w)"  # not the "don" of "don't", and nothing too long for a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,9 @@ class Topic:
     """A group of documents.
 
     Attributes:
-        terms: Words that tell it from the others, the most telling first; none where no document has words.
-        documents: How many there are.
+        terms: The words that set it apart from the other topics, the most telling first; empty if no document has
+            words.
+        documents: The number of documents.
     """
 
     terms: tuple[str, ...]
@@ -34,27 +35,33 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics, the largest first, and for each document the place of its topic, int64 ``(n,)``."""
+    """The topics of a collection.
+
+    Attributes:
+        topics: The topics, the largest first.
+        members: For each document the position of its topic in ``topics``, int64 ``(n,)``.
+    """
 
     topics: tuple[Topic, ...]
     members: NDArray[np.int64]
 
 
-def found_topics(places: NDArray[np.float32], texts: Sequence[str], *, seed: int = 0) -> Topics:
+def find_topics(places: NDArray[np.float32], texts: Sequence[str], *, seed: int = 0) -> Topics:
     """Group documents by k-means over their places on a map, and name the groups.
 
-    Groups of places agree with the folders of real handbooks as well as groups of embeddings do, and they are what one
-    sees (docs/map.md). Of the numbers of topics between a quarter of the square root of ``n`` (12 at most) and the
-    square root, that with the best silhouette (Rousseeuw 1987, https://doi.org/10.1016/0377-0427(87)90125-7) is taken.
+    Places on the map are grouped, not embeddings, because they are what one sees; the groups agree with the folders of
+    real handbooks equally well (see the page about maps in docs/). The number of topics is chosen between a quarter of
+    the square root of ``n`` (but at most 12) and the square root, by the best silhouette (Rousseeuw 1987,
+    https://doi.org/10.1016/0377-0427(87)90125-7).
 
     Args:
-        places: ``float32 (n, 2)``, at least one.
-        texts: What the documents say, at least in the beginning.
-        seed: The same gives the same topics.
+        places: The documents' places, ``float32 (n, 2)``, at least one.
+        texts: The documents' texts, or their beginnings, in the same order.
+        seed: The same seed gives the same topics.
     """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # sums in one order give the same topics everywhere
+    with threadpool_limits(1):  # adding up in a fixed order gives the same topics on every machine
         labels = _grouped(places, _best_count(places, seed), seed)
     order = np.argsort(-np.bincount(labels), kind="stable")
     members = np.argsort(order)[labels]
@@ -64,7 +71,7 @@ def found_topics(places: NDArray[np.float32], texts: Sequence[str], *, seed: int
 
 
 def _grouped(places: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
-    """Return for each row a group, numbered from 0 without gaps."""
+    """Return the number of each row's group, from 0 without gaps, int64 ``(n,)``."""
     from sklearn.cluster import KMeans
 
     count = min(count, len(np.unique(places, axis=0)))
@@ -73,6 +80,7 @@ def _grouped(places: NDArray[np.float32], count: int, seed: int) -> NDArray[np.i
 
 
 def _best_count(places: NDArray[np.float32], seed: int) -> int:
+    """Return the number of topics with the best silhouette."""
     from sklearn.metrics import silhouette_score
 
     root = math.sqrt(len(places))
@@ -89,15 +97,16 @@ def _best_count(places: NDArray[np.float32], seed: int) -> int:
 def _telling(texts: Sequence[str], members: NDArray[np.int64], count: int) -> list[tuple[str, ...]]:
     """Return the terms of each group by class-based tf-idf (Grootendorst 2022, https://arxiv.org/abs/2203.05794).
 
-    The share of a group's documents that hold a word, times the logarithm of that share over the word's share in all
-    documents. Documents are counted, not occurrences: a page that says one word a hundred times names no topic.
+    A word's score is the share of the group's documents that contain it, times the logarithm of that share divided by
+    the share of all documents that contain it. Documents are counted instead of occurrences, so that a page which
+    repeats one word a hundred times does not name a topic.
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
     vectorizer = CountVectorizer(binary=True, stop_words="english", token_pattern=_WORD, dtype=np.int32)
     try:
         held = vectorizer.fit_transform(texts)
-    except ValueError:  # no words at all
+    except ValueError:  # the texts have no words
         return [()] * count
     overall = np.asarray(held.mean(axis=0)).ravel()
     words = vectorizer.get_feature_names_out()
@@ -111,7 +120,7 @@ def _telling(texts: Sequence[str], members: NDArray[np.int64], count: int) -> li
 
 
 def _apart(words: Sequence[str]) -> tuple[str, ...]:
-    """Return words without those that are another form of an earlier one: of two, one begins like the other."""
+    """Return words without other forms of earlier ones: words that begin in the same way."""
     kept: list[str] = []
     for word in words:
         stem = word[: max(4, len(word) - 3)]

@@ -47,6 +47,7 @@ Examples:
 @options.as_json
 @options.output
 @click.pass_context
+@options.needs("train")
 def adapt(ctx: click.Context, /, index_path: Path | None, **given: Any) -> None:
     """Train the encoder on the index's own documents, without labels, and re-index with it.
 

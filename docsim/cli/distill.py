@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from docsim.cli import terminal
+from docsim.cli import options, terminal
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
     from docsim.models import Document
+    from docsim.training.distill.from_texts import DistilledStudent
+    from docsim.training.distill.from_vocabulary import DistillationRecipe
     from docsim.training.distill.teacher import Teacher
-    from docsim.training.distill.texts import Learnt
-    from docsim.training.distill.vocabulary import Recipe
 
 __all__ = ["distill"]
 
@@ -59,6 +59,7 @@ Examples:
 @click.option("--name", help="Name for people. Default: the name of --out.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
+@options.needs("train")
 def distill(teacher: Path, out: Path, dim: int, seed: int, **given: Any) -> None:
     """Make an encoder from a sentence-transformers model, without any text or with some.
 
@@ -70,17 +71,20 @@ def distill(teacher: Path, out: Path, dim: int, seed: int, **given: Any) -> None
     """
     _check(teacher, given)
     with terminal.without_native_noise():
+        from docsim.training.distill.from_vocabulary import (  # imports Keras, which takes seconds
+            DistillationRecipe,
+            distill_and_save,
+        )
         from docsim.training.distill.teacher import load_teacher
-        from docsim.training.distill.vocabulary import Recipe, distill_to  # imports Keras, which takes seconds
 
         loaded = load_teacher(teacher)
-    recipe, name, learnt = Recipe(dim=dim), given["name"] or out.name, None
+    recipe, name, learnt = DistillationRecipe(dim=dim), given["name"] or out.name, None
     with _progress(shown=not given["quiet"] and sys.stderr.isatty()) as progress:
         if given["texts"]:
             learnt, encoder = _with_texts(out, loaded, recipe, {**given, "name": name, "seed": seed}, progress)
         else:
             asked = _about(progress, "Asking the teacher")
-            encoder = distill_to(out, loaded, recipe=recipe, name=name, seed=seed, progress=asked)
+            encoder = distill_and_save(out, loaded, recipe=recipe, name=name, seed=seed, progress=asked)
     _tell(encoder, learnt, given)
 
 
@@ -93,23 +97,25 @@ def _check(teacher: Path, given: Mapping[str, Any]) -> None:
 
 
 def _with_texts(
-    out: Path, teacher: Teacher, recipe: Recipe, given: Mapping[str, Any], progress: _Progress | None
-) -> tuple[Learnt, Encoder]:
+    out: Path, teacher: Teacher, recipe: DistillationRecipe, given: Mapping[str, Any], progress: _Progress | None
+) -> tuple[DistilledStudent, Encoder]:
     """Distill the vocabulary, then learn from texts."""
-    from docsim.training.data.material import documents_of_corpus
-    from docsim.training.distill.student import Tuning
-    from docsim.training.distill.texts import learn_from_texts, saved
-    from docsim.training.distill.vocabulary import distill
+    from docsim.training.data.document_sources import documents_of_corpus
+    from docsim.training.distill.from_texts import distill_texts, save_student
+    from docsim.training.distill.from_vocabulary import distill_vocabulary
+    from docsim.training.distill.student import StudentConfig
 
-    tuning = Tuning(steps=given["steps"] or Tuning().steps, time_limit=given["time_limit"], seed=given["seed"])
+    config = StudentConfig(
+        steps=given["steps"] or StudentConfig().steps, time_limit=given["time_limit"], seed=given["seed"]
+    )
     documents: Iterable[Document] = chain.from_iterable(documents_of_corpus(path) for path in given["texts"])
-    parts = distill(teacher, recipe, progress=_about(progress, "Asking the teacher"))
+    parts = distill_vocabulary(teacher, recipe, progress=_about(progress, "Asking the teacher"))
     cache = out.absolute().with_name(f".{out.name}.cache")
-    learnt = learn_from_texts(parts, teacher, documents, tuning=tuning, cache=cache, progress=progress)
-    return learnt, saved(learnt, out, teacher, name=given["name"], seed=given["seed"])
+    learnt = distill_texts(parts, teacher, documents, config=config, cache=cache, progress=progress)
+    return learnt, save_student(learnt, out, teacher, name=given["name"], seed=given["seed"])
 
 
-def _tell(encoder: Encoder, learnt: Learnt | None, given: Mapping[str, Any]) -> None:
+def _tell(encoder: Encoder, learnt: DistilledStudent | None, given: Mapping[str, Any]) -> None:
     """Print the summary."""
     if given["as_json"]:
         click.echo(json.dumps({**_facts(encoder), **(_texts_facts(learnt) if learnt else {})}, indent=2))
@@ -125,7 +131,7 @@ def _tell(encoder: Encoder, learnt: Learnt | None, given: Mapping[str, Any]) -> 
         )
 
 
-def _texts_facts(learnt: Learnt) -> dict[str, Any]:
+def _texts_facts(learnt: DistilledStudent) -> dict[str, Any]:
     agreement = {"before": learnt.before, "after": learnt.after}
     return {"agreement": agreement, "steps": learnt.steps, "spans": learnt.spans}
 

@@ -19,7 +19,7 @@ from docsim.ingest import sources
 from docsim.models import Entry
 
 if TYPE_CHECKING:
-    from docsim.training.wordvectors.encoder import Made
+    from docsim.training.wordvectors.encoder import WordVectorEncoder
     from docsim.training.wordvectors.vocabulary import Coverage
 
 __all__ = ["encoder"]
@@ -67,6 +67,7 @@ Examples:
 )
 @options.as_json
 @options.output
+@options.needs("train")
 def from_vectors(file: Path, out: Path, **given: Any) -> None:
     """Make an encoder from a file of word vectors, at once and without training.
 
@@ -119,6 +120,7 @@ def show(directory: str, as_json: bool, quiet: bool) -> None:
 @_name
 @options.as_json
 @options.output
+@options.needs("train")
 def import_(directory: Path, out: Path, **given: Any) -> None:
     """Make an encoder that computes what a BERT-family sentence-transformers model does.
 
@@ -127,7 +129,7 @@ def import_(directory: Path, out: Path, **given: Any) -> None:
     if not directory.is_dir():
         raise UsageError(f"expected the directory of a sentence-transformers model; there is none at {directory}")
     with terminal.without_native_noise():
-        from docsim.training.distill.imported import import_encoder  # imports Keras, which takes seconds
+        from docsim.training.distill.bert_import import import_encoder  # imports Keras, which takes seconds
 
     tell = None if given["quiet"] or not sys.stderr.isatty() else lambda line: click.secho(line, dim=True, err=True)
     made = import_encoder(directory, out, name=given["name"] or out.name, int8=given["int8"], progress=tell)
@@ -163,7 +165,7 @@ def _with_title(title: str, text: str) -> str:
     return text if text.lstrip("# \n").startswith(title) else f"{title}\n{text}"
 
 
-def _vocabulary(made: Made) -> dict[str, Any]:
+def _vocabulary(made: WordVectorEncoder) -> dict[str, Any]:
     found: dict[str, Any] = {
         "format": made.vectors.format,
         "skipped": made.vectors.skipped,
@@ -184,7 +186,7 @@ def _coverage(found: Coverage) -> dict[str, Any]:
     }
 
 
-def _print_made(made: Made) -> None:
+def _print_made(made: WordVectorEncoder) -> None:
     encoder_facts.announce(made.encoder)
     click.echo(f"vocabulary  {made.vocabulary} words, read as {made.vectors.format}")
     if made.vectors.skipped:

@@ -12,7 +12,7 @@ import click
 from docsim.cli import encoder_facts, options
 from docsim.errors import UsageError
 from docsim.evaluation import comparison, judgements
-from docsim.evaluation.comparison import Agreement, Judged, Sample
+from docsim.evaluation.comparison import Agreement, EncodedTwice, JudgedComparison
 from docsim.index import Index
 
 __all__ = ["compare"]
@@ -48,12 +48,12 @@ def compare(a: str, b: str, index_path: Path | None, **given: Any) -> None:
     qrels = judgements.read_qrels(given["qrels"]) if given["qrels"] else None
     texts = judgements.read_queries(given["queries"]) if given["queries"] else None
     encoders = encoder_facts.load(a), encoder_facts.load(b)
-    with Index.open(options.index_directory(index_path)) as index:
-        sample = comparison.sampled(index, encoders, include=_judged_ids(qrels or {}))
-    agreement = comparison.agreement(sample, k=given["k"], queries=given["sample"])
-    judged = comparison.judged(sample, qrels, encoders, texts=texts) if qrels else None
+    with Index.open(options.index_directory(index_path)) as index, index.engine.snapshot() as snapshot:
+        documents = comparison.encode_twice(snapshot, encoders, include=_judged_ids(qrels or {}))
+    agreement = comparison.agreement(documents, k=given["k"], queries=given["sample"])
+    judged = comparison.compare_by_judgements(documents, qrels, encoders, texts=texts) if qrels else None
     found = {"a": encoder_facts.facts(encoders[0]), "b": encoder_facts.facts(encoders[1])} | _compared(
-        sample, agreement, judged
+        documents, agreement, judged
     )
     if given["as_json"]:
         encoder_facts.echo(found)
@@ -68,11 +68,11 @@ def _judged_ids(qrels: judgements.Qrels) -> Iterator[str]:
         yield from grades
 
 
-def _compared(sample: Sample, agreement: Agreement, judged: Judged | None) -> dict[str, Any]:
+def _compared(documents: EncodedTwice, agreement: Agreement, judged: JudgedComparison | None) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "documents": len(sample.ids),
-        "documents_in_index": sample.documents,
-        "passages": len(sample.first.rows),
+        "documents": len(documents.ids),
+        "documents_in_index": documents.documents,
+        "passages": len(documents.first.rows),
         "agreement": asdict(agreement),
     }
     if judged is not None:

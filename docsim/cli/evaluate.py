@@ -18,7 +18,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.evaluation import judgements, measures
 from docsim.evaluation.judgements import Qrels
-from docsim.evaluation.measures import Comparison, Estimate, PerQuery, Report
+from docsim.evaluation.measures import Estimate, PerQuery, RunComparison, RunReport
 from docsim.index import Index
 from docsim.models import SearchResult
 
@@ -73,6 +73,7 @@ Examples:
 @click.option("--compare", type=_file, help="Compare with a run that --per-query wrote.")
 @options.as_json
 @options.output
+@options.needs("eval")
 def evaluate(index_path: Path | None, **given: Any) -> None:
     """Measure how well an index finds what people judged relevant: nDCG@10, RR@10 and R@100.
 
@@ -112,6 +113,7 @@ Examples:
 @click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Refuse scores outside this range.")
 @options.as_json
 @options.output
+@options.needs("eval")
 def evaluate_pairs(encoder: str, file: Path, **given: Any) -> None:
     """Measure how well an encoder's similarities agree with people's scores of pairs of texts.
 
@@ -229,7 +231,7 @@ def _intervals(estimates: Mapping[str, Estimate]) -> dict[str, list[float]]:
     return {name: [one.low, one.high] for name, one in estimates.items()}
 
 
-def _summary(report: Report, compared: Mapping[str, Comparison] | None) -> dict[str, Any]:
+def _summary(report: RunReport, compared: Mapping[str, RunComparison] | None) -> dict[str, Any]:
     metrics = report.metrics
     summary = {"queries": report.queries, "metrics": _values(metrics), "intervals": _intervals(metrics)}
     if compared is not None:
@@ -246,7 +248,9 @@ def _summary(report: Report, compared: Mapping[str, Comparison] | None) -> dict[
     return summary
 
 
-def _print(report: Report, compared: Mapping[str, Comparison] | None, about: Mapping[str, Any], *, quiet: bool) -> None:
+def _print(
+    report: RunReport, compared: Mapping[str, RunComparison] | None, about: Mapping[str, Any], *, quiet: bool
+) -> None:
     _print_estimates("metric", report.metrics)
     if compared is not None:
         click.echo(f"\n{'difference':12}{'95 % interval':>24}{'p':>10}")
@@ -280,7 +284,7 @@ def _check_folder(path: Path | None) -> None:
         raise UsageError(f"expected a file in a folder that exists for --per-query, got {path}")
 
 
-def _write_run(path: Path, report: Report, qrels: Qrels, about: Mapping[str, Any]) -> None:
+def _write_run(path: Path, report: RunReport, qrels: Qrels, about: Mapping[str, Any]) -> None:
     kept = {name: about[name] for name in ("index", "generation", "encoder", "mode")}
     content = {"format": _FORMAT, "judgements": judgements.digest(qrels), **kept, "queries": report.per_query}
     try:

@@ -28,6 +28,7 @@ __all__ = ["index"]
 FAILED = 3
 """Exit code when some documents could not be read and all others went in."""
 
+_TOGETHER = 5  # documents with one reason that are told in one line
 _SHOWN_FAILURES = 20
 
 
@@ -180,9 +181,19 @@ def _print(reports: list[SyncReport], request: _Request) -> None:
 
 
 def _print_failures(reports: list[SyncReport]) -> None:
-    failures = [failure for report in reports for failure in report.failures]
-    for failure in failures[:_SHOWN_FAILURES]:
+    by_reason: dict[str, list[str]] = {}
+    for failure in (failure for report in reports for failure in report.failures):
+        by_reason.setdefault(failure.reason, []).append(failure.path)
+    lines = [line for reason, paths in by_reason.items() for line in _not_read(paths, reason)]
+    for line in lines[:_SHOWN_FAILURES]:
         click.secho("Not read: ", fg="yellow", nl=False, err=True)
-        click.echo(f"{failure.path}: {failure.reason}", err=True)
-    if len(failures) > _SHOWN_FAILURES:
-        click.echo(f"... and {len(failures) - _SHOWN_FAILURES} more; see them all with: docsim status", err=True)
+        click.echo(line, err=True)
+    if len(lines) > _SHOWN_FAILURES:
+        click.echo(f"... and {len(lines) - _SHOWN_FAILURES} more; see them all with: docsim status", err=True)
+
+
+def _not_read(paths: list[str], reason: str) -> list[str]:
+    """Return a line for each document that could not be read, or one for many that have the same reason."""
+    if len(paths) < _TOGETHER:
+        return [f"{path}: {reason}" for path in paths]
+    return [f"{paths[0]} and {len(paths) - 1} more: {reason}; see them all with: docsim status"]

@@ -40,6 +40,7 @@ Examples:
 @options.index_option
 @options.as_json
 @options.output
+@options.needs("map")
 def draw_map(out: Path, *, seed: int, index_path: Path | None, as_json: bool, quiet: bool) -> None:
     """Draw all documents as a map, grouped by topic: a picture, and an HTML page to look around in.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
+from docsim import extras
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.models import DEFAULT_MODE, MODES, Ranking
@@ -30,6 +32,7 @@ __all__ = [
     "known_indexes",
     "learning",
     "mode",
+    "needs",
     "output",
     "ranking",
     "tuning",
@@ -48,6 +51,24 @@ def warn(warnings: Iterable[str]) -> None:
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def needs(extra: str) -> Callable[[F], F]:
+    """Decorate a command's function: where the extra is not installed the command says so, and does nothing.
+
+    Args:
+        extra: A key of ``extras.PACKAGES``.
+    """
+
+    def decorated(function: F) -> F:
+        @functools.wraps(function)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            extras.require(extra, click.get_current_context().command_path)
+            return function(*args, **kwargs)
+
+        return cast(F, checked)
+
+    return decorated
 
 
 def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -15,7 +15,7 @@ from docsim.errors import UsageError
 
 if TYPE_CHECKING:
     from docsim.models import Document
-    from docsim.training.sweep.leaderboard import Entry, Failed
+    from docsim.training.sweep.leaderboard import FailedTrial, TrialResult
 
 __all__ = ["sweep"]
 
@@ -66,6 +66,7 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
 @options.as_json
 @options.output
+@options.needs("train")
 def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) -> None:
     """Try towers, starting points and hyper-parameters within a time budget, and keep the best encoder.
 
@@ -77,37 +78,32 @@ def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) 
     if corpus and index_path:
         raise UsageError("expected one of --index and --corpus; got both")
     with terminal.without_native_noise():
-        from docsim.training.sweep.sweep import (  # imports Keras, which takes seconds
-            Limits,
-            Space,
-            Sweep,
-            alone,
-            comparable,
-        )
-        from docsim.training.sweep.trial import Work
+        from docsim.training.sweep.search_space import SearchSpace  # imports Keras, which takes seconds
+        from docsim.training.sweep.study import Sweep, SweepLimits, sweep_lock, usable_documents
+        from docsim.training.sweep.trial import TrialSetup
 
-    space, limits = Space(given["towers"], given["starts"]), Limits(given["budget"], given["trials"])
-    documents = comparable(_documents(corpus, index_path, given["seed"]), space.starts)
-    with alone(out):
-        study = Sweep(out, space, Work(documents, given["steps"], given["seed"]), resume=given["resume"])
-        board = study.run(limits, told=None if given["quiet"] or given["as_json"] else _told())
+    space, limits = SearchSpace(given["towers"], given["starts"]), SweepLimits(given["budget"], given["trials"])
+    documents = usable_documents(_documents(corpus, index_path, given["seed"]), space.starts)
+    with sweep_lock(out):
+        study = Sweep(out, space, TrialSetup(documents, given["steps"], given["seed"]), resume=given["resume"])
+        board = study.run(limits, report=None if given["quiet"] or given["as_json"] else _told())
     _tell(out, board, given)
 
 
 def _documents(corpus: str | None, index_path: Path | None, seed: int) -> Iterable[Document]:
-    from docsim.training.data.material import documents_of_corpus, documents_of_index
+    from docsim.training.data.document_sources import documents_of_corpus, documents_of_index
 
     if corpus:
         return documents_of_corpus(corpus, seed=seed)
     return documents_of_index(options.index_directory(index_path), seed=seed)
 
 
-def _told() -> Callable[[Entry | Failed], None]:
+def _told() -> Callable[[TrialResult | FailedTrial], None]:
     """Return what says a line about each trial on standard error."""
-    from docsim.training.sweep.leaderboard import Failed
+    from docsim.training.sweep.leaderboard import FailedTrial
 
-    def tell(one: Entry | Failed) -> None:
-        if isinstance(one, Failed):
+    def tell(one: TrialResult | FailedTrial) -> None:
+        if isinstance(one, FailedTrial):
             line = f"trial {one.number} failed: {one.reason}"
         else:
             name = f"{one.tower} from {Path(one.start).name}"
@@ -117,7 +113,7 @@ def _told() -> Callable[[Entry | Failed], None]:
     return tell
 
 
-def _tell(out: Path, board: Sequence[Entry], given: dict[str, Any]) -> None:
+def _tell(out: Path, board: Sequence[TrialResult], given: dict[str, Any]) -> None:
     """Print the leaderboard."""
     from docsim.training.sweep.leaderboard import JSON_FILE, PLOT_FILE
 
@@ -132,7 +128,7 @@ def _tell(out: Path, board: Sequence[Entry], given: dict[str, Any]) -> None:
     click.echo(f"Use the best with: docsim reindex --encoder {out / 'best'}")
 
 
-def _table(board: Sequence[Entry], metric: str) -> None:
+def _table(board: Sequence[TrialResult], metric: str) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -14,25 +14,32 @@ import click
 
 from docsim.cli import options, terminal
 from docsim.encoding.encoder import MANIFEST_FILE
-from docsim.errors import UsageError
+from docsim.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from docsim.encoding.encoder import Encoder
     from docsim.models import Document
-    from docsim.training.data.pairs import Examples
-    from docsim.training.loop.checkpoint import Point
-    from docsim.training.loop.learning import Plan, Teaching
-    from docsim.training.loop.trainer import Job, Outcome
-    from docsim.training.towers.starts import Start
+    from docsim.training.data.examples import Examples
+    from docsim.training.loop.checkpoint import ProgressPoint
+    from docsim.training.loop.config import TeacherConfig, TrainingConfig
+    from docsim.training.loop.defaults import TrainingOptions
+    from docsim.training.loop.trainer import TrainingJob, TrainingResult
+    from docsim.training.towers.starting_point import StartingPoint
 
 __all__ = ["UNASKED", "train"]
 
 UNASKED = "The teacher was not asked: documents as long as these teach more by themselves (--teacher-weight)."
 
+_CHOSEN = (
+    *("tower", "loss", "temperature", "margin", "negatives", "steps", "learning_rate", "embedding_rate"),
+    *("freeze", "unfreeze_at", "seed", "time_limit"),
+)
+"""Options that become ``TrainingOptions`` of the same name."""
+
 _directory = click.Path(path_type=Path, file_okay=False)
-_Watcher = tuple[Callable[["Point", int], None], Callable[[int, float], None]]
+_Watcher = tuple[Callable[["ProgressPoint", int], None], Callable[[int, float], None]]
 
 
 @click.command(
@@ -81,6 +88,7 @@ Examples:
 @click.option("--name", help="Name for people.  [default: the name of --out]")
 @options.as_json
 @options.output
+@options.needs("train")
 def train(out: Path, index_path: Path | None, **given: Any) -> None:
     """Train an encoder, on documents without labels or on labelled examples.
 
@@ -95,15 +103,16 @@ def train(out: Path, index_path: Path | None, **given: Any) -> None:
     _check(given, index_path)
     _check_place(out)
     with terminal.without_native_noise():
-        from docsim.training.loop import learning, plans  # imports Keras, which takes seconds
-        from docsim.training.towers.starts import start
+        from docsim.training.loop.defaults import training_config, with_epochs  # imports Keras, which takes seconds
+        from docsim.training.loop.preparation import training_job
+        from docsim.training.towers.starting_point import make_starting_point
     examples = _examples(given)
-    plan = plans.plan(given, examples)
-    origin = start(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
+    plan = training_config(_training_options(given), examples)
+    origin = make_starting_point(given["of"], kind=given["tower"], precision=given["precision"], seed=plan.seed)
     texts = _documents(given, index_path, plan.seed) if examples is None else examples
     with _teaching(out, given) as teaching:
-        job = learning.job(origin, texts, plan, teaching=teaching)
-    plan = plans.with_epochs(plan, given["epochs"], job.batches.per_epoch)
+        job = training_job(origin, texts, plan, teacher=teaching)
+    plan = with_epochs(plan, given["epochs"], job.batches.per_epoch)
     outcome, encoder = _run(origin, job, plan, out=out, given=given)
     _tell(encoder, job, outcome, given)
 
@@ -134,34 +143,52 @@ def _check_place(out: Path) -> None:
         )
 
 
+def _training_options(given: Mapping[str, Any]) -> TrainingOptions:
+    from docsim.training.loop.defaults import TrainingOptions
+
+    chosen = {name: given[name] for name in _CHOSEN}
+    return TrainingOptions(**chosen, batch_size=given["batch"], matryoshka=_dims(given["matryoshka"]))
+
+
+def _dims(text: str | None) -> tuple[int, ...]:
+    """Return the numbers of ``64,128,256``."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise TrainingError(f"expected numbers of components such as 64,128,256; got {text!r}") from None
+
+
 def _examples(given: Mapping[str, Any]) -> Examples | None:
-    from docsim.training.data.pairs import read_examples
+    from docsim.training.data.examples import read_examples
 
     return read_examples(given["pairs"], score_range=given["score_range"] or (0.0, 1.0)) if given["pairs"] else None
 
 
 def _documents(given: Mapping[str, Any], index_path: Path | None, seed: int) -> Iterable[Document]:
-    from docsim.training.data.material import documents_of_corpus, documents_of_index
+    from docsim.training.data.document_sources import documents_of_corpus, documents_of_index
 
     if given["corpus"]:
         return documents_of_corpus(given["corpus"], seed=seed)
     return documents_of_index(options.index_directory(index_path), seed=seed)
 
 
-def _run(origin: Start, job: Job, plan: Plan, *, out: Path, given: Mapping[str, Any]) -> tuple[Outcome, Encoder]:
+def _run(
+    origin: StartingPoint, job: TrainingJob, plan: TrainingConfig, *, out: Path, given: Mapping[str, Any]
+) -> tuple[TrainingResult, Encoder]:
     """Train, save and report; the checkpoint is kept beside the encoder until it is saved."""
-    from docsim.training.loop import learning, report
+    from docsim.training.loop import report
+    from docsim.training.loop.trained_encoder import save_trained_encoder
     from docsim.training.loop.trainer import Trainer
 
     checkpoint = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
-    before = report.snapshot(job.tower, job.probe) if given["report"] else None
+    before = report.take_snapshot(job.tower, job.probe) if given["report"] else None
     with _watching(job.probe.name, plan.schedule.steps, given) as (watch, tick):
         trainer = Trainer(job, plan.schedule, checkpoint=checkpoint)
         outcome = trainer.run(resume=given["resume"], watch=watch, tick=tick)
-    encoder = learning.saved(origin, job, outcome, plan, out=out, name=given["name"] or out.name)
+    encoder = save_trained_encoder(origin, job, outcome, out=out, name=given["name"] or out.name, seed=plan.seed)
     if before is not None:
         facts = {"name": encoder.name, "start": origin.name, "seed": plan.seed, "fingerprint": encoder.fingerprint}
-        after = report.snapshot(job.tower, job.probe)
+        after = report.take_snapshot(job.tower, job.probe)
         report.write_report(given["report"], outcome, before=before, after=after, probe=job.probe.name, facts=facts)
     checkpoint.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
@@ -170,16 +197,16 @@ def _run(origin: Start, job: Job, plan: Plan, *, out: Path, given: Mapping[str, 
 
 
 @contextlib.contextmanager
-def _teaching(out: Path, given: Mapping[str, Any]) -> Iterator[Teaching | None]:
+def _teaching(out: Path, given: Mapping[str, Any]) -> Iterator[TeacherConfig | None]:
     """Give what a teacher is asked with: a bar where someone watches, and a cache that outlives a killed training."""
     from docsim.encoding.encoder import Encoder
-    from docsim.training.loop.learning import Teaching
+    from docsim.training.loop.config import TeacherConfig
 
     if given["teacher"] is None or given["teacher_weight"] == 0:
         yield None
         return
     cache = out.absolute().with_name(f".{out.name}.cache")
-    teaching = Teaching(Encoder.load(given["teacher"]), cache, given["teacher_weight"])
+    teaching = TeacherConfig(Encoder.load(given["teacher"]), cache, given["teacher_weight"])
     if given["quiet"] or not sys.stderr.isatty():
         yield teaching
         return
@@ -196,12 +223,12 @@ def _watching(probe: str, steps: int, given: Mapping[str, Any]) -> Iterator[_Wat
     """Give what is called after each probe and each step: a bar where someone watches, TensorBoard logs if wanted."""
     logs = None
     if given["tensorboard"]:
-        from docsim.training.loop.tensorboard import logged
+        from docsim.training.loop.tensorboard import tensorboard_callback
 
-        logs = logged(given["tensorboard"])
+        logs = tensorboard_callback(given["tensorboard"])
     with _bar(probe, steps, shown=not given["quiet"]) as (show, tick):
 
-        def watch(point: Point, most: int) -> None:
+        def watch(point: ProgressPoint, most: int) -> None:
             show(point, most)
             if logs is not None:
                 logs(point, most)
@@ -237,7 +264,7 @@ def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
             said.update(new)
             bar.update(task, description="  ".join(said.values()))
 
-        def watch(point: Point, most: int) -> None:
+        def watch(point: ProgressPoint, most: int) -> None:
             del most
             say(probe=f"{probe} {point.probe:.4f}")
 
@@ -248,7 +275,7 @@ def _bar(probe: str, steps: int, *, shown: bool) -> Iterator[_Watcher]:
         yield watch, tick
 
 
-def _facts(encoder: Encoder, job: Job, outcome: Outcome) -> dict[str, Any]:
+def _facts(encoder: Encoder, job: TrainingJob, outcome: TrainingResult) -> dict[str, Any]:
     return {
         "name": encoder.name,
         "path": str(encoder.path),
@@ -266,7 +293,7 @@ def _facts(encoder: Encoder, job: Job, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _tell(encoder: Encoder, job: Job, outcome: Outcome, given: Mapping[str, Any]) -> None:
+def _tell(encoder: Encoder, job: TrainingJob, outcome: TrainingResult, given: Mapping[str, Any]) -> None:
     """Print the summary."""
     if given["as_json"]:
         click.echo(json.dumps(_facts(encoder, job, outcome), indent=2, ensure_ascii=False))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from docsim.models import Document, Passage, storable
 
 __all__ = [
+    "DISTRUSTED",
     "Counts",
     "Embedded",
     "Embeddings",
@@ -164,6 +165,10 @@ class SourceName:
         """Whether it was in the file system and no longer is. A path that is not UTF-8 cannot be looked up."""
         is_file = self.kind in ("folder", "file", "records") and "\\udc" not in self.location
         return is_file and not Path(self.location).exists()
+
+
+DISTRUSTED = ""
+"""The digest of a path whose document is damaged, so that its source brings the document back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ class Sources(Protocol):
     def holders(self, number: int) -> list[Holder]:
         """Return every path that stands for a document."""
 
+    def disputed(self) -> list[int]:
+        """Return the documents that several paths stand for though they were read with different digests."""
+
     def number(self, id: str) -> int | None:
         """Return the number of the document with this id, or None."""
 
@@ -81,8 +84,8 @@ class Writer(Sources, Protocol):
     def link(self, source: int, path: str, *, document: int, digest: str) -> None:
         """Record that a path stands for a document, and was read with this digest."""
 
-    def claim(self, source: int, path: str, *, document: int) -> None:
-        """Forget every other path that stands for a document, since this path has changed it."""
+    def claim(self, source: int, path: str, *, document: int, digest: str) -> None:
+        """Forget every other path that stands for a document and was read with another digest than this path."""
 
     def unlink(self, source: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""

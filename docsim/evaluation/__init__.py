@@ -1,1 +1,1 @@
-"""How good answers are: judgements, measures, and encoders compared over an index."""
+"""The quality of search results: judgements, metrics, and the comparison of encoders."""

@@ -1,7 +1,7 @@
-"""Comparison: how far two encoders agree over the documents of an index, and which one ranks better.
+"""Two encoders compared over the documents of an index: how far they agree, and which of them ranks better.
 
-The stored texts are encoded anew with both, passage by passage, and ranked exactly, as in ``search.scoring``.
-Where the index holds more than ``PASSAGES`` passages a random part of its documents stands for all.
+The stored texts are encoded with both encoders and ranked exactly, in the same way as in ``docsim.search.scoring``. If
+the index has more than ``PASSAGES`` passages, a random sample of its documents is used.
 """
 
 from __future__ import annotations
@@ -19,34 +19,44 @@ from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
 from docsim.evaluation import judgements, measures
 from docsim.evaluation.judgements import Qrels
-from docsim.evaluation.measures import Comparison, Report
-from docsim.index import Index
+from docsim.evaluation.measures import RunComparison, RunReport
 from docsim.models import Document, Passage
 from docsim.search import scoring
 
-__all__ = ["PASSAGES", "Agreement", "Encoded", "Judged", "Sample", "agreement", "judged", "sampled"]
+__all__ = [
+    "PASSAGES",
+    "Agreement",
+    "EncodedDocuments",
+    "EncodedTwice",
+    "JudgedComparison",
+    "agreement",
+    "compare_by_judgements",
+    "encode_twice",
+]
 
 PASSAGES = 20_000
-"""Passages, at most, that are encoded: some 60 MB for each encoder of 768 components."""
+"""The most passages that are encoded: about 60 MB for an encoder with 768 components."""
 
 DEPTH = 100
-"""Places of a ranking that are judged."""
+"""The length of the rankings that are evaluated."""
 
-_DOCUMENT_PASSAGES = 200  # of one document, at most
-_QUERY_PASSAGES = 32  # of a query that are searched with
-_DOCUMENTS_TOGETHER = 200
+_DOCUMENT_PASSAGES = 200  # the most passages of one document that are encoded
+_QUERY_PASSAGES = 32  # the most passages of a query that are searched with
+_DOCUMENTS_TOGETHER = 200  # encoded in one batch
 
 Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """Documents as one encoder sees them, ready to be ranked: as ``ranking.rank`` does, only many times faster.
+class EncodedDocuments:
+    """The embeddings of documents by one encoder, laid out so that ranking many queries is fast.
+
+    Rankings are those of ``docsim.search.scoring.rank``, many times faster.
 
     Attributes:
-        rows: Embeddings of all passages, document after document, ``float32 (passages, dim)``, unit rows.
-        starts: Where each document's passages start, ``int64 (documents,)``, ascending.
-        centroids: What the passages of each document share, ``float32 (documents, dim)``, unit rows.
+        rows: The embeddings of all passages, document after document, ``float32 (passages, dim)``, unit rows.
+        starts: The row of each document's first passage, ``int64 (documents,)``, ascending.
+        centroids: The normalised sum of each document's rows, ``float32 (documents, dim)``, unit rows.
     """
 
     rows: Rows
@@ -54,8 +64,8 @@ class Encoded:
     centroids: Rows
 
     @classmethod
-    def of(cls, documents: Sequence[Rows]) -> Encoded:
-        """Put the embeddings of documents' passages together, ``float32 (passages, dim)`` each."""
+    def of(cls, documents: Sequence[Rows]) -> EncodedDocuments:
+        """Join the embeddings of several documents, ``float32 (passages, dim)`` each, at least one row a document."""
         counts = np.array([len(one) for one in documents], dtype=np.int64)
         rows = np.concatenate(documents)
         starts = np.cumsum(counts) - counts
@@ -63,40 +73,40 @@ class Encoded:
         norms = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return cls(rows, starts, sums / norms)
 
-    def document(self, place: int) -> Rows:
-        """Return the embeddings of one document's passages."""
-        return self.rows[slice(*np.append(self.starts, len(self.rows))[place : place + 2])]
+    def document(self, position: int) -> Rows:
+        """Return the embeddings of the document at a position, ``float32 (passages, dim)``."""
+        return self.rows[slice(*np.append(self.starts, len(self.rows))[position : position + 2])]
 
     def nearest(self, query: Rows, k: int, *, exclude: int | None = None) -> list[int]:
-        """Return the places of the ``k`` documents most like a query, best first; among equals the earlier ones.
+        """Return the positions of the documents most similar to a query, best first; ties in order of position.
 
         Args:
-            query: Embeddings of its passages, ``float32 (passages, dim)``, unit rows; the first 32 count.
-            k: At least 1.
-            exclude: Place of the document not to return.
+            query: The embeddings of its passages, ``float32 (passages, dim)``, unit rows; only the first 32 are used.
+            k: The number of documents to return, at least 1; fewer when there are fewer.
+            exclude: The position of a document to leave out.
         """
         query = query[:_QUERY_PASSAGES]
         best = np.maximum.reduceat(query @ self.rows.T, self.starts, axis=1).mean(axis=0)
         weight = scoring.CENTROID_WEIGHT
         scores = (1 - weight) * best + weight * (self.centroids @ scoring.centroid(query))
         order: list[int] = np.argsort(-scores, kind="stable")[: k + 1].tolist()
-        return [place for place in order if place != exclude][:k]
+        return [position for position in order if position != exclude][:k]
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Documents of an index, encoded twice.
+class EncodedTwice:
+    """Documents of an index, encoded with two encoders.
 
     Attributes:
-        ids: Their ids.
-        first: As the first encoder sees them.
-        second: As the second one does.
-        documents: Documents that the index holds.
+        ids: The documents' ids.
+        first: Their embeddings by the first encoder.
+        second: Their embeddings by the second encoder.
+        documents: The number of documents in the index.
     """
 
     ids: tuple[str, ...]
-    first: Encoded
-    second: Encoded
+    first: EncodedDocuments
+    second: EncodedDocuments
     documents: int
 
 
@@ -105,12 +115,13 @@ class Agreement:
     """How far two encoders agree.
 
     Attributes:
-        queries: Documents that were asked for, each left out of its own result.
-        k: Places that were compared; fewer than asked for where there are fewer other documents.
-        overlap: Mean share of the first ``k`` hits that both have, in [0, 1].
-        same_first: Share of the queries with the same first hit, in [0, 1].
-        cosine: Mean cosine of a passage's two embeddings, in [-1, 1]; None where they differ in dimension.
-        lowest_cosine: The cosine that 5 % of the passages stay below; None likewise.
+        queries: The number of documents that served as queries; each is left out of its own results.
+        k: The number of hits compared for each query; lower than asked for when there are fewer other documents.
+        overlap: The mean share of the first ``k`` hits that both encoders find, in [0, 1].
+        same_first: The share of queries for which both find the same first hit, in [0, 1].
+        cosine: The mean cosine between the two embeddings of a passage, in [-1, 1]; None if the encoders differ in
+            dimension.
+        lowest_cosine: The 5th percentile of these cosines, in [-1, 1]; None if the encoders differ in dimension.
     """
 
     queries: int
@@ -122,119 +133,133 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """Both encoders by the same judgements; ``difference`` is the second minus the first."""
+class JudgedComparison:
+    """Two encoders evaluated with the same judgements.
 
-    first: Report
-    second: Report
-    difference: Mapping[str, Comparison]
+    Attributes:
+        first: The results of the first encoder.
+        second: The results of the second encoder.
+        difference: For each metric the second minus the first, positive where the second encoder is better.
+    """
+
+    first: RunReport
+    second: RunReport
+    difference: Mapping[str, RunComparison]
 
 
-def sampled(index: Index, encoders: tuple[Encoder, Encoder], *, include: Iterable[str] = (), seed: int = 0) -> Sample:
-    """Encode documents of an index with both encoders: all of them, or as many as have ``PASSAGES`` passages.
+def encode_twice(
+    snapshot: Snapshot, encoders: tuple[Encoder, Encoder], *, include: Iterable[str] = (), seed: int = 0
+) -> EncodedTwice:
+    """Encode the documents of an index with two encoders: all of them, or a sample with ``PASSAGES`` passages.
 
     Args:
-        index: Where the texts are.
-        encoders: The two to compare.
-        include: Ids of documents that come first, as far as there is room.
-        seed: Of the choice among the others.
+        snapshot: The index.
+        encoders: The encoders to compare.
+        include: The ids of documents that are taken into the sample first. Unknown ids are ignored.
+        seed: Seed of the random choice among the other documents.
 
     Raises:
-        UsageError: The index holds fewer than two documents.
+        UsageError: The index has fewer than two documents.
     """
     ids: list[str] = []
     first: list[Rows] = []
     second: list[Rows] = []
-    with index.engine.snapshot() as snapshot:
-        numbers, total = _chosen(snapshot, include, seed)
-        for start in range(0, len(numbers), _DOCUMENTS_TOGETHER):
-            items = list(_stored(snapshot, numbers[start : start + _DOCUMENTS_TOGETHER]))
-            ids += [document.id for document, _ in items]
-            first += encode_passages(encoders[0], items)
-            second += encode_passages(encoders[1], items)
-    return Sample(tuple(ids), Encoded.of(first), Encoded.of(second), total)
+    numbers, total = _chosen(snapshot, include, seed)
+    for start in range(0, len(numbers), _DOCUMENTS_TOGETHER):
+        items = list(_stored(snapshot, numbers[start : start + _DOCUMENTS_TOGETHER]))
+        ids += [document.id for document, _ in items]
+        first += encode_passages(encoders[0], items)
+        second += encode_passages(encoders[1], items)
+    return EncodedTwice(tuple(ids), EncodedDocuments.of(first), EncodedDocuments.of(second), total)
 
 
-def agreement(sample: Sample, *, k: int = 10, queries: int = 300, seed: int = 0) -> Agreement:
-    """Compare what the encoders find for some of the sample's own documents.
+def agreement(documents: EncodedTwice, *, k: int = 10, queries: int = 300, seed: int = 0) -> Agreement:
+    """Compare what two encoders find when documents are used as queries.
 
     Args:
-        sample: What ``sampled`` returns.
-        k: Hits to compare, at least 1.
-        queries: Documents to ask for, at most.
-        seed: Of their choice.
+        documents: The documents, encoded with both.
+        k: The number of hits to compare for each query, at least 1.
+        queries: The most documents to use as queries, at least 1; a random choice of them.
+        seed: Seed of that choice.
     """
-    k = min(k, len(sample.ids) - 1)
-    asked = Random(seed).sample(range(len(sample.ids)), min(queries, len(sample.ids)))
+    k = min(k, len(documents.ids) - 1)
+    asked = Random(seed).sample(range(len(documents.ids)), min(queries, len(documents.ids)))
     shared, same = 0, 0
-    for place in asked:
-        a, b = (one.nearest(one.document(place), k, exclude=place) for one in (sample.first, sample.second))
+    for position in asked:
+        a, b = (one.nearest(one.document(position), k, exclude=position) for one in (documents.first, documents.second))
         shared += len(set(a) & set(b))
         same += a[0] == b[0]
-    cosine, lowest = _cosines(sample)
+    cosine, lowest = _cosines(documents)
     return Agreement(len(asked), k, shared / (k * len(asked)), same / len(asked), cosine, lowest)
 
 
-def judged(
-    sample: Sample,
+def compare_by_judgements(
+    documents: EncodedTwice,
     qrels: Qrels,
     encoders: tuple[Encoder, Encoder],
     *,
     texts: Mapping[str, str] | None = None,
     queries: int = 1000,
     seed: int = 0,
-) -> Judged:
-    """Evaluate both encoders over the sample, and the difference between them.
+) -> JudgedComparison:
+    """Evaluate two encoders with relevance judgements, and compare the results.
 
     Args:
-        sample: What ``sampled`` returns.
+        documents: The documents, encoded with both.
         qrels: The judgements.
-        encoders: Those that the sample was encoded with, in the same order.
-        texts: The queries by id; without them a query is a document of the sample, left out of its own result.
-        queries: Queries to ask, at most.
-        seed: Of their choice.
+        encoders: The same encoders, in the same order.
+        texts: The texts of the queries by id. Without them, a query's id is that of a document, which is then left out
+            of its own results.
+        queries: The most queries to use, at least 1; a random choice of them.
+        seed: Seed of that choice.
 
     Raises:
-        UsageError: No query can be asked and has a relevant document in the sample.
+        UsageError: No query is known and has a relevant document.
     """
     wanted = judgements.relevant(judgements.without_self(qrels) if texts is None else qrels)
-    known = set(sample.ids) if texts is None else texts.keys()
-    can = [query for query in wanted if query in known]
-    if not can:
-        raise UsageError(f"expected judged queries that can be asked, found none among {len(wanted)}")
-    asked = {query: wanted[query] for query in Random(seed).sample(can, min(queries, len(can)))}
+    asked = _drawn(wanted, known=set(documents.ids if texts is None else texts), most=queries, seed=seed)
     first, second = (
-        measures.evaluate(_run(sample.ids, documents, asked, None if texts is None else _Texts(encoder, texts)), asked)
-        for encoder, documents in zip(encoders, (sample.first, sample.second), strict=True)
+        measures.evaluate(_run(documents.ids, rows, asked, None if texts is None else _Queries(encoder, texts)), asked)
+        for encoder, rows in zip(encoders, (documents.first, documents.second), strict=True)
     )
-    return Judged(first, second, measures.compare(second.per_query, first.per_query))
+    return JudgedComparison(first, second, measures.compare(second.per_query, first.per_query))
+
+
+def _drawn(qrels: Qrels, *, known: set[str], most: int, seed: int) -> dict[str, Mapping[str, int]]:
+    """Return the judgements of a random choice among the queries that are known."""
+    usable = [query for query in qrels if query in known]
+    if not usable:
+        raise UsageError(f"expected judged queries that are known, found none among {len(qrels)}")
+    return {query: qrels[query] for query in Random(seed).sample(usable, min(most, len(usable)))}
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
-    """Queries that are texts, and what encodes them."""
+class _Queries:
+    """Queries that are given as texts, and the encoder for them."""
 
     encoder: Encoder
-    by_id: Mapping[str, str]
+    texts: Mapping[str, str]
 
-    def vectors(self, query: str) -> Rows:
-        return encode_documents(self.encoder, [Document(query, self.by_id[query])])[0]
+    def rows(self, query: str) -> Rows:
+        return encode_documents(self.encoder, [Document(query, self.texts[query])])[0]
 
 
-def _run(ids: Sequence[str], documents: Encoded, queries: Iterable[str], texts: _Texts | None) -> dict[str, list[str]]:
-    """Return the ids found for each query, best first; without texts a query is one of the documents."""
-    places = {id: place for place, id in enumerate(ids)}
+def _run(
+    ids: Sequence[str], documents: EncodedDocuments, asked: Iterable[str], queries: _Queries | None
+) -> dict[str, list[str]]:
+    """Return the ids found for each query, best first. Without ``queries``, documents are the queries."""
+    positions = {id: position for position, id in enumerate(ids)}
     run = {}
-    for query in queries:
-        own = places[query] if texts is None else None
-        vectors = documents.document(places[query]) if texts is None else texts.vectors(query)
-        run[query] = [ids[place] for place in documents.nearest(vectors, DEPTH, exclude=own)]
+    for query in asked:
+        own = positions[query] if queries is None else None
+        rows = documents.document(positions[query]) if queries is None else queries.rows(query)
+        run[query] = [ids[position] for position in documents.nearest(rows, DEPTH, exclude=own)]
     return run
 
 
-def _cosines(sample: Sample) -> tuple[float | None, float | None]:
-    """Return the mean cosine of matched embeddings and the one that 5 % stay below."""
-    first, second = sample.first.rows, sample.second.rows
+def _cosines(documents: EncodedTwice) -> tuple[float | None, float | None]:
+    """Return the mean and the 5th percentile of the cosines between the two embeddings of each passage."""
+    first, second = documents.first.rows, documents.second.rows
     if first.shape != second.shape:
         return None, None
     cosines = np.einsum("nd,nd->n", first, second)
@@ -242,7 +267,7 @@ def _cosines(sample: Sample) -> tuple[float | None, float | None]:
 
 
 def _chosen(snapshot: Snapshot, include: Iterable[str], seed: int) -> tuple[list[int], int]:
-    """Return the numbers of the documents to encode, and how many documents there are."""
+    """Return the numbers of the documents to encode, and how many documents the index has."""
     counts = snapshot.passage_counts()
     if len(counts) < 2:
         raise UsageError(f"expected at least two documents in the index, found {len(counts)}")
@@ -258,7 +283,7 @@ def _chosen(snapshot: Snapshot, include: Iterable[str], seed: int) -> tuple[list
 
 
 def _stored(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[tuple[Document, list[Passage]]]:
-    """Yield each document and its first ``_DOCUMENT_PASSAGES`` passages, as they are stored."""
+    """Yield each document and its first ``_DOCUMENT_PASSAGES`` passages."""
     documents, passages = snapshot.documents(numbers), snapshot.passages(numbers)
     for number in numbers:
         yield documents[number].document, passages[number][:_DOCUMENT_PASSAGES]

@@ -1,8 +1,8 @@
-"""Converters: HTML, PDF, Office, EPUB and notebook files as Markdown.
+"""Converters: from HTML, PDF, Office, EPUB and notebook files to Markdown.
 
-This is the one place where other people's parsers meet other people's files. Whatever they raise becomes a
-``SourceError`` with a reason in plain words, and an archive is measured before anything unpacks it. The libraries are
-imported when the first such file comes.
+Only this module hands users' files to parsers that others wrote. Any error of theirs becomes a ``SourceError`` with a
+reason in plain words, and the size of an archive is checked before it is unpacked. The libraries are imported when they
+are first needed.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from docsim import offline
-from docsim.errors import SourceError
-from docsim.ingest.markup import Text, clean, first_line, markdown, tidy, titled
+from docsim import extras, offline
+from docsim.errors import MissingExtra, SourceError
+from docsim.ingest.markup import FileContent, clean, first_line, markdown, tidy, titled
 
 __all__ = ["SUFFIXES", "convert", "html"]
 
 UNPACKED_LIMIT = 500_000_000
-"""Bytes that the parts of an Office or EPUB file may have together."""
+"""The largest size of an Office or EPUB file after unpacking, in bytes."""
 
 RATIO_LIMIT = 200
-"""Times that an archive of more than ``RATIO_EXEMPT`` bytes may be larger unpacked than packed."""
+"""How many times larger than the file its unpacked content may be, if that is more than ``RATIO_EXEMPT`` bytes."""
 
 RATIO_EXEMPT = 50_000_000
+"""The unpacked size, in bytes, up to which the ratio does not matter."""
 
 logger = logging.getLogger(__name__)
 _Content = TypeVar("_Content", bytes, str)
@@ -43,28 +44,43 @@ _UNTITLED = re.compile(r"untitled|document\d*$|slide \d+$|.*\.(?:docx?|indd|pptx
 _PDFIUM = threading.Lock()  # PDFium is not thread-safe
 
 
-def convert(data: bytes, suffix: str) -> Text:
-    """Convert a file of one of ``SUFFIXES`` to Markdown; the title is empty when the file names none.
+def convert(data: bytes, suffix: str) -> FileContent:
+    """Convert a file to Markdown.
+
+    Args:
+        data: The file's content.
+        suffix: One of ``SUFFIXES``.
+
+    Returns:
+        The text, and the title that the file gives itself; empty when there is none.
 
     Raises:
-        SourceError: It is damaged, encrypted, too large when unpacked, or holds no text.
+        SourceError: The file is damaged, encrypted, too large when unpacked, or contains no text; or the extra
+            ``files``, which reads such files, is not installed.
     """
+    try:
+        extras.require("files", f"reading {suffix} files")
+    except MissingExtra as error:  # a reason why this document cannot be read; others can
+        raise SourceError(str(error)) from error
     text = _guarded(_CONVERTERS[suffix], data, kind=suffix[1:])
     if not text.text.strip():
-        raise SourceError("the file holds no text (scanned images?)")
+        raise SourceError("the file contains no text; it may be made of scanned images")
     return text
 
 
-def html(text: str) -> Text:
-    """Convert HTML to Markdown without navigation and scripts; where the page marks its main part, that alone.
+def html(text: str) -> FileContent:
+    """Convert HTML to Markdown, without navigation and scripts.
+
+    If the page marks its main part (``<main>`` or ``role="main"``), only that is converted.
 
     Raises:
-        SourceError: The converter failed.
+        SourceError: The page cannot be converted.
     """
     return _guarded(_html, text, kind="HTML")
 
 
-def _guarded(converter: Callable[[_Content], Text], content: _Content, *, kind: str) -> Text:
+def _guarded(converter: Callable[[_Content], FileContent], content: _Content, *, kind: str) -> FileContent:
+    """Call a converter, and turn whatever it raises into a ``SourceError``."""
     offline.before_onnxruntime()  # markitdown's file type detection imports it
     try:
         with warnings.catch_warnings():
@@ -75,13 +91,14 @@ def _guarded(converter: Callable[[_Content], Text], content: _Content, *, kind: 
     except Exception as error:
         logger.debug("conversion failed", exc_info=True)
         raise SourceError(
-            f"the file is damaged, or no {kind} file in spite of its name ({type(error).__name__})"
+            f"the file is damaged, or is not the {kind} file that its name says ({type(error).__name__})"
         ) from error
 
 
-def _html(text: str) -> Text:
+def _html(text: str) -> FileContent:
     from bs4 import BeautifulSoup
-    from markitdown.converters import HtmlConverter
+
+    from docsim.ingest.html_markdown import to_markdown
 
     page = BeautifulSoup(text, "html.parser")
     for element in page.select(_CHROME):
@@ -92,11 +109,11 @@ def _html(text: str) -> Text:
     first = page.find("h1")
     heading = clean(first.get_text()) if first else ""
     body = page.select_one("main, [role=main]") or page.body or page
-    read = Text(_unlinked(HtmlConverter().convert_string(str(body)).markdown))
+    read = FileContent(_unlinked(to_markdown(str(body))))
     return titled(read, heading if heading and title.startswith(heading) else title or markdown(read.text).title)
 
 
-def _pdf(data: bytes) -> Text:
+def _pdf(data: bytes) -> FileContent:
     import pypdfium2  # type: ignore[import-untyped]
 
     with _PDFIUM:
@@ -113,7 +130,7 @@ def _pdf(data: bytes) -> Text:
             document.close()
     lines = named.removeprefix("Microsoft Word - ").strip().splitlines()
     title = clean(lines[0].replace("_", " ")) if lines else ""
-    return Text(text, first_line(text) if not title or _UNTITLED.match(title) else title)
+    return FileContent(text, first_line(text) if not title or _UNTITLED.match(title) else title)
 
 
 def _page(document: Any, number: int) -> str:
@@ -122,13 +139,12 @@ def _page(document: Any, number: int) -> str:
         text: str = page.get_textpage().get_text_bounded()
     finally:
         page.close()
-    joined = (
-        text.replace("\r\n", "\n").replace("\x02", "").replace("\ufffe", "")
-    )  # PDFium's marks for a hyphen at a line end
-    return tidy(joined)
+    text = text.replace("\r\n", "\n")
+    # PDFium marks a hyphen at the end of a line with one of these characters.
+    return tidy(text.replace("\x02", "").replace("\ufffe", ""))
 
 
-def _docx(data: bytes) -> Text:
+def _docx(data: bytes) -> FileContent:
     from markitdown import StreamInfo
     from markitdown.converters import DocxConverter
 
@@ -138,7 +154,7 @@ def _docx(data: bytes) -> Text:
     return read if read.title else titled(read, first_line(read.text))
 
 
-def _pptx(data: bytes) -> Text:
+def _pptx(data: bytes) -> FileContent:
     from markitdown import StreamInfo
     from markitdown.converters import PptxConverter
 
@@ -146,30 +162,30 @@ def _pptx(data: bytes) -> Text:
     return markdown(_unlinked(_SLIDE.sub("", converted.markdown)))
 
 
-def _xlsx(data: bytes) -> Text:
+def _xlsx(data: bytes) -> FileContent:
     import openpyxl  # type: ignore[import-untyped]
 
     workbook = openpyxl.load_workbook(_archive(data), read_only=True, data_only=True)
     sheets = []
     for sheet in workbook.worksheets:
-        sheet.reset_dimensions()  # what the file says about its size is often wrong
+        sheet.reset_dimensions()  # the size that the file states is often wrong
         rows = (["" if cell is None else " ".join(str(cell).split()) for cell in row] for row in sheet.values)
         lines = [f"| {' | '.join(row)} |" for row in rows if any(row)]
         if lines:
             lines.insert(1, "|" + " --- |" * (lines[0].count(" | ") + 1))
             sheets.append(f"## {sheet.title}\n\n" + "\n".join(lines))
-    return Text("\n\n".join(sheets))
+    return FileContent("\n\n".join(sheets))
 
 
-def _epub(data: bytes) -> Text:
+def _epub(data: bytes) -> FileContent:
     from markitdown import StreamInfo
     from markitdown.converters import EpubConverter
 
     converted = EpubConverter().convert(_archive(data), StreamInfo(extension=".epub"))
-    return Text(_unlinked(converted.markdown), clean(converted.title or ""))
+    return FileContent(_unlinked(converted.markdown), clean(converted.title or ""))
 
 
-def _ipynb(data: bytes) -> Text:
+def _ipynb(data: bytes) -> FileContent:
     from markitdown import StreamInfo
     from markitdown.converters import IpynbConverter
 
@@ -179,13 +195,15 @@ def _ipynb(data: bytes) -> Text:
 
 
 def _archive(data: bytes) -> io.BytesIO:
-    """Return a zip archive as a stream, once unpacking it is known to be safe.
+    """Return a zip archive as a stream, after checking that it is safe to unpack.
 
-    The directory may lie, so every part is unpacked, piece by piece, as far as the directory says: what is longer fails
-    its checksum.
+    The sizes in the archive's directory may be wrong, so every part is unpacked once, piece by piece and only up to the
+    stated size. A part that is longer then fails its checksum.
     """
     if data.startswith(_OLD_OFFICE):
-        raise SourceError("the file is encrypted, or of the Office format before 2007; save it anew without a password")
+        raise SourceError(
+            "the file is encrypted or in an Office format from before 2007; save it again without a password"
+        )
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         parts = archive.infolist()
         size = sum(part.file_size for part in parts)
@@ -199,11 +217,11 @@ def _archive(data: bytes) -> io.BytesIO:
 
 
 def _unlinked(converted: str) -> str:
-    """Return converted Markdown with the words of its links and images, not their addresses."""
+    """Return Markdown with links and images replaced by their text."""
     return tidy(_LINK.sub(lambda match: match[1] or match[2] or "", converted))
 
 
-_CONVERTERS: Mapping[str, Callable[[bytes], Text]] = {
+_CONVERTERS: Mapping[str, Callable[[bytes], FileContent]] = {
     ".docx": _docx,
     ".epub": _epub,
     ".ipynb": _ipynb,
@@ -213,4 +231,4 @@ _CONVERTERS: Mapping[str, Callable[[bytes], Text]] = {
 }
 
 SUFFIXES = frozenset(_CONVERTERS)
-"""The suffixes that ``convert`` reads."""
+"""The suffixes of the files that ``convert`` reads."""

@@ -1,13 +1,13 @@
-r"""Formats: the bytes of one file -> its text, title and metadata.
+r"""Formats: from the bytes of one file to its text, title and metadata.
 
     .md .markdown .mdx                        Markdown; front matter becomes metadata
-    .rst                                      reStructuredText; header fields, as a PEP has them, become metadata
-    .html .htm .xhtml                         HTML, with or without front matter -> Markdown
-    .pdf .docx .pptx .xlsx .epub .ipynb       -> Markdown
-    .1 ... .8                                 manual pages -> Markdown
-    .txt .text .log .adoc .org .tex, others   the text as it is
+    .rst                                      reStructuredText; header fields, such as those of a PEP, become metadata
+    .html .htm .xhtml                         converted to Markdown; front matter becomes metadata
+    .pdf .docx .pptx .xlsx .epub .ipynb       converted to Markdown
+    .1 to .8                                  manual pages, converted to Markdown
+    .txt .text .log .adoc .org .tex, others   read as plain text
 
-Line ends become ``\n``. Text may be of any encoding; bytes that do not fit become U+FFFD.
+Line ends become ``\n``. The encoding of text is detected, and bytes that are invalid in it become U+FFFD.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import re
 
 from docsim.errors import SourceError
 from docsim.ingest import converters, manpages, markup
-from docsim.ingest.markup import Text
+from docsim.ingest.markup import FileContent
 
-__all__ = ["FORMATS_VERSION", "SNIFFED", "SUFFIXES", "Text", "decode", "encoding", "is_binary", "read"]
+__all__ = ["FORMATS_VERSION", "SNIFFED", "SUFFIXES", "FileContent", "decode", "encoding", "is_binary", "read"]
 
 FORMATS_VERSION = 1
-"""Raise it when files read differently than before, so that they are read again."""
+"""Increase this when files are read differently than before, so that the next sync reads them again."""
 
 SNIFFED = 8192
-"""Bytes at the beginning of a file that tell whether it is text."""
+"""The number of bytes at the beginning of a file that decide whether it is text."""
 
 _MARKDOWN = {".md", ".markdown", ".mdx"}
 _HTML = {".html", ".htm", ".xhtml"}
 _PLAIN = {".txt", ".text", ".log"}
 
 SUFFIXES = frozenset({".rst", *_MARKDOWN, *_HTML, *_PLAIN, *markup.TITLES, *converters.SUFFIXES})
-"""Suffixes of documents; manual pages are known by ``manpages.SUFFIXES`` and their content."""
+"""The suffixes of documents. Manual pages have ``manpages.SUFFIXES``, but are recognised by their content."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -44,19 +44,20 @@ _MARKS = (
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?([A-Za-z0-9_.:-]+)")
 
 
-def read(data: bytes, suffix: str, name: str) -> Text:
+def read(data: bytes, suffix: str, name: str) -> FileContent:
     """Read the content of one file.
 
     Args:
         data: The raw content.
-        suffix: What decides the format, with its dot, in either case: ``.md``; any other is read as plain text.
-        name: The file's path or name, of which a title is made when the content has none.
+        suffix: The file's suffix, which decides the format, with its dot and in any case: ``.md``. Files with an
+            unknown suffix are read as plain text.
+        name: The file's path or name, from which a title is made when the content has none.
 
     Returns:
-        The text with a title that is not empty.
+        The text, its title, which is not empty, and its metadata.
 
     Raises:
-        SourceError: The content is binary, damaged or encrypted; the message is one clause for people.
+        SourceError: The content is binary, damaged or encrypted. The message is one clause for people.
     """
     suffix = suffix.lower()
     text = converters.convert(data, suffix) if suffix in converters.SUFFIXES else _read_text(data, suffix)
@@ -64,23 +65,28 @@ def read(data: bytes, suffix: str, name: str) -> Text:
 
 
 def is_binary(head: bytes) -> bool:
-    """Return whether content that begins with ``head`` is something other than text."""
+    """Return whether a file that begins with ``head`` is something other than text."""
     return b"\0" in head[:SNIFFED] and not head.startswith(tuple(mark for mark, _ in _MARKS))
 
 
 def decode(data: bytes, *, declared: str = "") -> str:
-    r"""Return text with ``\n`` line ends, whatever its encoding; see ``encoding``."""
+    r"""Return bytes as text, in the encoding that ``encoding`` detects, with ``\n`` line ends.
+
+    Args:
+        data: The whole text.
+        declared: The encoding that the text itself declares, if any.
+    """
     text = data.decode(encoding(data, declared=declared), "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def encoding(data: bytes, *, declared: str = "", whole: bool = True) -> str:
-    """Return the encoding of some text: that of its byte order mark, UTF-8, or a likely other.
+    """Return the encoding of a text: that of its byte order mark, UTF-8 if it is valid, or the most likely other one.
 
     Args:
         data: The text, or its beginning.
-        declared: The encoding that the text itself claims, believed when it is not UTF-8.
-        whole: Whether ``data`` is the whole text; the beginning of one may be cut inside a character.
+        declared: The encoding that the text itself declares. It is used when the text is not valid UTF-8.
+        whole: Whether ``data`` is the whole text. If not, it may end within a character.
     """
     for mark, name in _MARKS:
         if data.startswith(mark):
@@ -92,9 +98,9 @@ def encoding(data: bytes, *, declared: str = "", whole: bool = True) -> str:
     return "utf-8"
 
 
-def _read_text(data: bytes, suffix: str) -> Text:
+def _read_text(data: bytes, suffix: str) -> FileContent:
     if is_binary(data):
-        raise SourceError("the file holds binary data, not text")
+        raise SourceError("the file contains binary data, not text")
     if suffix in _HTML:
         return _read_html(data)
     text = decode(data)
@@ -106,18 +112,19 @@ def _read_text(data: bytes, suffix: str) -> Text:
         return manpages.read(text)
     for pattern in markup.TITLES.get(suffix, ()):
         if match := pattern.search(text):
-            return Text(text, markup.clean(match[1]))
-    return Text(text, markup.first_line(text) if suffix in _PLAIN or not suffix else "")
+            return FileContent(text, markup.clean(match[1]))
+    return FileContent(text, markup.first_line(text) if suffix in _PLAIN or not suffix else "")
 
 
-def _read_html(data: bytes) -> Text:
+def _read_html(data: bytes) -> FileContent:
     match = _DECLARED.search(data[:2048])
     read = markup.front_matter(decode(data, declared=match[1].decode() if match else ""))
     page = converters.html(read.text)
-    return Text(page.text, read.title or page.title, read.metadata)
+    return FileContent(page.text, read.title or page.title, read.metadata)
 
 
 def _is_usable(name: str) -> bool:
+    """Return whether Python knows an encoding of this name that decodes text."""
     try:
         return bool(name) and isinstance(b"a".decode(name, "replace"), str)
     except (LookupError, UnicodeError):
@@ -125,14 +132,14 @@ def _is_usable(name: str) -> bool:
 
 
 def _is_mostly_utf8(data: bytes) -> bool:
-    """Return whether at most one in six of the characters beyond ASCII is no UTF-8."""
+    """Return whether at most one in six of the characters beyond ASCII is invalid as UTF-8."""
     text = data.decode("utf-8", "replace")
     beyond = len(text) - len(text.encode("ascii", "ignore"))
     return 6 * text.count("\ufffd") <= beyond
 
 
 def _guess(data: bytes) -> str:
-    """Return the likely encoding, from the first 64 kB; Western European where that is as likely as others."""
+    """Guess the encoding from the first 64 kB. Returns nothing where Western European is as likely as any other."""
     from charset_normalizer import from_bytes
 
     matches = from_bytes(data[: 1 << 16])

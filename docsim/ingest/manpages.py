@@ -1,19 +1,20 @@
-"""Manual pages: troff with the ``man`` or ``mdoc`` macros -> plain text with Markdown headings.
+"""Manual pages: from troff with ``man`` or ``mdoc`` macros to plain text with Markdown headings.
 
-Only what a reader would see is kept: no comments, layout requests or licences. It is no typesetter; a macro that is not
-known contributes its arguments, and a request nothing.
+The result has what a reader of the page sees, without comments, licences and layout. This is not a typesetter: unknown
+macros are replaced by their arguments, and requests are dropped. (There is no library for it in Python, and mandoc and
+groff are programs that a user may not have.)
 """
 
 from __future__ import annotations
 
 import re
 
-from docsim.ingest.markup import Text, clean, tidy
+from docsim.ingest.markup import FileContent, clean, tidy
 
 __all__ = ["SUFFIXES", "is_manual", "read"]
 
 SUFFIXES = frozenset(f".{section}" for section in range(1, 9))
-"""The suffixes that manual pages have; other text files may have them too."""
+"""The suffixes of manual pages. Other text files may have them too, see ``is_manual``."""
 
 _MANUAL = re.compile(r"^\.(?:TH|Dt)[ \t]", re.MULTILINE)
 _UNSEEN = re.compile(
@@ -38,16 +39,16 @@ _BREAKS = {"PP", "P", "LP", "HP", "TP", "TQ", "IP", "Pp", "It", "sp", "RS", "RE"
 _ALTERNATING = {"BI", "BR", "IB", "IR", "RB", "RI"}
 _SILENT = {"TH", "UE", "ME", "YS", "Dd", "Dt", "Os", "Bl", "El", "Sm"}
 _AS_IT_IS = {".nf": True, ".fi": False, ".EX": True, ".EE": False, ".TS": True, ".TE": False}
-"""Requests that turn filling off, so that line ends are kept, and on again."""
+"""Requests that turn filling off (True), so that line ends are kept, or on again (False)."""
 
 
 def is_manual(text: str) -> bool:
-    """Return whether a text is the source of a manual page."""
+    """Return whether a text is the source of a manual page, that is, sets a page title with a macro."""
     return bool(_MANUAL.search(text))
 
 
-def read(text: str) -> Text:
-    """Read a manual page; its title is what the section NAME says: ``sin, sinf - sine function``."""
+def read(text: str) -> FileContent:
+    """Read a manual page. The title is the content of the section NAME, such as ``sin, sinf - sine function``."""
     pieces: list[str] = []
     separator = " "
     for line in _UNSEEN.sub("", text).split("\n"):
@@ -58,11 +59,11 @@ def read(text: str) -> Text:
             pieces.append(seen if seen.endswith("\n") else seen + separator)
     body = tidy("".join(pieces))
     name = _NAME.search(body)
-    return Text(body, clean(name[1].partition("\n\n")[0]) if name else "")
+    return FileContent(body, clean(name[1].partition("\n\n")[0]) if name else "")
 
 
 def _rendered(line: str) -> str | None:
-    """Return what a reader sees of one line, or None when it is none."""
+    """Return what a reader sees of one line of the source, or None when that is nothing."""
     match = _LINE.match(line)
     if match is None:
         return _unescaped(line) or "\n\n"
@@ -80,6 +81,7 @@ def _rendered(line: str) -> str | None:
 
 
 def _unescaped(text: str) -> str:
+    """Return a text with troff's escape sequences replaced by the characters they stand for, or removed."""
     return _ESCAPE.sub(_glyph, text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from docsim import offline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "axes_of", "blank", "png"]
+__all__ = ["COLOURS", "axes_of", "blank", "can_draw", "png"]
 
 COLOURS = (
     "#3366cc", "#dc3912", "#109618", "#ff9900", "#990099", "#0099c6", "#dd4477", "#66aa00", "#8b4513", "#316395",
@@ -20,6 +21,11 @@ COLOURS = (
     "#f4359e", "#9c5935", "#668d1c", "#2a778d",
 )  # fmt: skip
 """Colours for groups, in order. Each is easy to tell from its neighbours in the list."""
+
+
+def can_draw() -> bool:
+    """Return whether matplotlib is installed, which the extras ``map`` and ``train`` bring; it is not imported."""
+    return find_spec("matplotlib") is not None
 
 
 def axes_of(columns: int = 1, *, width: float = 5.0, height: float = 4.0) -> tuple[Figure, Sequence[Any]]:

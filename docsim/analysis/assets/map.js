@@ -7,7 +7,7 @@ const on = topics.map(() => true);
 const view = { scale: 1, x: 0, y: 0 };
 let found = points.map(() => true), pinned = -1, width = 0, height = 0;
 
-// From the unit square, its y upwards, to the canvas, and how large a dot is there.
+// Coordinates: from the unit square, where y points up, to pixels of the canvas; and the radius of a dot.
 const side = () => Math.min(width, height) * 0.94;
 const across = x => (width - side()) / 2 + x * side();
 const down = y => (height - side()) / 2 + (1 - y) * side();
@@ -101,7 +101,7 @@ function pin(place) {
     told(chosen, "p", topics[topic].terms);
     told(chosen, "p", "Close to it:");
     const order = points.map((point, other) => [(point[0] - x) ** 2 + (point[1] - y) ** 2, other]);
-    order.splice(place, 1); // copies of it lie where it does
+    order.splice(place, 1); // by position, because copies of a document have the same place
     for (const [, other] of order.sort((a, b) => a[0] - b[0]).slice(0, 8)) {
       told(told(chosen, "div", ""), "a", points[other][4] || points[other][3]).onclick = () => pin(other);
     }

@@ -1,7 +1,8 @@
-"""The database: one SQLite file, opened by one writer and any number of readers, in this process and others.
+"""The database: one SQLite file, opened by one writer and any number of readers, in this and other processes.
 
-Every write goes through ``writing()``, one transaction that is the only commit point; every answer is made inside
-``reading()``, which sees one committed state whatever writers do meanwhile. ``revision`` names that state.
+Every write happens in a ``writing()`` block, which is one transaction and the only way to commit. Every answer is made
+in a ``reading()`` block, which sees one committed state, whatever writers do in the meantime. ``revision`` numbers that
+state.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ __all__ = ["FILE", "Database"]
 
 FILE = "index.db"
 
-_INCREMENTAL = 2  # what PRAGMA auto_vacuum says where free pages can be given back
-_PAGES = 20_000  # given back in one transaction: 80 MB
+_INCREMENTAL = 2  # the value of PRAGMA auto_vacuum that lets free pages be given back
+_PAGES = 20_000  # given back per transaction: 80 MB
 
 
 class Database:
     """An open ``index.db``. Reading is safe from several threads; writing belongs to one."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
-        """Open ``path / "index.db"``, creating it when ``writable``.
+        """Open ``path / "index.db"``, and create it if ``writable``.
 
         Raises:
             StoreError: There is no index, it cannot be opened, or it was written by a newer docsim.
@@ -41,7 +42,8 @@ class Database:
         self._lock = threading.Lock()
         if not writable and not self.path.is_file():
             raise StoreError(
-                f"expected an index at {path}, found none; make one with: docsim index SOURCE --index {path}"
+                f"expected an index at {path}, found none; create it first",
+                hint=f"docsim index SOURCE --index {path}",
             )
         try:
             with self._explained():
@@ -55,9 +57,12 @@ class Database:
     def _check_version(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > schema.VERSION or (version < schema.VERSION and not self.writable):
+            expected = f"expected an index of format {schema.VERSION} at {self.path.parent}, found format {version}"
+            if version > schema.VERSION:
+                raise StoreError(f"{expected}; it needs a newer docsim")
             raise StoreError(
-                f"expected an index of format {schema.VERSION} at {self.path.parent}, found format {version}; "
-                + ("it needs a newer docsim" if version > schema.VERSION else "finish it with: docsim index SOURCE")
+                f"{expected}; it was not finished, or an older docsim wrote it: sync it to bring it up to date",
+                hint=f"docsim index SOURCE --index {self.path.parent}",
             )
 
     @property
@@ -74,14 +79,16 @@ class Database:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        """Connect; where SQLite's shared-memory file cannot be made, the database is read as it is.
+        """Connect. If SQLite's shared-memory file cannot be created, open the database as an immutable file.
 
         Raises:
-            StoreError: That would miss what was committed last, which is still in the write-ahead log.
+            StoreError: An immutable file would lack the last commits, which are still in the write-ahead log.
         """
         if self.writable:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file: what is removed can be given back
+            connection.execute(
+                "PRAGMA auto_vacuum = INCREMENTAL"
+            )  # has an effect on a new file only: free pages can be given back
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA foreign_keys = ON")
             return connection
@@ -101,11 +108,12 @@ class Database:
         if log.exists() and log.stat().st_size:
             raise StoreError(
                 f"the last writes to {self.path} are still in {log.name}, which cannot be read in a read-only folder; "
-                "run this once where the folder can be written to: docsim repair"
+                "repair the index once with write permission",
+                hint="docsim repair",
             )
 
     def close(self) -> None:
-        """Close all connections; safe to call twice. A writer empties the write-ahead log if nobody reads it."""
+        """Close all connections; safe to call twice. A writer empties the write-ahead log unless somebody reads it."""
         with self._lock:
             if self.writable and self._connections:
                 with contextlib.suppress(sqlite3.Error):
@@ -115,7 +123,7 @@ class Database:
         self._local = threading.local()
 
     def _close(self, chosen: Callable[[threading.Thread], bool]) -> None:
-        """Close the connections of some threads."""
+        """Close the connections of the threads that ``chosen`` accepts."""
         for thread, connection in self._connections:
             if chosen(thread):
                 connection.close()
@@ -123,7 +131,7 @@ class Database:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what SQLite raises into one sentence."""
+        """Turn an exception of SQLite into a ``StoreError`` that says what to do."""
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -133,13 +141,11 @@ class Database:
                     f"could not write to {self.path}: {error}; what was committed before is safe"
                 ) from error
             if "READONLY" in name or "CANTOPEN" in name:
-                raise StoreError(
-                    f"could not open {self.path} for this: {error}; check the folder's permissions"
-                ) from error
+                raise StoreError(f"could not open {self.path}: {error}; check the permissions of the folder") from error
             if "BUSY" in name or "LOCKED" in name:
                 raise StoreError(f"{self.path} is busy in another process; try again in a moment") from error
             raise StoreError(
-                f"{self.path} is damaged ({error}); restore it from a backup, or make the index again from its sources"
+                f"{self.path} is damaged ({error}); restore it from a backup, or index the sources again"
             ) from error
 
     @contextlib.contextmanager
@@ -158,7 +164,7 @@ class Database:
         """Make the block one transaction: all of it is committed at its end, or nothing is.
 
         Args:
-            visible: Whether it changes what the live generation answers, so that readers have to look again.
+            visible: Whether it changes what searches return; if so, ``revision`` grows and readers refresh their views.
         """
         with self._explained():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -173,14 +179,14 @@ class Database:
                 raise
 
     def shrink(self) -> None:
-        """Give pages that hold nothing back to the file system; readers go on meanwhile.
+        """Give unused pages back to the file system; readers are not blocked.
 
         Raises:
             StoreError: The disk is too full for it; nothing is lost.
         """
         with self._explained():
             if self.value("PRAGMA auto_vacuum") != _INCREMENTAL:
-                self._connection.execute("VACUUM")  # a file of an older docsim, which is as those of this one then
+                self._connection.execute("VACUUM")  # written by an older docsim; this also turns incremental vacuum on
             while self.value("PRAGMA freelist_count"):
                 self._connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -192,7 +198,7 @@ class Database:
             return self._connection.execute(sql, parameters).fetchall()
 
     def stream(self, sql: str, *parameters: Any) -> Iterator[Any]:
-        """Yield the rows that ``sql`` selects, a few in memory at a time."""
+        """Yield the rows that ``sql`` selects, with only a few in memory at a time."""
         with self._explained():
             yield from self._connection.execute(sql, parameters)
 
@@ -202,9 +208,9 @@ class Database:
         return rows[0][0] if rows else None
 
     def execute(self, sql: str, *parameters: Any) -> int:
-        """Run one writing statement inside ``writing()`` and return the number of the row it inserted."""
+        """Run one writing statement inside ``writing()``; return the number of the row that it inserted."""
         return self._connection.execute(sql, parameters).lastrowid or 0
 
     def revision(self) -> int:
-        """Return the number of the committed state that is seen."""
+        """Return the number of the committed state that this connection sees."""
         return int(self.value("SELECT value FROM meta WHERE key = 'revision'"))

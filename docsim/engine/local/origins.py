@@ -49,13 +49,20 @@ class Origins(Database):
         )
         return [Holder(source, path, SourceName(*name), digest) for source, path, *name, digest in rows]
 
+    def disputed(self) -> list[int]:
+        """Return the documents that several paths stand for though they were read with different digests."""
+        shared = "SELECT document FROM origins GROUP BY document HAVING count(*) > 1"
+        sql = f"SELECT document FROM origins WHERE document IN ({shared}) GROUP BY document"
+        return [number for (number,) in self.rows(f"{sql} HAVING min(digest) <> max(digest)")]
+
     def read_from(self, file: Path) -> int | None:
         """Return the number of the document that was read from a file, given by its absolute path, or None."""
         for one in self.sources():
             location = Path(one.source.location)
             root = location if one.source.kind == "folder" else location.parent
             if one.source.kind in ("folder", "file") and file.is_relative_to(root):
-                path = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")  # as in ingest.sources
+                name = file.relative_to(root).as_posix()
+                path = os.fsencode(name).decode("utf-8", "backslashreplace")  # as in ingest.sources
                 origin = self.origin(one.number, path)
                 if origin is not None:
                     return origin.document

@@ -48,12 +48,18 @@ class LocalWriter(Store):
 
     # Documents
 
-    def put(self, embedded: Embedded, *, number: int | None) -> int:
-        """Add a document, or replace document ``number``, with embeddings of the live generation; return its number."""
+    def put(self, embedded: Embedded, *, number: int | None, digest: str | None = None) -> int:
+        """Add a document, or replace document ``number``, with embeddings of the live generation; return its number.
+
+        Args:
+            embedded: The document.
+            number: Which document to replace; a new one when None.
+            digest: What the content has to be: only a repair says so, which must not make altered text look sound.
+        """
         document, count = embedded.document, len(embedded.passages)
         first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
         metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
-        fields = (document.title, document.text, metadata, document.digest(), first, count)
+        fields = (document.title, document.text, metadata, digest or document.digest(), first, count)
         if number is None:
             columns = "title, text, metadata, digest, first_passage, passages"
             sql = f"INSERT INTO documents ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -110,10 +116,10 @@ class LocalWriter(Store):
         if before is not None and before.document != document:
             self._release(before.document)
 
-    def claim(self, source: int, path: str, *, document: int) -> None:
-        """Forget every other path that stands for a document, since this path has changed it."""
-        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?)"
-        self.execute(sql, document, source, path)
+    def claim(self, source: int, path: str, *, document: int, digest: str) -> None:
+        """Forget every other path that stands for a document and was read with another digest than this path."""
+        sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?) AND digest <> ?"
+        self.execute(sql, document, source, path, digest)
 
     def unlink(self, source: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""

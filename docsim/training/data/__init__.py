@@ -1,1 +1,1 @@
-"""What training learns from: documents, pairs, spans, hard negatives, and the batches made of them."""
+"""Training data: documents, labelled examples, pairs, hard negatives, and the batches made of them."""

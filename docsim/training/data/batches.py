@@ -1,7 +1,7 @@
-"""Batches: what one training step sees. A batch depends on its number and the seed alone, never on those before it.
+"""Batches for training, and how texts become padded blocks of token ids.
 
-That makes resuming exact: step 101 sees the same texts whether or not the process that did steps 1 to 100 is still
-alive.
+A batch depends only on its number and the seed, never on earlier batches. That makes resuming exact: step 101 sees the
+same texts whether or not the process that ran steps 1 to 100 is still alive.
 """
 
 from __future__ import annotations
@@ -15,23 +15,37 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from docsim.encoding.tokenizer import damped
-from docsim.training.towers.artefact import Parts
+from docsim.training.towers.saving import EncoderParts
 
-__all__ = ["Batch", "Batches", "Framing", "Ids", "epoch_order", "framing", "padded", "tokenised"]
+__all__ = [
+    "Batch",
+    "BatchOptions",
+    "Batches",
+    "Floats",
+    "Ids",
+    "InputFormat",
+    "epoch_order",
+    "input_format",
+    "pad",
+    "tokenize",
+]
+
+Floats = NDArray[np.float32]
 
 Ids = NDArray[np.int32]
 """Token ids: of one text ``(tokens,)``, or of several, padded at the end, ``(texts, tokens)``."""
 
-_WIDTHS = 32  # padded widths are multiples of it, so that few shapes come up
+_WIDTHS = 32  # padded widths are multiples of this, so that training compiles for few shapes
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's texts and what is known of them.
+    """The texts of one training step, and their labels.
 
     Attributes:
-        sides: Two or three blocks of ids ``(texts, tokens)``, padded: anchors and positives, perhaps negatives.
-        labels: What the loss is told by name: ``scores`` float32 ``(texts,)``, ``excluded`` bool ``(texts, texts)``.
+        sides: Blocks of padded ids ``(texts, tokens)``: anchors, positives, perhaps negatives and a teacher's texts.
+        labels: Labels for the loss, by name: ``scores`` float32 ``(texts,)``, ``excluded`` bool ``(texts, texts)``,
+            ``taught`` float32 ``(texts, width)``. See ``docsim.training.loop.losses``.
     """
 
     sides: tuple[Ids, ...]
@@ -39,10 +53,10 @@ class Batch:
 
 
 class Batches(Protocol):
-    """A source of batches without end."""
+    """An endless source of batches."""
 
     per_epoch: int
-    """Batches in which every document or example comes about once."""
+    """Number of batches in which every document or example occurs about once."""
 
     def batch(self, step: int) -> Batch:
         """Return batch number ``step``, from 0."""
@@ -50,34 +64,49 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Framing:
-    """What a tower expects around a text's own tokens, and how long the whole may be.
+class InputFormat:
+    """The input that a tower expects: special tokens, padding and the longest text.
 
     Attributes:
-        before: Ids such as that of ``[CLS]``; empty for most towers.
-        after: Ids such as that of ``[SEP]``.
-        padding_id: Fills short rows of a block.
-        most: Tokens of its own that a text may have.
-        damped: Whether a token that a text repeats counts less than once each time.
+        prefix: Ids before a text, such as that of ``[CLS]``; empty for most towers.
+        suffix: Ids after a text, such as that of ``[SEP]``.
+        padding_id: Id that fills short rows of a block.
+        max_text_tokens: Tokens that a text may have, special tokens not included.
+        damped: Whether each further occurrence of a token in a text counts less.
     """
 
-    before: Ids
-    after: Ids
+    prefix: Ids
+    suffix: Ids
     padding_id: int
-    most: int
+    max_text_tokens: int
     damped: bool = False
 
     def block(self, texts: Sequence[Ids]) -> Ids:
-        """Return texts, cut and framed, as one padded block ``(texts, tokens)``."""
-        ends = len(self.before) + len(self.after)
-        cut = [text[: self.most] for text in texts]
-        framed = [np.concatenate([self.before, text, self.after]) for text in cut] if ends else cut
-        block = padded(framed, padding_id=self.padding_id, widest=self.most + ends)
+        """Return texts, truncated and with special tokens, as one padded block ``(texts, tokens)``."""
+        special = len(self.prefix) + len(self.suffix)
+        cut = [text[: self.max_text_tokens] for text in texts]
+        whole = [np.concatenate([self.prefix, text, self.suffix]) for text in cut] if special else cut
+        block = pad(whole, padding_id=self.padding_id, widest=self.max_text_tokens + special)
         return damped(block, padding=self.padding_id) if self.damped else block
 
 
-def framing(parts: Parts) -> Framing:
-    """Return how texts are framed for an encoder's tower."""
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How batches are drawn and laid out.
+
+    Attributes:
+        input_format: Input that the tower expects.
+        size: Pairs, triplets or passages in a batch; fewer if there are fewer texts.
+        seed: Random seed.
+    """
+
+    input_format: InputFormat
+    size: int
+    seed: int
+
+
+def input_format(parts: EncoderParts) -> InputFormat:
+    """Return the input that an encoder's tower expects."""
     before: list[int] = []
     after: list[int] = []
     if parts.preprocessing.special_tokens:
@@ -86,17 +115,23 @@ def framing(parts: Parts) -> Framing:
         start = next(i for i in range(len(whole)) if whole[i : i + len(own)] == own)
         before, after = whole[:start], whole[start + len(own) :]
     most = parts.max_tokens - len(before) - len(after)
-    ends = (np.array(before, dtype=np.int32), np.array(after, dtype=np.int32))
-    return Framing(*ends, parts.preprocessing.padding_id, most, parts.preprocessing.damped)
+    special = (np.array(before, dtype=np.int32), np.array(after, dtype=np.int32))
+    return InputFormat(*special, parts.preprocessing.padding_id, most, parts.preprocessing.damped)
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return the numbers below ``count`` in an order that depends on seed and epoch alone."""
+    """Return a random order of the numbers below ``count`` that depends on seed and epoch alone, int64 ``(count,)``."""
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def padded(texts: Sequence[Ids], *, padding_id: int, widest: int) -> Ids:
-    """Return texts as one block ``(texts, tokens)``, its width the next multiple of 32 or ``widest``."""
+def pad(texts: Sequence[Ids], *, padding_id: int, widest: int) -> Ids:
+    """Return texts as one padded block ``(texts, tokens)``.
+
+    Args:
+        texts: Token ids of each text.
+        padding_id: Id that fills short rows.
+        widest: Tokens of the longest possible text. The width is the next multiple of 32, but no more than this.
+    """
     longest = max((len(text) for text in texts), default=1)
     width = min(max(1, -(-longest // _WIDTHS)) * _WIDTHS, max(longest, widest))
     block = np.full((len(texts), width), padding_id, dtype=np.int32)
@@ -105,20 +140,20 @@ def padded(texts: Sequence[Ids], *, padding_id: int, widest: int) -> Ids:
     return block
 
 
-def tokenised(texts: Sequence[str], parts: Parts, *, most: int | None = None) -> list[Ids]:
-    """Return each text's ids without special tokens, never empty.
+def tokenize(texts: Sequence[str], parts: EncoderParts, *, max_tokens: int | None = None) -> list[Ids]:
+    """Return the token ids of each text, without special tokens. A text without tokens gets the encoder's empty id.
 
     Args:
         texts: Any texts.
         parts: The encoder whose tokenizer is used.
-        most: Tokens to keep of a text; all when not given.
+        max_tokens: Tokens to keep of each text; None for all.
     """
     tokenizer = Tokenizer.from_str(parts.tokenizer.to_str())
     tokenizer.no_padding()
-    if most is None:
+    if max_tokens is None:
         tokenizer.no_truncation()
     else:
-        tokenizer.enable_truncation(most)
+        tokenizer.enable_truncation(max_tokens)
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     empty = [parts.preprocessing.empty_id]
     return [np.array(encoding.ids or empty, dtype=np.int32) for encoding in encodings]

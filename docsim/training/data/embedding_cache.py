@@ -1,4 +1,4 @@
-"""The embeddings that a teacher gave, kept in files, so that a training that was killed does not ask for them again."""
+"""A cache of a teacher's embeddings on disk, so that a training that was killed need not compute them again."""
 
 from __future__ import annotations
 
@@ -8,47 +8,48 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from docsim.files import replacing
+from docsim.training.data.batches import Floats
 
-__all__ = ["EmbeddingCache"]
+__all__ = ["CountProgress", "EmbeddingCache"]
 
-Floats = NDArray[np.float32]
+CountProgress = Callable[[int, int], None]
+"""Called with the number of items done and the number of all items."""
 
-_AT_ONCE = 256
+_TEXTS_PER_FILE = 256
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCache:
-    """Embeddings of texts, 256 a file.
+    """Cached embeddings of texts, 256 texts to a file.
 
     Attributes:
-        folder: Where the files are; made when missing.
-        key: What decides about embeddings beside the texts, as a teacher's fingerprint.
-        embed: Returns the embeddings of texts, ``float32 (texts, width)``; asked for what is in no file.
+        folder: Directory of the files; created if missing.
+        key: Whatever else the embeddings depend on, such as the teacher's fingerprint.
+        embed: Computes the embeddings of texts, float32 ``(texts, width)``; called for what is not cached.
     """
 
     folder: Path
     key: str
     embed: Callable[[list[str]], Floats]
 
-    def rows(self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> Floats:
-        """Return the embeddings of texts, ``float32 (texts, width)``, at least one.
+    def rows(self, texts: Sequence[str], *, progress: CountProgress | None = None) -> Floats:
+        """Return the embeddings of texts, float32 ``(texts, width)``.
 
         Args:
-            texts: What is embedded.
-            progress: Called after every 256 texts with how many are done, and of how many.
+            texts: At least one text.
+            progress: Called after every 256 texts.
 
         Raises:
             OSError: A file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         blocks = []
-        for begin in range(0, len(texts), _AT_ONCE):
-            blocks.append(self._block(list(texts[begin : begin + _AT_ONCE])))
+        for begin in range(0, len(texts), _TEXTS_PER_FILE):
+            blocks.append(self._block(list(texts[begin : begin + _TEXTS_PER_FILE])))
             if progress:
-                progress(min(begin + _AT_ONCE, len(texts)), len(texts))
+                progress(min(begin + _TEXTS_PER_FILE, len(texts)), len(texts))
         return np.concatenate(blocks)
 
     def _block(self, texts: list[str]) -> Floats:
@@ -59,7 +60,7 @@ class EmbeddingCache:
             if known.ndim == 2 and len(known) == len(texts):
                 return known
         except (OSError, ValueError, EOFError):
-            pass  # not asked yet, or torn
+            pass  # not cached, or cut short by a crash
         rows = np.asarray(self.embed(texts), dtype=np.float32)
         with replacing(file) as target:
             np.save(target, rows)

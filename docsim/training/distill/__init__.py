@@ -1,1 +1,1 @@
-"""Encoders made from a larger one: its vocabulary, its embeddings of texts, or the model itself."""
+"""Encoders made from larger models: distilled from the vocabulary or from texts, or imported with their weights."""

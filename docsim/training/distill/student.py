@@ -1,16 +1,15 @@
-"""Students: token vectors and weights learn from a teacher's embeddings of the same texts.
+"""Training a student: its token vectors and token weights learn from a teacher's embeddings of the same texts.
 
-The loss of one batch of texts, with student embeddings ``s`` and teacher embeddings ``t``, is
+The loss of a batch of texts, with student embeddings ``s`` and teacher embeddings ``t``, is
 
     mean(1 - cos(W s_i, t_i))  +  mean_i KL(softmax_j(t_i . t_j / T), softmax_j(s_i . s_j / T))
 
-The first term is regression on the teacher's embeddings (Reimers and Gurevych, EMNLP 2020, section 2, with a cosine for
-the squared distance). The learnt map ``W`` is there even when the widths agree, because the student's components are
-principal components in an order of their own; it is dropped afterwards. As it may stretch, the second term, j being all
-other texts of the batch, asks that the student's own cosines, which are what searching uses, order texts as the
-teacher's do: similarity distributions as in Fang et al., "SEED", ICLR 2021, section 3.2. It may be asked of the first
-components alone, too (``docsim.training.loop.losses.matryoshka``). Texts held out decide which weights are kept, the
-untrained ones among them.
+The first term is regression on the teacher's embeddings (Reimers and Gurevych, EMNLP 2020, section 2, with a cosine
+instead of the squared distance). The linear map ``W`` is learned, and dropped after training; it is needed even if the
+widths agree, because the student's components are principal components in an order of their own. Since ``W`` may
+stretch, the second term (``losses.similarity_divergence``) makes the student's own cosines, which search uses, order
+texts as the teacher's do. It can also be applied to the first components alone (``losses.matryoshka``). The weights
+that agree best with the teacher on held-out texts are kept, possibly those from before training.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import keras
 import numpy as np
@@ -28,40 +27,39 @@ from keras import ops
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import Framing, Ids, epoch_order
-from docsim.training.loop.losses import matryoshka
+from docsim.training.data.batches import Floats, Ids, InputFormat, epoch_order
+from docsim.training.loop.losses import matryoshka, similarity_divergence
+from docsim.training.loop.optimizers import make_optimizer
 from docsim.training.loop.probe import embedded
-from docsim.training.loop.siamese import optimizer
+from docsim.training.towers.average import TOKENS_LAYER
+from docsim.training.towers.layers import Tensor
 
-__all__ = ["Floats", "Lesson", "Progress", "Taught", "Tuning", "agreement", "taught"]
+__all__ = ["DistillationSet", "StageProgress", "StudentConfig", "StudentResult", "agreement", "train_student"]
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, for people, how much of it is done, and of how much."""
+StageProgress = Callable[[str, int, int], None]
+"""Called with a description of the current stage, the number of items done in it, and the number of all its items."""
 
 _TEMPERATURE = 0.1
-_FAR_BELOW = -1e9  # a logit that takes no part in a softmax
-_WARM_UP = 50  # steps, where the rate falls afterwards
+_WARM_UP = 50  # steps, if the learning rate decays afterwards
 _RIDGE = 1e-3
-_WEIGHTS_SHARE = 0.1  # learning rate of token weights: most are far smaller than 1
+_WEIGHTS_SHARE = 0.1  # learning rate of token weights, most of which are far below 1
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
-    """How the student learns from texts.
+class StudentConfig:
+    """How a student learns from texts.
 
     Attributes:
         steps: Most steps.
-        batch: Spans in a batch.
-        learning_rate: Of token vectors and of the map.
+        batch: Texts in a batch.
+        learning_rate: Learning rate of token vectors and of the linear map.
         probe_every: Steps between measurements.
-        patience: Measurements without a rise after which learning ends.
-        time_limit: Seconds that steps may take; None for no limit.
-        seed: Of spans, batches and the documents held out.
-        dims: Numbers of leading components that should do alone, beside all of them.
+        patience: Measurements without an improvement after which training ends.
+        time_limit: Seconds that the steps may take; None for no limit.
+        seed: Random seed.
+        dims: Numbers of leading components that should work on their own.
         decay: Whether the learning rate rises for 50 steps and then falls to zero along a cosine.
     """
 
@@ -76,7 +74,7 @@ class Tuning:
     decay: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
+        """Validate the numbers.
 
         Raises:
             TrainingError: A number is out of its range.
@@ -89,8 +87,8 @@ class Tuning:
                 f"expected a batch of at least 2 and a time limit above 0; got {self.batch} and {self.time_limit}"
             )
 
-    def rate(self) -> Any:
-        """Return the learning rate as Keras takes it."""
+    def rate(self) -> float | keras.optimizers.schedules.LearningRateSchedule:
+        """Return the learning rate as Keras optimizers take it."""
         if not self.decay:
             return self.learning_rate
         return keras.optimizers.schedules.CosineDecay(
@@ -102,42 +100,42 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a student learns from.
+class DistillationSet:
+    """Texts and a teacher's embeddings of them.
 
     Attributes:
         ids: Token ids of each text.
         targets: The teacher's embeddings, unit rows ``(texts, width)``.
         held: Which texts are held out, bool ``(texts,)``.
-        framing: What the tower expects around a text.
+        input_format: Input that the student's tower expects.
     """
 
     ids: Sequence[Ids]
     targets: Floats
     held: NDArray[np.bool_]
-    framing: Framing
+    input_format: InputFormat
 
     def held_out(self) -> tuple[list[Ids], Floats]:
-        """Return ids and targets of the texts held out."""
+        """Return ids and targets of the held-out texts."""
         return [self.ids[row] for row in np.flatnonzero(self.held).tolist()], self.targets[self.held]
 
     def batch(self, step: int, size: int, *, seed: int) -> tuple[Ids, Floats]:
-        """Return ids ``(texts, tokens)`` and targets of batch number ``step``, which depends on it and seed alone."""
+        """Return ids ``(texts, tokens)`` and targets of batch ``step``, from 0; it depends on step and seed alone."""
         rows = np.flatnonzero(~self.held)
         size = min(size, len(rows))
         epoch, place = divmod(step, len(rows) // size)
         chosen = rows[epoch_order(len(rows), seed=seed, epoch=epoch)[place * size : (place + 1) * size]]
-        return self.framing.block([self.ids[row] for row in chosen.tolist()]), self.targets[chosen]
+        return self.input_format.block([self.ids[row] for row in chosen.tolist()]), self.targets[chosen]
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """How it went.
+class StudentResult:
+    """How a student's training went.
 
     Attributes:
-        before: ``agreement`` on the texts held out, before the first step.
-        after: The same of what was kept.
-        steps: Steps after which the kept weights were reached.
+        before: ``agreement`` on the held-out texts before the first step.
+        after: The same of the weights that were kept.
+        steps: Steps after which these weights were reached.
     """
 
     before: float
@@ -146,7 +144,7 @@ class Taught:
 
 
 def agreement(student: Floats, teacher: Floats) -> float:
-    """Return Pearson's correlation, in [-1, 1], of the student's cosines of all pairs of texts with the teacher's.
+    """Return Pearson's correlation, in [-1, 1], between the student's and the teacher's cosines of all pairs of texts.
 
     Args:
         student: Unit rows ``(texts, dim)``.
@@ -159,92 +157,97 @@ def agreement(student: Floats, teacher: Floats) -> float:
     return float(np.corrcoef(own, wanted)[0, 1])
 
 
-def taught(tower: keras.Model, lesson: Lesson, tuning: Tuning, *, progress: Progress | None = None) -> Taught:
-    """Let a trainable tower learn, and leave it with the weights that agree best on the texts held out.
+def train_student(
+    tower: keras.Model, texts: DistillationSet, config: StudentConfig, *, progress: StageProgress | None = None
+) -> StudentResult:
+    """Train a tower, and leave it with the weights that agree best with the teacher on the held-out texts.
+
+    Args:
+        tower: A trainable tower.
+        texts: Texts and the teacher's embeddings.
+        config: How long and how fast to train.
+        progress: Called after every measurement.
 
     Raises:
-        TrainingError: The loss is no longer a number.
+        TrainingError: The loss is not finite.
     """
-    model = _compiled(tower, lesson, tuning)
-    best = before = _measured(tower, lesson)
+    model = _compiled(tower, texts, config)
+    best = before = _measure(tower, texts)
     kept, kept_at, since, step, began = tower.get_weights(), 0, 0, 0, time.monotonic()
-    while step < tuning.steps and since < tuning.patience and not _over(tuning, began):
-        until = min(tuning.steps, step + tuning.probe_every)
-        while step < until and not _over(tuning, began):
-            ids, targets = lesson.batch(step, tuning.batch, seed=tuning.seed)
-            _check(float(model.train_on_batch(ids, targets)), tuning)
-            step += 1
-        found, since = _measured(tower, lesson), since + 1
+    while step < config.steps and since < config.patience and not _is_over(config, began):
+        step = _steps(model, texts, config, step, began)
+        found, since = _measure(tower, texts), since + 1
         logger.info("step %d: agreement %.4f", step, found)
         if found > best:
             best, kept, kept_at, since = found, tower.get_weights(), step, 0
         if progress:
-            progress("Learning from texts", step, tuning.steps)
+            progress("Learning from texts", step, config.steps)
     tower.set_weights(kept)
-    return Taught(before, best, kept_at)
+    return StudentResult(before, best, kept_at)
 
 
-class _Pupil(keras.Model):  # type: ignore[misc]  # Keras has no type hints
-    """A tower, and the map from its embeddings to the teacher's."""
+class _StudentModel(keras.Model):  # type: ignore[misc]  # Keras has no type hints
+    """A tower, and the linear map from its embeddings to the teacher's."""
 
     def __init__(self, tower: keras.Model, width: int, dims: Sequence[int] = ()) -> None:
-        super().__init__(name="pupil")
+        super().__init__(name="student")
         self.tower = tower
-        self.relations = matryoshka(_divergence, [tower.output_shape[-1], *dims])
+        divergence = partial(similarity_divergence, temperature=_TEMPERATURE)
+        self.divergence = matryoshka(divergence, [tower.output_shape[-1], *dims])
         self.map = keras.layers.Dense(width, use_bias=False, name="map")
         self.map.build((None, tower.output_shape[-1]))
 
-    def call(self, ids: Any, training: bool | None = None) -> Any:
+    def call(self, ids: Tensor, training: bool | None = None) -> Tensor:
         """Return the tower's embeddings."""
         return self.tower(ids, training=training)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """Return the loss of one batch: embeddings ``y_pred``, the teacher's ``y``."""
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the loss of one batch from its embeddings ``y_pred`` and the teacher's ``y``."""
         mapped = ops.normalize(self.map(y_pred), axis=-1)
         regression = ops.mean(1 - ops.sum(mapped * y, axis=-1))
-        return regression + self.relations(y_pred, taught=y)
+        return regression + self.divergence(y_pred, taught=y)
 
 
-def _divergence(rows: Any, *, taught: Any) -> Any:
-    """Return how far each text's similarities to the others are from the teacher's: unit rows of both, a mean KL."""
-    own, wanted = _others(rows), _others(taught)
-    return ops.mean(ops.sum(ops.exp(wanted) * (wanted - own), axis=1))
-
-
-def _others(rows: Any) -> Any:
-    """Return the logarithm of each row's softmax over its similarities to all other rows, ``(rows, rows)``."""
-    logits = ops.matmul(rows, ops.transpose(rows)) / _TEMPERATURE
-    itself = ops.eye(ops.shape(logits)[0], dtype="bool")
-    return ops.log_softmax(ops.where(itself, _FAR_BELOW, logits), axis=1)
-
-
-def _compiled(tower: keras.Model, lesson: Lesson, tuning: Tuning) -> _Pupil:
-    """Return a model whose map starts as the least-squares one, and whose token weights learn slowly."""
-    layer = tower.get_layer("tokens")
+def _compiled(tower: keras.Model, texts: DistillationSet, config: StudentConfig) -> _StudentModel:
+    """Return a model whose map starts as the least-squares solution, and whose token weights learn slowly."""
+    layer = tower.get_layer(TOKENS_LAYER)
     layer.trainable = layer.rows.trainable = layer.weights_by_token.trainable = True
     tower.compile(jit_compile=False)
-    rows = np.flatnonzero(~lesson.held)[: 4 * tower.output_shape[-1]].tolist()
-    own = embedded(tower, [lesson.ids[row] for row in rows], lesson.framing).astype(np.float64)
+    rows = np.flatnonzero(~texts.held)[: 4 * tower.output_shape[-1]].tolist()
+    own = embedded(tower, [texts.ids[row] for row in rows], texts.input_format).astype(np.float64)
     ridge = own.T @ own + _RIDGE * len(rows) / own.shape[1] * np.eye(own.shape[1])
-    model = _Pupil(tower, lesson.targets.shape[1], tuning.dims)
-    model.map.set_weights([np.linalg.solve(ridge, own.T @ lesson.targets[rows]).astype(np.float32)])
-    places = [n for n, one in enumerate(model.trainable_variables) if one.path == layer.weights_by_token.path]
-    made = optimizer("adam", tuning.rate(), embedding=places, share=_WEIGHTS_SHARE, from_step=0)
-    model.compile(optimizer=made, jit_compile=False)  # batches have many shapes
+    model = _StudentModel(tower, texts.targets.shape[1], config.dims)
+    model.map.set_weights([np.linalg.solve(ridge, own.T @ texts.targets[rows]).astype(np.float32)])
+    optimizer = make_optimizer("adam", config.rate(), separate=[layer.weights_by_token], share=_WEIGHTS_SHARE)
+    model.compile(optimizer=optimizer, jit_compile=False)  # batches have many shapes
     return model
 
 
-def _measured(tower: keras.Model, lesson: Lesson) -> float:
-    ids, targets = lesson.held_out()
-    return agreement(embedded(tower, ids, lesson.framing), targets)
+def _steps(model: _StudentModel, texts: DistillationSet, config: StudentConfig, step: int, began: float) -> int:
+    """Train up to the next measurement or the time limit; return the number of steps done."""
+    until = min(config.steps, step + config.probe_every)
+    while step < until and not _is_over(config, began):
+        loss = float(model.train_on_batch(*texts.batch(step, config.batch, seed=config.seed)))
+        step += 1
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"expected a finite loss; it is {loss} after step {step}. Try a lower learning rate than "
+                f"{config.learning_rate:g}"
+            )
+    return step
 
 
-def _over(tuning: Tuning, began: float) -> bool:
-    return tuning.time_limit is not None and time.monotonic() - began >= tuning.time_limit
+def _measure(tower: keras.Model, texts: DistillationSet) -> float:
+    ids, targets = texts.held_out()
+    return agreement(embedded(tower, ids, texts.input_format), targets)
 
 
-def _check(loss: float, tuning: Tuning) -> None:
-    if not math.isfinite(loss):
-        raise TrainingError(f"the loss is no longer a number; try a lower learning rate than {tuning.learning_rate:g}")
+def _is_over(config: StudentConfig, began: float) -> bool:
+    return config.time_limit is not None and time.monotonic() - began >= config.time_limit

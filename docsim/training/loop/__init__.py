@@ -1,1 +1,1 @@
-"""The training loop: losses, steps, probes, checkpoints and reports."""
+"""The training loop: configuration, losses, optimizers, trainer, probes, checkpoints and reports."""

@@ -1,14 +1,15 @@
-"""Checkpoints: all that a killed training needs to go on as if nothing had happened, in one file.
+"""Checkpoints: everything that a killed training needs to continue as if nothing had happened, in one file.
 
-An ``.npz`` archive of arrays, without pickle: the weights now, the best weights so far, the optimizer's variables, and
-one JSON text with the rest. It is written beside its final name and renamed, so there is always a whole one.
+The file is an ``.npz`` archive of arrays, without pickle: the current weights, the best weights so far, the optimizer's
+variables, and the rest as one JSON string. It is written under another name and then renamed, so there is always a
+complete one.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from docsim.errors import TrainingError
 from docsim.files import replacing
 
-__all__ = ["Checkpoint", "Point", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Arrays", "Checkpoint", "ProgressPoint", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = 1
 _BLOCKS = ("weights", "best", "optimizer")
@@ -28,14 +29,14 @@ Arrays = list[NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """What was measured after a number of steps.
+class ProgressPoint:
+    """What was measured after a number of training steps.
 
     Attributes:
         step: Steps done.
-        loss: Mean loss of the steps since the last point; None before the first step.
-        probe: What the probe gave.
-        seconds: Spent on training so far.
+        loss: Mean loss since the previous point; None before the first step.
+        probe: Value of the probe.
+        seconds: Training time so far.
     """
 
     step: int
@@ -49,22 +50,22 @@ class Checkpoint:
     """The state of a training after a number of steps.
 
     Attributes:
-        job: Digest of what is trained, on what, and how; another job cannot go on from here.
-        points: What was measured so far; the last one says how many steps were done.
+        job: Digest of what is trained, on what, and how. Only the same job can resume from here.
+        points: Measurements so far; the last one tells how many steps were done.
         weights: The tower's variables.
-        best: Those of the best point.
+        best: The tower's variables at the best point.
         optimizer: The optimizer's variables.
     """
 
     job: str
-    points: tuple[Point, ...]
+    points: tuple[ProgressPoint, ...]
     weights: Arrays = field(repr=False)
     best: Arrays = field(repr=False)
     optimizer: Arrays = field(repr=False)
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint in the place of an earlier one."""
+    """Write a checkpoint, replacing an earlier one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     facts = {
         "format": FORMAT,
@@ -81,8 +82,12 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def read_checkpoint(path: Path, *, job: str) -> Checkpoint:
     """Return the checkpoint of a job.
 
+    Args:
+        path: The file.
+        job: Digest of the job that is to resume.
+
     Raises:
-        TrainingError: There is none, it is damaged, or it is that of another job.
+        TrainingError: There is no checkpoint, it is damaged, or it is that of another job.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -90,18 +95,20 @@ def read_checkpoint(path: Path, *, job: str) -> Checkpoint:
             blocks = {name: _block(archive, name) for name in _BLOCKS}
     except FileNotFoundError:
         raise TrainingError(
-            f"expected a training to resume at {path.parent}; there is none. Start one by leaving out --resume"
+            f"expected an interrupted training to resume at {path.parent}; there is none. Start a new one instead"
         ) from None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise TrainingError(f"the checkpoint {path} is damaged; start again without --resume") from error
+        raise TrainingError(
+            f"expected a checkpoint to resume from at {path}; it is damaged. Start a new training instead"
+        ) from error
     if facts.get("format") != FORMAT or facts.get("job") != job:
         raise TrainingError(
-            f"the training at {path.parent} had other texts, another start or other options; give those, or start "
-            "again without --resume"
+            f"expected the interrupted training at {path.parent} to be the same as this one; it had other texts, "
+            "another starting point or other settings. Resume it with those, or start a new training instead"
         )
-    return Checkpoint(job, tuple(Point(*point) for point in facts["points"]), **blocks)
+    return Checkpoint(job, tuple(ProgressPoint(*point) for point in facts["points"]), **blocks)
 
 
 def _block(archive: Mapping[str, NDArray[Any]], name: str) -> Arrays:
-    names: Sequence[str] = [key for key in archive if key.startswith(f"{name}.")]
+    names = [key for key in archive if key.startswith(f"{name}.")]
     return [archive[f"{name}.{number}"] for number in range(len(names))]

@@ -1,11 +1,12 @@
-"""Probes: how good a tower is on what it was not trained on, as one number, higher is better.
+"""Probes: validation measures of a tower on texts that it was not trained on; one number, higher is better.
 
-    HalvesProbe   documents without labels: reciprocal rank at which one half of a held-out document finds the other
-    PairsProbe    held-out examples: Spearman's correlation, reciprocal rank, or share of triplets in order
+    HalvesProbe     documents without labels: mean reciprocal rank at which half of a document finds its other half
+    ExamplesProbe   labelled examples: Spearman's correlation, mean reciprocal rank, or share of triplets in order
 
-A probe decides when training stops and which weights are kept, so it must want what searching wants. Halves of a
-document share names and phrases; found by those, every encoder looks good. Half of the tokens that both halves have are
-struck out of one of them: of the probes measured, that predicted judged results best (docs/training.md).
+A probe decides when training stops and which weights are kept, so it should measure what matters for search. The halves
+of a document share names and phrases, by which every encoder could match them. Half of the tokens that both halves
+contain are therefore removed from one of them. Of the probes tried, this one predicted judged results best
+(docs/research/training.md).
 """
 
 from __future__ import annotations
@@ -18,29 +19,27 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.training.data.batches import Framing, Ids, epoch_order
-from docsim.training.data.material import Material
-from docsim.training.data.pairs import Examples
-from docsim.training.data.spans import NEAR_DUPLICATE, without_shared
+from docsim.training.data.batches import Floats, Ids, InputFormat, epoch_order
+from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus
+from docsim.training.data.examples import Examples
+from docsim.training.data.spans import without_shared
 
-__all__ = ["HalvesProbe", "PairsProbe", "Probe", "Sample", "Similarities", "embedded"]
+__all__ = ["EmbeddedSample", "ExamplesProbe", "HalvesProbe", "Probe", "Similarities", "embedded"]
 
-Floats = NDArray[np.float32]
-
-_MOST_DOCUMENTS = 3000  # whose halves are searched; more take longer and change little
-_MOST_TOKENS = 256  # of a half
-_MOST_DRAWN = 1000
-_STRIKE = 0.5
-_BATCH_TOKENS = 1 << 15  # padded tokens that are embedded at once: 32 MB of token vectors of 256 components
+_MAX_DOCUMENTS = 3000  # whose halves are searched; more would take longer and change little
+_MAX_TOKENS = 256  # of a half
+_MAX_SAMPLED = 1000
+_STRIKE = 0.5  # probability that a shared token is removed from one half
+_BATCH_TOKENS = 1 << 15  # padded tokens embedded at once: 32 MB of token vectors with 256 components
 
 
 @dataclass(frozen=True, slots=True)
 class Similarities:
-    """What a histogram shows: float32 ``(any,)`` each.
+    """Similarities of texts, for a histogram.
 
     Attributes:
-        positives: Similarities of texts that belong together.
-        negatives: Similarities of texts that do not.
+        positives: Cosines of texts that belong together, float32 ``(any,)``.
+        negatives: Cosines of texts that do not, float32 ``(any,)``.
     """
 
     positives: Floats
@@ -48,12 +47,12 @@ class Similarities:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """Some embedded texts, to be drawn as a map.
+class EmbeddedSample:
+    """Some embedded texts, for a map.
 
     Attributes:
-        rows: Their embeddings, float32 ``(texts, dim)``, unit rows.
-        groups: What each belongs to, for people: the folder of its document, or its side of a pair.
+        rows: Embeddings, float32 ``(texts, dim)``, unit rows.
+        groups: Group of each text for the legend: the folder of its document, or its side of a pair.
     """
 
     rows: Floats
@@ -61,23 +60,23 @@ class Sample:
 
 
 class Probe(Protocol):
-    """Measures a tower."""
+    """Measures a tower on held-out texts."""
 
     name: str
-    """What is measured, for people."""
+    """What is measured, for display."""
 
-    def sample(self, tower: keras.Model) -> Sample:
+    def sample(self, tower: keras.Model) -> EmbeddedSample:
         """Return up to 1,000 embedded texts."""
         ...
 
     def measure(self, tower: keras.Model) -> float:
-        """Return a number, higher is better: the mean of ``values``."""
+        """Return the mean of ``values``; higher is better."""
         ...
 
     def values(self, tower: keras.Model) -> NDArray[np.float64]:
-        """Return what is measured of each held-out document or example, float64 ``(held out,)``, always in one order.
+        """Return what was measured of each held-out document or example, float64 ``(held out,)``, in a fixed order.
 
-        A correlation, which is no mean, is the only value.
+        A correlation is a single value.
         """
         ...
 
@@ -86,41 +85,50 @@ class Probe(Protocol):
         ...
 
 
-def embedded(tower: keras.Model, texts: Sequence[Ids], framing: Framing) -> Floats:
-    """Return a tower's embeddings of tokenised texts, float32 ``(len(texts), dim)``, unit rows, in the order given."""
+def embedded(tower: keras.Model, texts: Sequence[Ids], input_format: InputFormat) -> Floats:
+    """Return a tower's embeddings of tokenized texts, float32 ``(len(texts), dim)``, unit rows, in the given order."""
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     rows = np.empty((len(texts), tower.output_shape[-1]), dtype=np.float32)
     while order:
         count = max(1, _BATCH_TOKENS // max(1, len(texts[order[-1]])))
         chosen, order = order[-count:], order[:-count]
-        rows[chosen] = tower.predict_on_batch(framing.block([texts[row] for row in chosen]))
+        rows[chosen] = tower.predict_on_batch(input_format.block([texts[row] for row in chosen]))
     return rows
 
 
 class HalvesProbe:
-    """One half of a held-out document must find its other half among the halves of all documents.
+    """One half of a held-out document should find the other half among the halves of all documents.
 
-    The mean over both directions of 1 / rank: mean reciprocal rank, in (0, 1].
+    The measure is the mean reciprocal rank over both directions, in (0, 1].
     """
 
     name = "halves found, MRR"
 
-    def __init__(self, material: Material, held_out: Sequence[int], *, framing: Framing, seed: int) -> None:
-        """Cut the halves; which tokens are struck out depends on ``seed`` alone."""
-        self._framing, self._count = framing, len(held_out)
+    def __init__(
+        self, corpus: TokenizedCorpus, held_out: Sequence[int], *, input_format: InputFormat, seed: int
+    ) -> None:
+        """Split the documents.
+
+        Args:
+            corpus: Documents.
+            held_out: Numbers of the held-out documents.
+            input_format: Input that the tower expects.
+            seed: Random seed.
+        """
+        self._input_format, self._count = input_format, len(held_out)
         random = np.random.default_rng([seed, 2])
         held = set(held_out)
-        others = [row for row in epoch_order(len(material.texts), seed=seed, epoch=0).tolist() if row not in held]
-        rows = [*held_out, *others[: max(0, _MOST_DOCUMENTS - len(held_out))]]
+        others = [row for row in epoch_order(len(corpus.documents), seed=seed, epoch=0).tolist() if row not in held]
+        rows = [*held_out, *others[: max(0, _MAX_DOCUMENTS - len(held_out))]]
         halves = []
         for row in rows:
-            body = material.texts[row].body
+            body = corpus.documents[row].body
             middle = len(body) // 2
-            first, second = body[:middle][:_MOST_TOKENS], body[middle:][:_MOST_TOKENS]
+            first, second = body[:middle][:_MAX_TOKENS], body[middle:][:_MAX_TOKENS]
             halves.append(without_shared(first, second, probability=_STRIKE, random=random))
         self._sides = [[half[side] for half in halves] for side in range(2)]
-        self._folders = tuple(material.texts[row].id.rpartition("/")[0].partition("/")[0] for row in rows)
-        sketches = material.sketches[rows]
+        self._folders = tuple(corpus.documents[row].id.rpartition("/")[0].partition("/")[0] for row in rows)
+        sketches = corpus.sketches[rows]
         self._alike = sketches[: self._count] @ sketches.T > NEAR_DUPLICATE
         self._alike[np.arange(self._count), np.arange(self._count)] = False
 
@@ -129,44 +137,44 @@ class HalvesProbe:
         return float(self.values(tower).mean())
 
     def values(self, tower: keras.Model) -> NDArray[np.float64]:
-        """Return each held-out document's reciprocal rank, the mean of both directions, float64 ``(held out,)``."""
-        first, second = (embedded(tower, side, self._framing) for side in self._sides)
+        """Return each held-out document's reciprocal rank, averaged over both directions, float64 ``(held out,)``."""
+        first, second = (embedded(tower, side, self._input_format) for side in self._sides)
         return (self._found(first, second) + self._found(second, first)) / 2
 
     def similarities(self, tower: keras.Model) -> Similarities:
-        """Return the similarities of the halves of one document, and of halves of two."""
-        first, second = (embedded(tower, side[: self._count], self._framing) for side in self._sides)
+        """Return the similarities of halves of the same document, and of halves of different ones."""
+        first, second = (embedded(tower, side[: self._count], self._input_format) for side in self._sides)
         return _against_the_rest(first, second)
 
-    def sample(self, tower: keras.Model) -> Sample:
-        """Return the first halves of documents, grouped by the documents' outermost folders."""
-        drawn = self._sides[0][:_MOST_DRAWN]
-        return Sample(embedded(tower, drawn, self._framing), self._folders[: len(drawn)])
+    def sample(self, tower: keras.Model) -> EmbeddedSample:
+        """Return the first halves of documents, grouped by the documents' top-level folders."""
+        drawn = self._sides[0][:_MAX_SAMPLED]
+        return EmbeddedSample(embedded(tower, drawn, self._input_format), self._folders[: len(drawn)])
 
     def _found(self, asked: Floats, sought: Floats) -> NDArray[np.float64]:
-        """Return the reciprocal rank of row i of ``sought`` for row i of ``asked``, near-duplicates left out."""
+        """Return the reciprocal rank of row i of ``sought`` for row i of ``asked``, ignoring near-duplicates."""
         similarities = asked[: self._count] @ sought.T
         own = np.diagonal(similarities)[:, None].copy()
         ranks = 1 + ((similarities > own) & ~self._alike).sum(axis=1)
         return np.asarray(1 / ranks, dtype=np.float64)
 
 
-class PairsProbe:
-    """Held-out examples: what their labels ask for."""
+class ExamplesProbe:
+    """Measures how well the similarities of held-out examples agree with their labels."""
 
-    def __init__(self, examples: Examples, ids: Sequence[Sequence[Ids]], *, framing: Framing) -> None:
-        """Take examples and the ids of their texts, a list per side."""
+    def __init__(self, examples: Examples, ids: Sequence[Sequence[Ids]], *, input_format: InputFormat) -> None:
+        """Use examples and the token ids of their texts, one list per side."""
         names = {"scored": "Spearman", "positive": "partners found, MRR", "triplet": "triplets in order"}
         self.name = names[examples.kind]
-        self._examples, self._ids, self._framing = examples, ids, framing
+        self._examples, self._ids, self._input_format = examples, ids, input_format
 
     def measure(self, tower: keras.Model) -> float:
-        """Return Spearman's correlation, the mean reciprocal rank, or the share of triplets in order."""
+        """Return Spearman's correlation, in [-1, 1], or the mean reciprocal rank or share of triplets, in [0, 1]."""
         return float(self.values(tower).mean())
 
     def values(self, tower: keras.Model) -> NDArray[np.float64]:
-        """Return Spearman's correlation ``(1,)``, or reciprocal ranks or 1 for a triplet in order ``(examples,)``."""
-        sides = [embedded(tower, side, self._framing) for side in self._ids]
+        """Return Spearman's correlation ``(1,)``, or per example the reciprocal rank, or 1 for a triplet in order."""
+        sides = [embedded(tower, side, self._input_format) for side in self._ids]
         cosines = (sides[0] * sides[1]).sum(axis=1)
         if self._examples.kind == "triplet":
             return np.asarray(cosines > (sides[0] * sides[2]).sum(axis=1), dtype=np.float64)
@@ -176,8 +184,8 @@ class PairsProbe:
         return np.asarray(1 / ranks, dtype=np.float64)
 
     def similarities(self, tower: keras.Model) -> Similarities:
-        """Return the similarities of pairs that belong together (of a score in the upper half) and of others."""
-        sides = [embedded(tower, side, self._framing) for side in self._ids]
+        """Return the similarities of pairs that belong together (with a score above 0.5) and of others."""
+        sides = [embedded(tower, side, self._input_format) for side in self._ids]
         cosines = (sides[0] * sides[1]).sum(axis=1)
         if self._examples.scores is not None:
             upper = self._examples.scores > 0.5
@@ -186,11 +194,11 @@ class PairsProbe:
             return Similarities(cosines, (sides[0] * sides[2]).sum(axis=1))
         return _against_the_rest(sides[0], sides[1])
 
-    def sample(self, tower: keras.Model) -> Sample:
-        """Return the texts of both sides of the examples."""
-        first, second = (side[: _MOST_DRAWN // 2] for side in self._ids[:2])
+    def sample(self, tower: keras.Model) -> EmbeddedSample:
+        """Return texts of both sides of the examples."""
+        first, second = (side[: _MAX_SAMPLED // 2] for side in self._ids[:2])
         groups = ("first texts",) * len(first) + ("second texts",) * len(second)
-        return Sample(embedded(tower, [*first, *second], self._framing), groups)
+        return EmbeddedSample(embedded(tower, [*first, *second], self._input_format), groups)
 
 
 def _spearman(cosines: Floats, scores: Floats) -> float:

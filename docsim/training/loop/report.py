@@ -1,10 +1,10 @@
-"""Reports: what a training did, as numbers for programs and as pictures for people.
+"""Reports of a training: numbers for programs, pictures for people.
 
 report.json        everything measured
 curves.png         loss and probe over steps
 similarities.png   similarities of texts that belong together and of texts that do not, before and after
 map.png            held-out texts in two dimensions, before and after
-report.html        all of it on one page that needs no other file
+report.html        all of this on one page that needs no other file
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -22,19 +22,19 @@ import numpy as np
 from docsim.analysis.layout import plane
 from docsim.rendering import pages
 from docsim.rendering.plots import axes_of, png
-from docsim.training.loop.checkpoint import Point
-from docsim.training.loop.probe import Probe, Sample, Similarities
-from docsim.training.loop.trainer import Outcome
+from docsim.training.loop.checkpoint import ProgressPoint
+from docsim.training.loop.probe import EmbeddedSample, Probe, Similarities
+from docsim.training.loop.trainer import TrainingResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMAT", "Snapshot", "snapshot", "write_report"]
+__all__ = ["FORMAT", "TowerSnapshot", "take_snapshot", "write_report"]
 
 FORMAT = 1
 """Version of ``report.json``."""
 
-_MOST_GROUPS = 8  # that get a colour of their own
+_MAX_GROUPS = 8  # with a colour of their own
 _BINS = 60
 _PICTURES = {
     "curves.png": "Loss and probe over steps",
@@ -44,57 +44,63 @@ _PICTURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A tower at one moment, as the pictures show it."""
+class TowerSnapshot:
+    """What the pictures show of a tower at one moment."""
 
     similarities: Similarities
-    sample: Sample
+    sample: EmbeddedSample
 
 
-def snapshot(tower: keras.Model, probe: Probe) -> Snapshot:
+def take_snapshot(tower: keras.Model, probe: Probe) -> TowerSnapshot:
     """Return what the pictures show of a tower."""
-    return Snapshot(probe.similarities(tower), probe.sample(tower))
+    return TowerSnapshot(probe.similarities(tower), probe.sample(tower))
 
 
 def write_report(
-    directory: Path, outcome: Outcome, *, before: Snapshot, after: Snapshot, probe: str, facts: Mapping[str, Any]
+    directory: Path,
+    result: TrainingResult,
+    *,
+    before: TowerSnapshot,
+    after: TowerSnapshot,
+    probe: str,
+    facts: Mapping[str, object],
 ) -> None:
-    """Write a report; files of an earlier one are replaced.
+    """Write a report, replacing an earlier one.
 
     Args:
-        directory: Made when missing.
-        outcome: What was measured.
+        directory: Directory of the report; created if missing.
+        result: How the training went.
         before: The tower before training.
-        after: The tower that was kept.
-        probe: What the probe measures, for people.
-        facts: What else is to be told, by name; JSON values.
+        after: The tower with the weights that were kept.
+        probe: Name of the probe.
+        facts: Further facts by name; JSON values.
     """
     directory.mkdir(parents=True, exist_ok=True)
     pictures = {
-        "curves.png": png(_curves(outcome.points, outcome.best, probe)),
+        "curves.png": png(_curves(result.points, result.best, probe)),
         "similarities.png": png(_histograms(before.similarities, after.similarities)),
         "map.png": png(_maps(before.sample, after.sample)),
     }
     numbers = {
         "format": FORMAT,
         **facts,
-        "ended": outcome.ended,
-        "best": asdict(outcome.best),
-        "probe": {"name": probe, "before": outcome.points[0].probe, "after": outcome.best.probe},
+        "ended": result.ended,
+        "best": asdict(result.best),
+        "probe": {"name": probe, "before": result.points[0].probe, "after": result.best.probe},
         "similarities": {"before": _summary(before.similarities), "after": _summary(after.similarities)},
-        "points": [asdict(point) for point in outcome.points],
+        "points": [asdict(point) for point in result.points],
     }
     for name, content in pictures.items():
         (directory / name).write_bytes(content)
     (directory / "report.json").write_text(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    page = _page(outcome, pictures, probe=probe, facts=facts)
+    page = _page(result, pictures, probe=probe, facts=facts)
     (directory / "report.html").write_text(page, encoding="utf-8")
 
 
 def _summary(similarities: Similarities) -> dict[str, float] | None:
-    """Return means, and the area under the ROC curve: how likely a positive is more similar than a negative.
+    """Return both means, and the area under the ROC curve: how likely a positive is more similar than a negative.
 
-    None where there are no positives or no negatives, as where all held-out scores are high.
+    None if there are no positives or no negatives, for instance if all held-out scores are high.
     """
     positives, negatives = np.sort(similarities.positives), np.sort(similarities.negatives)
     if not len(positives) or not len(negatives):
@@ -107,7 +113,7 @@ def _summary(similarities: Similarities) -> dict[str, float] | None:
     }
 
 
-def _curves(points: Sequence[Point], best: Point, probe: str) -> Figure:
+def _curves(points: Sequence[ProgressPoint], best: ProgressPoint, probe: str) -> Figure:
     figure, (left, right) = axes_of(2)
     losses = [(point.step, point.loss) for point in points if point.loss is not None]
     left.plot([step for step, _ in losses], [loss for _, loss in losses], marker=".")
@@ -132,9 +138,9 @@ def _histograms(before: Similarities, after: Similarities) -> Figure:
     return figure
 
 
-def _maps(before: Sample, after: Sample) -> Figure:
+def _maps(before: EmbeddedSample, after: EmbeddedSample) -> Figure:
     figure, axes = axes_of(2)
-    common = [group for group, _ in Counter(after.groups).most_common(_MOST_GROUPS)]
+    common = [group for group, _ in Counter(after.groups).most_common(_MAX_GROUPS)]
     for axis, name, sample in zip(axes, ("before", "after"), (before, after), strict=True):
         places = plane(sample.rows)
         groups = np.array([group if group in common else "others" for group in sample.groups])
@@ -147,20 +153,20 @@ def _maps(before: Sample, after: Sample) -> Figure:
     return figure
 
 
-def _page(outcome: Outcome, pictures: Mapping[str, bytes], *, probe: str, facts: Mapping[str, Any]) -> str:
-    told = {
+def _page(result: TrainingResult, pictures: Mapping[str, bytes], *, probe: str, facts: Mapping[str, object]) -> str:
+    shown = {
         **facts,
-        "ended": outcome.ended,
-        "steps kept": outcome.best.step,
-        f"{probe}, before": f"{outcome.points[0].probe:.4f}",
-        f"{probe}, after": f"{outcome.best.probe:.4f}",
+        "ended": result.ended,
+        "steps kept": result.best.step,
+        f"{probe}, before": f"{result.points[0].probe:.4f}",
+        f"{probe}, after": f"{result.best.probe:.4f}",
     }
     pictures_shown = "".join(pages.picture(pictures[name], title) for name, title in _PICTURES.items())
-    measured = pages.table(("Steps", "Loss", probe, "Seconds"), map(_point, outcome.points))
+    measured = pages.table(("Steps", "Loss", probe, "Seconds"), map(_row, result.points))
     title = f"Training of {facts.get('name', 'an encoder')}"
-    return pages.page(title, pages.facts(told) + pictures_shown + "<h2>Measurements</h2>" + measured)
+    return pages.page(title, pages.facts(shown) + pictures_shown + "<h2>Measurements</h2>" + measured)
 
 
-def _point(point: Point) -> tuple[str, ...]:
+def _row(point: ProgressPoint) -> tuple[str, ...]:
     loss = "" if point.loss is None else f"{point.loss:.4f}"
     return str(point.step), loss, f"{point.probe:.4f}", f"{point.seconds:.1f}"

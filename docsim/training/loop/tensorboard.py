@@ -1,7 +1,7 @@
-"""TensorBoard logs: loss and probe of a training.
+"""TensorBoard logs of a training's loss and probe.
 
-An event file is a TFRecord file of ``Event`` messages, which TensorFlow has; ``tf.summary`` would want TensorBoard
-itself to be installed here, not only where the logs are looked at.
+An event file is a TFRecord file of ``Event`` messages, and TensorFlow can write those. ``tf.summary`` would need
+TensorBoard to be installed where the model is trained, not only where the logs are viewed.
 """
 
 from __future__ import annotations
@@ -10,29 +10,28 @@ import time
 from pathlib import Path
 
 import tensorflow as tf
-from tensorflow.core.framework.summary_pb2 import Summary
-from tensorflow.core.util.event_pb2 import Event
 
-from docsim.training.loop.checkpoint import Point
-from docsim.training.loop.trainer import Watch
+from docsim.training.loop.checkpoint import ProgressPoint
+from docsim.training.loop.trainer import ProbeCallback
 
-__all__ = ["logged"]
+__all__ = ["tensorboard_callback"]
 
 _VERSION = "brain.Event:2"  # the first message of every event file
 
 
-def logged(directory: Path) -> Watch:
-    """Return a watcher that writes each point's loss and probe to a new event file in ``directory``."""
+def tensorboard_callback(directory: Path) -> ProbeCallback:
+    """Return a callback that writes loss and probe to a new event file in ``directory`` after every measurement."""
     directory.mkdir(parents=True, exist_ok=True)
     writer = tf.io.TFRecordWriter(str(directory / f"events.out.tfevents.{time.time_ns()}.docsim"))
-    writer.write(Event(wall_time=time.time(), file_version=_VERSION).SerializeToString())
+    event, summary = tf.compat.v1.Event, tf.compat.v1.Summary
+    writer.write(event(wall_time=time.time(), file_version=_VERSION).SerializeToString())
 
-    def watch(point: Point, most: int) -> None:
-        del most
-        values = {"loss": point.loss, "probe": point.probe}
-        told = [Summary.Value(tag=name, simple_value=value) for name, value in values.items() if value is not None]
-        event = Event(wall_time=time.time(), step=point.step, summary=Summary(value=told))
-        writer.write(event.SerializeToString())
+    def write(point: ProgressPoint, steps: int) -> None:
+        del steps
+        named = {"loss": point.loss, "probe": point.probe}
+        values = [summary.Value(tag=name, simple_value=value) for name, value in named.items() if value is not None]
+        written = event(wall_time=time.time(), step=point.step, summary=summary(value=values))
+        writer.write(written.SerializeToString())
         writer.flush()
 
-    return watch
+    return write

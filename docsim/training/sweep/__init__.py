@@ -1,1 +1,1 @@
-"""Sweeps: many short trainings within a time budget, and their leaderboard."""
+"""Hyper-parameter sweeps: many short trainings within a time budget, and their leaderboard."""

@@ -1,4 +1,4 @@
-"""Leaderboards: what a sweep tried and how it did, as numbers for programs and as a picture for people.
+"""Leaderboards of a sweep: what was tried and with which result, as numbers for programs and a picture for people.
 
 leaderboard.json   everything measured, the best first
 leaderboard.png    quality against speed
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,19 @@ from numpy.typing import NDArray
 from docsim.files import replacing
 from docsim.rendering import plots
 
-__all__ = ["FORMAT", "JSON_FILE", "PLOT_FILE", "Entry", "Failed", "interval", "ordered", "write_leaderboard"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "FORMAT",
+    "JSON_FILE",
+    "PLOT_FILE",
+    "FailedTrial",
+    "TrialResult",
+    "bootstrap_interval",
+    "ranked",
+    "write_leaderboard",
+]
 
 FORMAT = 1
 """Version of ``leaderboard.json``."""
@@ -32,23 +44,23 @@ _MARKERS = "osD^vP*X"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A trial that ended well.
+class TrialResult:
+    """The result of a successful trial. Its fields are those of a trial in ``leaderboard.json``.
 
     Attributes:
-        number: The trial's, from 0, in the order tried.
+        number: Number of the trial, from 0, in the order tried.
         tower: Kind of the tower.
-        start: Where training started: ``default``, ``scratch`` or the directory of an encoder.
+        start: Starting point: ``default``, ``scratch`` or an encoder directory.
         settings: Hyper-parameters by name.
-        metric: What the probe found of the kept weights, higher is better.
-        low: Lower end of the metric's 95 % interval.
-        high: Its upper end.
-        before: What the probe found before the first step.
-        texts_per_second: How many texts the saved encoder encodes in a second.
+        metric: Value of the probe with the weights that were kept; higher is better.
+        low: Lower end of the metric's 95 % confidence interval.
+        high: Upper end of the metric's 95 % confidence interval.
+        before: Value of the probe before the first step.
+        texts_per_second: Texts that the saved encoder encodes per second.
         megabytes: Size of the saved encoder, in 10^6 bytes.
         steps: Steps after which the kept weights were reached.
-        seconds: What the trial took, saving and measuring included.
-        fingerprint: The saved encoder's.
+        seconds: Duration of the trial, including saving and measuring.
+        fingerprint: Fingerprint of the saved encoder.
     """
 
     number: int
@@ -67,26 +79,26 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A trial that could not be trained.
+class FailedTrial:
+    """A trial that failed.
 
     Attributes:
-        number: The trial's.
-        settings: What was tried, by name.
-        reason: Why it failed, for people; empty for one that was killed.
+        number: Number of the trial.
+        settings: Hyper-parameters by name.
+        reason: Error message; empty if the process was killed.
     """
 
     number: int
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     reason: str
 
 
-def interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of a mean (Efron and Tibshirani 1993, chapter 13).
 
     Args:
         values: One number per held-out document, ``(documents,)``.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     """
     random = np.random.default_rng(seed)
     means = [values[random.integers(0, len(values), len(values))].mean() for _ in range(_RESAMPLES)]
@@ -94,48 +106,53 @@ def interval(values: NDArray[np.float64], *, seed: int = 0) -> tuple[float, floa
     return float(low), float(high)
 
 
-def ordered(entries: Sequence[Entry]) -> list[Entry]:
-    """Return entries with the best metric first; of equals, the one tried first."""
-    return sorted(entries, key=lambda entry: (-entry.metric, entry.number))
+def ranked(results: Sequence[TrialResult]) -> list[TrialResult]:
+    """Return results with the best metric first; of equal ones, the earlier trial."""
+    return sorted(results, key=lambda result: (-result.metric, result.number))
 
 
 def write_leaderboard(
-    directory: Path, entries: Sequence[Entry], failed: Sequence[Failed], *, probe: str, facts: Mapping[str, Any]
+    directory: Path,
+    results: Sequence[TrialResult],
+    failed: Sequence[FailedTrial],
+    *,
+    probe: str,
+    facts: Mapping[str, object],
 ) -> None:
-    """Write ``leaderboard.json`` and ``leaderboard.png``, in the place of earlier ones.
+    """Write ``leaderboard.json`` and ``leaderboard.png``, replacing earlier ones.
 
     Args:
-        directory: Made when missing.
-        entries: Trials that ended well, at least one.
-        failed: The others.
-        probe: What the metric is, for people.
-        facts: What else is to be told, by name; JSON values.
+        directory: Directory of the files; created if missing.
+        results: Successful trials, at least one.
+        failed: Trials that failed.
+        probe: Name of the metric.
+        facts: Further facts by name; JSON values.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    board = ordered(entries)
+    board = ranked(results)
     content = {
         "format": FORMAT,
         **facts,
         "metric": probe,
         "best": board[0].number,
-        "trials": [asdict(entry) for entry in board],
-        "failed": [asdict(one) for one in failed],
+        "trials": [asdict(result) for result in board],
+        "failed": [asdict(trial) for trial in failed],
     }
-    told = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
-    for name, written in ((JSON_FILE, told), (PLOT_FILE, _plot(board, probe))):
+    content_bytes = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+    for name, written in ((JSON_FILE, content_bytes), (PLOT_FILE, _plot(board, probe))):
         with replacing(directory / name) as file:
             file.write(written)
 
 
-def _scatter(axis: Any, board: Sequence[Entry]) -> None:
-    """Draw all entries with their intervals."""
-    towers, starts = (sorted({getattr(entry, name) for entry in board}) for name in ("tower", "start"))
-    for tower, start in sorted({(entry.tower, entry.start) for entry in board}):
-        chosen = [entry for entry in board if (entry.tower, entry.start) == (tower, start)]
+def _scatter(axis: Axes, board: Sequence[TrialResult]) -> None:
+    """Draw all results with their intervals."""
+    towers, starts = (sorted({getattr(result, name) for result in board}) for name in ("tower", "start"))
+    for tower, start in sorted({(result.tower, result.start) for result in board}):
+        chosen = [result for result in board if (result.tower, result.start) == (tower, start)]
         axis.errorbar(
-            [entry.texts_per_second for entry in chosen],
-            [entry.metric for entry in chosen],
-            yerr=[[max(0.0, e.metric - e.low) for e in chosen], [max(0.0, e.high - e.metric) for e in chosen]],
+            [result.texts_per_second for result in chosen],
+            [result.metric for result in chosen],
+            yerr=[[max(0.0, r.metric - r.low) for r in chosen], [max(0.0, r.high - r.metric) for r in chosen]],
             fmt=_MARKERS[starts.index(start) % len(_MARKERS)],
             color=f"C{towers.index(tower)}",
             alpha=0.8,
@@ -144,14 +161,22 @@ def _scatter(axis: Any, board: Sequence[Entry]) -> None:
         )
 
 
-def _plot(board: Sequence[Entry], probe: str) -> bytes:
-    """Return a PNG of metric against speed: a colour per kind of tower, a shape per start, the best one ringed."""
+def _plot(board: Sequence[TrialResult], probe: str) -> bytes:
+    """Return a PNG of metric against speed: a colour per kind of tower, a marker per start, a ring on the best."""
     figure = plots.blank((9, 5))
     axis = figure.subplots()
     _scatter(axis, board)
     best = board[0]
-    ring: dict[str, Any] = {"marker": "o", "markersize": 16, "fillstyle": "none", "color": "black", "linestyle": "none"}
-    axis.plot([best.texts_per_second], [best.metric], label="best", **ring)
+    axis.plot(
+        [best.texts_per_second],
+        [best.metric],
+        label="best",
+        marker="o",
+        markersize=16,
+        fillstyle="none",
+        color="black",
+        linestyle="none",
+    )
     axis.set(
         xscale="log", xlabel="texts encoded per second", ylabel=f"{probe}, 95 % interval", title="Quality against speed"
     )

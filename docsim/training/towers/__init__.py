@@ -1,1 +1,1 @@
-"""Encoder towers in Keras: layers, kinds of towers, their export and their files."""
+"""Encoder towers in Keras: layers, kinds of towers, ONNX export, saving and loading."""

@@ -1,14 +1,13 @@
-"""Export: a Keras tower as ONNX bytes that depend on nothing but what the tower computes.
+"""ONNX export of Keras towers, as bytes that depend only on what the tower computes.
 
-Keras and tf2onnx name nodes and tensors with counters that grow while a process runs, and order them by those names.
-Here they are put in the order in which the output needs them and named by that order, so that the same tower gives the
-same bytes, and an encoder the same fingerprint, wherever it was saved.
+Keras and tf2onnx name nodes and tensors with counters that grow for as long as the process runs, and sort by those
+names. Here nodes are sorted and named in the order in which the output needs them. The same tower therefore gives the
+same bytes, and an encoder the same fingerprint, wherever it is saved.
 """
 
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +17,12 @@ import keras
 import numpy as np
 import onnx
 
-from docsim.training.towers.fused import fused_model, is_fusible
+from docsim.training.towers.fused_export import fused_model, is_fusible
+from docsim.training.towers.keras_private import NEGATIVE_ID_CORRECTION, export_warnings_ignored
 
 __all__ = ["INPUT", "OUTPUT", "onnx_bytes", "quantised"]
 
-_CORRECTION = {"Add", "Cast", "Less", "Mul", "Not", "Where"}
-
-_ADVICE = ("Please consider to run pre-processing", "Failed to infer data type")
+_ADVICE = ("Please consider to run pre-processing", "Failed to infer data type")  # of onnxruntime.quantization
 
 INPUT = "ids"
 OUTPUT = "embeddings"
@@ -33,23 +31,23 @@ OUTPUT = "embeddings"
 def onnx_bytes(tower: keras.Model) -> bytes:
     """Return ``tower``, from ids ``(texts, tokens)`` int32 to rows ``(texts, dim)`` float32, as an ONNX model.
 
-    Its input is called ``ids``, its output ``embeddings``; texts and tokens are of any number.
+    Its input is called ``ids`` and its output ``embeddings``; the numbers of texts and tokens are dynamic.
     """
-    model = fused_model(tower) if is_fusible(tower) else _by_keras(tower)
+    model = fused_model(tower) if is_fusible(tower) else _exported_by_keras(tower)
     _rename(model)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def quantised(content: bytes) -> bytes:
-    """Return an ONNX model whose matrix products and attention compute with int8, weights quantised per column.
+    """Return an ONNX model whose matrix products and attention use int8, with weights quantised per column.
 
-    Activations are quantised as they come, each tensor by its range ("dynamic quantisation",
+    Activations are quantised at run time, each tensor by its range ("dynamic quantisation",
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
     """
     from docsim.runtime import quantization
 
-    with TemporaryDirectory() as directory, _without_advice():
+    with TemporaryDirectory() as directory, _advice_ignored():
         file = Path(directory) / "quantised.onnx"
         quantization().quantize_dynamic(
             onnx.load_from_string(content),
@@ -57,7 +55,7 @@ def quantised(content: bytes) -> bytes:
             op_types_to_quantize=["MatMul", "Attention"],
             per_channel=True,
             weight_type=quantization().QuantType.QInt8,
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # of what fused operators give
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # for outputs of fused operators
         )
         model = onnx.load(str(file))
     _rename(model)
@@ -65,8 +63,8 @@ def quantised(content: bytes) -> bytes:
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
-    """Keep quantisation from advising, through the root logger, a preparation that fused operators do not need."""
+def _advice_ignored() -> Iterator[None]:
+    """Hide ONNX Runtime's advice, in the root logger, to pre-process models; fused operators need no such step."""
     root = logging.getLogger()
 
     def wanted(record: logging.LogRecord) -> bool:
@@ -79,40 +77,44 @@ def _without_advice() -> Iterator[None]:
         root.removeFilter(wanted)
 
 
-def _by_keras(tower: keras.Model) -> onnx.ModelProto:
-    """Return what Keras itself exports."""
-    tower(np.ones((1, 1), dtype=np.int32))  # Keras exports only a model that was once called
-    with TemporaryDirectory() as directory, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)  # from Keras' own code
+def _exported_by_keras(tower: keras.Model) -> onnx.ModelProto:
+    """Return the ONNX model that Keras itself exports."""
+    tower(np.ones((1, 1), dtype=np.int32))  # Keras exports only models that have been called
+    with TemporaryDirectory() as directory, export_warnings_ignored():
         file = Path(directory) / "tower.onnx"
         tower.export(str(file), format="onnx", verbose=False)
         model = onnx.load(str(file))
-    _take_ids_as_they_are(model.graph)
+    _look_up_ids_directly(model.graph)
     return model
 
 
-def _take_ids_as_they_are(graph: onnx.GraphProto) -> None:
-    """Let look-ups read the ids themselves instead of what ``keras.ops.take`` makes of negative ones.
+def _look_up_ids_directly(graph: onnx.GraphProto) -> None:
+    """Make look-ups read the input ids directly, without Keras' handling of negative ids.
 
-    Counting negative ids from the end takes ten operators a look-up, longer than all else for a short text, and there
-    are none. Should a tower do something else of this form with its ids, the comparison with Keras tells.
+    Counting negative ids from the end takes ten operators per look-up, more than everything else for a short text, and
+    ids are never negative. Should a tower use these operators on its ids for something else, the comparison with the
+    Keras model in ``saving.save`` would fail.
     """
     makers = {name: node for node in graph.node for name in node.output}
     constants = {constant.name for constant in graph.initializer}
     ids = graph.input[0].name
 
-    def only_corrects(name: str) -> bool:
+    def is_corrected_id(name: str) -> bool:
         if name == ids or name in constants:
             return True
-        return name in makers and makers[name].op_type in _CORRECTION and all(map(only_corrects, makers[name].input))
+        return (
+            name in makers
+            and makers[name].op_type in NEGATIVE_ID_CORRECTION
+            and all(map(is_corrected_id, makers[name].input))
+        )
 
     for node in graph.node:
-        if node.op_type == "Gather" and node.input[0] in constants and only_corrects(node.input[1]):
+        if node.op_type == "Gather" and node.input[0] in constants and is_corrected_id(node.input[1]):
             node.input[1] = ids
 
 
 def _rename(model: onnx.ModelProto) -> None:
-    """Give the model's graph, nodes and tensors names that say nothing about the process that exported it."""
+    """Give the graph, its nodes and its tensors names that do not depend on the process that exported it."""
     graph = model.graph
     names = {"": "", graph.input[0].name: INPUT, graph.output[0].name: OUTPUT}
     _rename_graph(graph, names)
@@ -125,7 +127,7 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def _rename_graph(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    """Rename a graph and those inside its loops and branches, which may refer to names outside them."""
+    """Rename a graph and the graphs inside its loops and branches, which may refer to names outside them."""
 
     def renamed(name: str) -> str:
         return names.setdefault(name, f"t{len(names)}")
@@ -153,7 +155,7 @@ def _rename_graph(graph: onnx.GraphProto, names: dict[str, str]) -> None:
 
 
 def _reorder(graph: onnx.GraphProto) -> None:
-    """Put nodes in the order in which a walk from the graph's outputs to its inputs leaves them."""
+    """Sort nodes in the order in which a depth-first walk from the outputs to the inputs completes them."""
     makers = {name: node for node in graph.node for name in node.output}
     ordered: dict[int, onnx.NodeProto] = {}
     waiting = [makers[value.name] for value in reversed(graph.output) if value.name in makers]
@@ -170,7 +172,7 @@ def _reorder(graph: onnx.GraphProto) -> None:
 
 
 def _needs(node: onnx.NodeProto) -> list[str]:
-    """Return the names a node reads, those that its loops and branches take from outside among them."""
+    """Return the names that a node reads, including those that its loops and branches take from outside."""
     inner = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
     reads = [name for graph in inner for part in graph.node for name in _needs(part)]
     reads += [value.name for graph in inner for value in graph.output]

@@ -1,7 +1,7 @@
-"""The LSTM over token vectors: Hochreiter and Schmidhuber (1997), in both directions as Graves and Schmidhuber (2005).
+"""The LSTM layer (Hochreiter and Schmidhuber 1997), in both directions as in Graves and Schmidhuber (2005).
 
-Padding stands at the end of a row, so a forward LSTM cannot see it before the last token. The backward one reads each
-text reversed within its own length, which makes it a forward one too; neither needs a mask.
+Padding stands at the end of a row, so a forward LSTM reaches it only after the last token. The backward LSTM reads each
+text reversed within its own length, as a forward one would. Neither needs a mask.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from docsim.training.towers.static import PADDING_ID
+from docsim.training.towers.layers import PADDING_ID, Shape, Tensor
 
 __all__ = ["Lstm"]
 
 
 @keras.saving.register_keras_serializable(package="docsim")
 class Lstm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
-    """Reads token states in one or both directions.
+    """Runs an LSTM over token states, in one direction or both.
 
     From states ``(texts, tokens, width)`` and ids ``(texts, tokens)`` to states ``(texts, tokens, units)``, or
-    ``2 * units`` in both directions, forward first. What stands at padding means nothing.
+    ``2 * units`` in both directions, forward first. States at padding are meaningless.
     """
 
     def __init__(self, units: int, *, bidirectional: bool = True, dropout: float = 0.0, **kwargs: Any) -> None:
@@ -33,12 +33,12 @@ class Lstm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
             for name in names
         ]
 
-    def build(self, states_shape: tuple[int | None, ...], ids_shape: tuple[int | None, ...]) -> None:
+    def build(self, states_shape: Shape, ids_shape: Shape) -> None:
         """Create the variables of each direction."""
         for direction in self.directions:
             direction.build(states_shape)
 
-    def call(self, states: Any, ids: Any, training: bool | None = None) -> Any:
+    def call(self, states: Tensor, ids: Tensor, training: bool | None = None) -> Tensor:
         """Return the states of each direction side by side."""
         forward = self.directions[0](states, training=training)
         if not self.bidirectional:
@@ -47,25 +47,23 @@ class Lstm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
         backward = self.directions[1](_reordered(states, order), training=training)
         return ops.concatenate([forward, _reordered(backward, order)], axis=-1)
 
-    def compute_output_shape(
-        self, states_shape: tuple[int | None, ...], ids_shape: tuple[int | None, ...]
-    ) -> tuple[int | None, ...]:
+    def compute_output_shape(self, states_shape: Shape, ids_shape: Shape) -> Shape:
         """Return ``(texts, tokens, units * directions)``."""
         return (*states_shape[:-1], self.units * len(self.directions))
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the constructor needs to make the layer again."""
+        """Return the constructor's arguments."""
         own = {"units": self.units, "bidirectional": self.bidirectional, "dropout": self.dropout}
         return {**super().get_config(), **own}
 
 
-def _reversing(ids: Any) -> Any:
-    """Return where each token of a text read backwards comes from, int32 ``(texts, tokens)``; padding stays put."""
+def _reversing(ids: Tensor) -> Tensor:
+    """Return each token's position when texts are read backwards, int32 ``(texts, tokens)``; padding stays in place."""
     lengths = ops.sum(ops.cast(ops.not_equal(ids, PADDING_ID), "int32"), axis=1, keepdims=True)
     places = ops.expand_dims(ops.arange(ops.shape(ids)[1], dtype="int32"), 0)
     return ops.where(places < lengths, lengths - 1 - places, places)
 
 
-def _reordered(states: Any, order: Any) -> Any:
-    """Return the states ``(texts, tokens, width)`` with the tokens of each text in the given order."""
+def _reordered(states: Tensor, order: Tensor) -> Tensor:
+    """Return states ``(texts, tokens, width)`` with each text's tokens in the given order ``(texts, tokens)``."""
     return ops.take_along_axis(states, ops.expand_dims(order, -1), axis=1)

@@ -1,1 +1,1 @@
-"""Encoders made from word vectors that others published."""
+"""Encoders made from published word vectors."""

@@ -1,15 +1,17 @@
-"""fastText's ``.bin`` files: is one whole, and of a kind that holds vectors of words and of their n-grams?
+"""Checks of fastText's ``.bin`` files: that a file is complete and holds vectors of words and n-grams.
 
-    magic, version            int32 each; older files begin at once with what comes next
+gensim reads these files, but reads a truncated one for ever. The layout, little-endian:
+
+    magic, version            int32 each; missing in older files
     settings                  12 int32 and a float64
-    words, of them words, of them labels     int32 each
-    tokens, and in newer files pruned n-grams           int64 each
-    per word                  its bytes, a zero byte, a count (int64) and a type (int8)
+    entries, words, labels    int32 each; entries are words plus labels
+    tokens, pruned n-grams    int64 each; the latter in newer files only
+    per entry                 its bytes, a zero byte, a count (int64) and a type (int8)
     per pruned n-gram         2 int32
-    quantised?                1 byte, in newer files
-    rows, dim                 int64 each, and as many float32
+    quantised?                1 byte, in newer files only
+    rows, dim                 int64 each, followed by rows * dim float32
 
-As ``FastText::saveModel`` and ``Dictionary::save`` of https://github.com/facebookresearch/fastText write them.
+``FastText::saveModel`` and ``Dictionary::save`` of https://github.com/facebookresearch/fastText write them.
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ from typing import IO
 
 from docsim.errors import TrainingError
 
-__all__ = ["check", "is_one"]
+__all__ = ["check", "is_fasttext"]
 
 _MAGIC = 793_712_314
 _SETTINGS = struct.Struct("<12id")
 _COUNTS = struct.Struct("<3iq")
 _LOSSES, _MODELS = range(1, 5), range(1, 4)
-_AFTER_WORD = 1 + 8 + 1  # the zero byte, the count, the type
+_AFTER_WORD = 1 + 8 + 1  # the zero byte, the count and the type
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where the settings end, and what they say."""
+    """The settings in a file, and where they end."""
 
     newer: bool
     end: int
@@ -43,8 +45,8 @@ class _Layout:
     buckets: int
 
 
-def is_one(head: bytes) -> bool:
-    """Return whether a file that begins so is fastText's: it bears the magic number, or plausible settings."""
+def is_fasttext(head: bytes) -> bool:
+    """Return whether a file that starts with ``head`` is fastText's: it has the magic number, or plausible settings."""
     if len(head) < _SETTINGS.size + 8:
         return head[:4] == struct.pack("<i", _MAGIC)
     layout = _layout(head)
@@ -52,10 +54,14 @@ def is_one(head: bytes) -> bool:
 
 
 def check(stream: IO[bytes], path: Path) -> None:
-    """Raise unless the file holds all that it says it does, and vectors of words that are not compressed.
+    """Raise unless the file is complete and holds uncompressed vectors of words.
+
+    Args:
+        stream: The file, opened for reading.
+        path: Name of the file in error messages.
 
     Raises:
-        TrainingError: It is cut short, a classifier, or quantised; ``path`` is its name in the message.
+        TrainingError: The file is cut short, a classifier, or quantised.
     """
     with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
@@ -63,7 +69,9 @@ def check(stream: IO[bytes], path: Path) -> None:
         except (struct.error, IndexError):
             whole = False
     if not whole:
-        raise TrainingError(f"expected a whole fastText file at {path}; it is cut short or damaged. Get it anew")
+        raise TrainingError(
+            f"expected a complete fastText file at {path}; it is cut short or damaged. Download it again"
+        )
 
 
 def _layout(content: bytes | mmap.mmap) -> _Layout:
@@ -74,13 +82,13 @@ def _layout(content: bytes | mmap.mmap) -> _Layout:
 
 
 def _end(content: mmap.mmap, path: Path) -> int:
-    """Return where the word and n-gram vectors end, by what the file says of itself."""
+    """Return where the vectors should end, according to the file's own counts."""
     layout = _layout(content)
     entries, _, labels, _ = _COUNTS.unpack_from(content, layout.end)
     if labels > 0:
         raise TrainingError(
-            f"expected fastText word vectors at {path}; it is a classifier with {labels} labels, whose vectors cannot "
-            "be read. Take the .vec file that fastText wrote beside it"
+            f"expected fastText word vectors at {path}; it is a classifier with {labels} labels, which is not "
+            "supported. Use the .vec file that fastText wrote beside it"
         )
     position = layout.end + _COUNTS.size
     pruned = 0
@@ -90,7 +98,7 @@ def _end(content: mmap.mmap, path: Path) -> int:
     position = _after_words(content, position, entries) + 8 * max(pruned, 0)
     if layout.newer:
         if content[position]:
-            raise TrainingError(f"expected fastText word vectors at {path}; they are quantised, which cannot be read")
+            raise TrainingError(f"expected fastText word vectors at {path}; they are quantised, which is not supported")
         position += 1
     rows, dim = struct.unpack_from("<2q", content, position)
     if dim != layout.dim or rows < entries + layout.buckets:
@@ -99,7 +107,7 @@ def _end(content: mmap.mmap, path: Path) -> int:
 
 
 def _after_words(content: mmap.mmap, position: int, entries: int) -> int:
-    """Return where the list of words that begins at ``position`` ends."""
+    """Return where the list of entries that starts at ``position`` ends."""
     for _ in range(entries):
         end = content.find(b"\0", position)
         if end < 0:

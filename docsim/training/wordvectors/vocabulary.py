@@ -1,8 +1,8 @@
-"""Word-level tokenizers that fit a given vocabulary of words, and how much of some texts such a vocabulary knows.
+"""Word-level tokenizers for a given vocabulary, and how much of a corpus such a vocabulary covers.
 
-Texts are put into the vocabulary's own form: lower case where the vocabulary is in lower case, without accents where it
-has none. They are cut at white space and around each punctuation mark; words of the vocabulary that hold marks between
-letters, as ``co-founder`` and ``1,000``, are found whole. Id 0 is padding, id 1 stands for every unknown word.
+Texts are normalised as the vocabulary is: to lower case if it is lower-case, without accents if it has none. They are
+split at white space and around each punctuation mark. Words of the vocabulary with punctuation between letters, such
+as ``co-founder`` and ``1,000``, are kept whole. Id 0 is padding, id 1 stands for every unknown word.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ __all__ = ["PADDING", "UNKNOWN", "UNKNOWN_ID", "Coverage", "WordVocabulary", "co
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
 UNKNOWN_ID = 1
 
-_CASED = 0.01  # a vocabulary with fewer words in upper case than this share is one in lower case
-_MOST_COMPOUNDS = 10_000  # words with marks inside: they are looked for everywhere, and loaded with the tokenizer
+_CASED = 0.01  # a vocabulary with a smaller share of words in upper case is taken to be lower-case
+_MOST_COMPOUNDS = 10_000  # words with punctuation inside; each makes the tokenizer slower to load and run
 _COMPOUND = re.compile(r"\w.*\w", re.DOTALL)
 _SPACE = re.compile(r"\s")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_CHARACTERS = 1 << 18  # of text that are tokenised at a time
-_MOST_UNKNOWN = 500_000  # distinct unknown words that are counted; bounds memory
+_CHARACTERS = 1 << 18  # of text that are tokenized at a time
+_MOST_UNKNOWN = 500_000  # distinct unknown words that are counted, to bound memory
 
 
 @dataclass(frozen=True, slots=True)
 class WordVocabulary:
-    """A tokenizer and what its ids stand for.
+    """A word-level tokenizer and the words that its ids stand for.
 
     Attributes:
-        tokenizer: A ``WordLevel`` one; adds no special tokens.
-        tokens: The token of each id.
-        rows: ``int64 (len(tokens) - 2,)``: for each id from 2 on, the place of its word among those given.
+        tokenizer: A ``WordLevel`` tokenizer that adds no special tokens.
+        tokens: Token of each id.
+        rows: ``int64 (len(tokens) - 2,)``: for each id from 2 on, the position of its word among the given words.
     """
 
     tokenizer: Tokenizer
@@ -49,14 +49,14 @@ class WordVocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of some texts a vocabulary knows; punctuation does not count.
+    """How much of some texts a vocabulary covers, not counting punctuation.
 
     Attributes:
-        tokens: Words in the texts.
-        known_tokens: Those of them that are known.
-        words: Distinct words in the texts.
-        known_words: Those of them that are known.
-        unknown: Unknown words and how often they come, most frequent first.
+        tokens: Number of words in the texts.
+        known_tokens: Number of words in the texts that are known.
+        words: Number of distinct words in the texts.
+        known_words: Number of distinct words in the texts that are known.
+        unknown: Unknown words and their counts, most frequent first.
     """
 
     tokens: int
@@ -76,20 +76,20 @@ class Coverage:
         return self.known_words / self.words if self.words else 0.0
 
     def with_known(self, words: Collection[str]) -> Coverage:
-        """Return the coverage of a vocabulary that knows some of the unknown words too."""
+        """Return the coverage of a vocabulary that also knows some of the unknown words."""
         unknown = tuple(item for item in self.unknown if item[0] not in words)
         known_tokens = self.tokens - sum(count for _, count in unknown)
         return replace(self, known_tokens=known_tokens, known_words=self.words - len(unknown), unknown=unknown)
 
 
 def vocabulary(words: Sequence[str]) -> WordVocabulary:
-    """Return a vocabulary of those words that can come out of a text; of two that read the same, the first.
+    """Return a tokenizer for those words that can occur in a text; of words that are normalised to the same, the first.
 
     Args:
         words: Words, the more frequent ones first.
 
     Raises:
-        TrainingError: No word can come out of a text.
+        TrainingError: No word can occur in a text.
     """
     blank = _tokenizer({PADDING: 0, UNKNOWN: UNKNOWN_ID}, words)
     tokens: dict[str, int] = {}
@@ -104,7 +104,7 @@ def vocabulary(words: Sequence[str]) -> WordVocabulary:
             tokens[token] = row
             compounds.append(token)
     if not tokens:
-        raise TrainingError("expected words that a text can hold among the word vectors, found none")
+        raise TrainingError("expected word vectors of words that can occur in a text; got none")
     ids = {token: place for place, token in enumerate((PADDING, UNKNOWN, *tokens))}
     tokenizer = _tokenizer(ids, words)
     tokenizer.add_tokens([AddedToken(token, single_word=True, normalized=True) for token in compounds])
@@ -112,7 +112,7 @@ def vocabulary(words: Sequence[str]) -> WordVocabulary:
 
 
 def _tokenizer(ids: dict[str, int], words: Sequence[str]) -> Tokenizer:
-    """Return a tokenizer with the given ids, which puts texts into the form of ``words``."""
+    """Return a tokenizer with the given ids that normalises texts as ``words`` are normalised."""
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     steps = [normalizers.NFC()]
     if all(word.isascii() for word in words):
@@ -126,7 +126,7 @@ def _tokenizer(ids: dict[str, int], words: Sequence[str]) -> Tokenizer:
 
 
 def coverage(texts: Iterable[str], vocabulary: WordVocabulary) -> Coverage:
-    """Count which words of some texts are known; the texts are read once, a few in memory at a time."""
+    """Return how much of some texts a vocabulary covers. The texts are read once, a few at a time."""
     counts = np.zeros(len(vocabulary.tokens), dtype=np.int64)
     unknown = Counter[str]()
     for lines in _batches(texts):
@@ -153,7 +153,7 @@ def _is_word(token: str) -> bool:
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Cut texts into lines, and group these; no word goes over the end of a line."""
+    """Split texts into lines, and group these; no word continues over the end of a line."""
     batch: list[str] = []
     size = 0
     for text in texts:

@@ -1,0 +1,71 @@
+"""How large is docsim, plain and with each extra?
+
+    python benchmarks/installed_size.py
+
+Installs the wheel of this checkout into fresh environments and writes benchmarks/results/installed_size.json: for each
+the megabytes of all files of its site-packages, as they are unpacked; the byte code that pip compiles of them, and
+Python otherwise when they are first imported; and the largest packages. pip itself, which sqlite-utils asks for and
+nearly every environment has, is counted. Needs a package index, a few minutes and, for that time, 5 GB of disk.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from wheel_environments import build_wheel, make_environment, site_packages  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results" / "installed_size.json"
+EXTRAS = ("", "files", "eval", "map", "train", "all")
+LISTED = 8  # packages named for each environment
+
+
+def main() -> None:
+    results: dict[str, Any] = {"system": platform.system(), "python": platform.python_version(), "installed": {}}
+    with TemporaryDirectory() as folder:
+        (wheels := Path(folder) / "wheels").mkdir()
+        wheel = build_wheel(wheels)
+        results["wheel_mb"] = megabytes(wheel.stat().st_size)
+        for extra in EXTRAS:
+            binaries = make_environment(Path(folder) / (extra or "plain"), wheel, extra)
+            results["installed"][extra or "plain"] = measured(site_packages(binaries))
+            print(extra or "plain", json.dumps(results["installed"][extra or "plain"]))
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def measured(packages: Path) -> dict[str, Any]:
+    """Return the size of all installed packages together, of their byte code, and of the largest ones, in MB."""
+    sizes = Counter[str]()
+    for file in packages.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            sizes[file.relative_to(packages).parts[0].removesuffix(".libs")] += file.stat().st_size
+    largest = {name: megabytes(size) for name, size in sizes.most_common(LISTED)}
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", str(packages)], check=False)
+    compiled = sum(file.stat().st_size for file in packages.rglob("*.pyc"))
+    return {
+        "mb": megabytes(sizes.total()),
+        "byte_code_mb": megabytes(compiled),
+        "distributions": distributions(packages),
+        "largest": largest,
+    }
+
+
+def distributions(packages: Path) -> int:
+    return sum(1 for _ in packages.glob("*.dist-info"))
+
+
+def megabytes(size: int) -> float:
+    return round(size / 1e6, 1)
+
+
+if __name__ == "__main__":
+    main()

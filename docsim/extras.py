@@ -1,0 +1,57 @@
+"""Extras: the optional parts of docsim, and the error for an extra that is not installed.
+
+``pip install docsim`` indexes and searches text. Each extra adds to that:
+
+    files    reads PDF, Word, PowerPoint, Excel, EPUB and Jupyter notebooks
+    eval     evaluates rankings with trec_eval's code, and similarities by rank correlation
+    map      draws topic maps
+    train    trains, distils and imports encoders
+
+Nothing here imports a package of an extra: importing takes up to seconds, and looking it up takes none.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+
+from docsim.errors import MissingExtra
+
+__all__ = ["PACKAGES", "available", "require"]
+
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "files": ("markitdown", "mammoth", "pptx", "openpyxl", "pypdfium2"),
+    "eval": ("ir_measures", "scipy"),
+    "map": ("sklearn", "matplotlib", "threadpoolctl"),
+    "train": (
+        "tensorflow", "keras", "keras_hub", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna",
+    ),
+}  # fmt: skip
+"""The packages of each extra that docsim imports, by their import names."""
+
+_NEWEST_PYTHON = {"train": (3, 13)}  # TensorFlow is not published for newer ones, so the extra is empty there
+
+
+def available(extra: str) -> bool:
+    """Return whether all packages of an extra are installed, without importing them."""
+    return all(find_spec(name) is not None for name in PACKAGES[extra])
+
+
+def require(extra: str, what: str) -> None:
+    """Check that an extra is installed.
+
+    Args:
+        extra: A key of ``PACKAGES``.
+        what: What needs the extra, as the beginning of a sentence: ``a topic map``, ``reading PDF``.
+
+    Raises:
+        MissingExtra: The extra is not installed; the message says how to install it.
+    """
+    if available(extra):
+        return
+    newest = _NEWEST_PYTHON.get(extra)
+    if newest is not None and sys.version_info[:2] > newest:
+        running = ".".join(map(str, sys.version_info[:2]))
+        raise MissingExtra(f"{what} needs Python {'.'.join(map(str, newest))} or older, this is Python {running}")
+    raise MissingExtra(f'{what} needs the extra "{extra}": pip install "docsim[{extra}]"')

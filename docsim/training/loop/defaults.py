@@ -1,0 +1,110 @@
+"""The default configuration of a training, by kind of texts and tower, with some of it overridden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from docsim.training.data.examples import Examples
+from docsim.training.loop.config import Objective, Schedule, TrainingConfig
+
+__all__ = ["TrainingOptions", "training_config", "with_epochs"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """What the caller of a training wants to choose; None for the default.
+
+    Attributes:
+        tower: Kind of the tower that is trained; None for ``average``.
+        loss: One of ``config.LOSSES``.
+        temperature: Temperature of ``softmax``; for ``cosent``, the inverse of its scale.
+        margin: Margin of ``triplet``, in cosines.
+        matryoshka: Numbers of leading components that must work on their own.
+        negatives: Where hard negatives come from, one of ``config.NEGATIVES``.
+        steps: Most steps.
+        batch_size: Pairs in a batch.
+        learning_rate: Learning rate.
+        embedding_rate: Learning rate of token vectors; None for that of the other weights.
+        freeze: Whether token vectors stay as they are.
+        unfreeze_at: Step from which on token vectors are trained.
+        seed: Random seed.
+        time_limit: Seconds after which training ends; None for no limit.
+    """
+
+    tower: str | None = None
+    loss: str | None = None
+    temperature: float = Objective().temperature
+    margin: float = Objective().margin
+    matryoshka: tuple[int, ...] = ()
+    negatives: str = "none"
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    embedding_rate: float | None = None
+    freeze: bool = False
+    unfreeze_at: int = 0
+    seed: int = 0
+    time_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    loss: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    probe_every: int
+    optimizer: str = "adagrad"
+
+
+_DOCUMENTS = _Defaults("softmax", steps=200, batch_size=512, learning_rate=0.02, probe_every=20)
+_EXAMPLES = {
+    "scored": _Defaults("cosent", steps=2000, batch_size=64, learning_rate=0.005, probe_every=50),
+    "positive": _Defaults("softmax", steps=1000, batch_size=128, learning_rate=0.01, probe_every=50),
+    "triplet": _Defaults("triplet", steps=1000, batch_size=64, learning_rate=0.01, probe_every=50),
+}
+
+
+def training_config(options: TrainingOptions, examples: Examples | None = None) -> TrainingConfig:
+    """Return the configuration of a training.
+
+    Args:
+        options: Choices that override the defaults.
+        examples: Labelled examples, or None to train on documents.
+
+    Raises:
+        TrainingError: An option is out of its range.
+    """
+    defaults = _defaults(options.tower, examples)
+    rate = defaults.learning_rate if options.learning_rate is None else options.learning_rate
+    schedule = Schedule(
+        steps=defaults.steps if options.steps is None else options.steps,
+        learning_rate=rate,
+        optimizer=defaults.optimizer,
+        freeze=options.freeze,
+        unfreeze_at=options.unfreeze_at,
+        embedding_share=1.0 if options.embedding_rate is None else options.embedding_rate / rate,
+        probe_every=defaults.probe_every,
+        time_limit=options.time_limit,
+    )
+    objective = Objective(options.loss or defaults.loss, options.temperature, options.margin, options.matryoshka)
+    size = defaults.batch_size if options.batch_size is None else options.batch_size
+    return TrainingConfig(objective, schedule, batch_size=size, seed=options.seed, negatives=options.negatives)
+
+
+def with_epochs(config: TrainingConfig, epochs: int | None, per_epoch: int) -> TrainingConfig:
+    """Return the configuration with the number of steps that ``epochs`` take, if ``epochs`` is given.
+
+    Args:
+        config: A configuration.
+        epochs: Passes over the texts, or None to leave the number of steps as it is.
+        per_epoch: Batches in one pass.
+    """
+    return config if epochs is None else replace(config, schedule=replace(config.schedule, steps=epochs * per_epoch))
+
+
+def _defaults(tower: str | None, examples: Examples | None) -> _Defaults:
+    defaults = _DOCUMENTS if examples is None else _EXAMPLES[examples.kind]
+    if tower in ("lstm", "transformer"):  # an average tower has little but token vectors, for which Adagrad is best
+        return replace(defaults, optimizer="adam", learning_rate=1e-3)
+    return defaults

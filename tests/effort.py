@@ -1,0 +1,15 @@
+"""How much a test tries: a little with ``make test``, which every change waits for, and more with ``make test-all``."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["THOROUGH", "examples"]
+
+THOROUGH = os.environ.get("THOROUGH") == "1"
+"""Whether this is the long form, as ``make test-all`` asks for."""
+
+
+def examples(usual: int, thorough: int) -> int:
+    """Return how many examples Hypothesis is to try."""
+    return thorough if THOROUGH else usual
