@@ -25,16 +25,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from numpy.typing import NDArray
+from opened import ids_of, snapshot_file, snapshot_of, texts_of, write_snapshot
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, snapshots
-from docsim.engine.local.locks import writer
+from docsim.engine.local import ann
+from docsim.engine.records import Generation, SourceName
 from docsim.index import Index
-from docsim.indexing.sync import SourceName
 from docsim.ingest import passages
 from docsim.maintenance import verify
 from docsim.models import Document, Failure, SearchResult
-from docsim.reindex import rebuild
+from docsim.reindex import rebuilding
+from docsim.reindex.examination import GateOptions
 from docsim.search import scoring
 
 SOURCES = {name: SourceName("python", f"/{name}", name) for name in "ab"}
@@ -96,14 +97,10 @@ class IndexMachine(RuleBasedStateMachine):
     @rule(chosen=st.data())
     def remove(self, chosen: st.DataObject) -> None:
         id = chosen.draw(st.sampled_from(sorted(self.ids())), label="id")
-        gone = self.index.store.rows(
-            "SELECT name, path FROM origins JOIN sources ON number = source"
-            " WHERE document = (SELECT number FROM documents WHERE id = ?)",
-            id,
-        )
+        gone = self.index.engine.sources().holders(self.index.document(id).number)
         assert self.index.remove([id]) == 1
-        for key in gone:
-            del self.model[key]
+        for one in gone:
+            del self.model[one.name.name, one.path]
 
     @rule()
     def reopen(self) -> None:
@@ -115,26 +112,25 @@ class IndexMachine(RuleBasedStateMachine):
     @rule()
     def change_the_encoder(self) -> None:
         self.encoder = self.encoders[1 - self.encoders.index(self.encoder)]
-        assert rebuild.reindex(self.path, self.encoder, wanted=rebuild.Gate(max_loss=1)).published
+        assert rebuilding.reindex(self.index, self.encoder, gate=GateOptions(max_loss=1)).published
 
-    @precondition(lambda self: self.index.store.generations("retired"))
+    @precondition(lambda self: self.retired())
     @rule()
     def go_back(self) -> None:
-        target = self.index.store.generations("retired")[-1]
-        assert rebuild.rollback(self.path, to=target.number).generation == target.number
+        target = self.retired()[-1]
+        assert rebuilding.rollback(self.index, to=target.number).generation == target.number
         self.encoder = next(one for one in self.encoders if one.fingerprint == target.fingerprint)
 
     @rule()
     def prune(self) -> None:
-        rebuild.prune(self.path, keep=1)
-        assert [one.state for one in self.index.store.generations()] == ["live"]
+        rebuilding.prune(self.index, keep=1)
+        assert [one.generation.state for one in self.index.engine.generations()] == ["live"]
 
     # What happens to the snapshot
 
     @rule()
     def write_snapshot(self) -> None:
-        with writer(self.path, wait=False) as store:
-            snapshots.snapshot(store, self.path, force=True)
+        write_snapshot(self.path)
         self.kept = self.snapshot.read_bytes()
         self.damaged.discard(self.index.generation().number)
 
@@ -155,20 +151,25 @@ class IndexMachine(RuleBasedStateMachine):
 
     @property
     def snapshot(self) -> Path:
-        return snapshots.snapshot_path(self.path, self.index.generation())
+        return snapshot_file(self.index)
+
+    def retired(self) -> list[Generation]:
+        return [one.generation for one in self.index.engine.generations() if one.generation.state == "retired"]
 
     # What must be true
 
     def ids(self) -> set[str]:
-        return {id for (id,) in self.index.store.rows("SELECT id FROM documents")}
+        return ids_of(self.index)
 
     @invariant()
     def it_holds_what_the_sources_hold(self) -> None:
-        rows = self.index.store.rows(
-            "SELECT name, path, text FROM origins JOIN sources s ON s.number = source"
-            " JOIN documents d ON d.number = document"
-        )
-        assert {(name, path): text for name, path, text in rows} == self.model
+        sources = self.index.engine.sources()
+        with snapshot_of(self.index) as snapshot:
+            documents = list(snapshot.scan())
+        held = {(on.name.name, on.path): one.document.text for one in documents for on in sources.holders(one.number)}
+        assert held == self.model
+        for recorded in sources.sources():
+            assert recorded.documents == sum(name == recorded.source.name for name, _ in self.model)
 
     @rule()
     def nothing_is_wrong_with_it(self) -> None:
@@ -177,7 +178,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @invariant()
     def both_readers_answer_as_brute_force_does(self) -> None:
-        held = self.index.store.rows("SELECT id, text FROM documents ORDER BY number")
+        held = list(texts_of(self.index).items())  # in order of their numbers
         embedded = [embeddings(self.encoder, text) for _, text in held]
         for k, index in ((3, self.index), (50, self.reader)):
             for query, result in zip(QUERIES, index.search_many(QUERIES, k, mode="dense"), strict=True):
@@ -186,7 +187,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_filter_leaves_what_brute_force_finds_among_those_that_meet_it(self) -> None:
-        held = self.index.store.rows("SELECT id, text FROM documents WHERE id LIKE 'b/%' ORDER BY number")
+        held = [(id, text) for id, text in texts_of(self.index).items() if id.startswith("b/")]
         embedded = [embeddings(self.encoder, text) for _, text in held]
         for k in (1, 50):
             for query, result in zip(
