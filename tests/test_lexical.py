@@ -168,9 +168,8 @@ def test_scores_are_bm25(
         with snapshot_of(index) as snapshot:
             found = snapshot.text_search([*asked.telling, *asked.frequent])
         np.testing.assert_allclose(found.of(np.array(numbers)), expected, rtol=1e-4, atol=1e-5)
-        assert set(found.best(len(found)).tolist()) == {
-            n for n, score in zip(numbers, expected, strict=True) if score > 0
-        }
+        matching = {number for number, score in zip(numbers, expected, strict=True) if score > 0}
+        assert set(found.best(len(found)).tolist()) == matching
 
 
 def test_a_term_that_a_query_repeats_counts_more(index: Index) -> None:
