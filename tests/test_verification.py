@@ -332,7 +332,7 @@ def test_a_damaged_document_of_no_source_comes_back_from_its_source(index: Index
 
 def test_a_search_that_meets_damaged_metadata_says_so(index: Index) -> None:
     LOSSES["metadata that is no JSON"][0](index)
-    with Index.open(index.path) as reopened, pytest.raises(StoreError, match="stored of soup .* is damaged"):
+    with Index.open(index.path) as reopened, pytest.raises(StoreError, match=r"stored of soup .* is damaged"):
         reopened.search("lentils soup", mode="dense")
 
 

@@ -93,9 +93,10 @@ Examples:
 def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, wait: bool, output: Output) -> None:
     """Rebuild what can be rebuilt from the stored documents.
 
-    Rebuilds full-text search and the FAISS snapshot, and encodes documents again whose embeddings are damaged. A damaged
-    text cannot be rebuilt: it is named, here and by docsim verify, until its source is indexed again. Exits with 1 if
-    problems remain.
+    Rebuilds full-text search and the FAISS snapshot, and encodes documents again whose embeddings are damaged.
+
+    A damaged text cannot be rebuilt. It is named, here and by docsim verify, until its source is indexed again. Exits
+    with 1 if problems remain.
     """
     with options.open_index(index_path) as index:
         lost = verification.repair(index, wait=wait, index_type=tuning.index_type, recall=tuning.recall)
