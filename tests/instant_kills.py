@@ -1,4 +1,4 @@
-"""Kill an instant upgrade, and its abort, at every event: ``python tests/upgrade_kills.py OLD NEW DIRECTORY``.
+"""Kill an instant upgrade, and its abort, at every event: ``python tests/instant_kills.py OLD NEW DIRECTORY``.
 
 Prints one JSON object a kill: the job, what it was about to do, and what was wrong afterwards.
 """

@@ -424,7 +424,7 @@ def test_the_sample_is_of_as_many_passages_as_it_may_be(
 def test_killed_while_the_adapter_is_committed_the_last_state_answers(
     tiny_encoder_dir: Path, new: Encoder, tmp_path: Path
 ) -> None:
-    command = [sys.executable, str(Path(__file__).parent / "upgrade_kills.py")]
+    command = [sys.executable, str(Path(__file__).parent / "instant_kills.py")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     given = [str(tiny_encoder_dir), str(new.path), str(tmp_path)]
     done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, env=environment)
