@@ -24,9 +24,9 @@ from judged import Judged, load
 from numpy.typing import NDArray
 from self_supervision import KEPT, SETS, documents, passages, queries, score, trained
 
+from docsim.encoding.alignment import Alignment, K, agreement, fitted, learnt, procrustes
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.alignment import Adapter, K, agreement, fitted, learnt, procrustes
-from docsim.engine.local.upgrades import SAMPLED
+from docsim.reindex.instant import SAMPLED
 
 RESULTS = Path(__file__).parent / "results" / "adapter.json"
 MADE = KEPT.parent / "adapter" / "imported"
@@ -74,12 +74,12 @@ def perceptron(given: Floats, wanted: Floats) -> Map:
 
 def variants(old: Floats, new: Floats) -> dict[str, tuple[Map | None, Map | None]]:
     """Other adapters: what maps the old vectors, and what maps the new queries; None where they stay as they are."""
-    rotation, back, few = procrustes(old, new), ridge(new, old), Adapter("", "", *fitted(old[:FEW], new[:FEW]))
+    rotation, back, few = procrustes(old, new), ridge(new, old), Alignment("", "", *fitted(old[:FEW], new[:FEW]))
     return {
         "queries, rotation": (None, lambda rows: unit(rows @ rotation.T)),
         "queries, ridge": (None, lambda rows: unit(rows @ back)),
         "queries, affine of rank 64": (None, affine(new, old)),
-        "queries, kernel": (None, Adapter("", "", *fitted(new, old)).apply),
+        "queries, kernel": (None, Alignment("", "", *fitted(new, old)).apply),
         "vectors, rotation": (lambda rows: unit(rows @ rotation), None),
         "vectors, perceptron": (perceptron(old, new), None),
         f"vectors, kernel of {FEW}": (few.apply, None),
@@ -98,7 +98,10 @@ class Embedded:
             rows = passages(encoder, documents(self.judged))
             texts = queries(self.judged)
             asked = passages(encoder, texts) if texts else {}
-            self._kept[encoder.fingerprint] = rows, {id: asked.get(id, rows.get(id)) for id in self.judged.queries}
+            self._kept[encoder.fingerprint] = (
+                rows,
+                {id: asked[id] if id in asked else rows[id] for id in self.judged.queries},
+            )
         return self._kept[encoder.fingerprint]
 
 

@@ -54,18 +54,18 @@ class Docsim(Contender):
     def exact(self, text: str) -> dict[str, float]:
         """Score every document by all its stored passages, as ``docsim.search.scoring`` does with candidates."""
         from docsim import Document
-        from docsim.search import scoring, searcher
+        from docsim.encoding.documents import encode_documents
+        from docsim.search import scoring
 
-        query = searcher.encoded(self.encoder, [Document("query", text)])[0]
+        query = encode_documents(self.encoder, [Document("query", text)])[0]
         ids, documents = self._documents
         return {ids[one.position]: one.score for one in scoring.rank(query, documents)}
 
     @cached_property
     def _documents(self) -> tuple[list[str], list[NDArray[np.float16]]]:
-        store = self.opened.store
-        numbers = dict(store.rows("SELECT number, id FROM documents"))
-        stored = store.vectors(self.opened.generation().number, list(numbers))
-        return [numbers[number] for number in stored], list(stored.values())
+        with self.opened.engine.snapshot() as snapshot:
+            ids = [stored.document.id for stored in snapshot.scan(characters=0)]
+            return ids, snapshot.embeddings(snapshot.embedded())
 
 
 class Txtai(OneEmbedding):

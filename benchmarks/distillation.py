@@ -5,7 +5,7 @@
 Each document is one embedding of "title, newline, text"; search is exact. Compared are the shipped encoder as ONNX
 Runtime runs it, model2vec's distillation of the same teacher as model2vec runs it, and variations of docsim's recipe.
 model2vec's own distillation needs torch, so its published steps are applied here to the same teacher's states. Writes
-benchmarks/results/distillation.json and the tables of docs/research/encoder.md.
+benchmarks/results/distillation.json.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from judged import Judged, load, ndcg_at_10
 from model2vec import StaticModel
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
 from docsim.encoding.encoder import Encoder
 from docsim.training.distill.from_vocabulary import (
@@ -38,9 +37,6 @@ from docsim.training.distill.from_vocabulary import (
 from docsim.training.distill.teacher import Teacher, load_teacher
 
 RESULTS = Path(__file__).parent / "results" / "distillation.json"
-PAGE = Path(__file__).parent.parent / "docs" / "encoder.md"
-BEGIN = "<!-- tables: written by benchmarks/distillation.py; do not type here -->"
-END = "<!-- /tables -->"
 SETS = "handbook18f,kubernetes,tldr,peps"
 SPEED_TEXTS = 3000
 ROUNDS = 7
@@ -106,7 +102,7 @@ class Bags:
 
         return encode
 
-    def counted_weights(self, corpora: list[list[str]], a: float) -> Floats:
+    def counted_weights(self, corpora: list[list[str]], a: float) -> NDArray[np.float64]:
         """Inverse frequencies as counted in the very corpora that are searched, instead of Zipf's law."""
         shares = [np.asarray(self.count(texts).sum(axis=0)).ravel() for texts in corpora]
         share = np.mean([one / one.sum() for one in shares], axis=0)
@@ -208,34 +204,6 @@ def speed(encoders: dict[str, Encode], texts: list[str]) -> dict[str, dict[str, 
     return table
 
 
-def published(result: dict[str, Any]) -> str:
-    """Return the result as Markdown tables."""
-    scored, timed = result["quality"], result["speed"]
-    columns = list(next(iter(scored.values())))
-    lines = [f"| encoder | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    lines += [f"| {name} | {' | '.join(f'{row[one]:.4f}' for one in columns)} |" for name, row in scored.items()]
-    lines += [
-        "",
-        f"{timed['texts']:,} texts of {timed['characters'] / 1e6:.1f} million characters in all; then one at a time. "
-        f"Medians of {ROUNDS} rounds, the encoders in turn.",
-        "",
-        "| encoder | all, wall clock | all, processor | one sentence | one passage of 1200 characters |",
-        "|---|---|---|---|---|",
-    ]
-    for name, row in timed.items():
-        if isinstance(row, dict):
-            alone = f"{row['sentence_us']:.0f} µs | {row['passage_us']:.0f} µs"
-            lines.append(f"| {name} | {row['wall_s']:.2f} s | {row['processor_s']:.2f} s | {alone} |")
-    return "\n".join(lines)
-
-
-def write_page(result: dict[str, Any]) -> None:
-    """Put the tables where docs/research/encoder.md has its marks."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{published(result)}\n\n{END}{after}", encoding="utf-8")
-
-
 def given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -268,7 +236,6 @@ def main() -> None:
     }
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    write_page(result)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
 from docsim.analysis.duplicates import NEAR_SIMILARITY, Duplicates
 from docsim.analysis.shingles import Overlaps
@@ -67,7 +68,7 @@ def planted(encoder: Encoder) -> dict[str, Any]:
 
 def indexed(source: Path, folder: str, encoder: Encoder) -> Index:
     index = Index.create(Path(folder) / "index", encoder=encoder)
-    index.sync(open_source(source).entries())
+    index.sync(open_source(str(source)).entries())
     return index
 
 
@@ -106,17 +107,17 @@ def recall(index: Index, threshold: float) -> dict[str, float]:
     Counted are pairs whose wording overlaps by the threshold, and of these, as ``alike``, those with a pair of
     passages that is as similar as near-duplicates have to be.
     """
-    rows = index.store.rows("SELECT id, number, text FROM documents ORDER BY number")
-    pairs = overlapping([text for *_, text in rows], threshold)
-    numbers = sorted({rows[place][1] for place in pairs.ravel()})
-    vectors = index.store.vectors(index.generation().number, numbers)
+    with index.engine.snapshot() as snapshot:
+        documents = [stored.document for stored in snapshot.scan()]
+        vectors = snapshot.embeddings(snapshot.embedded())
+    pairs = overlapping([document.text for document in documents], threshold)
     found = {id for group in index.duplicates(threshold=threshold).groups for id in ids(group)}
     result: dict[str, float] = {}
     for name, least in (("", -1.0), ("alike ", NEAR_SIMILARITY)):
         expected = {
-            rows[place][0]
+            documents[place].id
             for pair in pairs.tolist()
-            if best(*(vectors[rows[place][1]].astype(np.float32) for place in pair)) >= least
+            if best(*(vectors[place].astype(np.float32) for place in pair)) >= least
             for place in pair
         }
         result |= {f"{name}documents": len(expected), f"{name}found": len(expected & found) / max(1, len(expected))}
@@ -130,13 +131,15 @@ def best(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 def overlapping(texts: list[str], threshold: float) -> NDArray[np.int64]:
     """Return all pairs of documents whose wording overlaps by ``threshold`` both ways, by comparing all with all."""
     overlaps = Overlaps(texts)
+    roots = np.sqrt(overlaps.weights)[overlaps.shingles]
+    table = csr_matrix((roots, overlaps.shingles, overlaps.starts), shape=(len(texts), len(overlaps.weights)))
     pairs = []
     for start in range(0, len(texts), 200):
-        shared = (overlaps.table[start : start + 200] @ overlaps.table.T).tocoo()
+        shared = (table[start : start + 200] @ table.T).tocoo()
         shares = shared.data / np.maximum(overlaps.sums[shared.row + start], overlaps.sums[shared.col])
         near = (shares >= threshold) & (shared.row + start < shared.col)
         pairs.append(np.stack([shared.row[near] + start, shared.col[near]], axis=1))
-    found = np.concatenate(pairs)
+    found: NDArray[np.int64] = np.concatenate(pairs).astype(np.int64)
     return found[(overlaps.counts[found] >= 8).all(axis=1)]
 
 

@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from docsim.engine.local import writer
 from docsim.engine.local.snapshots import Allowed, View, refreshed
-from docsim.engine.local.store import Embedded, Store
+from docsim.engine.local.store import Store
+from docsim.engine.records import Embedded, SourceName
 from docsim.filters.where import wanted
 from docsim.models import Document, Passage
 from docsim.search import scoring
@@ -48,7 +50,8 @@ def main() -> None:
     given = parser.parse_args()
     count = 6_000 if given.quick else given.passages
     with TemporaryDirectory() as directory:
-        store = filled(Path(directory), count // EACH)
+        fill(Path(directory), count // EACH)
+        store = Store(Path(directory), writable=False)
         with store.reading():
             found = measured(store, refreshed(store, Path(directory), None), given.rounds)
         store.close()
@@ -56,22 +59,20 @@ def main() -> None:
         RESULTS.write_text(json.dumps({"passages": count, "dim": DIM, **found}, indent=2) + "\n")
 
 
-def filled(directory: Path, documents: int) -> Store:
-    """Return a store of documents whose field ``n`` counts them."""
+def fill(directory: Path, documents: int) -> None:
+    """Make an index of documents whose field ``n`` counts them."""
     random = np.random.default_rng(0)
-    store = Store(directory, writable=True)
-    with store.writing():
-        generation = store.add_generation(fingerprint="none", encoder="none", dim=DIM, state="live")
-        source = store.execute("INSERT INTO sources (kind, location, name, started) VALUES ('python', '/', 'x', '')")
+    with writer.opened(directory, wait=False) as store, store.writing():
+        store.add_generation(fingerprint="none", encoder="none", dim=DIM, state="live")
+        source = store.open_source(None, SourceName("python", "/", "x"))
         for number in range(documents):
             metadata = {"n": number, "team": ("sre", "web", "ops")[number % 3], "tags": ["a", "bcd"[number % 3]]}
             document = Document(f"{number % 100}/{number}", "", metadata=metadata)
             rows = random.normal(size=(EACH, DIM)).astype(np.float32)
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
             embedded = Embedded(document, (Passage(0, 0),) * EACH, rows.astype(np.float16))
-            added = store.put(embedded, number=None, digest="", generation=generation)
+            added = store.put(embedded, number=None)
             store.link(source, document.id, document=added, digest="")
-    return store
 
 
 def measured(store: Store, view: View, rounds: int) -> dict[str, Any]:
@@ -96,7 +97,8 @@ def scored(view: View, allowed: Allowed, query: Query) -> None:
 
 
 def searched(view: View, allowed: Allowed, query: Query) -> None:
-    places = view.documents_of(allowed.vectors.search(query.vectors, CANDIDATES).ids)
+    numbers = np.unique(view.owners(allowed.vectors.search(query.vectors, CANDIDATES).ids))
+    places = view.places(numbers)
     assert len(scoring.rank(query.vectors, view.rows(places), 10)) == 10
 
 

@@ -18,7 +18,7 @@ import argparse
 import json
 import random
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,13 @@ from judged import KNOWLEDGE_BASES, OTHERS, Judged, load, ndcg_at_10, per_query
 from numpy.typing import NDArray
 from self_supervision import trained
 
+from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import full_text
 from docsim.index import Index
 from docsim.models import MODES, Document
-from docsim.search import scoring, smoothing
+from docsim.search import query_terms, scoring, smoothing
 from docsim.search.fusion import LONG, SHORT
-from docsim.search.searcher import encoded
 
 KEPT = Path(__file__).parents[1] / ".bench" / "hybrid"
 RESULTS = Path(__file__).parent / "results" / "hybrid.json"
@@ -46,6 +46,8 @@ TITLES = (1.0, 2.0, 4.0)
 REPEATED = (0.0, 0.5, 0.7, 1.0)
 NEIGHBOURS = (2, 4, 8)
 DRAWN = (0.1, 0.25, 0.4)
+HOMES = {"MOST_TERMS": query_terms, "REPEATED": query_terms, "TITLE_WEIGHT": full_text}
+"""The modules of the constants that are varied."""
 
 Floats = NDArray[np.float64]
 
@@ -144,19 +146,18 @@ def fusion(judged: Judged, encoder: Encoder) -> dict[str, float]:
 
 def all_scores(judged: Judged, index: Index) -> Scored:
     """Score every document of the index for every query."""
-    store, texts = index.store, query_documents(judged)
-    with index.reader.reading() as view:
-        numbers = view.documents[:, 1]
-        rows = view.rows(np.arange(len(numbers)))
+    texts = query_documents(judged)
+    with index.engine.snapshot() as snapshot:
+        numbers = snapshot.embedded()
+        rows = snapshot.embeddings(numbers)
         dense, words, long = [], [], []
-        for document, vectors in zip(texts, encoded(index.encoder, texts), strict=True):
+        for document, vectors in zip(texts, encode_documents(index.encoder, texts), strict=True):
             dense.append(scoring.scored(vectors, rows).scores)
-            asked = full_text.terms(store, document, view.known.lexicon).telling
-            words.append(full_text.scores(store, asked, view.known.lexicon).of(numbers))
+            telling = query_terms.query_terms(snapshot, document).telling
+            words.append(snapshot.text_search(telling).of(numbers))
             long.append(len(vectors) > 1)
         directions = np.array([scoring.centroid(one) for one in rows])
-    names = dict(store.rows("SELECT number, id FROM documents"))
-    ids = np.array([names[number] for number in numbers.tolist()])
+        ids = np.array([stored.document.id for stored in snapshot.scan(characters=0)])
     return Scored(ids, np.array(dense, np.float64), np.array(words, np.float64), np.array(long), directions)
 
 
@@ -184,7 +185,8 @@ def fused(
         pool = np.union1d(nearest, matching[words[matching] > 0])
         score = (by_length[int(scored.long[i])] if by_length else rule)(dense[pool], words[pool])
         if smooth:
-            score = smoothing.smoothed(score.astype(np.float32), scored.directions[kept[pool]])
+            drawn = smoothing.smoothed(score.astype(np.float32), scored.directions[kept[pool]])
+            score = drawn.astype(np.float64)
         run[query] = scored.ids[kept[pool[np.argsort(-score, kind="stable")[:10]]]].tolist()
     return run
 
@@ -248,7 +250,9 @@ def lexical_ndcg(judged: Judged, encoder: Encoder, **changed: Any) -> float:
 
 @contextmanager
 def settings(**changed: Any) -> Any:
-    with mock.patch.multiple(full_text, **changed):
+    with ExitStack() as stack:
+        for name, value in changed.items():
+            stack.enter_context(mock.patch.object(HOMES[name], name, value))
         yield
 
 

@@ -27,8 +27,10 @@ from typing import Any
 import faiss
 import numpy as np
 
+from docsim.engine.local.engine import LocalEngine
+from docsim.engine.local.store import Store
+from docsim.engine.records import SourceName
 from docsim.index import Index
-from docsim.indexing.sync import SourceName
 from docsim.ingest.sources import open_source
 from docsim.models import MODES, Mode
 
@@ -55,7 +57,7 @@ def main() -> None:
         if options.index is None:
             index.sync(open_source(str(options.corpus)).entries(), source=SourceName("records", "scale", "scale"))
         result = {"cores": os.cpu_count(), "load": os.getloadavg()[0], **measured(index, options.queries)}
-        documents = index.store.value("SELECT count(*) FROM documents")
+        documents = index.counts().documents
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     results[str(documents)] = result
     RESULTS.parent.mkdir(exist_ok=True)
@@ -78,26 +80,28 @@ def measured(index: Index, queries: int) -> dict[str, Any]:
 
 
 def ids(index: Index, count: int) -> list[str]:
-    every = [id for (id,) in index.store.rows("SELECT id FROM documents ORDER BY number")]
+    with index.engine.snapshot() as snapshot:
+        every = [stored.document.id for stored in snapshot.scan(characters=0)]
     return random.Random(1).sample(every, count)
 
 
 def questions(index: Index, count: int) -> list[str]:
     """Half titles, half first words of texts."""
-    rows = index.store.rows("SELECT title, substr(text, 1, 400) FROM documents ORDER BY number")
-    rows = random.Random(0).sample(rows, count)
+    with index.engine.snapshot() as snapshot:
+        every = [(one.document.title, one.document.text) for one in snapshot.scan(characters=400)]
+    rows = random.Random(0).sample(every, count)
     asked = [title if i % 2 else " ".join(text.split()[:12]) for i, (title, text) in enumerate(rows)]
     return [text for text in asked if text.strip()]
 
 
 def contenders(index: Index, own: dict[Mode, Index], kind: str) -> dict[str, Callable[[str], object]]:
     if kind == "documents":
-        return {mode: lambda id, mode=mode: own[mode].similar(id, K, mode=mode) for mode in MODES}  # type: ignore[misc]
-    with index.reader.reading() as view:
-        _, vectors = view.vectors.reconstruct()
+        return {mode: similar(own[mode], mode) for mode in MODES}
+    with index.engine.snapshot() as snapshot:
+        vectors = np.concatenate(snapshot.embeddings(snapshot.embedded())).astype(np.float32)
     bare = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     bare.add(vectors)
-    encoder = index.encoder
+    encoder, store = index.encoder, store_of(index)
 
     def faiss_alone(text: str) -> object:
         faiss.omp_set_num_threads(1)
@@ -106,10 +110,24 @@ def contenders(index: Index, own: dict[Mode, Index], kind: str) -> dict[str, Cal
     def fts5(text: str, without: frozenset[str] = frozenset()) -> object:
         words = [word for word in re.findall(r"[^\W_]+", text) if word.lower() not in without]
         sql = "SELECT rowid FROM documents_fts WHERE documents_fts MATCH ? ORDER BY rank LIMIT ?"
-        return index.store.rows(sql, " OR ".join(f'"{word}"' for word in words) or '""', K)
+        return store.rows(sql, " OR ".join(f'"{word}"' for word in words) or '""', K)
 
-    modes = {mode: lambda text, mode=mode: own[mode].search(text, K, mode=mode) for mode in MODES}  # type: ignore[misc]
+    modes: dict[str, Callable[[str], object]] = {mode: searching(own[mode], mode) for mode in MODES}
     return {**modes, "encode + FAISS": faiss_alone, "FTS5": fts5, "FTS5, no stop words": lambda t: fts5(t, STOP_WORDS)}
+
+
+def similar(index: Index, mode: Mode) -> Callable[[str], object]:
+    return lambda id: index.similar(id, K, mode=mode)
+
+
+def searching(index: Index, mode: Mode) -> Callable[[str], object]:
+    return lambda text: index.search(text, K, mode=mode)
+
+
+def store_of(index: Index) -> Store:
+    """Return the database of an index, to ask FTS5 without docsim."""
+    assert isinstance(index.engine, LocalEngine)
+    return index.engine.store
 
 
 def times(contenders: dict[str, Callable[[str], object]], asked: list[str]) -> dict[str, dict[str, float]]:

@@ -16,14 +16,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-from adapter import SAMPLED, trained
 from judged import load
 from numpy.typing import NDArray
-from self_supervision import SETS, documents
+from self_supervision import SETS, documents, trained
 from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import TOKENIZER_FILE, Encoder
 from docsim.ingest.passages import inputs, split
+from docsim.reindex.instant import SAMPLED
 from docsim.training.towers.average import token_vectors
 from docsim.training.towers.saving import load as load_parts
 

@@ -27,13 +27,11 @@ import numpy as np
 from scale import NOISE
 
 from docsim import Index
+from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import snapshots
-from docsim.engine.local.locks import writer
-from docsim.engine.local.store import Embedded
+from docsim.engine.records import Embedded, SourceName
 from docsim.ingest import passages
 from docsim.models import Document
-from docsim.search import searcher
 
 RESULTS = Path(__file__).parent / "results" / "opening.json"
 SMALL = 2_000
@@ -74,19 +72,18 @@ def main() -> None:
 def filled(path: Path, corpus: Path, count: int) -> dict[str, Any]:
     """Make an index of at least so many passages; return what it holds."""
     encoder, started = Encoder.default(), time.perf_counter()
-    with Index.create(path, encoder=encoder):
-        pass
-    with writer(path, wait=False) as store:
-        source = store.execute("INSERT INTO sources (kind, location, name, started) VALUES ('python', '/', 'x', '')")
-        for batch in embedded(corpus, encoder, count):
-            with store.writing():
-                for one in batch:
-                    number = store.put(one, number=None, digest="", generation=1)
-                    store.link(source, one.document.id, document=number, digest="")
-        snapshots.snapshot(store, path, force=True)
-        held = store.value("SELECT count(*) FROM passages")
-        documents = store.value("SELECT count(*) FROM documents")
-    return {"passages": held, "documents": documents, "made_s": round(time.perf_counter() - started)}
+    with Index.create(path, encoder=encoder) as index:
+        with index.engine.writer(wait=False) as writer:
+            with writer.transaction():
+                source = writer.open_source(None, SourceName("python", "/", "x"))
+            for batch in embedded(corpus, encoder, count):
+                with writer.transaction():
+                    for one in batch:
+                        number = writer.put(one, number=None)
+                        writer.link(source, one.document.id, document=number, digest="")
+            writer.optimize()
+        held = index.counts()
+    return {"passages": held.passages, "documents": held.documents, "made_s": round(time.perf_counter() - started)}
 
 
 def embedded(corpus: Path, encoder: Encoder, count: int) -> Iterator[list[Embedded]]:
@@ -112,7 +109,7 @@ def read(corpus: Path, encoder: Encoder) -> Iterator[list[Embedded]]:
         records = [json.loads(line) for line in lines]
     for start in range(0, len(records), BATCH):
         some = [Document(one["id"], one["text"], one.get("title", "")) for one in records[start : start + BATCH]]
-        vectors = searcher.encoded(encoder, some)
+        vectors = encode_documents(encoder, some)
         pairs = zip(some, vectors, strict=True)
         yield [Embedded(one, tuple(passages.split(one.text)), rows.astype(np.float16)) for one, rows in pairs]
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -189,10 +190,8 @@ def child_read(path: str, corpus: str, stop: str) -> None:
 
 
 def child_publish(path: str) -> None:
-    from docsim.engine.local import publishing
-    from docsim.engine.local.store import Store
     from docsim.index import Index
-    from docsim.reindex import rebuild
+    from docsim.reindex import rebuilding
 
     def timed(act: Any) -> float:
         started = time.perf_counter()
@@ -203,16 +202,16 @@ def child_publish(path: str) -> None:
         with Index.open(path) as index:
             index.search("a word")
 
-    store = Store(Path(path), writable=True)
     there_and_back = [1, 2] * TIMES
     opening = median([timed(opened) for _ in range(TIMES)])
-    rollback = median([timed(partial(rebuild.rollback, Path(path), to=number)) for number in there_and_back])
-    publish = median([timed(partial(publishing.publish, store, number)) for number in there_and_back])
-    store.close()
+    with Index.open(path) as index:
+        rollback = median([timed(partial(rebuilding.rollback, index, to=number)) for number in there_and_back])
+        with index.engine.rebuilder(wait=False) as rebuilder:
+            publish = median([timed(partial(rebuilder.publish, one, lambda: 0)) for one in there_and_back])
     print(json.dumps({"opening": opening, "rollback": rollback, "publish": publish}))
 
 
-CHILDREN = {"read": child_read, "publish": child_publish}
+CHILDREN: dict[str, Callable[..., None]] = {"read": child_read, "publish": child_publish}
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ from unittest import mock
 import numpy as np
 from judged import load
 
-from docsim.engine.local import full_text
 from docsim.index import Index
 from docsim.ingest.sources import open_source
 from docsim.models import Mode
+from docsim.search import query_terms
 
 RESULTS = Path(__file__).parent / "results" / "short_queries.json"
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -35,7 +35,7 @@ QUESTIONS = 200
 LENGTHS = {"whole": None, "4 words": 4, "2 words": 2}
 MODES: tuple[Mode, ...] = ("lexical", "hybrid")
 IDENTIFIERS = 400
-WAYS = {"words": full_text.MOST_JOINED, "words, not run together": 0, "identifier": full_text.MOST_JOINED}
+WAYS = {"words": query_terms.MOST_JOINED, "words, not run together": 0, "identifier": query_terms.MOST_JOINED}
 
 _IDENTIFIER = re.compile(r"\b[A-Za-z]*[a-z][A-Z][A-Za-z]*\b")
 
@@ -51,7 +51,7 @@ def main() -> None:
 @contextmanager
 def indexed(source: Path) -> Iterator[Index]:
     with TemporaryDirectory() as folder, Index.create(Path(folder) / "index") as index:
-        index.sync(open_source(source).entries())
+        index.sync(open_source(str(source)).entries())
         yield index
 
 
@@ -90,7 +90,7 @@ def identifiers(data: Path) -> list[dict[str, object]]:
         for way, most in WAYS.items():
             texts = [name if way == "identifier" else " ".join(parts(name)).lower() for _, name in chosen]
             for mode in MODES:
-                with mock.patch.object(full_text, "MOST_JOINED", most):
+                with mock.patch.object(query_terms, "MOST_JOINED", most):
                     found = index.search_many(texts, 10, mode=mode)
                 places = [[hit.id for hit in one.hits] for one in found]
                 ranks = [
@@ -110,7 +110,7 @@ def sample(documents: list[dict[str, str]]) -> list[tuple[str, str]]:
 
 
 def parts(name: str) -> list[str]:
-    return full_text._HUMP.split(name)
+    return query_terms._HUMP.split(name)
 
 
 if __name__ == "__main__":

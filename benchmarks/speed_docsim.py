@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from speed_samples import documents, queries
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import snapshots
 from docsim.index import Index
 
 HITS = 10
@@ -55,9 +54,8 @@ def warm(path: Path, corpus: Path, *, count: int, rounds: int) -> dict[str, Any]
 
 def stored_vectors(index: Index) -> NDArray[np.float32]:
     """Return all embeddings of an index's live generation, ``float32 (passages, dim)``."""
-    with index.store.reading():
-        view = snapshots.refreshed(index.store, index.path, None)
-    return view.vectors.reconstruct()[1]
+    with index.engine.snapshot() as snapshot:
+        return np.concatenate(snapshot.embeddings(snapshot.embedded())).astype(np.float32)
 
 
 def bare_indexes(rows: NDArray[np.float32]) -> tuple[faiss.Index, faiss.Index]:

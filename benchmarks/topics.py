@@ -47,11 +47,11 @@ def main() -> None:
 
 def measured(name: str, source: Path, encoder: Encoder) -> list[dict[str, object]]:
     with TemporaryDirectory() as folder, Index.create(Path(folder) / "index", encoder=encoder) as index:
-        index.sync(open_source(source).entries())
-        found = index.store.rows("SELECT number, id FROM documents ORDER BY number")
-        vectors = index.store.vectors(index.generation().number, [number for number, _ in found])
-    embeddings = np.stack([centroid(vectors[number]) for number, _ in found])
-    folders = [id.strip("/").rpartition("/")[0] for _, id in found]
+        index.sync(open_source(str(source)).entries())
+        with index.engine.snapshot() as snapshot:
+            ids = [stored.document.id for stored in snapshot.scan(characters=0)]
+            embeddings = np.stack([centroid(rows) for rows in snapshot.embeddings(snapshot.embedded())])
+    folders = [id.strip("/").rpartition("/")[0] for id in ids]
     places = lay_out(embeddings)
     near = NearestNeighbors(n_neighbors=6).fit(places).kneighbors(places)[1][:, 1:]
     rows: list[dict[str, object]] = []

@@ -191,7 +191,14 @@ def _tried(*path: str) -> Any:
 
 
 # Everything else that is quoted, most of it from benchmarks/results.
+def _size(extra: str) -> Callable[[], str]:
+    """Return a function of the megabytes that docsim takes with an extra, byte code not counted."""
+    return lambda: f"{result('installed_size')['installed'][extra]['mb']:,.0f}"
+
+
 _OTHERS: Mapping[str, Callable[[], str]] = {
+    **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "all")},
+    "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
     "encoder_dim": lambda: str(_default_encoder()["dim"]),
     "max_loss": _option("reindex", "--max-loss"),
     "default_k": _option("query", "-k"),

@@ -7,6 +7,7 @@
     ├── EncoderError       an encoder directory is missing, damaged or of another format
     │   └── FingerprintMismatch   the encoder is not the one that the index was built with
     ├── StoreError         an index directory is missing, damaged or of another format
+    │   ├── IndexChanged   the index was changed while it was read, where that cannot be prevented
     │   └── IndexLocked    another process is writing to the index
     └── TrainingError      training material is too small, degenerate or inconsistent
 
@@ -26,6 +27,7 @@ __all__ = [
     "DocsimError",
     "EncoderError",
     "FingerprintMismatch",
+    "IndexChanged",
     "IndexLocked",
     "MissingExtra",
     "SourceError",
@@ -76,6 +78,10 @@ class FingerprintMismatch(EncoderError):
 
 class StoreError(DocsimError):
     """An index directory is missing, damaged or of another format."""
+
+
+class IndexChanged(StoreError):
+    """An index in a folder that cannot be written to was changed while it was read; asking again helps."""
 
 
 class IndexLocked(StoreError):

@@ -1,13 +1,13 @@
-"""Extras: the optional parts of docsim, and the one sentence about an extra that is missing.
+"""Extras: the optional parts of docsim, and the error for an extra that is not installed.
 
-``pip install docsim`` searches and indexes text. What more is possible depends on the extras that are installed:
+``pip install docsim`` indexes and searches text. Each extra adds to that:
 
     files    reads PDF, Word, PowerPoint, Excel, EPUB and Jupyter notebooks
     eval     evaluates rankings with trec_eval's code, and similarities by rank correlation
     map      draws topic maps
     train    trains, distils and imports encoders
 
-Nothing here imports a package of an extra: that takes up to seconds, and asking whether it is there does not.
+Nothing here imports a package of an extra: importing takes up to seconds, and looking it up takes none.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
         "tensorflow", "keras", "keras_hub", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna",
     ),
 }  # fmt: skip
-"""The packages that docsim imports of each extra, by the names that they are imported by."""
+"""The packages of each extra that docsim imports, by their import names."""
 
 _NEWEST_PYTHON = {"train": (3, 13)}  # TensorFlow is not published for newer ones, so the extra is empty there
 
 
 def available(extra: str) -> bool:
-    """Return whether all packages of an extra are installed; none of them is imported."""
+    """Return whether all packages of an extra are installed, without importing them."""
     return all(find_spec(name) is not None for name in PACKAGES[extra])
 
 
 def require(extra: str, what: str) -> None:
-    """Raise unless an extra is installed.
+    """Check that an extra is installed.
 
     Args:
         extra: A key of ``PACKAGES``.
-        what: What needs it, as the beginning of a sentence: ``docsim map``, ``reading PDF``.
+        what: What needs the extra, as the beginning of a sentence: ``a topic map``, ``reading PDF``.
 
     Raises:
-        MissingExtra: It is not installed; the message says how to install it.
+        MissingExtra: The extra is not installed; the message says how to install it.
     """
     if available(extra):
         return

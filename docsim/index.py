@@ -1,4 +1,4 @@
-"""The index: the object a user holds.
+"""The index: a searchable knowledge base. This is the class that users of the library work with.
 
 with Index.create("indexes/handbook") as index:
     index.sync([Document("a", "How to book travel"), Document("b", "What you can claim back")])
@@ -9,7 +9,7 @@ with Index.create("indexes/handbook") as index:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -20,14 +20,16 @@ from docsim.encoding.documents import encode_documents
 from docsim.engine import opening
 from docsim.engine.base import Engine
 from docsim.engine.records import Counts, Generation, SourceName, StoredDocument
+from docsim.engine.retrying import retried
 from docsim.errors import FingerprintMismatch, UsageError
 from docsim.ingest import passages
 from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Passage, Ranking, SearchResult, SyncReport
+from docsim.progress import SILENT, Progress
 from docsim.search.searcher import Query, Request, search
 
 if TYPE_CHECKING:
     from docsim.analysis.attribution import Attribution
-    from docsim.analysis.duplicates import Advance, Duplicates
+    from docsim.analysis.duplicates import Duplicates
     from docsim.analysis.explain import Explanation, Spanned
     from docsim.analysis.topic_map import KnowledgeMap
     from docsim.encoding.encoder import Encoder
@@ -37,23 +39,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Index"]
 
+_PYTHON = SourceName("python", "python", "python")  # the source of documents that are given without one
+
 
 class Index:
-    """A knowledge base that can be searched; made with ``create`` or ``open``.
+    """A knowledge base that can be searched; opened by ``Index.create`` or ``Index.open``.
 
-    Searching is safe from several threads. An open index sees what other processes commit at its next query.
+    Searching is safe from several threads. Each query sees everything that any process has committed before it.
 
     Attributes:
         path: Where the index is, as given.
-        engine: What keeps it; ``engine.snapshot()`` is one committed state.
+        engine: Keeps the documents and vectors; ``engine.snapshot()`` reads one committed state.
     """
 
     def __init__(self, engine: Engine, *, pinned: bool = False) -> None:
-        """Use ``open`` or ``create``, or hand in an engine of your own.
+        """Make an index over an engine of your own; otherwise use ``open`` or ``create``.
 
         Args:
-            engine: What keeps the index.
-            pinned: Whether it was opened at one generation, and so only to be searched.
+            engine: Keeps the documents and vectors.
+            pinned: Whether it was opened at one generation, and so can be searched but not changed.
         """
         self.engine = engine
         self.path = Path(engine.address)
@@ -62,17 +66,18 @@ class Index:
 
     @classmethod
     def open(cls, path: str | Path, *, encoder: Encoder | None = None, generation: int | None = None) -> Index:
-        """Open an index to search it, and to change it where it can be written to.
+        """Open an existing index, to search it or change it.
 
         Args:
             path: The index's directory.
-            encoder: The encoder that you expect the index to answer with, to be checked.
-            generation: Number of the generation to search, whatever its state. By default each query is answered by
-                the generation that is live when it comes. A generation that is not live may lack documents.
+            encoder: The encoder that the index is expected to use; only compared.
+            generation: The number of the generation to search, whatever its state; the index then cannot be changed. By
+                default each query uses the generation that is live at the time. One that is not live may lack
+                documents.
 
         Raises:
             StoreError: There is no finished index or no such generation at ``path``, or it is damaged.
-            FingerprintMismatch: The index answers with another encoder.
+            FingerprintMismatch: The index uses another encoder than ``encoder``.
         """
         index = cls(opening.open_engine(path, generation=generation), pinned=generation is not None)
         try:
@@ -94,28 +99,28 @@ class Index:
         recall: float | None = None,
         wait: bool = False,
     ) -> Index:
-        """Open the index at ``path``, making it first when there is none.
+        """Open the index at ``path``, and create it first if there is none.
 
         Args:
-            path: The index's directory; its parents are made too.
-            encoder: The encoder of a new index, which is copied into it; by default the one in the package.
+            path: The index's directory; missing parent directories are created.
+            encoder: The encoder for a new index, which gets a copy of it; by default the one that comes with docsim.
             index_type: ``auto``, ``flat``, ``ivf``, ``hnsw`` or a FAISS factory string, used from the next sync on. By
                 default what the index has, which is ``auto`` for a new one.
-            recall: Share of the ten nearest passages that an approximate index has to find. By default what the index
-                has, which is 0.95 for a new one.
+            recall: The share of the ten nearest passages that an approximate index has to find, above 0 and at most 1.
+                By default what the index has, which is 0.95 for a new one.
             wait: Wait for another process that is writing, however long it takes.
 
         Raises:
-            UsageError: There is no such index type or recall.
+            UsageError: There is no such index type, or the recall is out of range.
             FingerprintMismatch: There is an index already, with another encoder.
             IndexLocked: Another process is writing to it and ``wait`` is off.
-            StoreError: The directory holds something else.
+            StoreError: The directory contains something else.
         """
         opening.create_engine(path, encoder=encoder, index_type=index_type, recall=recall, wait=wait)
         return cls.open(path, encoder=encoder)
 
     def at(self, generation: int) -> Index:
-        """Open the same index again, to search one generation, whatever its state."""
+        """Open the same index again, to search one generation, whatever its state. It cannot be changed."""
         return Index(self.engine.at(generation), pinned=True)
 
     def close(self) -> None:
@@ -130,10 +135,10 @@ class Index:
     ) -> None:
         self.close()
 
-    # What it holds
+    # Reading
 
     def generation(self) -> Generation:
-        """Return the live generation, or the one that the index was opened at.
+        """Return the generation that is searched: the live one, or the one that the index was opened at.
 
         Raises:
             StoreError: The index was never finished, or there is no such generation.
@@ -142,7 +147,7 @@ class Index:
 
     @property
     def encoder(self) -> Encoder:
-        """The generation's encoder, loaded when first asked for.
+        """The encoder of the generation that is searched, loaded when first used.
 
         Raises:
             FingerprintMismatch: The encoder kept in the index is not the one that made its embeddings.
@@ -150,8 +155,9 @@ class Index:
         """
         return self.engine.encoder
 
+    @retried
     def counts(self) -> Counts:
-        """Return how many documents and passages there are."""
+        """Return the numbers of documents and passages."""
         with self.engine.snapshot() as snapshot:
             return snapshot.counts()
 
@@ -159,6 +165,7 @@ class Index:
         """Return whether a document with this id is indexed."""
         return self.engine.sources().number(id) is not None
 
+    @retried
     def document(self, id: str) -> StoredDocument:
         """Return an indexed document.
 
@@ -168,6 +175,7 @@ class Index:
         with self.engine.snapshot() as snapshot:
             return self._stored(snapshot, id)
 
+    @retried
     def passages(self, id: str) -> list[Passage]:
         """Return the passages of an indexed document, in order.
 
@@ -181,7 +189,7 @@ class Index:
     def _stored(self, snapshot: Snapshot, id: str) -> StoredDocument:
         number = snapshot.number(id)
         if number is None:
-            raise UsageError(f"expected the id of an indexed document, found none named {id!r} in {self.path}")
+            raise UsageError(f"expected the id of an indexed document, found no document {id!r} in {self.path}")
         return snapshot.documents([number])[number]
 
     # Writing
@@ -194,46 +202,47 @@ class Index:
         prune: bool | None = None,
         dry_run: bool = False,
         wait: bool = False,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
-        """Make what the index holds of one source equal to ``documents``; only what is new or changed is encoded.
+        """Make what the index holds of one source equal to ``documents``, encoding only what is new or changed.
 
-        Work is committed batch by batch. Stopped at any point and run again, it continues; a document's old version
-        answers until its new one is committed.
+        After an interruption, running it again does the rest. Old versions are found until new ones are committed.
 
         Args:
-            documents: The source's documents, in any order, read once as a stream.
-            source: Where they come from; a sync of one source does not prune the documents of another.
-            prune: Whether to remove what the source no longer has. By default yes, unless that would be unsafe: the
-                source has nothing left at all, is standard input, or holds records too broken to tell their ids.
+            documents: The source's documents, in any order; read once, as a stream.
+            source: Where they come from; documents of other sources are left alone.
+            prune: Whether to remove documents that vanished from the source; by default, if they are certainly gone.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
-            progress: Called once for every document.
+            progress: Its ``advance`` is called once for every document. Call ``begin`` before if you know how many
+                documents there are.
 
         Returns:
-            What was done. A document that could not be read is in ``failures`` and stops no other.
+            What was done. A document that cannot be read is in ``failures``; the others are indexed all the same.
 
         Raises:
+            UsageError: The index was opened at one generation.
             IndexLocked: Another process is writing and ``wait`` is off.
             StoreError: The index cannot be written to; what was committed before stays.
         """
-        from docsim.indexing.sync import Plan, Sync  # here, because searching does without
+        from docsim.indexing.sync import Plan, Sync  # here, because searching does not need it
 
         self._check_writable()
-        source = source or SourceName("python", "python", "python")
         if dry_run:
-            return Plan(self.engine.sources(), source).run(documents, prune=prune, progress=progress)
+            return Plan(self.engine.sources(), source or _PYTHON).run(documents, prune=prune, progress=progress)
         with self.engine.writer(wait=wait) as writer:
-            report = Sync(writer, source, encoder=self.encoder).run(documents, prune=prune, progress=progress)
+            sync = Sync(writer, source or _PYTHON, encoder=self.encoder)
+            report = sync.run(documents, prune=prune, progress=progress)
             writer.optimize()
         return report
 
     def remove(self, ids: Iterable[str], *, wait: bool = False) -> int:
-        """Remove documents by id, in one transaction; return how many there were.
+        """Remove documents by id, in one transaction; return how many were removed.
 
-        A source that still has them brings them back at its next sync.
+        If a source still has a document, its next sync adds the document again.
 
         Raises:
+            UsageError: The index was opened at one generation.
             IndexLocked: Another process is writing and ``wait`` is off.
         """
         self._check_writable()
@@ -248,8 +257,8 @@ class Index:
     def _check_writable(self) -> None:
         if self._pinned:
             raise UsageError(
-                f"expected the index at {self.path} opened without a generation, to write to it; it was opened at "
-                f"generation {self.generation().number}"
+                f"the index at {self.path} was opened at generation {self.generation().number}, so it can only be "
+                "searched; open it without a generation to change it"
             )
 
     # Searching
@@ -264,19 +273,19 @@ class Index:
         within: str = "",
         ranking: Ranking | None = None,
     ) -> SearchResult:
-        """Return the documents most like a text, best first.
+        """Return the documents most similar to a text, best first.
 
         Args:
-            text: A question, a few words or a whole document; a long one is compared passage by passage.
-            k: Hits to return, at least 1; fewer come back only when fewer documents qualify.
-            mode: What ranks.
-            where: Return only documents whose metadata meet this: an expression such as ``"team = 'sre'"``, or a
-                mapping of values by field name.
+            text: A question, a few words or a whole document; a long text is compared passage by passage.
+            k: The number of hits, at least 1; there are fewer only if fewer documents qualify.
+            mode: Rank by embeddings (``dense``), by words (``lexical``) or by both (``hybrid``).
+            where: Return only documents whose metadata match: an expression such as ``"team = 'sre'"``, or a mapping
+                from field names to values.
             within: Return only documents whose id is this path or lies below it.
-            ranking: How hits are chosen from the documents found; the best first when not given.
+            ranking: How hits are chosen from the documents found; by default the best are returned.
 
         Raises:
-            UsageError: ``text`` is blank, ``k`` below 1, there is no such mode, or ``where`` cannot be read.
+            UsageError: ``text`` is blank, ``k`` is below 1, there is no such mode, or ``where`` cannot be parsed.
         """
         return self.search_many([text], k, mode=mode, where=where, within=within, ranking=ranking)[0]
 
@@ -290,14 +299,15 @@ class Index:
         within: str = "",
         ranking: Ranking | None = None,
     ) -> list[SearchResult]:
-        """Return ``search`` of each text, encoded together."""
+        """Search for several texts, which are encoded together; return one result per text. See ``search``."""
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
         if isinstance(texts, str) or not all(text.strip() for text in texts):
             raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
-        asked = [(text, Document("query", text)) for text in texts]
-        return self._answer(asked, request, started=started)
+        asked = [Document("query", text) for text in texts]
+        return self._answer([(one.text, one) for one in asked], request, started=started)
 
+    @retried
     def similar(
         self,
         id: str,
@@ -308,10 +318,10 @@ class Index:
         within: str = "",
         ranking: Ranking | None = None,
     ) -> SearchResult:
-        """Return the documents most like an indexed one, best first, never itself; the rest is as in ``search``.
+        """Return the documents most similar to an indexed one, which is left out itself; see ``search`` for the rest.
 
         Raises:
-            UsageError: There is no such document or mode, ``k`` is below 1, or ``where`` cannot be read.
+            UsageError: There is no such document or mode, ``k`` is below 1, or ``where`` cannot be parsed.
         """
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
@@ -332,25 +342,26 @@ class Index:
         within: str = "",
         ranking: Ranking | None = None,
     ) -> SearchResult:
-        """Return the documents most like any document, which is encoded with its title; the rest is as in ``search``.
+        """Return the documents most similar to any document, encoded with its title; see ``search`` for the rest.
 
         Args:
-            document: Need not be indexed.
-            k: Hits to return, at least 1.
-            file: The file that it was read from; if that file is indexed, it is not returned itself.
-            mode: What ranks.
-            where: What the metadata of hits have to meet.
-            within: The path that hits have to be below.
+            document: The document; it need not be indexed.
+            k: The number of hits, at least 1.
+            file: The file that it was read from; if that file is indexed, it is left out of the hits.
+            mode: ``dense``, ``lexical`` or ``hybrid``.
+            where: Return only documents whose metadata match.
+            within: Return only documents whose id is this path or lies below it.
             ranking: How hits are chosen.
 
         Raises:
-            UsageError: ``k`` is below 1, there is no such mode, or ``where`` cannot be read.
+            UsageError: ``k`` is below 1, there is no such mode, or ``where`` cannot be parsed.
         """
         started = time.perf_counter()
         request = Request(k, mode, ranking or Ranking(), _condition(where, within))
         exclude = self.engine.sources().read_from(file.resolve()) if file else None
         return self._answer([(document.id, document)], request, exclude=exclude, started=started)[0]
 
+    @retried
     def _answer(
         self,
         asked: Sequence[tuple[str, Document]],
@@ -359,7 +370,7 @@ class Index:
         started: float,
         exclude: int | None = None,
     ) -> list[SearchResult]:
-        """Encode documents as indexed ones are, and search for them, given with the queries' names."""
+        """Encode documents as indexed ones are encoded, and search for each; each comes with a name for its query."""
         self.engine.prepare()
         with self.engine.snapshot(encoder=True) as snapshot:
             vectors = encode_documents(snapshot.encoder, [document for _, document in asked])
@@ -368,13 +379,14 @@ class Index:
 
     # Analysis
 
+    @retried
     def explain(self, a: str | Document, b: str | Document, *, pairs: int = 3) -> Explanation:
-        """Tell why two documents are similar: passages that match, words that carry the match, terms in common.
+        """Explain why two documents are similar, by matching passages, the words that contribute, and shared terms.
 
         Args:
-            a: An indexed document's id, or any document; a question is ``Document("query", text)``.
-            b: What it is compared with, likewise.
-            pairs: Pairs of passages to tell about, at most, at least 1.
+            a: The id of an indexed document, or any document; for a question, use ``Document("query", text)``.
+            b: The id or document to compare it with.
+            pairs: The largest number of pairs of passages to explain, at least 1.
 
         Raises:
             UsageError: There is no such document, or ``pairs`` is below 1.
@@ -390,13 +402,14 @@ class Index:
             sides = [self._spanned(snapshot, side) for side in (a, b)]
             return explained(snapshot, self._attribution, *sides, pairs=pairs)
 
-    def duplicates(self, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+    @retried
+    def duplicates(self, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:
         """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
 
         Args:
-            threshold: Share of the wording, in (0, 1], that near-duplicates have in common at least; by default chosen
-                by what is common in this index.
-            advance: Told what is being done, how much of it was done since the last call, and how much there is.
+            threshold: The share of their wording, in (0, 1], that near-duplicates have in common; by default derived
+                from what is usual in this index.
+            progress: Told what is being done.
 
         Raises:
             UsageError: ``threshold`` is out of range.
@@ -404,8 +417,9 @@ class Index:
         from docsim.analysis import duplicates
 
         with self.engine.snapshot() as snapshot:
-            return duplicates.find(snapshot, threshold=threshold, advance=advance)
+            return duplicates.find(snapshot, threshold=threshold, progress=progress)
 
+    @retried
     def map(self, *, seed: int = 0) -> KnowledgeMap:
         """Lay out all documents in two dimensions, grouped by topic.
 
@@ -413,6 +427,7 @@ class Index:
             seed: The same seed gives the same map of the same documents.
 
         Raises:
+            MissingExtra: The extra ``map`` is not installed.
             StoreError: Nothing is indexed.
         """
         from docsim.analysis import topic_map
@@ -444,5 +459,5 @@ def _check_same(encoder: Encoder, generation: Generation, index: Index) -> None:
             f"the index at {index.path} answers only with its own encoder, {generation.encoder} (fingerprint "
             f"{generation.fingerprint[:12]}); found {encoder.name} (fingerprint {encoder.fingerprint[:12]}) at "
             f"{encoder.path}",
-            hint=f"to change to that one, run: docsim reindex --index {index.path} --encoder {encoder.path}",
+            hint=f"docsim reindex --index {index.path} --encoder {encoder.path}",
         )

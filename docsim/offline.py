@@ -1,7 +1,7 @@
-"""Offline: the switches that keep other libraries from reaching the network, or writing outside docsim's own cache.
+"""Offline: settings that keep other libraries off the network, and from writing outside docsim's own cache.
 
-Each is set right before its library is imported, by the module that imports it, and not when docsim is imported. What
-the libraries could do otherwise is listed in docs/privacy.md.
+Each is set by the module that imports the library, right before the import; importing docsim alone sets nothing. What
+the libraries would do otherwise is listed in docs/privacy.md.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["before_keras", "before_matplotlib", "before_onnxruntime", "cache_fol
 
 
 def cache_folder() -> Path:
-    """Return the one folder outside indexes and outputs that may be written to; it may not exist yet.
+    """Return the only folder outside indexes and outputs that docsim writes to; it may not exist yet.
 
     It is ``docsim`` in the user's cache folder: ``$XDG_CACHE_HOME`` or ``~/.cache``, ``~/Library/Caches`` on macOS and
-    ``%LOCALAPPDATA%`` on Windows; or in the folder for temporary files, for a user without a home.
+    ``%LOCALAPPDATA%`` on Windows. For a user without a home folder, it is in the folder for temporary files.
     """
     if sys.platform == "darwin":
         base = Path(os.path.expanduser("~/Library/Caches"))  # noqa: PTH111  # Path.expanduser raises without a home
@@ -30,19 +30,19 @@ def cache_folder() -> Path:
 
 
 def before_onnxruntime() -> None:
-    """Turn off the telemetry of ONNX Runtime, whatever the environment says; later it could not be undone."""
+    """Turn off the telemetry of ONNX Runtime, whatever the environment says. It has to be done before the import."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 def before_keras() -> None:
-    """Keep Keras' settings out of the home folder, and keras-hub's download libraries off the network."""
+    """Keep Keras' settings out of the home folder, and the download libraries of keras-hub off the network."""
     os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_DISABLE_UPDATE_CHECK"] = "1"
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # whoever downloads in the same process may say 0
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a program that downloads in the same process may set it to 0
     os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
 def before_matplotlib() -> None:
-    """Let matplotlib keep its list of fonts in docsim's cache."""
+    """Keep matplotlib's list of fonts in docsim's cache."""
     os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))

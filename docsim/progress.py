@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["SILENT", "Progress"]
+__all__ = ["SILENT", "Progress", "stages"]
 
 
 class Progress(Protocol):
@@ -25,6 +26,9 @@ class Progress(Protocol):
     def advance(self, count: int = 1) -> None:
         """Count what was done since the last call."""
 
+    def measure(self, text: str) -> None:
+        """Take the latest measurement of a step, such as ``loss 0.412``; it replaces the one before."""
+
 
 class _Silent:
     """Tells nobody."""
@@ -38,6 +42,24 @@ class _Silent:
     def advance(self, count: int = 1) -> None:
         pass
 
+    def measure(self, text: str) -> None:
+        pass
+
 
 SILENT: Progress = _Silent()
 """For who does not want to know."""
+
+
+def stages(progress: Progress) -> Callable[[str, int, int], None]:
+    """Return a callback of a stage's name, how much of it is done and how much there is, which tells ``progress``."""
+    current, reached = "", 0
+
+    def tell(stage: str, done: int, total: int) -> None:
+        nonlocal current, reached
+        if stage != current:
+            current, reached = stage, 0
+            progress.begin(stage, total)
+        progress.advance(done - reached)
+        reached = done
+
+    return tell

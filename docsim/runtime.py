@@ -1,8 +1,8 @@
 """ONNX Runtime with its telemetry turned off: the only module that imports it.
 
 The builds on PyPI look up a Microsoft host, send events to it and write a device id under the home folder, unless
-``ORT_DISABLE_TELEMETRY`` is set before the library is loaded. So everything that needs ONNX Runtime takes it from here.
-What imports other libraries that load it calls ``offline.before_onnxruntime`` first.
+``ORT_DISABLE_TELEMETRY`` is set before the library is loaded. So all of docsim imports ONNX Runtime from here. Modules
+that import another library which loads it call ``offline.before_onnxruntime`` first.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ offline.before_onnxruntime()
 
 import onnxruntime  # noqa: E402
 
-onnxruntime.disable_telemetry_events()  # in case the program had loaded it before docsim could set the variable
+onnxruntime.disable_telemetry_events()  # in case the program loaded it before docsim set the variable
 
 __all__ = ["onnxruntime", "quantization"]
 
 
 def quantization() -> Any:
-    """Return ``onnxruntime.quantization``, which imports onnx too."""
+    """Return ``onnxruntime.quantization``, which also imports onnx."""
     import onnxruntime.quantization as module
 
     return module

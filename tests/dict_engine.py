@@ -333,6 +333,12 @@ class DictSources:
         held = self._state.documents
         return next((number for number, one in held.items() if one.document.id == id), None)
 
+    def id(self, number: int) -> str | None:
+        return self._state.documents[number].document.id if number in self._state.documents else None
+
+    def digest(self, number: int) -> str | None:
+        return self._state.documents[number].digest if number in self._state.documents else None
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         held = self._state.documents
         return {number: stored(number, held[number]) for number in numbers if number in held}
@@ -673,5 +679,5 @@ class DictEngine:
     def problems(self) -> list[str]:
         return []
 
-    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
-        pass
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> list[str]:
+        return []

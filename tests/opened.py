@@ -79,7 +79,7 @@ def embeddings_of(index: Index, id: str, *, generation: int | None = None) -> ND
     """Return the embeddings of a document in a generation, the live one when not given."""
     number = np.array([index.document(id).number], np.int64)
     with index.at(generation or index.generation().number) as opened, opened.engine.snapshot() as snapshot:
-        return snapshot.embeddings(number)[0]
+        return snapshot.embeddings(number)[0].copy()
 
 
 def terms_of(terms: Sequence[QueryTerm]) -> list[str]:

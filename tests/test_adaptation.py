@@ -10,8 +10,9 @@ from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError
 from docsim.index import Index
 from docsim.jobs import adapt
+from docsim.jobs.adapt import AdaptOptions
 from docsim.models import Document
-from docsim.reindex.rebuild import prune, reindex, rollback
+from docsim.reindex.rebuilding import prune, reindex, rollback
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +33,15 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
         yield index
 
 
-def task(index: Index, *, settings: str = "0", start: Path | None = None) -> adapt.Task:
-    return adapt.task(index.path, start=start, settings=settings)
+def task(index: Index, *, seed: int = 0, start: Path | None = None) -> adapt.Task:
+    return adapt.task(index, AdaptOptions(start=start, seed=seed))
 
 
 def published(index: Index, encoder: Encoder) -> adapt.Task:
     """Note an adaptation and publish it, as ``docsim adapt`` does."""
     found = task(index)
-    adapt.note(index.path, found, encoder)
-    reindex(index.path, encoder, base=found.base)
+    adapt.note(index, found, encoder)
+    reindex(index, encoder, base=found.base)
     return found
 
 
@@ -53,13 +54,13 @@ def test_an_adapted_index_starts_from_the_encoder_before_each_time(
     index: Index, encoder: Encoder, adapted: Encoder
 ) -> None:
     published(index, adapted)
-    prune(index.path, keep=1)
+    prune(index, keep=1)
     assert index.encoder.fingerprint == adapted.fingerprint
     assert task(index).base.fingerprint == encoder.fingerprint
 
 
 def test_an_encoder_that_the_user_published_is_the_start(index: Index, adapted: Encoder) -> None:
-    reindex(index.path, adapted)
+    reindex(index, adapted)
     assert task(index).base.fingerprint == adapted.fingerprint
 
 
@@ -83,12 +84,12 @@ def test_changed_documents_are_learned_from_anew(index: Index, adapted: Encoder,
 
 def test_other_settings_are_learned_with_anew(index: Index, adapted: Encoder) -> None:
     published(index, adapted)
-    assert task(index, settings="1").known is None
+    assert task(index, seed=1).known is None
 
 
 def test_what_was_learned_is_used_again_after_going_back(index: Index, adapted: Encoder) -> None:
     published(index, adapted)
-    rollback(index.path)
+    rollback(index)
     found = task(index)
     assert not found.is_live
     assert found.known is not None
@@ -97,8 +98,8 @@ def test_what_was_learned_is_used_again_after_going_back(index: Index, adapted: 
 
 def test_what_was_learned_and_is_gone_is_learned_anew(index: Index, adapted: Encoder) -> None:
     published(index, adapted)
-    rollback(index.path)
-    prune(index.path, keep=1)
+    rollback(index)
+    prune(index, keep=1)
     assert task(index).known is None
 
 

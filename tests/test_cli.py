@@ -261,7 +261,7 @@ def test_verify_and_repair_say_whether_the_index_is_sound(indexed: Path) -> None
     assert run("verify").stdout == "The index is sound.\n"
     assert answer("verify") == {"sound": True, "problems": [], "warnings": []}
     (indexed / "generations" / "0001" / "index.faiss").write_bytes(b"damaged")
-    assert "mend it with: docsim repair" in run("verify", code=1).stdout
+    assert "docsim repair rebuilds it" in run("verify", code=1).stdout
     assert run("repair").stdout == "Rebuilt.\n"
     assert answer("repair") == {"sound": True, "problems": []}
 
@@ -292,7 +292,8 @@ def test_several_indexes_are_listed_when_none_is_chosen(indexed: Path) -> None:
 
 def test_no_index_at_all_is_said_so() -> None:
     assert "found none" in run("query", "soup", code=2).stderr
-    assert "make one with" in run("query", "soup", "--index", "nowhere", code=1).stderr
+    told = run("query", "soup", "--index", "nowhere", code=1).stderr
+    assert "found none; create it first. Try: docsim index SOURCE --index nowhere" in told
     assert not Path("nowhere").exists()
 
 

@@ -205,7 +205,7 @@ def test_people_are_told_of_vocabulary_and_coverage(tmp_path: Path) -> None:
         "            60.0% of 5 distinct words",
         "unknown     a (2), and (1)",
     ]
-    assert result.stderr.splitlines()[-1] == "left out, because unusable: 1 of the file's words"
+    assert result.stderr.splitlines()[-1] == "skipped 1 of the file's words, which are unusable"
 
 
 @needs_keras
@@ -303,7 +303,7 @@ def test_documents_are_the_queries_of_judgements_alone(index: Path, tiny_encoder
     result = run("compare", tiny_encoder_dir, tiny_encoder_dir, "--index", index, "--qrels", qrels)
     line = next(line for line in result.stdout.splitlines() if line.startswith("R@100"))
     assert line.split()[:4] == ["R@100", "1.0000", "1.0000", "+0.0000"]
-    assert "4 documents asked for, 1 judged queries; 4 of 4 documents searched" in result.stdout
+    assert "4 documents as queries, 1 judged queries; 4 of 4 documents searched" in result.stdout
 
 
 def test_queries_without_judgements_are_refused(index: Path, tiny_encoder_dir: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,10 @@ from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
 
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder, read_manifest
-from docsim.engine.local.locks import rebuilder
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.indexing import build
-from docsim.reindex import rebuild
+from docsim.indexing import pipeline
+from docsim.reindex import rebuilding
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 
@@ -116,7 +116,7 @@ def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twic
     assert "Generation 2 is live" in first
     assert "before" in first.split("a1x1 a1x2")[1]
     again = docsim("adapt", "--index", index).output
-    assert "Generation 2 is adapted to just these documents already." in again
+    assert "Generation 2 is adapted to exactly these documents already." in again
     assert len(answer("generations", "--index", index)) == 2
     assert not (index / "adapting").exists()
     with topics.open("a") as lines:
@@ -160,7 +160,7 @@ def test_what_did_not_pass_exits_with_4_and_names_the_command_that_publishes_it(
     with sqlite3.connect(index / "index.db") as database:
         database.execute("UPDATE verdicts SET summary = json_set(summary, '$.sound', json('false'))")
     unsound = docsim("reindex", "--index", index, "--status").output
-    assert "It is not sound and cannot be published; forget it with: " in unsound
+    assert "It is not sound and cannot be published; drop it with: " in unsound
     assert "--publish-anyway" not in unsound
     docsim("reindex", "--index", index, "--publish-anyway")
     assert answer("query", "keys", "--index", index)["generation"] == 2
@@ -182,26 +182,26 @@ def test_a_threshold_is_mapped(index: Path, same: Path) -> None:
 def test_an_unfinished_reindex_is_told_of_continued_and_forgotten(
     index: Path, same: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "BATCH", 20_000)
+    monkeypatch.setattr(pipeline, "BATCH", 20_000)
 
     def stop(_: int) -> None:
         raise UsageError("stopped")
 
-    watch = rebuild.Watch(print, lambda done, total: None, stop)
-    with pytest.raises(UsageError, match="stopped"):
-        rebuild.reindex(index, Encoder.load(same), watch=watch)
+    progress = SimpleNamespace(say=print, begin=print, measure=print, advance=stop)
+    with Index.open(index) as opened, pytest.raises(UsageError, match="stopped"):
+        rebuilding.reindex(opened, Encoder.load(same), progress=progress)
     told = answer("reindex", "--status", "--index", index)
     assert 0 < told["building"]["documents"] < told["documents"] == 154
     assert told["running"] is False
-    assert f"go on with: docsim reindex --index {index}" in docsim("reindex", "--status", "--index", index).output
-    assert docsim("reindex", "--abort", "--index", index).output == "Generation 2 is forgotten.\n"
+    assert f"continue with: docsim reindex --index {index}" in docsim("reindex", "--status", "--index", index).output
+    assert docsim("reindex", "--abort", "--index", index).output == "Generation 2 was dropped.\n"
     assert docsim("reindex", "--abort", "--index", index).output == "No re-index is unfinished.\n"
     assert docsim("reindex", "--status", "--index", index).output == "No re-index is unfinished.\n"
     docsim("verify", "--index", index)
 
 
 def test_while_another_process_is_at_it_status_says_so_and_a_second_is_refused(index: Path, same: Path) -> None:
-    with rebuilder(index, wait=False):
+    with Index.open(index) as opened, opened.engine.rebuilder(wait=False):
         assert answer("reindex", "--status", "--index", index)["running"] is True
         result = docsim("reindex", "--encoder", same, "--index", index, code=1)
     assert "another process is re-indexing the index" in result.stderr
@@ -209,7 +209,7 @@ def test_while_another_process_is_at_it_status_says_so_and_a_second_is_refused(i
 
 def test_wrong_usage_exits_with_2(index: Path, same: Path) -> None:
     for arguments, told in (
-        ((), "expected --encoder DIR, as no re-index is unfinished"),
+        ((), "as no re-index is unfinished. Try: docsim reindex --encoder DIR"),
         (("--encoder", same, "--abort"), "expected one of --encoder or --dim, --status and --abort"),
         (("--encoder", same, "--queries", CORPUS / "queries.jsonl"), "expected --qrels with --queries"),
     ):
@@ -220,7 +220,7 @@ def test_wrong_usage_exits_with_2(index: Path, same: Path) -> None:
 def test_an_encoder_that_gives_nan_is_one_clear_error(index: Path, tiny_encoder_dir: Path, tmp_path: Path) -> None:
     broken = with_nan(tiny_encoder_dir, tmp_path / "broken", token=40)  # a letter
     result = docsim("reindex", "--index", index, "--encoder", broken, "--publish-anyway", code=1)
-    assert "expected unit vectors of the encoder broken" in result.stderr
+    assert "expected unit vectors from the encoder broken" in result.stderr
     assert answer("query", "keys", "--index", index)["generation"] == 1
 
 
@@ -235,14 +235,13 @@ def test_quiet_says_nothing_when_all_is_well(index: Path, same: Path) -> None:
         assert (result.stdout, result.stderr) == ("", "")
 
 
-def test_the_reindexing_modules_load_neither_keras_nor_scipy_nor_matplotlib(index: Path) -> None:
+def test_the_jobs_load_neither_keras_nor_scipy_nor_matplotlib(index: Path) -> None:
     import subprocess
     import sys
 
     code = (
-        "import sys\nfrom pathlib import Path\nimport docsim.jobs.adapt\n"
-        "from docsim.reindex import rebuild\n"
-        "rebuild.prune(Path(sys.argv[1]), keep=1)\n"
+        "import sys\nfrom docsim import Index\nfrom docsim.jobs import adapt, reindex, sync, train\n"
+        "with Index.open(sys.argv[1]) as index: reindex.prune(index, keep=1)\n"
         "print([name for name in ('keras', 'tensorflow', 'scipy', 'matplotlib', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(index)], capture_output=True, text=True, check=True)

@@ -27,8 +27,8 @@ NEEDS = {
     "train": (
         ["adapt"],
         ["train", "--corpus", "pages", "--out", "made"],
-        ["sweep", "--corpus", "pages", "--out", "made", "--budget", "1m"],
-        ["distill", "tiny", "--out", "made"],
+        ["sweep", "--corpus", "pages", "--out", "made", "--budget", "1"],
+        ["distill", "--teacher", "tiny", "--out", "made"],
         ["encoder", "import", "tiny", "--out", "made"],
         ["encoder", "from-vectors", "glove.txt", "--out", "made"],
     ),

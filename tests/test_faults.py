@@ -26,15 +26,17 @@ from typing import Any
 
 import pytest
 from encoder_variants import with_other_dim
+from opened import ids_of, snapshot_file, store_of, texts_of
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann, snapshots
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
-from docsim.indexing import build, sync
+from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document
-from docsim.reindex import rebuild
+from docsim.reindex import rebuilding
+from docsim.reindex.examination import GateOptions
 
 pytestmark = pytest.mark.faults
 
@@ -92,7 +94,8 @@ def prepare_upgrade(path: Path, encoder: Encoder) -> None:
 
 
 def upgrade(path: Path, _: Encoder) -> None:
-    rebuild.reindex(path, Encoder.load(path.with_name("other")))
+    with Index.open(path) as index:
+        rebuilding.reindex(index, Encoder.load(path.with_name("other")))
 
 
 def prepare_rollback(path: Path, encoder: Encoder) -> None:
@@ -103,11 +106,13 @@ def prepare_rollback(path: Path, encoder: Encoder) -> None:
 
 
 def go_back(path: Path, _: Encoder) -> None:
-    rebuild.rollback(path, to=1)
+    with Index.open(path) as index:
+        rebuilding.rollback(index, to=1)
 
 
 def prune(path: Path, _: Encoder) -> None:
-    rebuild.prune(path, keep=1)
+    with Index.open(path) as index:
+        rebuilding.prune(index, keep=1)
 
 
 def between(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], ...]:
@@ -193,7 +198,7 @@ def examined(job: Job, path: Path, encoder: Encoder) -> None:
         assert index.encoder.dim == job.live[1]
         accelerated = job is JOBS["approximate"]
         assert len(list(path.rglob("approximate.*"))) == (3 if accelerated else 0)
-        kept = {f"{one.number:04}" for one in index.store.generations()}
+        kept = {f"{one.number:04}" for one in store_of(index).generations()}
     assert {one.name for one in path.glob("generations/*")} == kept
     leftovers = {one.name for one in path.rglob("*") if one.suffix == ".tmp"}
     assert not leftovers, f"left behind: {leftovers}"
@@ -201,7 +206,7 @@ def examined(job: Job, path: Path, encoder: Encoder) -> None:
 
 def check(index: Index, states: tuple[dict[str, str], ...]) -> None:
     """Assert that the index is sound, holds one of the states, and answers from just that one."""
-    held = dict(index.store.rows("SELECT id, text FROM documents"))
+    held = texts_of(index)
     assert held in states, f"holds {held}"
     assert verify.problems(index) == []
     results = index.search_many(list(held.values()), 100)
@@ -262,7 +267,7 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) ->
     """Kill at every event in turn until the job finishes; or at random times, if ``random_kills`` are asked for."""
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
-    sync.BATCH = build.BATCH = A_BATCH
+    pipeline.BATCH = A_BATCH
     snapshots.STALE = 0.0
     ann.LEAST = ann.PROPOSED = ann.TUNED_NEIGHBOURS = 1
     ann.BROADEST = 4.0  # so that a dozen passages are searched approximately
@@ -383,11 +388,11 @@ def test_a_second_process_that_waits_goes_on_when_the_first_has_finished(index: 
         waiting.start()
         time.sleep(0.3)
         assert waiting.is_alive()
-        assert index.store.value("SELECT text FROM documents WHERE id = 'd3'") == OLD["d3"]
+        assert texts_of(index)["d3"] == OLD["d3"]
         first.communicate("go on\n", timeout=60)
         assert first.returncode == 0
         waiting.join(60)
-    assert set(dict(index.store.rows("SELECT id, id FROM documents"))) == {*OLD, *NEW, "slow"}
+    assert ids_of(index) == {*OLD, *NEW, "slow"}
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(index: Index) -> None:
@@ -456,12 +461,16 @@ def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_ru
     path, much = small_disk / "index", {f"d{i}": f"restore the database {i} " * 40 for i in range(200)}
     create_and_sync(path, encoder, much)
     other = Encoder.load(with_other_dim(encoder.path, tmp_path / "other", OTHER_DIM))
-    with only_free(small_disk, kilobytes), pytest.raises(DocsimError, match="could not write"):
-        rebuild.reindex(path, other, wanted=rebuild.Gate(max_loss=1))
+    with (
+        Index.open(path) as index,
+        only_free(small_disk, kilobytes),
+        pytest.raises(DocsimError, match="could not write"),
+    ):
+        rebuilding.reindex(index, other, gate=GateOptions(max_loss=1))
     with Index.open(path) as index:
         assert verify.problems(index) == []
         assert index.search("database").generation == 1
-        assert rebuild.reindex(path, other, wanted=rebuild.Gate(max_loss=1)).published
+        assert rebuilding.reindex(index, other, gate=GateOptions(max_loss=1)).published
         assert index.search("database").generation == 2
         assert verify.problems(index) == []
 
@@ -469,12 +478,12 @@ def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_ru
 def test_a_snapshot_that_cannot_be_written_keeps_what_was_committed(small_disk: Path, encoder: Encoder) -> None:
     with Index.create(small_disk / "index", encoder=encoder) as index:
         index.sync(documents(OLD))
-        blocked = snapshots.snapshot_path(index.path, index.generation())
+        blocked = snapshot_file(index)
         blocked.unlink()
         blocked.mkdir()
         with pytest.raises(StoreError, match="committed before is safe"):
             index.sync(documents(NEW))
-        assert dict(index.store.rows("SELECT id, text FROM documents")) == NEW
+        assert texts_of(index) == NEW
         blocked.rmdir()
         index.sync(documents(NEW))
         check(index, (NEW,))

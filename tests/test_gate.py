@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoder_variants import reading_fewer_tokens, with_other_dim
+from opened import snapshot_of, store_of
 from tiny_encoder import WORDS
 
 from docsim.encoding.encoder import Encoder
@@ -15,10 +17,12 @@ from docsim.engine.local.vectors import Neighbours, VectorIndex
 from docsim.errors import UsageError
 from docsim.evaluation import measures
 from docsim.index import Index
+from docsim.indexing.build import Build
 from docsim.models import Document
 from docsim.reindex import gate, gate_report, questions
-from docsim.reindex.gate_report import Upgrade
-from docsim.reindex.rebuild import Gate, Outcome, reindex, rollback
+from docsim.reindex.examination import GateOptions
+from docsim.reindex.gate_report import GateReport
+from docsim.reindex.rebuilding import Reindexed, reindex, rollback
 
 QRELS = {"q1": {"d3": 1}, "q2": {"d5": 1}, "q3": {"d7": 2, "d8": 1}}
 
@@ -58,11 +62,11 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
 
 
 @pytest.fixture
-def refused(index: Index, worse: Encoder) -> Outcome:
-    return reindex(index.path, worse)
+def refused(index: Index, worse: Encoder) -> Reindexed:
+    return reindex(index, worse)
 
 
-def told(outcome: Outcome) -> dict[str, object]:
+def told(outcome: Reindexed) -> dict[str, object]:
     assert outcome.report is not None
     found: dict[str, object] = json.loads((outcome.report / "report.json").read_text())
     return found
@@ -73,10 +77,10 @@ def texts() -> dict[str, str]:
     return {"q1": by_id["d3"].text[:60], "q2": by_id["d5"].text[:60], "q3": by_id["d7"].title}
 
 
-def test_a_worse_encoder_is_not_published(index: Index, refused: Outcome) -> None:
+def test_a_worse_encoder_is_not_published(index: Index, refused: Reindexed) -> None:
     assert not refused.published
-    assert refused.upgrade is not None
-    verdict = refused.upgrade.verdict
+    assert refused.gate is not None
+    verdict = refused.gate.verdict
     assert (verdict.passed, verdict.sound) == (False, True)
     assert [check.name for check in verdict.checks if not check.passed] == ["quality"]
     assert verdict.quality is not None
@@ -84,21 +88,21 @@ def test_a_worse_encoder_is_not_published(index: Index, refused: Outcome) -> Non
     assert index.search("soup").generation == 1
 
 
-def test_what_was_refused_is_published_when_told_to_without_encoding_again(index: Index, refused: Outcome) -> None:
-    outcome = reindex(index.path, wanted=Gate(publish_anyway=True))
+def test_what_was_refused_is_published_when_told_to_without_encoding_again(index: Index, refused: Reindexed) -> None:
+    outcome = reindex(index, gate=GateOptions(publish_anyway=True))
     assert (outcome.generation, outcome.published, outcome.embedded) == (refused.generation, True, 0)
     assert index.search("soup").generation == 2
 
 
 def test_as_much_as_is_allowed_may_be_lost(index: Index, worse: Encoder) -> None:
-    assert reindex(index.path, worse, wanted=Gate(max_loss=1)).published
+    assert reindex(index, worse, gate=GateOptions(max_loss=1)).published
 
 
 def test_an_encoder_that_is_as_good_is_published(index: Index, same: Encoder) -> None:
-    outcome = reindex(index.path, same, wanted=Gate(max_loss=0))
+    outcome = reindex(index, same, gate=GateOptions(max_loss=0))
     assert outcome.published
-    assert outcome.upgrade is not None
-    quality = outcome.upgrade.verdict.quality
+    assert outcome.gate is not None
+    quality = outcome.gate.verdict.quality
     assert quality is not None
     assert quality.gain == 0
     assert quality.old_answers == quality.new_answers
@@ -107,7 +111,7 @@ def test_an_encoder_that_is_as_good_is_published(index: Index, same: Encoder) ->
 def test_judgements_decide_when_they_are_given(index: Index, worse: Encoder) -> None:
     qrels = {query: {"d3": 1} for query in texts()} | {f"x{i}": {"d3": 1} for i in range(10)}
     asked = texts() | {f"x{i}": documents()[3].text[: 40 + 20 * i] for i in range(10)}
-    outcome = reindex(index.path, worse, wanted=Gate(qrels=qrels, texts=asked))
+    outcome = reindex(index, worse, gate=GateOptions(qrels=qrels, texts=asked))
     report = told(outcome)
     assert report["quality"]["source"] == "judged queries, hybrid"  # type: ignore[index]
     assert report["quality"]["questions"] == 13  # type: ignore[index]
@@ -120,7 +124,7 @@ def test_judged_documents_are_queries_of_their_own(index: Index) -> None:
 
 
 def test_a_judged_document_that_is_written_meanwhile_is_asked_of_neither_generation(
-    index: Index, refused: Outcome
+    index: Index, refused: Reindexed
 ) -> None:
     asked = questions.judged(index, {"d1": {"d2": 1}, "d3": {"d4": 1}})
     changed = [replace(one, text=one.text + " more") if one.id == "d1" else one for one in documents()]
@@ -139,7 +143,7 @@ def test_the_answers_to_judged_queries_are_those_of_a_search(index: Index) -> No
 
 
 def test_judgements_without_a_query_that_can_be_asked_are_an_error(index: Index) -> None:
-    with pytest.raises(UsageError, match="expected judged queries that can be asked, found none among 1"):
+    with pytest.raises(UsageError, match="queries with a text and a relevant document, found none among 1"):
         questions.judged(index, {"q": {"d1": 1}}, {"other": "text"})
 
 
@@ -185,28 +189,27 @@ def test_too_few_documents_that_training_held_out_are_not_enough(index: Index) -
 def test_few_documents_say_nothing_about_quality(tmp_path: Path, encoder: Encoder, worse: Encoder) -> None:
     with Index.create(tmp_path / "small", encoder=encoder) as small:
         small.sync(documents()[:9])
-    outcome = reindex(tmp_path / "small", worse)
+        outcome = reindex(small, worse)
     assert outcome.published
-    assert outcome.upgrade is not None
-    assert outcome.upgrade.verdict.checks[-1].detail == "not measured: 9 questions are too few"
+    assert outcome.gate is not None
+    assert outcome.gate.verdict.checks[-1].detail == "not measured: 9 questions are too few"
 
 
 def test_a_generation_whose_embeddings_are_damaged_is_not_published_whatever_is_wanted(
     index: Index, same: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from docsim.indexing.build import Build
-
     run = Build.run
 
     def run_and_damage(self: Build, advance: object = None) -> int:
         done = run(self, None)
-        with self._store.writing():
-            self._store.execute("UPDATE embeddings SET checksum = 1 WHERE generation = 2 AND document = 7")
+        damaged = sqlite3.connect(index.path / "index.db", isolation_level=None)
+        damaged.execute("UPDATE embeddings SET checksum = 1 WHERE generation = 2 AND document = 7")
+        damaged.close()
         return done
 
     monkeypatch.setattr(Build, "run", run_and_damage)
     with pytest.raises(Exception, match="damaged"):
-        reindex(index.path, same, wanted=Gate(publish_anyway=True))
+        reindex(index, same, gate=GateOptions(publish_anyway=True))
     assert index.generation().number == 1
 
 
@@ -224,19 +227,21 @@ def test_search_that_finds_too_little_does_not_pass(index: Index, monkeypatch: p
 
 
 def test_exact_search_equals_a_sort_of_all_similarities(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "_ROWS", 7)
-    rows = np.concatenate([one for _, one in index.store.vectors_after(1, 0)]).astype(np.float32)
-    found = gate._exact(index.store, index.generation(), rows[:5], k=3)
+    monkeypatch.setattr(gate, "_TOGETHER", 7)
+    with snapshot_of(index) as snapshot:
+        numbers = snapshot.embedded()
+        rows = np.concatenate(snapshot.embeddings(numbers)).astype(np.float32)
+        found = gate._exact(snapshot, numbers, rows[:5], k=3)
     np.testing.assert_allclose(found, -np.sort(-(rows[:5] @ rows.T), axis=1)[:, :3], atol=1e-6)
 
 
 def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
-    outcome = reindex(index.path, worse, wanted=Gate(threshold=0.5))
+    outcome = reindex(index, worse, gate=GateOptions(threshold=0.5))
     report = told(outcome)
     assert (report["format"], report["passed"], report["max_loss"]) == (1, False, 0.01)
     assert (report["old"]["dim"], report["new"]["dim"]) == (32, 2)  # type: ignore[index]
-    assert outcome.upgrade is not None
-    quality = outcome.upgrade.verdict.quality
+    assert outcome.gate is not None
+    quality = outcome.gate.verdict.quality
     assert quality is not None
     metric = report["quality"]["metrics"]["nDCG@10"]  # type: ignore[index]
     expected = [
@@ -248,7 +253,7 @@ def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
     assert metric["interval"][0] <= metric["difference"] <= metric["interval"][1]
 
 
-def test_the_report_lists_what_lost_most_with_both_results(index: Index, refused: Outcome) -> None:
+def test_the_report_lists_what_lost_most_with_both_results(index: Index, refused: Reindexed) -> None:
     lost = told(refused)["lost"]
     assert isinstance(lost, list)
     losses = [one["nDCG@10"][0] - one["nDCG@10"][1] for one in lost]
@@ -278,7 +283,7 @@ def test_a_threshold_is_mapped_to_the_similarity_that_lets_as_many_hits_through(
 
 def test_the_page_needs_no_other_file_and_escapes_what_users_wrote(index: Index, worse: Encoder) -> None:
     index.sync([*documents()[1:], Document("d0", "<script>alert(1)</script> " + documents()[0].text)])
-    outcome = reindex(index.path, worse)
+    outcome = reindex(index, worse)
     assert outcome.report is not None
     page = (outcome.report / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 1
@@ -287,20 +292,20 @@ def test_the_page_needs_no_other_file_and_escapes_what_users_wrote(index: Index,
 
 
 def test_a_report_goes_where_it_is_wanted(index: Index, same: Encoder, tmp_path: Path) -> None:
-    outcome = reindex(index.path, same, wanted=Gate(report=tmp_path / "deep" / "report"))
+    outcome = reindex(index, same, gate=GateOptions(report=tmp_path / "deep" / "report"))
     assert outcome.report == tmp_path / "deep" / "report"
     assert sorted(one.name for one in outcome.report.iterdir()) == ["report.html", "report.json"]
 
 
-def test_what_was_found_is_kept_with_the_generation(index: Index, refused: Outcome) -> None:
-    passed, summary = index.store.rows("SELECT passed, summary FROM verdicts WHERE generation = 2")[0]
+def test_what_was_found_is_kept_with_the_generation(index: Index, refused: Reindexed) -> None:
+    passed, summary = store_of(index).rows("SELECT passed, summary FROM verdicts WHERE generation = 2")[0]
     assert passed == 0
-    assert isinstance(refused.upgrade, Upgrade)
-    assert refused.upgrade.verdict.quality is not None
-    new = refused.upgrade.verdict.quality.new
+    assert isinstance(refused.gate, GateReport)
+    assert refused.gate.verdict.quality is not None
+    new = refused.gate.verdict.quality.new
     assert json.loads(summary)["metrics"]["nDCG@10"] == new.metrics["nDCG@10"].value
 
 
 def test_a_rollback_passes_no_gate(index: Index, worse: Encoder) -> None:
-    reindex(index.path, worse, wanted=Gate(publish_anyway=True))
-    assert rollback(index.path).upgrade is None
+    reindex(index, worse, gate=GateOptions(publish_anyway=True))
+    assert rollback(index).gate is None

@@ -12,11 +12,12 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opened import ids_of
 
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder
+from docsim.engine.records import SourceName
 from docsim.index import Index
-from docsim.indexing.sync import SourceName
 from docsim.ingest.sources import open_source
 from docsim.maintenance import verify
 from docsim.models import Document, SyncReport
@@ -183,7 +184,7 @@ def test_files_with_names_that_are_no_utf8_are_indexed_under_two_ids(index: Inde
     name = SourceName(source.kind, source.location, source.name)
     assert index.sync(source.entries(), source=name).added == 4
     assert index.sync(source.entries(), source=name).unchanged == 4
-    ids = {id for (id,) in index.store.rows("SELECT id FROM documents")}
+    ids = ids_of(index)
     assert {"caf\\xe9.txt", "caf\\xe8.txt", "new\nline.txt", "--index.txt"} <= ids
 
 
@@ -197,7 +198,7 @@ def test_links_out_of_a_folder_are_not_followed(index: Index, tmp_path: Path) ->
     (folder / "a.txt").write_text("a")
     source = open_source(str(folder))
     index.sync(source.entries(), source=SourceName(source.kind, source.location, source.name))
-    assert {id for (id,) in index.store.rows("SELECT id FROM documents")} == {"soup", "keys", "a.txt"}
+    assert ids_of(index) == {"soup", "keys", "a.txt"}
 
 
 def test_pipes_and_devices_in_a_folder_do_not_hang(index: Index, tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_a_hostile_record_stops_no_other(index: Index, tmp_path: Path, kind: str
     (tmp_path / "r.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
     done = CliRunner().invoke(main, ["index", str(tmp_path / "r.jsonl"), "--index", str(index.path), "--json"])
     assert done.exit_code in (0, 3), (done.output, done.exception)
-    ids = {id for (id,) in index.store.rows("SELECT id FROM documents")}
+    ids = ids_of(index)
     assert {"first", "last"} <= ids
     answer = CliRunner().invoke(main, ["query", "x", "--index", str(index.path), "--json", "-k", "9"])
     assert answer.exit_code == 0, answer.output

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from opened import store_of
 
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import snapshots
+from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
-from docsim.indexing.sync import SourceName
 from docsim.ingest import passages
 from docsim.ingest.sources import open_source
 from docsim.models import Document, SearchResult
@@ -263,7 +264,7 @@ def test_searching_from_many_threads_leaves_no_files_open(index: Index) -> None:
 
 def test_a_second_writer_is_refused_at_once_and_a_reader_is_not(index: Index) -> None:
     with FileLock(index.path / "write.lock"):
-        with pytest.raises(IndexLocked, match="--wait"):
+        with pytest.raises(IndexLocked, match="another process is writing"):
             index.sync([Document("a", "b")])
         with pytest.raises(IndexLocked):
             index.remove(["soup"])
@@ -324,7 +325,7 @@ def test_an_encoder_tampered_with_inside_the_index_is_refused(index: Index, ask:
     tower.write_bytes(content)
     with Index.open(index.path) as reopened, pytest.raises(EncoderError, match="damaged"):
         ask(reopened)
-    assert index.store.value("SELECT count(*) FROM documents") == 4
+    assert store_of(index).value("SELECT count(*) FROM documents") == 4
 
 
 def test_an_encoder_replaced_inside_the_index_is_refused(index: Index, other_encoder: Encoder) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import email
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from importlib import metadata as metadata_of
 from pathlib import Path
 
 import pytest
+from wheel_environments import build_wheel
 
 import docsim
+from docsim import extras
 
 ROOT = Path(docsim.__file__).parents[1]
 DEFAULT = Path("docsim/encoders/default")
@@ -36,11 +40,12 @@ sys.meta_path.insert(0, Blocker())
 
 _TRACER = """
 import sys, docsim.cli
+from docsim.extras import PACKAGES
 try:
     docsim.cli.main(sys.argv[1:])
 finally:
-    bad = sorted({name.partition(".")[0] for name in sys.modules} & {"tensorflow", "keras", "keras_hub", "torch"})
-    print("IMPORTED", bad, file=sys.stderr)
+    optional = {name for names in PACKAGES.values() for name in names} | {"torch", "pandas"}
+    print("IMPORTED", sorted({name.partition(".")[0] for name in sys.modules} & optional), file=sys.stderr)
 """
 
 
@@ -48,12 +53,7 @@ finally:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not (ROOT / "pyproject.toml").is_file():
         pytest.skip("the tests run beside an installed package, not in a checkout")
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
-    (path,) = folder.glob("*.whl")
-    return path
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,11 @@ def test_the_wheel_holds_every_module_and_the_mark_of_types(names: set[str]) -> 
     assert "docsim/py.typed" in names
 
 
+def test_the_wheel_holds_what_pages_and_maps_are_made_with(names: set[str]) -> None:
+    assets = {str(path.relative_to(ROOT)) for path in (ROOT / "docsim").rglob("assets/*") if path.is_file()}
+    assert {name for name in names if "/assets/" in name} == assets != set()
+
+
 def test_the_wheel_holds_nothing_but_the_package(names: set[str]) -> None:
     folders = {name.partition("/")[0] for name in names}
     assert folders == {"docsim", f"docsim-{docsim.__version__}.dist-info"}
@@ -104,6 +109,21 @@ def test_the_wheel_holds_the_licence_and_the_command(wheel: Path, names: set[str
         metadata = email.message_from_bytes(archive.read(f"{info}/METADATA"))
     assert metadata["Version"] == docsim.__version__
     assert metadata["Requires-Python"] == ">=3.11"
+    assert set(metadata.get_all("Provides-Extra", [])) == {*extras.PACKAGES, "all"}
+    assert {url.partition(",")[0] for url in metadata.get_all("Project-URL", [])} >= {"Source", "Documentation"}
+
+
+def test_each_extra_brings_the_packages_that_are_looked_for(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = email.message_from_bytes(archive.read(f"docsim-{docsim.__version__}.dist-info/METADATA"))
+    homes = metadata_of.packages_distributions()
+    brought = {"pptx": "markitdown", "mammoth": "markitdown"}  # by markitdown[docx,pptx]
+    for extra, packages in extras.PACKAGES.items():
+        lines = [line for line in metadata.get_all("Requires-Dist", []) if f"extra == '{extra}'" in line]
+        required = {re.split(r"[\[<>=; ]", line)[0] for line in lines}
+        for package in packages:
+            names = {name.lower().replace("_", "-") for name in homes[brought.get(package, package)]}
+            assert names & required, f"{package} is looked for, and {extra} does not require it"
 
 
 def test_the_wheel_holds_the_default_encoder(wheel: Path, names: set[str]) -> None:
@@ -148,10 +168,20 @@ def test_importing_the_package_imports_hardly_anything(tmp_path: Path) -> None:
     assert run(sys.executable, "-c", code, *heavy, cwd=tmp_path).stdout == "[]\n"
 
 
-def test_no_command_that_indexes_or_answers_imports_tensorflow(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+def test_no_command_that_needs_no_extra_imports_a_package_of_one(tiny_encoder_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "soup.md").write_text("# Soup\n\nBoil the lentils.")
-    commands = [["index", "pages", "--encoder", str(tiny_encoder_dir)], ["query", "soup"], ["similar", "soup.md"]]
+    (tmp_path / "pages" / "keys.html").write_text("<h1>Keys</h1><p>Rotate the signing keys.</p>")
+    commands = [
+        ["index", "pages", "--encoder", str(tiny_encoder_dir)],
+        ["query", "soup", "--explain"],
+        ["similar", "soup.md"],
+        ["explain", "soup.md", "keys.html"],
+        ["duplicates"],
+        ["status"],
+        ["verify"],
+        ["repair"],
+    ]
     for command in commands:
         done = run(sys.executable, "-c", _TRACER, *command, cwd=tmp_path)
         assert "IMPORTED []" in done.stderr, done.stderr

@@ -168,7 +168,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
     path.unlink()
     if damage != "missing":
         path.write_bytes(changed[damage])
-    with pytest.raises(StoreError, match="docsim repair"):
+    with pytest.raises(StoreError, match="repair the index"):
         VectorIndex.load(path, digest=digest, dim=DIM)
 
 

@@ -1,18 +1,20 @@
-"""Duplicates: documents of an index that say the same in the same words, in groups, with the evidence.
+"""Duplicates: groups of documents that say the same in the same words, with the passages that show it.
 
-Equal texts are found by hash. For the others, the nearest passages of every passage give candidate pairs of documents,
-and each pair is then checked by its wording (``analysis.shingles``), because embeddings alone mistake pages made from
-one template, or about one subject, for near-duplicates. A group is a representative and the documents that were each
-compared with it; nothing is linked through a chain of others. A document is a member of at most one group: that of its
-copy, else of the document it is near to, else of the one that contains it. Two kinds of documents appear in two groups:
-a member that has a duplicate its representative does not have, and a representative that is contained in another.
+Documents of equal text are found by hash. For the others, the nearest passages of every passage give candidate pairs of
+documents. Each pair is then checked by its wording (``analysis.shingles``), because embeddings alone mistake pages made
+from one template, or about one subject, for near-duplicates.
+
+A group is a representative and documents that were each compared with it; documents are never linked through a chain of
+others. A document is a member of at most one group: that of its exact copy, or else of a near-duplicate, or else of a
+document that contains it. Two kinds of documents appear in two groups: a member with a duplicate that its
+representative does not have, and a representative that is contained in another document.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,33 +24,41 @@ from docsim.analysis.neighbours import Nearest, nearest
 from docsim.analysis.shingles import Overlaps, Wording, covered
 from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
+from docsim.progress import SILENT, Progress
 
 __all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
 
 LOWEST, HIGHEST = 0.45, 0.8
-"""Between these a calibrated threshold lies; measured, see docs/research/duplicates-and-topics.md."""
+"""The limits of a calibrated threshold; measured, see docs/research/duplicates-and-topics.md."""
 
 NEAR_SIMILARITY, CONTAINED_SIMILARITY = 0.8, 0.7
-"""What the best passages of two documents have at least; those that share a template but not a subject have less.
+"""The least similarity of the best pair of passages, for near-duplicates and for contained documents.
 
-Passages of a document and of one that contains it are cut at other places, so they are less similar.
+Documents that share a template but not a subject stay below. The second limit is lower because a document and one that
+contains it are split into passages at different offsets, which makes the passages less similar.
 """
 
-_BACKGROUND = 0.95  # quantile of what documents share with others that are near, but not nearest
-_MARGIN = 0.05  # above the background
+_BACKGROUND = 0.95  # the quantile of overlaps with near, but not nearest, documents that is the background
+_MARGIN = 0.05  # how far a calibrated threshold lies above the background
 _SAMPLE = 5_000
 _NEIGHBOURS = 16
-_LEAST_BACKGROUND = 10 * _NEIGHBOURS  # passages
-_LEAST_SHINGLES = 8  # of a document that may be near another or contained in it
+_LEAST_BACKGROUND = 10 * _NEIGHBOURS  # with fewer passages, there is no background
+_LEAST_SHINGLES = 8  # shorter documents are only compared for equal text
 _MATCHES = 3
-_KINDS = ("exact", "near", "contained")  # the most like first
-
-Advance = Callable[[str, int, int], object]
+_KINDS = ("exact", "near", "contained")  # most similar first
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A passage of a member, and the passage of the representative that is most like it."""
+    """A passage of a member, and the most similar passage of the representative.
+
+    Attributes:
+        start: Offset of the first character of the member's passage.
+        end: Offset one past its last character.
+        other_start: Offset of the first character of the representative's passage.
+        other_end: Offset one past its last character.
+        similarity: Inner product of the two embeddings, at most 1.
+    """
 
     start: int
     end: int
@@ -59,19 +69,20 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A document of a group, and how it is a duplicate of the group's representative.
+    """A document of a group, and in what way it duplicates the group's representative.
 
     Attributes:
         id: The document's id.
         title: The document's title.
-        kind: ``exact``: the same text, but for white space and case; ``near``: most of either stands in the other;
-            ``contained``: most of it stands in the representative, which has more.
-        overlap: What the threshold is compared with, in [0, 1]: how much of the member's wording stands in the
-            representative, rare wording counting for more; for ``near``, the smaller of that and the reverse.
-        covered: Share of the member's words that stand in the representative in runs of three or more.
-        covers: Share of the representative's words that stand in the member.
+        kind: ``exact``: the same text except for white space and case; ``near``: most of each text also occurs in the
+            other; ``contained``: most of it also occurs in the representative, which has more text.
+        overlap: The number that is compared with the threshold, in [0, 1]: the share of the member's wording that also
+            occurs in the representative, with rare wording counting for more. For ``near``, the smaller of that and the
+            reverse.
+        covered: The share of the member's words that also occur in the representative, in runs of three or more.
+        covers: The share of the representative's words that also occur in the member, likewise.
         similarity: Inner product of the best pair of passages; 1.0 for equal texts.
-        matches: The best pairs of passages, best first; none for equal texts.
+        matches: The best pairs of passages, best first; empty for equal texts.
     """
 
     id: str
@@ -86,7 +97,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A representative and its duplicates, the most like it first."""
+    """A representative and its duplicates, most similar first."""
 
     id: str
     title: str
@@ -95,17 +106,17 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Duplicates:
-    """What was found in an index.
+    """The duplicates of an index.
 
     Attributes:
-        documents: How many were looked at.
-        passages: How many of their passages.
-        threshold: Overlap in both directions that makes near-duplicates.
-        contained: Overlap in one direction that makes one document contained in another.
-        calibrated: Whether the threshold was chosen by the background.
-        background: The overlap that nineteen of twenty documents stay below with others near them; 0 if there are too
-            few to tell.
-        groups: The largest first.
+        documents: How many documents were compared.
+        passages: How many passages they have.
+        threshold: Documents are near-duplicates if they overlap at least this much in both directions.
+        contained: A document is contained in another if it overlaps with it at least this much.
+        calibrated: Whether the threshold was derived from the background.
+        background: The overlap that 95 % of documents stay below with other documents near them; 0 if there are too few
+            passages to measure it.
+        groups: The groups, largest first.
     """
 
     documents: int
@@ -119,15 +130,17 @@ class Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class _Corpus:
-    """The documents, by their places in order of their numbers, and their passages, by places likewise.
+    """All documents, ordered by number, and their passages in the same order. Positions count in these orders.
+
+    A document's head is the first document with the same text; only heads are compared.
 
     Attributes:
         numbers: Document numbers, int64 ``(documents,)``.
-        heads: For each document the place of the first with the same text, int64 ``(documents,)``.
-        overlaps: Compares the wording of documents that are their own heads; others have none.
-        owners: For each passage of a document that is its own head and has words, the place of the document, int64
-            ``(passages,)``.
-        rows: Their embeddings, float32 ``(passages, dim)``.
+        heads: The position of each document's head, int64 ``(documents,)``.
+        overlaps: Compares the wording of heads; other documents have no shingles in it.
+        owners: The position of the document that each passage belongs to, int64 ``(passages,)``; only passages of heads
+            with words are kept.
+        rows: The embeddings of these passages, float32 ``(passages, dim)``.
     """
 
     numbers: NDArray[np.int64]
@@ -139,64 +152,66 @@ class _Corpus:
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Documents that have passages near each other: places ``int64 (pairs, 2)``, and the best pair's similarity."""
+    """Pairs of documents that have passages near each other.
 
-    places: NDArray[np.int64]
+    Attributes:
+        positions: ``int64 (pairs, 2)``.
+        similarities: The similarity of the best pair of passages, ``float32 (pairs,)``.
+    """
+
+    positions: NDArray[np.int64]
     similarities: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """The place of a document that is a duplicate of another one."""
+    """A document, by position, that is a duplicate of another one, and how."""
 
-    place: int
+    position: int
     kind: str
     overlap: float
 
 
-def find(snapshot: Snapshot, *, threshold: float | None = None, advance: Advance | None = None) -> Duplicates:
+def find(snapshot: Snapshot, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:
     """Find the duplicates among all documents of an index.
 
     Args:
         snapshot: The index.
-        threshold: Overlap, in (0, 1], that makes near-duplicates; calibrated when not given.
-        advance: Told what is being done, how much of it was done since, and how much there is.
+        threshold: The overlap, in (0, 1], from which documents are near-duplicates; calibrated by default.
+        progress: Told what is being done.
 
     Raises:
         UsageError: ``threshold`` is out of range.
     """
     if threshold is not None and not 0 < threshold <= 1:
-        raise UsageError(f"expected a threshold above 0 and up to 1, or auto; got {threshold:g}")
-    corpus = _read(snapshot, advance)
-    total = len(corpus.rows)
-    found = nearest(
-        corpus.rows, _NEIGHBOURS, advance=(lambda done: advance("comparing passages", done, total)) if advance else None
-    )
+        raise UsageError(f"expected a threshold above 0 and up to 1, or none to calibrate it; got {threshold:g}")
+    corpus = _read(snapshot, progress)
+    progress.begin("comparing passages", len(corpus.rows))
+    found = nearest(corpus.rows, _NEIGHBOURS, advance=progress.advance)
     background = _background(corpus, found)
     near = float(np.clip(background + _MARGIN, LOWEST, HIGHEST)) if threshold is None else threshold
     contained = (1 + near) / 2
     stars = _stars(corpus, _edges(corpus, _pairs(corpus, found), near=near, contained=contained))
-    groups = [_group(snapshot, corpus, place, edges) for place, edges in stars.items()]
+    groups = [_group(snapshot, corpus, position, edges) for position, edges in stars.items()]
     groups.sort(key=lambda group: (-len(group.members), -group.members[0].overlap, group.id))
     counts = len(corpus.numbers), snapshot.counts().passages
     return Duplicates(*counts, near, contained, threshold is None, background, tuple(groups))
 
 
-def _read(snapshot: Snapshot, advance: Advance | None) -> _Corpus:
-    """Read every document once, as a stream, and the embeddings of those that are the first with their text."""
+def _read(snapshot: Snapshot, progress: Progress) -> _Corpus:
+    """Read every document once, as a stream, and the embeddings of heads."""
     numbers: list[int] = []
     heads: list[int] = []
     seen: dict[bytes, int] = {}
-    total = snapshot.counts().documents
+    progress.begin("reading documents", snapshot.counts().documents)
 
     def texts() -> Iterator[str]:
         for stored in snapshot.scan():
-            place = len(numbers)
+            position = len(numbers)
             numbers.append(stored.number)
-            heads.append(seen.setdefault(_digest(stored.document.text), place))
-            yield stored.document.text if heads[-1] == place else ""
-            if advance:
-                advance("reading documents", 1, total)
+            heads.append(seen.setdefault(_digest(stored.document.text), position))
+            yield stored.document.text if heads[-1] == position else ""
+            progress.advance()
 
     overlaps = Overlaps(texts())
     kept = np.flatnonzero(overlaps.counts > 0)
@@ -207,15 +222,15 @@ def _read(snapshot: Snapshot, advance: Advance | None) -> _Corpus:
 
 
 def _digest(text: str) -> bytes:
-    """Return what texts that differ in white space and case only have in common."""
+    """Return a hash that is equal for texts that differ only in white space and case."""
     return hashlib.blake2b(" ".join(text.split()).casefold().encode(), digest_size=16).digest()
 
 
 def _background(corpus: _Corpus, found: Nearest) -> float:
-    """Return the overlap that nineteen of twenty documents stay below with another that is near, but not nearest.
+    """Return the overlap that 95 % of documents stay below with a document that is near, but not nearest.
 
-    Few documents have as many duplicates as there are nearer ones, so this tells what is common among documents that
-    are about the same, or made from one template. Too few passages tell nothing.
+    Few documents have as many duplicates as there are nearer neighbours, so this measures what is usual for documents
+    on one subject or made from one template. Returns 0 if there are too few passages to tell.
     """
     if len(found.places) < _LEAST_BACKGROUND:
         return 0.0
@@ -227,7 +242,7 @@ def _background(corpus: _Corpus, found: Nearest) -> float:
 
 
 def _pairs(corpus: _Corpus, found: Nearest) -> _Pairs:
-    """Return the documents that have passages near each other, each pair once."""
+    """Return the pairs of documents that have passages near each other, each pair once."""
     passages, columns = np.nonzero((found.similarities >= CONTAINED_SIMILARITY) & (found.places >= 0))
     pairs = np.stack([corpus.owners[passages], corpus.owners[found.places[passages, columns]]], axis=1)
     other = pairs[:, 0] != pairs[:, 1]
@@ -239,9 +254,9 @@ def _pairs(corpus: _Corpus, found: Nearest) -> _Pairs:
 
 
 def _edges(corpus: _Corpus, found: _Pairs, *, near: float, contained: float) -> dict[int, list[_Edge]]:
-    """Return for each document those that could be members of its group."""
+    """Return for each document, by position, those that could be members of its group."""
     edges: defaultdict[int, list[_Edge]] = defaultdict(list)
-    pairs, shares = found.places, corpus.overlaps.of(found.places)
+    pairs, shares = found.positions, corpus.overlaps.of(found.positions)
     enough = corpus.overlaps.counts[pairs] >= _LEAST_SHINGLES
     both = (shares.min(axis=1) >= near) & enough.all(axis=1) & (found.similarities >= NEAR_SIMILARITY)
     for (one, other), overlap in zip(pairs[both].tolist(), shares[both].min(axis=1).tolist(), strict=True):
@@ -255,76 +270,87 @@ def _edges(corpus: _Corpus, found: _Pairs, *, near: float, contained: float) -> 
 
 
 def _stars(corpus: _Corpus, edges: dict[int, list[_Edge]]) -> dict[int, list[_Edge]]:
-    """Return representatives and their members, every document a member once at most, of its copy before all."""
+    """Return the members of each representative, by position; a document is a member of one group at most.
+
+    Exact copies are grouped first, then near-duplicates, then contained documents.
+    """
     stars: defaultdict[int, list[_Edge]] = defaultdict(list)
-    for place, head in enumerate(corpus.heads.tolist()):
-        if place != head and corpus.overlaps.counts[head]:
-            stars[head].append(_Edge(place, "exact", 1.0))
+    for position, head in enumerate(corpus.heads.tolist()):
+        if position != head and corpus.overlaps.counts[head]:
+            stars[head].append(_Edge(position, "exact", 1.0))
     copies = Counter(corpus.heads.tolist())
     members: set[int] = set()
     for kind in ("near", "contained"):
-        alike = {place: [edge for edge in each if edge.kind == kind] for place, each in edges.items()}
-        strength = {place: sum(edge.overlap for edge in each) for place, each in alike.items()}
-        if kind == "near":  # what there are copies of represents them, and with them what is near to it
-            strength = {place: strength[place] + copies[place] for place in strength}
-        order = sorted(alike, key=lambda place: (-strength[place], -corpus.overlaps.counts[place], place))
-        for place, edge in _gathered({place: alike[place] for place in order}, members):
-            stars[place].append(edge)
-            members.add(edge.place)
+        alike = {position: [edge for edge in each if edge.kind == kind] for position, each in edges.items()}
+        strength = {position: sum(edge.overlap for edge in each) for position, each in alike.items()}
+        if kind == "near":  # prefer representatives that have exact copies
+            strength = {position: strength[position] + copies[position] for position in strength}
+        order = sorted(alike, key=lambda position: (-strength[position], -corpus.overlaps.counts[position], position))
+        for position, edge in _gathered({position: alike[position] for position in order}, members):
+            stars[position].append(edge)
+            members.add(edge.position)
     return stars
 
 
 def _gathered(edges: dict[int, list[_Edge]], members: set[int]) -> list[tuple[int, _Edge]]:
-    """Return which documents are members of whose group: of who comes first, none of those that are members already."""
+    """Return pairs of representative and member. Documents are tried as representatives in the given order.
+
+    Args:
+        edges: The possible members of each document, the best representative first.
+        members: Documents that are members already, and cannot become one again.
+    """
     found: list[tuple[int, _Edge]] = []
     taken = set(members)
-    for place, each in edges.items():
-        free = [edge for edge in each if edge.place not in taken]
-        if place not in taken and free:
-            taken.update((place, *(edge.place for edge in free)))
-            found += [(place, edge) for edge in free]
+    for position, each in edges.items():
+        free = [edge for edge in each if edge.position not in taken]
+        if position not in taken and free:
+            taken.update((position, *(edge.position for edge in free)))
+            found += [(position, edge) for edge in free]
     return found + _left_over(edges, taken)
 
 
 def _left_over(edges: dict[int, list[_Edge]], taken: set[int]) -> list[tuple[int, _Edge]]:
-    """Return duplicates of members only, each with the one it is most like, which gets a group of its own."""
+    """Return pairs of representative and member for documents whose only duplicates are members of other groups.
+
+    Each gets the most similar of these as the representative of a group of its own.
+    """
     best: dict[int, tuple[int, _Edge]] = {}
-    for place in sorted(edges):
-        for edge in edges[place]:
-            known = best.get(edge.place)
-            if edge.place not in taken and (known is None or edge.overlap > known[1].overlap):
-                best[edge.place] = place, edge
+    for position in sorted(edges):
+        for edge in edges[position]:
+            known = best.get(edge.position)
+            if edge.position not in taken and (known is None or edge.overlap > known[1].overlap):
+                best[edge.position] = position, edge
     return list(best.values())
 
 
-def _group(snapshot: Snapshot, corpus: _Corpus, place: int, edges: list[_Edge]) -> Group:
-    stored = snapshot.documents(corpus.numbers[[place, *(edge.place for edge in edges)]].tolist())
-    representative = stored[int(corpus.numbers[place])].document
+def _group(snapshot: Snapshot, corpus: _Corpus, position: int, edges: list[_Edge]) -> Group:
+    stored = snapshot.documents(corpus.numbers[[position, *(edge.position for edge in edges)]].tolist())
+    representative = stored[int(corpus.numbers[position])].document
     wording = Wording(representative.text)
     members = []
-    for edge in sorted(edges, key=lambda edge: (_KINDS.index(edge.kind), -edge.overlap, edge.place)):
-        one = stored[int(corpus.numbers[edge.place])].document
+    for edge in sorted(edges, key=lambda edge: (_KINDS.index(edge.kind), -edge.overlap, edge.position)):
+        one = stored[int(corpus.numbers[edge.position])].document
         shares = (1.0, 1.0)
         matches: tuple[Match, ...] = ()
         if edge.kind != "exact":
             ours = Wording(one.text)
             shares = covered(ours, wording), covered(wording, ours)
-            matches = _matches(snapshot, corpus, edge.place, place)
+            matches = _matches(snapshot, corpus, edge.position, position)
         similarity = matches[0].similarity if matches else 1.0
         members.append(Member(one.id, one.title, edge.kind, edge.overlap, *shares, similarity, matches))
     return Group(representative.id, representative.title, tuple(members))
 
 
 def _matches(snapshot: Snapshot, corpus: _Corpus, member: int, representative: int) -> tuple[Match, ...]:
-    """Return the passages of one document that are most like one of another."""
-    ours, theirs = (np.flatnonzero(corpus.owners == place) for place in (member, representative))
+    """Return the passages of a member that are most similar to one of its representative, best first."""
+    ours, theirs = (np.flatnonzero(corpus.owners == position) for position in (member, representative))
     similarities = corpus.rows[ours] @ corpus.rows[theirs].T
     best = np.argsort(-similarities.max(axis=1), kind="stable")[:_MATCHES]
-    one, other = (int(corpus.numbers[place]) for place in (member, representative))
+    one, other = (int(corpus.numbers[position]) for position in (member, representative))
     passages = snapshot.passages([one, other])
     matches = []
     for i in best.tolist():
         here, there = passages[one][i], passages[other][int(similarities[i].argmax())]
-        likeness = min(1.0, float(similarities[i].max()))
-        matches.append(Match(here.start, here.end, there.start, there.end, likeness))
+        similarity = min(1.0, float(similarities[i].max()))
+        matches.append(Match(here.start, here.end, there.start, there.end, similarity))
     return tuple(matches)

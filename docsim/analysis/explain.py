@@ -1,4 +1,4 @@
-"""Explanations: why two texts are similar: passages that match, words that carry the match, terms in common."""
+"""Explanations: why two texts are similar, shown by matching passages, the words that contribute, and shared terms."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 PAIRS = 3
-"""Pairs of passages that an explanation tells of."""
+"""The number of pairs of passages in an explanation, by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two that are compared: an indexed document, or a text that was asked for."""
+    """One of the two texts that are compared: an indexed document or any text."""
 
     id: str
     title: str
@@ -43,7 +43,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Spanned:
-    """A document and how it is cut."""
+    """A document and its passages."""
 
     document: Document
     passages: Sequence[Passage]
@@ -51,13 +51,14 @@ class Spanned:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedWord:
-    """A word and its share of the similarity.
+    """A word and its contribution to the similarity.
 
     Attributes:
-        text: As the document has it.
-        start: First character in the document's text; None for a word of its title, which counts in every passage.
-        end: One past the last character; None likewise.
-        contribution: Its share of the similarity; negative if it speaks against it.
+        text: The word as it is written in the document.
+        start: Offset of the first character in the document's text; None for a word of the title, which is encoded with
+            every passage.
+        end: Offset one past the last character; None for a word of the title.
+        contribution: How much it contributes; negative if the texts would be more similar without it.
     """
 
     text: str
@@ -68,7 +69,7 @@ class ExplainedWord:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A passage of one side, ``document.text[start:end]``, with the words it was compared by."""
+    """A passage of one side, ``document.text[start:end]``, with the words that were encoded."""
 
     start: int
     end: int
@@ -78,14 +79,14 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class PassagePair:
-    """A passage of each side, one of them the other's best match.
+    """A passage of each side, one of which is the best match of the other.
 
     Attributes:
-        similarity: Inner product of their embeddings; where the explanation is exact, the sum of the contributions of
-            the words of ``a``, and of those of ``b``.
+        similarity: Inner product of their embeddings. If the explanation is exact, the contributions of the words of
+            ``a`` add up to it, and so do those of ``b``.
         a: The first side's passage.
         b: The second side's passage.
-        links: The pairs of words that contribute most, best first; only where the explanation is exact.
+        links: The pairs of words that contribute most, the highest first; empty if the explanation is not exact.
     """
 
     similarity: float
@@ -99,14 +100,15 @@ class Explanation:
     """Why two texts are similar.
 
     Attributes:
-        a: The text that was asked for.
-        b: The document it is compared with.
+        a: The first text, usually the query.
+        b: The document that it is compared with.
         encoder: Fingerprint of the encoder.
-        exact: Whether contributions of words sum to similarities; otherwise each is what leaving the word out costs.
-        score: What ranks ``b`` in a dense search for ``a``.
-        similarity: That of the best pair of passages.
-        pairs: Best first.
-        terms: What the two share for the full-text index, rarest first.
+        exact: Whether the contributions of words add up to the similarity. If not, a word's contribution is the
+            similarity that is lost without it.
+        score: The score of ``b`` in a dense search for ``a``.
+        similarity: The similarity of the best pair of passages.
+        pairs: Pairs of passages, best first.
+        terms: Terms of the full-text index that both texts contain, rarest first.
     """
 
     a: Side
@@ -125,11 +127,11 @@ def explained(
     """Explain the similarity of two documents.
 
     Args:
-        snapshot: The index whose documents terms are counted in.
-        attribution: Of the encoder that compares them.
-        a: What was asked for.
-        b: What it is compared with.
-        pairs: Pairs of passages to tell of, at most, at least 1.
+        snapshot: The index in whose documents terms are counted.
+        attribution: Attributes similarities to words, for the encoder to use.
+        a: The first document, usually the query.
+        b: The document that it is compared with.
+        pairs: The largest number of pairs of passages to explain, at least 1.
     """
     texts = [passages.inputs(side.document, side.passages) for side in (a, b)]
     rows = [attribution.encoder.encode(each) for each in texts]
@@ -150,9 +152,9 @@ def explained(
 
 
 def telling_words(span: Span, *, share: float = 0.5) -> list[str]:
-    """Return the words, lower-cased, that together contribute ``share`` of what all that speak for the match do.
+    """Return the fewest words, in lower case, that together make up ``share`` of all positive contributions.
 
-    The one that contributes most, wherever it stands in the passage or its title, comes first.
+    All occurrences of a word, in the passage and the title, are added up. The word that contributes most comes first.
     """
     totals: Counter[str] = Counter()
     for word in span.words:
@@ -164,22 +166,22 @@ def telling_words(span: Span, *, share: float = 0.5) -> list[str]:
 
 
 def _matches(similarities: NDArray[np.float32], most: int) -> list[tuple[int, int]]:
-    """Return the pairs of passages of which one is the other's best match, best first."""
+    """Return the pairs of passages, by position, where one is the best match of the other; best first."""
     pairs = {(i, int(j)) for i, j in enumerate(similarities.argmax(axis=1))}
     pairs |= {(int(i), j) for j, i in enumerate(similarities.argmax(axis=0))}
     return sorted(pairs, key=lambda pair: (-similarities[pair], pair))[:most]
 
 
-def _pair(found: Attributed, sides: tuple[Spanned, Spanned], places: tuple[int, int]) -> PassagePair:
+def _pair(found: Attributed, sides: tuple[Spanned, Spanned], positions: tuple[int, int]) -> PassagePair:
     a, b = (
-        _span(side.document, side.passages[place], words)
-        for side, place, words in zip(sides, places, (found.a, found.b), strict=True)
+        _span(side.document, side.passages[position], words)
+        for side, position, words in zip(sides, positions, (found.a, found.b), strict=True)
     )
     return PassagePair(found.similarity, a, b, found.links)
 
 
 def _span(document: Document, passage: Passage, words: Sequence[Word]) -> Span:
-    """Return a passage with its words, whose offsets in what was encoded become those in the document's text."""
+    """Return a passage with its words; offsets in the encoded text become offsets in the document's text."""
     shift = passage.start - (len(document.title) + 1 if document.title else 0)
     told = tuple(
         ExplainedWord(word.text, word.start + shift, word.end + shift, word.contribution)

@@ -1,4 +1,4 @@
-"""Shared terms: the words that two texts have in common as text search sees them, stemmed, and how rare each is."""
+"""Shared terms: the stemmed words that two texts have in common in full-text search, and how rare each is."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class SharedTerm:
-    """A term that both texts hold.
+    """A term that both texts contain.
 
     Attributes:
-        term: The stem that the full-text index keeps.
-        words: The forms in which the texts hold it, lower-cased, ascending.
-        documents: Indexed documents that hold it: the fewer, the more it tells.
-        a: How often the first text holds it.
-        b: How often the second does.
+        term: The stem, as the full-text index has it.
+        words: The words of that stem in the two texts, lower-cased, in alphabetical order.
+        documents: How many indexed documents contain the term; rare terms say more.
+        a: How often the first text contains it.
+        b: How often the second text contains it.
     """
 
     term: str
@@ -36,9 +36,9 @@ def shared_terms(snapshot: Snapshot, a: str, b: str) -> list[SharedTerm]:
     """Return the terms that two texts share, the rarest first.
 
     Args:
-        snapshot: The index whose documents are counted.
-        a: A text, its title included.
-        b: Another.
+        snapshot: The index in whose documents terms are counted.
+        a: One text, its title included.
+        b: The other text, its title included.
     """
     counts = [Counter(word.casefold() for word in _WORD.findall(text)) for text in (a, b)]
     stems = snapshot.stems(sorted(counts[0].keys() | counts[1].keys()))

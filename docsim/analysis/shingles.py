@@ -90,7 +90,7 @@ class Overlaps:
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[texts] - (ends - counts), counts)
         keys: NDArray[np.int64] = np.repeat(np.arange(len(texts)), counts) * max(1, len(self.weights))
-        return keys + self.shingles[places]
+        return keys + np.asarray(self.shingles[places], np.int64)
 
 
 class Wording:

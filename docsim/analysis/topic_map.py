@@ -1,4 +1,4 @@
-"""Maps: every document of an index as a point in the plane, grouped by topic."""
+"""Topic maps: every document of an index as a point in the plane, grouped by topic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["KnowledgeMap", "Point", "drawn", "knowledge_map", "middle", "names"]
 
 _READ = 2_000
-"""Characters of a document that name its topic."""
+"""Topics are named by this many leading characters of their documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class Point:
     Attributes:
         id: The document's id.
         title: The document's title.
-        x: From 0 at the left to 1.
-        y: From 0 at the bottom to 1.
-        topic: Place of its topic in the map's topics.
+        x: In [0, 1], from left to right.
+        y: In [0, 1], from bottom to top.
+        topic: Position of its topic in the map's topics.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Point:
 class KnowledgeMap:
     """A knowledge base in two dimensions: topics, the largest first, and points in the order of indexing.
 
-    Only what lies close together means something: axes and long distances do not.
+    Documents that lie close together are similar. Axes and long distances have no meaning.
     """
 
     topics: tuple[Topic, ...]
@@ -57,11 +57,11 @@ class KnowledgeMap:
 
 
 def knowledge_map(snapshot: Snapshot, *, seed: int = 0) -> KnowledgeMap:
-    """Lay out and group all documents of an index.
+    """Lay out all documents of an index in the plane, and group them by topic.
 
     Args:
-        snapshot: The index; a document lies where the centroid of its passages does.
-        seed: The same gives the same map of the same documents.
+        snapshot: The index. The layout is that of the centroids of the documents' passages.
+        seed: The same seed gives the same map of the same documents.
 
     Raises:
         MissingExtra: The extra ``map`` is not installed.
@@ -70,41 +70,43 @@ def knowledge_map(snapshot: Snapshot, *, seed: int = 0) -> KnowledgeMap:
     extras.require("map", "a topic map")
     found = list(snapshot.scan(characters=_READ))
     if not found:
-        raise StoreError("expected documents to draw a map of, found none", hint="index some with: docsim index SOURCE")
+        raise StoreError(
+            "expected documents to draw a map of, found none; index some first", hint="docsim index SOURCE"
+        )
     rows = snapshot.embeddings(np.array([one.number for one in found], np.int64))
-    places = lay_out(np.stack([centroid(one) for one in rows]), seed=seed)
+    coordinates = lay_out(np.stack([centroid(one) for one in rows]), seed=seed)
     documents = [one.document for one in found]
-    topics = find_topics(places, [f"{one.title}\n{one.text}" for one in documents], seed=seed)
+    topics = find_topics(coordinates, [f"{one.title}\n{one.text}" for one in documents], seed=seed)
     points = [
         Point(one.id, one.title, round(x, 4), round(y, 4), topic)
-        for one, (x, y), topic in zip(documents, places.tolist(), topics.members.tolist(), strict=True)
+        for one, (x, y), topic in zip(documents, coordinates.tolist(), topics.members.tolist(), strict=True)
     ]
     return KnowledgeMap(topics.topics, tuple(points))
 
 
 def drawn(found: KnowledgeMap, *, title: str) -> bytes:
-    """Return the map as a PNG picture.
+    """Draw a map as a PNG picture.
 
     Args:
-        found: What to draw.
-        title: What it is a map of.
+        found: The map.
+        title: The name of the knowledge base, for the heading.
     """
     return png(_figure(found, title), dpi=150)
 
 
 def _figure(found: KnowledgeMap, title: str) -> Figure:
     figure, (axis,) = axes_of(width=12, height=9)
-    places = np.array([(point.x, point.y) for point in found.points])
+    coordinates = np.array([(point.x, point.y) for point in found.points])
     members = np.array([point.topic for point in found.points])
-    size = float(np.clip(15000 / len(places), 4, 60))
+    size = float(np.clip(15000 / len(coordinates), 4, 60))
     for number, topic in enumerate(found.topics):
-        chosen = places[members == number]
+        chosen = coordinates[members == number]
         colour = COLOURS[number % len(COLOURS)]
         label = f"{', '.join(topic.terms) or 'no words'} ({topic.documents:,})"
         axis.scatter(chosen[:, 0], chosen[:, 1], s=size, color=colour, alpha=0.65, linewidths=0, label=label)
     for number, name in enumerate(names(found.topics)):
-        _write(axis, name, middle(places[members == number]), COLOURS[number % len(COLOURS)])
-    axis.set(title=f"{title}: {len(places):,} documents", xticks=[], yticks=[], aspect="equal")
+        _write(axis, name, middle(coordinates[members == number]), COLOURS[number % len(COLOURS)])
+    axis.set(title=f"{title}: {len(coordinates):,} documents", xticks=[], yticks=[], aspect="equal")
     axis.margins(0.03)
     for spine in axis.spines.values():
         spine.set_visible(False)
@@ -112,24 +114,28 @@ def _figure(found: KnowledgeMap, title: str) -> Figure:
     return figure
 
 
-def _write(axis: Any, name: str, place: NDArray[np.float64], colour: str) -> None:
-    """Write a topic's name where its documents are, readable over them."""
+def _write(axis: Any, name: str, point: NDArray[np.float64], colour: str) -> None:
+    """Write a topic's name over its documents, with a white outline that keeps it readable."""
     from matplotlib.patheffects import withStroke
 
     halo = withStroke(linewidth=3, foreground="white")
-    axis.text(*place, name, color=colour, weight="bold", size=11, ha="center", va="center", path_effects=[halo])
+    axis.text(*point, name, color=colour, weight="bold", size=11, ha="center", va="center", path_effects=[halo])
 
 
 def names(topics: Sequence[Topic]) -> list[str]:
-    """Return a short name for each topic: its most telling term that names no larger one, where it has one."""
+    """Return a short name for each topic: its best term that is not the name of a larger topic, if it has one."""
     used: list[str] = []
     for topic in topics:
         used.append(next((term for term in topic.terms if term not in used), ", ".join(topic.terms)))
     return used
 
 
-def middle(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the one of some places, ``(n, 2)``, that lies closest to their median: inside, where they are."""
-    distances = np.linalg.norm(places - np.median(places, axis=0), axis=1)
-    nearest: NDArray[np.float64] = places[int(distances.argmin())]
+def middle(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the point closest to the median of some points, so that it lies among them.
+
+    Args:
+        points: ``float64 (n, 2)``, at least one.
+    """
+    distances = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    nearest: NDArray[np.float64] = points[int(distances.argmin())]
     return nearest

@@ -1,4 +1,7 @@
-"""The command line: one module per job, imported only when its command runs. The only layer that prints."""
+"""The command line: thin over ``docsim.Index`` and ``docsim.jobs``, and the only package that prints.
+
+Each command has its module, which is imported only when the command runs.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import logging
 import os
 import sys
 from importlib import import_module
-from typing import IO, Any
+from typing import IO
 
 import click
 
@@ -16,32 +19,45 @@ from docsim.errors import DocsimError
 
 __all__ = ["main", "run"]
 
-_COMMANDS = {
-    "index": "docsim.cli.index:index",
-    "query": "docsim.cli.search:query",
-    "similar": "docsim.cli.search:similar",
-    "explain": "docsim.cli.explain:explain",
-    "duplicates": "docsim.cli.duplicates:duplicates",
-    "map": "docsim.cli.map:draw_map",
-    "show": "docsim.cli.inspect:show",
-    "status": "docsim.cli.inspect:status",
-    "verify": "docsim.cli.inspect:verify",
-    "repair": "docsim.cli.inspect:repair",
-    "adapt": "docsim.cli.adapt:adapt",
-    "reindex": "docsim.cli.reindex:reindex",
-    "generations": "docsim.cli.generations:generations",
-    "rollback": "docsim.cli.generations:rollback",
-    "prune": "docsim.cli.generations:prune",
-    "eval": "docsim.cli.evaluate:evaluate",
-    "eval-pairs": "docsim.cli.evaluate:evaluate_pairs",
-    "distill": "docsim.cli.distill:distill",
-    "train": "docsim.cli.train:train",
-    "sweep": "docsim.cli.sweep:sweep",
-    "encoder": "docsim.cli.encoder:encoder",
+_SECTIONS = {
+    "Search": {
+        "query": "docsim.cli.search:query",
+        "similar": "docsim.cli.search:similar",
+        "explain": "docsim.cli.explain:explain",
+        "show": "docsim.cli.inspect:show",
+        "duplicates": "docsim.cli.duplicates:duplicates",
+        "map": "docsim.cli.map:draw_map",
+    },
+    "Index": {
+        "index": "docsim.cli.index:index",
+        "adapt": "docsim.cli.adapt:adapt",
+        "reindex": "docsim.cli.reindex:reindex",
+        "rollback": "docsim.cli.generations:rollback",
+    },
+    "Look after an index": {
+        "status": "docsim.cli.inspect:status",
+        "verify": "docsim.cli.inspect:verify",
+        "repair": "docsim.cli.inspect:repair",
+        "generations": "docsim.cli.generations:generations",
+        "prune": "docsim.cli.generations:prune",
+    },
+    "Encoders": {
+        "train": "docsim.cli.train:train",
+        "distill": "docsim.cli.distill:distill",
+        "sweep": "docsim.cli.sweep:sweep",
+        "encoder": "docsim.cli.encoder:encoder",
+    },
+    "Evaluate": {
+        "eval": "docsim.cli.evaluate:evaluate",
+        "eval-pairs": "docsim.cli.evaluate:evaluate_pairs",
+    },
 }
+"""The commands by name, in the sections of ``docsim --help``: where each of them is."""
+
+_COMMANDS = {name: place for section in _SECTIONS.values() for name, place in section.items()}
 
 _ONE_QUESTION = ("query", "similar")
-"""Commands whose matrix products are so small that a second thread only costs: 25 times as long on a busy machine."""
+"""Commands whose matrix products are so small that a second thread only costs time: 25 times on a busy machine."""
 
 
 class _Failed(click.ClickException):
@@ -51,7 +67,7 @@ class _Failed(click.ClickException):
         super().__init__(_with_hint(error))
         self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance
 
-    def show(self, file: IO[Any] | None = None) -> None:
+    def show(self, file: IO[str] | None = None) -> None:
         click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
         click.echo(self.message, err=True)
 
@@ -80,7 +96,16 @@ class _Group(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in their sections."""
+        longest = max(map(len, _COMMANDS))
+        for title, names in _SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                rows = [(name, one.get_short_help_str(formatter.width - longest - 6)) for name, one in commands if one]
+                formatter.write_dl([(name.ljust(longest), short) for name, short in rows])
+
+    def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except DocsimError as error:
@@ -100,12 +125,16 @@ class _Group(click.Group):
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with: docsim index FOLDER. Each command's --help has examples.",
+    epilog="""\b
+Start with:        docsim index FOLDER
+Help:              docsim COMMAND --help, with examples
+Shell completion:  eval "$(_DOCSIM_COMPLETE=bash_source docsim)"   (or zsh_source, fish_source)
+""",
 )
 @click.version_option(__version__, prog_name="docsim")
 @click.option("--debug", is_flag=True, help="Log everything to standard error, and show tracebacks.")
 def main(debug: bool) -> None:
-    """Find what you already have that is like this: document similarity search, trained on your own documents."""
+    """Find documents similar to a question or to another document, with an encoder trained on your own documents."""
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s", stream=sys.stderr
     )
@@ -114,9 +143,9 @@ def main(debug: bool) -> None:
 def run() -> None:
     """Run the command line as a process of its own: the console script.
 
-    A single question is answered in a quarter of a second, of which collecting garbage while modules are imported takes
-    a tenth, and taking everything down at the end another. So it does neither: its index is closed, and what is left is
-    the system's to free.
+    A single question is answered in a quarter of a second. A tenth of that would go into collecting garbage while
+    modules are imported, and another tenth into tearing everything down at the end. Both are skipped: the index is
+    closed, and the operating system frees the rest.
     """
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if command not in _ONE_QUESTION:

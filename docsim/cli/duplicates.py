@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import options
+from docsim.cli.output import Output, print_json
+from docsim.cli.progress import watching
 from docsim.errors import UsageError
 from docsim.index import Index
 
@@ -46,8 +46,8 @@ class _Threshold(click.ParamType[float | None]):
     epilog="""\b
 Examples:
   docsim duplicates
-  docsim duplicates --report duplicates.html     every group, with what differs
-  docsim duplicates --threshold 0.8              only what has most of its wording in common
+  docsim duplicates --report duplicates.html     all groups, with the differences marked
+  docsim duplicates --threshold 0.8              only documents with most of their wording in common
   docsim duplicates --json | jq '.groups[].members[].id'
 """
 )
@@ -57,28 +57,27 @@ Examples:
     metavar="auto|SHARE",
     default="auto",
     show_default=True,
-    help="Wording that near-duplicates have in common, above 0 and up to 1.",
+    help="Share of their wording that near-duplicates have in common, above 0 and up to 1; auto chooses it by what is "
+    "common in this index.",
 )
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page as well.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write an HTML page to this file.")
 @options.index_option
-@options.as_json
 @options.output
-def duplicates(
-    threshold: float | None, report: Path | None, *, index_path: Path | None, as_json: bool, quiet: bool
-) -> None:
-    """List documents that are equal, nearly equal, or contained in another, in groups. Nothing is deleted.
+def duplicates(threshold: float | None, report: Path | None, index_path: Path | None, output: Output) -> None:
+    """List groups of equal and nearly equal documents.
 
-    A group has a representative, and documents that were each compared with it by their wording.
+    Also finds documents that are contained in another. Documents are compared by wording, not by meaning. Each group
+    has a representative, which every other document of the group was compared with. Nothing is deleted.
     """
-    with Index.open(options.index_directory(index_path)) as index:
-        with _progress(quiet=quiet) as advance:
-            found = index.duplicates(threshold=threshold, advance=advance)
+    with options.open_index(index_path) as index:
+        with watching(quiet=output.quiet) as progress:
+            found = index.duplicates(threshold=threshold, progress=progress)
         if report is not None:
             _write(report, found, index)
-    if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+    if output.as_json:
+        print_json(asdict(found))
     elif sys.stdout.isatty():
-        _show(found, report, quiet=quiet)
+        _show(found, report, quiet=output.quiet)
     else:
         for group in found.groups:
             for member in group.members:
@@ -95,27 +94,6 @@ def _write(report: Path, found: Duplicates, index: Index) -> None:
         raise UsageError(f"expected a file that can be written at {report}; {error.strerror or error}") from error
 
 
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], object] | None]:
-    """Show what is being done, on a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(doing: str, done: int, total: int) -> None:
-            if doing not in tasks:
-                tasks[doing] = progress.add_task(doing, total=total)
-            progress.advance(tasks[doing], done)
-
-        yield advance
-
-
 def _show(found: Duplicates, report: Path | None, *, quiet: bool) -> None:
     """Print groups for people, the largest first."""
     from rich.console import Console
@@ -128,7 +106,7 @@ def _show(found: Duplicates, report: Path | None, *, quiet: bool) -> None:
         console.print(f"... and {more} more groups; see them all with: docsim duplicates --report duplicates.html")
     if not quiet:
         members = sum(len(group.members) for group in found.groups)
-        how = "chosen by what is common here" if found.calibrated else "as asked for"
+        how = "chosen by what is common here" if found.calibrated else "as given"
         told = f"{members} of {found.documents} documents duplicate {len(found.groups)} others"
         console.print(f"{told}; threshold {found.threshold:.2f}, {how}", style="dim")
         if report is not None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from docsim.cli import encoder_facts, options, terminal
 from docsim.cli.encoder_compare import compare
+from docsim.cli.output import Output, print_json
+from docsim.cli.progress import watching
 from docsim.encoding.encoder import ONNX_FILE, TOKENIZER_FILE, Encoder, read_manifest
 from docsim.errors import SourceError, UsageError
 from docsim.index import Index
@@ -19,25 +21,36 @@ from docsim.ingest import sources
 from docsim.models import Entry
 
 if TYPE_CHECKING:
-    from docsim.training.wordvectors.encoder import WordVectorEncoder
+    from docsim.training.wordvectors.encoder import WordPooling, WordVectorEncoder
     from docsim.training.wordvectors.vocabulary import Coverage
 
 __all__ = ["encoder"]
 
 _SHOWN_UNKNOWN = 20
 
-_directory = click.Path(path_type=Path, file_okay=False)
-_file = click.Path(path_type=Path, exists=True, dir_okay=False)
-_out = click.option("--out", required=True, type=_directory, help="Directory to write the encoder to.")
-_name = click.option("--name", help="Name for people.  [default: the name of --out]")
+_out = click.option("--out", required=True, type=options.directory, help="Directory to write the encoder to.")
+_name = click.option("--name", help="Name of the encoder, for people.  [default: the name of --out]")
 
 
 @click.group()
 def encoder() -> None:
-    """Make encoders from word vectors or other models, look at them, and compare them."""
+    """Make, inspect and compare encoders.
+
+    Encoders can be made from word vectors and from other models, without training.
+    """
 
 
 encoder.add_command(compare)
+
+
+@dataclass(frozen=True, slots=True)
+class _FromVectors:
+    """How to make an encoder from word vectors."""
+
+    vocab_size: int | None
+    pooling: WordPooling
+    name: str | None
+    corpus: Path | None
 
 
 @encoder.command(
@@ -48,46 +61,44 @@ Examples:
   docsim encoder from-vectors cc.en.300.bin.gz --out encoders/fasttext --corpus indexes/handbook
 """,
 )
-@click.argument("file", type=_file)
+@click.argument("file", type=options.existing_file)
 @_out
-@click.option("--vocab-size", type=click.IntRange(min=1), help="Read the first N words only.  [default: all]")
-@click.option(
-    "--pooling",
-    type=click.Choice(["average", "sif"]),
-    default="average",
-    show_default=True,
-    help="Weigh all words alike, or frequent ones down.",
+@options.grouped(
+    _FromVectors,
+    "how",
+    click.option("--vocab-size", type=click.IntRange(min=1), help="Read only this many words.  [default: all]"),
+    click.option(
+        "--pooling",
+        type=click.Choice(["average", "sif"]),
+        default="average",
+        show_default=True,
+        help="Weight all words equally (average), or frequent words less (sif).",
+    ),
+    _name,
+    click.option(
+        "--corpus",
+        type=click.Path(path_type=Path, exists=True),
+        help="An index, folder or file of texts: report how much of it the encoder knows. If FILE has vectors of parts "
+        "of words (fastText's .bin), unknown words of these texts get vectors, too.",
+    ),
 )
-@_name
-@click.option(
-    "--corpus",
-    type=click.Path(path_type=Path, exists=True),
-    help="An index, folder or file of texts: say how much of it the encoder knows, and give its other words vectors "
-    "where the file has such of parts of words (fastText's .bin).",
-)
-@options.as_json
 @options.output
 @options.needs("train")
-def from_vectors(file: Path, out: Path, **given: Any) -> None:
-    """Make an encoder from a file of word vectors, at once and without training.
+def from_vectors(file: Path, out: Path, how: _FromVectors, output: Output) -> None:
+    """Make an encoder from a file of word vectors, without training.
 
-    FILE is in word2vec's format, text or binary, GloVe's, or fastText's (.vec or .bin), gzipped or not; its content
-    tells which. A text's embedding is the mean of its words' vectors.
+    FILE is in the format of word2vec (text or binary), GloVe or fastText (.vec or .bin), and may be gzipped; the format
+    is recognised by content. The embedding of a text is the mean of the vectors of its words.
     """
     with terminal.without_native_noise():
         from docsim.training.wordvectors.encoder import encoder_from_vectors  # imports Keras, which takes seconds
 
-    made = encoder_from_vectors(
-        file,
-        out,
-        name=given["name"] or out.name,
-        pooling=given["pooling"],
-        limit=given["vocab_size"],
-        corpus=None if given["corpus"] is None else _texts(given["corpus"]),
-    )
-    if given["as_json"]:
-        encoder_facts.echo(encoder_facts.facts(made.encoder) | _vocabulary(made))
-    elif not given["quiet"]:
+    corpus = None if how.corpus is None else _texts(how.corpus)
+    name = how.name or out.name
+    made = encoder_from_vectors(file, out, name=name, pooling=how.pooling, limit=how.vocab_size, corpus=corpus)
+    if output.as_json:
+        print_json(encoder_facts.facts(made.encoder) | _vocabulary(made))
+    elif not output.quiet:
         _print_made(made)
 
 
@@ -95,50 +106,49 @@ def from_vectors(file: Path, out: Path, **given: Any) -> None:
     "show", epilog="\b\nExamples:\n  docsim encoder show encoders/glove\n  docsim encoder show default --json\n"
 )
 @click.argument("directory", metavar="ENCODER")
-@options.as_json
 @options.output
-def show(directory: str, as_json: bool, quiet: bool) -> None:
-    """Say what an encoder is, where it comes from and how large it is, after checking that it is sound.
+def show(directory: str, output: Output) -> None:
+    """Check an encoder, and show its kind, size and origin.
 
-    ENCODER is an encoder's directory, or "default" for the one docsim ships.
+    ENCODER is the directory of an encoder, or "default" for the encoder that docsim ships.
     """
-    loaded = encoder_facts.load(directory)
-    found = encoder_facts.facts(loaded) | _described(loaded)
-    if as_json:
-        encoder_facts.echo(found)
+    loaded = _Described.of(encoder_facts.load(directory))
+    if output.as_json:
+        print_json(encoder_facts.facts(loaded.encoder) | loaded.json())
     else:
-        _print_shown(found, quiet=quiet)
+        loaded.print(quiet=output.quiet)
 
 
 @encoder.command(
     "import",
     epilog="\b\nExample:\n  docsim encoder import all-MiniLM-L6-v2/ --out encoders/minilm\n",
 )
-@click.argument("directory", type=_directory)
+@click.argument("directory", type=options.directory)
 @_out
-@click.option("--int8", is_flag=True, help="Multiply 8-bit integers: smaller, faster, less exact. Says what it loses.")
+@click.option(
+    "--int8", is_flag=True, help="Compute with 8-bit integers: smaller and faster, but less exact. Reports the loss."
+)
 @_name
-@options.as_json
 @options.output
 @options.needs("train")
-def import_(directory: Path, out: Path, **given: Any) -> None:
-    """Make an encoder that computes what a BERT-family sentence-transformers model does.
+def import_(directory: Path, out: Path, int8: bool, name: str | None, output: Output) -> None:
+    """Make an encoder that computes the same as a BERT-family sentence-transformers model.
 
-    DIRECTORY is the model's; pooling and normalisation are read from its files.
+    DIRECTORY is that of the model; pooling and normalisation are read from its files.
     """
     if not directory.is_dir():
         raise UsageError(f"expected the directory of a sentence-transformers model; there is none at {directory}")
     with terminal.without_native_noise():
         from docsim.training.distill.bert_import import import_encoder  # imports Keras, which takes seconds
 
-    tell = None if given["quiet"] or not sys.stderr.isatty() else lambda line: click.secho(line, dim=True, err=True)
-    made = import_encoder(directory, out, name=given["name"] or out.name, int8=given["int8"], progress=tell)
+    with watching(quiet=output.quiet) as progress:
+        made = import_encoder(directory, out, name=name or out.name, int8=int8, progress=progress.say)
     metrics = read_manifest(made.path)["lineage"]["metrics"]
-    if given["as_json"]:
-        encoder_facts.echo(encoder_facts.facts(made) | {"metrics": metrics})
-    elif not given["quiet"]:
+    if output.as_json:
+        print_json(encoder_facts.facts(made) | {"metrics": metrics})
+    elif not output.quiet:
         encoder_facts.announce(made)
-        if given["int8"]:
+        if int8:
             mean, least = metrics["int8_cosine_mean"], metrics["int8_cosine_min"]
             click.echo(f"int8 against float32: cosine {mean:.4f} on average, at least {least:.4f}")
 
@@ -165,8 +175,8 @@ def _with_title(title: str, text: str) -> str:
     return text if text.lstrip("# \n").startswith(title) else f"{title}\n{text}"
 
 
-def _vocabulary(made: WordVectorEncoder) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _vocabulary(made: WordVectorEncoder) -> dict[str, object]:
+    found: dict[str, object] = {
         "format": made.vectors.format,
         "skipped": made.vectors.skipped,
         "vocabulary": made.vocabulary,
@@ -176,7 +186,7 @@ def _vocabulary(made: WordVectorEncoder) -> dict[str, Any]:
     return found
 
 
-def _coverage(found: Coverage) -> dict[str, Any]:
+def _coverage(found: Coverage) -> dict[str, object]:
     return {
         "tokens": found.tokens,
         "known_tokens": found.token_share,
@@ -190,7 +200,7 @@ def _print_made(made: WordVectorEncoder) -> None:
     encoder_facts.announce(made.encoder)
     click.echo(f"vocabulary  {made.vocabulary} words, read as {made.vectors.format}")
     if made.vectors.skipped:
-        click.secho(f"left out, because unusable: {made.vectors.skipped} of the file's words", fg="yellow", err=True)
+        click.secho(f"skipped {made.vectors.skipped} of the file's words, which are unusable", fg="yellow", err=True)
     if made.coverage is None:
         return
     found = made.coverage
@@ -205,38 +215,66 @@ def _print_made(made: WordVectorEncoder) -> None:
 # show
 
 
-def _described(loaded: Encoder) -> dict[str, Any]:
-    """Return what the manifest says beyond the facts, and the sizes of vocabulary and files."""
-    from tokenizers import Tokenizer
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What is known about an encoder.
 
-    manifest = read_manifest(loaded.path)
-    sizes = {name: (loaded.path / name).stat().st_size for name in manifest["files"] if (loaded.path / name).is_file()}
-    return {
-        "kind": manifest["kind"],
-        "format": manifest["format"],
-        "precision": manifest.get("precision", "float32"),
-        "vocabulary": Tokenizer.from_file(str(loaded.path / TOKENIZER_FILE)).get_vocab_size(),
-        "preprocessing": manifest["preprocessing"],
-        "sizes": sizes,
-        "lineage": manifest.get("lineage", {}),
-    }
+    Attributes:
+        encoder: The encoder.
+        kind: The kind of its tower.
+        format: Version of its files.
+        precision: What it computes with.
+        vocabulary: Number of tokens.
+        preprocessing: How texts become tokens, by setting.
+        sizes: Bytes by file.
+        lineage: How it was made, by setting.
+    """
 
+    encoder: Encoder
+    kind: str
+    format: int
+    precision: str
+    vocabulary: int
+    preprocessing: Mapping[str, object]
+    sizes: Mapping[str, int]
+    lineage: Mapping[str, object]
 
-def _print_shown(found: Mapping[str, Any], *, quiet: bool) -> None:
-    click.secho(found["name"], bold=True)
-    click.echo(f"path         {found['path']}")
-    click.echo(f"kind         {found['kind']}, {found['precision']}")
-    click.echo(f"embeddings   {found['dim']} components, of the first {found['max_tokens']} tokens of a text")
-    click.echo(f"vocabulary   {found['vocabulary']} tokens")
-    click.echo(f"fingerprint  {found['fingerprint']}")
-    sizes = found["sizes"]
-    listed = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in sizes.items())
-    click.echo(f"size         {sizes.get(ONNX_FILE, 0) / 1e6:.1f} MB to encode with ({listed})")
-    if quiet:
-        return
-    for name, value in found["lineage"].items():
-        if value not in (None, {}, []):
-            click.echo(f"{name:11}  {_one_line(value)}")
+    @classmethod
+    def of(cls, encoder: Encoder) -> _Described:
+        """Read the manifest, and the sizes of vocabulary and files."""
+        from tokenizers import Tokenizer
+
+        path, manifest = encoder.path, read_manifest(encoder.path)
+        return cls(
+            encoder=encoder,
+            kind=manifest["kind"],
+            format=manifest["format"],
+            precision=manifest.get("precision", "float32"),
+            vocabulary=Tokenizer.from_file(str(path / TOKENIZER_FILE)).get_vocab_size(),
+            preprocessing=manifest["preprocessing"],
+            sizes={name: (path / name).stat().st_size for name in manifest["files"] if (path / name).is_file()},
+            lineage=manifest.get("lineage", {}),
+        )
+
+    def json(self) -> dict[str, object]:
+        """Return what ``--json`` says beyond the facts of any encoder."""
+        names = ("kind", "format", "precision", "vocabulary", "preprocessing", "sizes", "lineage")
+        return {name: getattr(self, name) for name in names}
+
+    def print(self, *, quiet: bool) -> None:
+        """Print it for people."""
+        encoder = self.encoder
+        click.secho(encoder.name, bold=True)
+        click.echo(f"path         {encoder.path}")
+        click.echo(f"kind         {self.kind}, {self.precision}")
+        click.echo(f"embeddings   {encoder.dim} components, from the first {encoder.max_tokens} tokens of a text")
+        click.echo(f"vocabulary   {self.vocabulary} tokens")
+        click.echo(f"fingerprint  {encoder.fingerprint}")
+        listed = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in self.sizes.items())
+        click.echo(f"size         {self.sizes.get(ONNX_FILE, 0) / 1e6:.1f} MB needed for encoding ({listed})")
+        for name, value in () if quiet else self.lineage.items():
+            if value not in (None, {}, []):
+                click.echo(f"{name:11}  {_one_line(value)}")
 
 
 def _one_line(value: object) -> str:

@@ -1,20 +1,16 @@
-"""What several commands of ``docsim encoder`` do: find an encoder, and say which one it is."""
+"""What several commands do with encoders: find one, and say which one it is."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Mapping
-from typing import Any
 
 import click
 
 from docsim.encoding.encoder import Encoder
 
-__all__ = ["announce", "echo", "facts", "load"]
+__all__ = ["announce", "facts", "load"]
 
 
 def load(name: str) -> Encoder:
-    """Return the encoder in a directory, or the one docsim ships for ``default``.
+    """Return the encoder in a directory, or the one that docsim ships for ``default``.
 
     Raises:
         EncoderError: It is missing, damaged or of another format version.
@@ -22,7 +18,7 @@ def load(name: str) -> Encoder:
     return Encoder.default() if name == "default" else Encoder.load(name)
 
 
-def facts(encoder: Encoder) -> dict[str, Any]:
+def facts(encoder: Encoder) -> dict[str, object]:
     """Return what ``--json`` says of any encoder."""
     return {
         "name": encoder.name,
@@ -33,13 +29,8 @@ def facts(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def echo(found: Mapping[str, Any]) -> None:
-    """Print JSON."""
-    click.echo(json.dumps(found, ensure_ascii=False, indent=2))
-
-
 def announce(encoder: Encoder) -> None:
-    """Print the line that says which encoder was made."""
+    """Print which encoder was made, and where it is."""
     click.echo(
         f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}"
     )

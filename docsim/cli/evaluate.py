@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
-from docsim.cli import options
+from docsim.cli import encoder_facts, options
+from docsim.cli.options import SearchArguments
+from docsim.cli.output import Output, print_json
+from docsim.cli.progress import watching
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.evaluation import judgements, measures
 from docsim.evaluation.judgements import Qrels
 from docsim.evaluation.measures import Estimate, PerQuery, RunComparison, RunReport
 from docsim.index import Index
-from docsim.models import SearchResult
+from docsim.models import Mode, Ranking, SearchResult
+from docsim.progress import Progress
 
 __all__ = ["evaluate", "evaluate_pairs"]
 
@@ -30,7 +31,25 @@ _FORMAT = 1
 _QUERIES_TOGETHER = 64
 _TEXTS_TOGETHER = 512
 
-_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    """What to measure, and how."""
+
+    qrels: Path
+    queries: Path | None
+    cutoffs: tuple[int, ...]
+    mode: Mode
+    where: str | None
+    within: str
+    exclude_self: bool
+    per_query: Path | None
+    compare: Path | None
+
+    def arguments(self, metrics: Sequence[str]) -> SearchArguments:
+        """Return the arguments of the searches: rankings that are long enough for all metrics."""
+        k = max(100, measures.depth(metrics)) + 1  # its own document may be left out
+        return {"k": k, "mode": self.mode, "where": self.where, "within": self.within, "ranking": Ranking()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +58,7 @@ class _Task:
 
     Attributes:
         qrels: Judgements of the queries that can be asked and have a relevant document.
-        texts: The queries' texts by id, or None to ask for documents like those with the queries' ids.
+        texts: The queries' texts by id, or None to ask for documents similar to those with the queries' ids.
         exclude_self: Whether a document is no answer to the query of its own id.
         missing: Queries with a relevant document that cannot be asked, as their text or document is not there.
         unjudged: Judged queries without a relevant document.
@@ -50,6 +69,46 @@ class _Task:
     exclude_self: bool
     missing: int
     unjudged: int
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What the numbers depend on, and what they leave out."""
+
+    missing: int
+    without_relevant: int
+    relevant_not_indexed: int
+    index: str
+    generation: int
+    encoder: str
+    mode: str
+
+
+_wanted = options.grouped(
+    _Evaluation,
+    "wanted",
+    click.option(
+        "--qrels",
+        type=options.existing_file,
+        required=True,
+        help="Relevance judgements (TREC qrels), in lines of query, 0, document, grade.",
+    ),
+    options.queries_option,
+    click.option(
+        "-k",
+        "cutoffs",
+        type=click.IntRange(1),
+        multiple=True,
+        help="Also measure at this cutoff. Can be given several times.",
+    ),
+    options.mode,
+    *options.filter_options,
+    click.option("--exclude-self", is_flag=True, help="Leave out the document that has the query's id."),
+    click.option(
+        "--per-query", type=click.Path(path_type=Path, dir_okay=False), help="Write the values of each query here."
+    ),
+    click.option("--compare", type=options.existing_file, help="Compare with a run that --per-query wrote."),
+)
 
 
 @click.command(
@@ -63,41 +122,36 @@ Examples:
 """,
 )
 @options.index_option
-@click.option("--qrels", type=_file, required=True, help="TREC judgements: query, 0, document, grade.")
-@click.option("--queries", type=_file, help='JSONL with "id" and "text".  [default: query ids are indexed documents]')
-@click.option("-k", "cutoffs", type=click.IntRange(1), multiple=True, help="Another cutoff; may be given repeatedly.")
-@options.mode
-@options.filters
-@click.option("--exclude-self", is_flag=True, help="Leave out the document that has the query's id.")
-@click.option("--per-query", type=click.Path(path_type=Path, dir_okay=False), help="Write each query's values here.")
-@click.option("--compare", type=_file, help="Compare with a run that --per-query wrote.")
-@options.as_json
+@_wanted
 @options.output
 @options.needs("eval")
-def evaluate(index_path: Path | None, **given: Any) -> None:
-    """Measure how well an index finds what people judged relevant: nDCG@10, RR@10 and R@100.
+def evaluate(index_path: Path | None, wanted: _Evaluation, output: Output) -> None:
+    """Measure how well an index finds what people judged relevant.
 
-    Each is a mean over the queries that have a relevant document, in [0, 1], higher is better, with its 95 % interval.
-    Without --queries a query is the id of an indexed document, which is left out of its own result.
+    Prints nDCG@10, RR@10 and R@100, each from 0 to 1, higher is better, with a 95 % interval. Each is a mean over the
+    queries that have a relevant document.
+
+    Without --queries, a query is an indexed document, which is left out of its own hits.
     """
-    qrels = judgements.read_qrels(given["qrels"])
-    metrics = measures.metrics_at(given["cutoffs"])
-    baseline = _read_run(given["compare"], qrels) if given["compare"] else None
-    _check_folder(given["per_query"])
-    with Index.open(options.index_directory(index_path)) as index:
-        task = _task(index, qrels, given)
-        k = max(100, measures.depth(metrics)) + 1  # its own document may be left out
-        asked = {"k": k, "mode": given["mode"], **options.filtered(given)}
-        run = _run(index, task, asked, quiet=given["quiet"])
+    qrels = judgements.read_qrels(wanted.qrels)
+    metrics = measures.metrics_at(wanted.cutoffs)
+    baseline = _read_run(wanted.compare, qrels) if wanted.compare else None
+    _check_folder(wanted.per_query)
+    with options.open_index(index_path) as index:
+        task = _task(index, qrels, wanted)
+        with watching(quiet=output.quiet) as progress:
+            run = _run(index, task, wanted.arguments(metrics), progress)
         report = measures.evaluate(run, task.qrels, metrics=metrics)
-        about = _about(index, task) | {"mode": given["mode"]}
-    if given["per_query"]:
-        _write_run(given["per_query"], report, qrels, about)
+        about = _about(index, task, wanted.mode)
+    if wanted.per_query:
+        _write_run(wanted.per_query, report, qrels, about)
     compared = None if baseline is None else measures.compare(report.per_query, baseline)
-    if given["as_json"]:
-        click.echo(json.dumps(_summary(report, compared) | about, ensure_ascii=False, indent=2))
+    if output.as_json:
+        print_json(_json(report, compared) | asdict(about))
     else:
-        _print(report, compared, about, quiet=given["quiet"])
+        _print(report, compared)
+        if not output.quiet:
+            _print_about(report, compared, about)
 
 
 @click.command(
@@ -109,121 +163,102 @@ Examples:
 """,
 )
 @click.argument("encoder")
-@click.argument("file", type=_file)
+@click.argument("file", type=options.existing_file)
 @click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Refuse scores outside this range.")
-@options.as_json
 @options.output
 @options.needs("eval")
-def evaluate_pairs(encoder: str, file: Path, **given: Any) -> None:
-    """Measure how well an encoder's similarities agree with people's scores of pairs of texts.
+def evaluate_pairs(encoder: str, file: Path, score_range: tuple[float, float] | None, output: Output) -> None:
+    """Measure an encoder against people's scores of pairs of texts.
 
-    ENCODER is an encoder's directory, or "default" for the one docsim ships. FILE is a .tsv, .csv or .jsonl table with
-    the columns text_a, text_b and score, or sentence1, sentence2 and score. Prints Spearman's and Pearson's
-    correlation, in [-1, 1], higher is better, each with its 95 % interval.
+    Prints Spearman's and Pearson's correlation, each from -1 to 1, higher is better, with a 95 % interval.
+
+    ENCODER is the directory of an encoder, or "default" for the encoder that docsim ships. FILE is a .tsv, .csv or
+    .jsonl table with the columns text_a, text_b and score, or sentence1, sentence2 and score.
     """
-    pairs = judgements.read_pairs(file, score_range=given["score_range"])
-    loaded = Encoder.default() if encoder == "default" else Encoder.load(encoder)
-    first = _encode(loaded, [pair.text_a for pair in pairs], quiet=given["quiet"])
-    second = _encode(loaded, [pair.text_b for pair in pairs], quiet=given["quiet"])
-    similarities = np.einsum("nd,nd->n", first, second)
-    found = measures.correlate(similarities, np.array([pair.score for pair in pairs]))
+    pairs = judgements.read_pairs(file, score_range=score_range)
+    loaded = encoder_facts.load(encoder)
+    with watching(quiet=output.quiet) as progress:
+        first, second = (
+            _encode(loaded, texts, progress)
+            for texts in ([pair.text_a for pair in pairs], [pair.text_b for pair in pairs])
+        )
+    found = measures.correlate(np.einsum("nd,nd->n", first, second), np.array([pair.score for pair in pairs]))
     correlations = {"spearman": found.spearman, "pearson": found.pearson}
-    if given["as_json"]:
-        numbers = _values(correlations) | {"intervals": _intervals(correlations)}
-        about = {"pairs": len(pairs), "encoder": loaded.fingerprint, "name": loaded.name}
-        click.echo(json.dumps(about | numbers, ensure_ascii=False, indent=2))
+    if output.as_json:
+        numbers = {**_values(correlations), "intervals": _intervals(correlations)}
+        print_json({"pairs": len(pairs), "encoder": loaded.fingerprint, "name": loaded.name, **numbers})
         return
     _print_estimates("correlation", correlations)
-    if not given["quiet"]:
+    if not output.quiet:
         click.echo(f"{len(pairs)} pairs, encoder {loaded.name} ({loaded.fingerprint[:12]})")
 
 
-def _task(index: Index, qrels: Qrels, given: Mapping[str, Any]) -> _Task:
+def _task(index: Index, qrels: Qrels, wanted: _Evaluation) -> _Task:
     """Decide which queries to ask.
 
     Raises:
         UsageError: There is none that can be asked and has a relevant document.
     """
-    texts = judgements.read_queries(given["queries"]) if given["queries"] else None
-    exclude_self = texts is None or given["exclude_self"]
+    texts = judgements.read_queries(wanted.queries) if wanted.queries else None
+    exclude_self = texts is None or wanted.exclude_self
     judged = judgements.relevant(judgements.without_self(qrels) if exclude_self else qrels)
     asked = {id: grades for id, grades in judged.items() if (index.has(id) if texts is None else id in texts)}
     if not judged:
-        raise UsageError(f"expected a document of grade 1 or more for some query in {given['qrels']}, found none")
+        raise UsageError(f"expected a document of grade 1 or more for some query in {wanted.qrels}, found none")
     if not asked:
-        place, hint = (given["queries"], "") if texts else (index.path, "; if they are texts, name them with --queries")
-        raise UsageError(f"expected the judged queries in {place}, found none of {len(judged)}{hint}")
+        place = wanted.queries if texts else index.path
+        hint = None if texts else "--queries FILE, if the queries are texts"
+        raise UsageError(f"expected the judged queries in {place}, found none of {len(judged)}", hint=hint)
     return _Task(asked, texts, exclude_self, len(judged) - len(asked), len(qrels) - len(judged))
 
 
-def _run(index: Index, task: _Task, asked: Mapping[str, Any], *, quiet: bool) -> dict[str, list[str]]:
+def _run(index: Index, task: _Task, arguments: SearchArguments, progress: Progress) -> dict[str, list[str]]:
     """Return the ids found for each query, best first."""
     run = {}
-    with _progress("queries", len(task.qrels), quiet=quiet) as advance:
-        for query, result in _answers(index, task, asked):
-            run[query] = [hit.id for hit in result.hits if not (task.exclude_self and hit.id == query)]
-            advance(1)
+    progress.begin("queries", len(task.qrels))
+    for query, result in _answers(index, task, arguments):
+        run[query] = [hit.id for hit in result.hits if not (task.exclude_self and hit.id == query)]
+        progress.advance()
     return run
 
 
-def _answers(index: Index, task: _Task, asked: Mapping[str, Any]) -> Iterator[tuple[str, SearchResult]]:
+def _answers(index: Index, task: _Task, arguments: SearchArguments) -> Iterator[tuple[str, SearchResult]]:
     if task.texts is None:
         for query in task.qrels:
-            yield query, index.similar(query, **asked)
+            yield query, index.similar(query, **arguments)
         return
     queries = list(task.qrels)
     for start in range(0, len(queries), _QUERIES_TOGETHER):
         some = queries[start : start + _QUERIES_TOGETHER]
-        yield from zip(some, index.search_many([task.texts[query] for query in some], **asked), strict=True)
+        yield from zip(some, index.search_many([task.texts[query] for query in some], **arguments), strict=True)
 
 
-def _encode(encoder: Encoder, texts: Sequence[str], *, quiet: bool) -> measures.Values:
+def _encode(encoder: Encoder, texts: Sequence[str], progress: Progress) -> measures.Values:
     """Return the embeddings of the texts, ``(len(texts), dim)``, unit rows."""
     parts = []
-    with _progress("texts", len(texts), quiet=quiet) as advance:
-        for start in range(0, len(texts), _TEXTS_TOGETHER):
-            some = texts[start : start + _TEXTS_TOGETHER]
-            parts.append(encoder.encode(some))
-            advance(len(some))
+    progress.begin("texts", len(texts))
+    for start in range(0, len(texts), _TEXTS_TOGETHER):
+        some = texts[start : start + _TEXTS_TOGETHER]
+        parts.append(encoder.encode(some))
+        progress.advance(len(some))
     return np.concatenate(parts).astype(np.float64)
 
 
-@contextmanager
-def _progress(unit: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar on a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(unit, total=total)
-        yield lambda done: progress.advance(task, done)
-
-
-def _about(index: Index, task: _Task) -> dict[str, Any]:
-    """Return what the numbers depend on, and what they leave out."""
-    generation = index.generation()
+def _about(index: Index, task: _Task, mode: str) -> _About:
     relevant = {id for grades in task.qrels.values() for id, grade in grades.items() if grade >= 1}
-    return {
-        "missing": task.missing,
-        "without_relevant": task.unjudged,
-        "relevant_not_indexed": sum(not index.has(id) for id in relevant),
-        "index": str(index.path),
-        "generation": generation.number,
-        "encoder": _answering(index),
-    }
-
-
-def _answering(index: Index) -> str:
-    """Return the fingerprint of the encoder that answers."""
     with index.engine.snapshot() as snapshot:
-        return snapshot.fingerprint
+        return _About(
+            missing=task.missing,
+            without_relevant=task.unjudged,
+            relevant_not_indexed=sum(not index.has(id) for id in relevant),
+            index=str(index.path),
+            generation=snapshot.generation.number,
+            encoder=snapshot.fingerprint,
+            mode=mode,
+        )
 
 
-def _values(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+def _values(estimates: Mapping[str, Estimate]) -> dict[str, float]:
     return {name: one.value for name, one in estimates.items()}
 
 
@@ -231,9 +266,13 @@ def _intervals(estimates: Mapping[str, Estimate]) -> dict[str, list[float]]:
     return {name: [one.low, one.high] for name, one in estimates.items()}
 
 
-def _summary(report: RunReport, compared: Mapping[str, RunComparison] | None) -> dict[str, Any]:
+def _json(report: RunReport, compared: Mapping[str, RunComparison] | None) -> dict[str, object]:
     metrics = report.metrics
-    summary = {"queries": report.queries, "metrics": _values(metrics), "intervals": _intervals(metrics)}
+    summary: dict[str, object] = {
+        "queries": report.queries,
+        "metrics": _values(metrics),
+        "intervals": _intervals(metrics),
+    }
     if compared is not None:
         summary["comparison"] = {
             name: {
@@ -248,25 +287,26 @@ def _summary(report: RunReport, compared: Mapping[str, RunComparison] | None) ->
     return summary
 
 
-def _print(
-    report: RunReport, compared: Mapping[str, RunComparison] | None, about: Mapping[str, Any], *, quiet: bool
-) -> None:
+def _print(report: RunReport, compared: Mapping[str, RunComparison] | None) -> None:
     _print_estimates("metric", report.metrics)
-    if compared is not None:
-        click.echo(f"\n{'difference':12}{'95 % interval':>24}{'p':>10}")
-        for name, one in compared.items():
-            mean = one.difference
-            verdict = ("better" if mean.value > 0 else "worse") if one.significant else "no significant difference"
-            interval = f"{mean.low:+.4f} to {mean.high:+.4f}"
-            click.echo(f"{name:9}{mean.value:+.4f}{interval:>21}{one.p:>10.4f}  {verdict}")
-    if quiet:
+    if compared is None:
         return
+    click.echo(f"\n{'difference':12}{'95 % interval':>24}{'p':>10}")
+    for name, one in compared.items():
+        mean = one.difference
+        verdict = ("better" if mean.value > 0 else "worse") if one.significant else "no significant difference"
+        interval = f"{mean.low:+.4f} to {mean.high:+.4f}"
+        click.echo(f"{name:9}{mean.value:+.4f}{interval:>21}{one.p:>10.4f}  {verdict}")
+
+
+def _print_about(report: RunReport, compared: Mapping[str, RunComparison] | None, about: _About) -> None:
+    """Print how many queries there are, and what is left out."""
     shared = next(iter(compared.values())).queries if compared else report.queries
     click.echo(f"\n{report.queries} queries" + (f", {shared} of them compared" if compared else ""))
     for count, note in (
-        (about["missing"], "judged queries could not be asked and are left out: neither indexed nor given as texts"),
-        (about["without_relevant"], "judged queries have no relevant document and are left out"),
-        (about["relevant_not_indexed"], "relevant documents are not indexed and count as not found"),
+        (about.missing, "judged queries could not be asked and are left out: neither indexed nor given as texts"),
+        (about.without_relevant, "judged queries have no relevant document and are left out"),
+        (about.relevant_not_indexed, "relevant documents are not indexed and count as not found"),
     ):
         if count:
             click.secho(f"{count} {note}", fg="yellow", err=True)
@@ -284,8 +324,8 @@ def _check_folder(path: Path | None) -> None:
         raise UsageError(f"expected a file in a folder that exists for --per-query, got {path}")
 
 
-def _write_run(path: Path, report: RunReport, qrels: Qrels, about: Mapping[str, Any]) -> None:
-    kept = {name: about[name] for name in ("index", "generation", "encoder", "mode")}
+def _write_run(path: Path, report: RunReport, qrels: Qrels, about: _About) -> None:
+    kept = {name: getattr(about, name) for name in ("index", "generation", "encoder", "mode")}
     content = {"format": _FORMAT, "judgements": judgements.digest(qrels), **kept, "queries": report.per_query}
     try:
         path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

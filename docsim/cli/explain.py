@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -13,9 +12,9 @@ import click
 
 from docsim.analysis.explain import PAIRS, Explanation, PassagePair, Span, telling_words
 from docsim.cli import options
+from docsim.cli.output import Output, print_json
 from docsim.cli.subjects import subject
 from docsim.errors import UsageError
-from docsim.index import Index
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +25,7 @@ __all__ = ["explain"]
 _LINKS = 8
 _TERMS = 12
 _STRONG, _WEAK = 0.5, 0.8
-"""Words that make this share of a similarity are highlighted strongly, and weakly."""
+"""The words that make up the first share of a similarity are highlighted strongly, those up to the second weakly."""
 
 
 @click.command(
@@ -40,24 +39,26 @@ Examples:
 @click.argument("a")
 @click.argument("b")
 @click.option(
-    "-k", "pairs", type=click.IntRange(min=1), default=PAIRS, show_default=True, help="Pairs of passages to show."
+    "-k", "pairs", type=click.IntRange(min=1), default=PAIRS, show_default=True, help="Number of pairs of passages."
 )
 @options.index_option
-@options.as_json
 @options.output
-def explain(a: str, b: str, *, pairs: int, index_path: Path | None, as_json: bool, quiet: bool) -> None:
-    """Show why A and B are similar: passages that match, words that carry the match, terms they share.
+def explain(a: str, b: str, pairs: int, index_path: Path | None, output: Output) -> None:
+    """Show why A and B are similar.
 
-    Each is an indexed id, the path of any file, or - for standard input; A may be a question, too.
+    Shows the passages that match best, the words that make them similar, and the terms that A and B share.
+
+    A and B are each the id of an indexed document, the path of any file, or - for standard input. A can also be a
+    question.
     """
     if a == b == "-":
         raise UsageError("expected standard input, -, for A or for B; got it for both")
-    with Index.open(options.index_directory(index_path)) as index:
+    with options.open_index(index_path) as index:
         found = index.explain(subject(index, a, question=True), subject(index, b), pairs=pairs)
-    if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+    if output.as_json:
+        print_json(asdict(found))
     elif sys.stdout.isatty():
-        _show(found, quiet=quiet)
+        _show(found, quiet=output.quiet)
     else:
         for pair in found.pairs:
             spans = (f"{span.start}-{span.end}" for span in (pair.a, pair.b))
@@ -79,7 +80,7 @@ def _show(found: Explanation, *, quiet: bool) -> None:
     console.print()
     _show_list(console, "Terms in common, and documents that hold them", terms)
     if not quiet:
-        how = "what each word contributes" if found.exact else "what is lost without each word"
+        how = "the share of each word" if found.exact else "what is lost without each word"
         console.print(f"Similarity {found.similarity:.2f}, score {found.score:.2f}; highlights: {how}", style="dim")
 
 

@@ -1,19 +1,18 @@
-"""``docsim generations``, ``rollback`` and ``prune``: the generations of an index, and the way back."""
+"""``docsim generations``, ``rollback`` and ``prune``: list the generations of an index, go back, and free room."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from docsim.cli import options
-from docsim.cli.building import watching
+from docsim.cli.output import Output, print_json
+from docsim.cli.progress import watching
 from docsim.index import Index
+from docsim.jobs import reindex as jobs
 from docsim.maintenance.status import GenerationStatus, read_generations
-from docsim.reindex import rebuilding
 
 __all__ = ["generations", "prune", "rollback"]
 
@@ -22,66 +21,81 @@ __all__ = ["generations", "prune", "rollback"]
     epilog="\b\nExamples:\n  docsim generations\n  docsim generations --json | jq '.[] | select(.state == \"live\")'\n"
 )
 @options.index_option
-@options.as_json
 @options.output
-def generations(index_path: Path | None, as_json: bool, quiet: bool) -> None:
-    """List the generations of an index: the live one, those it can go back to, and one that is being built."""
-    with Index.open(options.index_directory(index_path)) as index:
+def generations(index_path: Path | None, output: Output) -> None:
+    """List the generations of an index.
+
+    A generation holds the embeddings of all documents by one encoder. One is live and answers; the index can go back to
+    those that are retired; one may be under construction.
+    """
+    with options.open_index(index_path) as index:
         found = read_generations(index)
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2))
+    if output.as_json:
+        print_json([asdict(one) for one in found])
         return
-    if not quiet:
+    if not output.quiet:
         click.secho(f"{'':4}  {'state':8}  {'documents':>9}  {'size':>8}  {'date':16}  encoder", dim=True)
     for one in found:
         click.echo(_line(one))
 
 
 @click.command(
-    epilog="\b\nExamples:\n  docsim rollback             to the one that was live before\n  docsim rollback --to 2\n"
+    epilog="""\b
+Examples:
+  docsim rollback             to the generation that was live before
+  docsim rollback --to 2      to generation 2
+"""
 )
 @options.index_option
-@click.option("--to", type=click.IntRange(min=1), help="Its number.  [default: the one that was live before]")
+@click.option(
+    "--to", type=click.IntRange(min=1), help="Number of the generation.  [default: the one that was live before]"
+)
 @options.wait_option
-@options.as_json
 @options.output
-def rollback(index_path: Path | None, **given: Any) -> None:
-    """Make an earlier generation the live one again.
+def rollback(index_path: Path | None, to: int | None, wait: bool, output: Output) -> None:
+    """Make an earlier generation live again.
 
-    It takes an instant when the documents are the same as then; those that were added or changed since are embedded
-    first, with that generation's own encoder, while the live one goes on answering. Nothing is lost: run again, it
-    goes forward to where it was.
+    This takes an instant if no documents were added or changed since. Otherwise these are embedded first, with the
+    earlier generation's encoder, while the live one goes on answering. Nothing is lost: run it again to go forward.
     """
     path = options.index_directory(index_path)
-    with watching(quiet=given["quiet"] or given["as_json"]) as progress, Index.open(path) as index:
-        outcome = rebuilding.rollback(index, to=given["to"], wait=given["wait"], progress=progress)
-    if given["as_json"]:
-        told = asdict(outcome)
-        told["upgrade"] = told.pop("gate")  # its name in JSON since the first version
-        click.echo(json.dumps({"index": str(path)} | told, indent=2))
-    elif not given["quiet"]:
-        click.echo(f"Generation {outcome.generation} is live; before it was {outcome.previous}.")
+    with watching(quiet=not output.for_people) as progress, Index.open(path) as index:
+        done = jobs.rollback(index, to=to, wait=wait, progress=progress)
+    if output.as_json:
+        found = asdict(done)
+        found["upgrade"] = found.pop("gate")  # its name in JSON since the first version
+        print_json({"index": str(path)} | found)
+    elif not output.quiet:
+        click.echo(f"Generation {done.generation} is live; before it was {done.previous}.")
 
 
 @click.command(
-    epilog="\b\nExamples:\n  docsim prune --keep 2       the live one and the one before\n  docsim prune --keep 1\n"
+    epilog="""\b
+Examples:
+  docsim prune --keep 2       keep the live generation and the one before it
+  docsim prune --keep 1       keep the live generation only
+"""
 )
 @options.index_option
-@click.option("--keep", type=click.IntRange(min=1), required=True, help="Generations to keep, the live one included.")
+@click.option(
+    "--keep", type=click.IntRange(min=1), required=True, help="Number of generations to keep, with the live one."
+)
 @options.wait_option
-@options.as_json
 @options.output
-def prune(index_path: Path | None, **given: Any) -> None:
-    """Remove old generations and give their room on the disk back; never the live one, nor one that is being built."""
+def prune(index_path: Path | None, keep: int, wait: bool, output: Output) -> None:
+    """Remove old generations to free disk space.
+
+    The live generation is never removed, nor one under construction.
+    """
     path = options.index_directory(index_path)
     with Index.open(path) as index:
-        pruned = rebuilding.prune(index, keep=given["keep"], wait=given["wait"])
-    if given["as_json"]:
-        click.echo(json.dumps({"index": str(path)} | asdict(pruned), indent=2))
-    elif not given["quiet"]:
+        pruned = jobs.prune(index, keep=keep, wait=wait)
+    if output.as_json:
+        print_json({"index": str(path)} | asdict(pruned))
+    elif not output.quiet:
         numbers = ", ".join(map(str, pruned.generations))
         what = f"Removed generation {numbers}" if pruned.generations else "There was nothing to remove"
-        click.echo(f"{what}; {pruned.bytes / 1e6:.1f} MB were given back.")
+        click.echo(f"{what}; {pruned.bytes / 1e6:.1f} MB were freed.")
 
 
 def _line(one: GenerationStatus) -> str:

@@ -1,8 +1,7 @@
-"""``docsim map``: a picture of the knowledge base."""
+"""``docsim map``: draw all documents as a map."""
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import options
+from docsim.cli.output import Output, print_json
 from docsim.errors import UsageError
 from docsim.index import Index
 
@@ -29,34 +29,29 @@ Examples:
   docsim map --json | jq '.topics[].terms'
 """,
 )
+@click.option("--out", type=options.directory, default="map", show_default=True, help="Folder to write to.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default="map",
-    show_default=True,
-    help="Folder to write to.",
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed draws another map."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another one, another picture.")
 @options.index_option
-@options.as_json
 @options.output
 @options.needs("map")
-def draw_map(out: Path, *, seed: int, index_path: Path | None, as_json: bool, quiet: bool) -> None:
-    """Draw all documents as a map, grouped by topic: a picture, and an HTML page to look around in.
+def draw_map(out: Path, seed: int, index_path: Path | None, output: Output) -> None:
+    """Draw all documents as a map, grouped by topic.
 
-    What lies close together is alike. The page tells titles under the pointer, switches topics on and off and finds
-    words in titles; it is one file and needs no network.
+    Writes a picture and an HTML page; similar documents are close together. On the page you can read titles under the
+    pointer, switch topics on and off, and search titles. It is one file and needs no network.
     """
     directory = options.index_directory(index_path)
     with Index.open(directory) as index:
         found = index.map(seed=seed)
     files = _write(found, out, title=directory.resolve().name)
-    if as_json:
-        click.echo(json.dumps({"files": files, **asdict(found)}, ensure_ascii=False, indent=2))
+    if output.as_json:
+        print_json({"files": files, **asdict(found)})
         return
     for topic in found.topics:
         click.echo(f"{topic.documents}\t{', '.join(topic.terms)}")
-    if not quiet and sys.stdout.isatty():
+    if not output.quiet and sys.stdout.isatty():
         click.secho(f"Written to {' and '.join(files)}", dim=True)
 
 

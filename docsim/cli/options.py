@@ -1,74 +1,128 @@
-"""Options that several commands share, and how ``--index`` is found when it is not given."""
+"""Options that several commands share, and how the index is found when ``--index`` is not given.
+
+``grouped`` makes one decorator of several options, and hands their values to the command as one record::
+
+    @options.tuning
+    def repair(tuning: TuningOptions) -> None: ...
+"""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from docsim import extras
+from docsim.cli.output import Output
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.models import DEFAULT_MODE, MODES, Ranking
+from docsim.index import Index
+from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking
+
+if TYPE_CHECKING:
+    from docsim.filters.condition import Condition
 
 __all__ = [
-    "as_json",
-    "asked",
+    "EncoderOptions",
+    "SearchArguments",
+    "SearchOptions",
+    "TuningOptions",
     "check_teacher",
-    "dim_option",
-    "encoder_of",
-    "explain",
-    "filtered",
-    "filters",
+    "directory",
+    "encoder",
+    "existing_file",
+    "filter_options",
+    "finite",
+    "grouped",
     "hits",
     "index_directory",
     "index_option",
     "known_indexes",
-    "learning",
+    "learning_options",
     "mode",
     "needs",
+    "open_index",
     "output",
-    "ranking",
+    "queries_option",
+    "search",
+    "seed_option",
     "tuning",
+    "tuning_options",
     "wait_option",
-    "warn",
 ]
 
 INDEXES = Path("indexes")
 VARIABLE = "DOCSIM_INDEX"
 
-
-def warn(warnings: Iterable[str]) -> None:
-    """Tell what does not make answers wrong but should be seen to."""
-    for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+Command = Callable[..., None]
+Option = Callable[[Command], Command]
 
 
-F = TypeVar("F", bound=Callable[..., Any])
+def grouped(record: Callable[..., object], name: str, *options: Option) -> Option:
+    """Return a decorator that adds options and hands their values to the command as one argument.
+
+    Args:
+        record: A dataclass whose fields are named as the parameters of ``options``.
+        name: The argument that gets the record.
+        options: The options, in the order in which ``--help`` lists them.
+    """
+    wanted = tuple(inspect.signature(record).parameters)
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def collected(*arguments: object, **given: object) -> None:
+            given[name] = record(**{key: given.pop(key) for key in wanted})
+            command(*arguments, **given)
+
+        decorated: Command = collected
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
-def needs(extra: str) -> Callable[[F], F]:
-    """Decorate a command's function: where the extra is not installed the command says so, and does nothing.
+def needs(extra: str) -> Option:
+    """Return a decorator: where an extra is not installed the command says so, before it does any work.
 
     Args:
         extra: A key of ``extras.PACKAGES``.
     """
 
-    def decorated(function: F) -> F:
-        @functools.wraps(function)
-        def checked(*args: Any, **kwargs: Any) -> Any:
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def checked(*arguments: object, **given: object) -> None:
             extras.require(extra, click.get_current_context().command_path)
-            return function(*args, **kwargs)
+            command(*arguments, **given)
 
-        return cast(F, checked)
+        decorated: Command = checked
+        return decorated
 
-    return decorated
+    return decorate
+
+
+# Types of values
+
+directory = click.Path(path_type=Path, file_okay=False)
+existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """Refuse ``inf`` and ``nan``, which are floats, too."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"expected a number, got {value}")
+    return value
+
+
+# The index
 
 
 def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -78,145 +132,11 @@ def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str)
 index_option = click.option(
     "--index",
     "index_path",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=directory,
     shell_complete=_complete_index,
-    help=f"The index's directory. Default: ${VARIABLE}, else the one index under ./{INDEXES}.",
+    help=f"Directory of the index.  [default: ${VARIABLE}, or the only index under ./{INDEXES}]",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text for people.")
-hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits to return.")
-mode = click.option(
-    "--mode",
-    type=click.Choice(MODES),
-    default=DEFAULT_MODE,
-    show_default=True,
-    help="What ranks: embeddings, words in common, or both.",
-)
-explain = click.option("--explain", is_flag=True, help="Tell which words carry each hit.")
-dim_option = click.option(
-    "--dim",
-    type=click.IntRange(min=1),
-    help="Leading components to keep of each embedding, one of the numbers that the encoder was trained to do with.  "
-    "[default: all]",
-)
-wait_option = click.option("--wait", is_flag=True, help="Wait while another process is writing to the index.")
-
-
-def encoder_of(directory: Path | None, dim: int | None) -> Encoder | None:
-    """Return the encoder that ``--encoder`` and ``--dim`` ask for; None when neither was given."""
-    if directory:
-        return Encoder.load(directory, dim=dim)
-    return Encoder.default(dim=dim) if dim else None
-
-
-def tuning(command: F) -> F:
-    """Add ``--index-type`` and ``--recall``."""
-    kind = click.option(
-        "--index-type",
-        metavar="TYPE",
-        help="How to search vectors from now on: auto (exact while that is fast, then ivf), flat (exact), ivf, hnsw, "
-        "or a FAISS factory string of these.  [default: as it is; auto when new]",
-    )
-    recall = click.option(
-        "--recall",
-        type=click.FloatRange(0, 1, min_open=True),
-        help="Share of the nearest passages that an approximate index has to find.  [default: as it is; 0.95 when new]",
-    )
-    return kind(recall(command))
-
-
-def filters(command: F) -> F:
-    """Add ``--where`` and ``--in``."""
-    where = click.option(
-        "--where", metavar="FILTER", help="Return only documents whose metadata meets this: \"team = 'sre'\"."
-    )
-    within = click.option(
-        "--in", "within", metavar="PATH", default="", help="Return only documents whose id is PATH or lies below it."
-    )
-    return where(within(command))
-
-
-def learning(command: F) -> F:
-    """Add ``--teacher``, ``--teacher-weight`` and ``--time-limit``; ``check_teacher`` refuses what makes no sense."""
-    for option in (
-        click.option(
-            "--time-limit",
-            type=click.FloatRange(0, min_open=True),
-            callback=_finite,
-            metavar="S",
-            help="Train for so many seconds at most; keep the best so far.",
-        ),
-        click.option(
-            "--teacher-weight",
-            type=click.FloatRange(0),
-            callback=_finite,
-            metavar="X",
-            help="How much the teacher counts.  [default: 1 for short documents, else 0]",
-        ),
-        click.option(
-            "--teacher",
-            type=click.Path(path_type=Path, exists=True, file_okay=False),
-            help="An encoder's directory: learn from its embeddings of the texts too, where that helps.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def check_teacher(given: Mapping[str, Any]) -> None:
-    """Refuse a weight of no teacher.
-
-    Raises:
-        UsageError: There is a weight, but no teacher.
-    """
-    if given["teacher_weight"] is not None and not given["teacher"]:
-        raise UsageError("expected --teacher with --teacher-weight; got none")
-
-
-def ranking(command: F) -> F:
-    """Add the options that choose hits, from the offset on."""
-    for option in (
-        click.option("--group-by", metavar="FIELD", help="Return only the best of those with the same metadata value."),
-        click.option("--min-similarity", type=click.FloatRange(-1, 1), help="Leave out hits below this similarity."),
-        click.option(
-            "--diversity",
-            type=click.FloatRange(0, 1),
-            default=0.0,
-            help="How far to put back what is like the hits before it, from 0, not at all, to 1.",
-        ),
-        click.option(
-            "--offset",
-            type=click.IntRange(min=0),
-            default=0,
-            help="Hits to leave out at the beginning, for the next page.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def asked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``-k``, ``--mode`` and the options that choose hits say, as arguments of a search."""
-    chosen = Ranking(given["offset"], given["diversity"], given["min_similarity"], given["group_by"])
-    return {"k": given["k"], "mode": given["mode"], "ranking": chosen, **filtered(given)}
-
-
-def filtered(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``--where`` and ``--in`` say, as arguments of a search."""
-    return {"where": given["where"], "within": given["within"]}
-
-
-def output(command: F) -> F:
-    """Add ``--quiet`` and ``--verbose``."""
-    quiet = click.option("-q", "--quiet", is_flag=True, help="Print results and errors only, no progress or summary.")
-    verbose = click.option(
-        "-v", "--verbose", is_flag=True, expose_value=False, callback=_log, help="Say more on standard error."
-    )
-    return quiet(verbose(command))
-
-
-def _log(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if value:
-        logging.getLogger("docsim").setLevel(logging.INFO)
+wait_option = click.option("--wait", is_flag=True, help="Wait for another process that is writing to the index.")
 
 
 def known_indexes() -> list[Path]:
@@ -247,8 +167,222 @@ def index_directory(given: Path | None, *, new: str | None = None) -> Path:
     raise UsageError(f"expected --index, ${VARIABLE}, or one index under ./{INDEXES}; found {found}")
 
 
-def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """Refuse ``inf`` and ``nan``, which are floats, too."""
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"expected a number, got {value}")
-    return value
+def open_index(given: Path | None) -> Index:
+    """Open the index to use, see ``index_directory``."""
+    return Index.open(index_directory(given))
+
+
+# Output
+
+
+def _log(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        logging.getLogger("docsim").setLevel(logging.INFO)
+
+
+output = grouped(
+    Output,
+    "output",
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    click.option("-q", "--quiet", is_flag=True, help="Print results and errors only: no progress, no summary."),
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_log,
+        help="Print details of what is done to standard error.",
+    ),
+)
+
+# Searching
+
+
+class SearchArguments(TypedDict):
+    """Arguments of every method of ``Index`` that searches."""
+
+    k: int
+    mode: Mode
+    where: str | None
+    within: str
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What to search for, and how to choose hits."""
+
+    k: int
+    mode: Mode
+    where: str | None
+    within: str
+    offset: int
+    diversity: float
+    min_similarity: float | None
+    group_by: str | None
+    explain: bool
+
+    def arguments(self) -> SearchArguments:
+        """Return the options as arguments of ``Index.search`` and its like.
+
+        Raises:
+            UsageError: A value is out of range.
+        """
+        ranking = Ranking(self.offset, self.diversity, self.min_similarity, self.group_by)
+        return {"k": self.k, "mode": self.mode, "where": self.where, "within": self.within, "ranking": ranking}
+
+    def condition(self) -> Condition | None:
+        """Return what the metadata and the id of a document have to meet; None where every document will do."""
+        from docsim.filters.where import wanted
+
+        return wanted(self.where, self.within)
+
+
+hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of hits.")
+mode = click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default=DEFAULT_MODE,
+    show_default=True,
+    help="Rank by meaning (dense), by shared words (lexical), or by both (hybrid).",
+)
+_where = click.option(
+    "--where", metavar="FILTER", help="Return only documents whose metadata match, such as \"team = 'sre'\"."
+)
+_within = click.option(
+    "--in", "within", metavar="PATH", default="", help="Return only documents whose id is PATH or lies below it."
+)
+filter_options = (_where, _within)
+search = grouped(
+    SearchOptions,
+    "search",
+    hits,
+    mode,
+    *filter_options,
+    click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip this many hits, to get the next page."),
+    click.option(
+        "--diversity",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        help="Diversity (MMR): 0 ranks by relevance only; higher values, up to 1, demote hits similar to earlier ones.",
+    ),
+    click.option("--min-similarity", type=click.FloatRange(-1, 1), help="Leave out hits with a lower similarity."),
+    click.option("--group-by", metavar="FIELD", help="Return only the best hit for each value of this metadata field."),
+    click.option("--explain", is_flag=True, help="Show which words make each hit similar."),
+)
+
+queries_option = click.option(
+    "--queries",
+    type=existing_file,
+    help='JSONL file of the judged queries, each with an "id" and a "text".  [default: query ids are the ids of '
+    "documents]",
+)
+
+# Building an index
+
+
+@dataclass(frozen=True, slots=True)
+class TuningOptions:
+    """How passages are searched from now on."""
+
+    index_type: str | None
+    recall: float | None
+
+
+tuning_options = (
+    click.option(
+        "--index-type",
+        metavar="TYPE",
+        help="How to search vectors: flat (exact), ivf or hnsw (approximate), auto (exact while that is fast, then "
+        "ivf), or a FAISS factory string.  [default: unchanged; auto for a new index]",
+    ),
+    click.option(
+        "--recall",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Share of the nearest passages that an approximate index must find.  [default: unchanged; 0.95 for a new "
+        "index]",
+    ),
+)
+tuning = grouped(TuningOptions, "tuning", *tuning_options)
+
+# Encoders and training
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """An encoder."""
+
+    encoder: Path | None
+    dim: int | None
+
+    @property
+    def given(self) -> bool:
+        """Whether there is one."""
+        return bool(self.encoder or self.dim)
+
+    def load(self) -> Encoder | None:
+        """Load the encoder; None when there is none.
+
+        Raises:
+            EncoderError: It is missing or damaged, or was not trained for so many components.
+        """
+        if self.encoder:
+            return Encoder.load(self.encoder, dim=self.dim)
+        return Encoder.default(dim=self.dim) if self.dim else None
+
+
+def encoder(help: str) -> Option:
+    """Return a decorator that adds ``--encoder`` and ``--dim``.
+
+    Args:
+        help: What ``--encoder`` is for.
+    """
+    return grouped(
+        EncoderOptions,
+        "encoder",
+        click.option("--encoder", type=directory, help=help),
+        click.option(
+            "--dim",
+            type=click.IntRange(min=1),
+            help="Keep only this many leading components of each embedding; the encoder must be trained for it.  "
+            "[default: all]",
+        ),
+    )
+
+
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything that is random."
+)
+
+
+learning_options = (
+    click.option(
+        "--teacher",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="Directory of an encoder to learn from as well, where that helps.",
+    ),
+    click.option(
+        "--teacher-weight",
+        type=click.FloatRange(0),
+        callback=finite,
+        metavar="X",
+        help="Weight of what the teacher teaches.  [default: 1 for short documents, 0 for others]",
+    ),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(0, min_open=True),
+        callback=finite,
+        metavar="S",
+        help="Train for at most this many seconds, and keep the best so far.",
+    ),
+)
+
+
+def check_teacher(teacher: Path | None, weight: float | None) -> None:
+    """Refuse a weight without a teacher.
+
+    Raises:
+        UsageError: There is a weight, but no teacher.
+    """
+    if weight is not None and not teacher:
+        raise UsageError("expected --teacher with --teacher-weight; got none")

@@ -1,4 +1,4 @@
-"""``docsim query`` and ``docsim similar``: ask an index."""
+"""``docsim query`` and ``docsim similar``: search an index."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from docsim.cli import options
+from docsim.cli.options import SearchOptions
+from docsim.cli.output import Output, print_json
 from docsim.cli.subjects import file_named, subject
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.models import Document, Hit, SearchResult
 
 if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
     from docsim.analysis.explain import Explanation
 
 __all__ = ["query", "similar"]
@@ -28,7 +33,7 @@ _TOGETHER = 256
 """Queries of a batch that are encoded together."""
 
 _ESCAPED = {ord(one): repr(one)[1:-1] for one in "\t\n\r"}
-"""How ids are written that would break a line, or its columns, apart."""
+"""How characters are written that would break a line, or its columns, apart."""
 
 _SNIPPET = 240
 """Characters of the best passage that a table shows."""
@@ -40,38 +45,38 @@ Examples:
   docsim query "how do I claim a train ticket"
   docsim query "rotate a certificate" -k 3 --json
   docsim query "rotate a certificate" --in security --where "status != 'outdated' and updated > '2026-01-01'"
-  docsim query ERR_CONN_REFUSED --mode lexical       by its words only, such as an error's code
-  docsim query "parental leave" --diversity 0.3      less of the same
-  docsim query "parental leave" --group-by team      the best of each team (a metadata field)
+  docsim query ERR_CONN_REFUSED --mode lexical       by shared words only, such as an error code
+  docsim query "parental leave" --diversity 0.3      fewer hits that resemble each other
+  docsim query "parental leave" --group-by team      the best hit of each team (a metadata field)
   docsim query "parental leave" --offset 10          the next page
-  cat questions.txt | docsim query - --json          one question a line, one JSON object a line
+  cat questions.txt | docsim query - --json          one query per line, one JSON object per line
   docsim query --batch questions.jsonl --json        lines with "id" and "text"
 """
 )
 @click.argument("text", required=False)
-@click.option("--batch", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="JSONL file of queries.")
+@click.option(
+    "--batch", type=options.existing_file, help='JSONL file of queries, each with a "text" and maybe an "id".'
+)
 @options.index_option
-@options.hits
-@options.mode
-@options.filters
-@options.ranking
-@options.explain
-@options.as_json
+@options.search
 @options.output
-def query(text: str | None, batch: Path | None, **given: Any) -> None:
-    """Find the documents most like TEXT; with - one query a line is read from standard input."""
+def query(text: str | None, batch: Path | None, index_path: Path | None, search: SearchOptions, output: Output) -> None:
+    """Find the documents most similar to TEXT.
+
+    TEXT is a question, a few words or a whole text. With -, each line of standard input is a query.
+    """
     if (text is None) == (batch is None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
-    with Index.open(options.index_directory(given["index_path"])) as index:
+    with options.open_index(index_path) as index:
+        asking = _Asking(index, search, output)
         if batch is not None:
             with batch.open("rb") as lines:
-                _answer_all(index, _batch_queries(lines, batch), given)
+                asking.answer_all(_batch_queries(lines, batch))
         elif text == "-":
             texts = (line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer)
-            _answer_all(index, ((None, one) for one in texts if one), given)
+            asking.answer_all((None, one) for one in texts if one)
         else:
-            result = index.search(str(text), **options.asked(given))
-            _print(index, result, _reasons(index, Document("query", str(text)), result, given), given)
+            asking.answer(str(text))
 
 
 @click.command(
@@ -79,38 +84,93 @@ def query(text: str | None, batch: Path | None, **given: Any) -> None:
 Examples:
   docsim similar people/annual-leave.md             an indexed document, by its id
   docsim similar ~/drafts/new-leave-policy.docx     any file
-  docsim similar draft.md --min-similarity 0.7      only what is very much like it
+  docsim similar draft.md --min-similarity 0.7      only what is very similar to it
   pandoc notes.odt -t markdown | docsim similar -   any text
 """
 )
 @click.argument("document")
 @options.index_option
-@options.hits
-@options.mode
-@options.filters
-@options.ranking
-@options.explain
-@options.as_json
+@options.search
 @options.output
-def similar(document: str, **given: Any) -> None:
-    """Find the documents most like DOCUMENT: an indexed id, the path of any file, or - for standard input."""
-    with Index.open(options.index_directory(given["index_path"])) as index:
-        _similar(index, document, given)
+def similar(document: str, index_path: Path | None, search: SearchOptions, output: Output) -> None:
+    """Find the documents most similar to DOCUMENT.
+
+    DOCUMENT is the id of an indexed document, the path of any file, or - for standard input. An indexed document, or
+    a file that is indexed, is not among its own hits.
+    """
+    with options.open_index(index_path) as index:
+        _Asking(index, search, output).answer_similar(document)
 
 
-def _similar(index: Index, document: str, given: dict[str, Any]) -> None:
-    asked_for = subject(index, document)
-    if isinstance(asked_for, str):
-        result = index.similar(asked_for, **options.asked(given))
-    else:
-        file = file_named(document) if document != "-" else None
-        result = index.similar_to(asked_for, file=file, **options.asked(given))
-    _print(index, result, _reasons(index, asked_for, result, given), given)
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """An open index, how to search it and how to print what was found."""
 
+    index: Index
+    search: SearchOptions
+    output: Output
 
-def _reasons(index: Index, asked_for: str | Document, result: SearchResult, given: dict[str, Any]) -> list[Explanation]:
-    """Return why each hit is one, if that is asked for."""
-    return [index.explain(asked_for, hit.id, pairs=1) for hit in result.hits] if given["explain"] else []
+    def answer(self, text: str) -> None:
+        """Answer one query."""
+        result = self.index.search(text, **self.search.arguments())
+        self._print(result, self._reasons(Document("query", text), result))
+
+    def answer_similar(self, given: str) -> None:
+        """Answer for a document."""
+        wanted = subject(self.index, given)
+        if isinstance(wanted, str):
+            result = self.index.similar(wanted, **self.search.arguments())
+        else:
+            file = file_named(given) if given != "-" else None
+            result = self.index.similar_to(wanted, file=file, **self.search.arguments())
+        self._print(result, self._reasons(wanted, result))
+
+    def answer_all(self, queries: Iterable[tuple[str | None, str]]) -> None:
+        """Answer queries, given with their ids, some at a time."""
+        numbered = enumerate(queries, start=1)
+        while chunk := list(islice(numbered, _TOGETHER)):
+            results = self.index.search_many([text for _, (_, text) in chunk], **self.search.arguments())
+            for (number, (id, text)), result in zip(chunk, results, strict=True):
+                reasons = self._reasons(Document("query", text), result)
+                if self.output.as_json:
+                    head = {"id": id} if id is not None else {}
+                    click.echo(json.dumps(head | _json(result, reasons), ensure_ascii=False))
+                else:
+                    self._table(result, reasons, question=(id or str(number), text))
+
+    def _reasons(self, wanted: str | Document, result: SearchResult) -> list[Explanation]:
+        """Return why each hit is one, if that is wanted."""
+        return [self.index.explain(wanted, hit.id, pairs=1) for hit in result.hits] if self.search.explain else []
+
+    def _print(self, result: SearchResult, reasons: Sequence[Explanation]) -> None:
+        if self.output.as_json:
+            print_json(_json(result, reasons))
+        else:
+            self._table(result, reasons)
+
+    def _table(
+        self, result: SearchResult, reasons: Sequence[Explanation], *, question: tuple[str, str] | None = None
+    ) -> None:
+        """Print an answer for people; to a pipe, one tab-separated line per hit.
+
+        ``question`` is the name and the text of one of several queries. To a pipe, its name is the first field.
+        """
+        words = [", ".join(_telling(reason)) for reason in reasons]
+        if not result.hits:
+            click.echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
+        if not sys.stdout.isatty():
+            _lines(result, words, question[0] if question else None)
+            return
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console()
+        if question:
+            console.print(Text(" ".join(question[1].split())), style="bold", no_wrap=True, overflow="ellipsis")
+        if result.hits:
+            console.print(_rows(result, words))
+        for line in () if self.output.quiet else _footnotes(result):
+            console.print(line, style="dim")
 
 
 def _batch_queries(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str | None, str]]:
@@ -130,65 +190,15 @@ def _batch_queries(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str | N
         yield (None if id is None else str(id)), text
 
 
-def _answer_all(index: Index, queries: Iterable[tuple[str | None, str]], given: dict[str, Any]) -> None:
-    numbered = enumerate(queries, start=1)
-    while chunk := list(islice(numbered, _TOGETHER)):
-        results = index.search_many([text for _, (_, text) in chunk], **options.asked(given))
-        for (number, (id, text)), result in zip(chunk, results, strict=True):
-            reasons = _reasons(index, Document("query", text), result, given)
-            if given["as_json"]:
-                head = {"id": id} if id is not None else {}
-                click.echo(json.dumps(head | _shown(result, reasons), ensure_ascii=False))
-            else:
-                _table(index, result, reasons, given, question=(id or str(number), text))
-
-
-def _print(index: Index, result: SearchResult, reasons: list[Explanation], given: dict[str, Any]) -> None:
-    if given["as_json"]:
-        click.echo(json.dumps(_shown(result, reasons), ensure_ascii=False, indent=2))
-    else:
-        _table(index, result, reasons, given)
-
-
-def _shown(result: SearchResult, reasons: list[Explanation]) -> dict[str, Any]:
-    """Return an answer as it is written to JSON."""
+def _json(result: SearchResult, reasons: Sequence[Explanation]) -> dict[str, object]:
+    """Return an answer as it is printed as JSON."""
     shown = asdict(result)
     for hit, reason in zip(shown["hits"], reasons, strict=False):
         hit["explain"] = asdict(reason)
     return shown
 
 
-def _table(
-    index: Index,
-    result: SearchResult,
-    reasons: list[Explanation],
-    given: dict[str, Any],
-    *,
-    question: tuple[str, str] | None = None,
-) -> None:
-    """Print a readable answer; to a pipe, one tab-separated line a hit, what carries it last if it is explained.
-
-    ``question`` is the name and the text of one of several; to a pipe, its name comes first on each line.
-    """
-    words = [", ".join(_telling(reason)) for reason in reasons]
-    if not result.hits:
-        click.echo(f"Nothing found: {_nothing(index, given)}.", err=True)
-    if not sys.stdout.isatty():
-        _lines(result, words, question[0] if question else None)
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console()
-    if question:
-        console.print(Text(" ".join(question[1].split())), style="bold", no_wrap=True, overflow="ellipsis")
-    if result.hits:
-        console.print(_rows(result, words))
-    for line in () if given["quiet"] else _footnotes(result):
-        console.print(line, style="dim")
-
-
-def _rows(result: SearchResult, words: Sequence[str]) -> Any:
+def _rows(result: SearchResult, words: Sequence[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -204,14 +214,13 @@ def _rows(result: SearchResult, words: Sequence[str]) -> Any:
     return table
 
 
-def _nothing(index: Index, given: dict[str, Any]) -> str:
-    """Return why nothing was found: most likely a field's name was misspelt, where no document has such a field."""
+def _nothing(index: Index, search: SearchOptions) -> str:
+    """Return why nothing was found. If no document has a field that is asked for, its name was probably misspelt."""
     if not index.counts().documents:
         return "the index holds no documents"
     from docsim.filters.condition import Exists, fields
-    from docsim.filters.where import wanted
 
-    condition = wanted(**options.filtered(given))
+    condition = search.condition()
     asked = fields(condition) if condition else ()
     with index.engine.snapshot() as snapshot:
         unknown = [".".join(field) for field in asked if not snapshot.matching(Exists(field))]
@@ -219,10 +228,10 @@ def _nothing(index: Index, given: dict[str, Any]) -> str:
 
 
 def _footnotes(result: SearchResult) -> Iterator[str]:
-    through = ", the new encoder through an adapter" if result.adapter else ""
+    through = ", the new encoder over mapped embeddings" if result.adapter else ""
     yield f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}{through}"
     if result.hits:
-        yield "Under each similarity: how many of 100 random pairs are less similar."
+        yield "Below each similarity: how many of 100 random pairs are less similar."
 
 
 def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None:
@@ -231,7 +240,7 @@ def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None
         click.echo("\t".join(one.translate(_ESCAPED) for one in (name, *fields) if one is not None))
 
 
-def _measured(hit: Hit, text: Any) -> Any:
+def _measured(hit: Hit, text: Text) -> Text:
     """Write a hit's similarity, and its percentile, never rounded up, below."""
     text.append(f"{hit.similarity:.2f}")
     if hit.percentile is not None:
@@ -239,7 +248,7 @@ def _measured(hit: Hit, text: Any) -> Any:
     return text
 
 
-def _described(hit: Hit, text: Any) -> Any:
+def _described(hit: Hit, text: Text) -> Text:
     best = " ".join(hit.passages[0].text.split())
     text.append(hit.title or hit.id, style="bold")
     text.append(f"  {hit.id}\n", style="dim")

@@ -1,20 +1,23 @@
-"""``docsim sweep``: try towers, starts and hyper-parameters within a time budget, and keep the best encoder."""
+"""``docsim sweep``: try towers, starting points and hyper-parameters, and keep the best encoder."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from docsim.cli import options, terminal
+from docsim.cli.output import Output
+from docsim.cli.progress import watching
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
     from docsim.models import Document
+    from docsim.progress import Progress
     from docsim.training.sweep.leaderboard import FailedTrial, TrialResult
 
 __all__ = ["sweep"]
@@ -22,9 +25,77 @@ __all__ = ["sweep"]
 _SHOWN = 15  # rows of the table
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What to learn from."""
+
+    index_path: Path | None
+    corpus: str | None
+
+    def documents(self, seed: int) -> Iterable[Document]:
+        """Yield the documents."""
+        from docsim.training.data.document_sources import documents_of_corpus, documents_of_index
+
+        if self.corpus:
+            return documents_of_corpus(self.corpus, seed=seed)
+        return documents_of_index(options.index_directory(self.index_path), seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """What to try, and for how long."""
+
+    budget: float
+    towers: tuple[str, ...]
+    starts: tuple[str, ...]
+    trials: int | None
+    steps: int
+    seed: int
+    resume: bool
+
+
 def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """Return the names of ``a,b``, each once."""
     return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+
+
+_texts = options.grouped(
+    _Texts,
+    "texts",
+    options.index_option,
+    click.option("--corpus", help="Learn from the documents of a folder or file, instead of an index."),
+)
+_how = options.grouped(
+    _Trials,
+    "how",
+    click.option(
+        "--budget",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600,
+        show_default=True,
+        metavar="S",
+        help="Seconds for all trials together, including those before --resume.",
+    ),
+    click.option(
+        "--towers",
+        default="average,lstm,transformer",
+        show_default=True,
+        callback=_names,
+        help="Kinds of network to try.",
+    ),
+    click.option(
+        "--from",
+        "starts",
+        default="default,scratch",
+        show_default=True,
+        callback=_names,
+        help="Starting points to try: default, scratch, or directories of encoders.",
+    ),
+    click.option("--trials", type=click.IntRange(1), help="Most trials.  [default: as many as the budget allows]"),
+    click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Most steps per trial."),
+    options.seed_option,
+    click.option("--resume", is_flag=True, help="Continue the sweep in --out."),
+)
 
 
 @click.command(
@@ -38,111 +109,82 @@ Examples:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Directory for the sweep; the best encoder is written to OUT/best.",
+    type=options.directory,
+    help="Directory of the sweep; the best encoder is written to OUT/best.",
 )
-@options.index_option
-@click.option("--corpus", help="Learn from the documents of a folder or file, instead of an index.")
-@click.option(
-    "--budget",
-    type=click.FloatRange(min=0, min_open=True),
-    default=600,
-    show_default=True,
-    metavar="S",
-    help="Seconds for all trials together, those before --resume included.",
-)
-@click.option("--towers", default="average,lstm,transformer", show_default=True, callback=_names, help="Kinds to try.")
-@click.option(
-    "--from",
-    "starts",
-    default="default,scratch",
-    show_default=True,
-    callback=_names,
-    help="Starts to try: default, scratch, directories of encoders.",
-)
-@click.option("--trials", type=click.IntRange(1), help="Most trials.  [default: what the budget allows]")
-@click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Most steps of a trial.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of all that is random.")
-@click.option("--resume", is_flag=True, help="Go on with the sweep in --out.")
-@options.as_json
+@_texts
+@_how
 @options.output
 @options.needs("train")
-def sweep(out: Path, index_path: Path | None, corpus: str | None, **given: Any) -> None:
-    """Try towers, starting points and hyper-parameters within a time budget, and keep the best encoder.
+def sweep(out: Path, texts: _Texts, how: _Trials, output: Output) -> None:
+    """Search for the best encoder within a time budget.
 
-    Every trial is a training on the same documents, measured on the same held-out ones. First each tower is tried from
-    each start with the settings of docsim train, then what promises most. The best of many trials looks a little better
-    on the held-out documents than it is: when intervals overlap, prefer the faster encoder. Which start is best, few
-    held-out documents do not tell; judged queries do: docsim encoder compare.
+    Tries towers, starting points and hyper-parameters. Every trial trains on the same documents and is measured on the
+    same held-out ones. First each tower is tried from each starting point with the settings of docsim train, then
+    whatever looks most promising.
+
+    The best of many trials looks slightly better on held-out documents than it is. When intervals overlap, prefer the
+    faster encoder. To choose between starting points, judged queries tell more: see docsim encoder compare.
     """
-    if corpus and index_path:
+    if texts.corpus and texts.index_path:
         raise UsageError("expected one of --index and --corpus; got both")
     with terminal.without_native_noise():
         from docsim.training.sweep.search_space import SearchSpace  # imports Keras, which takes seconds
         from docsim.training.sweep.study import Sweep, SweepLimits, sweep_lock, usable_documents
         from docsim.training.sweep.trial import TrialSetup
 
-    space, limits = SearchSpace(given["towers"], given["starts"]), SweepLimits(given["budget"], given["trials"])
-    documents = usable_documents(_documents(corpus, index_path, given["seed"]), space.starts)
-    with sweep_lock(out):
-        study = Sweep(out, space, TrialSetup(documents, given["steps"], given["seed"]), resume=given["resume"])
-        board = study.run(limits, report=None if given["quiet"] or given["as_json"] else _told())
-    _tell(out, board, given)
+    space, limits = SearchSpace(how.towers, how.starts), SweepLimits(how.budget, how.trials)
+    documents = usable_documents(texts.documents(how.seed), space.starts)
+    with sweep_lock(out), watching(quiet=not output.for_people) as progress:
+        study = Sweep(out, space, TrialSetup(documents, how.steps, how.seed), resume=how.resume)
+        board = study.run(limits, report=_telling(progress))
+    _tell(out, board, output)
 
 
-def _documents(corpus: str | None, index_path: Path | None, seed: int) -> Iterable[Document]:
-    from docsim.training.data.document_sources import documents_of_corpus, documents_of_index
-
-    if corpus:
-        return documents_of_corpus(corpus, seed=seed)
-    return documents_of_index(options.index_directory(index_path), seed=seed)
-
-
-def _told() -> Callable[[TrialResult | FailedTrial], None]:
-    """Return what says a line about each trial on standard error."""
+def _telling(progress: Progress) -> Callable[[TrialResult | FailedTrial], None]:
+    """Return what says a sentence about each trial."""
     from docsim.training.sweep.leaderboard import FailedTrial
 
     def tell(one: TrialResult | FailedTrial) -> None:
         if isinstance(one, FailedTrial):
-            line = f"trial {one.number} failed: {one.reason}"
+            progress.say(f"trial {one.number} failed: {one.reason}")
         else:
             name = f"{one.tower} from {Path(one.start).name}"
-            line = f"trial {one.number}: {name}: {one.before:.4f} -> {one.metric:.4f} in {one.seconds:.0f} s"
-        click.echo(line, file=sys.stderr)
+            progress.say(f"trial {one.number}: {name}: {one.before:.4f} -> {one.metric:.4f} in {one.seconds:.0f} s")
 
     return tell
 
 
-def _tell(out: Path, board: Sequence[TrialResult], given: dict[str, Any]) -> None:
+def _tell(out: Path, board: Sequence[TrialResult], output: Output) -> None:
     """Print the leaderboard."""
     from docsim.training.sweep.leaderboard import JSON_FILE, PLOT_FILE
 
     content = (out / JSON_FILE).read_text(encoding="utf-8")
-    if given["as_json"]:
+    if output.as_json:
         click.echo(content, nl=False)
         return
-    if given["quiet"]:
+    if output.quiet:
         return
-    _table(board, str(json.loads(content)["metric"]))
+    _print_table(board, str(json.loads(content)["metric"]))
     click.echo(f"Leaderboard: {out / JSON_FILE}, plot: {out / PLOT_FILE}")
     click.echo(f"Use the best with: docsim reindex --encoder {out / 'best'}")
 
 
-def _table(board: Sequence[TrialResult], metric: str) -> None:
+def _print_table(board: Sequence[TrialResult], metric: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("#", "tower", "from", metric, "95 %", "texts/s", "MB", "s", box=None, pad_edge=False)
-    for entry in board[:_SHOWN]:
+    for trial in board[:_SHOWN]:
         table.add_row(
-            str(entry.number),
-            entry.tower,
-            Path(entry.start).name,
-            f"{entry.metric:.4f}",
-            f"{entry.low:.3f}-{entry.high:.3f}",
-            f"{entry.texts_per_second:,.0f}",
-            f"{entry.megabytes:.1f}",
-            f"{entry.seconds:.0f}",
+            str(trial.number),
+            trial.tower,
+            Path(trial.start).name,
+            f"{trial.metric:.4f}",
+            f"{trial.low:.3f}-{trial.high:.3f}",
+            f"{trial.texts_per_second:,.0f}",
+            f"{trial.megabytes:.1f}",
+            f"{trial.seconds:.0f}",
         )
     Console().print(table)
     if len(board) > _SHOWN:

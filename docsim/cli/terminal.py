@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
-__all__ = ["without_native_noise"]
+__all__ = ["load_training", "without_native_noise"]
 
 
 @contextmanager
@@ -24,3 +25,9 @@ def without_native_noise() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(nowhere)
         os.close(kept)
+
+
+def load_training() -> None:
+    """Import what training needs, which takes seconds, without the noise."""
+    with without_native_noise():
+        import_module("docsim.training.loop.preparation")

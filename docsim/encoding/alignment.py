@@ -1,9 +1,10 @@
-"""Adapters: a map of an old encoder's embeddings into a new encoder's space, so that new queries search them.
+"""Alignment: maps embeddings of an old encoder into the space of a new one, so that new queries can search them.
 
-Learnt from passages that both encoders embedded: the rotation that brings the old embeddings nearest to the new ones
-(orthogonal Procrustes, Schönemann 1966, https://doi.org/10.1007/BF02289451), and a correction that kernel ridge
-regression learns from what the rotation leaves over (Saunders, Gammerman and Vovk, ICML 1998). The kernel of two
-embeddings is exp((a . b - 1) / WIDTH), which for unit vectors is the Gaussian one.
+It is learnt from passages that both encoders have embedded, in two steps. The first is the rotation that brings the old
+embeddings nearest to the new ones (orthogonal Procrustes, Schönemann 1966, https://doi.org/10.1007/BF02289451). The
+second is a correction, which kernel ridge regression learns from what remains after the rotation (Saunders, Gammerman
+and Vovk, ICML 1998). The kernel of two embeddings is exp((a . b - 1) / WIDTH), which for unit vectors is the Gaussian
+kernel.
 
     adapter.npz   arrays format, source, target, rotation, landmarks, weights, agreement, before; no pickle
 """
@@ -25,39 +26,39 @@ from docsim.files import replacing
 __all__ = ["FORMAT", "LEAST", "Alignment", "K", "agreement", "fitted", "learnt", "procrustes"]
 
 FORMAT = 2
-"""Version of the file; one of another version is refused."""
+"""Version of the file; files of other versions are refused."""
 
 K = 10
-"""Nearest neighbours that are compared; fewer, where they would be more than a quarter of all passages."""
+"""The number of nearest neighbours that are compared, at most a quarter of all passages."""
 
 LEAST = 25
-"""Passages, at least, for some to be held out whose neighbours tell anything."""
+"""The least number of passages to learn from: with fewer, too few are held out to measure anything."""
 
 WIDTH = 0.5
-"""Of the kernel, in inner products."""
+"""The width of the kernel, in inner products."""
 
 RIDGE = 0.1
-"""Strength of the regression's penalty."""
+"""The strength of the regression's penalty."""
 
-_HELD_OUT = 0.2
-_TOGETHER = 4096  # embeddings that are mapped together
+_HELD_OUT = 0.2  # the share of passages that measure how good an alignment is
+_TOGETHER = 4096  # embeddings mapped at a time
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignment:
-    """A map from one encoder's embeddings to another's.
+    """A mapping from the embedding space of one encoder to that of another.
 
     Attributes:
         source: Fingerprint of the encoder whose embeddings are mapped.
-        target: Fingerprint of the encoder in whose space they are afterwards.
+        target: Fingerprint of the encoder into whose space they are mapped.
         rotation: ``float32 (source dim, target dim)``, finite.
-        landmarks: Embeddings of the source that others are compared with, ``float32 (landmarks, source dim)``, finite.
-        weights: What is added for each landmark, ``float32 (landmarks, target dim)``, finite.
-        agreement: Share of the target encoder's ``K`` nearest neighbours that held-out passages find among the mapped
-            embeddings, in [0, 1].
-        before: The same share where the source encoder looks among its own: what is found without an adapter.
+        landmarks: Source embeddings that others are compared with, ``float32 (landmarks, source dim)``, finite.
+        weights: The correction that each landmark contributes, ``float32 (landmarks, target dim)``, finite.
+        agreement: How many of the ``K`` nearest neighbours by the target encoder a held-out passage also finds among
+            the mapped embeddings, on average; a share in [0, 1].
+        before: The same share when the source encoder searches its own embeddings: the baseline without an alignment.
     """
 
     source: str
@@ -70,11 +71,11 @@ class Alignment:
 
     @property
     def dims(self) -> tuple[int, int]:
-        """Components of what is mapped, and of what it is mapped to."""
+        """The dimensions of the source and the target embeddings."""
         return self.rotation.shape[0], self.rotation.shape[1]
 
     def apply(self, embeddings: NDArray[np.floating]) -> Floats:
-        """Return the embeddings mapped: ``float32 (n, target dim)``, unit rows.
+        """Map embeddings into the target space; return ``float32 (n, target dim)``, unit rows.
 
         Args:
             embeddings: ``(n, source dim)``, unit rows.
@@ -87,10 +88,10 @@ class Alignment:
         return mapped
 
     def save(self, path: Path) -> str:
-        """Write the adapter to a file, atomically; return its SHA-256.
+        """Write the alignment to a file, atomically; return its SHA-256.
 
         Raises:
-            OSError: It cannot be written, and nothing of it is left.
+            OSError: It cannot be written; no partial file is left.
         """
         content = io.BytesIO()
         np.savez(
@@ -110,47 +111,49 @@ class Alignment:
 
     @classmethod
     def load(cls, path: Path, *, digest: str | None = None) -> Alignment:
-        """Read what ``save`` wrote.
+        """Read a file written by ``save``.
 
         Args:
             path: The file.
-            digest: Its SHA-256, when it is known.
+            digest: Its SHA-256, if known.
 
         Raises:
-            StoreError: The file is missing, is not what was written, is of another format or holds no such map.
+            StoreError: The file is missing, damaged, of another format or holds no valid alignment.
         """
         try:
             content = path.read_bytes()
             if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-                raise ValueError("other content than was written")
+                raise ValueError("its checksum does not match")
             with np.load(io.BytesIO(content), allow_pickle=False) as found:
                 return _checked(dict(found))
-        except Exception as error:  # a damaged archive raises whatever its parts' readers raise
+        except Exception as error:  # NumPy and zipfile raise many kinds of errors for a damaged archive
             raise StoreError(
-                f"expected an adapter of format {FORMAT} at {path}, could not read one ({error}); learn it anew with: "
-                "docsim reindex --adapter"
+                f"expected an alignment of format {FORMAT} at {path}, could not read one ({error})",
+                hint="docsim reindex --instant",
             ) from error
 
 
 def learnt(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0) -> Alignment:
-    """Learn an adapter from passages that two encoders embedded.
+    """Learn an alignment from passages that two encoders have embedded.
 
-    A map learnt from four fifths of them tells by the rest how good it is; the one that is returned knows them all.
+    An alignment learnt from four fifths of the passages is measured on the rest. The one that is returned is learnt
+    from all of them, and bears that measurement.
 
     Args:
-        old: ``float32 (passages, source dim)``, unit rows: what is to be mapped.
-        new: ``float32 (passages, target dim)``, unit rows, of the same passages; at least two.
+        old: ``float32 (passages, source dim)``, unit rows: embeddings by the source encoder.
+        new: ``float32 (passages, target dim)``, unit rows: embeddings of the same passages by the target encoder; at
+            least two.
         source: Fingerprint of the encoder of ``old``.
         target: Fingerprint of the encoder of ``new``.
-        seed: Of what is held out.
+        seed: Decides which passages are held out.
 
     Raises:
-        ValueError: The rows do not pair up, are fewer than two or not all finite.
+        ValueError: The numbers of rows differ or are below two, or some values are not finite.
     """
     if len(new) != len(old) or len(new) < 2:
-        raise ValueError(f"expected the same passages twice, two at least; got {len(old)} and {len(new)}")
+        raise ValueError(f"expected embeddings of the same two or more passages; got {len(old)} and {len(new)} rows")
     if not (np.isfinite(new).all() and np.isfinite(old).all()):
-        raise ValueError("expected finite embeddings, got others")
+        raise ValueError("expected finite embeddings, got NaN or infinity")
     order = np.random.default_rng(seed).permutation(len(new))
     held, rest = np.split(order, [max(1, round(_HELD_OUT * len(new)))])
     tried = Alignment(source, target, *fitted(old[rest], new[rest])).apply(old[held])
@@ -159,7 +162,7 @@ def learnt(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0)
 
 
 def fitted(old: Floats, new: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return rotation, landmarks and weights of the map that brings ``old`` to ``new``; see ``Adapter``."""
+    """Return rotation, landmarks and weights that map ``old`` to ``new``; see ``Alignment``."""
     rotation = procrustes(old, new)
     square = _kernel(old, old).astype(np.float64) + RIDGE * np.eye(len(old))
     weights = np.linalg.solve(square, (new - old @ rotation).astype(np.float64))
@@ -167,9 +170,14 @@ def fitted(old: Floats, new: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def procrustes(old: Floats, new: Floats) -> Floats:
-    """Return the orthogonal map ``(source dim, target dim)`` that brings ``old`` nearest to ``new``.
+    """Return the orthogonal matrix, ``float32 (source dim, target dim)``, that brings ``old`` nearest to ``new``.
 
-    Of what the passages say nothing about, components stay as they are.
+    Directions in which no passage has a component are kept as they are. Schönemann 1966,
+    https://doi.org/10.1007/BF02289451.
+
+    Args:
+        old: ``float32 (passages, source dim)``.
+        new: ``float32 (passages, target dim)``, of the same passages.
     """
     cross = old.T.astype(np.float64) @ new
     left, _, right = np.linalg.svd(cross + 1e-6 * np.eye(*cross.shape), full_matrices=False)
@@ -177,12 +185,15 @@ def procrustes(old: Floats, new: Floats) -> Floats:
 
 
 def agreement(queries: Floats, vectors: Floats, truth: Floats) -> float:
-    """Return the share of each passage's true nearest neighbours that it finds, in [0, 1]; 0 for fewer than 5 passages.
+    """Return the share of their true nearest neighbours that passages find on average, in [0, 1].
 
     Args:
-        queries: ``(passages, dim)``, unit rows: what is asked.
-        vectors: ``(passages, dim)``, unit rows: what is searched.
-        truth: ``(passages, any dim)``, unit rows, whose neighbours among themselves are the true ones.
+        queries: ``(passages, dim)``, unit rows: what each passage searches with.
+        vectors: ``(passages, dim)``, unit rows: what is searched; a passage never finds itself.
+        truth: ``(passages, any dim)``, unit rows: nearest neighbours among these are the true ones.
+
+    Returns:
+        The share; 0 for fewer than 5 passages.
     """
     k = min(K, (len(vectors) - 1) // 4)
     if k < 1:
@@ -199,7 +210,7 @@ def _nearest(queries: Floats, vectors: Floats, k: int) -> list[list[int]]:
 
 
 def _kernel(rows: Floats, landmarks: Floats) -> Floats:
-    """Return how near each row is to each landmark, ``float32 (rows, landmarks)``, 1 for the same."""
+    """Return the kernel of each row and each landmark, ``float32 (rows, landmarks)``; 1 if they are equal."""
     inner: Floats = rows @ landmarks.T
     inner -= 1
     inner /= WIDTH
@@ -207,7 +218,7 @@ def _kernel(rows: Floats, landmarks: Floats) -> Floats:
 
 
 def _unit(rows: Floats) -> Floats:
-    """Return rows of norm 1; a row of zeros, which has no direction, gets a fixed one."""
+    """Return the rows scaled to norm 1. A row of zeros, which has no direction, becomes a fixed unit vector."""
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
     if not norms.all():
         rows, norms = np.where(norms > 0, rows, 1), np.where(norms > 0, norms, np.sqrt(rows.shape[1]))
@@ -215,14 +226,15 @@ def _unit(rows: Floats) -> Floats:
 
 
 def _checked(found: dict[str, NDArray[Any]]) -> Alignment:
+    """Return the alignment in the arrays of a file; raise if they do not fit together."""
     if found["format"] != FORMAT:
         raise ValueError(f"format {found['format']}")
-    maps = [found[name] for name in ("rotation", "landmarks", "weights")]
-    for matrix in maps:
+    matrices = [found[name] for name in ("rotation", "landmarks", "weights")]
+    for matrix in matrices:
         if matrix.ndim != 2 or matrix.dtype != np.float32 or not np.isfinite(matrix).all():
-            raise ValueError(f"{matrix.dtype} numbers of shape {matrix.shape}, not all finite perhaps")
-    rotation, landmarks, weights = maps
+            raise ValueError(f"{matrix.dtype} values of shape {matrix.shape} instead of a finite float32 matrix")
+    rotation, landmarks, weights = matrices
     if not rotation.size or landmarks.shape != (len(weights), len(rotation)) or weights.shape[1] != rotation.shape[1]:
-        raise ValueError(f"maps of shapes {rotation.shape}, {landmarks.shape} and {weights.shape}")
+        raise ValueError(f"matrices of shapes {rotation.shape}, {landmarks.shape} and {weights.shape}")
     names = str(found["source"]), str(found["target"])
     return Alignment(*names, rotation, landmarks, weights, float(found["agreement"]), float(found["before"]))

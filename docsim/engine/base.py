@@ -70,6 +70,10 @@ class Engine(Protocol):
 
         Args:
             encoder: Whether the state's encoder is needed, which is then known to be there.
+
+        Raises:
+            IndexChanged: At the end of the block, where an engine cannot keep what is read apart from what others
+                write: use nothing that was read, and read it again (``docsim.engine.retrying.retried``).
         """
 
     def sources(self) -> Sources:
@@ -139,13 +143,16 @@ class Engine(Protocol):
     def problems(self) -> list[str]:
         """Return what is wrong with how the index is kept, a sentence each."""
 
-    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> list[str]:
         """Rebuild what can be rebuilt from what is stored.
 
         Args:
             index_type: Search with this index type from now on, see ``Index.create``.
             recall: Tune it to this recall.
             wait: Wait for another process that is writing.
+
+        Returns:
+            The ids of the documents that cannot be rebuilt, and stay damaged until their source is indexed again.
 
         Raises:
             UsageError: There is no such index type or recall.

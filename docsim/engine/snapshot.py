@@ -125,6 +125,8 @@ class Snapshot(Protocol):
     def embeddings(self, numbers: Numbers) -> list[Embeddings]:
         """Return the embeddings of some documents, ``float16 (passages, dim)`` each.
 
+        They are only valid while the snapshot is: copy what is to be kept longer.
+
         Raises:
             StoreError: Embeddings are missing or damaged.
         """

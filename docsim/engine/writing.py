@@ -53,6 +53,12 @@ class Sources(Protocol):
     def number(self, id: str) -> int | None:
         """Return the number of the document with this id, or None."""
 
+    def id(self, number: int) -> str | None:
+        """Return the id of a document, or None when there is no such document."""
+
+    def digest(self, number: int) -> str | None:
+        """Return the digest of what a document's source held, or None when there is no such document."""
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         """Return some documents by number, without those that are not there."""
 

@@ -81,7 +81,7 @@ def check_unit(name: str, fingerprint: str, rows: Sequence[NDArray[np.float32]])
         raise EncoderError(
             f"expected unit vectors from the encoder {name} (fingerprint {fingerprint[:12]}), got others, perhaps NaN; "
             "nothing was published. Train it again",
-            hint="docsim reindex --abort, to give up this re-index",
+            hint="docsim reindex --abort, to drop this re-index",
         )
 
 

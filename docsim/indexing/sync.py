@@ -1,11 +1,11 @@
-"""Syncing: bring an index to what a source holds now, encoding only what is new or changed.
+"""Sync: makes what an index holds of a source equal to the source, encoding only what is new or changed.
 
-Documents are read and encoded in the caller's thread while the batch before is committed in another. A batch is one
-transaction of whole documents, so after a stop at any point the next run does just the rest.
+The caller's thread reads and encodes a batch while another thread commits the batch before. A batch is one transaction
+of whole documents, so after an interruption at any point, the next run does only what is left.
 
-No decision depends on how much of the run is committed already. A document that one path of the source has taken or
-left in this run is not given to another path in the same run, and neither is its id. So every decision is about
-documents that the run has not touched, for which the index tells the truth, and a dry run decides the same.
+No decision depends on how much of the run is committed already. If a path of the source has taken or left a document in
+this run, neither the document nor its id is given to another path in the same run. So every decision is about documents
+that the run has not touched, for which the index is up to date, and a dry run decides the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,13 +27,21 @@ from docsim.errors import SourceError
 from docsim.indexing import pipeline
 from docsim.ingest import passages
 from docsim.models import Document, Entry, Failure, SyncReport, storable
+from docsim.progress import SILENT, Progress
 
 __all__ = ["Plan", "Sync"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What to write for one path: a document, new or in place of document ``number``; or only whose it is."""
+    """What to write for one path.
+
+    Attributes:
+        path: The path in the source.
+        digest: What the path was read with.
+        number: The document that the path stands for; None for a new one.
+        document: Its content; None if the stored content is the same, so that only the path is recorded.
+    """
 
     path: str
     digest: str
@@ -42,7 +50,7 @@ class _Change:
 
 
 class Plan:
-    """Compares a source with the index, reading only what is new or changed; counts, and writes nothing."""
+    """Compares a source with an index. It reads what is new or changed, and counts, but writes nothing."""
 
     def __init__(self, sources: Sources, source: SourceName) -> None:
         self._sources = sources
@@ -51,7 +59,7 @@ class Plan:
         self.counts = Counter[str]()
         self.failures: list[Failure] = []
         self._seen = set[bytes]()
-        self._given = set[bytes]()  # ids of documents that this run adds, or may remove
+        self._given = set[bytes]()  # ids of documents that this run adds or may remove
         self._touched = set[int]()  # documents that a path has taken or left in this run
         self._disputed = set(sources.disputed())
 
@@ -60,28 +68,25 @@ class Plan:
         items: Iterable[Document | Entry | Failure],
         *,
         prune: bool | None = None,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
-        """Return what a sync would do; see ``Index.sync``."""
+        """Return the report of a sync, without writing anything; see ``Index.sync``."""
         for _ in self.changes(items, progress):
             pass
         self._prune(prune)
         return self.report()
 
     def report(self) -> SyncReport:
-        """Return the counts so far."""
+        """Return the counts and failures so far."""
         return SyncReport(**self.counts, failures=tuple(self.failures))
 
-    def changes(
-        self, items: Iterable[Document | Entry | Failure], progress: Callable[[], object] | None
-    ) -> Iterator[_Change]:
-        """Yield what has to be written, counting everything that comes by."""
+    def changes(self, items: Iterable[Document | Entry | Failure], progress: Progress) -> Iterator[_Change]:
+        """Yield the changes to write. Documents are counted on the way, unchanged ones too."""
         for item in items:
             change = self._change(item)
             if change is not None:
                 yield change
-            if progress:
-                progress()
+            progress.advance()
 
     def _change(self, item: Document | Entry | Failure) -> _Change | None:
         if isinstance(item, Failure):
@@ -103,9 +108,9 @@ class Plan:
             return None
 
     def _loaded(self, path: str, entry: Entry, origin: Origin | None) -> _Change:
-        """Read a document that is new or changed, and settle which document of the index it is."""
+        """Read a document that is new or changed, and decide which document of the index it is."""
         document = entry.load()
-        id, number = self._settled(path, entry.digest, origin)
+        id, number = self._decided(path, entry.digest, origin)
         document = document if document.id == id else replace(document, id=id)
         if number is not None and self._trusted_digest(number) == document.digest():
             self.counts["unchanged"] += 1
@@ -113,50 +118,53 @@ class Plan:
         self.counts["added" if number is None else "changed"] += 1
         return _Change(path, entry.digest, number, document)
 
-    def _settled(self, path: str, digest: str, origin: Origin | None) -> tuple[str, int | None]:
-        """Return the id that a path gets, and the number of the document that it stands for; None for a new one."""
+    def _decided(self, path: str, digest: str, origin: Origin | None) -> tuple[str, int | None]:
+        """Decide which id a path gets, and the number of the document that it stands for; None for a new document."""
         if origin is not None:
-            number = origin.document
-            id = self._sources.documents([number])[number].document.id
-            may_stay = self._may_take(number, path, digest)
-            self._touch(id, number)
-            if may_stay:
-                return id, number
-        id, taken = self._place(path, digest)
+            known = self._sources.id(origin.document)  # None if its row was lost to damage
+            may_stay = known is not None and self._may_take(origin.document, path, digest)
+            self._touch(known, origin.document)
+            if known is not None and may_stay:
+                return known, origin.document
+        id, taken = self._choose_id(path, digest)
         self._touch(id, taken)
         return id, taken
 
-    def _touch(self, id: str, number: int | None) -> None:
-        """Keep a document and its id from every other path of this run."""
-        self._given.add(_key(id))
+    def _touch(self, id: str | None, number: int | None) -> None:
+        """Reserve a document and its id, so that no other path gets them in this run."""
+        if id is not None:
+            self._given.add(_key(id))
         if number is not None:
             self._touched.add(number)
 
     def _trusted_digest(self, number: int) -> str | None:
-        """Return the digest of a document's content; None where the content is damaged, and has to be replaced."""
-        if any(one.digest == DISTRUSTED for one in self._sources.holders(number)):
-            return None
-        return self._sources.documents([number])[number].digest
+        """Return the digest of a document; None if the document is damaged and has to be replaced."""
+        digests = [one.digest for one in self._sources.holders(number)]
+        return None if not digests or DISTRUSTED in digests else self._sources.digest(number)
 
-    def _place(self, path: str, digest: str) -> tuple[str, int | None]:
-        """Return the id for a path that is new in this source, and the number of the document it stands for, if any.
+    def _choose_id(self, path: str, digest: str) -> tuple[str, int | None]:
+        """Choose the id for a path that is new in this source.
 
-        An id that another source holds is shared when both read the same, taken over when that source is gone from the
-        file system, and otherwise set apart by this source's name.
+        If another source holds a document of that id, the document is shared if both read the same content, and taken
+        over if the other source no longer exists in the file system. Otherwise the id gets the name of this source in
+        front.
+
+        Returns:
+            The id, and the number of the document that has it, or None if the document is new.
         """
-        for id in itertools.chain([path], self._set_apart(path)):
+        for id in itertools.chain([path], self._prefixed(path)):
             if _key(id) in self._given:
                 continue
             number = self._sources.number(id)
             if number is None or self._may_take(number, path, digest):
                 return id, number
-        raise AssertionError("unreachable: ids are tried without end")
+        raise AssertionError("unreachable: there is always another id to try")
 
     def _may_take(self, number: int, path: str, digest: str) -> bool:
-        """Return whether a document may stand for what a path holds.
+        """Return whether a document may stand for a path.
 
-        Every other source that has the document must read the same, have read it before it was damaged, or be gone. No
-        other path of this source may have it, since that path may change in the same run.
+        Every other source that holds the document must have read the same content, have read it before it was damaged,
+        or no longer exist. No other path of this source may hold it, since that path may change in the same run.
         """
         if number in self._touched:
             return False
@@ -164,7 +172,8 @@ class Plan:
         others = [one for one in self._sources.holders(number) if (one.source, one.path) != (own, path)]
         return all(one.source != own and (one.digest in (digest, DISTRUSTED) or one.name.is_gone) for one in others)
 
-    def _set_apart(self, path: str) -> Iterator[str]:
+    def _prefixed(self, path: str) -> Iterator[str]:
+        """Yield ids for a path whose own id is taken: the source's name in front, then with a number."""
         yield f"{self.source.name}/{path}"
         for count in itertools.count(2):
             yield f"{self.source.name}-{count}/{path}"
@@ -174,13 +183,13 @@ class Plan:
         self.failures.append(replace(failure, reason=storable(failure.reason)))
 
     def _is_first(self, path: str) -> bool:
-        """Note a path; return whether it comes for the first time."""
+        """Remember a path; return whether it has not come before."""
         before = len(self._seen)
         self._seen.add(_key(path))
         return len(self._seen) > before
 
     def _find(self) -> int | None:
-        """Return the number of this source, which may have been moved since, or None when it is new."""
+        """Return the number of this source, which may have been known by another location; None if it is new."""
         known = self._sources.sources()
         for one in known:
             if one.source.location == self.source.location:
@@ -192,7 +201,10 @@ class Plan:
         return None
 
     def _is_moved(self, number: int) -> bool:
-        """Return whether a source of the same name is this one at its old place: half of its files are here."""
+        """Return whether a vanished source of the same kind and name has moved here.
+
+        A folder has if at least half of its files are here, a file if its name is the same, and records always.
+        """
         if self.source.kind == "records":
             return True
         paths = self._sources.paths(number, most=1000)
@@ -202,19 +214,23 @@ class Plan:
         return 2 * here >= len(paths)
 
     def _prune(self, prune: bool | None) -> list[str]:
-        """Count what vanished from the source; return the paths to forget."""
+        """Count the documents that vanished from the source; return the paths to remove, if any.
+
+        By default they are removed, unless they may still exist: if the source is empty or standard input, or holds
+        records too broken to tell their ids.
+        """
         if self.number is None:
             return []
         vanished = [path for path in self._sources.paths(self.number) if _key(path) not in self._seen]
         if prune is None:
-            sure = all(failure.identified for failure in self.failures)
-            prune = sure and bool(self._seen) and self.source.kind != "stdin"
+            is_certain = all(failure.identified for failure in self.failures)
+            prune = is_certain and bool(self._seen) and self.source.kind != "stdin"
         self.counts["removed" if prune else "kept"] += len(vanished)
         return vanished if prune else []
 
 
 class Sync(Plan):
-    """A plan that is carried out."""
+    """Carries out a plan."""
 
     def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder) -> None:
         super().__init__(writer, source)
@@ -226,9 +242,9 @@ class Sync(Plan):
         items: Iterable[Document | Entry | Failure],
         *,
         prune: bool | None = None,
-        progress: Callable[[], object] | None = None,
+        progress: Progress = SILENT,
     ) -> SyncReport:
-        """Read, encode and commit; see ``Index.sync``."""
+        """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
             self.number = self._writer.open_source(self.number, self.source)
         batches = pipeline.batched(self.changes(items, progress), _characters)
@@ -258,7 +274,7 @@ class Sync(Plan):
                 self._writer.link(self.number, change.path, document=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:
-        """Forget what vanished, and record that the source was read to its end."""
+        """Remove what vanished, and record that the source was read completely."""
         assert self.number is not None
         with self._writer.transaction():
             for path in self._prune(prune):

@@ -29,7 +29,7 @@ def to_markdown(html: str) -> str:
     return text.strip()
 
 
-class _Converter(MarkdownConverter):  # type: ignore[misc]  # it has no type hints
+class _Converter(MarkdownConverter):  # type: ignore[misc]  # markdownify has no types
     """What markdownify does, but for the elements of the module's docstring; each method converts one element.
 
     Every method takes the element, the Markdown of what is in it, and the names of the elements around it.

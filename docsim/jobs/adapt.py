@@ -1,23 +1,53 @@
-"""Adaptation: what an index's encoder was adapted to, and whether that has changed.
+"""Adapting an index: train its encoder on its own documents, and re-index with the result.
 
-The encoder that training starts from stays the same, however often an index is adapted: it is kept beside each adapted
-generation (``generations/NNNN/base``). What was learned from is noted in the database: nothing is trained twice.
+Training always starts from the encoder that the index had before it was first adapted, which is kept beside each
+adapted generation. What was learned from is noted in the index, so that nothing is trained twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from docsim.encoding.encoder import Encoder, fingerprint_of
-from docsim.errors import EncoderError
+from docsim.errors import EncoderError, IndexLocked
 from docsim.index import Index
+from docsim.jobs.train import IndexTexts, Trained, TrainOptions, train
+from docsim.progress import SILENT, Progress
+from docsim.reindex import rebuilding
+from docsim.reindex.examination import DEFAULT_GATE, GateOptions
+from docsim.reindex.rebuilding import Reindexed
 
-__all__ = ["Task", "note", "task", "workplace"]
+__all__ = ["AdaptOptions", "Adapted", "Task", "adapt", "carry_out", "note", "task"]
 
 _KEY = "adapted"
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptOptions:
+    """How to adapt an index.
+
+    Attributes:
+        start: Directory of the encoder to start from; by default the one that the index had before it was adapted.
+        teacher: Directory of an encoder whose embeddings are learned from as well.
+        teacher_weight: Weight of what the teacher teaches; by default 1 for short documents and 0 for others.
+        time_limit: Seconds after which training ends, with the best weights so far.
+        seed: Seed of everything that is random.
+        gate: What the new generation has to pass to be published.
+        wait: Wait for another process that is training or re-indexing.
+    """
+
+    start: Path | None = None
+    teacher: Path | None = None
+    teacher_weight: float | None = None
+    time_limit: float | None = None
+    seed: int = 0
+    gate: GateOptions = DEFAULT_GATE
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +69,118 @@ class Task:
     is_live: bool
 
 
-def workplace(path: Path) -> Path:
-    """Return the directory that an adaptation is trained in; it can be removed when nobody is training."""
-    return path / "adapting"
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """What came of adapting an index.
+
+    Attributes:
+        task: What was to be done.
+        trained: What came of the training; None when the encoder was there already.
+        reindexed: How the re-index ended.
+    """
+
+    task: Task
+    trained: Trained | None
+    reindexed: Reindexed
 
 
-def task(path: Path, *, start: Path | None, settings: str) -> Task:
-    """Return what an adaptation has to do.
+def adapt(
+    index: Index,
+    options: AdaptOptions = AdaptOptions(),
+    *,
+    progress: Progress = SILENT,
+) -> Adapted:
+    """Train on the documents of an index, without labels, and re-index with the result.
+
+    Nothing is trained when neither the documents nor the start nor the settings have changed since the last time.
 
     Args:
-        path: The index's directory.
-        start: The encoder to start from; by default the one that the live generation's was adapted from.
-        settings: What else decides about the result.
+        index: The index.
+        options: How to do it.
+        progress: Told what is being done.
 
     Raises:
-        EncoderError: The encoder to start from is missing or damaged.
+        TrainingError: There are too few documents.
+        EncoderError: The encoder to start from, or the teacher, is missing or damaged.
+        IndexLocked: Another process is training or re-indexing and ``wait`` is off.
+        StoreError: The index cannot be written to.
     """
-    with Index.open(path) as index:
-        engine = index.engine
-        with engine.snapshot() as snapshot:
-            live = snapshot.generation
-            contents = sorted((one.document.id, one.digest) for one in snapshot.scan(characters=0))
-        base = Encoder.load(start or engine.base_directory(live.number))
-        digest = hashlib.sha256(f"{base.fingerprint} {settings}".encode())
-        for _, content in contents:
-            digest.update(content.encode())
-        noted = json.loads(engine.note(_KEY) or "{}")
-        places = [engine.encoder_directory(one.generation.number) for one in engine.generations()]
+    return carry_out(index, task(index, options), options, progress=progress)
+
+
+def task(index: Index, options: AdaptOptions = AdaptOptions()) -> Task:
+    """Return what adapting an index has to do.
+
+    Raises:
+        EncoderError: The encoder to start from, or the teacher, is missing or damaged.
+    """
+    engine = index.engine
+    with engine.snapshot() as snapshot:
+        live = snapshot.generation
+        contents = sorted((one.document.id, one.digest) for one in snapshot.scan(characters=0))
+    base = Encoder.load(options.start or engine.base_directory(live.number))
+    digest = hashlib.sha256(f"{base.fingerprint} {_settings(options)}".encode())
+    for _, content in contents:
+        digest.update(content.encode())
+    noted = json.loads(engine.note(_KEY) or "{}")
     fingerprint = str(noted.get("encoder", "")) if noted.get("digest") == digest.hexdigest() else ""
-    known = _known([*places, workplace(path) / "encoder"], fingerprint) if fingerprint else None
+    places = [engine.encoder_directory(one.generation.number) for one in engine.generations()]
+    known = _known([*places, _trained_directory(index)], fingerprint) if fingerprint else None
     return Task(base, digest.hexdigest(), known, live.number, live.fingerprint == fingerprint)
 
 
-def note(path: Path, found: Task, encoder: Encoder) -> None:
+def carry_out(index: Index, task: Task, options: AdaptOptions, *, progress: Progress = SILENT) -> Adapted:
+    """Do what ``task`` found is to be done; see ``adapt``."""
+    trained = None if task.known else _trained(index, task, options, progress)
+    reindexed = rebuilding.reindex(
+        index,
+        trained.encoder if trained else task.known,
+        base=task.base,
+        gate=options.gate,
+        wait=options.wait,
+        progress=SILENT if task.is_live else progress,
+    )
+    with suppress(IndexLocked), index.engine.training(wait=False):
+        shutil.rmtree(index.engine.workspace(), ignore_errors=True)  # the generation has the encoder now
+    return Adapted(task, trained, reindexed)
+
+
+def note(index: Index, found: Task, encoder: Encoder) -> None:
     """Record what encoder came of a task.
 
     Raises:
         StoreError: The index cannot be written to.
     """
-    with Index.open(path) as index:
-        index.engine.keep_note(_KEY, json.dumps({"digest": found.digest, "encoder": encoder.fingerprint}))
+    index.engine.keep_note(_KEY, json.dumps({"digest": found.digest, "encoder": encoder.fingerprint}))
+
+
+def _settings(options: AdaptOptions) -> str:
+    """Return what decides about the result beside documents and start."""
+    teacher = f" {fingerprint_of(options.teacher)} {options.teacher_weight}" if options.teacher else ""
+    return f"{options.seed} {options.time_limit}{teacher}"
+
+
+def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress) -> Trained:
+    """Train as the only process that does, and note what came of it."""
+    with index.engine.training(wait=options.wait):
+        workspace = index.engine.workspace()
+        shutil.rmtree(workspace, ignore_errors=True)
+        workspace.mkdir()
+        wanted = TrainOptions(
+            name=f"{index.path.resolve().name}-adapted",
+            start=str(task.base.path),
+            teacher=options.teacher,
+            teacher_weight=options.teacher_weight,
+            seed=options.seed,
+            time_limit=options.time_limit,
+        )
+        trained = train(IndexTexts(index.path), _trained_directory(index), wanted, progress=progress)
+        note(index, task, trained.encoder)
+    return trained
+
+
+def _trained_directory(index: Index) -> Path:
+    return index.engine.workspace() / "encoder"
 
 
 def _known(places: list[Path], fingerprint: str) -> Encoder | None:

@@ -1,10 +1,11 @@
-"""Status: what an index holds, said honestly."""
+"""Status: reports what an index holds."""
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
 from docsim.engine.records import GenerationFacts, RecordedSource, SearchFacts, Sizes
+from docsim.engine.retrying import retried
 from docsim.index import Index
 
 __all__ = [
@@ -29,7 +30,7 @@ class EncoderStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source; ``complete`` is false while it is being read, and after a run that was stopped half way."""
+    """One source. ``complete`` is false while it is being read, and after a run that was interrupted."""
 
     kind: str
     location: str
@@ -41,7 +42,7 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class FailureStatus:
-    """A document that could not be read at the last try."""
+    """A document that could not be read the last time."""
 
     source: str
     path: str
@@ -58,15 +59,16 @@ class GenerationStatus:
         state: ``live``, ``retired`` or ``building``.
         encoder: Its encoder's name.
         fingerprint: Its encoder's fingerprint.
-        dim: Components of its embeddings.
-        created: When it was begun.
-        published: When it went live last; None if it never did.
-        documents: Documents that are embedded in it.
-        bytes: Room that its embeddings and files take.
-        passed: Whether it passed the checks before publishing; None if it was not checked.
-        sound: Whether it passed all but perhaps that of quality, so that it may be published; None if not checked.
-        metrics: What it was measured at then, by name.
-        adapter: Whether its encoder answers already, over the live embeddings, mapped.
+        dim: The dimension of its embeddings.
+        created: When it was begun, ISO 8601 in UTC.
+        published: When it last went live; None if it never did.
+        documents: How many documents it has embeddings of.
+        bytes: The size of its embeddings and files.
+        passed: Whether it passed the gate; None if it was not checked.
+        metrics: What the gate measured, by metric name.
+        adapter: Whether its encoder already answers, over mapped embeddings of the live generation.
+        sound: Whether it passed every check of the gate except quality, so that it may be published; None if not
+            checked.
     """
 
     number: int
@@ -101,8 +103,9 @@ class Status:
     failures: list[FailureStatus]
 
 
+@retried
 def read_status(index: Index) -> Status:
-    """Return what an index holds."""
+    """Return what an index holds, and how it is searched."""
     engine = index.engine
     generation = engine.generation()
     with engine.snapshot() as snapshot:
@@ -124,6 +127,7 @@ def read_status(index: Index) -> Status:
     )
 
 
+@retried
 def read_generations(index: Index) -> list[GenerationStatus]:
     """Return the generations of an index, oldest first."""
     return [_generation(one) for one in index.engine.generations()]

@@ -5,28 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docsim.engine.base import Engine
-from docsim.errors import DocsimError, StoreError
+from docsim.engine.retrying import retried
+from docsim.errors import DocsimError, IndexChanged, StoreError
 from docsim.index import Index
 
 __all__ = ["problems", "repair", "warnings"]
 
 
+@retried
 def problems(index: Index) -> list[str]:
     """Return what is wrong with an index, a sentence each; nothing when it is sound."""
     try:
         index.generation()
-        return [*_texts(index.engine), *index.engine.problems(), *_encoders(index.engine)]
+        return [*index.engine.problems(), *_encoders(index.engine)]
+    except IndexChanged:
+        raise
     except StoreError as error:
         return [str(error)]
 
 
+@retried
 def warnings(index: Index) -> list[str]:
     """Return what does not make answers wrong but should be looked at, a sentence each."""
     return index.engine.search_facts().warnings
 
 
-def repair(index: Index, *, wait: bool = False, index_type: str | None = None, recall: float | None = None) -> None:
-    """Rebuild from what an index stores what can be rebuilt: embeddings, text search, what makes searching fast.
+def repair(
+    index: Index, *, wait: bool = False, index_type: str | None = None, recall: float | None = None
+) -> list[str]:
+    """Rebuild what can be rebuilt from what an index stores: passages, embeddings, text search, the FAISS files.
+
+    A document that is not what its source held cannot be rebuilt. ``problems`` goes on naming it until its source is
+    indexed again, which then reads it even if it has not changed there.
 
     Args:
         index: What to mend.
@@ -34,19 +44,14 @@ def repair(index: Index, *, wait: bool = False, index_type: str | None = None, r
         index_type: Search with this index type from now on, see ``Index.create``.
         recall: Tune it to this recall.
 
+    Returns:
+        The ids of the documents that have to come from their source again.
+
     Raises:
         UsageError: There is no such index type or recall.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
-    index.engine.repair(index_type=index_type, recall=recall, wait=wait)
-
-
-def _texts(engine: Engine) -> Iterator[str]:
-    """Check every document against its digest."""
-    with engine.snapshot() as snapshot:
-        for stored in snapshot.scan():
-            if stored.document.digest() != stored.digest:
-                yield f"the text of {stored.document.id} is not what was stored"
+    return index.engine.repair(index_type=index_type, recall=recall, wait=wait)
 
 
 def _encoders(engine: Engine) -> Iterator[str]:

@@ -1,10 +1,10 @@
-"""The gate: what a generation has to pass before it is published.
+"""The gate: the checks that a generation must pass before it is published.
 
-    sound      every document has its embeddings, finite, of unit norm, as they were written
+    sound      every document has embeddings that are intact, finite and of unit norm
     search     FAISS finds what exact search finds: recall@10 of passages
-    quality    the new generation finds what is relevant not worse than the live one, on the same questions
+    quality    on the same questions, the new generation answers no worse than the live one, up to a tolerance
 
-Quality is nDCG@10; the difference of the means over questions comes with its 95 % bootstrap interval, questions paired.
+Quality is nDCG@10. The mean difference over questions comes with its 95 % bootstrap interval, paired by question.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from docsim.reindex.questions import Answer, Questions
 __all__ = ["LEAST_QUESTIONS", "METRIC", "Check", "Quality", "Verdict", "checks", "judge", "quality"]
 
 METRIC = "nDCG@10"
-"""What decides."""
+"""The metric that decides about quality."""
 
 LEAST_QUESTIONS = 10
-"""With fewer, nothing is said about quality."""
+"""With fewer questions, quality is not measured."""
 
 LEAST_RECALL = 0.95
-"""Recall@10 that FAISS has to reach."""
+"""The recall@10 that FAISS has to reach against exact search."""
 
 _K = 10
-_SAMPLE = 100  # passages that are searched for
-_EQUAL = 1e-4  # similarities that differ by less are the same: float16 rounding
-_TOGETHER = 4_000  # documents whose embeddings are compared at a time
+_SAMPLE = 100  # documents whose first passages are the queries of the search check
+_EQUAL = 1e-4  # similarities that differ by less count as equal: float16 rounding
+_TOGETHER = 4_000  # documents per batch of exact search
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was checked: its name, whether it is as it should be, and what was found."""
+    """The result of one check: its name, whether it passed, and a detail for people."""
 
     name: str
     passed: bool
@@ -52,15 +52,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What the live and the new generation found for the same questions.
+    """How well the live and the new generation answer the same questions.
 
     Attributes:
-        questions: What was asked.
-        old: How good the live generation's answers are.
-        new: How good the new one's are.
+        questions: The questions.
+        old: Metrics of the live generation's answers.
+        new: Metrics of the new generation's answers.
         differences: New minus old, by metric.
-        old_answers: What the live one found, by question.
-        new_answers: What the new one found.
+        old_answers: The live generation's answers, by question id.
+        new_answers: The new generation's answers, by question id.
     """
 
     questions: Questions
@@ -72,7 +72,7 @@ class Quality:
 
     @property
     def gain(self) -> float:
-        """Mean of new minus old by the metric that decides, in [-1, 1]."""
+        """The mean of new minus old, by the metric that decides, in [-1, 1]."""
         return self.differences[METRIC].difference.value
 
 
@@ -81,9 +81,9 @@ class Verdict:
     """Whether a generation may be published.
 
     Attributes:
-        checks: What was checked; quality among it.
-        quality: What the generations were compared by; None where there were too few questions.
-        max_loss: How much worse the new one was allowed to be.
+        checks: The results of all checks, quality included.
+        quality: The comparison of the two generations; None if there were too few questions.
+        max_loss: How much worse the new generation was allowed to be, in nDCG@10.
     """
 
     checks: tuple[Check, ...]
@@ -92,35 +92,37 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether all checks passed."""
         return all(check.passed for check in self.checks)
 
     @property
     def sound(self) -> bool:
-        """Whether all is as it should be but for quality: what is not sound is never published."""
+        """Whether all checks except quality passed. A generation that is not sound is never published."""
         return all(check.passed for check in self.checks if check.name != "quality")
 
 
 def judge(old: Index, new: Index, questions: Questions | None, *, max_loss: float) -> Verdict:
-    """Check a generation, and compare it with the live one.
+    """Check a generation, and compare its answers with those of the live one.
 
     Args:
-        old: Opened at the live generation.
-        new: Opened at the generation to check.
-        questions: What to ask both; None where the live one cannot be asked.
-        max_loss: How much worse nDCG@10 may be, in [0, 1].
+        old: The index, opened at the live generation.
+        new: The index, opened at the generation to check.
+        questions: What to ask both; None if the live generation cannot answer.
+        max_loss: How much lower nDCG@10 may be, in [0, 1].
     """
     found = checks(new)
     if not all(check.passed for check in found):
         return Verdict(found, None, max_loss)
     if questions is None:
-        return Verdict((*found, Check("quality", True, "not measured: the live one cannot be asked")), None, max_loss)
+        return Verdict(
+            (*found, Check("quality", True, "not measured: the live generation cannot answer")), None, max_loss
+        )
     compared = quality(old, new, questions) if len(questions.qrels) >= LEAST_QUESTIONS else None
     return Verdict((*found, _of_quality(compared, len(questions.qrels), max_loss)), compared, max_loss)
 
 
 def checks(index: Index) -> tuple[Check, ...]:
-    """Check the generation that an index was opened at."""
+    """Run the checks of soundness and search on the generation that an index was opened at."""
     found = list(_sound(index.engine.soundness()))
     if all(check.passed for check in found):
         with index.engine.snapshot() as snapshot:
@@ -129,7 +131,7 @@ def checks(index: Index) -> tuple[Check, ...]:
 
 
 def quality(old: Index, new: Index, questions: Questions) -> Quality:
-    """Ask two generations the same questions, side by side, and compare what both of them find."""
+    """Ask two generations the same questions, in parallel, and compare their answers where both have one."""
     with ThreadPoolExecutor(2, thread_name_prefix="docsim-gate") as executor:
         before, after = executor.map(questions.ask, (old, new))
     both = [query for query in questions.qrels if query in before and query in after]
@@ -146,9 +148,9 @@ def _report(questions: Questions, answers: Mapping[str, Answer]) -> RunReport:
 
 
 def _sound(found: Soundness) -> Iterator[Check]:
-    """Tell about the stored embeddings; documents that came late are embedded before publishing."""
+    """Check the stored embeddings. Documents indexed during the re-index are embedded before publishing."""
     late = found.lacking - found.early
-    came = f", {late} that came meanwhile follow before publishing" if late else ""
+    came = f"; {late} indexed in the meantime are embedded before publishing" if late else ""
     yield Check("documents", not found.early, f"{found.documents - found.lacking} of {found.documents}{came}")
     detail = "finite, unit norm"
     if found.damaged:
@@ -157,7 +159,7 @@ def _sound(found: Soundness) -> Iterator[Check]:
 
 
 def _search(snapshot: Snapshot) -> Check:
-    """Compare what the engine finds with exact search, for passages drawn at random as queries."""
+    """Compare the engine with exact search, using passages of random documents as queries."""
     numbers = snapshot.embedded()
     drawn = sorted(Random(0).sample(numbers.tolist(), min(_SAMPLE, len(numbers))))
     if not drawn:

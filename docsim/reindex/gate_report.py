@@ -1,7 +1,7 @@
-"""Gate reports: what changed between two generations, as numbers for programs and as a page for people.
+"""Gate reports: compare two generations, in a file for programs and on a page for people.
 
-report.json    everything measured
-report.html    the same on one page that needs no other file, with the two distributions of similarities drawn
+report.json    everything that was measured
+report.html    the same on one self-contained page, with a histogram of the similarities
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ __all__ = ["FORMAT", "GateReport", "numbers", "write"]
 FORMAT = 1
 """Version of ``report.json``."""
 
-_K = 10  # hits that are compared and shown
-_LISTED = 5  # questions that gained, and that lost
+_K = 10  # leading hits that are compared and shown
+_LISTED = 5  # how many of the questions that gained or lost most are listed
 _QUANTILES = (1, 5, 25, 50, 75, 95, 99)
 _BINS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """What a report is about.
+    """The contents of a report.
 
     Attributes:
         old: The live generation.
-        new: The one that was checked.
-        verdict: What was found.
-        threshold: The similarity above which the user takes hits for good; None where there is none.
-        mapped: How good the mapped embeddings were that answered meanwhile; None where there were none.
+        new: The generation that was checked.
+        verdict: The result of the checks.
+        threshold: The similarity above which the user accepts hits, or None; the report translates it for the new
+            generation.
+        mapped: How well the mapped embeddings answered in the meantime; None if there were none.
     """
 
     old: Generation
@@ -57,7 +58,7 @@ class GateReport:
 
 
 def numbers(found: GateReport) -> dict[str, Any]:
-    """Return all that is reported, as JSON values."""
+    """Return everything in a report as JSON values."""
     verdict, quality = found.verdict, found.verdict.quality
     told: dict[str, Any] = {
         "format": FORMAT,
@@ -73,7 +74,7 @@ def numbers(found: GateReport) -> dict[str, Any]:
 
 
 def write(directory: Path, found: GateReport) -> None:
-    """Write the report's files; those of an earlier one are replaced.
+    """Write the files of a report; they replace those of an earlier report.
 
     Raises:
         StoreError: They cannot be written.
@@ -85,7 +86,9 @@ def write(directory: Path, found: GateReport) -> None:
         (directory / "report.html").write_text(_page(told, found.verdict.quality), encoding="utf-8")
         (directory / "report.json").write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"could not write a report to {directory}: {error.strerror}; nothing was published") from error
+        raise StoreError(
+            f"could not write the report to {directory}: {error.strerror}; nothing was published"
+        ) from error
 
 
 def _about(generation: Generation) -> dict[str, Any]:
@@ -122,12 +125,12 @@ def _metric(quality: Quality, name: str) -> dict[str, Any]:
 
 
 def _similarities(answers: Mapping[str, Answer]) -> NDArray[np.float64]:
-    """Return the similarities of all that was found, ``float64 (any,)``."""
+    """Return the similarities of all documents in some answers, ``float64 (n,)``."""
     return np.array([one.similarity for found in answers.values() for one in found])
 
 
 def _overlap(old: Answer, new: Answer) -> float:
-    """Return the share of the first hits that both have, in [0, 1]."""
+    """Return the share of the leading hits that two answers have in common, in [0, 1]."""
     first, second = ({one.id for one in found[:_K]} for found in (old, new))
     return len(first & second) / max(len(first), len(second), 1)
 
@@ -138,13 +141,13 @@ def _distribution(similarities: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def _mapped(threshold: float, old: NDArray[np.float64], new: NDArray[np.float64]) -> dict[str, float]:
-    """Return the similarity that as large a share of the new hits reaches as reached the threshold before."""
+    """Return the similarity that the same share of new hits reaches as reached the threshold before."""
     share = float((old >= threshold).mean())
     return {"old": threshold, "new": float(np.quantile(new, 1 - share)), "share": share}
 
 
 def _changed(quality: Quality, *, sign: int) -> list[dict[str, Any]]:
-    """Return the questions that gained (``sign`` 1) or lost (-1) most, with what both generations found."""
+    """Return the questions that gained (``sign`` 1) or lost (-1) most, with the answers of both generations."""
     old, new = quality.old.per_query, quality.new.per_query
     changes = {id: sign * (new[id][METRIC] - old[id][METRIC]) for id in old}
     chosen = sorted((id for id in changes if changes[id] > 0), key=lambda id: -changes[id])[:_LISTED]
@@ -171,7 +174,7 @@ def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
     rows = [(one["name"], "yes" if one["passed"] else "NO", one["detail"]) for one in told["checks"]]
     body = pages.facts(head) + "<h2>Checks</h2>" + pages.table(("", "passed", "found"), rows)
     if told["adapter"] is not None:
-        body += _adapter(told["adapter"])
+        body += _mapping(told["adapter"])
     if quality is not None:
         body += _quality(told) + _similarities_drawn(quality)
         body += _threshold(told["threshold"]) + "".join(
@@ -184,17 +187,18 @@ def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
 def _similarities_drawn(quality: Quality) -> str:
     if not plots.can_draw():
         return (
-            "<p>How the similarities are distributed is not drawn, since matplotlib is not installed: "
-            'pip install "docsim[map]". The figures are in report.json.</p>'
+            "<p>The histogram of similarities is missing, because matplotlib is not installed: "
+            'pip install "docsim[map]". The numbers are in report.json.</p>'
         )
-    return pages.picture(plots.png(_histogram(quality)), "Similarities of what was found")
+    return pages.picture(plots.png(_histogram(quality)), "Similarities of the documents found")
 
 
-def _adapter(found: Mapping[str, Any]) -> str:
+def _mapping(found: Mapping[str, Any]) -> str:
     return (
-        f"<p>While it was built, the new encoder answered through an adapter learnt from {found['passages']} passages: "
-        f"it found {found['recall']:.1%} of the {found['k']} documents that the new generation finds for each of "
-        f"{found['queries']} queries; the old encoder finds {found['before']:.1%} of them.</p>"
+        f"<p>While it was built, the new encoder answered over embeddings mapped from the live generation, by an "
+        f"alignment learnt from {found['passages']} passages. For {found['queries']} queries, it found "
+        f"{found['recall']:.1%} of the {found['k']} documents that the new generation finds; the old encoder finds "
+        f"{found['before']:.1%} of them.</p>"
     )
 
 
@@ -214,8 +218,8 @@ def _quality(told: Mapping[str, Any]) -> str:
     return (
         f"<h2>Quality over {told['quality']['questions']} {told['quality']['source']}</h2>"
         + pages.table(("", "live", "new", "difference", "95 % interval", "p"), rows)
-        + f"<p>Of the first {overlap['k']} hits {overlap['mean']:.0%} are the same; {overlap['same']:.0%} of the "
-        "questions have all of them in common.</p>"
+        + f"<p>Both generations have {overlap['mean']:.0%} of the first {overlap['k']} hits in common; for "
+        f"{overlap['same']:.0%} of the questions, all of them.</p>"
     )
 
 
@@ -223,8 +227,8 @@ def _threshold(mapped: Mapping[str, float] | None) -> str:
     if mapped is None:
         return ""
     return (
-        f"<p>A threshold of {mapped['old']:.3f} let {mapped['share']:.1%} of these hits through; {mapped['new']:.3f} "
-        "lets as many through now.</p>"
+        f"<p>{mapped['share']:.1%} of the live generation's hits reach the similarity threshold of "
+        f"{mapped['old']:.3f}; the same share of the new hits reaches {mapped['new']:.3f}.</p>"
     )
 
 
@@ -236,12 +240,13 @@ def _question(one: Mapping[str, Any]) -> str:
     longest = max(len(old), len(new))
     rows = zip(old + [""] * (longest - len(old)), new + [""] * (longest - len(new)), strict=True)
     before, after = one[METRIC]
-    head = f"<h3>{html.escape(one['text'])}</h3><p>{METRIC} {before:.3f} before, {after:.3f} after; * is relevant</p>"
+    change = f"{METRIC} {before:.3f} before, {after:.3f} after; * marks relevant documents"
+    head = f"<h3>{html.escape(one['text'])}</h3><p>{change}</p>"
     return head + pages.table(("live", "new"), rows)
 
 
 def _histogram(quality: Quality) -> Figure:
-    """Draw how the similarities of the first hits are distributed, old and new over each other."""
+    """Draw the distributions of the similarities of the leading hits, old and new in one histogram."""
     drawn, (axis,) = plots.axes_of(1, width=8)
     for answers, name in ((quality.old_answers, "live"), (quality.new_answers, "new")):
         first = [one.similarity for found in answers.values() for one in found[:_K]]

@@ -1,11 +1,12 @@
-"""Questions: what two generations are asked, so that one can be called better than the other.
+"""Questions: what two generations are asked, to tell which one answers better.
 
-    JudgedQueries     the queries that people judged
-    HeldOutSpans    without judgements: a span is cut out of a document and has to find what is left of it
+    JudgedQueries    queries that people have judged
+    HeldOutSpans     for an index without judgements: spans cut out of documents, each of which has to find its document
 
-A span shares names and phrases with the rest of its document, by which any encoder finds it; so half of the words that
-both have are struck out of the span, as in the probe that training is stopped by (docs/research/training.md). What is left of
-the document is embedded anew and stands in for it among all others as they are stored.
+A span shares names and phrases with the rest of its document, by which any encoder would find it. So half of the words
+that both contain are removed from the span, as in the probe that decides when training stops
+(docs/research/training.md). The rest of the document is embedded again, and takes the document's place among all other
+documents.
 """
 
 from __future__ import annotations
@@ -34,30 +35,30 @@ from docsim.search import scoring
 __all__ = ["DEPTH", "Answer", "Found", "HeldOutSpans", "JudgedQueries", "Questions", "held_out", "judged"]
 
 DEPTH = 100
-"""Places of a ranking that are judged."""
+"""How many hits of each ranking are judged."""
 
 MOST_SPANS = 300
-"""Spans that are held out, of as many documents."""
+"""The largest number of spans that are held out."""
 
 MOST_QUERIES = 1000
-"""JudgedQueries queries that are asked; of more, as many drawn by lot."""
+"""The largest number of judged queries that are asked; if there are more, a random sample of them is."""
 
-_TOGETHER = 64  # queries, or documents, that are encoded together
-_SPAN_WORDS = (8, 40)  # of a span, at least and at most
-_REST_WORDS = 30  # that have to be left of its document
-_KEPT_WORDS = 5  # that striking out has to leave of a span
-_STRIKE = 0.5
-_LEAST_DOCUMENTS = 10  # held out of training, for spans to be cut out of them alone
-_MOST_EACH = 10  # spans of one document
-_BY = "by embeddings alone"  # words in common find a span's document whatever the encoder is
+_TOGETHER = 64  # queries or documents per batch
+_SPAN_WORDS = (8, 40)  # the smallest and largest number of words in a span
+_REST_WORDS = 30  # the least number of words in the rest of the document
+_KEPT_WORDS = 5  # if removing shared words would leave fewer, all words are kept
+_STRIKE = 0.5  # the probability with which a shared word is removed
+_LEAST_DOCUMENTS = 10  # with fewer documents held out of training, spans come from all documents
+_MOST_EACH = 10  # the largest number of spans of one document
+_BY = "by embeddings alone"  # shared words would find the document with any encoder
 _UNSEEN = "held-out spans of documents unseen"
-_MOST_CHARACTERS = 50_000  # of a document that a span is cut out of
-_NEIGHBOURS = 50  # nearest passages whose documents are ranked
+_MOST_CHARACTERS = 50_000  # spans come from this many leading characters of a document
+_NEIGHBOURS = 50  # the documents of this many nearest passages are ranked
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One document found: its id, its title, and the similarity of its best passage, in [-1, 1]."""
+    """A document in an answer: its id, its title, and the similarity of its best passage, in [-1, 1]."""
 
     id: str
     title: str
@@ -65,17 +66,17 @@ class Found:
 
 
 Answer = Sequence[Found]
-"""What a question found, best first."""
+"""The documents found for a question, best first."""
 
 
 class Questions(Protocol):
-    """What can be asked of any generation.
+    """Questions that can be asked of any generation.
 
     Attributes:
-        source: What they are, for people.
-        texts: What is asked, for people, by the question's id.
-        qrels: What is to be found.
-        metrics: What answers are judged by.
+        source: What kind of questions they are, for people.
+        texts: The texts of the questions, for people, by id.
+        qrels: The relevant documents of each question.
+        metrics: The metrics to compute.
     """
 
     @property
@@ -88,13 +89,21 @@ class Questions(Protocol):
     def metrics(self) -> Sequence[str]: ...
 
     def ask(self, index: Index) -> dict[str, Answer]:
-        """Return what an index, opened at one generation, finds for each question."""
+        """Return the answer of an index, opened at one generation, to each question that it can answer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedQueries:
-    """Queries that people judged: texts, or, without ``by_text``, indexed documents."""
+    """Queries that people have judged.
+
+    Attributes:
+        texts: The queries' texts, by id.
+        qrels: The judgements.
+        by_text: Whether queries are texts; otherwise they are ids of indexed documents.
+        source: What kind of questions they are, for people.
+        metrics: The metrics to compute.
+    """
 
     texts: Mapping[str, str]
     qrels: Qrels
@@ -103,14 +112,14 @@ class JudgedQueries:
     metrics: Sequence[str] = DEFAULT_METRICS
 
     def ask(self, index: Index) -> dict[str, Answer]:
-        """Return what each query finds, searched for as a user would."""
+        """Return the documents found for each query, by the same search that users run."""
         return {query: _shown(result) for query, result in self._results(index)}
 
     def _results(self, index: Index) -> Iterator[tuple[str, SearchResult]]:
         queries = list(self.qrels)
         if not self.by_text:
             for query in queries:
-                with suppress(UsageError, StoreError):  # it was written or removed since, and is not in both
+                with suppress(UsageError, StoreError):  # changed or removed since, and so not in both generations
                     yield query, index.similar(query, DEPTH)
             return
         for start in range(0, len(queries), _TOGETHER):
@@ -120,7 +129,7 @@ class JudgedQueries:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A span, and the document that it was cut out of, without it."""
+    """A span, the number of the document that it was cut out of, and the rest of that document."""
 
     text: str
     number: int
@@ -129,24 +138,30 @@ class _Span:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutSpans:
-    """Spans that have to find their documents."""
+    """Spans cut out of documents, each of which has to find its document.
+
+    Attributes:
+        spans: The spans, by id.
+        source: What kind of questions they are, for people.
+        metrics: The metrics to compute.
+    """
 
     spans: Mapping[str, _Span]
     source: str = f"held-out spans of documents, {_BY}"
-    metrics: Sequence[str] = ("nDCG@10", "RR@10")  # a span's own document is always among those that are ranked
+    metrics: Sequence[str] = ("nDCG@10", "RR@10")  # not recall: the document of a span is always among those ranked
 
     @property
     def texts(self) -> Mapping[str, str]:
-        """The spans."""
+        """The texts of the spans, by id."""
         return {id: span.text for id, span in self.spans.items()}
 
     @property
     def qrels(self) -> Qrels:
-        """For each span its own document."""
+        """For each span, the document that it was cut out of."""
         return {id: {span.rest.id: 1} for id, span in self.spans.items()}
 
     def ask(self, index: Index) -> dict[str, Answer]:
-        """Return what each span finds among all documents, its own being what is left of it."""
+        """Return the documents found for each span; of its own document, the rest is ranked."""
         encoder = index.encoder
         spans = list(self.spans.values())
         queries = encoder.encode([span.text for span in spans])
@@ -161,34 +176,35 @@ class HeldOutSpans:
 
 
 def judged(index: Index, qrels: Qrels, texts: Mapping[str, str] | None = None, *, seed: int = 0) -> JudgedQueries:
-    """Return the judged queries that can be asked.
+    """Return the judged queries that an index can answer.
 
     Args:
-        index: What is to be asked.
+        index: The index.
         qrels: The judgements.
-        texts: The queries by id; without them a query is an indexed document, which is left out of its own result.
-        seed: Of the choice where there are more than 1,000.
+        texts: The queries' texts by id. Without them, each query is an indexed document, and is left out of its own
+            answer.
+        seed: Decides which queries are sampled, if there are more than 1,000.
 
     Raises:
-        UsageError: No query can be asked and has a relevant document.
+        UsageError: No query has both a relevant document and, in the index or in ``texts``, a text.
     """
     relevant = judgements.relevant(qrels if texts else judgements.without_self(qrels))
     can = [query for query in relevant if (query in texts if texts else index.has(query))]
     if not can:
-        raise UsageError(f"expected judged queries that can be asked, found none among {len(qrels)}")
+        raise UsageError(f"expected judged queries with a text and a relevant document, found none among {len(qrels)}")
     chosen = Random(seed).sample(can, MOST_QUERIES) if len(can) > MOST_QUERIES else can
     asked = {query: relevant[query] for query in chosen}
     return JudgedQueries(texts or {query: query for query in asked}, asked, texts is not None)
 
 
 def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOutSpans:
-    """Cut spans out of documents of an index: one out of each, or several where there are few documents.
+    """Cut spans out of documents of an index: one out of each, or several if there are few documents.
 
     Args:
-        index: Where the documents are.
-        only: Ids of the documents that training held out: an encoder finds what it was trained on too easily. Without
-            them, as where there are fewer than ten of them, all documents count.
-        seed: Of the choice where there are more than 300.
+        index: The index.
+        only: Ids of the documents that were held out of training, since an encoder finds what it was trained on too
+            easily. If there are fewer than ten, spans come from all documents.
+        seed: Decides which documents are sampled, if there are more than 300.
     """
     with index.engine.snapshot() as snapshot:
         known = [number for id in only if (number := snapshot.number(id)) is not None]
@@ -204,7 +220,7 @@ def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOu
 
 
 def _read(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[StoredDocument]:
-    """Yield documents in an order of your own, some in memory at a time."""
+    """Yield documents in the order of ``numbers``, with only one batch in memory."""
     for start in range(0, len(numbers), _TOGETHER):
         some = numbers[start : start + _TOGETHER]
         documents = snapshot.documents(some)
@@ -212,7 +228,7 @@ def _read(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[StoredDocument
 
 
 def _spans(documents: Iterable[StoredDocument], *, each: int = 1) -> dict[str, _Span]:
-    """Cut spans out of documents, until there are enough; of a document that is too short none."""
+    """Cut spans out of documents until there are enough; documents that are too short are skipped."""
     spans: dict[str, _Span] = {}
     for stored in documents:
         for turn in range(each):
@@ -225,7 +241,7 @@ def _spans(documents: Iterable[StoredDocument], *, each: int = 1) -> dict[str, _
 
 
 def _cut(number: int, document: Document, turn: int) -> _Span | None:
-    """Cut a span out of a document, the same one whenever it is asked for."""
+    """Cut a span out of a document; None if it is too short. The same arguments always give the same span."""
     words = document.text[:_MOST_CHARACTERS].split()
     if len(words) < _SPAN_WORDS[0] + _REST_WORDS:
         return None
@@ -248,7 +264,7 @@ def _ranked(
     nearest: NDArray[np.int64],
     rest: NDArray[np.float16],
 ) -> Answer:
-    """Rank the documents of the nearest passages, and what is left of the span's own document."""
+    """Rank the documents of the nearest passages together with the rest of the span's own document."""
     others = np.setdiff1d(nearest, [span.number])
     ranked = scoring.rank(query[None], [*snapshot.embeddings(others), rest], DEPTH)
     numbers = [*others.tolist(), span.number]

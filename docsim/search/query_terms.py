@@ -43,7 +43,7 @@ MOST_JOINED = 6
 _RUN_LENGTHS = (2, 3, 4)
 """How many neighbouring words are run together."""
 
-_MOST_PARTS = 8
+_MOST_PARTS = 8  # of an identifier; a longer one is asked for by its words alone
 _CHUNK = re.compile(r"\S+")
 _WORD = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -155,10 +155,12 @@ def _joined(chunks: Sequence[Sequence[str]]) -> Iterator[Words]:
 
 def _identifier(words: list[str], parts: list[str]) -> Iterator[Words]:
     """Yield what finds an identifier: its parts in a row, its parts run together, and its words."""
+    if len(parts) > _MOST_PARTS:
+        yield from ((word,) for word in words)
+        return
     together = "".join(parts)
-    if len(parts) <= _MOST_PARTS:
-        yield tuple(parts)
-        yield (together,)
+    yield tuple(parts)
+    yield (together,)
     for word in words:
         if len(word) > 1 and not word.isdecimal() and word != together:
             yield (word,)

@@ -1,7 +1,8 @@
-"""Re-ranking: which candidates become hits, and in which order.
+"""Re-ranking: chooses which candidates become hits, and in which order.
 
-The steps come in this order: candidates that are not similar enough are left out, of each group the best one stays, and
-the rest is spread out. Each step looks only at the candidates before, so that pages neither overlap nor leave gaps.
+Three steps follow one another: candidates below the similarity threshold are dropped, only the best candidate of each
+group is kept, and the rest is diversified. Each step looks only at earlier candidates, so successive pages of hits
+neither overlap nor leave gaps.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ __all__ = ["chosen", "diverse"]
 
 
 def chosen(snapshot: Snapshot, tiers: Iterable[list[Candidate]], ranking: Ranking) -> Iterator[Candidate]:
-    """Yield the candidates that may become hits, in order; ``offset`` is left to the caller.
+    """Yield the candidates that may become hits, in order. Skipping the first ``ranking.offset`` is up to the caller.
 
     Args:
         snapshot: Where their metadata and embeddings are.
         tiers: Candidates, best first.
-        ranking: What leaves candidates out or demotes them.
+        ranking: Says which candidates to drop or demote.
     """
     groups: set[object] = set()
     before: list[NDArray[np.float32]] = []
@@ -43,7 +44,7 @@ def chosen(snapshot: Snapshot, tiers: Iterable[list[Candidate]], ranking: Rankin
 def _best_of_each(
     candidates: Sequence[Candidate], values: Mapping[int, object], groups: set[object]
 ) -> list[Candidate]:
-    """Return the candidates whose value did not come before, and add their values to ``groups``."""
+    """Return the candidates whose value has not occurred yet, and add their values to ``groups``."""
     kept = []
     for one in candidates:
         value = values.get(one.number)
@@ -65,17 +66,17 @@ def diverse(
     diversity: float,
     before: list[NDArray[np.float32]],
 ) -> Iterator[Candidate]:
-    """Yield all candidates, each time the one of greatest maximal marginal relevance (MMR).
+    """Yield all candidates, each time the one with the highest maximal marginal relevance (MMR).
 
-    MMR = (1 - diversity) * relevance - diversity * the greatest cosine with a document that came before, between the
-    centroids of their passages; ``relevance`` is scaled to [0, 1] over these candidates. Carbonell & Goldstein
-    1998, The use of MMR, SIGIR, with lambda = 1 - diversity.
+    MMR = (1 - diversity) * relevance - diversity * (highest cosine between the centroids of the candidate and of an
+    earlier one). ``relevance`` is scaled to [0, 1] over these candidates. From Carbonell & Goldstein 1998, The use of
+    MMR, SIGIR, with lambda = 1 - diversity.
 
     Args:
-        candidates: Best first, which decides ties.
+        candidates: Best first; ties keep this order.
         directions: Their centroids, ``float32 (n, dim)``, unit rows.
-        diversity: In [0, 1].
-        before: Centroids of what came before; those of what is yielded are added.
+        diversity: In [0, 1]; 0 ranks by relevance only, higher values demote candidates similar to earlier ones.
+        before: The centroids of earlier candidates; those of yielded candidates are added.
     """
     scores = np.array([one.relevance for one in candidates], np.float32)
     extent = float(np.ptp(scores)) if len(scores) else 0.0

@@ -1,4 +1,4 @@
-"""Ranking: from the similarities of passages to the score of documents."""
+"""Scoring: turns the similarities of passages into scores of documents, and ranks the documents."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 __all__ = ["CENTROID_WEIGHT", "Ranked", "Scored", "centroid", "rank", "scored"]
 
 CENTROID_WEIGHT = 0.5
-"""Share of the centroids' cosine in a document's score; measured, see docs/research/ranking.md."""
+"""The weight of the centroids' cosine in a document's score; measured, see docs/research/ranking.md."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """How well documents match a query, in the order they were given.
+    """How well documents match a query, in the order in which they were given.
 
     Attributes:
-        scores: ``float32 (n,)``, higher is better, in [-1, 1].
-        directions: ``float32 (n, dim)``: their centroids, unit rows.
-        similarities: Of each, ``float32 (its passages,)``: each passage's inner product with its best match in the
-            query.
+        scores: ``float32 (n,)``, in [-1, 1], higher is better.
+        directions: The centroids of the documents, ``float32 (n, dim)``, unit rows.
+        similarities: For each document ``float32 (its passages,)``: each passage's inner product with its best match in
+            the query.
     """
 
     scores: NDArray[np.float32]
@@ -32,11 +32,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A document's place among the candidates.
+    """A document in a ranking.
 
     Attributes:
-        position: Index of the document in the list that was ranked.
-        score: What ranks it, higher is better, in [-1, 1].
+        position: The document's position in the list that was given.
+        score: In [-1, 1], higher is better.
         similarities: ``float32 (passages,)``: each passage's inner product with its best match in the query.
     """
 
@@ -46,7 +46,7 @@ class Ranked:
 
 
 def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return the direction that a text's passages share, ``float32 (dim,)``, unit norm.
+    """Return the normalised mean of a text's passages, ``float32 (dim,)``, unit norm.
 
     Args:
         vectors: ``(passages, dim)``, unit rows, at least one.
@@ -58,12 +58,12 @@ def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]], k: int | None = None) -> list[Ranked]:
-    """Score documents as ``scored`` does; best first, ties in the order given.
+    """Score documents against a query as ``scored`` does, and rank them: best first, ties in the order given.
 
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
-        documents: Per document ``(its passages, dim)``, unit rows, at least one each.
-        k: Documents to return, the best; all when not given.
+        documents: For each document ``(its passages, dim)``, unit rows, at least one.
+        k: How many documents to return; all by default.
     """
     found = scored(query, documents)
     order = np.argsort(-found.scores, kind="stable")[:k]
@@ -73,25 +73,26 @@ def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]], 
 def scored(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) -> Scored:
     """Score documents against a query by all passages of both.
 
-    The score blends two similarities: how near each passage of the query is to its best match in the document, on
-    average (does the document cover it?), and how near the centroids are (are both about the same as a whole?). For a
-    query of one passage the first is the similarity of the document's best passage.
+    The score is a weighted sum of two similarities. The first asks whether the document covers the query: the
+    similarity of each query passage to its best match in the document, averaged. The second asks whether both are about
+    the same as a whole: the cosine of their centroids. For a query of one passage, the first is the similarity of the
+    document's best passage.
 
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
-        documents: Per document ``(its passages, dim)``, unit rows, at least one each.
+        documents: For each document ``(its passages, dim)``, unit rows, at least one.
     """
     if not documents:
         return Scored(np.zeros(0, np.float32), np.zeros((0, query.shape[1]), np.float32), [])
     ends = np.cumsum([len(vectors) for vectors in documents])
     starts = np.concatenate(([0], ends[:-1]))
     stacked = np.concatenate(documents).astype(np.float32)
-    similarities = np.clip(query @ stacked.T, -1, 1)  # float16 rows are of unit norm but for rounding
+    similarities = np.clip(query @ stacked.T, -1, 1)  # rounding to float16 can make a norm slightly greater than 1
     best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
     sums = np.add.reduceat(stacked, starts, axis=0)
     norms = np.sqrt(np.maximum(np.einsum("ij,ij->i", sums, sums), np.finfo(np.float32).tiny))
     directions = sums / norms[:, None]
     scores = (1 - CENTROID_WEIGHT) * best + CENTROID_WEIGHT * (directions @ centroid(query))
-    each = similarities.max(axis=0)
-    apart = [each[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    return Scored(scores.astype(np.float32), directions, apart)
+    best_matches = similarities.max(axis=0)
+    per_document = [best_matches[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return Scored(scores.astype(np.float32), directions, per_document)

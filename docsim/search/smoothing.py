@@ -1,8 +1,8 @@
-"""Smoothing: what is like other good answers is a better answer.
+"""Smoothing: a document that resembles other good candidates gets a better score.
 
 Documents on one subject tend to answer the same question (the cluster hypothesis, van Rijsbergen 1979), so each score
-is drawn towards those of the nearest other candidates. This is score regularisation (Diaz 2005, Regularizing ad hoc
-retrieval scores, CIKM) in one step; see docs/research/ranking.md for what it brings.
+is moved towards the scores of the most similar other candidates. This is one step of score regularisation (Diaz 2005,
+Regularizing ad hoc retrieval scores, CIKM). Its effect is measured in docs/research/ranking.md.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from numpy.typing import NDArray
 __all__ = ["NEIGHBOURS", "SHARE", "smoothed"]
 
 NEIGHBOURS = 4
-"""Candidates that each one is compared with, its nearest; measured, see docs/research/ranking.md."""
+"""How many of the most similar candidates influence a score; measured, see docs/research/ranking.md."""
 
 SHARE = 0.25
-"""What their scores count; a candidate's own counts the rest; measured, see docs/research/ranking.md."""
+"""The weight of the neighbours' scores; a candidate's own score has the rest. Measured, see
+docs/research/ranking.md."""
 
 
 def smoothed(scores: NDArray[np.float32], directions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores, each drawn towards its neighbours' mean, weighted by their cosines with it, ``float32 (n,)``.
+    """Move each score towards the mean of its neighbours' scores, weighted by their cosines; return ``float32 (n,)``.
 
-    The highest score stays, and so stays the highest: the page that has the very title or number that was asked for is
-    by nature above all that is like it.
+    The highest score does not change, and stays the highest: a page with exactly the title or number that was asked for
+    naturally scores above everything that resembles it.
 
     Args:
-        scores: Of one query's candidates, ``float32 (n,)``.
+        scores: The scores of one query's candidates, ``float32 (n,)``.
         directions: The candidates' centroids, ``float32 (n, dim)``, unit rows.
     """
     count = min(NEIGHBOURS, len(scores) - 1)
     if count < 1:
         return scores
-    faiss.omp_set_num_threads(1)  # threads that are waited for are slow on a busy machine
+    faiss.omp_set_num_threads(1)  # waiting for further threads is slow on a busy machine
     cosines, nearest = faiss.knn(directions, directions, count + 1, metric=faiss.METRIC_INNER_PRODUCT)
     weights = np.maximum(cosines, np.float32(1e-6))
-    weights[nearest == np.arange(len(scores))[:, None]] = 0  # most likely each is the nearest to itself ...
-    weights[weights.all(axis=1), -1] = 0  # ... but not always among copies
+    weights[nearest == np.arange(len(scores))[:, None]] = 0  # each candidate is usually its own nearest neighbour ...
+    weights[weights.all(axis=1), -1] = 0  # ... but among copies, it may not be listed
     around = (weights * scores[nearest]).sum(axis=1) / weights.sum(axis=1)
     drawn: NDArray[np.float32] = (1 - SHARE) * scores + SHARE * around
     return np.where(scores == scores.max(), scores, drawn).astype(np.float32)

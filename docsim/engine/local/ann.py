@@ -1,18 +1,19 @@
-"""Approximate search: a FAISS index of short codes that proposes which vectors to compare exactly.
+"""Approximate search: a FAISS index of short codes proposes vectors, which are then compared exactly.
 
-It lies beside the exact vectors of a snapshot and only decides what is looked at, so similarities are always exact, and
-whatever it cannot propose well - a filter that leaves little, very many neighbours - is searched exactly instead.
+The approximate index is stored beside the exact vectors of a snapshot. It only decides which vectors are looked at, so
+similarities are always exact. Where it cannot propose enough (a filter that leaves few vectors, very many neighbours),
+every vector is compared instead.
 
-    approximate.faiss          a FAISS index, whose row i is row i of the snapshot
-    approximate.DIGEST.lists   its inverted lists, if it has any, which are mapped into memory
-    approximate.json           which snapshot it belongs to, how it was tuned, and its checksums; written last
+    approximate.faiss          a FAISS index; its row i is row i of the snapshot
+    approximate.DIGEST.lists   its inverted lists, if it has any; they are mapped into memory
+    approximate.json           the snapshot that it belongs to, how it was tuned, and its checksums; written last
 
-Opening reads all but the lists and compares their checksum; the lists are named after theirs, so that those of another
-index are never taken for them, and only their size is compared: what is wrong in them may propose badly, and proposals
-are compared exactly anyhow. ``docsim verify`` reads them too.
+Opening reads everything but the lists and compares the checksum. The file of the lists is named after its own checksum,
+so the lists of another index are never taken for it; only its size is compared on opening. Damaged lists can make the
+index propose the wrong vectors, but no similarity becomes wrong. ``docsim verify`` reads the lists too.
 
-Inverted lists follow Sivic & Zisserman 2003, the codes within them André et al. 2017 (product quantisation in 4 bits,
-scanned in registers), graphs Malkov & Yashunin 2018 (HNSW).
+Inverted lists follow Sivic & Zisserman 2003. Their codes follow André et al. 2017 (4-bit product quantisation, scanned
+in registers), and graphs follow Malkov & Yashunin 2018 (HNSW).
 """
 
 from __future__ import annotations
@@ -57,44 +58,44 @@ logger = logging.getLogger(__name__)
 KINDS = ("auto", "flat", "ivf", "hnsw")
 
 AUTO_FROM = 200_000
-"""From so many passages on, ``auto`` searches approximately: exact search takes 5 ms there, as measured by
-benchmarks/scale.py, and 2.6 ms more for each 100,000 beyond."""
+"""From this many passages on, ``auto`` searches approximately. Exact search takes 5 ms at this size, and 2.6 ms more
+for each further 100,000 passages (measured by benchmarks/scale.py)."""
 
 LEAST = 1_000
-"""Fewer passages are always searched exactly."""
+"""With fewer passages than this, search is always exact."""
 
 PROPOSED = 200
-"""Vectors that are proposed for each query, at least, and compared exactly."""
+"""The least number of vectors that are proposed for each query and compared exactly."""
 
 TUNED_NEIGHBOURS = 100
-"""Tuning holds for so many neighbours; for more, the search is broadened in proportion."""
+"""The number of neighbours that tuning is for. A search for more is broadened in proportion."""
 
 BROADEST = 0.25
-"""Where more than this share of the lists would be searched, or of the vectors proposed, exact search is as fast."""
+"""If more than this share of the lists would be probed, or of the vectors proposed, exact search is as fast."""
 
 SELECTIVE = 0.1
-"""Where a filter or deletions leave less than this share of the vectors, search is exact, so that none is missed."""
+"""If a filter or deletions leave less than this share of the vectors, search is exact, so that none is missed."""
 
 _FILE, _FACTS, _LISTS, _FORMAT = "approximate.faiss", "approximate.json", "approximate.lists", 2
 _CHUNK = 65_536
 _SAMPLE_PER_LIST = 64
-_FEWEST_PER_LIST = 39  # FAISS warns below
+_FEWEST_PER_LIST = 39  # FAISS warns about fewer training vectors per list
 _SAMPLE = 50_000
-_ANY_DIM = 7_680  # divisible by all that codes of usual encoders are made of
+_ANY_DIM = 7_680  # stands in for an unknown dimension: divisible by all usual code sizes
 _LARGEST_NUMBER = 2**20
 _LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an index is to be searched.
+    """The index type and recall that a user has chosen for an index.
 
     Attributes:
         kind: One of ``KINDS``, or the factory string of a FAISS index of inverted lists or an HNSW graph.
-        recall: Share of the ten nearest passages that has to be found, above 0 and at most 1.
+        recall: The share of the ten nearest passages that a search has to find, above 0 and at most 1.
 
     Raises:
-        UsageError: There is no such index type, or no such recall.
+        UsageError: There is no such index type, or the recall is out of range.
     """
 
     kind: str = "auto"
@@ -109,18 +110,18 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of an approximate index.
+    """What is known about an approximate index; stored in ``approximate.json``.
 
     Attributes:
-        snapshot: The snapshot that it belongs to.
-        kind: The index type that was asked for.
-        factory: Its FAISS factory string; empty when all is searched exactly.
-        target: The recall that was asked for.
+        snapshot: Identifies the snapshot that it belongs to, see ``ann_tuning.mark``.
+        kind: The index type that the user chose.
+        factory: Its FAISS factory string; empty if there is no index and search is exact.
+        target: The recall that the user chose.
         recall: The recall@10 that was measured against exact search.
-        passages: How many it holds.
-        breadth: Lists probed, or vertices kept in sight, for each query.
+        passages: The number of passages in it.
+        breadth: How many lists are probed, or graph vertices kept as candidates, for each query.
         digest: Checksum of its file (128-bit XXH3).
-        lists: Checksum of the file of its inverted lists; empty where it has none.
+        lists: Checksum of the file of its inverted lists; empty if it has none.
     """
 
     snapshot: str
@@ -136,29 +137,29 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Approximate:
-    """An approximate index, and how broadly it is searched."""
+    """An approximate index, and how broadly it is searched (``breadth``, see ``Facts``)."""
 
     index: faiss.Index
     breadth: int
 
     @property
     def broadest(self) -> int:
-        """The largest breadth that is worth while."""
+        """The largest breadth at which approximate search is still faster than exact search."""
         most = self.index.nlist if isinstance(self.index, faiss.IndexIVF) else self.index.ntotal
         return max(1, int(BROADEST * most))
 
     def proposed(
         self, queries: NDArray[np.float32], k: int, *, alive: NDArray[np.bool_] | None = None
     ) -> NDArray[np.int64] | None:
-        """Return rows worth comparing exactly to find the ``k`` nearest; None where exact search is as fast.
+        """Propose rows among which to look for the ``k`` nearest; None if exact search is as fast.
 
         Args:
             queries: ``float32 (n, dim)``, unit rows.
-            k: Neighbours wanted of each.
-            alive: ``bool (rows,)``, the rows that may be found; all when not given.
+            k: How many neighbours are wanted for each query.
+            alive: ``bool (rows,)``: which rows may be found; all of them by default.
 
         Returns:
-            ``int64 (n, proposed)``, -1 where there are not so many.
+            Row numbers, ``int64 (n, proposed)``; -1 fills up where fewer are proposed.
         """
         rows = self.index.ntotal if alive is None else int(np.count_nonzero(alive))
         wanted = max(PROPOSED, 2 * k)
@@ -171,17 +172,17 @@ class Approximate:
         found: NDArray[np.int64] = self.index.search(
             queries, wanted, params=_parameters(self.index, breadth, selector)
         )[1]
-        found[found >= self.index.ntotal] = -1  # of a damaged file
+        found[found >= self.index.ntotal] = -1  # a damaged file can name rows that do not exist
         return found
 
     def suffices(self, queries: NDArray[np.float32]) -> bool:
-        """Return whether as many rows are proposed for each query as tuning holds for."""
+        """Return whether at least ``TUNED_NEIGHBOURS`` rows are proposed for each query."""
         found = self.proposed(queries, TUNED_NEIGHBOURS)
         return found is not None and bool((found[:, TUNED_NEIGHBOURS - 1] >= 0).all())
 
 
 def factory(kind: str, *, count: int, dim: int) -> str:
-    """Return the FAISS factory string for ``count`` vectors; empty for exact search."""
+    """Return the FAISS factory string of an index type for ``count`` vectors; empty if search is to be exact."""
     if count < LEAST or kind == "flat" or (kind == "auto" and count < AUTO_FROM):
         return ""
     if kind == "hnsw":
@@ -193,14 +194,14 @@ def factory(kind: str, *, count: int, dim: int) -> str:
 
 
 def build(factory: str, rows: NDArray[np.float16]) -> faiss.Index:
-    """Return a FAISS index of all rows, trained on a sample of them.
+    """Train a FAISS index on a sample of the rows, add all rows to it, and return it.
 
     Args:
         factory: Its factory string.
         rows: ``float16 (n, dim)``, unit rows; read in chunks.
 
     Raises:
-        UsageError: There are too few vectors to train it on.
+        UsageError: There are too few vectors to train it.
     """
     index = _empty(factory, dim=rows.shape[1])
     count = min(len(rows), max(_SAMPLE, _SAMPLE_PER_LIST * getattr(index, "nlist", 0)))
@@ -211,15 +212,15 @@ def build(factory: str, rows: NDArray[np.float16]) -> faiss.Index:
         for start in range(0, len(rows), _CHUNK):
             index.add(rows[start : start + _CHUNK].astype(np.float32))
     except RuntimeError as error:
-        raise UsageError(f"expected passages enough to train {factory}, got {len(rows):,}") from error
+        raise UsageError(f"expected enough passages to train {factory}, got {len(rows):,}") from error
     return index
 
 
 def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
-    """Write an index, then what is known of it; killed in between, it is as if there were none.
+    """Write an index, and then the facts about it. If this is interrupted in between, there is no index.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The files cannot be written.
     """
     forget(folder)
     with ExitStack() as stack:
@@ -235,49 +236,52 @@ def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
 
 
 def note(folder: Path, facts: Facts) -> None:
-    """Write that all is searched exactly, and what for."""
+    """Record, without an index, that search is exact and why; replaces what was in the folder."""
     forget(folder)
     _note(folder, facts)
 
 
 def forget(folder: Path) -> None:
-    """Remove what is in a folder, and what a kill left behind; who has it open keeps what is mapped."""
+    """Remove all files of an approximate index from a folder, leftovers of an interrupted run included.
+
+    Processes that have the files mapped keep what they have.
+    """
     (folder / _FACTS).unlink(missing_ok=True)
     for path in folder.glob("approximate.*"):
         path.unlink(missing_ok=True)
 
 
 def load(folder: Path, snapshot: str) -> Approximate | None:
-    """Return the approximate index that belongs to a snapshot; None when there is none, or none that can be trusted."""
+    """Return the approximate index of a snapshot; None if there is none or its files are damaged (logged)."""
     facts = written(folder)
     if facts is None or facts.snapshot != snapshot or not facts.factory:
         return None
     try:
         content = (folder / _FILE).read_bytes()
         if xxhash.xxh3_128(content).hexdigest() != facts.digest:
-            raise ValueError("it is not what was written")
+            raise ValueError("its checksum does not match")
         index = faiss.read_index(faiss.PyCallbackIOReader(BytesIO(content).read), faiss.IO_FLAG_SKIP_IVF_DATA)
         if facts.lists:
             inverted_lists.mapped(index, _lists(folder, facts.lists))
     except (OSError, ValueError, RuntimeError) as error:
-        logger.warning("could not read %s (%s); searching exactly; mend it with: docsim repair", folder / _FILE, error)
+        logger.warning("could not read %s (%s); searching exactly until the index is repaired", folder / _FILE, error)
         return None
     return Approximate(index, facts.breadth)
 
 
 def damage(folder: Path) -> str:
-    """Return what is wrong with the files in a folder, all of them read; nothing when they are what was written."""
+    """Read all files in a folder and return what is wrong with them, as one sentence; empty if nothing is."""
     facts = written(folder)
     if facts is None or not facts.factory:
         return ""
     for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
         if digest and (not path.is_file() or _digest(path) != digest):
-            return f"expected {path} as it was written, found other content; mend it with: docsim repair"
+            return f"{path} is missing or its content has changed; docsim repair rebuilds it"
     return ""
 
 
 def written(folder: Path) -> Facts | None:
-    """Return what is known of the approximate index in a folder; None when nothing is."""
+    """Return the facts about the approximate index in a folder; None if there are none or they cannot be read."""
     try:
         content = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         return Facts(**content["facts"]) if content["format"] == _FORMAT else None
@@ -304,15 +308,15 @@ def _empty(factory: str, *, dim: int) -> faiss.Index:
     """Return an untrained index for inner products.
 
     Raises:
-        UsageError: It is neither one of inverted lists nor a graph, or FAISS does not know it.
+        UsageError: The factory string is neither one of inverted lists nor of an HNSW graph, or FAISS rejects it.
     """
     numbers = [int(number) for number in re.findall(r"[0-9]+", factory[:_LONGEST])]
     index = None
     if (
         factory.startswith(("IVF", "HNSW"))
         and len(factory) <= _LONGEST
-        and all(1 <= number <= _LARGEST_NUMBER for number in numbers)  # FAISS divides by 0 and ends the process
-        and not re.search("HNSW1(?![0-9])", factory)  # and cannot make a graph of one link a vertex
+        and all(1 <= number <= _LARGEST_NUMBER for number in numbers)  # a 0 makes FAISS crash the process
+        and not re.search("HNSW1(?![0-9])", factory)  # a graph with one link per vertex fails in FAISS
     ):
         with suppress(RuntimeError):
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)

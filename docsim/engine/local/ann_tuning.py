@@ -1,4 +1,4 @@
-"""Tuning: which approximate index a snapshot gets, and how broadly it is searched to find what exact search finds."""
+"""Tuning: chooses the approximate index of a snapshot, and searches it just broadly enough to reach the recall."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ __all__ = ["check", "choose", "doubts", "mark", "refresh", "settings", "tuned"]
 logger = logging.getLogger(__name__)
 
 NEIGHBOURS = 10
-"""Recall is measured among so many nearest passages."""
+"""Recall is measured among this many nearest passages."""
 
 QUERIES = 400
-"""Spans of stored passages that are asked for."""
+"""How many spans of stored passages serve as queries."""
 
 SPAN = 100
-"""Characters of a span: the length of a question."""
+"""Characters in a span, which is about as long as a question."""
 
 MARGIN = 0.01
-"""Recall is tuned to so much more than asked for, since other queries find less than those it is tuned with."""
+"""Tuning aims this much above the recall asked for, because other queries find less than those used for tuning."""
 
 GROWTH = 0.3
-"""When so much was added since it was tuned, what was measured may not hold any more."""
+"""If the number of passages has grown by more than this share since tuning, the measured recall may no longer hold."""
 
 
 def settings(store: Store) -> Settings:
-    """Return how an index is to be searched."""
+    """Return the index type and recall that are stored for an index."""
     stored = dict(store.rows("SELECT key, value FROM meta WHERE key IN ('index_type', 'recall')"))
     default = Settings()
     return Settings(str(stored.get("index_type", default.kind)), float(stored.get("recall", default.recall)))
 
 
 def check(kind: str | None, recall: float | None) -> None:
-    """Raise ``UsageError`` unless ``choose`` takes these."""
+    """Raise ``UsageError`` unless ``choose`` accepts these values."""
     default = Settings()
     Settings(kind or default.kind, default.recall if recall is None else recall)
 
 
 def choose(store: Store, kind: str | None = None, recall: float | None = None) -> None:
-    """Store how an index is to be searched from its next snapshot on; to be called by the one writer.
+    """Store the index type and recall for future snapshots; only the one writer may call this.
 
     Args:
         store: Writable.
-        kind: An index type, as ``Settings`` has it; what is stored stays when not given.
-        recall: Share of the nearest passages to find; what is stored stays when not given.
+        kind: An index type, see ``Settings``; None keeps the stored one.
+        recall: The share of the nearest passages to find; None keeps the stored one.
 
     Raises:
-        UsageError: There is no such index type or recall.
+        UsageError: There is no such index type, or the recall is out of range.
     """
     before = settings(store)
     chosen = Settings(kind or before.kind, before.recall if recall is None else recall)
@@ -74,7 +74,7 @@ def choose(store: Store, kind: str | None = None, recall: float | None = None) -
 
 
 def mark(generation: LocalGeneration) -> str:
-    """Return what tells a generation's snapshot from all others."""
+    """Return a text that identifies the current snapshot of a generation."""
     return f"{generation.snapshot_digest}-{generation.snapshot_passage}-{generation.snapshot_deletion}"
 
 
@@ -87,18 +87,15 @@ def refresh(
     encoder: Callable[[], Encoder],
     force: bool = False,
 ) -> bool:
-    """Make and tune the approximate index of a snapshot, where there is to be one and it is not there.
+    """Build and tune the approximate index of a snapshot if it needs one; return whether it was written.
 
     Args:
         store: Where settings and texts are.
         snapshot: The snapshot's file; the approximate index is put beside it.
-        generation: Its generation.
-        count: Passages, to choose an index type by.
-        encoder: Loads the generation's encoder, for the queries.
-        force: Make it even when it is there.
-
-    Returns:
-        Whether it was made.
+        generation: The snapshot's generation.
+        count: The number of passages, by which ``auto`` chooses an index type.
+        encoder: Loads the generation's encoder, which encodes the queries.
+        force: Build it even if it is there already.
 
     Raises:
         OSError: It cannot be written.
@@ -113,24 +110,35 @@ def refresh(
         return False
     vectors = VectorIndex.load(snapshot, digest=str(generation.snapshot_digest), dim=generation.dim)
     facts = Facts(mark(generation), asked.kind, factory, asked.recall, recall=1.0, passages=len(vectors), breadth=1)
+    made = _made(store, vectors, facts, encoder)
+    if made is None:
+        ann.note(snapshot.parent, replace(facts, factory=""))
+    else:
+        ann.save(snapshot.parent, *made)
+    return made is not None
+
+
+def _made(
+    store: Store, vectors: VectorIndex, facts: Facts, encoder: Callable[[], Encoder]
+) -> tuple[faiss.Index, Facts] | None:
+    """Build and tune an approximate index and measure its recall; None if exact search is better, which is logged."""
     try:
-        made = ann.build(factory, vectors.segments[0].rows)
+        index = ann.build(facts.factory, vectors.segments[0].rows)
     except UsageError as error:
         logger.warning("%s; searching exactly", error)
-        ann.note(snapshot.parent, replace(facts, factory=""))
-        return False
+        return None
     queries = _queries(store, vectors, encoder)
-    found, recall = tuned(vectors, made, queries, target=asked.recall)
-    if asked.kind == "auto" and (recall < asked.recall or not found.suffices(queries)):
-        logger.info("%s is no faster at a recall of %.3f; searching exactly", factory, asked.recall)
-        ann.note(snapshot.parent, replace(facts, factory=""))
-        return False
-    ann.save(snapshot.parent, made, replace(facts, recall=recall, breadth=found.breadth))
-    return True
+    found, recall = tuned(vectors, index, queries, target=facts.target)
+    if facts.kind == "auto" and (recall < facts.target or not found.suffices(queries)):
+        logger.info(
+            "%s is no faster than exact search at a recall of %.3f; searching exactly", facts.factory, facts.target
+        )
+        return None
+    return index, replace(facts, recall=recall, breadth=found.breadth)
 
 
 def _queries(store: Store, vectors: VectorIndex, encoder: Callable[[], Encoder]) -> NDArray[np.float32]:
-    """Return embeddings of spans of the texts, or stored ones of passages where the encoder is damaged."""
+    """Return embeddings of spans of texts or, if the encoder is damaged, stored embeddings of passages."""
     try:
         return encoder().encode(_spans(store, vectors))
     except EncoderError:
@@ -139,13 +147,13 @@ def _queries(store: Store, vectors: VectorIndex, encoder: Callable[[], Encoder])
 
 
 def _spans(store: Store, vectors: VectorIndex) -> list[str]:
-    """Return the beginnings of passages taken at random, as short as questions are."""
+    """Return the beginnings of random passages, about as long as questions."""
     ids = np.concatenate([segment.ids for segment in vectors.segments])
     chosen = np.random.default_rng(0).choice(ids, min(QUERIES, len(ids)), replace=False)
     sql = 'SELECT document, start, "end" FROM passages WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number'
     spans: list[str] = []
     for number, rows in groupby(store.rows(sql, json.dumps(chosen.tolist())), key=itemgetter(0)):
-        text = str(store.value("SELECT text FROM documents WHERE number = ?", number))  # once, as it may be huge
+        text = str(store.value("SELECT text FROM documents WHERE number = ?", number))  # once: it may be huge
         spans += [text[start : min(start + SPAN, end)] for _, start, end in rows]
     return spans
 
@@ -153,20 +161,22 @@ def _spans(store: Store, vectors: VectorIndex) -> list[str]:
 def tuned(
     vectors: VectorIndex, index: faiss.Index, queries: NDArray[np.float32], *, target: float
 ) -> tuple[Approximate, float]:
-    """Return an approximate index that is searched no more broadly than ``target`` needs, and its recall@10.
+    """Find the least breadth that reaches a recall; return the index with it, and the recall@10 measured.
+
+    What the index cannot propose well enough is searched exactly, and so counts as found.
 
     Args:
-        vectors: A snapshot, whose rows are those of ``index``.
-        index: What ``approximate.build`` made of it.
+        vectors: A snapshot; its rows are those of ``index``.
+        index: What ``ann.build`` made of it.
         queries: ``float32 (n, dim)``, unit rows.
-        target: The recall to reach. Where none of the breadths that are faster than exact search does, the broadest
-            of them is returned. What is not proposed well enough is searched exactly, and so counts as found.
+        target: The recall to reach. If no breadth that is faster than exact search reaches it, the largest such breadth
+            is used.
     """
     farthest = vectors.with_approximate(None).search(queries, NEIGHBOURS).similarities[:, -1:] - 1e-5
 
     def recall(breadth: int) -> float:
         found = vectors.with_approximate(Approximate(index, breadth)).search(queries, NEIGHBOURS)
-        return float((found.similarities >= farthest).mean())  # so that equals of the last one count
+        return float((found.similarities >= farthest).mean())  # passages as similar as the last one count too
 
     def useful(breadth: int) -> float:
         return recall(breadth) if Approximate(index, breadth).suffices(queries) else 0.0
@@ -176,7 +186,7 @@ def tuned(
 
 
 def _narrowest(recall: Callable[[int], float], target: float, *, broadest: int) -> int:
-    """Return about the least breadth that reaches a recall, by doubling and then halving."""
+    """Return about the least breadth that reaches a recall, found by doubling and then bisecting."""
     below, enough = 0, 1
     while enough < broadest and recall(enough) < target:
         below, enough = enough, min(2 * enough, broadest)
@@ -187,29 +197,29 @@ def _narrowest(recall: Callable[[int], float], target: float, *, broadest: int) 
 
 
 def doubts(facts: Facts | None, passages: int) -> list[str]:
-    """Return why an approximate index should be made anew, a sentence each.
+    """Return why an approximate index should be built again, one sentence per reason.
 
     Args:
-        facts: What is known of it; None when there is none.
-        passages: How many the index holds now.
+        facts: What is known about it; None if there is none.
+        passages: How many passages there are now.
     """
     if facts is None:
         return []
     if not facts.factory:
         why = (
-            f"an index of type {facts.kind} cannot be made of these {facts.passages:,} passages, so all are searched "
-            "exactly; use another with: docsim repair --index-type auto"
+            f"{facts.passages:,} passages are too few for an index of type {facts.kind}, so search is exact; "
+            "docsim repair --index-type auto chooses a type that fits"
         )
         return [] if facts.kind == "auto" else [why]
     found = []
     if facts.recall < facts.target:
         found.append(
-            f"the approximate index {facts.factory} finds {facts.recall:.3f} of the nearest passages where "
-            f"{facts.target:.3f} were asked for; use another with: docsim repair --index-type flat"
+            f"the approximate index {facts.factory} has a recall of {facts.recall:.3f}, and {facts.target:.3f} was "
+            "asked for; docsim repair --index-type flat searches exactly instead"
         )
     if passages > (1 + GROWTH) * facts.passages:
         found.append(
-            f"the approximate index was tuned for {facts.passages:,} passages, and there are {passages:,} now; tune it "
-            "again with: docsim repair"
+            f"the approximate index was tuned for {facts.passages:,} passages, and there are {passages:,} now; "
+            "docsim repair tunes it again"
         )
     return found

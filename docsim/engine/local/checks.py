@@ -1,6 +1,6 @@
-"""Checks: everything that can be wrong with how an index is kept, found by comparing its rows and files.
+"""Checks: compares the rows and files of an index with one another, and reports everything that is wrong.
 
-What can be checked of any engine, such as texts against their digests, is in ``docsim.maintenance.verify``.
+Those of single documents are in ``document_checks``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.norms import are_unit
-from docsim.engine.local import ann, encoders, mappings, snapshot_documents, snapshots
+from docsim.engine.local import ann, document_checks, encoders, mappings, snapshot_documents, snapshots
 from docsim.engine.local.snapshots import Mapping
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.records import DISTRUSTED, Soundness
+from docsim.engine.records import Soundness
 from docsim.errors import StoreError
 
 __all__ = ["damaged", "of_generation", "problems", "soundness"]
 
 _LISTED = 20
-_ROUNDING = 2e-3  # of embeddings that were mapped at two times
+_ROUNDING = 2e-3  # the largest difference between two float16 roundings of a mapped component
 
 _ORPHANS = {
     "passages of no document": "passages WHERE document NOT IN (SELECT number FROM documents)",
@@ -33,24 +33,14 @@ _ORPHANS = {
     "embeddings of no generation": "embeddings WHERE generation NOT IN (SELECT number FROM generations)",
     "origins of no document": "origins WHERE document NOT IN (SELECT number FROM documents)",
     "documents of no source": "documents WHERE number NOT IN (SELECT document FROM origins)",
-    "documents whose passages do not match their count": (
-        "documents d WHERE d.passages <> (SELECT count(*) FROM passages p WHERE p.document = d.number"
-        " AND p.number BETWEEN d.first_passage AND d.first_passage + d.passages - 1)"
-    ),
-    "documents whose passages reach beyond their text": (  # length() reads all of a text, so once a document
-        'documents d WHERE (SELECT max(p."end") FROM passages p WHERE p.document = d.number) > length(d.text)'
-        ' OR EXISTS (SELECT 1 FROM passages p WHERE p.document = d.number AND (p.start < 0 OR p."end" < p.start))'
-    ),
-    "deleted passages that are still there": (
-        "passages p JOIN deletions x ON p.number BETWEEN x.first_passage AND x.first_passage + x.passages - 1"
-    ),
+    **document_checks.MISMATCHED,
 }
 
 
 def problems(path: Path, store: Store) -> list[str]:
-    """Return what is wrong with the rows and files of an index, a sentence each."""
+    """Check the rows and files of an index; return one sentence per problem."""
     with store.reading():
-        found = [*_database(store), *_orphans(store), *_disputed(store)]
+        found = [*_database(store), *_orphans(store), *document_checks.problems(store)]
         for generation in store.generations():
             found += of_generation(path, store, generation)
         live = store.generation()
@@ -76,7 +66,7 @@ def _database(store: Store) -> Iterator[str]:
         if message != "ok":
             yield f"SQLite: {message}"
     for row in store.rows("PRAGMA foreign_key_check")[:_LISTED]:
-        yield f"a row of {row[0]} refers to a row of {row[2]} that is not there"
+        yield f"a row of {row[0]} refers to a row of {row[2]} that does not exist"
 
 
 def _orphans(store: Store) -> Iterator[str]:
@@ -85,19 +75,8 @@ def _orphans(store: Store) -> Iterator[str]:
             yield f"{count} {name}"
 
 
-def _disputed(store: Store) -> Iterator[str]:
-    """Check that all sources that have a document read the same, except for those that are gone."""
-    for stored in store.documents(store.disputed()).values():
-        digests = {one.digest for one in store.holders(stored.number) if not one.name.is_gone}
-        if len(digests - {DISTRUSTED}) > 1:
-            yield (
-                f"{stored.document.id} stands for files that read differently; index their sources again with: "
-                "docsim index SOURCE"
-            )
-
-
 def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:
-    """Yield what is wrong with a generation's embeddings and snapshot."""
+    """Check a generation's embeddings and snapshot; yield one sentence per problem."""
     where = "" if generation.state == "live" else f" in generation {generation.number}"
     wrong = damaged(store, generation)
     for stored in store.documents(wrong).values():
@@ -109,9 +88,9 @@ def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iter
 
 
 def damaged(store: Store, generation: LocalGeneration) -> list[int]:
-    """Return the documents whose embeddings are of another shape, altered, not finite or not of unit norm.
+    """Return the documents whose embeddings are altered, of the wrong shape, not finite or not of unit norm.
 
-    Those without embeddings are among them if the generation is live; others may lack documents.
+    Documents without embeddings are included if the generation is live; other generations may be incomplete.
     """
     join = "LEFT JOIN" if generation.state == "live" else "JOIN"
     sql = (
@@ -132,34 +111,34 @@ def _sound(blob: bytes, checksum: int, *, shape: tuple[int, int]) -> bool:
 
 
 def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:
-    """Check the snapshot, and that with what came after it, it holds just the stored embeddings."""
+    """Check that the snapshot, together with later changes, holds exactly the stored embeddings."""
     if generation.snapshot_digest is None:
         return
     path = snapshots.snapshot_path(index, generation)
     try:
         VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
-        yield str(error)
+        yield f"{error}; docsim repair rebuilds it"
         return
     ids, rows = snapshots.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
-    at = 0
+    row = 0
     for first, vectors in store.vectors_after(generation.number, 0):
-        here = slice(at, at + len(vectors))
+        here = slice(row, row + len(vectors))
         if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(
             rows[here], vectors
         ):
-            yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; mend it with: docsim repair"
+            yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; docsim repair rebuilds it"
             return
-        at += len(vectors)
+        row += len(vectors)
     listed = snapshot_documents.load(path, generation.snapshot_digest)
     if len(listed) and not np.array_equal(listed, _listable(store, generation, listed)):
-        yield f"the listing beside {path} disagrees with the stored documents; mend it with: docsim repair"
-    if at != len(ids):
-        yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {at}; mend it with: docsim repair"
+        yield f"the listing beside {path} disagrees with the stored documents; docsim repair rebuilds it"
+    if row != len(ids):
+        yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {row}; docsim repair rebuilds it"
 
 
 def _listable(store: Store, generation: LocalGeneration, listed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what a snapshot's listing should be, as far as its documents were not deleted since."""
+    """Return what a snapshot's listing should be; documents deleted since count as listed correctly."""
     stored = store.documents_after(generation.number, 0)
     gone = [first for _, first, _ in store.deletions_after(generation.snapshot_deletion)]
     rows = np.concatenate([stored[stored[:, 0] <= generation.snapshot_passage], listed[np.isin(listed[:, 0], gone)]])
@@ -167,7 +146,7 @@ def _listable(store: Store, generation: LocalGeneration, listed: NDArray[np.int6
 
 
 def _mapping(index: Path, store: Store) -> Iterator[str]:
-    """Check the adapter through which a generation that is being built answers, and the embeddings mapped by it."""
+    """Check the alignment of the generation that is being built, and the embeddings mapped by it."""
     row = store.mapping()
     if row is None:
         return
@@ -176,17 +155,17 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
-        yield f"the adapter beside {path}, or what it mapped, is damaged; run again: docsim reindex --adapter"
+        yield f"the alignment for {path} or the file itself is damaged; docsim reindex --adapter makes both again"
         return
     mapped = snapshots.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
     ids, rows = snapshots.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
     found, held = mapped.reconstruct()
     if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
-        yield f"the mapped embeddings at {path} disagree with the stored ones; run again: docsim reindex --adapter"
+        yield f"the mapped embeddings at {path} disagree with the stored ones; docsim reindex --adapter maps them again"
 
 
 def _full_text(store: Store) -> Iterator[str]:
-    """Compare the full-text index with the documents; FTS5 does this only through a connection that may write."""
+    """Compare the full-text index with the documents; FTS5 can do this only through a writable connection."""
     try:
         connection = sqlite3.connect(store.path, isolation_level=None, timeout=30)
     except sqlite3.Error:
@@ -195,7 +174,7 @@ def _full_text(store: Store) -> Iterator[str]:
         connection.execute("INSERT INTO documents_fts (documents_fts, rank) VALUES ('integrity-check', 1)")
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
-            return  # a folder that cannot be written to, or one that is being written to for long
-        yield "the full-text index disagrees with the documents; mend it with: docsim repair"
+            return  # the folder is read-only, or another process has been writing for long
+        yield "the full-text index disagrees with the documents; docsim repair rebuilds it"
     finally:
         connection.close()

@@ -1,7 +1,7 @@
-"""Kept encoders: each generation keeps a copy of the encoder that it was made with, and answers with no other.
+"""Kept encoders: each generation keeps a copy of the encoder that it was made with, and is searched with no other.
 
 generations/0001/encoder/   the encoder that the generation was made with
-generations/0001/base/      what that encoder was adapted from, if it was
+generations/0001/base/      the encoder that it was fine-tuned from, if it was fine-tuned
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def directory(index: Path, number: int) -> Path:
 
 
 def base(index: Path, number: int) -> Path:
-    """Return the directory of the encoder that a generation's encoder was adapted from; its own, when it was not."""
+    """Return the directory of what a generation's encoder was fine-tuned from; if it was not, its own directory."""
     kept = directory(index, number) / "base"
     return kept if kept.is_dir() else kept.with_name("encoder")
 
 
 def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
-    """Put an encoder with the right fingerprint in the place of the one kept in a generation, if that is damaged."""
+    """Replace the encoder kept in a generation, if it is damaged, by an intact one with the same fingerprint."""
     try:
         check(index, generation)
     except EncoderError:
@@ -41,7 +41,7 @@ def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
 
 
 def copy(encoder: Encoder, target: Path) -> None:
-    """Copy an encoder's files so that they are on the disk, whole, when this returns."""
+    """Copy an encoder's files; when this returns, they are complete on the disk."""
     temporary = target.with_name(f"{target.name}.tmp")
     for leftover in (temporary, target):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -49,7 +49,7 @@ def copy(encoder: Encoder, target: Path) -> None:
     for path in encoder.path.iterdir():
         if path.is_file() and path.suffix not in (".py", ".pyc"):
             shutil.copyfile(path, temporary / path.name)
-            if path.name == MANIFEST_FILE:  # of an encoder loaded with fewer components, another
+            if path.name == MANIFEST_FILE:  # differs for an encoder that was loaded with fewer dimensions
                 content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)
                 (temporary / path.name).write_text(content + "\n", encoding="utf-8")
             flush(temporary / path.name)
@@ -61,14 +61,14 @@ def load(index: Path, generation: Generation) -> Encoder:
     """Load the encoder kept in a generation.
 
     Raises:
-        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
+        FingerprintMismatch: It is not the encoder that made the generation's embeddings.
         EncoderError: It is missing or damaged.
     """
     path = directory(index, generation.number) / "encoder"
     try:
         encoder = Encoder.load(path)
     except EncoderError as error:
-        raise EncoderError(f"{error}. {_way_out(index, generation)}") from error
+        raise EncoderError(f"{error}. {_remedy(generation)}", hint=_hint(index)) from error
     _check(encoder.fingerprint, index, generation)
     return encoder
 
@@ -77,7 +77,7 @@ def check(index: Path, generation: Generation) -> None:
     """Check the files of the encoder kept in a generation, without loading it.
 
     Raises:
-        FingerprintMismatch: It is not the one that the generation's embeddings were made with.
+        FingerprintMismatch: It is not the encoder that made the generation's embeddings.
         EncoderError: It is missing or damaged.
     """
     _check(fingerprint_of(directory(index, generation.number) / "encoder"), index, generation)
@@ -87,20 +87,25 @@ def _check(found: str, index: Path, generation: Generation) -> None:
     if found != generation.fingerprint:
         raise FingerprintMismatch(
             f"the index at {index} answers only with its own encoder; found one with the fingerprint {found[:12]} at "
-            f"{directory(index, generation.number) / 'encoder'}. {_way_out(index, generation)}"
+            f"{directory(index, generation.number) / 'encoder'}. {_remedy(generation)}",
+            hint=_hint(index),
         )
 
 
-def _way_out(index: Path, generation: Generation) -> str:
+def _remedy(generation: Generation) -> str:
     return (
-        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or change to another "
-        f"with: docsim reindex --encoder DIR --index {index}"
+        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or re-index with "
+        "another one"
     )
+
+
+def _hint(index: Path) -> str:
+    return f"docsim reindex --encoder DIR --index {index}"
 
 
 @contextmanager
 def explained(index: Path) -> Iterator[None]:
-    """Turn a file that cannot be written into one sentence."""
+    """Turn the ``OSError`` of a file that cannot be written into a ``StoreError``."""
     try:
         yield
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import encoders, facts, locks, snapshots
+from docsim.engine.local.database import State
 from docsim.engine.local.mappings import Mappings
 from docsim.engine.local.open_generation import OpenGeneration
 from docsim.engine.local.snapshots import View
@@ -49,6 +50,7 @@ class LocalEngine:
         self.pinned = generation
         self.store = Store(path, writable=False)
         self._view: View | None = None
+        self._state: State | None = None  # of the database file when the view was made, where that matters
         self._encoder: Encoder | None = None
         self._mappings = Mappings(path)
         self._lock = threading.Lock()
@@ -77,7 +79,7 @@ class LocalEngine:
         if generation is None and self.pinned:
             raise StoreError(
                 f"the index at {self.path} has no generation {self.pinned}",
-                hint="see them all with: docsim generations",
+                hint="docsim generations",
             )
         if generation is None:
             raise snapshots.unfinished(self.path)
@@ -128,9 +130,13 @@ class LocalEngine:
         """Return the state that the transaction sees; None when another thread has seen a later one meanwhile."""
         revision = self.store.revision()
         with self._lock:
+            if self._state != self.store.state:
+                self._view = None  # what was found out before may belong to no state at all
             if self._view is not None and self._view.revision > revision:
                 return None  # answers must not go back in time
-            view = self._view = self._refreshed(revision)
+            view = self._refreshed(revision)
+            self.store.check_unchanged()
+            self._view, self._state = view, self.store.state
         row = view.mapping.row if view.mapping else None
         return OpenGeneration(self.store, view, lambda: self._encoder_for(row))
 
@@ -263,11 +269,11 @@ class LocalEngine:
 
         return checks.problems(self.path, self.store)
 
-    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> None:
+    def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> list[str]:
         """Rebuild what can be rebuilt from what is stored: see ``repairs.repair``."""
         from docsim.engine.local import repairs
 
-        repairs.repair(self.path, index_type=index_type, recall=recall, wait=wait)
+        return repairs.repair(self.path, index_type=index_type, recall=recall, wait=wait)
 
 
 def _encoder_failure(opened: OpenGeneration) -> EncoderError | None:

@@ -1,4 +1,4 @@
-"""Facts: how far the generations of an index have come, how it is searched, and how much room it takes."""
+"""Facts for status reports: the progress of generations, how an index is searched, and its size on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["generations", "search", "sizes"]
 
 
 def generations(path: Path, store: Store) -> list[GenerationFacts]:
-    """Return all generations and how far they have come, oldest first, from one committed state."""
+    """Return all generations and their progress, oldest first, as of one committed state."""
     with store.reading():
         mapping = store.mapping()
         return [
@@ -40,7 +40,7 @@ def search(path: Path, store: Store, generation: LocalGeneration) -> SearchFacts
 
 
 def sizes(path: Path, generation: LocalGeneration) -> Sizes:
-    """Return how many bytes an index takes, its live generation's files apart."""
+    """Return the sizes in bytes of the database and of the live snapshot and encoder."""
     folder = encoders.directory(path, generation.number)
     return Sizes(
         database=sum(map(_size, path.glob(f"{FILE}*"))),
@@ -50,7 +50,7 @@ def sizes(path: Path, generation: LocalGeneration) -> Sizes:
 
 
 def _size(path: Path) -> int:
-    """Return a file's bytes; none when a writer has just removed it."""
+    """Return the size of a file in bytes; 0 if a writer has just removed it."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -1,11 +1,11 @@
-"""Locks: one writer, one re-index and one training at a time, by file locks that end with their process.
+"""Locks: one writer, one re-index and one training run at a time. File locks end with their process.
 
     write.lock      held to add, change or remove documents, and to publish a generation
-    rebuild.lock    held to fill, publish or remove generations; taken before the other
-    adapt.lock      held to train an encoder for the index, with neither of the others
+    rebuild.lock    held to fill, publish or remove generations; taken before write.lock
+    adapt.lock      held to train an encoder for the index, without either of the others
 
-A re-index holds the second lock for its whole length and the first only to publish, so that documents can be indexed
-meanwhile. Both write through transactions, which SQLite puts one after the other.
+A re-index holds rebuild.lock from start to end, but write.lock only to publish, so documents can be indexed in the
+meantime. Both write in transactions, which SQLite runs one after the other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REBUILD = "rebuild.lock"
 
 @contextmanager
 def writing(path: Path, *, wait: bool) -> Iterator[None]:
-    """Be the one writer of the index at ``path``.
+    """Be the only writer of the index at ``path`` for the length of the block.
 
     Raises:
         DocsimError: The folder cannot be written to.
@@ -35,7 +35,7 @@ def writing(path: Path, *, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def rebuilding(path: Path, *, wait: bool) -> Iterator[None]:
-    """Be the one process that fills, publishes or removes generations.
+    """Be the only process that fills, publishes or removes generations, for the length of the block.
 
     Raises:
         DocsimError: The folder cannot be written to.
@@ -47,7 +47,7 @@ def rebuilding(path: Path, *, wait: bool) -> Iterator[None]:
 
 @contextmanager
 def training(path: Path, *, wait: bool) -> Iterator[None]:
-    """Be the one process that trains an encoder for the index.
+    """Be the only process that trains an encoder for the index, for the length of the block.
 
     Raises:
         DocsimError: The folder cannot be written to.
@@ -65,12 +65,12 @@ def is_rebuilding(path: Path) -> bool:
     except IndexLocked:
         return True
     except DocsimError:
-        return False  # nobody writes to a folder that cannot be written to
+        return False  # a read-only folder has no writers
 
 
 @contextmanager
 def _held(path: Path, name: str, *, wait: bool, doing: str) -> Iterator[None]:
-    from filelock import FileLock, Timeout  # here, because searching does without
+    from filelock import FileLock, Timeout  # here, because searching does not need it
 
     check_writable(path)
     lock = FileLock(path / name, timeout=-1 if wait else 0)
@@ -87,7 +87,11 @@ def _held(path: Path, name: str, *, wait: bool, doing: str) -> Iterator[None]:
 
 
 def check_writable(path: Path) -> None:
-    """Raise ``DocsimError`` unless files can be made in the folder ``path``, which is created when missing."""
+    """Check that files can be created in the folder ``path``, which is created if it is missing.
+
+    Raises:
+        DocsimError: They cannot.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".writable"

@@ -153,9 +153,9 @@ class OpenGeneration:
         Raises:
             StoreError: Embeddings are missing or damaged.
         """
-        places = self.view.places(numbers)
-        rows = self.view.rows(places)
-        if not np.array_equal(self.view.documents[places, 1], numbers) or not all(map(len, rows)):
+        positions = self.view.positions_of(numbers)
+        rows = self.view.rows(positions)
+        if not np.array_equal(self.view.documents[positions, 1], numbers) or not all(map(len, rows)):
             raise self.store.damaged()
         return rows
 

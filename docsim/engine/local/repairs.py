@@ -1,4 +1,4 @@
-"""Repairs: rebuild from the stored rows what can be rebuilt."""
+"""Repairs: rebuild everything that can be rebuilt from the stored rows."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ import numpy as np
 
 from docsim.encoding.documents import encode_passages
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann_tuning, checks, encoders, locks, snapshots, writer
+from docsim.engine.local import ann_tuning, checks, document_checks, encoders, locks, snapshots, writer
 from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.writer import LocalWriter
-from docsim.engine.records import DISTRUSTED, Embedded
+from docsim.engine.records import Embedded, StoredDocument
+from docsim.errors import StoreError
 from docsim.ingest import passages
 
 __all__ = ["repair"]
 
 
-def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bool) -> None:
+def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bool) -> list[str]:
     """Rebuild damaged embeddings, the full-text index and the FAISS snapshot of the live generation.
 
     Args:
         path: The index's directory.
-        index_type: See ``Index.create``.
-        recall: See ``Index.create``.
+        index_type: The index type to use from now on, see ``Index.create``; None keeps it.
+        recall: The recall to tune for from now on, see ``Index.create``; None keeps it.
         wait: Wait for other processes that are writing.
 
+    Returns:
+        The ids of the documents that cannot be rebuilt: they are not what their source held, and stay damaged until it
+        is indexed again.
+
     Raises:
-        UsageError: There is no such index type or recall.
+        UsageError: There is no such index type, or the recall is out of range.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
     ann_tuning.check(index_type, recall)
@@ -36,48 +41,43 @@ def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bo
         live = store.generation()
         if live is None:
             raise snapshots.unfinished(path)
-        _embed_damaged(store, path, live)
-        _distrust_damaged(store)
+        unreadable = [number for number, stored in document_checks.each(store) if stored is None]
+        wrong = {*unreadable, *checks.damaged(store, live), *document_checks.badly_split(store)}
+        _embed_again(store, encoders.load(path, live) if wrong else None, sorted(wrong))
+        lost = [number for number, stored in document_checks.each(store) if not document_checks.is_sound(stored)]
+        with store.writing():
+            for number in [*lost, *document_checks.dangling(store), *store.disputed()]:
+                store.distrust(number)
         for other in store.generations():
             if other.state != "live" and any(checks.of_generation(path, store, other)):
                 _forget_damaged(store, other)
         with store.writing():
             store.execute("INSERT INTO documents_fts (documents_fts) VALUES ('rebuild')")
         store.optimize(force=True)
+        return [document_checks.id_of(store, number) for number in lost]
 
 
-def _embed_damaged(store: LocalWriter, path: Path, live: LocalGeneration) -> None:
-    """Embed the documents again whose embeddings are missing or damaged."""
-    wrong = checks.damaged(store, live)
-    encoder = encoders.load(path, live) if wrong else None
-    for number in wrong:
-        assert encoder is not None
-        _embed(store, encoder, number)
+def _embed_again(store: LocalWriter, encoder: Encoder | None, numbers: list[int]) -> None:
+    """Split and encode what is stored of some documents; their digests stay, so that damaged text is still seen."""
+    for number in numbers:
+        stored = _readable(store, number)
+        if stored is None or encoder is None:
+            continue
+        spans = tuple(passages.split(stored.document.text))
+        rows = encode_passages(encoder, [(stored.document, spans)])[0].astype(np.float16)
+        with store.writing():
+            store.put(Embedded(stored.document, spans, rows), number=number, digest=stored.digest)
 
 
-def _embed(store: LocalWriter, encoder: Encoder, number: int) -> None:
-    stored = store.documents([number])[number]
-    spans = tuple(passages.split(stored.document.text))
-    rows = encode_passages(encoder, [(stored.document, spans)])[0].astype(np.float16)
-    with store.writing():
-        store.put(Embedded(stored.document, spans, rows), number=number, digest=stored.digest)
-
-
-def _distrust_damaged(store: LocalWriter) -> None:
-    """Let the sources bring back what cannot be rebuilt: documents whose content is not what was stored.
-
-    Until they do, these documents answer as they are, and verification names them.
-    """
-    damaged = [stored.number for stored in store.scan() if stored.document.digest() != stored.digest]
-    wrong = [*damaged, *store.disputed()]
-    if wrong:
-        with store.writing(visible=False):
-            for number in wrong:
-                store.execute("UPDATE origins SET digest = ? WHERE document = ?", DISTRUSTED, number)
+def _readable(store: LocalWriter, number: int) -> StoredDocument | None:
+    try:
+        return store.document(number)
+    except StoreError:
+        return store.salvaged(number)
 
 
 def _forget_damaged(store: LocalWriter, generation: LocalGeneration) -> None:
-    """Remove what is damaged of a generation that is not live; it is embedded again when the generation is needed."""
+    """Remove the damaged embeddings of a generation that is not live; they are made again if it is needed."""
     with store.writing(visible=False):
         for number in checks.damaged(store, generation):
             store.execute("DELETE FROM embeddings WHERE document = ? AND generation = ?", number, generation.number)

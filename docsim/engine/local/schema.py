@@ -1,21 +1,22 @@
-"""The tables of ``index.db`` and the steps that bring an older file up to date.
+"""The tables of ``index.db``, and the migrations that bring an older file up to date.
 
-SQLite is the truth of an index; everything else can be rebuilt from these tables. Internal numbers are never reused.
+SQLite holds the truth of an index: everything else can be rebuilt from these tables. Internal numbers are never reused.
 
-    meta          key, value: ``revision`` grows by one with every committed write
-    sources       what was indexed: folder, file, records, stdin or the Python API
-    documents     one row a document, its text last so that the rest is read without it; documents_fts is its FTS5 index
-    origins       which source holds which document under which path, and the digest it was read with
-    failures      what could not be read at the last try
-    passages      spans of documents; ``number`` is the FAISS id; those of one document are consecutive
-    deletions     ranges of passage numbers that are gone, so that a FAISS snapshot can catch up
-    generations   one row an encoder's view of the documents; at most one is ``live``
-    embeddings    one row a document and generation: its passages' embeddings as float16, row by row, and their CRC-32
-    verdicts      what was found when a generation was checked before it was published
-    adapters      how a generation that is being built already answers, over the live one's embeddings
+    meta          key and value; ``revision`` grows by one with every commit that changes answers
+    sources       what was indexed: folders, files, records, standard input or the Python API
+    documents     one row per document, its text last, so that other columns are read without it; documents_fts is its
+                  FTS5 index
+    origins       which path of which source stands for which document, and the digest it was last read with
+    failures      paths that could not be read the last time
+    passages      spans of documents; ``number`` is the FAISS id; the passages of one document are consecutive
+    deletions     ranges of deleted passage numbers, so that a FAISS snapshot can catch up
+    generations   one row per encoder that the documents were embedded with; at most one is ``live``
+    embeddings    one row per document and generation: float16 embeddings of its passages, row by row, and their CRC-32
+    verdicts      what the gate found when a generation was checked before it was published
+    adapters      mappings of the live embeddings, see ``docsim.engine.local.mappings``
 
-``sqlite_utils`` is imported only here and only when a file is new or out of date: it brings in pandas where that is
-installed, which costs more than a whole query.
+``sqlite_utils`` is imported only here, and only for a file that is new or out of date: it imports pandas if that is
+installed, which takes longer than a whole query.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["VERSION", "migrate"]
 
 VERSION = 4
-"""Held in ``PRAGMA user_version``; a file with a higher one was written by a newer docsim."""
+"""Stored in ``PRAGMA user_version``. A file with a higher version was written by a newer docsim."""
 
 TOKENIZE = "porter unicode61"
 
@@ -116,7 +117,6 @@ CREATE TABLE IF NOT EXISTS verdicts (
 );
 """
 
-
 _ADAPTERS = """
 DROP TABLE IF EXISTS adapters;
 CREATE TABLE adapters (
@@ -132,7 +132,7 @@ CREATE TABLE adapters (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Create or bring up to date every table; safe to run again after being killed half way.
+    """Create all tables or bring them up to date; safe to run again after an interruption.
 
     Args:
         connection: Writable, with no transaction open; one writer at a time.

@@ -1,8 +1,8 @@
-"""The listing of a snapshot: which documents its passages belong to, so that opening need not ask SQLite for all.
+"""The listing of a snapshot: which documents its passages belong to, so that opening an index need not query SQLite.
 
     documents.DIGEST    a checksum (128-bit XXH3), then first passage and document numbers, int64 (n, 2), little-endian
 
-It is named after the checksum of the snapshot, so that the listing of another one is never taken for it.
+DIGEST is the checksum of the snapshot, so the listing of another snapshot is never used by mistake.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _CHECKSUM = 16
 
 
 def save(snapshot: Path, digest: str, documents: NDArray[np.int64]) -> None:
-    """Write the listing of a snapshot beside it, and remove those of others.
+    """Write the listing of a snapshot beside it, and remove listings of other snapshots.
 
     Args:
         snapshot: The snapshot's file.
-        digest: Its checksum.
-        documents: First passage and document number of each document in it, ``int64 (n, 2)``, ascending.
+        digest: The snapshot's checksum.
+        documents: The first passage number and the document number of each document in it, ``int64 (n, 2)``, ascending.
 
     Raises:
         OSError: It cannot be written.
@@ -41,7 +41,7 @@ def save(snapshot: Path, digest: str, documents: NDArray[np.int64]) -> None:
 
 
 def load(snapshot: Path, digest: str) -> NDArray[np.int64]:
-    """Return the listing of a snapshot, ``int64 (n, 2)``; an empty one when there is none that can be trusted."""
+    """Return the listing of a snapshot, ``int64 (n, 2)``; empty if it is missing or damaged."""
     try:
         content = _path(snapshot, digest).read_bytes()
     except OSError:

@@ -1,11 +1,11 @@
-"""Generations: the embeddings of every passage under one encoder, on disk and in memory.
+"""Generations on disk and in memory: the embeddings of every passage under one encoder.
 
-    generations/0001/encoder/      the encoder the generation was made with
+    generations/0001/encoder/      the encoder that the generation was made with
     generations/0001/index.faiss   its snapshot: a faster way to read its embeddings
-    generations/0001/documents.*   which documents they belong to, see ``docsim.engine.local.snapshot_documents``
+    generations/0001/documents.*   which documents the snapshot covers, see ``docsim.engine.local.snapshot_documents``
 
-A snapshot covers passages and deletions up to the numbers in the generation's row. What came later is read from the
-store, so a stale, torn or missing snapshot costs time and never gives a wrong answer.
+A snapshot covers passages and deletions up to the numbers in the generation's row. Later ones are read from the store.
+So a stale, damaged or missing snapshot costs time, but never gives a wrong answer.
 """
 
 from __future__ import annotations
@@ -52,21 +52,20 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 STALE = 0.1
-"""A snapshot is written anew when this share of its passages is missing from it or gone."""
+"""A snapshot is written again when more than this share of its passages is missing from it or deleted."""
 
 _DOCUMENTS_A_SEGMENT = 20_000
 
-
 MAX_FILTERS = 16
-"""Filters whose documents a view remembers."""
+"""The number of filters whose matching documents a view remembers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The documents that may be found.
+    """The documents that a search may return.
 
     Attributes:
-        numbers: Their numbers, ``int64 (n,)``; None for all of a view's documents.
+        numbers: Their numbers, ``int64 (n,)``; None if all documents of the view are allowed.
         vectors: The embeddings of their passages.
     """
 
@@ -76,16 +75,17 @@ class Allowed:
 
 @dataclass(slots=True)
 class Known:
-    """What was found out about one committed state while answering, kept for the next answer.
+    """A cache of what was computed about one committed state, for later queries.
 
     Attributes:
-        lexicon: Which documents hold a term.
-        background: How similar documents are to random texts, ascending, by the texts' length; see ``background``.
-        counts: How many documents and passages there are; None before it was needed.
-        sample: Documents from all over the index, ``int64 (n,)``; None before it was needed.
-        allowed: The documents that meet a filter.
-        order: The places of documents by ascending number, ``int64 (n,)``; empty when they are in that order already,
-            None before it was needed.
+        lexicon: Which documents contain a term.
+        background: How similar documents are to random texts, ascending, by the length of the texts; see
+            ``docsim.search.percentiles``.
+        counts: The numbers of documents and passages; None until needed.
+        sample: Numbers of documents spread over the index, ``int64 (n,)``; None until needed.
+        allowed: The documents that meet each filter.
+        order: The positions in ``View.documents`` by ascending document number, ``int64 (n,)``; empty if they are in
+            that order already, None until needed.
     """
 
     lexicon: Lexicon = field(default_factory=Lexicon)
@@ -98,11 +98,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """How the live embeddings are mapped into the space of another encoder, while its generation is built.
+    """How the live embeddings are mapped into the space of a new encoder while its generation is built.
 
     Attributes:
-        row: What was committed.
-        alignment: What maps embeddings.
+        row: The committed row in the database.
+        alignment: Maps embeddings.
     """
 
     row: StoredMapping
@@ -115,14 +115,14 @@ class View:
 
     Attributes:
         revision: The state's number.
-        generation: The live generation.
-        vectors: Its embeddings: passages up to ``passage`` without deletions up to ``deletion``.
-        passage: Last passage number.
-        deletion: Last deletion's sequence number.
-        documents: First passage number and document number of each document, ``int64 (n, 2)``, ascending; those that
-            were deleted since may still be listed.
-        known: What was found out about this state.
-        mapping: What ``vectors`` were mapped by; None when they are the generation's own.
+        generation: The generation that is searched.
+        vectors: Its embeddings: passages up to number ``passage``, without deletions up to ``deletion``.
+        passage: The last passage number.
+        deletion: The sequence number of the last deletion.
+        documents: The first passage number and the document number of each document, ``int64 (n, 2)``, by ascending
+            passage number. Documents deleted since may still be listed.
+        known: A cache of what was computed about this state.
+        mapping: How ``vectors`` were mapped; None if they are the generation's own embeddings.
     """
 
     revision: int
@@ -136,92 +136,95 @@ class View:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint of the encoder in whose space ``vectors`` are."""
+        """The fingerprint of the encoder whose embedding space ``vectors`` are in."""
         return self.mapping.row.fingerprint if self.mapping else self.generation.fingerprint
 
     def mapped(self, rows: NDArray[np.float16]) -> NDArray[np.floating]:
-        """Return embeddings of the generation, ``(n, dim)``, as they are in ``vectors``."""
+        """Map embeddings of the generation, ``(n, dim)``, into the space of ``vectors``."""
         return self.mapping.alignment.apply(rows) if self.mapping else rows
 
     def allowed(self, store: Store, condition: Condition | None) -> Allowed:
-        """Return the documents that meet a condition, all when there is none.
+        """Return the documents that meet a condition, or all if there is no condition.
 
-        To be called inside ``store.reading()``, which has to see the state that this is the view of.
+        Call this inside ``store.reading()``, which has to see the state of this view.
         """
         if condition is None:
             return Allowed(None, self.vectors)
         found = self.known.allowed.get(condition)
         if found is None:
-            places = np.flatnonzero(np.isin(self.documents[:, 0], store.meeting(condition)))
-            found = Allowed(self.documents[places, 1], self.vectors.restricted(self._ranges(places)))
+            positions = np.flatnonzero(np.isin(self.documents[:, 0], store.meeting(condition)))
+            found = Allowed(self.documents[positions, 1], self.vectors.restricted(self._ranges(positions)))
             if len(self.known.allowed) >= MAX_FILTERS:
                 self.known.allowed.clear()
             self.known.allowed[condition] = found
         return found
 
     def owners(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the number of the document that holds each passage, in the shape of ``passages``."""
-        places = np.searchsorted(self.documents[:, 0], passages.ravel(), side="right") - 1
-        owners: NDArray[np.int64] = self.documents[places, 1].reshape(passages.shape)
+        """Return the number of the document that each passage belongs to, in the shape of ``passages``."""
+        positions = np.searchsorted(self.documents[:, 0], passages.ravel(), side="right") - 1
+        owners: NDArray[np.int64] = self.documents[positions, 1].reshape(passages.shape)
         return owners
 
-    def places(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the places in ``documents`` of documents by number, ``int64 (n,)``; any place for one not there."""
+    def positions_of(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the position in ``documents`` of each document number, ``int64 (n,)``; any one if unknown."""
         held = self.documents[:, 1]
         if not len(held):
             return np.zeros(0, np.int64)
         order = self.known.order
-        if order is None:  # a document that was changed is listed again; its last place counts
+        if order is None:  # a changed document is listed again; its last position counts
             order = self.known.order = _ascending(held)
         found = np.searchsorted(held, numbers, side="right", sorter=order if len(order) else None) - 1
         found = np.maximum(found, 0)
         return order[found] if len(order) else found
 
-    def rows(self, places: NDArray[np.int64]) -> list[NDArray[np.float16]]:
-        """Return the embeddings of the documents at some places, ``float16 (passages, dim)`` each."""
-        return self.vectors.rows(self._ranges(places))
+    def rows(self, positions: NDArray[np.int64]) -> list[NDArray[np.float16]]:
+        """Return the embeddings of the documents at some positions, ``float16 (passages, dim)`` each."""
+        return self.vectors.rows(self._ranges(positions))
 
-    def _ranges(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the first passage number, and one past the last, of the documents at some places."""
+    def _ranges(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first passage number, and one past the last, of the documents at some positions."""
         last = len(self.documents) - 1
-        ends = np.where(places < last, self.documents[np.minimum(places + 1, last), 0], self.passage + 1)
-        return np.stack([self.documents[places, 0], ends], axis=1)
+        ends = np.where(positions < last, self.documents[np.minimum(positions + 1, last), 0], self.passage + 1)
+        return np.stack([self.documents[positions, 0], ends], axis=1)
 
 
 def unfinished(index: Path) -> StoreError:
-    """Return the error that says that an index has no live generation."""
+    """Return the error for an index that has no live generation."""
     return StoreError(f"the index at {index} was never finished", hint=f"docsim index SOURCE --index {index}")
 
 
 def _ascending(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the order that sorts some numbers; none when they are sorted, as they are until a document is changed."""
+    """Return the order that sorts some document numbers; empty if they are sorted already.
+
+    They are until the first time that a document changes.
+    """
     if (np.diff(numbers) > 0).all():
         return np.zeros(0, np.int64)
     return np.argsort(numbers, kind="stable")
 
 
 def snapshot_path(index: Path, generation: LocalGeneration) -> Path:
-    """Return where a generation's FAISS file is."""
+    """Return the path of a generation's FAISS file."""
     return directory(index, generation.number) / "index.faiss"
 
 
 def mapped_path(index: Path, number: int) -> Path:
-    """Return where the live embeddings are as generation ``number``, which is being built, has them mapped."""
+    """Return the path of the live embeddings as mapped for generation ``number``, which is being built."""
     return directory(index, number) / "adapter" / "index.faiss"
 
 
 def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", base: Encoder | None = None) -> int:
-    """Make a generation without embeddings: the encoder's files first, then the row that makes them count.
+    """Begin a generation without embeddings: copy the encoder's files, then commit the row that makes them count.
 
     Args:
         store: Writable.
         index: The index's directory.
-        encoder: What it is to be encoded with.
-        state: ``live`` for a new index's first generation, else ``building``.
-        base: What ``encoder`` was adapted from, to be kept beside it.
+        encoder: The encoder of the generation.
+        state: ``live`` for the first generation of a new index, else ``building``.
+        base: The encoder that ``encoder`` was fine-tuned from, if any; a copy of it is kept too.
 
     Returns:
-        Its number.
+        The number of the generation.
 
     Raises:
         StoreError: The files cannot be written.
@@ -232,7 +235,7 @@ def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", b
         )
         with explained(index):
             folder = directory(index, number)
-            shutil.rmtree(folder, ignore_errors=True)  # of one that was not committed
+            shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped before the commit
             encoders.copy(encoder, folder / "encoder")
             if base is not None:
                 encoders.copy(base, folder / "base")
@@ -242,10 +245,16 @@ def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", b
 def refreshed(
     store: Store, index: Path, view: View | None, *, number: int | None = None, mapping: Mapping | None = None
 ) -> View:
-    """Return a view of the state that ``store`` sees now, which is ``view`` when nothing was written since.
+    """Return a view of the state that ``store`` sees now; ``view`` itself if nothing was committed since it was made.
 
-    To be called inside ``store.reading()``. The view is of generation ``number``, by default the live one, whose
-    embeddings are mapped into the space of another encoder where ``mapping`` is given.
+    Call this inside ``store.reading()``.
+
+    Args:
+        store: Open.
+        index: The index's directory.
+        view: An earlier view to build on, if there is one.
+        number: The generation; the live one by default.
+        mapping: Maps the embeddings into the space of another encoder.
 
     Raises:
         StoreError: No generation is live, or stored embeddings are damaged.
@@ -265,7 +274,7 @@ def refreshed(
 def _from_snapshot(
     store: Store, index: Path, generation: LocalGeneration, revision: int, *, mapping: Mapping | None = None
 ) -> View:
-    """Return what the snapshot of a generation, or of what it is adapted to, holds; nothing if it cannot be trusted."""
+    """Return what a snapshot on disk holds, mapped or not; an empty view if it is missing or damaged."""
     row: LocalGeneration | StoredMapping = generation
     dim, path = generation.dim, snapshot_path(index, generation)
     if mapping:
@@ -278,7 +287,7 @@ def _from_snapshot(
     except StoreError as error:
         logger.warning("%s; answering from the stored embeddings", error)
         return empty
-    if any(path.parent.glob("approximate.*")):  # else there is no need to load what reads it
+    if any(path.parent.glob("approximate.*")):  # otherwise, do not import what reads it
         from docsim.engine.local import ann, ann_tuning
 
         vectors = vectors.with_approximate(ann.load(path.parent, ann_tuning.mark(generation)))
@@ -290,7 +299,7 @@ def _from_snapshot(
 
 
 def _caught_up(store: Store, view: View) -> View:
-    """Return the view with what the store holds beyond it."""
+    """Add to a view what the store holds beyond it: later passages and later deletions."""
     vectors, passage, deletion = view.vectors, view.passage, view.deletion
     rows = store.vectors_after(view.generation.number, passage)
     while batch := list(islice(rows, _DOCUMENTS_A_SEGMENT)):
@@ -307,19 +316,19 @@ def _caught_up(store: Store, view: View) -> View:
 
 
 def snapshot(store: Store, index: Path, *, force: bool = False, number: int | None = None) -> bool:
-    """Write a generation's snapshot when it is stale; to be called by whoever alone writes to that generation.
+    """Write a generation's snapshot if it is stale. Only the one process that writes to the generation may call this.
 
-    The new file is complete before it takes the old one's place. Its row is committed after, and says before that there
-    is none, so that whoever looks in between uses the stored embeddings.
+    The new file is complete before it replaces the old one. Before that, a commit says that there is no snapshot, and
+    after it, one that there is; readers in between use the stored embeddings.
 
     Args:
         store: Writable.
         index: The index's directory.
-        force: Write it even when it is fresh, and trust nothing of the one that is there.
-        number: The generation, which has to lack no document; the live one when not given.
+        force: Write it even if it is fresh, and take nothing over from the old one.
+        number: The generation, which must have embeddings of all documents; the live one by default.
 
     Returns:
-        Whether it was written.
+        Whether anything was written.
 
     Raises:
         StoreError: It cannot be written; what was committed is safe.
@@ -336,21 +345,29 @@ def snapshot(store: Store, index: Path, *, force: bool = False, number: int | No
     if force or not fresh:
         _write(store, index, view)
     count = len(view.vectors)
-    del old, view  # so that they are not in memory beside what is made of the snapshot
-    written = store.generation(generation.number)
-    assert written is not None
-    from docsim.engine.local import ann_tuning  # here, because searching does without
+    del old, view  # frees their memory before an approximate index is built
+    return _tuned(store, index, generation.number, count=count, force=force) or force or not fresh
+
+
+def _tuned(store: Store, index: Path, number: int, *, count: int, force: bool) -> bool:
+    """Build the approximate index of a snapshot if it needs one; return whether it was built."""
+    generation = store.generation(number)
+    assert generation is not None
+    from docsim.engine.local import ann_tuning  # here, because searching does not need it
 
     with explained(index):
-        path = snapshot_path(index, written)
-        made = ann_tuning.refresh(
-            store, path, written, count=count, encoder=partial(encoders.load, index, written), force=force
+        return ann_tuning.refresh(
+            store,
+            snapshot_path(index, generation),
+            generation,
+            count=count,
+            encoder=partial(encoders.load, index, generation),
+            force=force,
         )
-    return made or force or not fresh
 
 
 def _write(store: Store, index: Path, view: View) -> None:
-    """Write the snapshot of a view."""
+    """Write the snapshot of a view, and commit that it is there."""
     number = view.generation.number
     with store.writing(visible=False):
         store.execute("UPDATE generations SET snapshot_digest = NULL WHERE number = ?", number)

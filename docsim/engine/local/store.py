@@ -1,4 +1,4 @@
-"""The store: what the SQLite file holds, which is the truth of an index, and the statements that read and write it."""
+"""The store: the SQL statements that read and write the SQLite file, from which the rest of an index can be rebuilt."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,13 @@ __all__ = ["LocalGeneration", "Store", "StoredMapping", "now"]
 
 @dataclass(frozen=True, slots=True)
 class LocalGeneration(Generation):
-    """A generation as the database has it; ``snapshot_*`` say what its FAISS file holds and covers."""
+    """A generation as stored in the database.
+
+    Attributes:
+        snapshot_digest: Checksum of its FAISS file; None if there is no usable one.
+        snapshot_passage: The last passage number that the FAISS file covers.
+        snapshot_deletion: The sequence number of the last deletion that the FAISS file takes into account.
+    """
 
     snapshot_digest: str | None
     snapshot_passage: int
@@ -35,16 +41,16 @@ class LocalGeneration(Generation):
 
 @dataclass(frozen=True, slots=True)
 class StoredMapping:
-    """What maps the live generation's embeddings to another encoder's space while its generation is built.
+    """The mapping of the live embeddings into the space of a new encoder, as stored in the database.
 
     Attributes:
-        generation: The generation that is being built, whose directory holds the adapter and the queries' encoder.
-        fingerprint: That encoder's.
-        digest: SHA-256 of the adapter's file.
-        passages: Passages that it was learnt from.
+        generation: The generation that is being built; its directory holds the alignment and the new encoder.
+        fingerprint: The fingerprint of the new encoder.
+        digest: SHA-256 of the alignment's file.
+        passages: The number of passages that the alignment was learnt from.
         snapshot_digest: Checksum of the snapshot of mapped embeddings.
-        snapshot_passage: Last passage in it.
-        snapshot_deletion: Sequence number of the last deletion that it takes into account.
+        snapshot_passage: The last passage number that the snapshot covers.
+        snapshot_deletion: The sequence number of the last deletion that the snapshot takes into account.
     """
 
     generation: int
@@ -63,21 +69,24 @@ _DOCUMENT = "number, id, title, metadata, digest, passages, text"
 class Store(Origins):
     """An open ``index.db``. Reading is safe from several threads; writing belongs to one."""
 
-    # What an answer is made from
+    # Reading
 
     def generation(self, number: int | None = None) -> LocalGeneration | None:
-        """Return generation ``number``, or the live one, or None."""
+        """Return generation ``number``, by default the live one; None if there is no such generation."""
         where, parameters = ("number = ?", [number]) if number else ("state = 'live'", [])
         rows = self.rows(f"SELECT {_GENERATION} FROM generations WHERE {where}", *parameters)
         return LocalGeneration(*rows[0]) if rows else None
 
     def generations(self, state: str | None = None) -> list[LocalGeneration]:
-        """Return the generations, or those that are ``building``, ``live`` or ``retired``, oldest first."""
+        """Return the generations, oldest first; only ``building``, ``live`` or ``retired`` ones if a state is given."""
         sql = f"SELECT {_GENERATION} FROM generations WHERE state = coalesce(?, state) ORDER BY number"
         return [LocalGeneration(*row) for row in self.rows(sql, state)]
 
     def mapping(self) -> StoredMapping | None:
-        """Return the adapter to the live generation's embeddings, or None; it ends with the building it belongs to."""
+        """Return the mapping of the live embeddings, or None.
+
+        It counts only while its generation is being built and the embeddings that it was learnt from are live.
+        """
         sql = (
             "SELECT a.generation, new.fingerprint, a.digest, a.passages, a.snapshot_digest, a.snapshot_passage,"
             " a.snapshot_deletion FROM adapters a"
@@ -97,12 +106,17 @@ class Store(Origins):
         return [number for (number,) in self.rows(sql, generation, limit)]
 
     def is_complete(self, generation: int) -> bool:
-        """Return whether a generation has as many documents as there are; ``lacking`` looks at each."""
+        """Return whether a generation has embeddings of as many documents as there are; faster than ``lacking``."""
         sql = "SELECT (SELECT count(*) FROM documents) = (SELECT count(*) FROM embeddings WHERE generation = ?)"
         return bool(self.value(sql, generation))
 
     def stream_lacking(self, generation: int, *, after: int = 0) -> Generator[tuple[int, int, Document]]:
-        """Yield number, first passage number, and title and text of the documents above ``after`` that are lacking."""
+        """Yield each document that has no embeddings in a generation: number, first passage number, and title and text.
+
+        Args:
+            generation: The generation's number.
+            after: Skip documents up to this number.
+        """
         sql = (
             "SELECT number, first_passage, id, text, title FROM documents WHERE number > ? AND NOT EXISTS"
             " (SELECT 1 FROM embeddings WHERE document = documents.number AND generation = ?) ORDER BY number"
@@ -111,7 +125,7 @@ class Store(Origins):
             yield number, first, Document(*content)
 
     def counts(self) -> Counts:
-        """Return how many documents and passages there are."""
+        """Return the numbers of documents and passages."""
         sql = "SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM passages)"
         return Counts(*self.rows(sql)[0])
 
@@ -120,24 +134,57 @@ class Store(Origins):
         found = self.value("SELECT number FROM documents WHERE id = ?", storable(id))
         return None if found is None else int(found)
 
+    def id(self, number: int) -> str | None:
+        """Return the id of a document, or None when there is no such document."""
+        found = self.value("SELECT id FROM documents WHERE number = ?", number)
+        return None if found is None else str(found)
+
+    def digest(self, number: int) -> str | None:
+        """Return the digest of what a document's source held, or None when there is no such document."""
+        found = self.value("SELECT digest FROM documents WHERE number = ?", number)
+        return None if found is None else str(found)
+
     def document(self, key: str | int) -> StoredDocument | None:
         """Return the document with this id (str) or number (int), or None."""
         number = key if isinstance(key, int) else self.number(key)
         return None if number is None else self.documents([number]).get(number)
 
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
-        """Return some documents by number, without those that are not there."""
+        """Return documents by number; numbers that do not exist are left out."""
         sql = f"SELECT {_DOCUMENT} FROM documents WHERE number IN (SELECT value FROM json_each(?))"
-        return {row[0]: _stored(*row) for row in self.rows(sql, json.dumps(list(numbers)))}
+        return {row[0]: self._stored(row) for row in self.rows(sql, json.dumps(list(numbers)))}
 
     def scan(self, *, characters: int | None = None) -> Iterator[StoredDocument]:
-        """Yield every document by ascending number, its text cut after some characters if so asked."""
+        """Yield every document by ascending number, its text cut after ``characters`` characters if given."""
         columns = _DOCUMENT if characters is None else _DOCUMENT.replace("text", f"substr(text, 1, {int(characters)})")
         for row in self.stream(f"SELECT {columns} FROM documents ORDER BY number"):
-            yield _stored(*row)
+            yield self._stored(row)
+
+    def _stored(self, row: Sequence[Any]) -> StoredDocument:
+        """Return a document as its columns have it.
+
+        Raises:
+            StoreError: One of them is of another type, or the metadata is no JSON object.
+        """
+        number, id, title, metadata, digest, passages, text = row
+        try:
+            held = json.loads(metadata)
+            if not isinstance(held, dict):
+                raise TypeError("no object")
+            return StoredDocument(number, Document(id, text, title, held), digest, passages)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"what is stored of {id} in {self.path} is damaged", hint="docsim repair") from error
+
+    def salvaged(self, number: int) -> StoredDocument | None:
+        """Return what can be read of a damaged document: its id, whatever is UTF-8, and no metadata."""
+        columns = "id, cast(text AS BLOB), cast(title AS BLOB), digest, passages"
+        for id, text, title, *rest in self.rows(f"SELECT {columns} FROM documents WHERE number = ?", number):
+            read, named = ((content or b"").decode("utf-8", "replace") for content in (text, title))
+            return StoredDocument(number, Document(id, read, named), *rest)
+        return None
 
     def meeting(self, condition: Condition) -> NDArray[np.int64]:
-        """Return the numbers of the first passages of the documents that meet a condition, ascending."""
+        """Return the first passage numbers of the documents that meet a condition, ascending."""
         from docsim.engine.local.filter_sql import compiled  # here, because most searches have no filter
 
         expression = compiled(condition)
@@ -145,7 +192,7 @@ class Store(Origins):
         return np.array(self.rows(sql, *expression.parameters), np.int64).reshape(-1)
 
     def metadata_values(self, name: str, documents: Sequence[int]) -> dict[int, tuple[str, object]]:
-        """Return kind and value of a metadata field of some documents, by number; without those that lack it."""
+        """Return the type and value of a metadata field by document number; documents without it are left out."""
         sql = (
             "SELECT d.number, CASE WHEN j.type IN ('integer', 'real') THEN 'number' ELSE j.type END, j.value"
             " FROM documents d, json_each(d.metadata) j"
@@ -159,7 +206,7 @@ class Store(Origins):
         return self.passages_of([document]).get(document, [])
 
     def passages_of(self, documents: Sequence[int]) -> dict[int, list[Passage]]:
-        """Return the passages of some documents, in order, by the document's number."""
+        """Return the passages of some documents, in order, by document number."""
         sql = (
             'SELECT document, start, "end", heading FROM passages'
             " WHERE document IN (SELECT value FROM json_each(?)) ORDER BY number"
@@ -170,7 +217,11 @@ class Store(Origins):
         return found
 
     def documents_after(self, generation: int, passage: int) -> NDArray[np.int64]:
-        """Return first passage and document numbers, ``int64 (n, 2)``, of documents that start after ``passage``."""
+        """List the documents whose first passage number is above ``passage``, in order.
+
+        Returns:
+            The first passage number and the document number of each, ``int64 (n, 2)``.
+        """
         sql = (
             "SELECT first_passage, document FROM embeddings"
             " WHERE generation = ? AND first_passage > ? ORDER BY first_passage"
@@ -195,7 +246,7 @@ class Store(Origins):
         return {document: self._unpacked(blob, checksum, dim=dim) for document, blob, checksum in rows}
 
     def vectors_after(self, generation: int, passage: int) -> Iterator[tuple[int, Embeddings]]:
-        """Yield ``(first passage number, embeddings)`` of documents whose passages are numbered above ``passage``."""
+        """Yield ``(first passage number, embeddings)`` of documents whose first passage number is above ``passage``."""
         dim = self.value("SELECT dim FROM generations WHERE number = ?", generation)
         sql = (
             "SELECT first_passage, vectors, checksum FROM embeddings"
@@ -210,10 +261,10 @@ class Store(Origins):
         return np.frombuffer(blob, dtype=np.float16).reshape(-1, dim)
 
     def damaged(self) -> StoreError:
-        """Return the error that says that stored embeddings are missing or altered."""
+        """Return the error for stored embeddings that are missing or altered."""
         return StoreError(
-            f"stored embeddings in {self.path} are damaged; see what else is with: docsim verify, then mend them with: "
-            "docsim repair"
+            f"stored embeddings in {self.path} are damaged; verify the index to see what else is, then repair it",
+            hint="docsim verify, then docsim repair",
         )
 
     def deletions_after(self, sequence: int) -> list[tuple[int, int, int]]:
@@ -221,11 +272,11 @@ class Store(Origins):
         return self.rows("SELECT * FROM deletions WHERE sequence > ? ORDER BY sequence", sequence)
 
     def forgotten(self) -> int:
-        """Return up to which deletion nothing is noted any longer; whoever saw less has to begin anew."""
+        """Return the last deletion whose record was removed; a view that has not seen it must be made anew."""
         return int(self.value("SELECT value FROM meta WHERE key = 'forgotten'") or 0)
 
     def forget_deletions(self) -> None:
-        """Remove what was noted of deletions that no snapshot needs; nobody may be writing one."""
+        """Remove the records of deletions that every snapshot has seen. No snapshot may be being written."""
         last = self.value(
             "SELECT min(coalesce((SELECT max(sequence) FROM deletions), 0),"
             " coalesce((SELECT min(snapshot_deletion) FROM generations WHERE snapshot_digest IS NOT NULL), 1 << 62),"
@@ -236,17 +287,17 @@ class Store(Origins):
             self.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", last)
 
     def verdict(self, number: int) -> RecordedVerdict | None:
-        """Return what was found about a generation; None when it was not compared."""
+        """Return the verdict that was recorded about a generation, or None."""
         rows = self.rows("SELECT passed, summary FROM verdicts WHERE generation = ?", number)
         if not rows:
             return None
         passed, told = bool(rows[0][0]), json.loads(rows[0][1])
         return RecordedVerdict(passed, bool(told.get("sound", passed)), told.get("metrics", {}), told.get("source"))
 
-    # What writers and rebuilders share; inside ``writing()``
+    # Writing, by writers and rebuilders; inside ``writing()``
 
     def add_embeddings(self, number: int, first: int, vectors: Embeddings, *, generation: int) -> None:
-        """Add the embeddings of a document to a generation, if its passages still begin with number ``first``."""
+        """Add the embeddings of a document to a generation, if its first passage still has the number ``first``."""
         blob = np.ascontiguousarray(vectors, dtype=np.float16).tobytes()
         sql = (
             "INSERT INTO embeddings (generation, document, first_passage, vectors, checksum)"
@@ -261,21 +312,13 @@ class Store(Origins):
         return self.execute(sql, state, fingerprint, encoder, dim, now(), published)
 
     def record(self, number: int, verdict: RecordedVerdict) -> None:
-        """Keep what was found about a generation."""
+        """Record the verdict about a generation, in a transaction of its own."""
         summary = json.dumps({"metrics": verdict.metrics, "source": verdict.source, "sound": verdict.sound})
         with self.writing(visible=False):
             sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
             self.execute(sql, number, now(), verdict.passed, summary)
 
 
-def _stored(number: int, id: str, title: str, metadata: str, digest: str, passages: int, text: str) -> StoredDocument:
-    try:
-        held = json.loads(metadata)
-    except ValueError:
-        held = {}  # damaged; the digest tells
-    return StoredDocument(number, Document(id, text, title, held), digest, passages)
-
-
 def now(timespec: str = "seconds") -> str:
-    """Return the time in UTC as ISO 8601, by default with seconds."""
+    """Return the current time in UTC in ISO 8601, to the second by default."""
     return datetime.now(UTC).isoformat(timespec=timespec)

@@ -1,8 +1,8 @@
-"""Vectors: exact inner-product search over the embeddings of one generation, in FAISS.
+"""Vectors: exact inner-product search in FAISS over the embeddings of one generation.
 
-Derived from the store and never the truth. A snapshot on disk is a plain FAISS file whose ids are passage numbers; what
-was written after it is appended as further segments, and what was deleted after it is masked. A ``VectorIndex`` is
-never changed once made, so that any number of threads search it while a newer one is being put together.
+Everything here is derived from the store and can be rebuilt from it. A snapshot on disk is a plain FAISS file whose ids
+are passage numbers. Passages written later are added as further segments, and passages deleted later are masked. A
+``VectorIndex`` never changes once it is made, so any number of threads can search it while a newer one is prepared.
 """
 
 from __future__ import annotations
@@ -30,12 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["Neighbours", "VectorIndex"]
 
 MAPPED = 64_000_000
-"""A file of more bytes is mapped into memory instead of read, and checked by samples: to read it all takes longer than
-many queries. ``docsim verify`` compares all of it with the stored embeddings."""
+"""A file of more bytes than this is mapped into memory, not read, and its checksum covers samples only: reading all of
+it would take longer than many queries. ``docsim verify`` compares all of it with the stored embeddings."""
 
 MAX_SEGMENTS = 8
-"""More segments than this beside the first are merged into one."""
-
+"""If there are more segments than this, all but the first are merged into one."""
 
 _BLOCK, _BLOCKS = 16_384, 256
 _CHUNK = 65_536
@@ -56,17 +55,25 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A FAISS index whose row i is passage ``ids[i]``; ``ids`` ascend, ``alive`` masks what was deleted since."""
+    """A FAISS index whose row i is passage ``ids[i]``.
+
+    Attributes:
+        index: Stores the embeddings as float16.
+        ids: Passage numbers, ascending, ``int64 (n,)``.
+        alive: Which rows have not been deleted, ``bool (n,)``; None if no row has been.
+        owner: The FAISS object that frees ``index`` when it is collected, and so has to be kept.
+        approximate: Proposes rows to compare; None if every row is compared.
+    """
 
     index: faiss.Index
     ids: NDArray[np.int64]
     alive: NDArray[np.bool_] | None = None
-    owner: faiss.Index | None = None  # frees ``index`` when it goes, so it has to stay
+    owner: faiss.Index | None = None
     approximate: Approximate | None = None
 
     @property
     def rows(self) -> NDArray[np.float16]:
-        """The embeddings, ``float16 (n, dim)``: FAISS's own memory or the file's, never to be written to or kept."""
+        """The embeddings, ``float16 (n, dim)``, in FAISS's memory or a mapped file: do not write to or keep them."""
         codes: NDArray[np.uint8] = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
         return codes.view(np.float16).reshape(len(self.ids), self.index.d)
 
@@ -77,7 +84,7 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class VectorIndex:
-    """Embeddings of passages, searchable by inner product; empty when new."""
+    """Embeddings of passages that can be searched by inner product. A new one is empty."""
 
     dim: int
     segments: tuple[_Segment, ...] = ()
@@ -87,15 +94,16 @@ class VectorIndex:
         return sum(segment.count for segment in self.segments)
 
     def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
-        """Return the ``k`` passages nearest to each query, or all when there are fewer.
+        """Return the ``k`` passages nearest to each query, or all if there are fewer.
 
         Args:
             queries: ``float32 (n, dim)``, unit rows.
             k: At least 1.
 
         Returns:
-            ``(n, min(k, len(self)))`` similarities in [-1, 1] and passage numbers, ties ascending by number. Which of
-            several equally near passages come when not all of them do is not defined.
+            ``(n, min(k, len(self)))`` similarities in [-1, 1] and passage numbers, best first; equally similar passages
+            come by ascending number. If the last places are contested by equally similar passages, it is not defined
+            which of them are returned.
         """
         k = min(k, len(self))
         found = [_search(segment, queries, min(k, segment.count)) for segment in self.segments if segment.count]
@@ -110,19 +118,19 @@ class VectorIndex:
         """Return the embeddings of the passages in each range of numbers, ``float16 (passages, dim)``.
 
         Args:
-            ranges: First number and one past the last, ``int64 (n, 2)``; a range lies in one segment.
+            ranges: The first number and one past the last, ``int64 (n, 2)``. Each range lies in one segment.
         """
         found: list[NDArray[np.float16]] = [np.zeros((0, self.dim), np.float16)] * len(ranges)
         for segment in self.segments:
             rows = segment.rows
-            for place, (start, stop) in enumerate(np.searchsorted(segment.ids, ranges).tolist()):
+            for position, (start, stop) in enumerate(np.searchsorted(segment.ids, ranges).tolist()):
                 if stop > start:
                     here = rows[start:stop]
-                    found[place] = here if segment.alive is None else here[segment.alive[start:stop]]
+                    found[position] = here if segment.alive is None else here[segment.alive[start:stop]]
         return found
 
     def holds(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which passages of some numbers can be found, ``bool (n,)``."""
+        """Return which of some passage numbers can be found, ``bool (n,)``."""
         held = [one.ids if one.alive is None else one.ids[one.alive] for one in self.segments]
         return np.isin(ids, np.concatenate(held)) if held else np.zeros(len(ids), bool)
 
@@ -131,7 +139,7 @@ class VectorIndex:
 
         Args:
             ids: ``int64 (n,)`` passage numbers, ascending, all above those already held.
-            vectors: ``(n, dim)``, unit rows, kept as float16.
+            vectors: ``(n, dim)``, unit rows; stored as float16.
         """
         if not len(ids):
             return self
@@ -153,7 +161,7 @@ class VectorIndex:
         """Return an index that finds only the passages in some ranges of numbers.
 
         Args:
-            ranges: First number and one past the last, ``int64 (n, 2)``, not overlapping.
+            ranges: The first number and one past the last, ``int64 (n, 2)``; ranges do not overlap.
         """
         return VectorIndex(self.dim, tuple(_restricted(segment, ranges) for segment in self.segments))
 
@@ -161,29 +169,31 @@ class VectorIndex:
         """Return an index of the same passages with other embeddings.
 
         Args:
-            change: Maps some embeddings, ``float16 (n, self.dim)``, to ``float32 (n, dim)``, unit rows.
-            dim: Components of the new ones.
+            change: Maps a batch of embeddings, ``float16 (n, self.dim)``, to new ones, ``float32 (n, dim)``, unit rows.
+            dim: The dimension of the new embeddings.
         """
         return VectorIndex(dim, (_merged(self.segments, change, dim),) if len(self) else ())
 
     def exact(self) -> VectorIndex:
-        """Return the same embeddings, every one of which is compared in a search."""
+        """Return an index of the same embeddings that is always searched exactly."""
         return self.with_approximate(None)
 
     def with_approximate(self, approximate: Approximate | None) -> VectorIndex:
-        """Return an index whose first segment, which is all that a snapshot holds, is searched approximately.
+        """Return an index whose first segment, the one that comes from a snapshot, is searched approximately.
 
-        What is proposed by ``approximate``, whose rows are those of the segment, is compared exactly.
+        Args:
+            approximate: Proposes the rows of the segment to compare; ignored if it has another number of rows. With
+                None, search is exact.
         """
         if not self.segments or (approximate and approximate.index.ntotal != len(self.segments[0].ids)):
             return self
         return replace(self, segments=(replace(self.segments[0], approximate=approximate), *self.segments[1:]))
 
     def save(self, path: Path) -> str:
-        """Write all to one FAISS file, atomically; return its checksum (128-bit XXH3, 32 hex digits).
+        """Write all passages to one FAISS file, atomically; return its checksum (128-bit XXH3, 32 hex digits).
 
         Raises:
-            OSError: It cannot be written, and nothing of it is left.
+            OSError: It cannot be written; no partial file is left.
         """
         wrapped = faiss.IndexIDMap(_flat(self.dim))
         for segment in self.segments:
@@ -196,28 +206,33 @@ class VectorIndex:
 
     @classmethod
     def load(cls, path: Path, *, digest: str, dim: int) -> VectorIndex:
-        """Read what ``save`` wrote.
+        """Read a file written by ``save``.
+
+        Args:
+            path: The file.
+            digest: The checksum that ``save`` returned.
+            dim: The dimension of the embeddings.
 
         Raises:
-            StoreError: The file is missing, or is not what was written.
+            StoreError: The file is missing or damaged.
         """
         try:
-            with path.open("rb") as file:  # one that is replaced meanwhile stays as it was for who has it open
+            with path.open("rb") as file:  # stays the same file even if it is replaced meanwhile
                 if _digest(file) != digest:
                     raise StoreError(
-                        f"expected {path} as it was written, found other content; mend it with: docsim repair"
+                        f"{path} is damaged: its checksum does not match; repair the index", hint="docsim repair"
                     )
                 wrapped = _read(file)
         except (OSError, RuntimeError) as error:
             raise StoreError(
-                f"expected a FAISS index at {path}, could not read it; mend it with: docsim repair"
+                f"expected a FAISS index at {path}, could not read it; repair the index", hint="docsim repair"
             ) from error
         ids = faiss.rev_swig_ptr(wrapped.id_map.data(), wrapped.ntotal) if wrapped.ntotal else np.zeros(0, np.int64)
         inner = faiss.downcast_index(wrapped.index)
         return cls(dim, (_Segment(inner, ids, owner=wrapped),) if len(ids) else ())
 
     def reconstruct(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return passage numbers ``(n,)``, ascending, and their embeddings ``float32 (n, dim)``, for checks."""
+        """Return all passage numbers ``(n,)``, ascending, and embeddings ``float32 (n, dim)``; for checks."""
         parts = [_alive(segment) for segment in self.segments]
         ids = np.concatenate([ids for ids, _ in parts]) if parts else np.zeros(0, np.int64)
         vectors = np.concatenate([rows for _, rows in parts]) if parts else np.zeros((0, self.dim), np.float32)
@@ -231,7 +246,7 @@ def _flat(dim: int) -> faiss.Index:
 
 def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
     queries = np.ascontiguousarray(queries, np.float32)
-    # FAISS shares out queries among threads; those without one would only wait, which is slow on a busy machine.
+    # FAISS gives each thread some queries; threads without any only wait, which is slow on a busy machine.
     faiss.omp_set_num_threads(max(1, min(len(queries), os.cpu_count() or 1)))
     if segment.approximate is not None:
         proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
@@ -250,15 +265,15 @@ def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbou
 def _compared(
     segment: _Segment, queries: NDArray[np.float32], proposed: NDArray[np.int64], *, k: int
 ) -> Neighbours | None:
-    """Return the ``k`` nearest of the rows proposed for each query; None when a query has fewer."""
+    """Return the ``k`` nearest of the rows proposed for each query; None if a query has fewer than ``k``."""
     if (proposed[:, k - 1] < 0).any():
         return None
     vectors, found = segment.rows, Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), int))
-    for place, (query, some) in enumerate(zip(queries, proposed, strict=True)):
+    for number, (query, some) in enumerate(zip(queries, proposed, strict=True)):
         rows = some[some >= 0]
         similarities = vectors[rows].astype(np.float32) @ query
         best = np.lexsort((rows, -similarities))[:k]
-        found.similarities[place], found.ids[place] = similarities[best], segment.ids[rows[best]]
+        found.similarities[number], found.ids[number] = similarities[best], segment.ids[rows[best]]
     return found
 
 
@@ -285,7 +300,7 @@ def _alive(segment: _Segment) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
 
 
 def _chunks(segment: _Segment) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
-    """Yield the numbers and embeddings of what is alive, some at a time."""
+    """Yield the numbers and embeddings of the passages that are alive, in chunks."""
     for start in range(0, len(segment.ids), _CHUNK):
         here = slice(start, start + _CHUNK)
         chosen = slice(None) if segment.alive is None else segment.alive[here]
@@ -295,7 +310,7 @@ def _chunks(segment: _Segment) -> Iterator[tuple[NDArray[np.int64], NDArray[np.f
 def _merged(
     segments: tuple[_Segment, ...], change: Callable[[NDArray[np.float16]], NDArray[np.float32]], dim: int
 ) -> _Segment:
-    """Return one segment with what is alive in several, changed."""
+    """Return one segment with the passages of several that are alive, their embeddings changed by ``change``."""
     index = _flat(dim)
     parts = []
     for ids, rows in chain.from_iterable(map(_chunks, segments)):
@@ -309,23 +324,23 @@ def _widened(rows: NDArray[np.float16]) -> NDArray[np.float32]:
 
 
 def _digest(file: BufferedReader) -> str:
-    """Return a checksum: of all of a file that is read, of samples of one that is mapped, its size among them."""
+    """Return a checksum of a file. For a large file, which will be mapped, it covers the size and samples only."""
     size = os.fstat(file.fileno()).st_size
     if size <= MAPPED:
         return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
     digest = xxhash.xxh3_128(str(size).encode())
-    for place in np.linspace(0, size - _BLOCK, _BLOCKS, dtype=np.int64).tolist():
-        file.seek(place)
+    for offset in np.linspace(0, size - _BLOCK, _BLOCKS, dtype=np.int64).tolist():
+        file.seek(offset)
         digest.update(file.read(_BLOCK))
     return digest.hexdigest()
 
 
 def _read(file: BufferedReader) -> faiss.Index:
-    """Read a FAISS index, or map a large one into memory, so that only what is looked at is read."""
+    """Read a FAISS index, or map it into memory if it is large, so that only the parts in use are read."""
     file.seek(0)
     if os.fstat(file.fileno()).st_size <= MAPPED:
         return faiss.read_index(faiss.PyCallbackIOReader(file.read))
-    # By its descriptor, so that it is the file that was checked. Windows has no such names, but does not let an open file
-    # be replaced, either.
+    # Opened by its descriptor, it is the file that was checked. Windows has no such names, but there an open file
+    # cannot be replaced.
     name = file.name if os.name == "nt" else f"/dev/fd/{file.fileno()}"
     return faiss.read_index(name, faiss.IO_FLAG_MMAP_IFC)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from docsim.engine.local import ann_tuning, locks, snapshots
 from docsim.engine.local.store import LocalGeneration, Store, now
-from docsim.engine.records import Embedded, SourceName
+from docsim.engine.records import DISTRUSTED, Embedded, SourceName
 from docsim.models import Failure
 
 __all__ = ["LocalWriter", "opened"]
@@ -85,6 +85,11 @@ class LocalWriter(Store):
     def _forget_passages(self, number: int) -> None:
         columns = "first_passage, passages"
         sql = f"INSERT INTO deletions ({columns}) SELECT {columns} FROM documents WHERE number = ?"
+        if self.value("SELECT 1 FROM documents WHERE number = ?", number) is None:  # damage: its row was lost
+            sql = (
+                f"INSERT INTO deletions ({columns}) SELECT min(number), max(number) - min(number) + 1 FROM passages"
+                " WHERE document = ? HAVING count(*) > 0"
+            )
         self.execute(sql, number)
         self.execute("DELETE FROM embeddings WHERE document = ?", number)
         self.execute("DELETE FROM passages WHERE document = ?", number)
@@ -120,6 +125,10 @@ class LocalWriter(Store):
         """Forget every other path that stands for a document and was read with another digest than this path."""
         sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?) AND digest <> ?"
         self.execute(sql, document, source, path, digest)
+
+    def distrust(self, document: int) -> None:
+        """Let every source that has a document read it again at its next sync, although it has not changed there."""
+        self.execute("UPDATE origins SET digest = ? WHERE document = ?", DISTRUSTED, document)
 
     def unlink(self, source: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from opened import generation_of, snapshot_file, store_of, write_snapshot
 
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import encoders, snapshots
-from docsim.engine.local.locks import writer
-from docsim.engine.local.store import Generation, Store
+from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
 from docsim.index import Index
@@ -36,13 +36,10 @@ def documents(count: int, *, version: int = 0) -> list[Document]:
     return [Document(f"d{i}", f"text number {i} about soup, version {version}") for i in range(count)]
 
 
-def write_snapshot(path: Path) -> Path:
-    """Write a snapshot now, which a small index would do without; return its file."""
-    with writer(path, wait=False) as store:
-        assert snapshots.snapshot(store, path, force=True)
-        generation = store.generation()
-    assert generation is not None
-    return snapshots.snapshot_path(path, generation)
+def written_snapshot(index: Index) -> Path:
+    """Write a snapshot now; return its file."""
+    write_snapshot(index.path)
+    return snapshot_file(index)
 
 
 def fresh_view(path: Path) -> snapshots.View:
@@ -104,7 +101,7 @@ def test_a_snapshot_taken_after_deletions_does_not_bring_them_back(index: Index)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_snapshot_changes_no_answer(index: Index, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     expected = index.search("soup", 30).hits
-    DAMAGES[damage](write_snapshot(index.path))
+    DAMAGES[damage](written_snapshot(index))
     with Index.open(index.path) as reopened, caplog.at_level(logging.WARNING):
         assert reopened.search("soup", 30).hits == expected
     assert "answering from the stored embeddings" in caplog.text
@@ -112,7 +109,7 @@ def test_a_damaged_snapshot_changes_no_answer(index: Index, damage: str, caplog:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_snapshot_can_be_written_anew(index: Index, damage: str) -> None:
-    DAMAGES[damage](write_snapshot(index.path))
+    DAMAGES[damage](written_snapshot(index))
     write_snapshot(index.path)
     view = fresh_view(index.path)
     assert len(view.vectors.segments) == 1
@@ -120,28 +117,28 @@ def test_a_damaged_snapshot_can_be_written_anew(index: Index, damage: str) -> No
 
 
 def test_an_older_snapshot_put_back_in_place_of_the_newer_is_refused(index: Index) -> None:
-    old = write_snapshot(index.path).read_bytes()
+    old = written_snapshot(index).read_bytes()
     index.sync(documents(30, version=1))
-    write_snapshot(index.path).write_bytes(old)
+    written_snapshot(index).write_bytes(old)
     assert_holds_what_is_stored(fresh_view(index.path), index.path)
 
 
 def test_writing_a_snapshot_leaves_no_other_file(index: Index) -> None:
     write_snapshot(index.path)
-    folder = write_snapshot(index.path).parent
+    folder = written_snapshot(index).parent
     assert sorted(path.name.split(".")[0] for path in folder.iterdir()) == ["documents", "encoder", "index"]
 
 
 def test_a_sync_writes_a_snapshot_when_much_is_new_and_not_for_little(index: Index) -> None:
-    before = index.generation()
+    before = generation_of(index)
     index.sync([Document("new", "new")], prune=False)
-    assert index.generation() == before
+    assert generation_of(index) == before
     index.sync([Document(f"new{i}", "new") for i in range(10)], prune=False)
-    assert index.generation().snapshot_passage == 41
+    assert generation_of(index).snapshot_passage == 41
 
 
 def test_a_sync_replaces_a_snapshot_that_cannot_be_read(index: Index) -> None:
-    flip(write_snapshot(index.path))
+    flip(written_snapshot(index))
     index.sync([Document("new", "new")], prune=False)
     assert len(fresh_view(index.path).vectors.segments) == 1
 
@@ -149,8 +146,8 @@ def test_a_sync_replaces_a_snapshot_that_cannot_be_read(index: Index) -> None:
 def test_a_snapshot_replaced_while_it_is_read_is_read_as_it_was(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_snapshot(index.path)
-    generation = index.generation()
+    path = written_snapshot(index)
+    generation = generation_of(index)
     newer = VectorIndex(generation.dim)
     seek = faiss.PyCallbackIOReader
 
@@ -165,15 +162,15 @@ def test_a_snapshot_replaced_while_it_is_read_is_read_as_it_was(
 
 def test_a_view_is_kept_while_nothing_is_written(index: Index) -> None:
     view = fresh_view(index.path)
-    with index.store.reading():
-        assert snapshots.refreshed(index.store, index.path, view) is view
+    with store_of(index).reading():
+        assert snapshots.refreshed(store_of(index), index.path, view) is view
 
 
 def test_a_view_that_catches_up_shares_what_it_had(index: Index) -> None:
     view = fresh_view(index.path)
     index.sync([Document("new", "new")], prune=False)
-    with index.store.reading():
-        newer = snapshots.refreshed(index.store, index.path, view)
+    with store_of(index).reading():
+        newer = snapshots.refreshed(store_of(index), index.path, view)
     assert newer.vectors.segments[0] is view.vectors.segments[0]
     assert (len(newer.vectors), len(view.vectors)) == (31, 30)
 
@@ -183,8 +180,8 @@ def test_a_view_that_catches_up_equals_one_made_anew(index: Index, monkeypatch: 
     view = fresh_view(index.path)
     for version in range(1, 6):
         index.sync(documents(40 - 5 * version, version=version))
-        with index.store.reading():
-            view = snapshots.refreshed(index.store, index.path, view)
+        with store_of(index).reading():
+            view = snapshots.refreshed(store_of(index), index.path, view)
         assert_holds_what_is_stored(view, index.path)
 
 
@@ -195,8 +192,8 @@ def test_an_index_without_a_live_generation_is_refused(tmp_path: Path) -> None:
     store.close()
 
 
-def encoder_in(index: Index) -> tuple[Path, Generation]:
-    generation = index.generation()
+def encoder_in(index: Index) -> tuple[Path, LocalGeneration]:
+    generation = generation_of(index)
     return snapshots.directory(index.path, generation.number) / "encoder", generation
 
 

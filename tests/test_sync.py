@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from opened import store_of, texts_of
+from told import Told
 
 from docsim.encoding.encoder import Encoder
+from docsim.engine.local import writer
+from docsim.engine.records import SourceName
 from docsim.errors import SourceError
 from docsim.index import Index
-from docsim.indexing import sync
-from docsim.indexing.sync import SourceName
+from docsim.indexing import pipeline
 from docsim.ingest.sources import open_source
 from docsim.maintenance import verify
 from docsim.models import Document, Entry, Failure, SyncReport
@@ -32,7 +36,16 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
 
 
 def texts(index: Index) -> dict[str, str]:
-    return dict(index.store.rows("SELECT id, text FROM documents"))
+    return texts_of(index)
+
+
+def held(index: Index) -> dict[tuple[str, str], str]:
+    """Return the text by source and path."""
+    rows = store_of(index).rows(
+        "SELECT name, path, text FROM origins JOIN sources s ON s.number = source"
+        " JOIN documents d ON d.number = document"
+    )
+    return {(name, path): text for name, path, text in rows}
 
 
 def given(**texts: str) -> list[Document]:
@@ -98,20 +111,20 @@ def test_a_document_that_is_removed_and_comes_back_is_found(index: Index) -> Non
 
 
 def test_documents_of_several_batches_all_go_in(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "BATCH", 300)
+    monkeypatch.setattr(pipeline, "BATCH", 300)
     report = index.sync([Document(f"d{i}", f"text {i}") for i in range(25)])
     assert report.added == 25
     assert len(index.search("text", 50).hits) == 25
 
 
 def test_progress_is_told_of_every_document(index: Index) -> None:
-    calls: list[int] = []
-    index.sync([*given(a="x", b="y"), Failure("c", "why"), *given(a="twice")], progress=lambda: calls.append(1))
-    assert len(calls) == 4
+    told = Told()
+    index.sync([*given(a="x", b="y"), Failure("c", "why"), *given(a="twice")], progress=told)
+    assert told.advanced == [1, 1, 1, 1]
 
 
 def test_an_error_of_the_source_itself_keeps_what_was_committed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "BATCH", 50)
+    monkeypatch.setattr(pipeline, "BATCH", 50)
 
     def broken() -> Iterator[Document]:
         yield from given(a="one", b="two", c="three")
@@ -120,7 +133,7 @@ def test_an_error_of_the_source_itself_keeps_what_was_committed(index: Index, mo
     with pytest.raises(SourceError, match="drive"):
         index.sync(broken())
     assert texts(index) == {"a": "one", "b": "two", "c": "three"}
-    assert index.store.value("SELECT finished FROM sources") is None
+    assert store_of(index).value("SELECT finished FROM sources") is None
     assert index.sync(given(a="one", b="two", c="three")) == SyncReport(unchanged=3)
 
 
@@ -134,18 +147,18 @@ def test_a_document_that_cannot_be_read_keeps_its_old_version_and_is_tried_again
         assert report.failures == (Failure("a", "the file is encrypted"),)
         assert texts(index) == {"a": "old", "b": "two"}
     assert index.sync([Entry("a", "2", lambda: Document("a", "new")), *given(b="two")]).changed == 1
-    assert index.store.value("SELECT count(*) FROM failures") == 0
+    assert store_of(index).value("SELECT count(*) FROM failures") == 0
 
 
 def test_a_failure_is_forgotten_when_its_document_vanishes(index: Index) -> None:
     index.sync([unreadable("a"), *given(b="two")])
     index.sync(given(b="two"))
-    assert index.store.value("SELECT count(*) FROM failures") == 0
+    assert store_of(index).value("SELECT count(*) FROM failures") == 0
 
 
 def test_a_failure_with_any_characters_is_recorded(index: Index) -> None:
     report = index.sync([Failure("a\udcff\0", "bad byte \udcff\0"), *given(b="two")])
-    assert index.store.rows("SELECT path, reason FROM failures") == [("a\ufffd\ufffd", "bad byte \ufffd\ufffd")]
+    assert store_of(index).rows("SELECT path, reason FROM failures") == [("a\ufffd\ufffd", "bad byte \ufffd\ufffd")]
     assert report.failures[0].reason == "bad byte \ufffd\ufffd"
 
 
@@ -244,6 +257,42 @@ def test_paths_of_one_source_that_came_to_share_a_document_part_again(index: Ind
     assert sorted(texts(index).values()) == ["one", "soup", "two"]
 
 
+@pytest.mark.parametrize("batch", [1, 1_000_000])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_text_is_kept_that_was_copied_to_a_path_while_it_was_changed_at_another(
+    index: Index, monkeypatch: pytest.MonkeyPatch, reverse: bool, batch: int
+) -> None:
+    monkeypatch.setattr(pipeline, "BATCH", batch)
+    index.sync(given(x="soup"), source=A)
+    index.sync(given(b__x="keys"), source=B)
+    documents = given(x="keys", b__x="year")
+    assert index.sync(documents[::-1] if reverse else documents, source=B) == SyncReport(added=1, changed=1)
+    assert held(index) == {("a", "x"): "soup", ("b", "x"): "keys", ("b", "b/x"): "year"}
+    assert index.sync(documents, source=B) == SyncReport(unchanged=2)
+
+
+def test_a_document_that_was_lost_by_an_older_docsim_is_named_and_comes_back(index: Index) -> None:
+    index.sync(given(x="soup"), source=A)
+    index.sync(given(x="keys", b__x="year"), source=B)
+    lost, shared = (
+        store_of(index).value("SELECT number FROM documents WHERE text = ?", text) for text in ("keys", "year")
+    )
+    with writer.opened(index.path, wait=False) as store, store.writing():
+        store.execute("UPDATE origins SET document = ? WHERE document = ?", shared, lost)
+        store.remove(lost)
+    (problem,) = verify.problems(index)
+    assert "stands for files that read differently" in problem
+    index.sync(given(x="keys", b__x="year"), source=B)
+    assert held(index) == {("a", "x"): "soup", ("b", "x"): "keys", ("b", "b/x"): "year"}
+
+
+def test_a_source_that_reads_the_same_keeps_a_document_that_another_had_read_anew(index: Index) -> None:
+    """The title comes from where a file lies, so both read the same bytes to documents that differ."""
+    for source in (A, B):
+        index.sync([Entry("x", "1", partial(Document, "x", "soup", title=source.name))], source=source)
+    assert held(index) == {("a", "x"): "soup", ("b", "x"): "soup"}
+
+
 def test_sources_of_one_name_and_unlike_content_are_all_kept(index: Index) -> None:
     for number in range(4):
         index.sync(given(x=f"text {number}"), source=SourceName("python", f"/{number}", "same"))
@@ -259,7 +308,7 @@ def test_moving_a_folder_changes_nothing(index: Index, tmp_path: Path) -> None:
     shutil.copytree(old, tmp_path / "new" / "docs")
     shutil.rmtree(old)
     assert sync_folder(index, tmp_path / "new" / "docs") == SyncReport(unchanged=2)
-    assert index.store.value("SELECT count(*) FROM sources") == 1
+    assert store_of(index).value("SELECT count(*) FROM sources") == 1
 
 
 def test_another_folder_of_the_same_name_does_not_remove_one_that_is_gone(index: Index, tmp_path: Path) -> None:
@@ -328,7 +377,7 @@ CHANGES: dict[str, Callable[[], list[Document | Entry | Failure]]] = {
 def test_a_dry_run_counts_what_a_sync_then_does_and_writes_nothing(index: Index, change: str) -> None:
     index.sync(given(x="soup"), source=B)
     index.sync(given(a="one", b="two"), source=A)
-    revision, content = index.store.revision(), (index.path / "index.db").read_bytes()
+    revision, content = store_of(index).revision(), (index.path / "index.db").read_bytes()
     planned = dry(index, CHANGES[change]())
-    assert (index.store.revision(), (index.path / "index.db").read_bytes()) == (revision, content)
+    assert (store_of(index).revision(), (index.path / "index.db").read_bytes()) == (revision, content)
     assert planned == index.sync(CHANGES[change](), source=A)

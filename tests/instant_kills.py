@@ -1,4 +1,4 @@
-"""Kill an instant upgrade, and its abort, at every event: ``python tests/upgrade_kills.py OLD NEW DIRECTORY``.
+"""Kill an instant upgrade, and its abort, at every event: ``python tests/instant_kills.py OLD NEW DIRECTORY``.
 
 Prints one JSON object a kill: the job, what it was about to do, and what was wrong afterwards.
 """
@@ -20,7 +20,8 @@ from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
-from docsim.reindex.rebuild import abort, upgraded
+from docsim.reindex.instant import upgrade
+from docsim.reindex.rebuilding import abort
 
 TEXTS = [f"{first} {second} {third}" for first in ("soup", "keys", "garden") for second in ("water", "team", "page")
          for third in ("restore", "holiday", "train", "cat", "dog", "house", "server")]  # fmt: skip
@@ -46,6 +47,11 @@ def check(index: Index, names: tuple[str, str], *, ending: bool | None = None) -
         assert ending is None or result.adapter == ending
 
 
+def opened(path: Path, work: Callable[[Index], object]) -> object:
+    with Index.open(path) as index:
+        return work(index)
+
+
 def main() -> None:
     """Kill each job at its first event, its second, and so on, until it finishes."""
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
@@ -55,11 +61,11 @@ def main() -> None:
     with Index.create(directory / "old", encoder=old) as index:
         index.sync([Document(f"d{number}", text) for number, text in enumerate(TEXTS)])
     shutil.copytree(directory / "old", directory / "new")
-    assert upgraded(directory / "new", Encoder.load(new))
+    assert opened(directory / "new", lambda index: upgrade(index, Encoder.load(new)))
     path, log = directory / "index", directory / "log"
     jobs: dict[str, tuple[Path, Callable[[], object], bool]] = {
-        "upgrade": (directory / "old", lambda: upgraded(path, Encoder.load(new)), True),
-        "abort": (directory / "new", lambda: abort(path), False),
+        "upgrade": (directory / "old", lambda: opened(path, lambda index: upgrade(index, Encoder.load(new))), True),
+        "abort": (directory / "new", lambda: opened(path, abort), False),
     }
     for name, (prepared, job, ending) in jobs.items():
         for event in itertools.count(1):

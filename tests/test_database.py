@@ -13,7 +13,9 @@ import pytest
 
 from docsim.engine.local import schema
 from docsim.engine.local.locks import check_writable
-from docsim.engine.local.store import Embedded, Store
+from docsim.engine.local.store import Store
+from docsim.engine.local.writer import LocalWriter
+from docsim.engine.records import Embedded, SourceName
 from docsim.errors import DocsimError, StoreError
 from docsim.models import Document, Failure, Passage
 
@@ -21,11 +23,11 @@ DIM = 4
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path, writable=True)
+def store(tmp_path: Path) -> Iterator[LocalWriter]:
+    store = LocalWriter(tmp_path, writable=True)
     with store.writing():
         store.add_generation(fingerprint="f" * 64, encoder="tiny", dim=DIM, state="live")
-        store.execute("INSERT INTO sources (kind, location, name, started) VALUES ('python', 'p', 'p', '')")
+        assert store.open_source(None, SourceName("python", "p", "p")) == 1
     yield store
     store.close()
 
@@ -50,57 +52,53 @@ def embedded(id: str, text: str = "some text", passages: int = 1) -> Embedded:
     return Embedded(Document(id, text, title=id), tuple(Passage(i, i + 1) for i in range(passages)), vectors)
 
 
-def put(store: Store, id: str, text: str = "some text", *, passages: int = 1, number: int | None = None) -> int:
+def put(store: LocalWriter, id: str, text: str = "some text", *, passages: int = 1, number: int | None = None) -> int:
     with store.writing():
-        number = store.put(embedded(id, text, passages), number=number, digest="", generation=1)
+        number = store.put(embedded(id, text, passages), number=number)
         store.link(1, id, document=number, digest=text)
     return number
 
 
-def first_passage(store: Store, number: int) -> int:
-    found = store.document(number)
-    assert found is not None
-    return found.first_passage
+def first_passage(store: LocalWriter, number: int) -> int:
+    return int(store.value("SELECT first_passage FROM documents WHERE number = ?", number))
 
 
-def test_a_document_is_read_back_as_it_was_written(store: Store) -> None:
+def test_a_document_is_read_back_as_it_was_written(store: LocalWriter) -> None:
     document = Document("a", "Grüße 😀\n", title="T", metadata={"n": 1, "list": [1, None], "nested": {"ü": "x"}})
     with store.writing():
         number = store.put(Embedded(document, (Passage(0, 8, "H"),), np.eye(1, DIM, dtype=np.float16)),
-                           number=None, digest="", generation=1)  # fmt: skip
+                           number=None, digest="from its source")  # fmt: skip
     stored = store.document("a")
     assert stored is not None
-    assert (stored.number, stored.document, stored.digest) == (number, document, document.digest())
+    assert (stored.number, stored.document, stored.digest) == (number, document, "from its source")
     assert store.passages(number) == [Passage(0, 8, "H")]
     np.testing.assert_array_equal(store.vectors(1, [number])[number], np.eye(1, DIM))
 
 
-def test_a_block_that_fails_writes_nothing_at_all(store: Store) -> None:
+def test_a_block_that_fails_writes_nothing_at_all(store: LocalWriter) -> None:
     put(store, "a")
     revision = store.revision()
     with pytest.raises(ZeroDivisionError), store.writing():
-        store.execute(
-            "UPDATE documents SET passages = ?", store.put(embedded("b"), number=None, digest="", generation=1) // 0
-        )
+        store.execute("UPDATE documents SET passages = ?", store.put(embedded("b"), number=None) // 0)
     assert store.document("b") is None
     assert store.revision() == revision
     assert store.value("SELECT count(*) FROM passages") == 1
 
 
-def test_a_block_that_was_interrupted_can_be_followed_by_another(store: Store) -> None:
+def test_a_block_that_was_interrupted_can_be_followed_by_another(store: LocalWriter) -> None:
     with pytest.raises(KeyboardInterrupt), store.writing():
         raise KeyboardInterrupt
     assert put(store, "a") == 1
 
 
-def test_every_transaction_adds_one_to_the_revision(store: Store) -> None:
+def test_every_transaction_adds_one_to_the_revision(store: LocalWriter) -> None:
     before = store.revision()
     put(store, "a")
     put(store, "b")
     assert store.revision() == before + 2
 
 
-def test_reading_sees_one_state_while_another_connection_writes(store: Store, tmp_path: Path) -> None:
+def test_reading_sees_one_state_while_another_connection_writes(store: LocalWriter, tmp_path: Path) -> None:
     put(store, "a")
     reader = Store(tmp_path, writable=False)
     with reader.reading():
@@ -112,16 +110,16 @@ def test_reading_sees_one_state_while_another_connection_writes(store: Store, tm
     reader.close()
 
 
-def test_what_is_not_committed_is_not_seen_by_others(store: Store, tmp_path: Path) -> None:
+def test_what_is_not_committed_is_not_seen_by_others(store: LocalWriter, tmp_path: Path) -> None:
     reader = Store(tmp_path, writable=False)
     with store.writing():
-        store.put(embedded("a"), number=None, digest="", generation=1)
+        store.put(embedded("a"), number=None)
         assert reader.document("a") is None
     assert reader.document("a") is not None
     reader.close()
 
 
-def test_numbers_of_removed_documents_and_passages_are_never_used_again(store: Store) -> None:
+def test_numbers_of_removed_documents_and_passages_are_never_used_again(store: LocalWriter) -> None:
     number = put(store, "a", passages=3)
     first = first_passage(store, number)
     with store.writing():
@@ -131,19 +129,19 @@ def test_numbers_of_removed_documents_and_passages_are_never_used_again(store: S
     assert first_passage(store, again) >= first + 3
 
 
-def test_numbers_stay_used_after_the_file_is_opened_anew(store: Store, tmp_path: Path) -> None:
+def test_numbers_stay_used_after_the_file_is_opened_anew(store: LocalWriter, tmp_path: Path) -> None:
     number = put(store, "a", passages=3)
     with store.writing():
         store.remove(number)
     store.close()
-    reopened = Store(tmp_path, writable=True)
+    reopened = LocalWriter(tmp_path, writable=True)
     again = put(reopened, "b")
     assert again == number + 1
     assert first_passage(reopened, again) == 4
     reopened.close()
 
 
-def test_a_changed_document_keeps_its_number_and_gets_new_passages(store: Store) -> None:
+def test_a_changed_document_keeps_its_number_and_gets_new_passages(store: LocalWriter) -> None:
     number = put(store, "a", passages=2)
     put(store, "a", "other text", passages=3, number=number)
     assert first_passage(store, number) == 3
@@ -151,7 +149,7 @@ def test_a_changed_document_keeps_its_number_and_gets_new_passages(store: Store)
     assert [row[1:] for row in store.deletions_after(0)] == [(1, 2)]
 
 
-def test_a_removed_document_leaves_nothing_but_its_deletion(store: Store) -> None:
+def test_a_removed_document_leaves_nothing_but_its_deletion(store: LocalWriter) -> None:
     number = put(store, "a", passages=2)
     with store.writing():
         store.remove(number)
@@ -161,7 +159,7 @@ def test_a_removed_document_leaves_nothing_but_its_deletion(store: Store) -> Non
     assert [row[1:] for row in store.deletions_after(0)] == [(1, 2)]
 
 
-def test_the_full_text_index_follows_every_change(store: Store) -> None:
+def test_the_full_text_index_follows_every_change(store: LocalWriter) -> None:
     number = put(store, "a", "lentils")
     match = "SELECT count(*) FROM documents_fts WHERE documents_fts MATCH ?"
     assert store.value(match, "lentil") == 1
@@ -169,7 +167,7 @@ def test_the_full_text_index_follows_every_change(store: Store) -> None:
     assert (store.value(match, "lentil"), store.value(match, "database")) == (0, 1)
 
 
-def test_vectors_after_a_passage_come_in_order_of_passage(store: Store) -> None:
+def test_vectors_after_a_passage_come_in_order_of_passage(store: LocalWriter) -> None:
     numbers = [put(store, id, passages=2) for id in "abc"]
     put(store, "a", "changed", passages=1, number=numbers[0])
     assert [(first, len(rows)) for first, rows in store.vectors_after(1, 0)] == [(3, 2), (5, 2), (7, 1)]
@@ -177,7 +175,7 @@ def test_vectors_after_a_passage_come_in_order_of_passage(store: Store) -> None:
 
 
 @pytest.mark.parametrize("change", ["zeroblob(8)", "substr(vectors, 1, 6)", "cast(vectors || x'0000' AS BLOB)"])
-def test_damaged_embeddings_are_noticed(store: Store, change: str) -> None:
+def test_damaged_embeddings_are_noticed(store: LocalWriter, change: str) -> None:
     number = put(store, "a")
     with store.writing():
         store.execute(f"UPDATE embeddings SET vectors = {change}")
@@ -187,18 +185,18 @@ def test_damaged_embeddings_are_noticed(store: Store, change: str) -> None:
         list(store.vectors_after(1, 0))
 
 
-def test_missing_embeddings_are_noticed(store: Store) -> None:
+def test_missing_embeddings_are_noticed(store: LocalWriter) -> None:
     number = put(store, "a")
     with store.writing():
         store.execute("DELETE FROM embeddings")
-    with pytest.raises(StoreError, match="docsim repair"):
+    with pytest.raises(StoreError, match="then repair it"):
         store.vectors(1, [number])
 
 
-def test_a_document_held_by_two_sources_stays_until_neither_has_it(store: Store) -> None:
+def test_a_document_held_by_two_sources_stays_until_neither_has_it(store: LocalWriter) -> None:
     number = put(store, "a")
     with store.writing():
-        store.execute("INSERT INTO sources (kind, location, name, started) VALUES ('python', 'q', 'q', '')")
+        assert store.open_source(None, SourceName("python", "q", "q")) == 2
         store.link(2, "a", document=number, digest="")
         assert not store.unlink(1, "a")
         assert store.document(number) is not None
@@ -206,15 +204,15 @@ def test_a_document_held_by_two_sources_stays_until_neither_has_it(store: Store)
     assert store.document(number) is None
 
 
-def test_failures_replace_those_of_the_run_before(store: Store) -> None:
+def test_failures_replace_those_of_the_run_before(store: LocalWriter) -> None:
     with store.writing():
-        store.record_failures(1, [Failure("a", "why"), Failure("b", "why")])
-        store.record_failures(1, [Failure("b", "still")])
+        store.close_source(1, [Failure("a", "why"), Failure("b", "why")])
+        store.close_source(1, [Failure("b", "still")])
     assert store.rows("SELECT path, reason FROM failures") == [("b", "still")]
 
 
 def test_a_folder_without_an_index_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="docsim index SOURCE"):
+    with pytest.raises(StoreError, match="create it first"):
         Store(tmp_path, writable=False)
     assert list(tmp_path.iterdir()) == []
 
@@ -226,7 +224,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
             Store(tmp_path, writable=writable)
 
 
-def test_a_file_of_a_newer_docsim_is_refused(store: Store, tmp_path: Path) -> None:
+def test_a_file_of_a_newer_docsim_is_refused(store: LocalWriter, tmp_path: Path) -> None:
     store.close()
     connection = sqlite3.connect(tmp_path / "index.db")
     connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
@@ -238,18 +236,18 @@ def test_a_file_of_a_newer_docsim_is_refused(store: Store, tmp_path: Path) -> No
 
 def test_an_empty_file_is_no_finished_index(tmp_path: Path) -> None:
     (tmp_path / "index.db").touch()
-    with pytest.raises(StoreError, match="docsim index"):
+    with pytest.raises(StoreError, match="sync it to bring it up to date"):
         Store(tmp_path, writable=False)
 
 
-def test_a_reader_cannot_write(store: Store, tmp_path: Path) -> None:
+def test_a_reader_cannot_write(store: LocalWriter, tmp_path: Path) -> None:
     reader = Store(tmp_path, writable=False)
     with pytest.raises(StoreError, match="permissions"), reader.writing():
         reader.execute("DELETE FROM documents")
     reader.close()
 
 
-def test_connections_of_threads_that_ended_are_closed(store: Store) -> None:
+def test_connections_of_threads_that_ended_are_closed(store: LocalWriter) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - Path.iterdir holds one more open
     for _ in range(50):
         thread = threading.Thread(target=store.revision)
@@ -321,7 +319,7 @@ def test_two_processes_may_check_one_folder_at_once(tmp_path: Path) -> None:
     assert errors == []
 
 
-def test_sql_in_an_id_is_only_a_name(store: Store) -> None:
+def test_sql_in_an_id_is_only_a_name(store: LocalWriter) -> None:
     id = "a'; DROP TABLE documents; --"
     number = put(store, id)
     stored = store.document(id)

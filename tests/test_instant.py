@@ -6,29 +6,31 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from docsim.engine.local.alignment import Adapter
-from docsim.reindex.rebuild import SILENT, Aborted, Gate, Outcome, abort, prune, reindex, rollback, upgraded
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
+from opened import snapshot_of, store_of
 from tiny_encoder import WORDS
+from told import Told
 from turned_encoder import turned
 
 from docsim.cli import main
+from docsim.encoding.alignment import Alignment
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import snapshots, upgrades
-from docsim.engine.local.locks import writer
+from docsim.engine.local import mappings, snapshots, writer
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
 from docsim.index import Index
-from docsim.indexing import build
+from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document, SearchResult
-from docsim.reindex import gate_report
+from docsim.reindex import gate_report, instant
+from docsim.reindex.examination import GateOptions
+from docsim.reindex.instant import upgrade
+from docsim.reindex.rebuilding import Aborted, Reindexed, abort, prune, reindex, rollback
 
 
 def documents(count: int = 120) -> list[Document]:
@@ -80,7 +82,7 @@ def test_an_open_index_answers_with_the_new_encoder_at_its_next_query(
 ) -> None:
     before = index.search(QUESTION)
     assert answered_by(before) == (encoder.fingerprint, False, 1)
-    assert upgraded(index.path, new) is not None
+    assert upgrade(index, new) is not None
     after = index.search(QUESTION)
     assert answered_by(after) == (new.fingerprint, True, 1)
     assert ids(after)[0] == "d5"
@@ -89,7 +91,7 @@ def test_an_open_index_answers_with_the_new_encoder_at_its_next_query(
 
 
 def test_another_process_answers_with_the_new_encoder(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     command = [sys.executable, "-c", "from docsim.cli import main; main()", "query", QUESTION, "--json"]
     done = subprocess.run([*command, "--index", str(index.path)], capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
@@ -98,7 +100,7 @@ def test_another_process_answers_with_the_new_encoder(index: Index, new: Encoder
 
 def test_an_indexed_document_is_compared_by_what_it_is_mapped_to(index: Index, new: Encoder) -> None:
     before = index.similar("d5")
-    upgraded(index.path, new)
+    upgrade(index, new)
     after = index.similar("d5")
     assert answered_by(after) == (new.fingerprint, True, 1)
     assert len(set(ids(after)) & set(ids(before))) >= 8
@@ -107,30 +109,30 @@ def test_an_indexed_document_is_compared_by_what_it_is_mapped_to(index: Index, n
 
 def test_an_explanation_is_the_new_encoders_too(index: Index, encoder: Encoder, new: Encoder) -> None:
     assert index.explain("d5", "d6").encoder == encoder.fingerprint
-    upgraded(index.path, new)
+    upgrade(index, new)
     assert index.explain("d5", "d6").encoder == new.fingerprint
     with Index.open(index.path) as other:
         assert other.explain("d5", "d6").encoder == new.fingerprint
-    abort(index.path)
+    abort(index)
     assert index.explain("d5", "d6").encoder == encoder.fingerprint
 
 
 def test_another_document_is_encoded_anew(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     result = index.similar_to(documents()[7])
     assert answered_by(result) == (new.fingerprint, True, 1)
     assert ids(result)[0] == "d7"
 
 
 def test_an_encoder_of_fewer_dimensions_answers(index: Index, narrow: Encoder) -> None:
-    assert upgraded(index.path, narrow) is not None
+    assert upgrade(index, narrow) is not None
     result = index.search(QUESTION)
     assert answered_by(result) == (narrow.fingerprint, True, 1)
     assert "d5" in ids(result)[:3]
 
 
 def test_percentiles_are_of_the_new_encoder_too(index: Index, narrow: Encoder) -> None:
-    assert upgraded(index.path, narrow) is not None
+    assert upgrade(index, narrow) is not None
     with Index.open(index.path) as other:
         for hits in (index.search(QUESTION).hits, index.similar("d5").hits, other.similar("d5").hits):
             found = [(hit.similarity, hit.percentile) for hit in hits]
@@ -139,7 +141,7 @@ def test_percentiles_are_of_the_new_encoder_too(index: Index, narrow: Encoder) -
 
 
 def test_what_is_indexed_meanwhile_is_found_through_the_adapter(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     index.sync([*documents(), Document("late", "boil lentils until soft")])
     result = index.search("boil lentils until soft")
     assert (ids(result)[0], result.adapter) == ("late", True)
@@ -149,7 +151,7 @@ def test_what_is_indexed_meanwhile_is_found_through_the_adapter(index: Index, ne
 def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_switches(
     index: Index, encoder: Encoder, new: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "BATCH", 2000)
+    monkeypatch.setattr(pipeline, "BATCH", 2000)
     seen: list[tuple[str, bool, int]] = []
     wrong: list[object] = []
     stop = threading.Event()
@@ -165,10 +167,10 @@ def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_swit
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        upgraded(index.path, new)
+        upgrade(index, new)
         while not any(one[1] for one in seen) and reader.is_alive():
             pass
-        reindex(index.path, new)
+        reindex(index, new)
         while seen[-1][2] == 1 and reader.is_alive():
             pass
     finally:
@@ -183,24 +185,24 @@ def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_swit
 
 
 def test_publishing_ends_it(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
-    assert reindex(index.path, new).published
+    upgrade(index, new)
+    assert reindex(index, new).published
     assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
-    assert index.store.rows("SELECT * FROM adapters") == []
+    assert store_of(index).rows("SELECT * FROM adapters") == []
 
 
 def test_its_files_go_when_old_generations_do_not_before(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
-    reindex(index.path, new)
-    folder = upgrades.adapter_path(index.path, 2).parent
+    upgrade(index, new)
+    reindex(index, new)
+    folder = mappings.alignment_path(index.path, 2).parent
     assert folder.is_dir()  # a reader of the state before may be about to open them
-    prune(index.path, keep=2)
+    prune(index, keep=2)
     assert not folder.exists()
     assert verify.problems(index) == []
 
 
 def test_documents_removed_meanwhile_are_not_found(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     index.remove(["d5"])
     assert "d5" not in ids(index.search(QUESTION))
     with Index.open(index.path) as other:
@@ -209,9 +211,9 @@ def test_documents_removed_meanwhile_are_not_found(index: Index, new: Encoder) -
 
 
 def test_what_was_removed_is_remembered_until_the_adapter_goes(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     index.remove([f"d{i}" for i in range(60)])
-    prune(index.path, keep=1)
+    prune(index, keep=1)
     with Index.open(index.path) as other:
         result = other.search(QUESTION, k=100)
     assert result.adapter
@@ -219,9 +221,9 @@ def test_what_was_removed_is_remembered_until_the_adapter_goes(index: Index, new
 
 
 def test_aborting_ends_it(index: Index, encoder: Encoder, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     assert index.search(QUESTION).adapter
-    assert abort(index.path) == Aborted(2, kept=False)
+    assert abort(index) == Aborted(2, kept=False)
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
     assert verify.problems(index) == []
 
@@ -230,24 +232,24 @@ def test_a_generation_that_does_not_pass_no_longer_answers(
     index: Index, encoder: Encoder, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
     worse = Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path / "worse", 2))
-    upgraded(index.path, worse)
+    upgrade(index, worse)
     assert index.search(QUESTION).adapter
     qrels = {f"q{i}": {f"d{i}": 1} for i in range(20)}
-    unanswered = Gate(max_loss=0, qrels=qrels, texts={f"q{i}": documents()[i].text[:30] for i in range(20)})
-    said: list[str] = []
-    outcome = reindex(index.path, wanted=unanswered, watch=replace(SILENT, say=said.append))
+    unanswered = GateOptions(max_loss=0, qrels=qrels, texts={f"q{i}": documents()[i].text[:30] for i in range(20)})
+    told = Told()
+    outcome = reindex(index, gate=unanswered, progress=told)
     assert not outcome.published
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
-    assert "The live generation's own encoder answers again." in said
+    assert "The live generation's own encoder answers again." in told.said
 
 
 def test_an_adapter_to_embeddings_that_are_no_longer_live_is_not_used(
     index: Index, encoder: Encoder, new: Encoder, narrow: Encoder
 ) -> None:
-    reindex(index.path, narrow, wanted=Gate(publish_anyway=True))
-    upgraded(index.path, new)
+    reindex(index, narrow, gate=GateOptions(publish_anyway=True))
+    upgrade(index, new)
     assert index.search(QUESTION).adapter
-    rollback(index.path)
+    rollback(index)
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
 
 
@@ -256,26 +258,26 @@ def test_an_adapter_that_finds_less_than_the_old_encoder_is_not_used(
 ) -> None:
     same = Encoder.load(reading_fewer_tokens(tiny_encoder_dir, tmp_path / "same", 500))
     index.sync(documents()[:24], prune=True)
-    assert upgraded(index.path, same) is None  # so few passages tell nothing
+    assert upgrade(index, same) is None  # so few passages tell nothing
     assert answered_by(index.search("soup")) == (encoder.fingerprint, False, 1)
 
 
 def test_the_encoder_that_answers_already_needs_no_adapter(index: Index, encoder: Encoder) -> None:
-    assert upgraded(index.path, encoder) is None
-    assert [one.number for one in index.store.generations()] == [1]
+    assert upgrade(index, encoder) is None
+    assert [one.number for one in store_of(index).generations()] == [1]
 
 
 def test_an_encoder_of_other_than_unit_vectors_is_refused(index: Index, tiny_encoder_dir: Path, tmp_path: Path) -> None:
     broken = Encoder.load(with_nan(tiny_encoder_dir, tmp_path / "nan"))
     before = ids(index.search(QUESTION))
     with pytest.raises(EncoderError, match="expected unit vectors"):
-        upgraded(index.path, broken)
+        upgrade(index, broken)
     assert ids(index.search(QUESTION)) == before
 
 
 def test_without_an_encoder_there_has_to_be_something_unfinished(index: Index) -> None:
-    with pytest.raises(UsageError, match="expected --encoder"):
-        upgraded(index.path)
+    with pytest.raises(UsageError, match="expected an encoder"):
+        upgrade(index)
 
 
 # What is damaged
@@ -284,8 +286,8 @@ def test_without_an_encoder_there_has_to_be_something_unfinished(index: Index) -
 def test_a_damaged_adapter_leaves_the_old_encoder_to_answer_and_says_so(
     index: Index, encoder: Encoder, new: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upgraded(index.path, new)
-    path = upgrades.adapter_path(index.path, 2)
+    upgrade(index, new)
+    path = mappings.alignment_path(index.path, 2)
     path.write_bytes(path.read_bytes()[:100])
     for _ in range(3):
         assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
@@ -295,9 +297,9 @@ def test_a_damaged_adapter_leaves_the_old_encoder_to_answer_and_says_so(
 
 
 def test_a_damaged_adapter_is_learnt_anew(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
-    upgrades.adapter_path(index.path, 2).unlink()
-    upgraded(index.path)
+    upgrade(index, new)
+    mappings.alignment_path(index.path, 2).unlink()
+    upgrade(index)
     assert index.search(QUESTION).adapter
     assert verify.problems(index) == []
 
@@ -305,18 +307,18 @@ def test_a_damaged_adapter_is_learnt_anew(index: Index, new: Encoder) -> None:
 def test_an_adapter_for_another_dimension_is_not_used(
     index: Index, encoder: Encoder, new: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upgraded(index.path, new)
-    path = upgrades.adapter_path(index.path, 2)
+    upgrade(index, new)
+    path = mappings.alignment_path(index.path, 2)
     other = np.zeros((3, 32), np.float32), np.zeros((3, 16), np.float32)
-    digest = Adapter(encoder.fingerprint, new.fingerprint, np.eye(32, 16, dtype=np.float32), *other).save(path)
-    with writer(index.path, wait=True) as store, store.writing():
+    digest = Alignment(encoder.fingerprint, new.fingerprint, np.eye(32, 16, dtype=np.float32), *other).save(path)
+    with writer.opened(index.path, wait=True) as store, store.writing():
         store.execute("UPDATE adapters SET digest = ?", digest)
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
     assert "answering with the live generation's encoder" in caplog.text
 
 
 def test_a_damaged_new_encoder_leaves_the_old_one_to_answer(index: Index, encoder: Encoder, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     (snapshots.directory(index.path, 2) / "encoder" / "tower.onnx").write_bytes(b"")
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
 
@@ -324,9 +326,9 @@ def test_a_damaged_new_encoder_leaves_the_old_one_to_answer(index: Index, encode
 def test_a_damaged_snapshot_of_mapped_embeddings_is_told_of_and_done_without(
     index: Index, new: Encoder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     before = index.search(QUESTION)
-    path = snapshots.adapted_path(index.path, 2)
+    path = snapshots.mapped_path(index.path, 2)
     path.write_bytes(path.read_bytes()[:-1])
     with Index.open(index.path) as other:
         after = other.search(QUESTION)
@@ -334,16 +336,16 @@ def test_a_damaged_snapshot_of_mapped_embeddings_is_told_of_and_done_without(
     assert ids(after) == ids(before)
     assert "answering from the stored embeddings" in caplog.text
     assert any(str(path) in problem for problem in verify.problems(index))
-    upgraded(index.path, new)
+    upgrade(index, new)
     assert verify.problems(index) == []
 
 
 def test_mapped_embeddings_that_are_others_are_told_of(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
-    path = snapshots.adapted_path(index.path, 2)
+    upgrade(index, new)
+    path = snapshots.mapped_path(index.path, 2)
     rows = np.eye(120, new.dim, dtype=np.float32)
     digest = VectorIndex(new.dim).with_added(np.arange(1, 121), rows).save(path)
-    with writer(index.path, wait=True) as store, store.writing():
+    with writer.opened(index.path, wait=True) as store, store.writing():
         store.execute("UPDATE adapters SET snapshot_digest = ?", digest)
     assert any("disagree with the stored ones" in problem for problem in verify.problems(index))
 
@@ -352,10 +354,10 @@ def test_mapped_embeddings_that_are_others_are_told_of(index: Index, new: Encode
 
 
 def test_the_report_tells_what_the_adapter_found_of_the_new_generation(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
-    outcome = reindex(index.path, new, wanted=judged())
-    assert outcome.upgrade is not None
-    found = outcome.upgrade.instant
+    upgrade(index, new)
+    outcome = reindex(index, new, gate=judged())
+    assert outcome.gate is not None
+    found = outcome.gate.mapped
     assert found is not None
     assert (found.queries, found.k, found.passages) == (20, 10, 120)
     assert found.before == 1  # turned or not, the neighbours are the same
@@ -367,27 +369,27 @@ def test_the_report_tells_what_the_adapter_found_of_the_new_generation(index: In
 
 
 def test_the_report_of_a_reindex_without_an_adapter_tells_of_none(index: Index, new: Encoder) -> None:
-    outcome: Outcome = reindex(index.path, new, wanted=judged())
-    assert outcome.upgrade is not None
-    assert gate_report.numbers(outcome.upgrade)["adapter"] is None
+    outcome: Reindexed = reindex(index, new, gate=judged())
+    assert outcome.gate is not None
+    assert gate_report.numbers(outcome.gate)["adapter"] is None
 
 
-def judged() -> Gate:
+def judged() -> GateOptions:
     qrels = {f"q{i}": {f"d{i}": 1} for i in range(20)}
-    return Gate(qrels=qrels, texts={id: documents()[int(id[1:])].text for id in qrels})
+    return GateOptions(qrels=qrels, texts={id: documents()[int(id[1:])].text for id in qrels})
 
 
 def test_the_command_upgrades_and_then_re_indexes(index: Index, new: Encoder) -> None:
     given = ["reindex", "--index", str(index.path), "--encoder", str(new.path), "--adapter"]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 0, result.output
-    assert "answers from now on through an adapter" in result.stderr
+    assert "answers from now on, over mapped embeddings" in result.stderr
     assert "adapter      " in result.stdout
     assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
 
 
 def test_status_says_that_the_generation_being_built_answers(index: Index, new: Encoder) -> None:
-    upgraded(index.path, new)
+    upgrade(index, new)
     result = CliRunner().invoke(main, ["generations", "--index", str(index.path), "--json"])
     assert [(one["state"], one["adapter"]) for one in json.loads(result.stdout)] == [
         ("live", False),
@@ -399,8 +401,8 @@ def test_status_says_that_the_generation_being_built_answers(index: Index, new: 
 
 
 def test_the_sample_is_the_same_passages_under_both_encoders(index: Index, encoder: Encoder) -> None:
-    live = index.generation()
-    old, again = upgrades._sample(index.store, live, encoder)
+    with snapshot_of(index) as snapshot:
+        old, again = instant._sample(snapshot, encoder)
     assert len(old) == 120
     np.testing.assert_allclose(old, again, atol=2e-3)
 
@@ -408,8 +410,9 @@ def test_the_sample_is_the_same_passages_under_both_encoders(index: Index, encod
 def test_the_sample_is_of_as_many_passages_as_it_may_be(
     index: Index, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upgrades, "SAMPLED", 30)
-    chosen = upgrades._chosen(index.store)
+    monkeypatch.setattr(instant, "SAMPLED", 30)
+    with snapshot_of(index) as snapshot:
+        chosen = instant._chosen(snapshot.passage_counts())
     assert sum(map(len, chosen.values())) == 30
     assert len({(number, place) for number, places in chosen.items() for place in places}) == 30
 
@@ -421,7 +424,7 @@ def test_the_sample_is_of_as_many_passages_as_it_may_be(
 def test_killed_while_the_adapter_is_committed_the_last_state_answers(
     tiny_encoder_dir: Path, new: Encoder, tmp_path: Path
 ) -> None:
-    command = [sys.executable, str(Path(__file__).parent / "upgrade_kills.py")]
+    command = [sys.executable, str(Path(__file__).parent / "instant_kills.py")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     given = [str(tiny_encoder_dir), str(new.path), str(tmp_path)]
     done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, env=environment)

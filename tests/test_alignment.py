@@ -139,19 +139,19 @@ def test_a_file_with_one_bit_flipped_is_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="reindex --adapter"):
+    with pytest.raises(StoreError, match="expected an alignment of format 2"):
         Alignment.load(path, digest=digest)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04"])
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "adapter.npz").write_bytes(content)
-    with pytest.raises(StoreError, match="expected an adapter of format 2"):
+    with pytest.raises(StoreError, match="expected an alignment of format 2"):
         Alignment.load(tmp_path / "adapter.npz")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="expected an adapter"):
+    with pytest.raises(StoreError, match="expected an alignment"):
         Alignment.load(tmp_path / "adapter.npz")
 
 
@@ -165,14 +165,14 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_an_array_that_maps_nothing_is_refused(tmp_path: Path, name: str, array: NDArray[np.generic]) -> None:
-    with pytest.raises(StoreError, match="numbers of shape"):
+    with pytest.raises(StoreError, match="instead of a finite float32 matrix"):
         Alignment.load(saved(tmp_path, **{name: array}))
 
 
 @pytest.mark.parametrize("name", ["rotation", "landmarks", "weights"])
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (4, 5), (5, 3)])
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path: Path, name: str, shape: tuple[int, int]) -> None:
-    with pytest.raises(StoreError, match="maps of shapes"):
+    with pytest.raises(StoreError, match="matrices of shapes"):
         Alignment.load(saved(tmp_path, **{name: np.zeros(shape, np.float32)}))
 
 

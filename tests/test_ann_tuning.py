@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from docsim.engine.local.reader import Reader
+from opened import engine_of, generation_of, snapshot_file
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann, ann_tuning, snapshot_documents, snapshots
@@ -39,7 +39,6 @@ def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(
         assert len(index.search("aaaa", 10, mode="dense").hits) == 10
 
 
-@pytest.mark.thorough
 def test_auto_stays_exact_where_the_recall_is_not_reached(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +78,6 @@ def test_auto_searches_approximately_where_that_reaches_the_recall(
 
 
 @pytest.mark.parametrize("pattern", ["approximate.*.lists", "approximate.faiss"])
-@pytest.mark.thorough
 def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder, pattern: str) -> None:
     with Index.create(tmp_path / "index", encoder=encoder, index_type="ivf") as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(COUNT))
@@ -95,8 +93,8 @@ def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, 
 def test_a_listing_of_other_documents_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder) -> None:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(30))
-        snapshot = snapshots.snapshot_path(index.path, index.generation())
-        digest = str(index.generation().snapshot_digest)
+        snapshot = snapshot_file(index)
+        digest = str(generation_of(index).snapshot_digest)
         listed = snapshot_documents.load(snapshot, digest)
         assert len(listed) == 30
         wrong = listed.copy()
@@ -112,8 +110,6 @@ def test_documents_removed_after_a_snapshot_are_not_listed_when_it_is_opened(tmp
         index.sync(Document(f"{i}", f"soup {i}") for i in range(100))
         index.remove(["3", "7"])
         assert verify.problems(index) == []
-    reader = Reader(tmp_path / "index")
-    with reader.reading() as view:
-        assert len(view.documents) == 98
-        assert len(view.vectors) == 98
-    reader.close()
+    with Index.open(tmp_path / "index") as index, engine_of(index).snapshot() as opened:
+        assert len(opened.view.documents) == 98
+        assert opened.embedded().tolist() == [number for number in range(1, 101) if number not in (4, 8)]

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with rate and time left on a terminal, sentences elsewhere."""
+"""Progress of long work: a bar with rate and time left on a terminal, sentences elsewhere, nothing when quiet."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim import progress
-from docsim.progress import SILENT
+from docsim.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich import progress as rich
 
 __all__ = ["watching"]
 
@@ -30,37 +29,44 @@ class _Sentences:
     def advance(self, count: int = 1) -> None:
         pass
 
+    def measure(self, text: str) -> None:
+        pass
+
 
 class _Bar:
-    """Draws a bar on standard error, and writes sentences above it."""
+    """Draws a bar for the current step on standard error, and writes sentences above it."""
 
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", visible=False)
+    def __init__(self, bars: rich.Progress) -> None:
+        self._bars = bars
+        self._task = bars.add_task("", visible=False, measured="")
 
     def say(self, text: str) -> None:
-        self._bar.console.print(text)
+        self._bars.console.print(text, markup=False, highlight=False)
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
-        self._bar.reset(self._task, description=task, total=total, completed=done, visible=True)
+        self._bars.remove_task(self._task)
+        self._task = self._bars.add_task(task, total=total, completed=done, measured="")
 
     def advance(self, count: int = 1) -> None:
-        self._bar.advance(self._task, count)
+        self._bars.advance(self._task, count)
+
+    def measure(self, text: str) -> None:
+        self._bars.update(self._task, measured=text)
 
 
 @contextmanager
-def watching(*, quiet: bool) -> Iterator[progress.Progress]:
-    """Return what shows progress: nothing when ``quiet``; all of it goes to standard error."""
+def watching(*, quiet: bool) -> Iterator[Progress]:
+    """Give what shows progress, on standard error; nothing is shown when ``quiet``."""
     if quiet:
         yield SILENT
     elif not sys.stderr.isatty():
         yield _Sentences()
     else:
-        with _bar() as bar:
-            yield _Bar(bar)
+        with _bars() as bars:
+            yield _Bar(bars)
 
 
-def _bar() -> Progress:
+def _bars() -> rich.Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
@@ -70,5 +76,6 @@ def _bar() -> Progress:
         def render(self, task: Task) -> Text:
             return Text(f"{task.speed:,.0f} a second" if task.speed else "")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
+    name, measured = (TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[measured]"))
+    columns = (name, BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft(), measured)
     return Progress(*columns, console=Console(stderr=True), transient=True)

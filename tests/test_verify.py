@@ -11,17 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from opened import snapshot_file, store_of, write_snapshot
 
+from docsim.cli import main
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import snapshots
-from docsim.engine.local.locks import writer
+from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
-from docsim.models import Document, Hit
+from docsim.models import Document, Hit, SyncReport
 
 LONG = "\n\n".join(f"# Part {i}\n\n" + f"restore the database from backup {i} " * 30 for i in range(6))
 TEXTS = {"soup": "lentils soup", "keys": "rotate signing keys", "long": LONG}
+DOCUMENTS = [Document(id, text, title=id, metadata={"n": len(text)}) for id, text in TEXTS.items()]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +37,8 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
 def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     """An index of three documents with a fresh snapshot."""
     with Index.create(tmp_path / "index", encoder=encoder) as index:
-        index.sync([Document(id, text, title=id) for id, text in TEXTS.items()])
-        with writer(index.path, wait=False) as store:
-            snapshots.snapshot(store, index.path, force=True)
+        index.sync(DOCUMENTS)
+        write_snapshot(index.path)
         yield index
 
 
@@ -78,10 +81,6 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def snapshot(index: Index) -> Path:
-    return snapshots.snapshot_path(index.path, index.generation())
-
-
 def flip_blob(index: Index) -> None:
     first = "SELECT substr(vectors, 1, 1) FROM embeddings WHERE document = 1"
     sql(
@@ -120,8 +119,8 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
         "the embeddings of long are missing or damaged",
     ),
     "embeddings that the snapshot does not hold": (lambda i: replace_vectors(i, negate), "disagrees with the stored"),
-    "a flipped snapshot": (lambda i: flip(snapshot(i)), "found other content"),
-    "a deleted snapshot": (lambda i: snapshot(i).unlink(), "could not read it"),
+    "a flipped snapshot": (lambda i: flip(snapshot_file(i)), "its checksum does not match"),
+    "a deleted snapshot": (lambda i: snapshot_file(i).unlink(), "could not read it"),
     "a stale full-text index": (
         lambda i: sql(i, "INSERT INTO documents_fts (documents_fts) VALUES ('delete-all')"),
         "the full-text index disagrees",
@@ -134,14 +133,6 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
         ),
         "the full-text index disagrees",
     ),
-}
-"""What can be mended, how to plant it, and what is said of it."""
-
-LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
-    "a passage of no document": (
-        lambda i: sql(i, "INSERT INTO passages VALUES (900, 77, 0, 1, '')"),
-        "1 passages of no document",
-    ),
     "a passage too few": (
         lambda i: sql(i, "DELETE FROM passages WHERE number = (SELECT max(number) FROM passages)"),
         "1 documents whose passages do not match their count",
@@ -152,7 +143,23 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     ),
     "a passage that was deleted": (
         lambda i: sql(i, "INSERT INTO deletions (first_passage, passages) VALUES (1, 1)"),
-        "1 deleted passages that are still there",
+        "1 deleted passages that still exist",
+    ),
+    "a passage that starts late": (
+        lambda i: sql(i, "UPDATE passages SET start = start + 7 WHERE number = 2"),
+        "the passages of keys leave out some of its text",
+    ),
+    "a passage that ends early": (
+        lambda i: sql(i, 'UPDATE passages SET "end" = "end" - 7 WHERE number = (SELECT max(number) FROM passages)'),
+        "the passages of long leave out some of its text",
+    ),
+}
+"""What can be mended, how to plant it, and what is said of it."""
+
+LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
+    "a passage of no document": (
+        lambda i: sql(i, "INSERT INTO passages VALUES (900, 77, 0, 1, '')"),
+        "1 passages of no document",
     ),
     "embeddings of no document": (
         lambda i: sql(i, "INSERT INTO embeddings SELECT 99, 1, 77, 900, vectors, checksum FROM embeddings LIMIT 1"),
@@ -170,13 +177,37 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
         lambda i: sql(i, "UPDATE documents SET text = 'altered soup' WHERE id = 'soup'"),
         "the text of soup is not what was stored",
     ),
+    "altered metadata": (
+        lambda i: sql(i, """UPDATE documents SET metadata = '{"team": "sre"}' WHERE id = 'soup'"""),
+        "the text of soup is not what was stored",
+    ),
+    "metadata that is no JSON": (
+        lambda i: sql(i, "UPDATE documents SET metadata = '{' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "metadata that is another JSON": (
+        lambda i: sql(i, "UPDATE documents SET metadata = '[1]' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "a text that is no UTF-8": (
+        lambda i: sql(i, "UPDATE documents SET text = cast(x'6cff6e74' AS TEXT) WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "a text that is no text": (
+        lambda i: sql(i, "UPDATE documents SET text = x'6c656e74' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "an altered digest": (
+        lambda i: sql(i, "UPDATE documents SET digest = 'f00' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
     "an altered title": (
         lambda i: sql(i, "UPDATE documents SET title = 'altered' WHERE id = 'soup'"),
         "the text of soup is not what was stored",
     ),
     "a row that refers to nothing": (
         lambda i: sql(i, "UPDATE origins SET document = 77 WHERE path = 'soup'"),
-        "a row of origins refers to a row of documents that is not there",
+        "a row of origins refers to a row of documents that does not exist",
     ),
     "a full-text index without its tables": (
         lambda i: sql(i, "DROP TABLE documents_fts"),
@@ -184,7 +215,7 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     ),
     "a flipped encoder": (
         lambda i: flip(snapshots.directory(i.path, 1) / "encoder" / "tower.onnx"),
-        "tower.onnx is not the file",
+        "tower.onnx does not match its digest",
     ),
     "a deleted encoder": (
         lambda i: shutil.rmtree(snapshots.directory(i.path, 1) / "encoder"),
@@ -235,6 +266,87 @@ def test_what_cannot_be_mended_is_still_named_after_a_repair(index: Index, damag
         assert verify.problems(reopened) != []
 
 
+LOST = [name for name, (_, expected) in LOSSES.items() if expected.startswith("the text of soup")]
+
+
+@pytest.mark.parametrize("with_embeddings", [True, False])
+@pytest.mark.parametrize("damage", LOST)
+def test_a_damaged_document_is_named_until_its_source_brings_it_back(
+    index: Index, damage: str, with_embeddings: bool
+) -> None:
+    """If its embeddings are damaged, too, they are made again, from what is there; that must not make it look sound."""
+    LOSSES[damage][0](index)
+    if with_embeddings:
+        flip_blob(index)
+    with Index.open(index.path) as reopened:
+        for _ in range(2):
+            assert verify.repair(reopened) == ["soup"]
+            assert any("the text of soup is not what was stored" in one for one in verify.problems(reopened))
+        planned = reopened.sync(DOCUMENTS, dry_run=True)
+        assert planned == reopened.sync(DOCUMENTS) == SyncReport(changed=1, unchanged=2)
+        assert verify.problems(reopened) == []
+        assert reopened.document("soup").document == DOCUMENTS[0]
+        assert reopened.search("lentils soup", 1).hits[0].id == "soup"
+        assert verify.repair(reopened) == []
+        assert reopened.sync(DOCUMENTS) == SyncReport(unchanged=3)
+
+
+def test_a_document_whose_metadata_cannot_be_read_is_mended_where_it_had_none(index: Index) -> None:
+    index.sync([Document("soup", "lentils")])
+    LOSSES["metadata that is no JSON"][0](index)
+    with Index.open(index.path) as reopened:
+        assert verify.repair(reopened) == []
+        assert verify.problems(reopened) == []
+
+
+def test_a_damaged_document_that_two_sources_have_comes_back_from_either(index: Index) -> None:
+    other = SourceName("python", "/other", "other")
+    index.sync(DOCUMENTS[:1], source=other)
+    LOSSES["an altered text"][0](index)
+    verify.repair(index)
+    index.sync(DOCUMENTS[:1], source=other)
+    assert verify.problems(index) == []
+    assert index.sync(DOCUMENTS) == SyncReport(unchanged=3)
+    assert store_of(index).value("SELECT count(*) FROM origins WHERE path = 'soup'") == 2
+
+
+def test_a_document_whose_row_was_lost_comes_back_from_its_source(index: Index) -> None:
+    sql(index, "DELETE FROM documents WHERE id = 'soup'")
+    with Index.open(index.path) as reopened:
+        verify.repair(reopened)
+        assert any("origins of no document" in one for one in verify.problems(reopened))
+        report = reopened.sync(DOCUMENTS)
+        assert report == SyncReport(added=1, unchanged=2)
+        assert reopened.search("lentils soup", 1).hits[0].id == "soup"
+        assert not any("origins" in one for one in verify.problems(reopened))
+
+
+def test_a_damaged_document_of_no_source_comes_back_from_its_source(index: Index) -> None:
+    LOSSES["a document of no source"][0](index)
+    LOSSES["an altered text"][0](index)
+    verify.repair(index)
+    index.sync(DOCUMENTS)
+    assert verify.problems(index) == []
+    assert index.document("soup").document.text == TEXTS["soup"]
+
+
+def test_a_search_that_meets_damaged_metadata_says_so(index: Index) -> None:
+    LOSSES["metadata that is no JSON"][0](index)
+    with Index.open(index.path) as reopened, pytest.raises(StoreError, match=r"stored of soup .* is damaged"):
+        reopened.search("lentils soup", mode="dense")
+
+
+def test_repair_on_the_command_line_names_what_is_lost(index: Index) -> None:
+    LOSSES["an altered title"][0](index)
+    index.close()
+    for output in ([], ["--quiet"], ["--json"]):
+        done = CliRunner().invoke(main, ["repair", "--index", str(index.path), *output])
+        assert done.exit_code == 1
+        assert "What is stored of soup is damaged and cannot be rebuilt" in done.stderr
+        assert "docsim index SOURCE" in done.stderr
+    assert json.loads(done.stdout)["lost"] == ["soup"]
+
+
 def test_two_kinds_of_damage_are_both_named(index: Index) -> None:
     flip_blob(index)
     DAMAGES["a stale full-text index"][0](index)
@@ -251,7 +363,7 @@ def test_damaged_embeddings_never_give_a_wrong_answer(index: Index, damage: str,
     expected = {query: index.search(query, mode="dense").hits for query in TEXTS.values()}
     DAMAGES[damage][0](index)
     if not with_snapshot:
-        snapshot(index).unlink()
+        snapshot_file(index).unlink()
     with Index.open(index.path) as reopened:
         for query, hits in expected.items():
             with contextlib.suppress(StoreError):
@@ -269,9 +381,9 @@ def assert_alike(found: Sequence[Hit], expected: Sequence[Hit]) -> None:
 
 
 def test_checking_changes_nothing(index: Index) -> None:
-    revision = index.store.revision()
+    revision = store_of(index).revision()
     verify.problems(index)
-    assert index.store.revision() == revision
+    assert store_of(index).revision() == revision
 
 
 def test_repairing_a_sound_index_changes_no_answer(index: Index) -> None:

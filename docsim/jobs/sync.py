@@ -1,0 +1,166 @@
+"""Synchronising an index with folders, files and records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from docsim.encoding.encoder import Encoder
+from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName, StoredDocument
+from docsim.index import Index
+from docsim.indexing.sync import Plan
+from docsim.ingest.sources import Source
+from docsim.maintenance import verify
+from docsim.models import Failure, SyncReport
+from docsim.progress import SILENT, Progress
+
+__all__ = ["SyncOptions", "Synced", "sync"]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """How to synchronise.
+
+    Attributes:
+        prune: Whether to remove what the sources no longer have; by default where that is safe, see ``Index.sync``.
+        dry_run: Only count what would be done; write nothing.
+        index_type: How passages are searched from now on, see ``Index.create``.
+        recall: The recall to tune an approximate index to, see ``Index.create``.
+        wait: Wait for another process that is writing.
+    """
+
+    prune: bool | None = None
+    dry_run: bool = False
+    index_type: str | None = None
+    recall: float | None = None
+    wait: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What was done, or would be done.
+
+    Attributes:
+        index: The index's directory.
+        dry_run: Whether nothing was written.
+        reports: What was done for each source, in the order given.
+        warnings: Why searching the index may be slow or miss much, a sentence each; none after a dry run.
+    """
+
+    index: Path
+    dry_run: bool
+    reports: tuple[SyncReport, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> SyncReport:
+        """The reports of all sources, added up."""
+        failures = tuple(failure for one in self.reports for failure in one.failures)
+        names = ("added", "changed", "unchanged", "removed", "kept")
+        return SyncReport(
+            **{name: sum(getattr(one, name) for one in self.reports) for name in names}, failures=failures
+        )
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """The documents of all sources that could not be read."""
+        return self.total.failures
+
+
+def sync(
+    path: Path,
+    sources: Sequence[Source],
+    options: SyncOptions = SyncOptions(),
+    *,
+    encoder: Encoder | None = None,
+    progress: Progress = SILENT,
+) -> Synced:
+    """Bring the index at ``path`` up to date with some sources, one after the other.
+
+    Only documents that are new or have changed are encoded. What was committed before an error stays.
+
+    Args:
+        path: The index's directory. When there is no index, it is made first, unless this is a dry run.
+        sources: What to read.
+        options: How to do it.
+        encoder: The encoder of a new index, or the one that an existing index is expected to have.
+        progress: Told what is being done.
+
+    Raises:
+        UsageError: There is no such index type or recall.
+        FingerprintMismatch: The index has another encoder.
+        IndexLocked: Another process is writing and ``wait`` is off.
+        SourceError: A source as a whole has become unreadable.
+        StoreError: The directory holds something else, or the index cannot be written to.
+    """
+    if options.dry_run and not (path / "index.db").exists():
+        return Synced(path, True, tuple(_planned(source, options, progress) for source in sources))
+    if options.dry_run:
+        index = Index.open(path, encoder=encoder)
+    else:
+        index = Index.create(
+            path, encoder=encoder, index_type=options.index_type, recall=options.recall, wait=options.wait
+        )
+    with index:
+        reports = tuple(_synced(index, source, options, progress) for source in sources)
+        return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(verify.warnings(index)))
+
+
+def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
+    progress.begin(source.name, source.total())
+    return index.sync(
+        source.entries(),
+        source=_name(source),
+        prune=options.prune,
+        dry_run=options.dry_run,
+        wait=options.wait,
+        progress=progress,
+    )
+
+
+def _planned(source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
+    """Count what would go into an index that does not exist yet."""
+    progress.begin(source.name, source.total())
+    return Plan(_NoSources(), _name(source)).run(source.entries(), prune=options.prune, progress=progress)
+
+
+def _name(source: Source) -> SourceName:
+    return SourceName(source.kind, source.location, source.name)
+
+
+class _NoSources:
+    """What is known about the sources of an index that does not exist: nothing."""
+
+    def sources(self) -> list[RecordedSource]:
+        return []
+
+    def failures(self) -> list[RecordedFailure]:
+        return []
+
+    def paths(self, source: int, *, most: int | None = None) -> list[str]:
+        return []
+
+    def origin(self, source: int, path: str) -> Origin | None:
+        return None
+
+    def holders(self, number: int) -> list[Holder]:
+        return []
+
+    def disputed(self) -> list[int]:
+        return []
+
+    def number(self, id: str) -> int | None:
+        return None
+
+    def id(self, number: int) -> str | None:
+        return None
+
+    def digest(self, number: int) -> str | None:
+        return None
+
+    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
+        return {}
+
+    def read_from(self, file: Path) -> int | None:
+        return None

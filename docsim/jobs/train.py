@@ -1,0 +1,348 @@
+"""Training an encoder: on the documents of an index or a corpus, without labels, or on labelled examples.
+
+Keras is imported when a training begins. This module is light, so that a command line can be made from its records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docsim.encoding.encoder import MANIFEST_FILE, Encoder
+from docsim.errors import UsageError
+from docsim.models import Document
+from docsim.progress import SILENT, Progress, stages
+
+if TYPE_CHECKING:
+    from docsim.training.data.examples import Examples
+    from docsim.training.loop.checkpoint import ProgressPoint
+    from docsim.training.loop.config import TeacherConfig, TrainingConfig
+    from docsim.training.loop.defaults import TrainingOptions
+    from docsim.training.loop.report import TowerSnapshot
+    from docsim.training.loop.trainer import ProbeCallback, TrainingJob, TrainingResult
+    from docsim.training.towers.starting_point import StartingPoint
+
+__all__ = [
+    "CorpusTexts",
+    "IndexTexts",
+    "LabelledTexts",
+    "TrainOptions",
+    "Trained",
+    "TrainingTexts",
+    "check_directory",
+    "train",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTexts:
+    """The documents of the index in a directory."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusTexts:
+    """The documents of a folder or file, as ``docsim.ingest.sources`` reads them."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledTexts:
+    """A table of scored pairs, positive pairs or triplets.
+
+    Attributes:
+        file: A ``.csv``, ``.tsv`` or ``.jsonl`` file.
+        score_range: The lowest and the highest score.
+    """
+
+    file: Path
+    score_range: tuple[float, float] = (0.0, 1.0)
+
+
+TrainingTexts = IndexTexts | CorpusTexts | LabelledTexts
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How to train; None where the default depends on texts and tower.
+
+    Attributes:
+        name: The encoder's name for people; by default that of its directory.
+        start: What to start from: an encoder's directory, ``default`` or ``scratch``.
+        tower: ``average``, ``lstm`` or ``transformer``; by default that of the start.
+        precision: ``float32``, ``float16`` or ``bfloat16``.
+        loss: ``softmax``, ``cosent``, ``mse`` or ``triplet``.
+        temperature: Temperature of ``softmax`` and ``cosent``.
+        margin: Margin of ``triplet``, in cosines.
+        matryoshka: Numbers of leading components that must work on their own.
+        negatives: Where hard negatives come from: ``none``, ``bm25``, ``encoder`` or ``both``.
+        epochs: Passes over the texts, instead of ``steps``.
+        steps: Most steps.
+        batch_size: Pairs in a batch.
+        learning_rate: Learning rate.
+        embedding_rate: Learning rate of token vectors; by default ``learning_rate``.
+        freeze: Whether token vectors stay as they are.
+        unfreeze_at: Step from which on token vectors are trained.
+        seed: Seed of everything that is random.
+        time_limit: Seconds after which training ends, with the best weights so far.
+        teacher: Directory of an encoder whose embeddings are learned from as well.
+        teacher_weight: Weight of what the teacher teaches; by default 1 for short documents and 0 for others.
+        resume: Continue a training that was killed.
+        report: Directory for a report.
+        tensorboard: Directory for TensorBoard logs.
+    """
+
+    name: str | None = None
+    start: str = "default"
+    tower: str | None = None
+    precision: str = "float32"
+    loss: str | None = None
+    temperature: float = 0.07
+    margin: float = 0.2
+    matryoshka: tuple[int, ...] = ()
+    negatives: str = "none"
+    epochs: int | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    embedding_rate: float | None = None
+    freeze: bool = False
+    unfreeze_at: int = 0
+    seed: int = 0
+    time_limit: float | None = None
+    teacher: Path | None = None
+    teacher_weight: float | None = None
+    resume: bool = False
+    report: Path | None = None
+    tensorboard: Path | None = None
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Whether there is a teacher that may be asked."""
+        return self.teacher is not None and self.teacher_weight != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        encoder: The encoder that was written.
+        probe: What was measured while training, for people.
+        before: The probe before training.
+        after: The probe of the weights that were kept.
+        steps: Steps that were done.
+        kept: The step whose weights were kept; 0 when nothing was better than the start.
+        ended: Why training ended: ``steps``, ``patience`` or ``time``.
+        teacher: The name of the teacher that was asked; None when none was.
+        seconds: How long training took.
+    """
+
+    encoder: Encoder
+    probe: str
+    before: float
+    after: float
+    steps: int
+    kept: int
+    ended: str
+    teacher: str | None
+    seconds: float
+
+
+def train(
+    texts: TrainingTexts,
+    out: Path,
+    options: TrainOptions = TrainOptions(),
+    *,
+    progress: Progress = SILENT,
+) -> Trained:
+    """Train an encoder and write it to a directory.
+
+    Args:
+        texts: What to learn from.
+        out: Directory to write; an encoder that is already there is replaced. A checkpoint, and the teacher's
+            embeddings, are kept beside it, so that a training that was killed can be resumed.
+        options: How to train.
+        progress: Told what is being done.
+
+    Raises:
+        UsageError: ``out`` holds something else, or there is nothing to read at the corpus.
+        TrainingError: There are too few texts, an option is out of its range, or there is no training to resume.
+        EncoderError: The start or the teacher is missing or damaged.
+    """
+    check_directory(out)
+    from docsim.training.loop.defaults import training_config, with_epochs
+    from docsim.training.loop.preparation import training_job
+    from docsim.training.towers.starting_point import make_starting_point
+
+    examples = _examples(texts)
+    config = training_config(_training_options(options), examples)
+    start = make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
+    job = training_job(
+        start,
+        _documents(texts, options.seed) if examples is None else examples,
+        config,
+        teacher=_teacher(options, out, progress),
+    )
+    return _Training(start, job, with_epochs(config, options.epochs, job.batches.per_epoch), options).run(out, progress)
+
+
+def check_directory(out: Path) -> None:
+    """Check that an encoder can be written to a directory, so that no training is lost at its end.
+
+    Raises:
+        UsageError: The directory holds something other than an encoder.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / MANIFEST_FILE).is_file():
+        raise UsageError(
+            f"expected a new or empty directory, or an encoder to replace, at {out}; there is something else"
+        )
+
+
+def _training_options(options: TrainOptions) -> TrainingOptions:
+    from docsim.training.loop.defaults import TrainingOptions
+
+    return TrainingOptions(
+        tower=options.tower,
+        loss=options.loss,
+        temperature=options.temperature,
+        margin=options.margin,
+        matryoshka=options.matryoshka,
+        negatives=options.negatives,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        embedding_rate=options.embedding_rate,
+        freeze=options.freeze,
+        unfreeze_at=options.unfreeze_at,
+        seed=options.seed,
+        time_limit=options.time_limit,
+    )
+
+
+def _examples(texts: TrainingTexts) -> Examples | None:
+    if not isinstance(texts, LabelledTexts):
+        return None
+    from docsim.training.data.examples import read_examples
+
+    return read_examples(texts.file, score_range=texts.score_range)
+
+
+def _documents(texts: TrainingTexts, seed: int) -> Iterable[Document]:
+    from docsim.training.data.document_sources import documents_of_corpus, documents_of_index
+
+    if isinstance(texts, IndexTexts):
+        return documents_of_index(texts.path, seed=seed)
+    assert isinstance(texts, CorpusTexts)
+    return documents_of_corpus(texts.source, seed=seed)
+
+
+def _teacher(options: TrainOptions, out: Path, progress: Progress) -> TeacherConfig | None:
+    """Return how the teacher is asked; its embeddings are kept beside ``out``, for the next training."""
+    if options.teacher is None or not options.asks_teacher:
+        return None
+    from docsim.training.loop.config import TeacherConfig
+
+    cache = out.absolute().with_name(f".{out.name}.cache")
+    asked = partial(stages(progress), "asking the teacher")
+    return TeacherConfig(Encoder.load(options.teacher), cache, options.teacher_weight, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A training that is ready to begin."""
+
+    start: StartingPoint
+    job: TrainingJob
+    config: TrainingConfig
+    options: TrainOptions
+
+    def run(self, out: Path, progress: Progress) -> Trained:
+        """Train, save and report; the checkpoint is kept beside the encoder until that is saved."""
+        from docsim.training.loop.trained_encoder import save_trained_encoder
+        from docsim.training.loop.trainer import Trainer
+
+        checkpoint = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
+        before = self._snapshot()
+        measured, stepped = _watchers(self.job.probe.name, self.config.schedule.steps, progress)
+        trainer = Trainer(self.job, self.config.schedule, checkpoint=checkpoint)
+        result = trainer.run(resume=self.options.resume, watch=self._logged(measured), tick=stepped)
+        name = self.options.name or out.name
+        encoder = save_trained_encoder(self.start, self.job, result, out=out, name=name, seed=self.config.seed)
+        if before is not None:
+            self._report(before, result, encoder)
+        checkpoint.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            checkpoint.parent.rmdir()
+        return self._trained(result, encoder)
+
+    def _snapshot(self) -> TowerSnapshot | None:
+        """Return what a report shows of the tower as it is now; None when there is to be no report."""
+        if self.options.report is None:
+            return None
+        from docsim.training.loop.report import take_snapshot
+
+        return take_snapshot(self.job.tower, self.job.probe)
+
+    def _logged(self, measured: ProbeCallback) -> ProbeCallback:
+        """Return a callback that also writes TensorBoard logs, where they are wanted."""
+        if self.options.tensorboard is None:
+            return measured
+        from docsim.training.loop.tensorboard import tensorboard_callback
+
+        log = tensorboard_callback(self.options.tensorboard)
+
+        def both(point: ProgressPoint, steps: int) -> None:
+            measured(point, steps)
+            log(point, steps)
+
+        return both
+
+    def _report(self, before: TowerSnapshot, result: TrainingResult, encoder: Encoder) -> None:
+        from docsim.training.loop.report import write_report
+
+        after, directory = self._snapshot(), self.options.report
+        assert after is not None
+        assert directory is not None
+        start, seed = self.start.name, self.config.seed
+        facts = {"name": encoder.name, "start": start, "seed": seed, "fingerprint": encoder.fingerprint}
+        write_report(directory, result, before=before, after=after, probe=self.job.probe.name, facts=facts)
+
+    def _trained(self, result: TrainingResult, encoder: Encoder) -> Trained:
+        first, last, best = result.points[0], result.points[-1], result.best
+        return Trained(
+            encoder=encoder,
+            probe=self.job.probe.name,
+            before=first.probe,
+            after=best.probe,
+            steps=last.step,
+            kept=best.step,
+            ended=result.ended,
+            teacher=self.job.teacher,
+            seconds=last.seconds,
+        )
+
+
+def _watchers(probe: str, steps: int, progress: Progress) -> tuple[ProbeCallback, Callable[[int, float], None]]:
+    """Return what is called after every measurement and after every step, and tells ``progress``."""
+    count, latest = stages(progress), {"loss": "", "probe": ""}
+
+    def tell(name: str, text: str) -> None:
+        latest[name] = text
+        progress.measure("  ".join(filter(None, latest.values())))
+
+    def measured(point: ProgressPoint, most: int) -> None:
+        del most
+        tell("probe", f"{probe} {point.probe:.4f}")
+
+    def stepped(step: int, loss: float) -> None:
+        count("training", step, steps)
+        tell("loss", f"loss {loss:.3f}")
+
+    return measured, stepped
