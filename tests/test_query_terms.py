@@ -231,6 +231,13 @@ def test_neither_letters_nor_numbers_of_an_identifier_are_asked_for_alone(
     assert sorted(all_terms(text)) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    "text", ["getTheNextPageOfAllSearchResultsFromTheServer", "1.2.3.4.5.6.7.8.9.a", "a_b_c_d_e_f_g_h_i"]
+)
+def test_the_words_of_an_identifier_of_many_parts_are_asked_for(text: str) -> None:
+    assert {words[0] for words in all_terms(text)} == set(re.findall(r"[a-z0-9]+", text.lower()))
+
+
 @given(text=st.text(max_size=60))
 @settings(max_examples=150, deadline=None)
 def test_terms_hold_letters_and_digits_only(text: str) -> None:
