@@ -10,85 +10,33 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from opened import snapshot_of, store_of, terms_of
-from word_documents import DOCUMENTS, terms
+from opened import engine_of, snapshot_of, store_of
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import full_text
 from docsim.engine.local.full_text import TITLE_WEIGHT, Lexicon, Matches
-from docsim.engine.records import QueryTerm
+from docsim.engine.records import Counts, QueryTerm
 from docsim.index import Index
-from docsim.models import Document, Mode
+from docsim.models import Document
+from docsim.search.query_terms import query_terms
+
+DOCUMENTS = [
+    Document("before", "Set it to seven before you deploy."),
+    Document("call", "Call it before the deployment."),
+    Document("flag", "Run it so, which keeps vanished files."),
+    Document("version", "Version 3.11.2 of the server is out."),
+    Document("module", "The module was renamed."),
+    Document("prose", "The universities deployed a well-known server.", title="Universities"),
+    Document("empty", ""),
+]
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Iterator[Index]:
-    path = tmp_path_factory.mktemp("lexical") / "index"
+    path = tmp_path_factory.mktemp("full_text") / "index"
     with Index.create(path, encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync(DOCUMENTS)
         yield index
-
-
-def ids(index: Index, query: str) -> list[str]:
-    """What a query finds by its words, best first."""
-    return [hit.id for hit in index.search(query, mode="lexical").hits]
-
-
-# What is found
-
-
-@pytest.mark.parametrize("query", ["max_retry_count", "maxRetryCount", "MaxRetryCount", "max-retry-count"])
-def test_an_identifier_is_found_as_snake_case_however_it_is_written(index: Index, query: str) -> None:
-    assert ids(index, query)[0] == "snake"
-
-
-@pytest.mark.parametrize("query", ["setMaxRetryCount", "set_max_retry_count", "setmaxretrycount", "SetMaxRetryCount()"])
-def test_an_identifier_is_found_as_camel_case_however_it_is_written(index: Index, query: str) -> None:
-    assert "camel" in ids(index, query)[:2]
-
-
-@pytest.mark.parametrize("query", ["set max retry count", "How to Set max retry count?"])
-def test_an_identifier_is_found_as_camel_case_by_single_words(index: Index, query: str) -> None:
-    assert "camel" in ids(index, query)[:2]
-
-
-@pytest.mark.parametrize(
-    ("query", "id"),
-    [
-        ("--no-prune", "flag"),
-        ("err_conn_refused", "code"),
-        ("0x80070005", "code"),
-        ("3.11.2", "version"),
-        ("foo.bar_baz", "dotted"),
-        ("bar_baz.qux", "dotted"),
-        ("university", "prose"),
-        ("deployment of known servers", "prose"),
-        ("cafe zurich", "accents"),
-        ("CAF\u00c9", "accents"),
-        ("cafe\u0301", "accents"),
-        ("\u65e5\u672c\u8a9e", "accents"),
-    ],
-)
-def test_a_document_is_found_by_its_words_stems_and_codes(index: Index, query: str, id: str) -> None:
-    assert ids(index, query)[0] == id
-
-
-def test_a_document_with_no_word_in_common_does_not_match(index: Index) -> None:
-    assert ids(index, "vanished") == ["flag"]
-    assert ids(index, "giraffe") == []
-
-
-def test_a_document_with_a_word_in_its_title_matches_better(tmp_path: Path, tiny_encoder_dir: Path) -> None:
-    with Index.create(tmp_path / "titles", encoder=Encoder.load(tiny_encoder_dir)) as index:
-        index.sync([Document("text", "soup water", title="lunch"), Document("title", "lunch water", title="soup")])
-        index.sync([Document("c", "a"), Document("d", "b"), Document("e", "c")], prune=False)
-        assert ids(index, "soup") == ["title", "text"]
-
-
-def test_a_document_that_is_asked_for_by_id_does_not_match_itself(index: Index) -> None:
-    found = [hit.id for hit in index.similar("prose", mode="lexical").hits]
-    assert "prose" not in found
-    assert set(found) >= {"snake", "camel", "version"}
 
 
 # Scores
@@ -131,34 +79,45 @@ def test_scores_are_bm25(
     with Index.create(path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync(Document(str(i), " ".join(text), " ".join(title)) for i, (title, text) in enumerate(documents))
         numbers = [index.document(str(i)).number for i in range(len(documents))]
-        asked = terms(index, " ".join(query))
         with snapshot_of(index) as snapshot:
+            asked = query_terms(snapshot, Document("query", " ".join(query)))
             found = snapshot.text_search([*asked.telling, *asked.frequent])
         np.testing.assert_allclose(found.of(np.array(numbers)), expected, rtol=1e-4, atol=1e-5)
-        matching = {number for number, score in zip(numbers, expected, strict=True) if score > 0}
-        assert set(found.best(len(found)).tolist()) == matching
+        assert set(found.best(len(found)).tolist()) == {
+            n for n, score in zip(numbers, expected, strict=True) if score > 0
+        }
 
 
-def test_a_term_that_a_query_repeats_counts_more(index: Index) -> None:
-    once, often = (terms(index, "vanished " * times).telling[0] for times in (1, 3))
-    assert once.weight == 1
-    assert often.weight == pytest.approx(3**0.7)
-    with snapshot_of(index) as snapshot:
-        numbers = np.array(list(snapshot.passage_counts()))
-        single, more = (snapshot.text_search([term]).of(numbers) for term in (once, often))
-    assert single.max() > 0
-    np.testing.assert_allclose(more, often.weight * single, rtol=1e-6)
+def test_a_document_with_a_word_in_its_title_matches_better(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    with Index.create(tmp_path / "titles", encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync([Document("text", "soup water", title="lunch"), Document("title", "lunch water", title="soup")])
+        index.sync([Document("c", "a"), Document("d", "b"), Document("e", "c")], prune=False)
+        hits = index.search("soup", mode="lexical").hits
+    assert [hit.id for hit in hits] == ["title", "text"]
 
 
 def test_scores_of_documents_that_do_not_match_are_zero() -> None:
     scores = Matches(np.array([2, 5, 9]), np.array([1, 3, 2], np.float32))
     assert scores.of(np.array([9, 1, 5, 12])).tolist() == [2, 0, 3, 0]
     assert scores.best(2).tolist() == [5, 9]
+    assert len(scores) == 3
     nothing = Matches(np.zeros(0, np.int64), np.zeros(0, np.float32))
     assert nothing.of(np.array([1, 2])).tolist() == [0, 0]
 
 
 # What is kept
+
+
+def test_counts_are_looked_up_once(index: Index) -> None:
+    asked = [QueryTerm((word,)) for word in ("vanished", "giraffe", "files")]
+    with Index.open(index.path) as own, engine_of(own).snapshot() as opened:
+        counts = opened.view.known.lexicon.counts
+        counts.update({'"vanished"': 1, '"giraffe"': 4})  # as if found out before
+        assert opened.frequencies(asked) == [1, 4, 1]
+        assert counts == {'"vanished"': 1, '"giraffe"': 4, '"files"': 1}
+        assert opened.counts().documents == len(DOCUMENTS)
+        opened.view.known.counts = Counts(77, 77)
+        assert opened.counts().documents == 77
 
 
 def test_a_term_is_counted_to_the_end_only_where_that_is_asked_for(index: Index) -> None:
@@ -173,9 +132,9 @@ def test_a_term_is_counted_to_the_end_only_where_that_is_asked_for(index: Index)
 
 def test_scores_of_a_term_are_looked_up_once(index: Index) -> None:
     lexicon = Lexicon()
-    asked = terms(index, "vanished server").telling
+    asked = [QueryTerm(("vanished",)), QueryTerm(("server",))]
     first = full_text.matches(store_of(index), asked, lexicon)
-    assert set(lexicon.scores) == {'"vanished"', '"server"'} == {f'"{word}"' for word in terms_of(asked)}
+    assert set(lexicon.scores) == {'"vanished"', '"server"'}
     lexicon.scores['"vanished"'] = Matches(np.array([77]), np.array([1], np.float32))  # as if found out before
     assert 77 in full_text.matches(store_of(index), asked, lexicon).documents
     assert 77 not in first.documents
@@ -206,35 +165,3 @@ def test_threads_share_what_was_looked_up(index: Index, monkeypatch: pytest.Monk
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(look_up, range(8)))
     assert lexicon.kept == sum(len(one.documents) for one in lexicon.scores.values())
-
-
-# Any text is safe
-
-
-HOSTILE = [
-    '"',
-    "NEAR(a b, 2)",
-    "title: a OR NOT b*",
-    "^a + b",
-    "{title} : x",
-    "-- '; DROP TABLE documents; --",
-    "a\0b",
-    "?1 :name @x $y",
-    "_" * 500,
-    "a" * 100_000,
-    " ".join(f"w{i}" for i in range(3000)),
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
-def test_hostile_text_is_a_question_like_any_other(index: Index, mode: Mode, text: str) -> None:
-    assert index.search(text, mode=mode).query.startswith(text[:1])
-
-
-@given(text=st.text(alphabet=st.sampled_from("ab\"'*()[]{}:^+-_.,;/\\\0\n NEARORANDNOT\u0301\ud800"), min_size=1))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_text_is_ever_syntax(index: Index, text: str) -> None:
-    hits = index.similar_to(Document("query", text), mode="lexical").hits
-    assert len({hit.id for hit in hits}) == len(hits)
-    assert len(index.similar_to(Document("query", text), mode="hybrid").hits) == len(DOCUMENTS)

@@ -56,8 +56,10 @@ def random_pairs(index: Index, length: int | None) -> np.ndarray:
 
 
 def embeddings(index: Index) -> list[np.ndarray]:
+    """Those of the documents that may be in the sample."""
     with snapshot_of(index) as snapshot:
-        return percentiles._sample(snapshot)[1]
+        rows = snapshot.embeddings(snapshot.sample(percentiles.DOCUMENTS))
+    return [one.astype(np.float32) for one in rows]
 
 
 def spans(index: Index, length: int) -> list[str]:
@@ -88,10 +90,16 @@ def test_a_short_query_is_compared_with_texts_as_long(index: Index, length: int)
     np.testing.assert_allclose(random_pairs(index, length), np.sort(pairs(probes, embeddings(index))), atol=1e-5)
 
 
-def test_texts_are_whole_words_of_their_documents(index: Index) -> None:
-    found = spans(index, 16)
+def test_texts_are_whole_words_from_somewhere_in_their_documents(index: Index) -> None:
+    with snapshot_of(index) as snapshot:
+        numbers = snapshot.sample(100).tolist()
+        found = percentiles._spans(snapshot, numbers, 16)
+        documents = snapshot.documents(numbers)
+    whole = [documents[number].document.text for number in numbers]
     assert set(" ".join(found).split()) <= set(WORDS)
     assert len(set(found)) > 20
+    assert all(span in text for span, text in zip(found, whole, strict=True))
+    assert sum(span not in text[:100] for span, text in zip(found, whole, strict=True)) > 15
 
 
 def test_texts_are_cut_where_there_are_no_spaces(tmp_path: Path, tiny_encoder_dir: Path) -> None:
@@ -139,16 +147,31 @@ def test_two_openings_of_an_index_give_the_same_percentiles(index: Index) -> Non
         assert [hit.percentile for hit in again.search("train ticket").hits] == first
 
 
+@pytest.mark.parametrize("passages", [1, 12, 10_000])
 def test_a_sample_is_bounded_in_documents_and_passages(
-    tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+    index: Index, monkeypatch: pytest.MonkeyPatch, passages: int
 ) -> None:
     monkeypatch.setattr(percentiles, "DOCUMENTS", 10)
-    monkeypatch.setattr(percentiles, "PASSAGES", 12)
+    monkeypatch.setattr(percentiles, "PASSAGES", passages)
+    rows = embeddings(index)
+    fitting = int((np.cumsum([len(one) for one in rows]) <= passages).sum())
+    assert len(rows) == 10
+    assert passages != 12 or 2 < fitting < 10
+    sample = rows[: max(fitting, 2)]
+    with Index.open(index.path) as again:  # which does not remember the pairs of larger samples
+        np.testing.assert_allclose(random_pairs(again, None), np.sort(pairs(sample, sample)), atol=1e-5)
+
+
+def test_a_sample_has_the_beginnings_of_two_documents_where_more_do_not_fit(
+    tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(percentiles, "PASSAGES", 2)
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
-        index.sync([Document(str(i), text) for i, text in enumerate(texts(30))])
-        sample = embeddings(index)
-    assert 2 <= len(sample) <= 10
-    assert sum(map(len, sample)) <= 12
+        index.sync([Document(str(i), " ".join(texts(30)[i::3])) for i in range(3)])
+        rows = embeddings(index)
+        assert min(len(one) for one in rows) > 2
+        sample = [one[:2] for one in rows[:2]]
+        np.testing.assert_allclose(random_pairs(index, None), np.sort(pairs(sample, sample)), atol=1e-5)
 
 
 def test_documents_that_were_removed_are_not_in_the_background(tmp_path: Path, tiny_encoder_dir: Path) -> None:

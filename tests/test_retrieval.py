@@ -133,6 +133,18 @@ def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index, mo
     assert {one.number for one in some} >= {one.number for one in every if one.similarity >= least}
 
 
+def test_a_long_query_also_finds_what_is_near_its_passages_taken_together(
+    tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval, "CANDIDATES", 1)
+    texts = ["boil soup", "train ticket", "boil soup train ticket", "server backup", "signing keys"]
+    with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync(Document(text, text) for text in texts)
+        vectors = index.encoder.encode(texts[:2])
+        tier = found(index, Query("query", Document("query", ""), vectors), "dense")[0]
+        assert {one.number for one in tier} == {index.document(text).number for text in texts[:3]}
+
+
 def test_fusion_is_fitted_on_the_first_tier_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrieval, "CANDIDATES", 5)
     query = asked(index, "boil water")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from written import DIM, opened, put
+from written import DIM, embedded, opened, put
 
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import Embedded
@@ -29,6 +29,14 @@ def test_a_document_is_read_back_as_it_was_written(store: LocalWriter) -> None:
     assert (stored.number, stored.document, stored.digest) == (number, document, document.digest())
     assert store.passages(number) == [Passage(0, 8, "H")]
     np.testing.assert_array_equal(store.vectors(1, [number])[number], np.eye(1, DIM))
+
+
+def test_a_digest_that_is_given_is_kept_as_it_is(store: LocalWriter) -> None:
+    with store.writing():
+        store.put(embedded("a"), number=None, digest="from its source")
+    stored = store.document("a")
+    assert stored is not None
+    assert stored.digest == "from its source"
 
 
 def test_vectors_after_a_passage_come_in_order_of_passage(store: LocalWriter) -> None:

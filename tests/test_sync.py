@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from opened import store_of, texts_of
 from told import Told
 
 from docsim.encoding.encoder import Encoder
+from docsim.engine.local import writer
 from docsim.engine.records import SourceName
 from docsim.errors import SourceError
 from docsim.index import Index
@@ -35,6 +37,15 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
 
 def texts(index: Index) -> dict[str, str]:
     return texts_of(index)
+
+
+def held(index: Index) -> dict[tuple[str, str], str]:
+    """Return the text by source and path."""
+    rows = store_of(index).rows(
+        "SELECT name, path, text FROM origins JOIN sources s ON s.number = source"
+        " JOIN documents d ON d.number = document"
+    )
+    return {(name, path): text for name, path, text in rows}
 
 
 def given(**texts: str) -> list[Document]:
@@ -244,6 +255,42 @@ def test_paths_of_one_source_that_came_to_share_a_document_part_again(index: Ind
     index.sync(given(x="keys", b__x="keys"), source=B)
     index.sync(given(x="one", b__x="two"), source=B)
     assert sorted(texts(index).values()) == ["one", "soup", "two"]
+
+
+@pytest.mark.parametrize("batch", [1, 1_000_000])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_text_is_kept_that_was_copied_to_a_path_while_it_was_changed_at_another(
+    index: Index, monkeypatch: pytest.MonkeyPatch, reverse: bool, batch: int
+) -> None:
+    monkeypatch.setattr(pipeline, "BATCH", batch)
+    index.sync(given(x="soup"), source=A)
+    index.sync(given(b__x="keys"), source=B)
+    documents = given(x="keys", b__x="year")
+    assert index.sync(documents[::-1] if reverse else documents, source=B) == SyncReport(added=1, changed=1)
+    assert held(index) == {("a", "x"): "soup", ("b", "x"): "keys", ("b", "b/x"): "year"}
+    assert index.sync(documents, source=B) == SyncReport(unchanged=2)
+
+
+def test_a_document_that_was_lost_by_an_older_docsim_is_named_and_comes_back(index: Index) -> None:
+    index.sync(given(x="soup"), source=A)
+    index.sync(given(x="keys", b__x="year"), source=B)
+    lost, shared = (
+        store_of(index).value("SELECT number FROM documents WHERE text = ?", text) for text in ("keys", "year")
+    )
+    with writer.opened(index.path, wait=False) as store, store.writing():
+        store.execute("UPDATE origins SET document = ? WHERE document = ?", shared, lost)
+        store.remove(lost)
+    (problem,) = verify.problems(index)
+    assert "stands for files that read differently" in problem
+    index.sync(given(x="keys", b__x="year"), source=B)
+    assert held(index) == {("a", "x"): "soup", ("b", "x"): "keys", ("b", "b/x"): "year"}
+
+
+def test_a_source_that_reads_the_same_keeps_a_document_that_another_had_read_anew(index: Index) -> None:
+    """The title comes from where a file lies, so both read the same bytes to documents that differ."""
+    for source in (A, B):
+        index.sync([Entry("x", "1", partial(Document, "x", "soup", title=source.name))], source=source)
+    assert held(index) == {("a", "x"): "soup", ("b", "x"): "soup"}
 
 
 def test_sources_of_one_name_and_unlike_content_are_all_kept(index: Index) -> None:

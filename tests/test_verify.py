@@ -11,17 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from opened import snapshot_file, store_of, write_snapshot
 
+from docsim.cli import main
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import snapshots
+from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
-from docsim.models import Document, Hit
+from docsim.models import Document, Hit, SyncReport
 
 LONG = "\n\n".join(f"# Part {i}\n\n" + f"restore the database from backup {i} " * 30 for i in range(6))
 TEXTS = {"soup": "lentils soup", "keys": "rotate signing keys", "long": LONG}
+DOCUMENTS = [Document(id, text, title=id, metadata={"n": len(text)}) for id, text in TEXTS.items()]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
 def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     """An index of three documents with a fresh snapshot."""
     with Index.create(tmp_path / "index", encoder=encoder) as index:
-        index.sync([Document(id, text, title=id) for id, text in TEXTS.items()])
+        index.sync(DOCUMENTS)
         write_snapshot(index.path)
         yield index
 
@@ -129,14 +133,6 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
         ),
         "the full-text index disagrees",
     ),
-}
-"""What can be mended, how to plant it, and what is said of it."""
-
-LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
-    "a passage of no document": (
-        lambda i: sql(i, "INSERT INTO passages VALUES (900, 77, 0, 1, '')"),
-        "1 passages of no document",
-    ),
     "a passage too few": (
         lambda i: sql(i, "DELETE FROM passages WHERE number = (SELECT max(number) FROM passages)"),
         "1 documents whose passages do not match their count",
@@ -148,6 +144,22 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     "a passage that was deleted": (
         lambda i: sql(i, "INSERT INTO deletions (first_passage, passages) VALUES (1, 1)"),
         "1 deleted passages that still exist",
+    ),
+    "a passage that starts late": (
+        lambda i: sql(i, "UPDATE passages SET start = start + 7 WHERE number = 2"),
+        "the passages of keys leave out some of its text",
+    ),
+    "a passage that ends early": (
+        lambda i: sql(i, 'UPDATE passages SET "end" = "end" - 7 WHERE number = (SELECT max(number) FROM passages)'),
+        "the passages of long leave out some of its text",
+    ),
+}
+"""What can be mended, how to plant it, and what is said of it."""
+
+LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
+    "a passage of no document": (
+        lambda i: sql(i, "INSERT INTO passages VALUES (900, 77, 0, 1, '')"),
+        "1 passages of no document",
     ),
     "embeddings of no document": (
         lambda i: sql(i, "INSERT INTO embeddings SELECT 99, 1, 77, 900, vectors, checksum FROM embeddings LIMIT 1"),
@@ -163,6 +175,30 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     ),
     "an altered text": (
         lambda i: sql(i, "UPDATE documents SET text = 'altered soup' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "altered metadata": (
+        lambda i: sql(i, """UPDATE documents SET metadata = '{"team": "sre"}' WHERE id = 'soup'"""),
+        "the text of soup is not what was stored",
+    ),
+    "metadata that is no JSON": (
+        lambda i: sql(i, "UPDATE documents SET metadata = '{' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "metadata that is another JSON": (
+        lambda i: sql(i, "UPDATE documents SET metadata = '[1]' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "a text that is no UTF-8": (
+        lambda i: sql(i, "UPDATE documents SET text = cast(x'6cff6e74' AS TEXT) WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "a text that is no text": (
+        lambda i: sql(i, "UPDATE documents SET text = x'6c656e74' WHERE id = 'soup'"),
+        "the text of soup is not what was stored",
+    ),
+    "an altered digest": (
+        lambda i: sql(i, "UPDATE documents SET digest = 'f00' WHERE id = 'soup'"),
         "the text of soup is not what was stored",
     ),
     "an altered title": (
@@ -228,6 +264,87 @@ def test_what_cannot_be_mended_is_still_named_after_a_repair(index: Index, damag
         with contextlib.suppress(DocsimError):  # anything else would be a traceback
             verify.repair(reopened)
         assert verify.problems(reopened) != []
+
+
+LOST = [name for name, (_, expected) in LOSSES.items() if expected.startswith("the text of soup")]
+
+
+@pytest.mark.parametrize("with_embeddings", [True, False])
+@pytest.mark.parametrize("damage", LOST)
+def test_a_damaged_document_is_named_until_its_source_brings_it_back(
+    index: Index, damage: str, with_embeddings: bool
+) -> None:
+    """If its embeddings are damaged, too, they are made again, from what is there; that must not make it look sound."""
+    LOSSES[damage][0](index)
+    if with_embeddings:
+        flip_blob(index)
+    with Index.open(index.path) as reopened:
+        for _ in range(2):
+            assert verify.repair(reopened) == ["soup"]
+            assert any("the text of soup is not what was stored" in one for one in verify.problems(reopened))
+        planned = reopened.sync(DOCUMENTS, dry_run=True)
+        assert planned == reopened.sync(DOCUMENTS) == SyncReport(changed=1, unchanged=2)
+        assert verify.problems(reopened) == []
+        assert reopened.document("soup").document == DOCUMENTS[0]
+        assert reopened.search("lentils soup", 1).hits[0].id == "soup"
+        assert verify.repair(reopened) == []
+        assert reopened.sync(DOCUMENTS) == SyncReport(unchanged=3)
+
+
+def test_a_document_whose_metadata_cannot_be_read_is_mended_where_it_had_none(index: Index) -> None:
+    index.sync([Document("soup", "lentils")])
+    LOSSES["metadata that is no JSON"][0](index)
+    with Index.open(index.path) as reopened:
+        assert verify.repair(reopened) == []
+        assert verify.problems(reopened) == []
+
+
+def test_a_damaged_document_that_two_sources_have_comes_back_from_either(index: Index) -> None:
+    other = SourceName("python", "/other", "other")
+    index.sync(DOCUMENTS[:1], source=other)
+    LOSSES["an altered text"][0](index)
+    verify.repair(index)
+    index.sync(DOCUMENTS[:1], source=other)
+    assert verify.problems(index) == []
+    assert index.sync(DOCUMENTS) == SyncReport(unchanged=3)
+    assert store_of(index).value("SELECT count(*) FROM origins WHERE path = 'soup'") == 2
+
+
+def test_a_document_whose_row_was_lost_comes_back_from_its_source(index: Index) -> None:
+    sql(index, "DELETE FROM documents WHERE id = 'soup'")
+    with Index.open(index.path) as reopened:
+        verify.repair(reopened)
+        assert any("origins of no document" in one for one in verify.problems(reopened))
+        report = reopened.sync(DOCUMENTS)
+        assert report == SyncReport(added=1, unchanged=2)
+        assert reopened.search("lentils soup", 1).hits[0].id == "soup"
+        assert not any("origins" in one for one in verify.problems(reopened))
+
+
+def test_a_damaged_document_of_no_source_comes_back_from_its_source(index: Index) -> None:
+    LOSSES["a document of no source"][0](index)
+    LOSSES["an altered text"][0](index)
+    verify.repair(index)
+    index.sync(DOCUMENTS)
+    assert verify.problems(index) == []
+    assert index.document("soup").document.text == TEXTS["soup"]
+
+
+def test_a_search_that_meets_damaged_metadata_says_so(index: Index) -> None:
+    LOSSES["metadata that is no JSON"][0](index)
+    with Index.open(index.path) as reopened, pytest.raises(StoreError, match=r"stored of soup .* is damaged"):
+        reopened.search("lentils soup", mode="dense")
+
+
+def test_repair_on_the_command_line_names_what_is_lost(index: Index) -> None:
+    LOSSES["an altered title"][0](index)
+    index.close()
+    for output in ([], ["--quiet"], ["--json"]):
+        done = CliRunner().invoke(main, ["repair", "--index", str(index.path), *output])
+        assert done.exit_code == 1
+        assert "What is stored of soup is damaged and cannot be rebuilt" in done.stderr
+        assert "docsim index SOURCE" in done.stderr
+    assert json.loads(done.stdout)["lost"] == ["soup"]
 
 
 def test_two_kinds_of_damage_are_both_named(index: Index) -> None:

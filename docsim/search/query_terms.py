@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,12 @@ def query_terms(snapshot: Snapshot, document: Document) -> QueryTerms:
     matching = _matching(snapshot, counted, at_most=at_most)
     if at_most and all(one.documents >= at_most for one in matching):
         matching = _matching(snapshot, counted, at_most=None)  # the rarest of them is asked for, so it has to be known
-    return _parted(sorted(matching, key=lambda one: (-one.worth, " ".join(one.term.words)))[:MOST_TERMS])
+    return _parted(sorted(matching, key=_order)[:MOST_TERMS])
+
+
+def _order(one: _Counted) -> tuple[float, tuple[str, ...]]:
+    """Sort by worth, then by words, a phrase before its first words: it tells more than they do."""
+    return -one.worth, (*one.term.words, chr(sys.maxunicode))
 
 
 def _matching(snapshot: Snapshot, counted: Sequence[tuple[Words, int]], *, at_most: int | None) -> list[_Counted]:
