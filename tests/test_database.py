@@ -8,28 +8,20 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from written import DIM, embedded, opened, put
 
 from docsim.engine.local import schema
 from docsim.engine.local.locks import check_writable
 from docsim.engine.local.store import Store
 from docsim.engine.local.writer import LocalWriter
-from docsim.engine.records import Embedded, SourceName
 from docsim.errors import DocsimError, StoreError
-from docsim.models import Document, Failure, Passage
-
-DIM = 4
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LocalWriter]:
-    store = LocalWriter(tmp_path, writable=True)
-    with store.writing():
-        store.add_generation(fingerprint="f" * 64, encoder="tiny", dim=DIM, state="live")
-        assert store.open_source(None, SourceName("python", "p", "p")) == 1
-    yield store
-    store.close()
+    with opened(tmp_path) as store:
+        yield store
 
 
 @pytest.fixture
@@ -45,34 +37,6 @@ def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def remount_read_only(path: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(path)], check=True)
-
-
-def embedded(id: str, text: str = "some text", passages: int = 1) -> Embedded:
-    vectors = np.tile(np.eye(DIM, dtype=np.float16)[:1], (passages, 1))
-    return Embedded(Document(id, text, title=id), tuple(Passage(i, i + 1) for i in range(passages)), vectors)
-
-
-def put(store: LocalWriter, id: str, text: str = "some text", *, passages: int = 1, number: int | None = None) -> int:
-    with store.writing():
-        number = store.put(embedded(id, text, passages), number=number)
-        store.link(1, id, document=number, digest=text)
-    return number
-
-
-def first_passage(store: LocalWriter, number: int) -> int:
-    return int(store.value("SELECT first_passage FROM documents WHERE number = ?", number))
-
-
-def test_a_document_is_read_back_as_it_was_written(store: LocalWriter) -> None:
-    document = Document("a", "Grüße 😀\n", title="T", metadata={"n": 1, "list": [1, None], "nested": {"ü": "x"}})
-    with store.writing():
-        number = store.put(Embedded(document, (Passage(0, 8, "H"),), np.eye(1, DIM, dtype=np.float16)),
-                           number=None, digest="from its source")  # fmt: skip
-    stored = store.document("a")
-    assert stored is not None
-    assert (stored.number, stored.document, stored.digest) == (number, document, "from its source")
-    assert store.passages(number) == [Passage(0, 8, "H")]
-    np.testing.assert_array_equal(store.vectors(1, [number])[number], np.eye(1, DIM))
 
 
 def test_a_block_that_fails_writes_nothing_at_all(store: LocalWriter) -> None:
@@ -117,98 +81,6 @@ def test_what_is_not_committed_is_not_seen_by_others(store: LocalWriter, tmp_pat
         assert reader.document("a") is None
     assert reader.document("a") is not None
     reader.close()
-
-
-def test_numbers_of_removed_documents_and_passages_are_never_used_again(store: LocalWriter) -> None:
-    number = put(store, "a", passages=3)
-    first = first_passage(store, number)
-    with store.writing():
-        store.remove(number)
-    again = put(store, "a", passages=2)
-    assert again > number
-    assert first_passage(store, again) >= first + 3
-
-
-def test_numbers_stay_used_after_the_file_is_opened_anew(store: LocalWriter, tmp_path: Path) -> None:
-    number = put(store, "a", passages=3)
-    with store.writing():
-        store.remove(number)
-    store.close()
-    reopened = LocalWriter(tmp_path, writable=True)
-    again = put(reopened, "b")
-    assert again == number + 1
-    assert first_passage(reopened, again) == 4
-    reopened.close()
-
-
-def test_a_changed_document_keeps_its_number_and_gets_new_passages(store: LocalWriter) -> None:
-    number = put(store, "a", passages=2)
-    put(store, "a", "other text", passages=3, number=number)
-    assert first_passage(store, number) == 3
-    assert store.documents_after(1, 0).tolist() == [[3, number]]
-    assert [row[1:] for row in store.deletions_after(0)] == [(1, 2)]
-
-
-def test_a_removed_document_leaves_nothing_but_its_deletion(store: LocalWriter) -> None:
-    number = put(store, "a", passages=2)
-    with store.writing():
-        store.remove(number)
-    for table in ("documents", "passages", "embeddings", "origins"):
-        assert store.value(f"SELECT count(*) FROM {table}") == 0
-    assert store.value("SELECT count(*) FROM documents_fts WHERE documents_fts MATCH 'text'") == 0
-    assert [row[1:] for row in store.deletions_after(0)] == [(1, 2)]
-
-
-def test_the_full_text_index_follows_every_change(store: LocalWriter) -> None:
-    number = put(store, "a", "lentils")
-    match = "SELECT count(*) FROM documents_fts WHERE documents_fts MATCH ?"
-    assert store.value(match, "lentil") == 1
-    put(store, "a", "database", number=number)
-    assert (store.value(match, "lentil"), store.value(match, "database")) == (0, 1)
-
-
-def test_vectors_after_a_passage_come_in_order_of_passage(store: LocalWriter) -> None:
-    numbers = [put(store, id, passages=2) for id in "abc"]
-    put(store, "a", "changed", passages=1, number=numbers[0])
-    assert [(first, len(rows)) for first, rows in store.vectors_after(1, 0)] == [(3, 2), (5, 2), (7, 1)]
-    assert [first for first, _ in store.vectors_after(1, 5)] == [7]
-
-
-@pytest.mark.parametrize("change", ["zeroblob(8)", "substr(vectors, 1, 6)", "cast(vectors || x'0000' AS BLOB)"])
-def test_damaged_embeddings_are_noticed(store: LocalWriter, change: str) -> None:
-    number = put(store, "a")
-    with store.writing():
-        store.execute(f"UPDATE embeddings SET vectors = {change}")
-    with pytest.raises(StoreError, match="damaged"):
-        store.vectors(1, [number])
-    with pytest.raises(StoreError, match="damaged"):
-        list(store.vectors_after(1, 0))
-
-
-def test_missing_embeddings_are_noticed(store: LocalWriter) -> None:
-    number = put(store, "a")
-    with store.writing():
-        store.execute("DELETE FROM embeddings")
-    with pytest.raises(StoreError, match="then repair it"):
-        store.vectors(1, [number])
-
-
-def test_a_document_held_by_two_sources_stays_until_neither_has_it(store: LocalWriter) -> None:
-    number = put(store, "a")
-    with store.writing():
-        assert store.open_source(None, SourceName("python", "q", "q")) == 2
-        store.link(2, "a", document=number, digest="")
-        assert not store.unlink(1, "a")
-        assert store.document(number) is not None
-        assert store.unlink(2, "a")
-    assert store.document(number) is None
-
-
-def test_failures_replace_those_of_the_run_before(store: LocalWriter) -> None:
-    with store.writing():
-        store.close_source(1, [Failure("a", "why"), Failure("b", "why")])
-        store.close_source(1, [Failure("b", "still")])
-    assert store.rows("SELECT path, reason FROM failures") == [("b", "still")]
 
 
 def test_a_folder_without_an_index_is_refused_by_name(tmp_path: Path) -> None:
@@ -299,30 +171,3 @@ def test_a_read_only_folder_is_refused_to_a_writer(read_only: Path) -> None:
     remount_read_only(read_only)
     with pytest.raises(DocsimError, match="Read-only file system"):
         check_writable(read_only)
-
-
-def test_two_processes_may_check_one_folder_at_once(tmp_path: Path) -> None:
-    errors: list[Exception] = []
-
-    def check() -> None:
-        try:
-            for _ in range(300):
-                check_writable(tmp_path)
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=check) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-
-
-def test_sql_in_an_id_is_only_a_name(store: LocalWriter) -> None:
-    id = "a'; DROP TABLE documents; --"
-    number = put(store, id)
-    stored = store.document(id)
-    assert stored is not None
-    assert stored.number == number
-    assert store.document("' OR 1=1 --") is None

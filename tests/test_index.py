@@ -338,8 +338,9 @@ def test_an_encoder_replaced_inside_the_index_is_refused(index: Index, other_enc
 
 def test_a_directory_without_an_index_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(StoreError, match="make one with"):
+        with pytest.raises(StoreError, match="create it first") as caught:
             Index.open(path)
+        assert caught.value.hint == f"docsim index SOURCE --index {path}"
     assert not (tmp_path / "nowhere").exists()
 
 
