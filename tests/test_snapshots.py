@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import faiss
@@ -16,6 +17,7 @@ from docsim.engine.local import encoders, snapshots
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
+from docsim.filters.parser import parse
 from docsim.index import Index
 from docsim.models import Document
 
@@ -49,6 +51,21 @@ def fresh_view(path: Path) -> snapshots.View:
             return snapshots.refreshed(store, path, None)
     finally:
         store.close()
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[Store]:
+    store = Store(path, writable=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def refreshed_twice(path: Path) -> list[bool]:
+    """Write the snapshot where it is stale, twice; return whether it was written each time."""
+    with writable(path) as store:
+        return [snapshots.snapshot(store, path) for _ in range(2)]
 
 
 def assert_holds_what_is_stored(view: snapshots.View, path: Path) -> None:
@@ -141,6 +158,47 @@ def test_a_sync_replaces_a_snapshot_that_cannot_be_read(index: Index) -> None:
     flip(written_snapshot(index))
     index.sync([Document("new", "new")], prune=False)
     assert len(fresh_view(index.path).vectors.segments) == 1
+
+
+def test_a_snapshot_that_cannot_be_read_is_not_fresh_though_nothing_came_after_it(index: Index) -> None:
+    path = written_snapshot(index)
+    flip(path)
+    assert refreshed_twice(index.path) == [True, False]
+    generation = generation_of(index)
+    VectorIndex.load(path, digest=str(generation.snapshot_digest), dim=generation.dim)
+
+
+def test_a_snapshot_whose_writing_was_stopped_is_not_fresh(index: Index) -> None:
+    write_snapshot(index.path)
+    with writable(index.path) as store, store.writing(visible=False):
+        store.execute("UPDATE generations SET snapshot_digest = NULL")
+    assert refreshed_twice(index.path) == [True, False]
+    assert generation_of(index).snapshot_digest is not None
+
+
+def test_a_snapshot_that_was_never_written_is_not_fresh(tmp_path: Path, encoder: Encoder) -> None:
+    with Index.create(tmp_path / "empty", encoder=encoder) as empty:
+        assert refreshed_twice(empty.path) == [True, False]
+
+
+def test_deletions_make_a_snapshot_stale_like_additions(index: Index) -> None:
+    write_snapshot(index.path)
+    index.remove(["d0", "d1"])  # of 30
+    assert generation_of(index).snapshot_deletion == 0
+    index.remove(["d2", "d3"])
+    assert generation_of(index).snapshot_deletion == 4
+    assert len(fresh_view(index.path).vectors.segments[0].ids) == 26
+
+
+def test_only_so_many_filters_are_remembered(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "MAX_FILTERS", 3)
+    kept = []
+    with writable(index.path) as store, store.reading():
+        view = snapshots.refreshed(store, index.path, None)
+        for number in (*range(7), 6):
+            view.allowed(store, parse(f"id = 'd{number}'"))
+            kept.append(len(view.known.allowed))
+    assert kept == [1, 2, 3, 1, 2, 3, 1, 1]
 
 
 def test_a_snapshot_replaced_while_it_is_read_is_read_as_it_was(

@@ -311,6 +311,19 @@ def test_moving_a_folder_changes_nothing(index: Index, tmp_path: Path) -> None:
     assert store_of(index).value("SELECT count(*) FROM sources") == 1
 
 
+@pytest.mark.parametrize(("here", "is_moved"), [("ab", True), ("abc", True), ("a", False)])
+def test_a_folder_of_the_same_name_with_half_of_the_files_is_the_one_that_is_gone(
+    index: Index, tmp_path: Path, here: str, is_moved: bool
+) -> None:
+    old = folder(tmp_path / "old" / "docs", a="one", b="two", c="three", d="four")
+    sync_folder(index, old)
+    shutil.rmtree(old)
+    contents = {"a": "one", "b": "two", "c": "three"}
+    report = sync_folder(index, folder(tmp_path / "new" / "docs", **{name: contents[name] for name in here}))
+    assert report.removed == (4 - len(here) if is_moved else 0)
+    assert store_of(index).value("SELECT count(*) FROM sources") == (1 if is_moved else 2)
+
+
 def test_another_folder_of_the_same_name_does_not_remove_one_that_is_gone(index: Index, tmp_path: Path) -> None:
     old = folder(tmp_path / "stick" / "docs", a="one", b="two")
     sync_folder(index, old)

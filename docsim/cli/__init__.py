@@ -98,7 +98,7 @@ class _Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in their sections."""
-        longest = max(map(len, _COMMANDS))
+        longest = max(len(name) for name in _COMMANDS)  # not map(), which the command of that name hides
         for title, names in _SECTIONS.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(title):
