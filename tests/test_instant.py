@@ -379,12 +379,13 @@ def judged() -> GateOptions:
     return GateOptions(qrels=qrels, texts={id: documents()[int(id[1:])].text for id in qrels})
 
 
-def test_the_command_upgrades_and_then_re_indexes(index: Index, new: Encoder) -> None:
-    given = ["reindex", "--index", str(index.path), "--encoder", str(new.path), "--adapter"]
+@pytest.mark.parametrize("option", ["--instant", "--adapter"])
+def test_the_command_upgrades_and_then_re_indexes(index: Index, new: Encoder, option: str) -> None:
+    given = ["reindex", "--index", str(index.path), "--encoder", str(new.path), option]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 0, result.output
     assert "answers from now on, over mapped embeddings" in result.stderr
-    assert "adapter      " in result.stdout
+    assert "instant      " in result.stdout
     assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
 
 
