@@ -14,27 +14,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from docsim.encoding.documents import encode_documents
 from docsim.engine import opening
 from docsim.engine.base import Engine
 from docsim.engine.records import Counts, Generation, SourceName, StoredDocument
 from docsim.engine.retrying import retried
-from docsim.errors import FingerprintMismatch, UsageError
-from docsim.ingest import passages
+from docsim.errors import UsageError
 from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Passage, Ranking, SearchResult, SyncReport
 from docsim.progress import SILENT, Progress
-from docsim.search.searcher import Query, Request, search
+from docsim.search.asking import ask, ask_indexed, requested, stored_document
 
 if TYPE_CHECKING:
     from docsim.analysis.attribution import Attribution
     from docsim.analysis.duplicates import Duplicates
-    from docsim.analysis.explain import Explanation, Spanned
+    from docsim.analysis.explain import Explanation
     from docsim.analysis.topic_map import KnowledgeMap
     from docsim.encoding.encoder import Encoder
-    from docsim.engine.base import Snapshot
-    from docsim.filters.condition import Condition
     from docsim.filters.where import Where
 
 __all__ = ["Index"]
@@ -83,7 +77,7 @@ class Index:
         try:
             found = index.generation()
             if encoder is not None:
-                _check_same(encoder, found, index)
+                opening.check_encoder(encoder, found, index.path)
         except BaseException:
             index.close()
             raise
@@ -173,7 +167,7 @@ class Index:
             UsageError: There is none with this id.
         """
         with self.engine.snapshot() as snapshot:
-            return self._stored(snapshot, id)
+            return stored_document(snapshot, id)
 
     @retried
     def passages(self, id: str) -> list[Passage]:
@@ -183,14 +177,8 @@ class Index:
             UsageError: There is none with this id.
         """
         with self.engine.snapshot() as snapshot:
-            number = self._stored(snapshot, id).number
+            number = stored_document(snapshot, id).number
             return snapshot.passages([number])[number]
-
-    def _stored(self, snapshot: Snapshot, id: str) -> StoredDocument:
-        number = snapshot.number(id)
-        if number is None:
-            raise UsageError(f"expected the id of an indexed document, found no document {id!r} in {self.path}")
-        return snapshot.documents([number])[number]
 
     # Writing
 
@@ -301,13 +289,11 @@ class Index:
     ) -> list[SearchResult]:
         """Search for several texts, which are encoded together; return one result per text. See ``search``."""
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking(), _condition(where, within))
+        request = requested(k, mode, where, within, ranking)
         if isinstance(texts, str) or not all(text.strip() for text in texts):
             raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
-        asked = [Document("query", text) for text in texts]
-        return self._answer([(one.text, one) for one in asked], request, started=started)
+        return ask(self.engine, [(text, Document("query", text)) for text in texts], request, started=started)
 
-    @retried
     def similar(
         self,
         id: str,
@@ -323,13 +309,7 @@ class Index:
         Raises:
             UsageError: There is no such document or mode, ``k`` is below 1, or ``where`` cannot be parsed.
         """
-        started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking(), _condition(where, within))
-        with self.engine.snapshot() as snapshot:
-            stored = self._stored(snapshot, id)
-            vectors = snapshot.embeddings(np.array([stored.number], np.int64))[0].astype(np.float32)
-            query = Query(id, stored.document, vectors, exclude=stored.number)
-            return search(snapshot, [query], request, started=started)[0]
+        return ask_indexed(self.engine, id, requested(k, mode, where, within, ranking))
 
     def similar_to(
         self,
@@ -357,25 +337,9 @@ class Index:
             UsageError: ``k`` is below 1, there is no such mode, or ``where`` cannot be parsed.
         """
         started = time.perf_counter()
-        request = Request(k, mode, ranking or Ranking(), _condition(where, within))
+        request = requested(k, mode, where, within, ranking)
         exclude = self.engine.sources().read_from(file.resolve()) if file else None
-        return self._answer([(document.id, document)], request, exclude=exclude, started=started)[0]
-
-    @retried
-    def _answer(
-        self,
-        asked: Sequence[tuple[str, Document]],
-        request: Request,
-        *,
-        started: float,
-        exclude: int | None = None,
-    ) -> list[SearchResult]:
-        """Encode documents as indexed ones are encoded, and search for each; each comes with a name for its query."""
-        self.engine.prepare()
-        with self.engine.snapshot(encoder=True) as snapshot:
-            vectors = encode_documents(snapshot.encoder, [document for _, document in asked])
-            queries = [Query(*named, each, exclude) for named, each in zip(asked, vectors, strict=True)]
-            return search(snapshot, queries, request, started=started)
+        return ask(self.engine, [(document.id, document)], request, exclude=exclude, started=started)[0]
 
     # Analysis
 
@@ -394,12 +358,12 @@ class Index:
         if pairs < 1:
             raise UsageError(f"expected at least 1 pair of passages to explain, got {pairs}")
         from docsim.analysis.attribution import Attribution
-        from docsim.analysis.explain import explained
+        from docsim.analysis.explain import explained, spanned
 
         with self.engine.snapshot(encoder=True) as snapshot:
             if self._attribution is None or self._attribution.encoder is not snapshot.encoder:
                 self._attribution = Attribution(snapshot.encoder)
-            sides = [self._spanned(snapshot, side) for side in (a, b)]
+            sides = [spanned(snapshot, side) for side in (a, b)]
             return explained(snapshot, self._attribution, *sides, pairs=pairs)
 
     @retried
@@ -434,30 +398,3 @@ class Index:
 
         with self.engine.snapshot() as snapshot:
             return topic_map.knowledge_map(snapshot, seed=seed)
-
-    def _spanned(self, snapshot: Snapshot, side: str | Document) -> Spanned:
-        from docsim.analysis.explain import Spanned
-
-        if isinstance(side, Document):
-            return Spanned(side, passages.split(side.text))
-        stored = self._stored(snapshot, side)
-        return Spanned(stored.document, snapshot.passages([stored.number])[stored.number])
-
-
-def _condition(where: Where, within: str) -> Condition | None:
-    if where is None and not within:
-        return None
-    from docsim.filters.where import wanted
-
-    return wanted(where, within)
-
-
-def _check_same(encoder: Encoder, generation: Generation, index: Index) -> None:
-    """Raise ``FingerprintMismatch`` unless ``encoder`` made the embeddings of ``generation``."""
-    if encoder.fingerprint != generation.fingerprint:
-        raise FingerprintMismatch(
-            f"the index at {index.path} answers only with its own encoder, {generation.encoder} (fingerprint "
-            f"{generation.fingerprint[:12]}); found {encoder.name} (fingerprint {encoder.fingerprint[:12]}) at "
-            f"{encoder.path}",
-            hint=f"docsim reindex --index {index.path} --encoder {encoder.path}",
-        )

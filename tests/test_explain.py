@@ -78,7 +78,7 @@ def test_an_empty_document_is_explained_too(index: Index) -> None:
 
 
 def test_an_unknown_id_is_refused_by_name(index: Index) -> None:
-    with pytest.raises(UsageError, match="none named 'nothing'"):
+    with pytest.raises(UsageError, match="found no document 'nothing'"):
         index.explain("holiday", "nothing")
 
 

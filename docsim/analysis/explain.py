@@ -16,6 +16,7 @@ from docsim.engine.base import Snapshot
 from docsim.ingest import passages
 from docsim.models import Document, Passage
 from docsim.search import scoring
+from docsim.search.asking import stored_document
 
 __all__ = [
     "PAIRS",
@@ -26,6 +27,7 @@ __all__ = [
     "Span",
     "Spanned",
     "explained",
+    "spanned",
     "telling_words",
 ]
 
@@ -119,6 +121,18 @@ class Explanation:
     similarity: float
     pairs: tuple[PassagePair, ...]
     terms: tuple[SharedTerm, ...]
+
+
+def spanned(snapshot: Snapshot, side: str | Document) -> Spanned:
+    """Return any document, or the indexed one with this id, and its passages.
+
+    Raises:
+        UsageError: There is no document with this id.
+    """
+    if isinstance(side, Document):
+        return Spanned(side, passages.split(side.text))
+    stored = stored_document(snapshot, side)
+    return Spanned(stored.document, snapshot.passages([stored.number])[stored.number])
 
 
 def explained(

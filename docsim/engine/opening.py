@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from docsim.engine.base import Engine
 from docsim.engine.local.engine import LocalEngine
+from docsim.errors import FingerprintMismatch
 
 if TYPE_CHECKING:
     from docsim.encoding.encoder import Encoder
+    from docsim.engine.records import Generation
 
-__all__ = ["create_engine", "open_engine"]
+__all__ = ["check_encoder", "create_engine", "open_engine"]
 
 
 def open_engine(address: str | Path, *, generation: int | None = None) -> Engine:
@@ -42,3 +44,18 @@ def create_engine(
     from docsim.engine.local import creation  # here, because searching does without
 
     creation.create(Path(address), encoder=encoder, index_type=index_type, recall=recall, wait=wait)
+
+
+def check_encoder(encoder: Encoder, generation: Generation, address: str | Path) -> None:
+    """Check that an encoder made the embeddings of a generation.
+
+    Raises:
+        FingerprintMismatch: It did not.
+    """
+    if encoder.fingerprint != generation.fingerprint:
+        raise FingerprintMismatch(
+            f"the index at {address} answers only with its own encoder, {generation.encoder} (fingerprint "
+            f"{generation.fingerprint[:12]}); found {encoder.name} (fingerprint {encoder.fingerprint[:12]}) at "
+            f"{encoder.path}",
+            hint=f"docsim reindex --index {address} --encoder {encoder.path}",
+        )

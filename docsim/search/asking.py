@@ -1,0 +1,92 @@
+"""Asking: from what a user gives (texts, a document or an id) to queries and their results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from docsim.encoding.documents import encode_documents
+from docsim.engine.base import Engine, Snapshot
+from docsim.engine.records import StoredDocument
+from docsim.engine.retrying import retried
+from docsim.errors import UsageError
+from docsim.models import Document, Mode, Ranking, SearchResult
+from docsim.search.searcher import Query, Request, search
+
+if TYPE_CHECKING:
+    from docsim.filters.condition import Condition
+    from docsim.filters.where import Where
+
+__all__ = ["ask", "ask_indexed", "requested", "stored_document"]
+
+
+def requested(k: int, mode: Mode, where: Where, within: str, ranking: Ranking | None) -> Request:
+    """Return what a user asks for, see ``Index.search``, as a request.
+
+    Raises:
+        UsageError: ``k`` is out of range, there is no such mode, or ``where`` cannot be parsed.
+    """
+    return Request(k, mode, ranking or Ranking(), _condition(where, within))
+
+
+@retried
+def ask(
+    engine: Engine,
+    documents: Sequence[tuple[str, Document]],
+    request: Request,
+    *,
+    started: float,
+    exclude: int | None = None,
+) -> list[SearchResult]:
+    """Encode documents like indexed ones, and search for what is similar to each.
+
+    Args:
+        engine: Keeps the index that is searched.
+        documents: The name of each query, and what to search for.
+        request: How many hits are wanted, and what ranks and chooses them.
+        started: ``time.perf_counter()`` when the queries came.
+        exclude: The number of an indexed document to leave out.
+    """
+    engine.prepare()
+    with engine.snapshot(encoder=True) as snapshot:
+        vectors = encode_documents(snapshot.encoder, [document for _, document in documents])
+        queries = [Query(*named, each, exclude) for named, each in zip(documents, vectors, strict=True)]
+        return search(snapshot, queries, request, started=started)
+
+
+@retried
+def ask_indexed(engine: Engine, id: str, request: Request) -> SearchResult:
+    """Search for what is similar to an indexed document, by its stored embeddings; it is left out itself.
+
+    Raises:
+        UsageError: There is no document with this id.
+    """
+    started = time.perf_counter()
+    with engine.snapshot() as snapshot:
+        stored = stored_document(snapshot, id)
+        vectors = snapshot.embeddings(np.array([stored.number], np.int64))[0].astype(np.float32)
+        query = Query(id, stored.document, vectors, exclude=stored.number)
+        return search(snapshot, [query], request, started=started)[0]
+
+
+def stored_document(snapshot: Snapshot, id: str) -> StoredDocument:
+    """Return an indexed document.
+
+    Raises:
+        UsageError: There is none with this id.
+    """
+    number = snapshot.number(id)
+    if number is None:
+        raise UsageError(f"expected the id of an indexed document, found no document {id!r} in the index")
+    return snapshot.documents([number])[number]
+
+
+def _condition(where: Where, within: str) -> Condition | None:
+    if where is None and not within:
+        return None
+    from docsim.filters.where import wanted  # here, because most searches do without
+
+    return wanted(where, within)
