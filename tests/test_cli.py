@@ -263,7 +263,7 @@ def test_verify_and_repair_say_whether_the_index_is_sound(indexed: Path) -> None
     (indexed / "generations" / "0001" / "index.faiss").write_bytes(b"damaged")
     assert "docsim repair rebuilds it" in run("verify", code=1).stdout
     assert run("repair").stdout == "Rebuilt.\n"
-    assert answer("repair") == {"sound": True, "problems": []}
+    assert answer("repair") == {"sound": True, "problems": [], "lost": []}
 
 
 # Which index
