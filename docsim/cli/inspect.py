@@ -21,7 +21,7 @@ __all__ = ["repair", "show", "status", "verify"]
 @options.index_option
 @options.output
 def status(index_path: Path | None, output: Output) -> None:
-    """Show what an index holds, what it answers with, and what could not be read."""
+    """Show what an index holds, and what could not be read."""
     with options.open_index(index_path) as index:
         found = read_status(index)
     if output.as_json:
@@ -93,21 +93,35 @@ Examples:
 def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, wait: bool, output: Output) -> None:
     """Rebuild what can be rebuilt from the stored documents.
 
-    Rebuilds full-text search and the FAISS snapshot, and encodes documents again whose embeddings are damaged. Exits
+    Rebuilds full-text search and the FAISS snapshot, and encodes documents again whose embeddings are damaged.
+
+    A damaged text cannot be rebuilt. It is named, here and by docsim verify, until its source is indexed again. Exits
     with 1 if problems remain.
     """
     with options.open_index(index_path) as index:
-        verification.repair(index, wait=wait, index_type=tuning.index_type, recall=tuning.recall)
+        lost = verification.repair(index, wait=wait, index_type=tuning.index_type, recall=tuning.recall)
         problems, warnings = verification.problems(index), verification.warnings(index)
     warn(warnings)
     if output.as_json:
-        print_json({"sound": not problems, "problems": problems})
+        print_json({"sound": not problems, "problems": problems, "lost": lost})
     elif not output.quiet:
-        click.echo("Rebuilt." if not problems else "Rebuilt; these remain, and need a backup or a new index:")
+        click.echo("Rebuilt." if not problems else "Rebuilt what can be rebuilt; these problems remain:")
         for problem in problems:
             click.echo(problem)
+    if lost:
+        click.echo(
+            f"What is stored of {_listed(lost)} is damaged and cannot be rebuilt. Index the source again to bring it "
+            "back: docsim index SOURCE",
+            err=True,
+        )
     if problems:
         ctx.exit(1)
+
+
+def _listed(ids: list[str], most: int = 5) -> str:
+    """Return some ids as one phrase."""
+    named = ", ".join(ids[:most])
+    return f"{named} and {len(ids) - most} more documents" if len(ids) > most else named
 
 
 def _print_head(stored: StoredDocument) -> None:
@@ -141,7 +155,9 @@ def _print_status(found: Status) -> None:
         click.echo(f"  Warning: {warning}")
     click.echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
     for source in found.sources:
-        state = f"read completely {source.finished}" if source.complete else "NOT read completely: run docsim index again"
+        state = (
+            f"read completely {source.finished}" if source.complete else "NOT read completely: run docsim index again"
+        )
         click.echo(f"source      {source.location} ({source.documents} documents, {state})")
     click.echo(f"failed      {found.failed}")
     for failure in found.failures:
