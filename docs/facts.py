@@ -62,7 +62,7 @@ _CONSTANTS: Mapping[str, str] = {
     "training_probe_every": "docsim.training.loop.defaults:_DOCUMENTS.probe_every",
     "training_patience": "docsim.training.loop.config:Schedule.patience",
     "training_warm_up": "docsim.training.loop.config:Schedule.warm_up",
-    "training_temperature": "docsim.training.loop.config:Objective.temperature",
+    "training_temperature": "docsim.models:TrainingOptions.temperature",
     "span_shortest": "docsim.training.data.spans:SpanRecipe.shortest",
     "span_longest": "docsim.training.data.spans:SpanRecipe.longest",
     "question_least": "docsim.training.data.spans:_QUESTION_TOKENS.0",

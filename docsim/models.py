@@ -1,4 +1,4 @@
-"""The records that users of docsim see: documents going in, hits coming out.
+"""The records that users of docsim see: documents going in, hits coming out, and how an encoder learns.
 
 All records are frozen and hold plain Python values, so that they can be hashed, stored as JSON and compared in tests.
 Offsets count characters (Unicode code points) of ``Document.text``. A similarity is the inner product of two unit
@@ -30,6 +30,7 @@ __all__ = [
     "Ranking",
     "SearchResult",
     "SyncReport",
+    "TrainingOptions",
     "storable",
 ]
 
@@ -277,3 +278,40 @@ def _plain(metadata: Metadata) -> Metadata:
 def _canonical(value: object) -> str:
     """Return ``value`` as JSON with sorted keys; dates and other values unknown to JSON become their ``str``."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """How an encoder learns; None where the default depends on texts and tower.
+
+    Attributes:
+        tower: ``average``, ``lstm`` or ``transformer``; None for ``average``, or that of the encoder to start from.
+        loss: ``softmax``, ``cosent``, ``mse`` or ``triplet``.
+        temperature: Temperature of ``softmax``; for ``cosent``, the inverse of its scale.
+        margin: Margin of ``triplet``, in cosines.
+        matryoshka: Numbers of leading components that must work on their own.
+        negatives: Where hard negatives come from: ``none``, ``bm25``, ``encoder`` or ``both``.
+        steps: Most steps.
+        batch_size: Pairs in a batch.
+        learning_rate: Learning rate.
+        embedding_rate: Learning rate of token vectors; None for that of the other weights.
+        freeze: Whether token vectors stay as they are.
+        unfreeze_at: Step from which on token vectors are trained.
+        seed: Random seed.
+        time_limit: Seconds after which training ends, with the best weights so far; None for no limit.
+    """
+
+    tower: str | None = None
+    loss: str | None = None
+    temperature: float = 0.07
+    margin: float = 0.2
+    matryoshka: tuple[int, ...] = ()
+    negatives: str = "none"
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    embedding_rate: float | None = None
+    freeze: bool = False
+    unfreeze_at: int = 0
+    seed: int = 0
+    time_limit: float | None = None

@@ -6,30 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from opened import snapshot_of
+from vocabulary import WORDS
 
 from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.models import MODES, Document
 from docsim.search import percentiles
 from docsim.search.percentiles import percentile
-
-WORDS = [
-    "train",
-    "ticket",
-    "book",
-    "keys",
-    "signing",
-    "rotate",
-    "boil",
-    "lentils",
-    "soup",
-    "cook",
-    "water",
-    "server",
-    "deploy",
-    "database",
-    "backup",
-]
 
 
 def texts(count: int) -> list[str]:

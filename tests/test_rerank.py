@@ -10,6 +10,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from vocabulary import WORDS
 
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
@@ -18,23 +19,6 @@ from docsim.models import MODES, Document, Mode, Ranking, SearchResult
 from docsim.search.rerank import diverse
 from docsim.search.retrieval import Candidate
 
-WORDS = [
-    "train",
-    "ticket",
-    "book",
-    "keys",
-    "signing",
-    "rotate",
-    "boil",
-    "lentils",
-    "soup",
-    "cook",
-    "water",
-    "server",
-    "deploy",
-    "database",
-    "backup",
-]
 TEAMS: list[object] = ["sre", "legal", 1, "1", True, None, ["a"]]
 
 

@@ -94,9 +94,15 @@ _loss = (
         "triplets]",
     ),
     click.option(
-        "--temperature", type=float, default=0.07, show_default=True, help="Temperature of softmax and cosent."
+        "--temperature",
+        type=float,
+        default=TrainOptions().temperature,
+        show_default=True,
+        help="Temperature of softmax and cosent.",
     ),
-    click.option("--margin", type=float, default=0.2, show_default=True, help="Margin of triplet, in cosines."),
+    click.option(
+        "--margin", type=float, default=TrainOptions().margin, show_default=True, help="Margin of triplet, in cosines."
+    ),
     click.option(
         "--matryoshka",
         metavar="N,N,...",

@@ -116,31 +116,33 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class Exists:
+class _FieldTest:
+    """A test of a field that needs no values."""
+
+    field: Field
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "field", _checked_field(self.field))
+
+
+class Exists(_FieldTest):
     """Met when a document has a field that is not null: a value, a list (even an empty one) or an object.
 
     Raises:
         UsageError: The field has too many names.
     """
 
-    field: Field
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "field", _checked_field(self.field))
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class IsObject:
-    """Met when a field holds an object, be it an empty one.
+class IsObject(_FieldTest):
+    """Met when a field holds an object, even an empty one.
 
     Raises:
         UsageError: The field has too many names.
     """
 
-    field: Field
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "field", _checked_field(self.field))
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import MANIFEST_FILE, Encoder
 from docsim.errors import UsageError
-from docsim.models import Document
+from docsim.models import Document, TrainingOptions
 from docsim.progress import SILENT, Progress, stages
 
 if TYPE_CHECKING:
     from docsim.training.data.examples import Examples
     from docsim.training.loop.checkpoint import ProgressPoint
     from docsim.training.loop.config import TeacherConfig, TrainingConfig
-    from docsim.training.loop.defaults import TrainingOptions
     from docsim.training.loop.report import TowerSnapshot
     from docsim.training.loop.trainer import ProbeCallback, TrainingJob, TrainingResult
     from docsim.training.towers.starting_point import StartingPoint
@@ -69,28 +68,14 @@ TrainingTexts = IndexTexts | CorpusTexts | LabelledTexts
 
 
 @dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """How to train; None where the default depends on texts and tower.
+class TrainOptions(TrainingOptions):
+    """How to train, what to start from and what to write.
 
     Attributes:
         name: The encoder's name for people; by default that of its directory.
         start: What to start from: an encoder's directory, ``default`` or ``scratch``.
-        tower: ``average``, ``lstm`` or ``transformer``; by default that of the start.
         precision: ``float32``, ``float16`` or ``bfloat16``.
-        loss: ``softmax``, ``cosent``, ``mse`` or ``triplet``.
-        temperature: Temperature of ``softmax`` and ``cosent``.
-        margin: Margin of ``triplet``, in cosines.
-        matryoshka: Numbers of leading components that must work on their own.
-        negatives: Where hard negatives come from: ``none``, ``bm25``, ``encoder`` or ``both``.
         epochs: Passes over the texts, instead of ``steps``.
-        steps: Most steps.
-        batch_size: Pairs in a batch.
-        learning_rate: Learning rate.
-        embedding_rate: Learning rate of token vectors; by default ``learning_rate``.
-        freeze: Whether token vectors stay as they are.
-        unfreeze_at: Step from which on token vectors are trained.
-        seed: Seed of everything that is random.
-        time_limit: Seconds after which training ends, with the best weights so far.
         teacher: Directory of an encoder whose embeddings are learned from as well.
         teacher_weight: Weight of what the teacher teaches; by default 1 for short documents and 0 for others.
         resume: Continue a training that was killed.
@@ -100,22 +85,8 @@ class TrainOptions:
 
     name: str | None = None
     start: str = "default"
-    tower: str | None = None
     precision: str = "float32"
-    loss: str | None = None
-    temperature: float = 0.07
-    margin: float = 0.2
-    matryoshka: tuple[int, ...] = ()
-    negatives: str = "none"
     epochs: int | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    embedding_rate: float | None = None
-    freeze: bool = False
-    unfreeze_at: int = 0
-    seed: int = 0
-    time_limit: float | None = None
     teacher: Path | None = None
     teacher_weight: float | None = None
     resume: bool = False
@@ -182,7 +153,7 @@ def train(
     from docsim.training.towers.starting_point import make_starting_point
 
     examples = _examples(texts)
-    config = training_config(_training_options(options), examples)
+    config = training_config(options, examples)
     start = make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
     job = training_job(
         start,
@@ -203,27 +174,6 @@ def check_directory(out: Path) -> None:
         raise UsageError(
             f"expected a new or empty directory, or an encoder to replace, at {out}; there is something else"
         )
-
-
-def _training_options(options: TrainOptions) -> TrainingOptions:
-    from docsim.training.loop.defaults import TrainingOptions
-
-    return TrainingOptions(
-        tower=options.tower,
-        loss=options.loss,
-        temperature=options.temperature,
-        margin=options.margin,
-        matryoshka=options.matryoshka,
-        negatives=options.negatives,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        embedding_rate=options.embedding_rate,
-        freeze=options.freeze,
-        unfreeze_at=options.unfreeze_at,
-        seed=options.seed,
-        time_limit=options.time_limit,
-    )
 
 
 def _examples(texts: TrainingTexts) -> Examples | None:

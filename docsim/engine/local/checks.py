@@ -118,7 +118,7 @@ def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterato
     try:
         VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
-        yield f"{error}; docsim repair rebuilds it"
+        yield f"{error}: docsim repair"
         return
     ids, rows = snapshots.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
     row = 0

@@ -17,6 +17,7 @@ import keras
 
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
+from docsim.models import TrainingOptions
 from docsim.training.data.embedding_cache import CountProgress
 from docsim.training.data.spans import SpanRecipe
 from docsim.training.loop.losses import Loss, cosent, cosine_mse, in_batch_softmax, matryoshka, triplet, with_teacher
@@ -43,8 +44,8 @@ class Objective:
     """
 
     loss: str = "softmax"
-    temperature: float = 0.07
-    margin: float = 0.2
+    temperature: float = TrainingOptions().temperature
+    margin: float = TrainingOptions().margin
     matryoshka: tuple[int, ...] = ()
     guidance: float = 0.0
 

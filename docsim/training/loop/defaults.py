@@ -4,47 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from docsim.models import TrainingOptions
 from docsim.training.data.examples import Examples
 from docsim.training.loop.config import Objective, Schedule, TrainingConfig
 
-__all__ = ["TrainingOptions", "training_config", "with_epochs"]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingOptions:
-    """What the caller of a training wants to choose; None for the default.
-
-    Attributes:
-        tower: Kind of the tower that is trained; None for ``average``.
-        loss: One of ``config.LOSSES``.
-        temperature: Temperature of ``softmax``; for ``cosent``, the inverse of its scale.
-        margin: Margin of ``triplet``, in cosines.
-        matryoshka: Numbers of leading components that must work on their own.
-        negatives: Where hard negatives come from, one of ``config.NEGATIVES``.
-        steps: Most steps.
-        batch_size: Pairs in a batch.
-        learning_rate: Learning rate.
-        embedding_rate: Learning rate of token vectors; None for that of the other weights.
-        freeze: Whether token vectors stay as they are.
-        unfreeze_at: Step from which on token vectors are trained.
-        seed: Random seed.
-        time_limit: Seconds after which training ends; None for no limit.
-    """
-
-    tower: str | None = None
-    loss: str | None = None
-    temperature: float = Objective().temperature
-    margin: float = Objective().margin
-    matryoshka: tuple[int, ...] = ()
-    negatives: str = "none"
-    steps: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    embedding_rate: float | None = None
-    freeze: bool = False
-    unfreeze_at: int = 0
-    seed: int = 0
-    time_limit: float | None = None
+__all__ = ["training_config", "with_epochs"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from docsim.models import TrainingOptions
 from docsim.training.loop.config import TrainingConfig
-from docsim.training.loop.defaults import TrainingOptions, training_config
+from docsim.training.loop.defaults import training_config
 from docsim.training.towers.kinds import TowerOptions
 
 __all__ = ["Hyperparameters", "default_hyperparameters"]
