@@ -28,7 +28,7 @@ _ALIKE = 1e-6  # rows that differ by less than this in every component count as 
 
 
 def lay_out(rows: NDArray[np.float32], *, sample: int = SAMPLE, seed: int = 0) -> NDArray[np.float32]:
-    """Return a place in the unit square for each embedding. The same rows and seed give the same places.
+    """Return a position in the unit square for each embedding. The same rows and seed give the same places.
 
     Args:
         rows: The embeddings, ``float32 (n, dim)``, unit rows.

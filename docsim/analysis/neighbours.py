@@ -42,7 +42,7 @@ class Nearest:
 def nearest(
     rows: NDArray[np.float32], k: int, *, exact: int = EXACT, advance: Callable[[int], object] | None = None
 ) -> Nearest:
-    """Return the ``k`` rows nearest to each row, best first, itself most likely among them.
+    """Return the ``k`` rows nearest to each row, best first. A row is usually its own nearest.
 
     Args:
         rows: ``float32 (n, dim)``, unit rows.

@@ -13,7 +13,7 @@ __all__ = ["load_training", "without_native_noise"]
 
 @contextmanager
 def without_native_noise() -> Iterator[None]:
-    """Keep what TensorFlow's C++ writes to standard error while it loads from the user; errors are raised anyway."""
+    """Hide what TensorFlow's C++ code prints to standard error while it loads. Errors are still raised."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)

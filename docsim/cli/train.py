@@ -187,7 +187,7 @@ def train(out: Path, texts: _Texts, how: TrainOptions, output: Output) -> None:
 
 
 def tell_unasked(trained: Trained, teacher: Path | None, weight: float | None) -> None:
-    """Print that there is a teacher that was not asked, if it was left to docsim whether to ask."""
+    """Print that the teacher was not used, if the user left that decision to docsim."""
     if teacher and weight is None and not trained.teacher:
         click.echo("The teacher was not asked: documents as long as these teach more by themselves (--teacher-weight).")
 

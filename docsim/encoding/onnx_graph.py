@@ -25,7 +25,7 @@ _MESSAGES: dict[str, tuple[tuple[str, int, int, str], ...]] = {
 
 
 def without_scaling(model: bytes) -> bytes | None:
-    """Return a model that gives what another one divides, as its last step, by its length.
+    """Return a copy of an ONNX model without its last step, the scaling to unit length.
 
     Args:
         model: The content of an ONNX file with one output.

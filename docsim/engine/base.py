@@ -112,7 +112,7 @@ class Engine(Protocol):
         """Return a directory that holds the encoder of a generation."""
 
     def base_directory(self, number: int) -> Path:
-        """Return a directory that holds what the encoder of a generation was trained from: itself, if it was not."""
+        """Return the directory of what a generation's encoder was trained from, or its own if it was not trained."""
 
     def report_directory(self, number: int) -> Path:
         """Return the directory where the report about a generation goes."""
