@@ -21,7 +21,7 @@ from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.models import DEFAULT_MODE, Document, Entry, Failure, Mode, Passage, Ranking, SearchResult, SyncReport
 from docsim.progress import SILENT, Progress
-from docsim.search.asking import ask, ask_indexed, requested, stored_document
+from docsim.search.asking import ask, ask_indexed, ask_texts, requested, stored_document
 
 if TYPE_CHECKING:
     from docsim.analysis.attribution import Attribution
@@ -290,9 +290,7 @@ class Index:
         """Search for several texts, which are encoded together; return one result per text. See ``search``."""
         started = time.perf_counter()
         request = requested(k, mode, where, within, ranking)
-        if isinstance(texts, str) or not all(text.strip() for text in texts):
-            raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
-        return ask(self.engine, [(text, Document("query", text)) for text in texts], request, started=started)
+        return ask_texts(self.engine, texts, request, started=started)
 
     def similar(
         self,

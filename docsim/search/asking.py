@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from docsim.filters.condition import Condition
     from docsim.filters.where import Where
 
-__all__ = ["ask", "ask_indexed", "requested", "stored_document"]
+__all__ = ["ask", "ask_indexed", "ask_texts", "requested", "stored_document"]
 
 
 def requested(k: int, mode: Mode, where: Where, within: str, ranking: Ranking | None) -> Request:
@@ -30,6 +30,18 @@ def requested(k: int, mode: Mode, where: Where, within: str, ranking: Ranking | 
         UsageError: ``k`` is out of range, there is no such mode, or ``where`` cannot be parsed.
     """
     return Request(k, mode, ranking or Ranking(), _condition(where, within))
+
+
+def ask_texts(engine: Engine, texts: Sequence[str], request: Request, *, started: float) -> list[SearchResult]:
+    """Search for what is similar to each of several texts.
+
+    Raises:
+        UsageError: A text is blank.
+    """
+    if isinstance(texts, str) or not all(text.strip() for text in texts):
+        raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
+    documents = [Document("query", text) for text in texts]  # without surrogates, which could not be printed
+    return ask(engine, [(one.text, one) for one in documents], request, started=started)
 
 
 @retried
