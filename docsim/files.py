@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["flush", "replacing"]
+__all__ = ["INDEX_FILE", "flush", "replacing"]
+
+INDEX_FILE = "index.db"
+"""The file that makes a directory an index of this machine."""
 
 
 @contextmanager

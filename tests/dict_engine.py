@@ -339,10 +339,6 @@ class DictSources:
     def digest(self, number: int) -> str | None:
         return self._state.documents[number].digest if number in self._state.documents else None
 
-    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
-        held = self._state.documents
-        return {number: stored(number, held[number]) for number in numbers if number in held}
-
     def read_from(self, file: Path) -> int | None:
         for (source, path), origin in self._state.origins.items():
             name = self._state.sources[source].source

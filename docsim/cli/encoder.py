@@ -15,6 +15,7 @@ from docsim.cli.encoder_compare import compare
 from docsim.cli.output import Output, print_json
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import ONNX_FILE, TOKENIZER_FILE, Encoder, read_manifest
+from docsim.engine import opening
 from docsim.errors import SourceError, UsageError
 from docsim.index import Index
 from docsim.ingest import sources
@@ -158,7 +159,7 @@ def import_(directory: Path, out: Path, int8: bool, name: str | None, output: Ou
 
 def _texts(corpus: Path) -> Iterator[str]:
     """Yield the texts of an index, or of anything that can be indexed; what cannot be read is left out."""
-    if (corpus / "index.db").is_file():
+    if opening.exists(corpus):
         with Index.open(corpus) as index, index.engine.snapshot() as snapshot:
             for stored in snapshot.scan():
                 yield _with_title(stored.document.title, stored.document.text)

@@ -23,6 +23,7 @@ import click
 from docsim import extras
 from docsim.cli.output import Output
 from docsim.encoding.encoder import Encoder
+from docsim.engine import opening
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking
@@ -141,7 +142,7 @@ wait_option = click.option("--wait", is_flag=True, help="Wait for another proces
 
 def known_indexes() -> list[Path]:
     """Return the indexes under ``./indexes``, sorted."""
-    return sorted(path.parent for path in INDEXES.glob("*/index.db"))
+    return sorted(filter(opening.exists, INDEXES.glob("*")))
 
 
 def index_directory(given: Path | None, *, new: str | None = None) -> Path:

@@ -72,6 +72,8 @@ class Engine(Protocol):
             encoder: Whether the state's encoder is needed, which is then known to be there.
 
         Raises:
+            StoreError: There is no such generation, or the index is damaged.
+            EncoderError: The encoder is needed, and missing or damaged.
             IndexChanged: At the end of the block, where an engine cannot keep what is read apart from what others
                 write: use nothing that was read, and read it again (``docsim.engine.retrying.retried``).
         """

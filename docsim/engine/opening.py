@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from docsim.engine.base import Engine
 from docsim.engine.local.engine import LocalEngine
 from docsim.errors import FingerprintMismatch
+from docsim.files import INDEX_FILE
 
 if TYPE_CHECKING:
     from docsim.encoding.encoder import Encoder
     from docsim.engine.records import Generation
 
-__all__ = ["check_encoder", "create_engine", "open_engine"]
+__all__ = ["check_encoder", "create_engine", "exists", "open_engine"]
 
 
 def open_engine(address: str | Path, *, generation: int | None = None) -> Engine:
@@ -30,6 +31,11 @@ def open_engine(address: str | Path, *, generation: int | None = None) -> Engine
         StoreError: There is no index, or it is damaged.
     """
     return LocalEngine(Path(address), generation=generation)
+
+
+def exists(address: str | Path) -> bool:
+    """Return whether there is an index at an address, finished or not."""
+    return (Path(address) / INDEX_FILE).is_file()
 
 
 def create_engine(

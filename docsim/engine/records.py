@@ -267,7 +267,8 @@ class SearchFacts:
 
     Attributes:
         index_type: What was asked for.
-        factory: FAISS factory string of the approximate index; None while every passage is compared.
+        factory: The approximate index, as its engine names it, such as a FAISS factory string; None while every passage
+            is compared.
         target: The recall@10 that was asked for.
         recall: The recall@10 that was measured; 1.0 for exact search.
         tuned: How many passages it was tuned for; None for exact search.

@@ -28,7 +28,10 @@ class TextMatches(Protocol):
         """Return the ``n`` documents that match best, best first, ties by number."""
 
     def of(self, documents: Numbers) -> NDArray[np.float32]:
-        """Return the scores of some documents, ``float32 (n,)``; 0 for those that match nothing."""
+        """Return the scores of some documents, ``float32 (n,)``; 0 for those that match nothing.
+
+        Scores may have any scale of the order of BM25's: differences below 1e-4 count as none when scores are fused.
+        """
 
 
 class Snapshot(Protocol):

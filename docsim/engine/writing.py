@@ -17,7 +17,6 @@ from docsim.engine.records import (
     RecordedSource,
     RecordedVerdict,
     SourceName,
-    StoredDocument,
     Unembedded,
 )
 from docsim.models import Failure
@@ -58,9 +57,6 @@ class Sources(Protocol):
 
     def digest(self, number: int) -> str | None:
         """Return the digest of what a document's source held, or None when there is no such document."""
-
-    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
-        """Return some documents by number, without those that are not there."""
 
     def read_from(self, file: Path) -> int | None:
         """Return the number of the document that was read from a file, given by its absolute path, or None."""

@@ -50,7 +50,7 @@ class _Change:
 
 
 class Plan:
-    """Compares a source with an index. It reads what is new or changed, and counts, but writes nothing."""
+    """Compares a source with an index: reads what is new or changed, and counts. Only ``Sync`` also writes."""
 
     def __init__(self, sources: Sources, source: SourceName) -> None:
         self._sources = sources
@@ -203,7 +203,8 @@ class Plan:
     def _is_moved(self, number: int) -> bool:
         """Return whether a vanished source of the same kind and name has moved here.
 
-        A folder has if at least half of its files are here, a file if its name is the same, and records always.
+        A folder has if at least half of its files are here, of which 1,000 are looked at; a file if its name is the
+        same, and records always.
         """
         if self.source.kind == "records":
             return True
@@ -230,7 +231,7 @@ class Plan:
 
 
 class Sync(Plan):
-    """Carries out a plan."""
+    """Compares a source with an index, and writes the changes in batches."""
 
     def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder) -> None:
         super().__init__(writer, source)

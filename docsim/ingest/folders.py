@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from docsim.files import INDEX_FILE
 from docsim.ingest import formats, gitignore, manpages
 from docsim.models import Failure
 
 __all__ = ["files"]
 
 _IGNORE_FILES = (".gitignore", ".docsimignore")
-_INDEX = {"index.db", "generations"}
+_INDEX = {INDEX_FILE, "generations"}
 
 _Rules = tuple[str, gitignore.Rules]  # the path of a folder, as in _Folder, and the patterns of its ignore files
 

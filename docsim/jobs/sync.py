@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName, StoredDocument
+from docsim.engine import opening
+from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName
 from docsim.index import Index
 from docsim.indexing.sync import Plan
 from docsim.ingest.sources import Source
@@ -94,7 +95,7 @@ def sync(
         SourceError: A source as a whole has become unreadable.
         StoreError: The directory holds something else, or the index cannot be written to.
     """
-    if options.dry_run and not (path / "index.db").exists():
+    if options.dry_run and not opening.exists(path):
         return Synced(path, True, tuple(_planned(source, options, progress) for source in sources))
     if options.dry_run:
         index = Index.open(path, encoder=encoder)
@@ -158,9 +159,6 @@ class _NoSources:
 
     def digest(self, number: int) -> str | None:
         return None
-
-    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
-        return {}
 
     def read_from(self, file: Path) -> int | None:
         return None

@@ -33,7 +33,8 @@ def warnings(index: Index) -> list[str]:
 def repair(
     index: Index, *, wait: bool = False, index_type: str | None = None, recall: float | None = None
 ) -> list[str]:
-    """Rebuild what can be rebuilt from what an index stores: passages, embeddings, text search, the FAISS files.
+    """Rebuild what can be rebuilt from what an index stores: passages, embeddings, text search, and the
+    files that make searching fast.
 
     A document that is not what its source held cannot be rebuilt. ``problems`` goes on naming it until its source is
     indexed again, which then reads it even if it has not changed there.

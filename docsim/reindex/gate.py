@@ -1,7 +1,7 @@
 """The gate: the checks that a generation must pass before it is published.
 
     sound      every document has embeddings that are intact, finite and of unit norm
-    search     FAISS finds what exact search finds: recall@10 of passages
+    search     the index finds what exact search finds: recall@10 of passages
     quality    on the same questions, the new generation answers no worse than the live one, up to a tolerance
 
 Quality is nDCG@10. The mean difference over questions comes with its 95 % bootstrap interval, paired by question.
@@ -33,7 +33,7 @@ LEAST_QUESTIONS = 10
 """With fewer questions, quality is not measured."""
 
 LEAST_RECALL = 0.95
-"""The recall@10 that FAISS has to reach against exact search."""
+"""The recall@10 that a search has to reach against exact search."""
 
 _K = 10
 _SAMPLE = 100  # documents whose first passages are the queries of the search check

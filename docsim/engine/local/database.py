@@ -24,10 +24,11 @@ from typing import Any
 from docsim.engine.local import schema
 from docsim.engine.retrying import PAUSE, TRIES, retried
 from docsim.errors import IndexChanged, StoreError
+from docsim.files import INDEX_FILE
 
 __all__ = ["FILE", "Database", "State"]
 
-FILE = "index.db"
+FILE = INDEX_FILE
 
 _INCREMENTAL = 2  # the value of PRAGMA auto_vacuum that lets free pages be given back
 _PAGES = 20_000  # given back per transaction: 80 MB
