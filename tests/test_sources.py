@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +388,15 @@ def test_a_record_longer_than_the_limit_is_a_failure_and_the_rest_goes_on(
     assert [document.text for document in _documents(source)] == ["y"]
 
 
+@pytest.fixture
+def csv_limit() -> Iterator[None]:
+    """Put back the limit of the ``csv`` module, which reading a table sets for the whole process."""
+    before = csv.field_size_limit()
+    yield
+    csv.field_size_limit(before)
+
+
+@pytest.mark.usefixtures("csv_limit")
 def test_a_csv_cell_longer_than_the_limit_is_a_failure_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
