@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.evaluation import comparison
 from docsim.evaluation.comparison import (
     EncodedDocuments,
     EncodedTwice,
@@ -99,26 +98,23 @@ def test_embeddings_of_different_dimension_have_no_cosine() -> None:
 
 
 def test_the_index_texts_are_encoded_with_their_titles(index: Path, tiny: Encoder) -> None:
-    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
-        found = encode_twice(snapshot, (tiny, tiny))
+    with Index.open(index) as opened:
+        found = encode_twice(opened.engine, (tiny, tiny))
     place = found.ids.index("keys")
     np.testing.assert_allclose(found.first.document(place), tiny.encode(["keys\nrotate signing keys"]), atol=1e-6)
     assert found.documents == 4
 
 
 def test_an_encoder_agrees_with_itself(index: Path, tiny: Encoder) -> None:
-    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
-        found = agreement(encode_twice(snapshot, (tiny, tiny)))
+    with Index.open(index) as opened:
+        found = agreement(encode_twice(opened.engine, (tiny, tiny)))
     assert (found.overlap, found.same_first) == (1.0, 1.0)
     assert found.cosine == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_large_index_is_sampled_judged_documents_first(
-    index: Path, tiny: Encoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(comparison, "PASSAGES", 2)
-    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
-        found = encode_twice(snapshot, (tiny, tiny), include=["soup", "gone", "train"])
+def test_a_large_index_is_sampled_judged_documents_first(index: Path, tiny: Encoder) -> None:
+    with Index.open(index) as opened:
+        found = encode_twice(opened.engine, (tiny, tiny), include=["soup", "gone", "train"], passages=2)
     assert set(found.ids) == {"soup", "train"}
     assert found.documents == 4
 
@@ -126,8 +122,8 @@ def test_a_large_index_is_sampled_judged_documents_first(
 def test_an_index_of_one_document_is_refused(tmp_path: Path, tiny: Encoder) -> None:
     with Index.create(tmp_path / "index", encoder=tiny) as opened:
         opened.sync([Document("a", "text")])
-        with opened.engine.snapshot() as snapshot, pytest.raises(UsageError, match="at least two documents"):
-            encode_twice(snapshot, (tiny, tiny))
+        with pytest.raises(UsageError, match="at least two documents"):
+            encode_twice(opened.engine, (tiny, tiny))
 
 
 def test_judgements_say_which_encoder_ranks_better(tiny: Encoder) -> None:
@@ -147,8 +143,8 @@ def test_a_document_is_no_answer_to_itself(tiny: Encoder) -> None:
 
 
 def test_queries_may_be_texts(index: Path, tiny: Encoder) -> None:
-    with Index.open(index) as opened, opened.engine.snapshot() as snapshot:
-        documents = encode_twice(snapshot, (tiny, tiny))
+    with Index.open(index) as opened:
+        documents = encode_twice(opened.engine, (tiny, tiny))
     found = compare_by_judgements(documents, {"q": {"keys": 1}}, (tiny, tiny), texts={"q": "keys\nrotate signing keys"})
     assert found.second.metrics["RR@10"].value == 1.0
 

@@ -20,8 +20,6 @@ import pytest
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import writer
 from docsim.engine.records import SourceName
-from docsim.engine.retrying import retried
-from docsim.errors import IndexChanged
 from docsim.index import Index
 from docsim.indexing.sync import Sync
 from docsim.models import Document
@@ -196,23 +194,6 @@ def test_what_was_read_while_the_file_changed_is_not_used(reader: Reader, index:
     index.commit(1)
     assert reader.ask("go on reading").startswith("IndexChanged: the index at")
     assert reader.ask() == just(1)
-
-
-def test_what_only_reads_is_called_again_when_the_index_was_changed_meanwhile() -> None:
-    calls: list[int] = []
-
-    @retried
-    def read(fails: int) -> str:
-        calls.append(1)
-        if len(calls) <= fails:
-            raise IndexChanged("changed")
-        return "read"
-
-    assert read(2) == "read"
-    assert len(calls) == 3
-    calls.clear()
-    with pytest.raises(IndexChanged):
-        read(10_000)
 
 
 def test_no_answer_is_a_mixture_of_two_states_and_none_tells_of_damage(

@@ -13,6 +13,7 @@ import click
 from docsim.cli import options
 from docsim.cli.output import Output, print_json
 from docsim.cli.progress import watching
+from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
 
@@ -85,13 +86,18 @@ def duplicates(threshold: float | None, report: Path | None, index_path: Path | 
 
 
 def _write(report: Path, found: Duplicates, index: Index) -> None:
-    from docsim.analysis.duplicates_page import duplicates_page
-
     try:
-        with index.engine.snapshot() as snapshot:
-            report.write_text(duplicates_page(found, snapshot), encoding="utf-8")
+        report.write_text(_page(index, found), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"expected a file that can be written at {report}; {error.strerror or error}") from error
+
+
+@retried
+def _page(index: Index, found: Duplicates) -> str:
+    from docsim.analysis.duplicates_page import duplicates_page
+
+    with index.engine.snapshot() as snapshot:
+        return duplicates_page(found, snapshot)
 
 
 def _show(found: Duplicates, report: Path | None, *, quiet: bool) -> None:

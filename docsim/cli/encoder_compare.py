@@ -76,8 +76,8 @@ def compare(a: str, b: str, index_path: Path | None, measures: _Measures, output
         raise UsageError("expected --qrels with --queries, got --queries alone")
     qrels, texts = measures.judgements()
     encoders = encoder_facts.load(a), encoder_facts.load(b)
-    with options.open_index(index_path) as index, index.engine.snapshot() as snapshot:
-        documents = comparison.encode_twice(snapshot, encoders, include=_judged_ids(qrels or {}))
+    with options.open_index(index_path) as index:
+        documents = comparison.encode_twice(index.engine, encoders, include=list(_judged_ids(qrels or {})))
     agreement = comparison.agreement(documents, k=measures.k, queries=measures.sample)
     judged = comparison.compare_by_judgements(documents, qrels, encoders, texts=texts) if qrels else None
     found = _Compared(encoders, documents, agreement, judged)

@@ -15,6 +15,7 @@ from docsim.cli.options import SearchArguments
 from docsim.cli.output import Output, print_json
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import Encoder
+from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.evaluation import judgements, measures
 from docsim.evaluation.judgements import Qrels
@@ -244,6 +245,7 @@ def _encode(encoder: Encoder, texts: Sequence[str], progress: Progress) -> measu
     return np.concatenate(parts).astype(np.float64)
 
 
+@retried
 def _about(index: Index, task: _Task, mode: str) -> _About:
     relevant = {id for grades in task.qrels.values() for id, grade in grades.items() if grade >= 1}
     with index.engine.snapshot() as snapshot:

@@ -17,6 +17,7 @@ from docsim.cli import options
 from docsim.cli.options import SearchOptions
 from docsim.cli.output import Output, print_json
 from docsim.cli.subjects import file_named, subject
+from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.models import Document, Hit, SearchResult
@@ -214,6 +215,7 @@ def _rows(result: SearchResult, words: Sequence[str]) -> Table:
     return table
 
 
+@retried
 def _nothing(index: Index, search: SearchOptions) -> str:
     """Return why nothing was found. If no document has a field that is asked for, its name was probably misspelt."""
     if not index.counts().documents:

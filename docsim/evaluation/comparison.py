@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from docsim.encoding.documents import encode_documents, encode_passages
 from docsim.encoding.encoder import Encoder
-from docsim.engine.base import Snapshot
+from docsim.engine.base import Engine, Snapshot
+from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.evaluation import judgements, measures
 from docsim.evaluation.judgements import Qrels
@@ -147,15 +148,22 @@ class JudgedComparison:
     difference: Mapping[str, RunComparison]
 
 
+@retried
 def encode_twice(
-    snapshot: Snapshot, encoders: tuple[Encoder, Encoder], *, include: Iterable[str] = (), seed: int = 0
+    engine: Engine,
+    encoders: tuple[Encoder, Encoder],
+    *,
+    include: Sequence[str] = (),
+    passages: int = PASSAGES,
+    seed: int = 0,
 ) -> EncodedTwice:
-    """Encode the documents of an index with two encoders: all of them, or a sample with ``PASSAGES`` passages.
+    """Encode the documents of an index with two encoders: all of them, or a sample.
 
     Args:
-        snapshot: The index.
+        engine: Keeps the index.
         encoders: The encoders to compare.
         include: The ids of documents that are taken into the sample first. Unknown ids are ignored.
+        passages: The most passages that are encoded, at least 1.
         seed: Seed of the random choice among the other documents.
 
     Raises:
@@ -164,12 +172,13 @@ def encode_twice(
     ids: list[str] = []
     first: list[Rows] = []
     second: list[Rows] = []
-    numbers, total = _chosen(snapshot, include, seed)
-    for start in range(0, len(numbers), _DOCUMENTS_TOGETHER):
-        items = list(_stored(snapshot, numbers[start : start + _DOCUMENTS_TOGETHER]))
-        ids += [document.id for document, _ in items]
-        first += encode_passages(encoders[0], items)
-        second += encode_passages(encoders[1], items)
+    with engine.snapshot() as snapshot:
+        numbers, total = _chosen(snapshot, include, passages=passages, seed=seed)
+        for start in range(0, len(numbers), _DOCUMENTS_TOGETHER):
+            items = list(_stored(snapshot, numbers[start : start + _DOCUMENTS_TOGETHER]))
+            ids += [document.id for document, _ in items]
+            first += encode_passages(encoders[0], items)
+            second += encode_passages(encoders[1], items)
     return EncodedTwice(tuple(ids), EncodedDocuments.of(first), EncodedDocuments.of(second), total)
 
 
@@ -266,7 +275,7 @@ def _cosines(documents: EncodedTwice) -> tuple[float | None, float | None]:
     return float(cosines.mean()), float(np.percentile(cosines, 5))
 
 
-def _chosen(snapshot: Snapshot, include: Iterable[str], seed: int) -> tuple[list[int], int]:
+def _chosen(snapshot: Snapshot, include: Iterable[str], *, passages: int, seed: int) -> tuple[list[int], int]:
     """Return the numbers of the documents to encode, and how many documents the index has."""
     counts = snapshot.passage_counts()
     if len(counts) < 2:
@@ -274,7 +283,7 @@ def _chosen(snapshot: Snapshot, include: Iterable[str], seed: int) -> tuple[list
     wanted = [number for id in include if (number := snapshot.number(id)) is not None]
     others = list(counts)
     Random(seed).shuffle(others)
-    chosen, room = [], PASSAGES
+    chosen, room = [], passages
     for number in dict.fromkeys([*wanted, *others]):
         if (size := min(counts[number], _DOCUMENT_PASSAGES)) <= room:
             chosen.append(number)

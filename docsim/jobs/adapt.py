@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docsim.encoding.encoder import Encoder, fingerprint_of
+from docsim.engine.base import Engine
+from docsim.engine.records import Generation
+from docsim.engine.retrying import retried
 from docsim.errors import EncoderError, IndexLocked
 from docsim.index import Index
 from docsim.jobs.train import IndexTexts, Trained, TrainOptions, train
@@ -115,18 +118,24 @@ def task(index: Index, options: AdaptOptions = AdaptOptions()) -> Task:
         EncoderError: The encoder to start from, or the teacher, is missing or damaged.
     """
     engine = index.engine
-    with engine.snapshot() as snapshot:
-        live = snapshot.generation
-        contents = sorted((one.document.id, one.digest) for one in snapshot.scan(characters=0))
+    live, contents = _contents(engine)
     base = Encoder.load(options.start or engine.base_directory(live.number))
     digest = hashlib.sha256(f"{base.fingerprint} {_settings(options)}".encode())
-    for _, content in contents:
+    for content in contents:
         digest.update(content.encode())
     noted = json.loads(engine.note(_KEY) or "{}")
     fingerprint = str(noted.get("encoder", "")) if noted.get("digest") == digest.hexdigest() else ""
     places = [engine.encoder_directory(one.generation.number) for one in engine.generations()]
     known = _known([*places, _trained_directory(index)], fingerprint) if fingerprint else None
     return Task(base, digest.hexdigest(), known, live.number, live.fingerprint == fingerprint)
+
+
+@retried
+def _contents(engine: Engine) -> tuple[Generation, list[str]]:
+    """Return the live generation, and the digests of all documents, ordered by id."""
+    with engine.snapshot() as snapshot:
+        found = sorted((one.document.id, one.digest) for one in snapshot.scan(characters=0))
+        return snapshot.generation, [digest for _, digest in found]
 
 
 def carry_out(index: Index, task: Task, options: AdaptOptions, *, progress: Progress = SILENT) -> Adapted:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot
 from docsim.engine.records import Soundness
+from docsim.engine.retrying import retried
 from docsim.evaluation import measures
 from docsim.evaluation.measures import RunComparison, RunReport
 from docsim.index import Index
@@ -121,6 +122,7 @@ def judge(old: Index, new: Index, questions: Questions | None, *, max_loss: floa
     return Verdict((*found, _of_quality(compared, len(questions.qrels), max_loss)), compared, max_loss)
 
 
+@retried
 def checks(index: Index) -> tuple[Check, ...]:
     """Run the checks of soundness and search on the generation that an index was opened at."""
     found = list(_sound(index.engine.soundness()))

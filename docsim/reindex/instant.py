@@ -16,6 +16,7 @@ from docsim.encoding.documents import encode_passages
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Rebuilder, Snapshot
 from docsim.engine.records import Generation
+from docsim.engine.retrying import retried
 from docsim.index import Index
 from docsim.indexing.build import check_unit
 from docsim.progress import SILENT, Progress
@@ -72,8 +73,8 @@ def _aligned(index: Index, rebuilder: Rebuilder, live: Generation, new: Generati
     """Learn an alignment and map the live embeddings by it; None where that would not find more than there is."""
     from docsim.encoding.alignment import LEAST, learnt
 
-    with index.at(live.number) as opened, opened.engine.snapshot() as snapshot:
-        old, embedded = _sample(snapshot, rebuilder.encoder(new))
+    with index.at(live.number) as opened:
+        old, embedded = _embedded_twice(opened, rebuilder.encoder(new))
     if len(old) < LEAST:
         return None
     alignment = learnt(old, embedded, source=live.fingerprint, target=new.fingerprint)
@@ -81,6 +82,12 @@ def _aligned(index: Index, rebuilder: Rebuilder, live: Generation, new: Generati
         return None
     rebuilder.map_live(new.number, alignment)
     return alignment
+
+
+@retried
+def _embedded_twice(index: Index, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    with index.engine.snapshot() as snapshot:
+        return _sample(snapshot, encoder)
 
 
 def _sample(snapshot: Snapshot, encoder: Encoder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

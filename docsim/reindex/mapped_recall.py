@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from docsim.engine.retrying import retried
 from docsim.index import Index
 
 __all__ = ["MappedRecall", "measure"]
@@ -46,8 +47,7 @@ def measure(index: Index, live: Index, new: Index, texts: Sequence[str]) -> Mapp
     Returns:
         What was found; None where there is nothing to ask, or no mapping that can be read.
     """
-    with index.engine.snapshot() as snapshot:
-        passages = snapshot.mapped_from
+    passages = _learnt_from(index)
     if passages is None:
         return None
     asked = [text for text in _asked(live, texts) if text.strip()]
@@ -61,6 +61,13 @@ def measure(index: Index, live: Index, new: Index, texts: Sequence[str]) -> Mapp
     return MappedRecall(len(asked), _K, _recall(mapped, wanted), before, passages)
 
 
+@retried
+def _learnt_from(index: Index) -> int | None:
+    with index.engine.snapshot() as snapshot:
+        return snapshot.mapped_from
+
+
+@retried
 def _asked(live: Index, texts: Sequence[str]) -> list[str]:
     if texts:
         return [live.document(text).document.text if live.has(text) else text for text in texts[:_QUERIES]]

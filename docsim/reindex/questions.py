@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from docsim.encoding.documents import encode_documents
 from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
+from docsim.engine.retrying import retried
 from docsim.errors import StoreError, UsageError
 from docsim.evaluation import judgements
 from docsim.evaluation.judgements import Qrels
@@ -160,6 +161,7 @@ class HeldOutSpans:
         """For each span, the document that it was cut out of."""
         return {id: {span.rest.id: 1} for id, span in self.spans.items()}
 
+    @retried
     def ask(self, index: Index) -> dict[str, Answer]:
         """Return the documents found for each span; of its own document, the rest is ranked."""
         encoder = index.encoder
@@ -197,6 +199,7 @@ def judged(index: Index, qrels: Qrels, texts: Mapping[str, str] | None = None, *
     return JudgedQueries(texts or {query: query for query in asked}, asked, texts is not None)
 
 
+@retried
 def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOutSpans:
     """Cut spans out of documents of an index: one out of each, or several if there are few documents.
 
