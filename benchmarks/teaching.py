@@ -31,7 +31,8 @@ RESULTS = Path(__file__).parent / "results" / "teaching.json"
 
 def taught(corpus: Path, teacher: Encoder, out: Path, seed: int) -> dict[str, float]:
     """Train with the teacher; seconds that it took to ask, and to train."""
-    from docsim.training.loop.config import TrainingConfig
+    from docsim.models import TrainingOptions
+    from docsim.training.loop.defaults import training_config
     from docsim.training.loop.trained_encoder import save_trained_encoder
     from docsim.training.loop.trainer import Trainer
     from docsim.training.towers.starting_point import make_starting_point
@@ -39,7 +40,7 @@ def taught(corpus: Path, teacher: Encoder, out: Path, seed: int) -> dict[str, fl
     facts = out.with_name(f"{out.name}.json")
     if not facts.is_file():
         began = time.perf_counter()
-        plan, origin = TrainingConfig(seed=seed), make_starting_point("default", seed=seed)
+        plan, origin = training_config(TrainingOptions(seed=seed)), make_starting_point("default", seed=seed)
         job = job_of(corpus, origin, teacher, plan)
         asked = time.perf_counter() - began
         outcome = Trainer(job, plan.schedule).run()

@@ -267,11 +267,11 @@ def test_a_loss_that_cannot_learn_from_what_is_given_is_refused() -> None:
         lambda: Objective(matryoshka=(8, 0)),
         lambda: Objective(temperature=float("nan")),
         lambda: Trainer(job(replace(CONFIG, objective=Objective(matryoshka=(8, 999)))), SCHEDULE),
-        lambda: Schedule(steps=0),
-        lambda: Schedule(learning_rate=0),
-        lambda: Schedule(warm_up=-1),
-        lambda: TrainingConfig(batch_size=1),
-        lambda: TrainingConfig(negatives="luck"),
+        lambda: replace(SCHEDULE, steps=0),
+        lambda: replace(SCHEDULE, learning_rate=0),
+        lambda: replace(SCHEDULE, warm_up=-1),
+        lambda: replace(CONFIG, batch_size=1),
+        lambda: replace(CONFIG, negatives="luck"),
         lambda: Trainer(job(), replace(SCHEDULE, optimizer="luck")),
         lambda: make_starting_point("default", kind="tree"),
     ],
@@ -282,9 +282,9 @@ def test_what_cannot_be_is_refused(wrong: Any) -> None:
 
 
 def test_the_learning_rate_rises_stays_and_falls() -> None:
-    still: Any = Schedule(steps=100, learning_rate=0.5, warm_up=10).rate()
+    still: Any = replace(SCHEDULE, steps=100, learning_rate=0.5, warm_up=10).rate()
     assert [float(still(step)) for step in (0, 5, 10, 50, 99)] == pytest.approx([0, 0.25, 0.5, 0.5, 0.5], abs=1e-6)
-    falls: Any = Schedule(steps=100, learning_rate=0.5, warm_up=0, decay=True).rate()
+    falls: Any = replace(SCHEDULE, steps=100, learning_rate=0.5, warm_up=0, decay=True).rate()
     assert [float(falls(step)) for step in (0, 50, 100)] == pytest.approx([0.5, 0.25, 0], abs=1e-6)
 
 

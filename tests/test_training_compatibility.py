@@ -23,6 +23,9 @@ from docsim.training.towers.starting_point import StartingPoint
 LAYERS = ("WeightedTokenSum", "TokenVectors", "Pooling", "UnitLength", "Lstm", "Positions", "Attention", "EncoderBlock")
 
 
+SCHEDULE = Schedule(steps=200, learning_rate=0.02, probe_every=20, time_limit=0.0)
+
+
 @pytest.mark.parametrize(
     ("guidance", "digest"),
     [
@@ -34,10 +37,10 @@ def test_a_job_has_the_digest_under_which_version_0_kept_its_checkpoints(
     guidance: float, digest: str, tmp_path: Path
 ) -> None:
     start = StartingPoint(toy_training.parts(), "parent", "toy")
-    job = job_from_documents(start, toy_training.documents(), TrainingConfig(batch_size=32))
+    job = job_from_documents(start, toy_training.documents(), TrainingConfig(schedule=SCHEDULE, batch_size=32))
     job = replace(job, objective=replace(job.objective, guidance=guidance))
     file = tmp_path / "checkpoint.npz"
-    Trainer(job, Schedule(time_limit=0.0), checkpoint=file).run()
+    Trainer(job, SCHEDULE, checkpoint=file).run()
     assert read_checkpoint(file, job=digest).points[0].step == 0
 
 

@@ -15,7 +15,7 @@ from docsim.evaluation import judgements
 from docsim.index import Index
 from docsim.jobs.reindex import Reindexed
 from docsim.reindex import gate_report, rebuilding
-from docsim.reindex.examination import GateOptions
+from docsim.reindex.examination import DEFAULT_GATE, GateOptions
 from docsim.reindex.gate_report import GateReport
 
 __all__ = ["REFUSED", "GateFlags", "gate", "tell"]
@@ -62,7 +62,7 @@ gate = options.grouped(
     click.option(
         "--max-loss",
         type=click.FloatRange(0, 1),
-        default=0.01,
+        default=DEFAULT_GATE.max_loss,
         show_default=True,
         help="Publish if nDCG@10 falls by no more than this.",
     ),

@@ -55,6 +55,8 @@ __all__ = [
     "IsObject",
     "Not",
     "Operator",
+    "Ordering",
+    "Textual",
     "Under",
     "Value",
     "all_of",
@@ -69,8 +71,14 @@ Value = str | int | float | bool
 Field = tuple[str, ...]
 """The names that lead to a value: one for a field of the document, more where fields hold objects."""
 
-Operator = Literal["=", "<", "<=", ">", ">=", "like", "contains"]
-"""How a value of a field is compared."""
+Ordering = Literal["<", "<=", ">", ">="]
+"""Operators that take one string or one number."""
+
+Textual = Literal["like", "contains"]
+"""Operators that take one string."""
+
+Operator = Literal["=", Ordering, Textual]
+"""How a value of a field is compared. The parser takes the names from here."""
 
 MAX_NAMES = 10
 """Names in one field."""
@@ -285,7 +293,7 @@ def _check_operator(operator: str, values: tuple[Value, ...]) -> None:
         raise UsageError(f"expected {', '.join(get_args(Operator))} as an operator in a filter, got {operator!r}")
     if operator == "=":
         return
-    textual = operator in ("like", "contains")
+    textual = operator in get_args(Textual)
     if len(values) != 1 or isinstance(values[0], bool) or (textual and not isinstance(values[0], str)):
         takes = "one string" if textual else "one string or one number"
         raise UsageError(f"expected {takes} with {operator} in a filter, got {', '.join(map(repr, values)) or 'none'}")

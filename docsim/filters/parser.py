@@ -21,7 +21,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NoReturn, TypeVar
+from typing import NoReturn, TypeVar, get_args
 
 from docsim.errors import UsageError
 from docsim.filters.condition import (
@@ -31,7 +31,8 @@ from docsim.filters.condition import (
     Exists,
     Field,
     Not,
-    Operator,
+    Ordering,
+    Textual,
     Value,
     all_of,
     any_of,
@@ -57,7 +58,9 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_KEYWORDS = {"and", "or", "not", "in", "like", "contains", "is", "null", "exists", "true", "false"}
+_ORDERING: tuple[Ordering, ...] = get_args(Ordering)
+_TEXTUAL: tuple[Textual, ...] = get_args(Textual)
+_KEYWORDS = {"and", "or", "not", "in", *_TEXTUAL, "is", "null", "exists", "true", "false"}
 _ALIASES = {"==": "=", "<>": "!="}
 _SHOWN = 30  # characters of a token in a message
 
@@ -164,14 +167,12 @@ class _Parser:
             return Exists(field) if present else Not(Exists(field))
         if self._take("not"):
             return Not(self._membership(field))
-        return self._membership(field) if self._token.keyword in ("in", "like", "contains") else self._comparison(field)
+        return self._membership(field) if self._token.keyword in ("in", *_TEXTUAL) else self._comparison(field)
 
     def _membership(self, field: Field) -> Condition:
-        operator: Literal["in", "like", "contains"] | None = self._take("in", "like", "contains")
-        if operator is None:
-            self._fail("in, like or contains")
-        if operator != "in":
+        if operator := self._take(*_TEXTUAL):
             return Compare(field, operator, (self._value("a string in quotes", str),))
+        self._expect("in", f"in, {' or '.join(_TEXTUAL)}")
         self._expect("(", "( and values such as ('a', 'b')")
         values = [self._value()]
         while self._take(","):
@@ -184,9 +185,9 @@ class _Parser:
             return Compare(field, "=", (self._value(),))
         if self._take("!="):
             return Not(Compare(field, "=", (self._value(),)))
-        operator: Operator | None = self._take("<", "<=", ">", ">=")
+        operator = self._take(*_ORDERING)
         if operator is None:
-            self._fail("=, !=, <, <=, >, >=, in, like, contains, is or exists")
+            self._fail(f"=, !=, {', '.join(_ORDERING)}, in, {', '.join(_TEXTUAL)}, is or exists")
         return Compare(field, operator, (self._value("a string or a number", str, int, float),))
 
     def _value(self, expected: str = "a string in quotes, a number, true or false", *kinds: type) -> Value:

@@ -1,4 +1,4 @@
-"""Converters: from HTML, PDF, Office, EPUB and notebook files to Markdown.
+"""Converters: from HTML, PDF, Office, EPUB and notebook files to Markdown; a new format gets its function here.
 
 Only this module hands users' files to parsers that others wrote. Any error of theirs becomes a ``SourceError`` with a
 reason in plain words, and the size of an archive is checked before it is unpacked. The libraries are imported when they

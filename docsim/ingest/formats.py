@@ -7,6 +7,7 @@ r"""Formats: from the bytes of one file to its text, title and metadata.
     .1 to .8                                  manual pages, converted to Markdown
     .txt .text .log .adoc .org .tex, others   read as plain text
 
+What is not text, such as PDF, or a new format such as .odt, is converted in ``docsim.ingest.converters``.
 Line ends become ``\n``. The encoding of text is detected, and bytes that are invalid in it become U+FFFD.
 """
 

@@ -69,8 +69,8 @@ def choose(store: Store, kind: str | None = None, recall: float | None = None) -
     chosen = Settings(kind or before.kind, before.recall if recall is None else recall)
     if chosen != before:
         with store.writing():
-            store.execute("INSERT OR REPLACE INTO meta VALUES ('index_type', ?)", chosen.kind)
-            store.execute("INSERT OR REPLACE INTO meta VALUES ('recall', ?)", chosen.recall)
+            store.set_meta("index_type", chosen.kind)
+            store.set_meta("recall", chosen.recall)
 
 
 def mark(generation: LocalGeneration) -> str:

@@ -307,3 +307,7 @@ class Database:
     def revision(self) -> int:
         """Return the number of the committed state that this connection sees."""
         return int(self.value("SELECT value FROM meta WHERE key = 'revision'"))
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Store the value of a key of the table ``meta``, inside ``writing()``."""
+        self.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value)

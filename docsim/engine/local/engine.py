@@ -239,7 +239,7 @@ class LocalEngine:
         store = Store(self.path, writable=True)
         try:
             with store.writing(visible=False):
-                store.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, text)
+                store.set_meta(key, text)
         finally:
             store.close()
 

@@ -115,6 +115,15 @@ def commit(store: Store, path: Path, alignment: Alignment, *, live: LocalGenerat
         digest = alignment.save(alignment_path(path, new))
         written = view.vectors.mapped(alignment.apply, alignment.dims[1]).save(snapshot)
         snapshot_documents.save(snapshot, written, view.documents[view.vectors.holds(view.documents[:, 0])])
-    row = (new, live.fingerprint, digest, len(alignment.landmarks), written, view.passage, view.deletion)
+    row = {
+        "generation": new,
+        "source": live.fingerprint,
+        "digest": digest,
+        "passages": len(alignment.landmarks),
+        "snapshot_digest": written,
+        "snapshot_passage": view.passage,
+        "snapshot_deletion": view.deletion,
+    }
+    columns, marks = ", ".join(row), ", ".join("?" * len(row))
     with store.writing():
-        store.execute("INSERT OR REPLACE INTO adapters VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        store.execute(f"INSERT OR REPLACE INTO adapters ({columns}) VALUES ({marks})", *row.values())

@@ -269,7 +269,9 @@ class Store(Origins):
 
     def deletions_after(self, sequence: int) -> list[tuple[int, int, int]]:
         """Return ``(sequence, first passage number, passages)`` of every deletion after ``sequence``, in order."""
-        return self.rows("SELECT * FROM deletions WHERE sequence > ? ORDER BY sequence", sequence)
+        return self.rows(
+            "SELECT sequence, first_passage, passages FROM deletions WHERE sequence > ? ORDER BY sequence", sequence
+        )
 
     def forgotten(self) -> int:
         """Return the last deletion whose record was removed; a view that has not seen it must be made anew."""
@@ -284,7 +286,7 @@ class Store(Origins):
         )
         if last > self.forgotten():
             self.execute("DELETE FROM deletions WHERE sequence <= ?", last)
-            self.execute("INSERT OR REPLACE INTO meta VALUES ('forgotten', ?)", last)
+            self.set_meta("forgotten", last)
 
     def verdict(self, number: int) -> RecordedVerdict | None:
         """Return the verdict that was recorded about a generation, or None."""
@@ -315,7 +317,7 @@ class Store(Origins):
         """Record the verdict about a generation, in a transaction of its own."""
         summary = json.dumps({"metrics": verdict.metrics, "source": verdict.source, "sound": verdict.sound})
         with self.writing(visible=False):
-            sql = "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)"
+            sql = "INSERT OR REPLACE INTO verdicts (generation, checked, passed, summary) VALUES (?, ?, ?, ?)"
             self.execute(sql, number, now(), verdict.passed, summary)
 
 

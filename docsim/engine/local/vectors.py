@@ -73,8 +73,9 @@ class _Segment:
 
     @property
     def rows(self) -> NDArray[np.float16]:
-        """The embeddings, ``float16 (n, dim)``, in FAISS's memory or a mapped file: do not write to or keep them."""
+        """The embeddings, ``float16 (n, dim)``, in FAISS's memory or a mapped file: read-only, and not to be kept."""
         codes: NDArray[np.uint8] = faiss.rev_swig_ptr(self.index.codes.data(), self.index.codes.size())
+        codes.flags.writeable = False
         return codes.view(np.float16).reshape(len(self.ids), self.index.d)
 
     @property
@@ -116,6 +117,8 @@ class VectorIndex:
 
     def rows(self, ranges: NDArray[np.int64]) -> list[NDArray[np.float16]]:
         """Return the embeddings of the passages in each range of numbers, ``float16 (passages, dim)``.
+
+        They are read-only and not to be kept, as they may be FAISS's memory or a mapped file.
 
         Args:
             ranges: The first number and one past the last, ``int64 (n, 2)``. Each range lies in one segment.

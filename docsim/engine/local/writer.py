@@ -72,7 +72,8 @@ class LocalWriter(Store):
             )
             self.execute(sql, *fields, number)
         rows = ((first + i, number, p.start, p.end, p.heading) for i, p in enumerate(embedded.passages))
-        self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", rows)
+        sql = 'INSERT INTO passages (number, document, start, "end", heading) VALUES (?, ?, ?, ?, ?)'
+        self._connection.executemany(sql, rows)
         self.add_embeddings(number, first, embedded.vectors, generation=self._live.number)
         return number
 
@@ -108,7 +109,7 @@ class LocalWriter(Store):
     def close_source(self, number: int, failures: Iterable[Failure]) -> None:
         """Record that a source was read to its end, and what could not be read."""
         self.execute("DELETE FROM failures WHERE source = ?", number)
-        sql = "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)"
+        sql = "INSERT OR REPLACE INTO failures (source, path, reason, failed) VALUES (?, ?, ?, ?)"
         for failure in failures:
             self.execute(sql, number, failure.path, failure.reason, now())
         self.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), number)
@@ -116,7 +117,8 @@ class LocalWriter(Store):
     def link(self, source: int, path: str, *, document: int, digest: str) -> None:
         """Record that a path stands for a document, was read with this digest, and did not fail."""
         before = self.origin(source, path)
-        self.execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?)", source, path, document, digest)
+        sql = "INSERT OR REPLACE INTO origins (source, path, document, digest) VALUES (?, ?, ?, ?)"
+        self.execute(sql, source, path, document, digest)
         self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source, path)
         if before is not None and before.document != document:
             self._release(before.document)

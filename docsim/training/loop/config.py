@@ -78,7 +78,7 @@ class Objective:
         return matryoshka(loss, self.matryoshka) if self.matryoshka else loss
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """How long and how fast to train. Names and values are part of what identifies a job when it resumes.
 
@@ -96,15 +96,15 @@ class Schedule:
         time_limit: Seconds after which training ends; None for no limit.
     """
 
-    steps: int = 200
-    learning_rate: float = 0.02
+    steps: int
+    learning_rate: float
     warm_up: int = 20
     decay: bool = False
     optimizer: str = "adagrad"
     freeze: bool = False
     unfreeze_at: int = 0
     embedding_share: float = 1.0
-    probe_every: int = 20
+    probe_every: int
     patience: int = 5
     time_limit: float | None = None
 
@@ -164,7 +164,7 @@ class TeacherConfig:
             raise TrainingError(f"expected a teacher weight of at least 0; got {self.weight:g}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """Everything that can be configured about a training.
 
@@ -182,7 +182,7 @@ class TrainingConfig:
     """
 
     objective: Objective = field(default_factory=Objective)
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: Schedule
     recipe: SpanRecipe = field(default_factory=SpanRecipe)
     batch_size: int = 512
     seed: int = 0

@@ -53,7 +53,9 @@ def training_config(options: TrainingOptions, examples: Examples | None = None) 
     )
     objective = Objective(options.loss or defaults.loss, options.temperature, options.margin, options.matryoshka)
     size = defaults.batch_size if options.batch_size is None else options.batch_size
-    return TrainingConfig(objective, schedule, batch_size=size, seed=options.seed, negatives=options.negatives)
+    return TrainingConfig(
+        objective=objective, schedule=schedule, batch_size=size, seed=options.seed, negatives=options.negatives
+    )
 
 
 def with_epochs(config: TrainingConfig, epochs: int | None, per_epoch: int) -> TrainingConfig:
