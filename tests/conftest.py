@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from filelock import FileLock
 
 from docsim import offline
+
+# Test processes share the cores: OpenMP's threads, of which FAISS has one a core, must not spin while they wait.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Tests import these libraries themselves, too.
 offline.before_onnxruntime()

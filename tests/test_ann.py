@@ -7,6 +7,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -188,7 +189,7 @@ def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path, damage: str) -> No
     assert ann.load(tmp_path, "another" if damage == "other snapshot" else "a snapshot") is None
 
 
-@pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF128,PQ8x4fs", "IVF16,Flat", "IVF16,PQ4"])
+@pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF128,PQ8x4fs", "IVF16,Flat", "IVF16,PQ4x4"])
 def test_inverted_lists_are_mapped_and_searched_as_they_were(tmp_path: Path, factory: str) -> None:
     made = ann.build(factory, ROWS)
     before = made.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
@@ -227,7 +228,8 @@ def test_lists_that_are_not_all_there_are_not_used(tmp_path: Path, damage: str) 
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(5, 20), deadline=None)
+@pytest.mark.properties
 def test_altered_lists_give_right_similarities_and_no_unknown_passage(
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:

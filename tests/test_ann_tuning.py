@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,10 +78,18 @@ def test_auto_searches_approximately_where_that_reaches_the_recall(
         assert facts.recall >= 0.8
 
 
-@pytest.mark.parametrize("pattern", ["approximate.*.lists", "approximate.faiss"])
-def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder, pattern: str) -> None:
-    with Index.create(tmp_path / "index", encoder=encoder, index_type="ivf") as index:
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Path:
+    """An index that is searched through inverted lists; to be copied."""
+    path = tmp_path_factory.mktemp("tuned") / "index"
+    with Index.create(path, encoder=Encoder.load(tiny_encoder_dir), index_type="ivf") as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(COUNT))
+    return path
+
+
+@pytest.mark.parametrize("pattern", ["approximate.*.lists", "approximate.faiss"])
+def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, tuned: Path, pattern: str) -> None:
+    with Index.open(shutil.copytree(tuned, tmp_path / "index")) as index:
         (path,) = snapshots.directory(index.path, 1).glob(pattern)
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1

@@ -112,6 +112,7 @@ def test_the_manifest_tells_where_an_import_comes_from(encoder: Encoder) -> None
     assert manifest["lineage"]["teacher"] == "tiny-bert"
 
 
+@pytest.mark.thorough
 def test_an_import_can_be_trained_further_and_saved(encoder: Encoder, tmp_path: Path) -> None:
     from dataclasses import replace
 

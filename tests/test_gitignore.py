@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from effort import examples
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docsim.ingest import gitignore
@@ -90,18 +91,26 @@ def test_pathspec_still_marks_the_end_of_a_folder() -> None:
     assert match.end(gitignore._FOLDER_END) == len("a/build/")
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(outer=_RULES, inner=_RULES)
-def test_a_tree_is_listed_as_git_lists_it(tmp_path: Path, outer: str, inner: str) -> None:
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with all files, to be ignored in every example by other rules."""
+    path = tmp_path_factory.mktemp("tree")
     for name in _FILES:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / ".gitignore").write_text(outer)
-    (tmp_path / "a" / ".gitignore").write_text(inner)
-    git = ["git", "-C", str(tmp_path)]
-    subprocess.run([*git, "init", "-q"], check=True)
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).touch()
+    subprocess.run(["git", "init", "-q", str(path)], check=True)
+    return path
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
+@settings(max_examples=examples(30, 200), deadline=None)
+@given(outer=_RULES, inner=_RULES)
+@pytest.mark.properties
+def test_a_tree_is_listed_as_git_lists_it(tree: Path, outer: str, inner: str) -> None:
+    (tree / ".gitignore").write_text(outer)
+    (tree / "a" / ".gitignore").write_text(inner)
+    git = ["git", "-C", str(tree)]
     listed = [*git, "ls-files", "-z", "--others", "--exclude-per-directory=.gitignore", "--", "*.md"]
     expected = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
-    found = [entry.path for entry in open_source(str(tmp_path)).entries()]
+    found = [entry.path for entry in open_source(str(tree)).entries()]
     assert sorted(found) == sorted(expected[:-1])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from effort import examples
 from filelock import FileLock
 from opened import store_of
 
@@ -220,6 +221,7 @@ def test_removing_tells_how_many_there_were(index: Index) -> None:
     assert sorted(ids(index.search("soup"))) == ["restore", "ticket"]
 
 
+@pytest.mark.properties
 def test_a_query_sees_one_committed_state_from_eight_threads(index: Index) -> None:
     """Every sync rewrites all documents in one transaction, so no answer may mix two versions."""
 
@@ -240,7 +242,7 @@ def test_a_query_sees_one_committed_state_from_eight_threads(index: Index) -> No
     with ThreadPoolExecutor(8) as pool:
         readers = [pool.submit(read) for _ in range(8)]
         try:
-            for number in range(1, 16):
+            for number in range(1, examples(8, 16)):
                 index.sync(version(number))
         finally:
             done.set()

@@ -304,7 +304,7 @@ def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
     run_state_machine_as_test(
         IndexMachine,
         settings=settings(
-            max_examples=examples(6, 15) if index_type == "auto" else examples(3, 8),
+            max_examples=examples(4, 15) if index_type == "auto" else examples(2, 8),
             stateful_step_count=12,
             deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking takes minutes; turn it on to debug
@@ -323,7 +323,7 @@ def test_an_index_holds_what_its_sources_hold_whatever_they_exchange(
     run_state_machine_as_test(
         SyncMachine,
         settings=settings(
-            max_examples=examples(20, 60),
+            max_examples=examples(12, 60),
             stateful_step_count=16,
             deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -8,6 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opened import snapshot_of
@@ -180,6 +181,7 @@ def test_later_tiers_are_ranked_by_what_they_would_score(
         assert [one.score for one in tier] == [min(one.relevance, before[-1].score) for one in tier]
 
 
+@pytest.mark.properties
 def test_words_and_vectors_are_always_those_of_one_state(tmp_path: Path, tiny_encoder_dir: Path) -> None:
     """A document turns from one text to another and back; every answer must be wholly of the one or the other."""
     encoder = Encoder.load(tiny_encoder_dir)
@@ -201,7 +203,7 @@ def test_words_and_vectors_are_always_those_of_one_state(tmp_path: Path, tiny_en
         threads = [threading.Thread(target=read) for _ in range(4)]
         for thread in threads:
             thread.start()
-        for turn in range(1, 25):
+        for turn in range(1, examples(10, 25)):
             index.sync([Document("turning", texts[turn % 2])])
         done.set()
         for thread in threads:

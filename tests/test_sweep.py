@@ -52,6 +52,7 @@ def swept(toy: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, lis
     return out, Sweep(out, SearchSpace(("average", "transformer"), (toy,)), SETUP).run(LIMITS)
 
 
+@pytest.mark.thorough
 def test_every_tower_is_tried_first_with_the_usual_settings(swept: tuple[Path, list[TrialResult]], toy: str) -> None:
     tried = sorted(swept[1], key=lambda entry: entry.number)
     assert [(entry.number, entry.tower) for entry in tried] == [(0, "average"), (1, "transformer")]
@@ -60,6 +61,7 @@ def test_every_tower_is_tried_first_with_the_usual_settings(swept: tuple[Path, l
         assert entry.settings == pytest.approx(expected.numbers())
 
 
+@pytest.mark.thorough
 def test_the_leaderboard_tells_quality_speed_and_size_best_first(swept: tuple[Path, list[TrialResult]]) -> None:
     board = json.loads((swept[0] / "leaderboard.json").read_text())
     assert (board["format"], board["metric"], board["documents"]) == (1, "halves found, MRR", 80)
@@ -74,6 +76,7 @@ def test_the_leaderboard_tells_quality_speed_and_size_best_first(swept: tuple[Pa
     assert (swept[0] / "leaderboard.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.thorough
 def test_the_best_trial_s_encoder_is_kept_and_scores_what_the_leaderboard_says(
     swept: tuple[Path, list[TrialResult]], toy: str
 ) -> None:
@@ -108,6 +111,7 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution_for_many_valu
     assert (low, high) == pytest.approx((values.mean() - 0.0098, values.mean() + 0.0098), abs=0.002)
 
 
+@pytest.mark.thorough
 def test_a_sweep_goes_on_where_it_was_and_only_if_asked(swept: tuple[Path, list[TrialResult]], toy: str) -> None:
     space = SearchSpace(("average", "transformer"), (toy,))
     with pytest.raises(TrainingError, match=r"there already is one at .*\. Resume it"):
