@@ -41,6 +41,18 @@ _SLOW_FILES = {
 }  # fmt: skip
 """Test files that take more than some seconds, which ``make check`` leaves to ``make test``."""
 
+_TRAINING_FILES = {
+    "test_bert_import", "test_cli_train", "test_distill_texts", "test_extras", "test_faults", "test_losses",
+    "test_report", "test_sweep", "test_teacher_embeddings", "test_towers", "test_trainer", "test_training",
+}  # fmt: skip
+"""Test files whose tests all bear a marker that makes them slow; most of them import Keras, which takes seconds."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what ``make check`` runs nothing of, before it is imported."""
+    is_slow = collection_path.stem in _SLOW_FILES | _TRAINING_FILES
+    return True if is_slow and config.getoption("markexpr") == "not slow" else None
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as ``slow`` what ``make check`` leaves out."""

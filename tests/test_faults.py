@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import thorough
 from encoder_variants import with_other_dim
 from opened import ids_of, snapshot_file, store_of, texts_of
 
@@ -290,10 +291,7 @@ def kills(scenario: str, encoder: Path, directory: Path, random_kills: int = 0) 
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    ["sync", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("create", "remove", "approximate"))],
-)
+@pytest.mark.parametrize("scenario", ["sync", *thorough("create", "remove", "approximate")])
 def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
     scenario: str, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
@@ -310,7 +308,7 @@ def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
         pytest.param(
             *("reindex", {"os.mkdir", "shutil.copyfile", "os.rename", "COMMIT", "INSERT"}), marks=pytest.mark.thorough
         ),
-        ("rollback", {"COMMIT", "INSERT", "UPDATE"}),
+        pytest.param("rollback", {"COMMIT", "INSERT", "UPDATE"}, marks=pytest.mark.thorough),
         ("prune", {"DELETE", "COMMIT", "shutil.rmtree", "PRAGMA"}),
     ],
 )
@@ -428,7 +426,7 @@ def only_free(disk: Path, kilobytes: int) -> Iterator[None]:
         filler.unlink()
 
 
-@pytest.mark.parametrize("kilobytes", [0, 8, 40, 150, 400, 900])
+@pytest.mark.parametrize("kilobytes", [0, 40, 400, *thorough(8, 150, 900)])
 def test_a_full_disk_is_one_clear_error_and_loses_nothing(small_disk: Path, encoder: Encoder, kilobytes: int) -> None:
     much = [*documents(OLD), *(Document(f"more{i}", f"restore the database {i} " * 400) for i in range(300))]
     with Index.create(small_disk / "index", encoder=encoder) as index:
@@ -442,7 +440,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(small_disk: Path, enco
         assert {hit.id for hit in index.search("soup", 1000).hits} == {*OLD, "small"}
 
 
-@pytest.mark.parametrize("kilobytes", [0, 4, 40, 120, 180])
+@pytest.mark.parametrize("kilobytes", [0, 40, *thorough(4, 120, 180)])
 def test_a_disk_that_is_full_at_the_start_leaves_nothing_in_the_way(
     small_disk: Path, encoder: Encoder, kilobytes: int
 ) -> None:
@@ -454,7 +452,7 @@ def test_a_disk_that_is_full_at_the_start_leaves_nothing_in_the_way(
         check(index, (OLD,))
 
 
-@pytest.mark.parametrize("kilobytes", [0, 8, 40, 80])
+@pytest.mark.parametrize("kilobytes", [8, 80, *thorough(0, 40)])
 def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_run_finishes(
     small_disk: Path, tmp_path: Path, encoder: Encoder, kilobytes: int
 ) -> None:

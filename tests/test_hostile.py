@@ -150,8 +150,14 @@ def test_what_no_database_can_hold_becomes_a_replacement_character(index: Index)
 
 @pytest.mark.parametrize(
     "line",
-    ["x" * 50_000_000, "lentils soup " * (LARGE // 13), "\n" * LARGE, "`" * LARGE, "=" * LARGE, "a\n=" * (LARGE // 3)],
-    ids=["one word of 50 MB", "one line", "blank", "backticks", "underline", "headings"],
+    [
+        pytest.param("x" * 50_000_000, id="one word of 50 MB", marks=pytest.mark.thorough),
+        pytest.param("lentils soup " * (LARGE // 13), id="one line"),
+        pytest.param("\n" * LARGE, id="blank"),
+        pytest.param("`" * LARGE, id="backticks"),
+        pytest.param("=" * LARGE, id="underline"),
+        pytest.param("a\n=" * (LARGE // 3), id="headings", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_very_large_text_goes_in(index: Index, line: str) -> None:
     assert index.sync([Document("large", line)], source=named("large")).added == 1

@@ -230,6 +230,7 @@ def test_an_index_that_stays_open_stays_on_the_machine(house: House, long_lived:
     assert (watched.network, house.outside(watched)) == ([], set())
 
 
+@pytest.mark.thorough
 def test_training_stays_on_the_machine_and_within_its_folders(house: House, tiny_encoder_dir: Path) -> None:
     given = ["--steps", "2", "--batch", "8", "--report", "out/report", "--json"]
     watched = house.run("train", "--from", tiny_encoder_dir, "--corpus", "documents", "--out", "out/trained", *given)
@@ -238,6 +239,7 @@ def test_training_stays_on_the_machine_and_within_its_folders(house: House, tiny
     assert house.outside(watched, "out") == set()
 
 
+@pytest.mark.thorough
 def test_adapting_stays_on_the_machine_and_within_its_folders(house: House) -> None:
     shutil.copytree(house.work / "index", house.work / "index.adapted")
     watched = house.run("adapt", "--index", "index.adapted", "--time-limit", "1", "--publish-anyway", "--json")

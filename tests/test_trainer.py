@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 import toy_training
+from effort import thorough
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
@@ -207,7 +208,7 @@ def test_token_vectors_begin_to_learn_at_the_step_they_are_unfrozen_at() -> None
     assert np.abs(end_20 - before).max() > 1e-3
 
 
-@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+@pytest.mark.parametrize("kind", ["transformer", *thorough("lstm")])
 def test_every_kind_of_tower_trains_and_saves(kind: str, tmp_path: Path) -> None:
     options = TowerOptions(units=8, layers=1, heads=2, max_tokens=64)
     plan = replace(CONFIG, schedule=replace(SCHEDULE, steps=10, learning_rate=0.01, optimizer="adam"))
