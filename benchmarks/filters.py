@@ -72,7 +72,7 @@ def fill(directory: Path, documents: int) -> None:
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
             embedded = Embedded(document, (Passage(0, 0),) * EACH, rows.astype(np.float16))
             added = store.put(embedded, number=None)
-            store.link(source, document.id, document=added, digest="")
+            store.link(source, document.id, document_number=added, digest="")
 
 
 def measured(store: Store, view: View, rounds: int) -> dict[str, Any]:

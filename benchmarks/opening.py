@@ -80,7 +80,7 @@ def filled(path: Path, corpus: Path, count: int) -> dict[str, Any]:
                 with writer.transaction():
                     for one in batch:
                         number = writer.put(one, number=None)
-                        writer.link(source, one.document.id, document=number, digest="")
+                        writer.link(source, one.document.id, document_number=number, digest="")
             writer.optimize()
         held = index.counts()
     return {"passages": held.passages, "documents": held.documents, "made_s": round(time.perf_counter() - started)}

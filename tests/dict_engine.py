@@ -310,23 +310,23 @@ class DictSources:
     def failures(self) -> list[RecordedFailure]:
         return sorted(self._state.failures.values(), key=lambda one: one.path)
 
-    def paths(self, source: int, *, most: int | None = None) -> list[str]:
-        return [path for number, path in self._state.origins if number == source][:most]
+    def paths(self, source_number: int, *, most: int | None = None) -> list[str]:
+        return [path for number, path in self._state.origins if number == source_number][:most]
 
-    def origin(self, source: int, path: str) -> Origin | None:
-        return self._state.origins.get((source, path))
+    def origin(self, source_number: int, path: str) -> Origin | None:
+        return self._state.origins.get((source_number, path))
 
     def holders(self, number: int) -> list[Holder]:
         return [
             Holder(source, path, self._state.sources[source].source, origin.digest)
             for (source, path), origin in self._state.origins.items()
-            if origin.document == number
+            if origin.document_number == number
         ]
 
     def disputed(self) -> list[int]:
         digests: dict[int, set[str]] = {}
         for origin in self._state.origins.values():
-            digests.setdefault(origin.document, set()).add(origin.digest)
+            digests.setdefault(origin.document_number, set()).add(origin.digest)
         return sorted(number for number, found in digests.items() if len(found) > 1)
 
     def number(self, id: str) -> int | None:
@@ -344,7 +344,7 @@ class DictSources:
             name = self._state.sources[source].source
             root = Path(name.location) if name.kind == "folder" else Path(name.location).parent
             if name.kind in ("folder", "file") and root / path == file:
-                return origin.document
+                return origin.document_number
         return None
 
 
@@ -368,12 +368,13 @@ class DictWriter(DictSources):
             finally:
                 self._local.state = None
 
-    def open_source(self, number: int | None, source: SourceName) -> int:
-        number = number or self._state.next()
+    def open_source(self, source_number: int | None, source: SourceName) -> int:
+        number = source_number or self._state.next()
         self._state.sources[number] = RecordedSource(number, source, 0, NOW, None)
         return number
 
-    def close_source(self, number: int, failures: Iterable[Failure]) -> None:
+    def close_source(self, source_number: int, failures: Iterable[Failure]) -> None:
+        number = source_number
         known = self._state.sources[number]
         for key in [key for key in self._state.failures if key[0] == number]:
             del self._state.failures[key]
@@ -397,25 +398,25 @@ class DictWriter(DictSources):
 
     def remove(self, number: int) -> None:
         self._forget_embeddings(number)
-        for key in [key for key, origin in self._state.origins.items() if origin.document == number]:
+        for key in [key for key, origin in self._state.origins.items() if origin.document_number == number]:
             del self._state.origins[key]
         del self._state.documents[number]
 
-    def link(self, source: int, path: str, *, document: int, digest: str) -> None:
-        before = self.origin(source, path)
-        self._state.origins[source, path] = Origin(document, digest)
-        self._state.failures.pop((source, path), None)
-        if before is not None and before.document != document:
-            self._release(before.document)
+    def link(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
+        before = self.origin(source_number, path)
+        self._state.origins[source_number, path] = Origin(document_number, digest)
+        self._state.failures.pop((source_number, path), None)
+        if before is not None and before.document_number != document_number:
+            self._release(before.document_number)
 
-    def claim(self, source: int, path: str, *, document: int, digest: str) -> None:
-        for one in self.holders(document):
-            if (one.source, one.path) != (source, path) and one.digest != digest:
-                del self._state.origins[one.source, one.path]
+    def claim(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
+        for one in self.holders(document_number):
+            if (one.source_number, one.path) != (source_number, path) and one.digest != digest:
+                del self._state.origins[one.source_number, one.path]
 
-    def unlink(self, source: int, path: str) -> bool:
-        origin = self._state.origins.pop((source, path), None)
-        return origin is not None and self._release(origin.document)
+    def unlink(self, source_number: int, path: str) -> bool:
+        origin = self._state.origins.pop((source_number, path), None)
+        return origin is not None and self._release(origin.document_number)
 
     def _release(self, number: int) -> bool:
         if self.holders(number):

@@ -96,7 +96,7 @@ def put(engine: Engine, documents: Sequence[Document]) -> dict[str, int]:
         for document, vectors in zip(documents, rows, strict=True):
             embedded = Embedded(document, tuple(passages.split(document.text)), vectors.astype(np.float16))
             number = writer.put(embedded, number=writer.number(document.id))
-            writer.link(source, document.id, document=number, digest=document.digest())
+            writer.link(source, document.id, document_number=number, digest=document.digest())
             numbers[document.id] = number
     return numbers
 
@@ -442,8 +442,8 @@ def test_a_path_stands_for_a_document_until_it_is_unlinked(engine: Engine) -> No
                 writer.open_source(None, SourceName("folder", f"/somewhere/{name}", name)) for name in ("one", "two")
             ]
             for source in sources:
-                writer.link(source, "shared", document=number, digest="d")
-        assert [one.source for one in writer.holders(number)] == sources
+                writer.link(source, "shared", document_number=number, digest="d")
+        assert [one.source_number for one in writer.holders(number)] == sources
         assert writer.origin(sources[0], "shared") is not None
         assert writer.paths(sources[1]) == ["shared"]
         with writer.transaction():
@@ -464,13 +464,13 @@ def test_a_claim_forgets_paths_that_read_differently_and_a_link_releases_what_st
     with engine.writer(wait=False) as writer, writer.transaction():
         source = writer.open_source(None, SourceName("folder", "/somewhere", "s"))
         old, new = (put_one(engine, writer, Document(id, id)) for id in ("old", "new"))
-        writer.link(source, "path", document=old, digest="1")
-        writer.link(source, "other", document=new, digest="1")
-        writer.link(source, "path", document=new, digest="2")
+        writer.link(source, "path", document_number=old, digest="1")
+        writer.link(source, "other", document_number=new, digest="1")
+        writer.link(source, "path", document_number=new, digest="2")
         assert writer.number("old") is None  # nothing stood for it any longer
-        writer.link(source, "same", document=new, digest="2")
+        writer.link(source, "same", document_number=new, digest="2")
         assert writer.disputed() == [new]
-        writer.claim(source, "path", document=new, digest="2")
+        writer.claim(source, "path", document_number=new, digest="2")
         assert sorted(one.path for one in writer.holders(new)) == ["path", "same"]
         assert writer.disputed() == []
 
@@ -489,7 +489,7 @@ def test_a_source_is_finished_and_its_failures_are_listed_until_they_are_read(en
         assert engine.sources().sources()[0].finished is not None
         with writer.transaction():
             number = put_one(engine, writer, Document("a.pdf", "text"))
-            writer.link(source, "a.pdf", document=number, digest="d")
+            writer.link(source, "a.pdf", document_number=number, digest="d")
         assert [one.path for one in engine.sources().failures()] == ["b.pdf"]
         assert engine.sources().sources()[0].documents == 1
     assert engine.sources().read_from(Path("/somewhere/a.pdf")) == number

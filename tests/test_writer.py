@@ -69,7 +69,7 @@ def test_a_document_held_by_two_sources_stays_until_neither_has_it(store: LocalW
     number = put(store, "a")
     with store.writing():
         assert store.open_source(None, SourceName("python", "q", "q")) == 2
-        store.link(2, "a", document=number, digest="")
+        store.link(2, "a", document_number=number, digest="")
         assert not store.unlink(1, "a")
         assert store.document(number) is not None
         assert store.unlink(2, "a")

@@ -39,7 +39,7 @@ def put(store: LocalWriter, id: str, text: str = "some text", *, passages: int =
     """Write a document that the source holds under its id; return its number."""
     with store.writing():
         number = store.put(embedded(id, text, passages), number=number)
-        store.link(1, id, document=number, digest=text)
+        store.link(1, id, document_number=number, digest=text)
     return number
 
 

@@ -10,9 +10,9 @@ import click
 from docsim.cli import options
 from docsim.cli.options import TuningOptions
 from docsim.cli.output import Output, print_json, warn
-from docsim.engine.records import SearchFacts, StoredDocument
+from docsim.engine.records import StoredDocument
 from docsim.maintenance import verify as verification
-from docsim.maintenance.status import GenerationStatus, Status, read_status
+from docsim.maintenance.status import GenerationStatus, SearchStatus, Status, read_status
 
 __all__ = ["repair", "show", "status", "verify"]
 
@@ -93,7 +93,7 @@ Examples:
 def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, wait: bool, output: Output) -> None:
     """Rebuild what can be rebuilt from the stored documents.
 
-    Rebuilds full-text search and the FAISS snapshot, and encodes documents again whose embeddings are damaged.
+    Rebuilds full-text search and the FAISS file, and encodes documents again whose embeddings are damaged.
 
     A damaged text cannot be rebuilt. It is named, here and by docsim verify, until its source is indexed again. Exits
     with 1 if problems remain.
@@ -133,7 +133,7 @@ def _print_head(stored: StoredDocument) -> None:
     click.echo()
 
 
-def _search_described(search: SearchFacts) -> str:
+def _search_described(search: SearchStatus) -> str:
     if search.factory is None:
         return f"exact ({search.index_type})"
     return (

@@ -173,9 +173,9 @@ DISTRUSTED = ""
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The document that a source's path stands for, and the digest that the path was last read with."""
+    """The number of the document that a source's path stands for, and the digest that the path was last read with."""
 
-    document: int
+    document_number: int
     digest: str
 
 
@@ -184,15 +184,15 @@ class Holder:
     """One of the paths that stand for a document.
 
     Attributes:
-        source: Number of the source that the path belongs to.
+        source_number: Number of the source that the path belongs to.
         path: The path.
-        name: What the source is called.
+        source: That source.
         digest: What the path was last read with.
     """
 
-    source: int
+    source_number: int
     path: str
-    name: SourceName
+    source: SourceName
     digest: str
 
 
@@ -217,9 +217,16 @@ class RecordedSource:
 
 @dataclass(frozen=True, slots=True)
 class RecordedFailure:
-    """A document that could not be read the last time, and why."""
+    """A document that could not be read the last time, and why.
 
-    source: str
+    Attributes:
+        location: That of its source.
+        path: Its path in the source.
+        reason: Why, one clause for people.
+        failed: When, ISO 8601 in UTC.
+    """
+
+    location: str
     path: str
     reason: str
     failed: str
@@ -233,13 +240,13 @@ class RecordedVerdict:
         passed: Whether it may be published.
         sound: Whether everything but quality was as it should be.
         metrics: What its answers were measured at, by name.
-        source: What they were measured on; None if they were not.
+        questions: What they were measured on; None if they were not.
     """
 
     passed: bool
     sound: bool
     metrics: dict[str, float]
-    source: str | None
+    questions: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +274,7 @@ class SearchFacts:
 
     Attributes:
         index_type: What was asked for.
-        factory: The approximate index, as its engine names it, such as a FAISS factory string; None while every passage
-            is compared.
+        approximate: The approximate index, as its engine names it; None while every passage is compared.
         target: The recall@10 that was asked for.
         recall: The recall@10 that was measured; 1.0 for exact search.
         tuned: How many passages it was tuned for; None for exact search.
@@ -276,7 +282,7 @@ class SearchFacts:
     """
 
     index_type: str
-    factory: str | None
+    approximate: str | None
     target: float
     recall: float
     tuned: int | None
@@ -285,10 +291,10 @@ class SearchFacts:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes on disk: of documents and embeddings, of the live snapshot, and of the live encoder."""
+    """Bytes on disk: of documents and embeddings, of what makes searching these fast, and of the live encoder."""
 
     database: int
-    snapshot: int
+    search: int
     encoder: int
 
 

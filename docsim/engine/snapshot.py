@@ -128,8 +128,8 @@ class Snapshot(Protocol):
     def embeddings(self, numbers: Numbers) -> list[Embeddings]:
         """Return the embeddings of some documents, ``float16 (passages, dim)`` each.
 
-        They may lie in memory that the engine shares and gives back. They cannot be changed, and may be used only
-        inside the snapshot's block: copy what is to be kept longer.
+        They may lie in memory that the engine shares and gives back. Do not change them, and do not use them
+        outside the snapshot's block: copy what is to be kept longer.
 
         Raises:
             StoreError: Embeddings are missing or damaged.

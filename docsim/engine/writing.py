@@ -37,10 +37,10 @@ class Sources(Protocol):
     def failures(self) -> list[RecordedFailure]:
         """Return the documents that could not be read the last time, by path."""
 
-    def paths(self, source: int, *, most: int | None = None) -> list[str]:
+    def paths(self, source_number: int, *, most: int | None = None) -> list[str]:
         """Return the paths of a source that stand for documents, or some of them."""
 
-    def origin(self, source: int, path: str) -> Origin | None:
+    def origin(self, source_number: int, path: str) -> Origin | None:
         """Return the document that a path of a source stands for, or None."""
 
     def holders(self, number: int) -> list[Holder]:
@@ -68,10 +68,10 @@ class Writer(Sources, Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Make the block one transaction: all of it is committed at its end, or nothing is."""
 
-    def open_source(self, number: int | None, source: SourceName) -> int:
+    def open_source(self, source_number: int | None, source: SourceName) -> int:
         """Record that a source, new when it has no number, is being read; return its number."""
 
-    def close_source(self, number: int, failures: Iterable[Failure]) -> None:
+    def close_source(self, source_number: int, failures: Iterable[Failure]) -> None:
         """Record that a source was read to its end, and what could not be read."""
 
     def put(self, embedded: Embedded, *, number: int | None) -> int:
@@ -83,13 +83,13 @@ class Writer(Sources, Protocol):
     def remove(self, number: int) -> None:
         """Remove a document and all that belongs to it."""
 
-    def link(self, source: int, path: str, *, document: int, digest: str) -> None:
+    def link(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
         """Record that a path stands for a document, and was read with this digest."""
 
-    def claim(self, source: int, path: str, *, document: int, digest: str) -> None:
+    def claim(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
         """Forget every other path that stands for a document and was read with another digest than this path."""
 
-    def unlink(self, source: int, path: str) -> bool:
+    def unlink(self, source_number: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""
 
     def configure(self, index_type: str | None, recall: float | None) -> None:

@@ -39,13 +39,13 @@ class _Change:
     Attributes:
         path: The path in the source.
         digest: What the path was read with.
-        number: The document that the path stands for; None for a new one.
+        document_number: The document that the path stands for; None for a new one.
         document: Its content; None if the stored content is the same, so that only the path is recorded.
     """
 
     path: str
     digest: str
-    number: int | None
+    document_number: int | None
     document: Document | None
 
 
@@ -55,7 +55,7 @@ class Plan:
     def __init__(self, sources: Sources, source: SourceName) -> None:
         self._sources = sources
         self.source = source
-        self.number = self._find()
+        self.source_number = self._find()
         self.counts = Counter[str]()
         self.failures: list[Failure] = []
         self._seen = set[bytes]()
@@ -97,8 +97,8 @@ class Plan:
         if not self._is_first(path):
             self._fail(Failure(path, "another document of this source has the same id; give each its own"))
             return None
-        origin = self._sources.origin(self.number, path) if self.number else None
-        if origin is not None and origin.digest == entry.digest and origin.document not in self._disputed:
+        origin = self._sources.origin(self.source_number, path) if self.source_number else None
+        if origin is not None and origin.digest == entry.digest and origin.document_number not in self._disputed:
             self.counts["unchanged"] += 1
             return None
         try:
@@ -121,11 +121,11 @@ class Plan:
     def _decided(self, path: str, digest: str, origin: Origin | None) -> tuple[str, int | None]:
         """Decide which id a path gets, and the number of the document that it stands for; None for a new document."""
         if origin is not None:
-            known = self._sources.id(origin.document)  # None if its row was lost to damage
-            may_stay = known is not None and self._may_take(origin.document, path, digest)
-            self._touch(known, origin.document)
+            known = self._sources.id(origin.document_number)  # None if its row was lost to damage
+            may_stay = known is not None and self._may_take(origin.document_number, path, digest)
+            self._touch(known, origin.document_number)
             if known is not None and may_stay:
-                return known, origin.document
+                return known, origin.document_number
         id, taken = self._choose_id(path, digest)
         self._touch(id, taken)
         return id, taken
@@ -168,9 +168,11 @@ class Plan:
         """
         if number in self._touched:
             return False
-        own = self.number or 0
-        others = [one for one in self._sources.holders(number) if (one.source, one.path) != (own, path)]
-        return all(one.source != own and (one.digest in (digest, DISTRUSTED) or one.name.is_gone) for one in others)
+        own = self.source_number or 0
+        others = [one for one in self._sources.holders(number) if (one.source_number, one.path) != (own, path)]
+        return all(
+            one.source_number != own and (one.digest in (digest, DISTRUSTED) or one.source.is_gone) for one in others
+        )
 
     def _prefixed(self, path: str) -> Iterator[str]:
         """Yield ids for a path whose own id is taken: the source's name in front, then with a number."""
@@ -220,9 +222,9 @@ class Plan:
         By default they are removed, unless they may still exist: if the source is empty or standard input, or holds
         records too broken to tell their ids.
         """
-        if self.number is None:
+        if self.source_number is None:
             return []
-        vanished = [path for path in self._sources.paths(self.number) if _key(path) not in self._seen]
+        vanished = [path for path in self._sources.paths(self.source_number) if _key(path) not in self._seen]
         if prune is None:
             is_certain = all(failure.identified for failure in self.failures)
             prune = is_certain and bool(self._seen) and self.source.kind != "stdin"
@@ -247,7 +249,7 @@ class Sync(Plan):
     ) -> SyncReport:
         """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
-            self.number = self._writer.open_source(self.number, self.source)
+            self.source_number = self._writer.open_source(self.source_number, self.source)
         batches = pipeline.batched(self.changes(items, progress), _characters)
         pipeline.run(batches, encode=self._encode, commit=self._commit)
         self._finish(prune)
@@ -264,23 +266,23 @@ class Sync(Plan):
         return [next(embedded) if one.document else None for one in batch]
 
     def _commit(self, batch: Sequence[_Change], embedded: Sequence[Embedded | None]) -> None:
-        assert self.number is not None
+        assert self.source_number is not None
         with self._writer.transaction():
             for change, content in zip(batch, embedded, strict=True):
-                number = change.number
+                number = change.document_number
                 if content:
                     number = self._writer.put(content, number=number)
                 assert number is not None
-                self._writer.claim(self.number, change.path, document=number, digest=change.digest)
-                self._writer.link(self.number, change.path, document=number, digest=change.digest)
+                self._writer.claim(self.source_number, change.path, document_number=number, digest=change.digest)
+                self._writer.link(self.source_number, change.path, document_number=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:
         """Remove what vanished, and record that the source was read completely."""
-        assert self.number is not None
+        assert self.source_number is not None
         with self._writer.transaction():
             for path in self._prune(prune):
-                self._writer.unlink(self.number, path)
-            self._writer.close_source(self.number, self.failures)
+                self._writer.unlink(self.source_number, path)
+            self._writer.close_source(self.source_number, self.failures)
 
 
 def _characters(change: _Change) -> int:

@@ -139,10 +139,10 @@ class _NoSources:
     def failures(self) -> list[RecordedFailure]:
         return []
 
-    def paths(self, source: int, *, most: int | None = None) -> list[str]:
+    def paths(self, source_number: int, *, most: int | None = None) -> list[str]:
         return []
 
-    def origin(self, source: int, path: str) -> Origin | None:
+    def origin(self, source_number: int, path: str) -> Origin | None:
         return None
 
     def holders(self, number: int) -> list[Holder]:

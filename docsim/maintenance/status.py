@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
-from docsim.engine.records import GenerationFacts, RecordedSource, SearchFacts, Sizes
+from docsim.engine.records import GenerationFacts, RecordedSource
 from docsim.engine.retrying import retried
 from docsim.index import Index
 
@@ -12,6 +12,8 @@ __all__ = [
     "EncoderStatus",
     "FailureStatus",
     "GenerationStatus",
+    "SearchStatus",
+    "SizeStatus",
     "SourceStatus",
     "Status",
     "read_generations",
@@ -87,6 +89,36 @@ class GenerationStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchStatus:
+    """How passages are searched.
+
+    Attributes:
+        index_type: What was asked for.
+        factory: The FAISS factory string of the approximate index; None while every passage is compared.
+        target: The recall@10 that was asked for.
+        recall: The recall@10 that was measured; 1.0 for exact search.
+        tuned: How many passages it was tuned for; None for exact search.
+        warnings: Why it should be tuned again, a sentence each.
+    """
+
+    index_type: str
+    factory: str | None
+    target: float
+    recall: float
+    tuned: int | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeStatus:
+    """Bytes on disk: of the database, of the live generation's FAISS file (``snapshot``), and of its encoder."""
+
+    database: int
+    snapshot: int
+    encoder: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What an index holds."""
 
@@ -97,8 +129,8 @@ class Status:
     generation: int
     encoder: EncoderStatus
     building: GenerationStatus | None
-    search: SearchFacts
-    sizes: Sizes
+    search: SearchStatus
+    sizes: SizeStatus
     sources: list[SourceStatus]
     failures: list[FailureStatus]
 
@@ -120,8 +152,8 @@ def read_status(index: Index) -> Status:
         generation=generation.number,
         encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
         building=building[0] if building else None,
-        search=engine.search_facts(),
-        sizes=engine.sizes(),
+        search=SearchStatus(*astuple(engine.search_facts())),
+        sizes=SizeStatus(*astuple(engine.sizes())),
         sources=[_source(one) for one in engine.sources().sources()],
         failures=failures,
     )

@@ -127,14 +127,14 @@ def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterato
         if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(
             rows[here], vectors
         ):
-            yield f"the FAISS snapshot at {path} disagrees with the stored embeddings; docsim repair rebuilds it"
+            yield f"the FAISS file at {path} disagrees with the stored embeddings; docsim repair rebuilds it"
             return
         row += len(vectors)
     listed = snapshot_documents.load(path, generation.snapshot_digest)
     if len(listed) and not np.array_equal(listed, _listable(store, generation, listed)):
         yield f"the listing beside {path} disagrees with the stored documents; docsim repair rebuilds it"
     if row != len(ids):
-        yield f"the FAISS snapshot at {path} holds {len(ids)} passages, the store {row}; docsim repair rebuilds it"
+        yield f"the FAISS file at {path} holds {len(ids)} passages, the store {row}; docsim repair rebuilds it"
 
 
 def _listable(store: Store, generation: LocalGeneration, listed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -155,13 +155,13 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
-        yield f"the alignment for {path} or the file itself is damaged; docsim reindex --adapter makes both again"
+        yield f"the alignment for {path} or the file itself is damaged; docsim reindex --instant makes both again"
         return
     mapped = snapshots.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
     ids, rows = snapshots.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
     found, held = mapped.reconstruct()
     if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
-        yield f"the mapped embeddings at {path} disagree with the stored ones; docsim reindex --adapter maps them again"
+        yield f"the mapped embeddings at {path} disagree with the stored ones; docsim reindex --instant maps them again"
 
 
 def _full_text(store: Store) -> Iterator[str]:

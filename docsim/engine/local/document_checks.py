@@ -36,7 +36,7 @@ def problems(store: Store) -> Iterator[str]:
         elif not _is_covered(store, stored):
             yield f"the passages of {id_of(store, number)} leave out some of its text; mend it with: docsim repair"
     for number in store.disputed():
-        digests = {one.digest for one in store.holders(number) if not one.name.is_gone}
+        digests = {one.digest for one in store.holders(number) if not one.source.is_gone}
         if len(digests - {DISTRUSTED}) > 1:
             held = f"{id_of(store, number)} stands for files that read differently"
             yield f"{held}; index their sources again with: docsim index SOURCE"

@@ -40,11 +40,11 @@ def search(path: Path, store: Store, generation: LocalGeneration) -> SearchFacts
 
 
 def sizes(path: Path, generation: LocalGeneration) -> Sizes:
-    """Return the sizes in bytes of the database and of the live snapshot and encoder."""
+    """Return the sizes in bytes of the database and of the live FAISS file and encoder."""
     folder = encoders.directory(path, generation.number)
     return Sizes(
         database=sum(map(_size, path.glob(f"{FILE}*"))),
-        snapshot=sum(map(_size, folder.glob("*.faiss"))),
+        search=sum(map(_size, folder.glob("*.faiss"))),
         encoder=sum(map(_size, (folder / "encoder").glob("*"))),
     )
 

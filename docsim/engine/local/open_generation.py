@@ -148,7 +148,7 @@ class OpenGeneration:
         return Neighbours(found.similarities, self.view.owners(found.ids), exhausted=k >= len(vectors))
 
     def embeddings(self, numbers: Numbers) -> list[Embeddings]:
-        """Return the embeddings of some documents, ``float16 (passages, dim)`` each, read-only and not to be kept.
+        """Return the embeddings of some documents, ``float16 (passages, dim)`` each; not to be changed or kept.
 
         Raises:
             StoreError: Embeddings are missing or damaged.

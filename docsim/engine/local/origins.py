@@ -30,14 +30,14 @@ class Origins(Database):
         sql = "SELECT location, path, reason, failed FROM failures JOIN sources ON source = number ORDER BY path"
         return [RecordedFailure(*row) for row in self.rows(sql)]
 
-    def paths(self, source: int, *, most: int | None = None) -> list[str]:
+    def paths(self, source_number: int, *, most: int | None = None) -> list[str]:
         """Return the paths of a source that stand for documents, or some of them."""
         sql = "SELECT path FROM origins WHERE source = ? LIMIT ?"
-        return [path for (path,) in self.rows(sql, source, -1 if most is None else most)]
+        return [path for (path,) in self.rows(sql, source_number, -1 if most is None else most)]
 
-    def origin(self, source: int, path: str) -> Origin | None:
+    def origin(self, source_number: int, path: str) -> Origin | None:
         """Return the document that a path of a source stands for, or None."""
-        rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source, path)
+        rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source_number, path)
         return Origin(*rows[0]) if rows else None
 
     def holders(self, number: int) -> list[Holder]:
@@ -47,7 +47,7 @@ class Origins(Database):
             " WHERE document = ?",
             number,
         )
-        return [Holder(source, path, SourceName(*name), digest) for source, path, *name, digest in rows]
+        return [Holder(number, path, SourceName(*source), digest) for number, path, *source, digest in rows]
 
     def disputed(self) -> list[int]:
         """Return the documents that several paths stand for though they were read with different digests."""
@@ -65,5 +65,5 @@ class Origins(Database):
                 path = os.fsencode(name).decode("utf-8", "backslashreplace")  # as in ingest.sources
                 origin = self.origin(one.number, path)
                 if origin is not None:
-                    return origin.document
+                    return origin.document_number
         return None

@@ -19,7 +19,7 @@ __all__ = ["repair"]
 
 
 def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bool) -> list[str]:
-    """Rebuild damaged embeddings, the full-text index and the FAISS snapshot of the live generation.
+    """Rebuild damaged embeddings, the full-text index and the FAISS file of the live generation.
 
     Args:
         path: The index's directory.

@@ -9,7 +9,7 @@ SQLite holds the truth of an index: everything else can be rebuilt from these ta
     origins       which path of which source stands for which document, and the digest it was last read with
     failures      paths that could not be read the last time
     passages      spans of documents; ``number`` is the FAISS id; the passages of one document are consecutive
-    deletions     ranges of deleted passage numbers, so that a FAISS snapshot can catch up
+    deletions     ranges of deleted passage numbers, so that a FAISS file can catch up
     generations   one row per encoder that the documents were embedded with; at most one is ``live``
     embeddings    one row per document and generation: float16 embeddings of its passages, row by row, and their CRC-32
     verdicts      what the gate found when a generation was checked before it was published

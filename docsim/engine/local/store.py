@@ -315,7 +315,7 @@ class Store(Origins):
 
     def record(self, number: int, verdict: RecordedVerdict) -> None:
         """Record the verdict about a generation, in a transaction of its own."""
-        summary = json.dumps({"metrics": verdict.metrics, "source": verdict.source, "sound": verdict.sound})
+        summary = json.dumps({"metrics": verdict.metrics, "source": verdict.questions, "sound": verdict.sound})
         with self.writing(visible=False):
             sql = "INSERT OR REPLACE INTO verdicts (generation, checked, passed, summary) VALUES (?, ?, ?, ?)"
             self.execute(sql, number, now(), verdict.passed, summary)

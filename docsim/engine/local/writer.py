@@ -97,46 +97,46 @@ class LocalWriter(Store):
 
     # Sources
 
-    def open_source(self, number: int | None, source: SourceName) -> int:
+    def open_source(self, source_number: int | None, source: SourceName) -> int:
         """Record that a source, new when it has no number, is being read; return its number."""
-        if number is None:
+        if source_number is None:
             sql = "INSERT INTO sources (kind, location, name, started) VALUES (?, ?, ?, ?)"
             return self.execute(sql, source.kind, source.location, source.name, now())
         sql = "UPDATE sources SET location = ?, name = ?, started = ?, finished = NULL WHERE number = ?"
-        self.execute(sql, source.location, source.name, now(), number)
-        return number
+        self.execute(sql, source.location, source.name, now(), source_number)
+        return source_number
 
-    def close_source(self, number: int, failures: Iterable[Failure]) -> None:
+    def close_source(self, source_number: int, failures: Iterable[Failure]) -> None:
         """Record that a source was read to its end, and what could not be read."""
-        self.execute("DELETE FROM failures WHERE source = ?", number)
+        self.execute("DELETE FROM failures WHERE source = ?", source_number)
         sql = "INSERT OR REPLACE INTO failures (source, path, reason, failed) VALUES (?, ?, ?, ?)"
         for failure in failures:
-            self.execute(sql, number, failure.path, failure.reason, now())
-        self.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), number)
+            self.execute(sql, source_number, failure.path, failure.reason, now())
+        self.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), source_number)
 
-    def link(self, source: int, path: str, *, document: int, digest: str) -> None:
+    def link(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
         """Record that a path stands for a document, was read with this digest, and did not fail."""
-        before = self.origin(source, path)
+        before = self.origin(source_number, path)
         sql = "INSERT OR REPLACE INTO origins (source, path, document, digest) VALUES (?, ?, ?, ?)"
-        self.execute(sql, source, path, document, digest)
-        self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source, path)
-        if before is not None and before.document != document:
-            self._release(before.document)
+        self.execute(sql, source_number, path, document_number, digest)
+        self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source_number, path)
+        if before is not None and before.document_number != document_number:
+            self._release(before.document_number)
 
-    def claim(self, source: int, path: str, *, document: int, digest: str) -> None:
+    def claim(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
         """Forget every other path that stands for a document and was read with another digest than this path."""
         sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?) AND digest <> ?"
-        self.execute(sql, document, source, path, digest)
+        self.execute(sql, document_number, source_number, path, digest)
 
     def distrust(self, document: int) -> None:
         """Let every source that has a document read it again at its next sync, although it has not changed there."""
         self.execute("UPDATE origins SET digest = ? WHERE document = ?", DISTRUSTED, document)
 
-    def unlink(self, source: int, path: str) -> bool:
+    def unlink(self, source_number: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""
-        origin = self.origin(source, path)
-        self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source, path)
-        return origin is not None and self._release(origin.document)
+        origin = self.origin(source_number, path)
+        self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source_number, path)
+        return origin is not None and self._release(origin.document_number)
 
     def _release(self, document: int) -> bool:
         """Remove a document, and return True, when no path stands for it."""
