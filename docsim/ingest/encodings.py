@@ -1,0 +1,170 @@
+"""Encodings: which one a text is in, decided on the whole of it and strictly.
+
+In this order: a byte order mark; UTF-8, if every byte is valid; UTF-16 without a mark; what the text declares, if it is
+a label of the WHATWG Encoding Standard and decodes; UTF-8 with a few damaged bytes; and what chardet finds the most
+likely, by language. Python's other codecs (punycode, rot13) are no encodings of text and are never used.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+from collections.abc import Iterable
+
+__all__ = ["SNIFFED", "Undecided", "decode", "encoding", "is_binary"]
+
+SNIFFED = 8192
+"""The number of bytes at the beginning of a file that decide whether it is text."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE = 1 << 17  # bytes of the lines beyond ASCII from which an encoding is guessed
+_CONTROLS = re.compile("[\x80-\x84\x86-\x9f]")  # C1 controls, which no text has; U+0085 ends lines on mainframes
+_PYTHON = {"shift_jis": "cp932", "euc-kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs", "windows-874": "cp874"}
+"""Python's codecs for encodings that WHATWG defines with the extensions of vendors."""
+
+
+def is_binary(head: bytes) -> bool:
+    """Return whether a file that begins with ``head`` is something other than text."""
+    head = head[:SNIFFED]
+    return b"\0" in head and not head.startswith(tuple(mark for mark, _ in _MARKS)) and not _unmarked_utf16(head)
+
+
+def decode(data: bytes, *, declared: str = "") -> str:
+    r"""Return bytes as text, in the encoding that ``encoding`` finds, with ``\n`` line ends.
+
+    Args:
+        data: The whole text.
+        declared: The encoding that the text itself declares, if any.
+    """
+    text = data.decode(encoding(data, declared=declared), "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def encoding(data: bytes, *, declared: str = "") -> str:
+    """Return the name of Python's codec for a text; bytes that are invalid in it are to be replaced.
+
+    Args:
+        data: The whole text.
+        declared: The encoding that the text itself declares. It is believed if the text is not valid UTF-8, and decodes.
+    """
+    undecided = Undecided()
+    undecided.feed(data)
+    return undecided.decided(declared=declared)
+
+
+class Undecided:
+    """The encoding of a text that is read piece by piece; as ``encoding``, in memory that does not grow with the text."""
+
+    def __init__(self) -> None:
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._head = b""
+        self._rest = b""
+        self._sample = bytearray()
+        self._is_utf8 = True
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece."""
+        if len(self._head) < SNIFFED:
+            self._head += data[:SNIFFED]
+        if self._is_utf8:
+            try:
+                self._utf8.decode(data)
+            except UnicodeDecodeError:
+                self._is_utf8 = False
+        self._remember(data)
+
+    def decided(self, *, declared: str = "") -> str:
+        """Return the encoding of all that was taken."""
+        for mark, name in _MARKS:
+            if self._head.startswith(mark):
+                return name
+        if unmarked := _unmarked_utf16(self._head):
+            return unmarked
+        if self._is_utf8 and not self._utf8.getstate()[0]:
+            return "utf-8"
+        self._take(self._rest)
+        sample = bytes(self._sample)
+        for name in (_labelled(declared), "" if _is_damaged(sample) else "utf-8"):
+            if name and (name == "utf-8" or _decodes(sample, name)):
+                return name
+        return _guess(sample)
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the lines with bytes beyond ASCII, up to a limit."""
+        if len(self._sample) >= _SAMPLE or (not self._rest and data.isascii() and data.endswith(b"\n")):
+            return
+        complete, newline, self._rest = (self._rest + data).rpartition(b"\n")
+        self._take(complete + newline)
+        if len(self._rest) > _SAMPLE:
+            self._take(self._rest)
+            self._rest = b""
+
+    def _take(self, lines: bytes) -> None:
+        for line in _lines_beyond_ascii(lines):
+            if len(self._sample) < _SAMPLE:
+                self._sample += line[: _SAMPLE - len(self._sample)]
+
+
+def _lines_beyond_ascii(data: bytes) -> Iterable[bytes]:
+    return () if data.isascii() else (line for line in data.splitlines(keepends=True) if not line.isascii())
+
+
+def _labelled(label: str) -> str:
+    """Return Python's codec for a label of the WHATWG standard, or nothing for any other label, and for UTF-8 and 16."""
+    import webencodings
+
+    found = webencodings.lookup(label) if label else None
+    if found is None or found.name.startswith("utf-") or found.name in ("x-user-defined", "replacement"):
+        return ""
+    return _PYTHON.get(found.name, found.codec_info.name)
+
+
+def _decodes(sample: bytes, name: str) -> bool:
+    """Return whether a sample is valid in an encoding, up to a character that is cut off, and free of controls."""
+    try:
+        text, _ = codecs.getincrementaldecoder(name)().decode(sample), name
+    except (UnicodeError, LookupError):
+        return False
+    return not _CONTROLS.search(text)
+
+
+def _is_damaged(sample: bytes) -> bool:
+    """Return whether more than one in six of the characters beyond ASCII is invalid as UTF-8."""
+    text = sample.decode("utf-8", "replace")
+    beyond = len(text) - len(text.encode("ascii", "ignore"))
+    return 6 * text.count("\ufffd") > beyond
+
+
+def _guess(sample: bytes) -> str:
+    """Return the most likely encoding; of those as likely as any other, Western European."""
+    import chardet
+
+    likely = [one for one in chardet.detect_all(sample) if one["encoding"] and _decodes(sample, str(one["encoding"]))]
+    best = codecs.lookup(str(likely[0]["encoding"])).name if likely else ""
+    if best and (sum(byte >= 0x80 for byte in sample) >= 4 or not _is_latin(sample.decode(best, "replace"))):
+        return best
+    return "cp1252" if _decodes(sample, "cp1252") else best or "latin-1"
+
+
+def _is_latin(text: str) -> bool:
+    """Return whether a text is in Latin letters; a few of them do not tell one encoding from another."""
+    letters = [one for one in text if one > "\x7f" and one.isalpha()]
+    return all(unicodedata.name(one, "").startswith("LATIN") for one in letters)
+
+
+def _unmarked_utf16(head: bytes) -> str:
+    """Return the byte order of UTF-16 that has no mark: nearly every second byte is NUL, and it decodes; else nothing."""
+    head = head[: len(head) & ~1]
+    if len(head) < 8 or b"\0" not in head:
+        return ""
+    for offset, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if head[offset::2].count(0) * 10 >= len(head) * 2 and 0 not in head[1 - offset :: 2]:
+            return name if _decodes(head, name) else ""
+    return ""

@@ -1,0 +1,99 @@
+"""HTML pages: their title, and their content as Markdown without what the page says on every page.
+
+Left out are scripts and styles, navigation, tables of contents, cookie banners and elements that are hidden. lxml parses
+pages, because Python's own parser takes quadratic time for some of them and 30 times as long for all others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+
+from docsim.ingest.content import FileContent, one_line, tidy
+from docsim.ingest.readers.html_markdown import Element, to_markdown
+
+__all__ = ["declared_encoding", "read", "tree"]
+
+_META = re.compile(
+    rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)|\A\s*<\?xml[^>]{0,100}encoding\s*=\s*[\"']([^\"']{1,40})",
+    re.IGNORECASE,
+)
+_COMMENT = re.compile(rb"<!--.*?-->|<script\b.*?</script", re.IGNORECASE | re.DOTALL)
+_DROPPED = frozenset("script style noscript template svg nav rp head object iframe".split())
+_ROLES = frozenset({"navigation", "search", "doc-toc"})
+_CHROME = re.compile(
+    r"\b(?:headerlink|anchor-link|hash-link|toc|table-of-contents|breadcrumbs?|skip-?link|skip-to-content|sphinxsidebar"
+    r"|sr-only|visually-hidden|(?:cookie|consent|gdpr|cc|privacy)[-_]{0,2}(?:banner|bar|notice|popup|modal|overlay"
+    r"|message|consent|dialog|window)|onetrust-[\w-]+|cybotcookiebot\w*|copy-?(?:btn|button)|edit-this-page)(?![\w-])",
+    re.IGNORECASE,
+)
+_INVISIBLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+_TAG = re.compile(r"<(?:!--.*?-->|script\b.*?</script[^<>]*>|style\b.*?</style[^<>]*>|[/!?a-zA-Z][^<>]*>)", re.I | re.S)
+_EMPTY = re.compile(r"<(title|script|style|a|p|div|span|i|b|em|td|th|li|iframe|textarea|section)\b([^<>]{0,1000})/>")
+_BOGUS = re.compile(r"(?:untitled(?: document| page)?|new page \d+|index|home|document)$", re.IGNORECASE)
+_WORD = re.compile(r"\w")
+
+
+def declared_encoding(data: bytes) -> str:
+    """Return the encoding that a page declares for itself, in its first 2,048 bytes; scripts and comments do not count."""
+    match = _META.search(_COMMENT.sub(b"", data[:2048]))
+    return (match[1] or match[2]).decode("ascii", "replace") if match else ""
+
+
+def read(text: str) -> FileContent:
+    """Convert a page to Markdown. If it marks its main part (``<main>`` or ``role="main"``), only that is converted."""
+    page = tree(text)
+    if page is None:
+        return FileContent(tidy(_TAG.sub("\n", text)))
+    titles = [one_line("".join(one.itertext())) for one in page.iter("title") if not _is_within(one, "svg")]
+    title = next(filter(None, titles), "")
+    first = next(page.iter("h1"), None)
+    heading = one_line(to_markdown(first, skipped=_is_left_out).lstrip("# ")) if first is not None else ""
+    body = next(page.iter("body"), page)
+    written = next(filter(_WORD.search, _contents(body)), "")
+    named = heading if heading and (title.startswith(heading) or _BOGUS.match(title)) else title
+    return FileContent(tidy(written), "" if _BOGUS.match(named) else named)
+
+
+def tree(text: str) -> Element | None:
+    """Parse a page; None where it is nested too deeply for that, so that text would be lost."""
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
+    if "xmlns=" in text[:2000]:
+        text = _EMPTY.sub(r"<\1\2></\1>", text)
+    source = text.replace("\0", "\ufffd").encode("utf-8", "replace")
+    page = etree.fromstring(source or b"<html/>", parser)
+    if any(error.type_name == "ERR_RESOURCE_LIMIT" or "depth" in error.message for error in parser.error_log):
+        return None
+    return page if page is not None else etree.fromstring(b"<html><body/></html>", parser)
+
+
+def _contents(body: Element) -> Iterator[str]:
+    """Yield what may be the content, the best first: the main part, the page, and the page with all that was left out."""
+    for main in [one for one in body.iter() if one.tag == "main" or one.get("role") == "main"]:
+        if not _is_hidden(main):
+            yield to_markdown(main, skipped=_is_left_out)
+    yield to_markdown(body, skipped=_is_left_out)
+    yield to_markdown(body, skipped=lambda element: element.tag in ("script", "style", "head", "template"))
+
+
+def _is_left_out(element: Element) -> bool:
+    if element.tag in _DROPPED or element.get("role") in _ROLES or _is_hidden(element):
+        return True
+    if element.tag in ("body", "main", "article"):
+        return False
+    names = f"{element.get('class', '')} {element.get('id', '')}"
+    return len(names) > 1 and bool(_CHROME.search(names))
+
+
+def _is_hidden(element: Element) -> bool:
+    """Return whether an element is never shown. Tabs are, when a reader chooses them, and so is a closed ``details``."""
+    if element.tag in ("body", "html") or element.get("role") == "tabpanel":
+        return False
+    hidden = element.get("hidden")
+    return (hidden is not None and hidden != "until-found") or bool(_INVISIBLE.search(element.get("style", "")))
+
+
+def _is_within(element: Element, tag: str) -> bool:
+    return next(element.iterancestors(tag), None) is not None

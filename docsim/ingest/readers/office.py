@@ -1,0 +1,58 @@
+"""What Word, PowerPoint and Excel files have in common: paragraphs of text in XML, a title, and what is not read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from docsim.ingest.content import one_line
+from docsim.ingest.readers import archives
+from docsim.ingest.readers.archives import Element
+
+__all__ = ["UNTITLED", "counted", "paragraphs", "property_title", "unread"]
+
+UNTITLED = re.compile(
+    r"untitled.*|document ?\d*|presentation ?\d*|powerpoint presentation|book ?\d*|slide \d+|title|microsoft (?:word|powerpoint).*"
+    r"|.*\.(?:docx?|indd|pptx?|qxd|tex|xlsx?|pdf|dvi|odt|rtf|pages|html?)|scan(?:ned)?\b.*|\W*\d*\W*",
+    re.IGNORECASE,
+)
+"""Titles in properties that say nothing."""
+
+_TEXT = frozenset({"t", "v", "delText"})
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+
+
+def paragraphs(tree: Element) -> Iterator[str]:
+    """Yield the text of each paragraph in a part, in order: of Word, of drawings, and the values that a chart shows."""
+    for element in tree.iter("{*}p", "{*}pt"):
+        own = [one for one in element.iter("{*}t", "{*}v", "{*}tab", "{*}br") if _nearest(one) is element]
+        text = "".join((one.text or "") if _name(one) in _TEXT else " " for one in own)
+        if text.strip() and not any(element.iterancestors(_FALLBACK)):
+            yield " ".join(text.split())
+
+
+def property_title(parts: Mapping[str, bytes]) -> str:
+    """Return the title in the properties of a file; empty when there is none, or none that says anything."""
+    core = parts.get("docProps/core.xml")
+    found = archives.parsed(core).find("{*}title") if core else None
+    title = one_line(found.text or "") if found is not None else ""
+    return "" if UNTITLED.fullmatch(title) else title
+
+
+def unread(parts: Mapping[str, bytes]) -> list[str]:
+    """Return what a file holds that is not read, a phrase each."""
+    embedded = sum("/embeddings/" in name for name in parts)
+    return [counted(embedded, "embedded file")] if embedded else []
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as a phrase: ``1 sheet``, ``2 sheets``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _nearest(element: Element) -> Element | None:
+    return next(element.iterancestors("{*}p", "{*}pt"), None)
+
+
+def _name(element: Element) -> str:
+    return str(element.tag).rpartition("}")[2]

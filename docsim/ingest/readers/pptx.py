@@ -1,0 +1,53 @@
+"""PowerPoint: markitdown reads the slides, their tables, charts and notes.
+
+What it leaves out, such as SmartArt and comments, is added to the slide that it belongs to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from docsim.ingest.content import FileContent, tidy, titled
+from docsim.ingest.markup import markdown
+from docsim.ingest.readers import archives
+from docsim.ingest.readers.links import unlinked
+from docsim.ingest.readers.office import paragraphs, property_title, unread
+
+__all__ = ["read"]
+
+_SLIDE = re.compile(r"<!-- Slide number: \d+ -->")
+_PARTS = ("diagramData", "comments", "notesSlide", "chart")
+
+
+def read(data: bytes) -> FileContent:
+    """Read a PowerPoint file as Markdown; the title is that of its first slide."""
+    import pptx
+    from markitdown import StreamInfo
+    from markitdown.converters import PptxConverter
+
+    parts = archives.unpacked(data)
+    made = PptxConverter().convert(archives.packed(parts), StreamInfo(extension=".pptx")).markdown
+    presentation = pptx.Presentation(archives.packed(parts))
+    texts = [unlinked(one) for one in _SLIDE.split(made)[1:]]
+    slides = list(presentation.slides)
+    whole = [
+        "\n\n".join([text, *archives.missing(_texts(slide), text)]) for text, slide in zip(texts, slides, strict=True)
+    ]
+    content = markdown(tidy("\n\n".join(whole)))
+    named = titled(content, content.title or property_title(parts))
+    return FileContent(named.text, named.title, lost=tuple(unread(parts)))
+
+
+def _texts(slide: Any) -> Iterator[str]:
+    yield from paragraphs(slide._element)
+    for relation in slide.part.rels.values():
+        kind = relation.reltype.rpartition("/")[2]
+        if kind in _PARTS and not relation.is_external and relation.target_part.blob:
+            yield from _placed(paragraphs(archives.parsed(relation.target_part.blob)), kind)
+
+
+def _placed(texts: Iterator[str], kind: str) -> Iterator[str]:
+    """Yield texts, of notes without the number of the slide."""
+    return (text for text in texts if kind != "notesSlide" or not text.isdigit())

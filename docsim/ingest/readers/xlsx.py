@@ -1,0 +1,92 @@
+"""Excel: a table for each sheet, without its empty rows and columns; text boxes and comments follow the tables."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import Any
+
+from docsim.ingest.content import FileContent, titled
+from docsim.ingest.readers import archives
+from docsim.ingest.readers.office import counted, paragraphs, property_title, unread
+
+__all__ = ["read"]
+
+_BESIDE = re.compile(
+    r"xl/(?:drawings/drawing|comments|comments/comment|threadedComments/|charts/chart|diagrams/data)[^/]*\.xml\Z"
+)
+_UNVALUED = re.compile(
+    rb"<(?:\w+:)?f\b[^<>]*(?:/>|>[^<]*</(?:\w+:)?f>)\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
+
+
+def read(data: bytes) -> FileContent:
+    """Read an Excel file as Markdown. Hidden sheets are read, too, and say that they are hidden."""
+    parts = archives.unpacked(data)
+    stream = archives.packed(parts)
+    unvalued = sum(len(_UNVALUED.findall(part)) for name, part in parts.items() if "/worksheets/" in name)
+    values, formulas = _workbook(stream, values=True), _workbook(stream, values=False) if unvalued else None
+    sheets = []
+    for number, sheet in enumerate(values.worksheets):
+        rows = _rows(sheet, formulas.worksheets[number] if formulas else None)
+        if table := _table(rows):
+            hidden = "" if sheet.sheet_state == "visible" else " (hidden)"
+            sheets.append(f"## {sheet.title}{hidden}\n\n{table}")
+    text = "\n\n".join(sheets)
+    beside = [
+        line
+        for name, part in sorted(parts.items())
+        if _BESIDE.match(name)
+        for line in paragraphs(archives.parsed(part))
+    ]
+    text = "\n\n".join(one for one in [text, *archives.missing(beside, text)] if one)
+    lost = [f"the values of {counted(unvalued, 'formula')}, which were never computed"] if unvalued else []
+    return titled(FileContent(text, lost=(*lost, *unread(parts))), property_title(parts))
+
+
+def _workbook(stream: io.BytesIO, *, values: bool) -> Any:
+    import openpyxl  # type: ignore[import-untyped]
+
+    stream.seek(0)
+    return openpyxl.load_workbook(io.BytesIO(stream.getvalue()), read_only=True, data_only=values)
+
+
+def _rows(sheet: Any, formulas: Any) -> Iterator[list[str]]:
+    """Yield the cells of each row, without empty ones at the end; formulas stand for values that were never computed."""
+    sheet.reset_dimensions()  # the size that the file states is often wrong
+    if formulas:
+        formulas.reset_dimensions()
+    pairs: Iterable[Any] = (
+        zip_longest(sheet.values, formulas.values, fillvalue=()) if formulas else ((row, ()) for row in sheet.values)
+    )
+    for row, other in pairs:
+        cells = (
+            [_cell(value if value is not None else instead) for value, instead in zip_longest(row, other)]
+            if other
+            else list(map(_cell, row))
+        )
+        while cells and not cells[-1]:
+            cells.pop()
+        if cells:
+            yield cells
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ").removesuffix(" 00:00:00")
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _table(rows: Iterable[list[str]]) -> str:
+    """Return rows as a Markdown table without the columns that are empty in all of them."""
+    kept = list(rows)
+    used = sorted({column for row in kept for column, cell in enumerate(row) if cell})
+    lines = [f"| {' | '.join(row[column] for column in used if column < len(row))} |" for row in kept]
+    if lines:
+        lines.insert(1, "|" + " --- |" * len(used))
+    return "\n".join(lines)
