@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +25,7 @@ __all__ = [
     "Entry",
     "Failure",
     "Hit",
+    "LeftOut",
     "Mode",
     "Passage",
     "PassageHit",
@@ -31,6 +33,7 @@ __all__ = [
     "SearchResult",
     "SyncReport",
     "TrainingOptions",
+    "composed",
     "storable",
 ]
 
@@ -123,6 +126,19 @@ class Failure:
     path: str
     reason: str
     identified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder of a source that is not read, and no failure either.
+
+    Attributes:
+        path: Its path in the source; that of a folder ends with a slash.
+        reason: Why: a suffix such as ``.json``, or a word or two, such as ``hidden``.
+    """
+
+    path: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +241,7 @@ class SearchResult:
         mode: How hits were ranked.
         generation: The number of the generation that answered.
         encoder: The fingerprint of the encoder in whose embedding space query and documents were compared.
-        took_ms: Milliseconds from the call to the answer.
+        took_ms: Milliseconds from the call to the answer; of several queries that were asked together, its own part.
         hits: Best first; fewer than asked for only when fewer documents qualify.
         adapter: Whether ``encoder`` is newer than the generation's own encoder, and the generation's embeddings were
             mapped into its space to answer at once (see ``docs/architecture.md``).
@@ -251,6 +267,7 @@ class SyncReport:
         removed: Documents that are no longer in the source and were removed from the index.
         kept: Documents that are no longer in the source and were kept in the index, because pruning was off.
         failures: Documents that could not be read.
+        left_out: Files and folders that are no documents, such as hidden ones, or of a format that is not read.
     """
 
     added: int = 0
@@ -259,6 +276,13 @@ class SyncReport:
     removed: int = 0
     kept: int = 0
     failures: tuple[Failure, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the source holds files, but none that is read."""
+        found = self.added or self.changed or self.unchanged or self.failures
+        return bool(self.left_out) and not found
 
 
 def storable(text: str) -> str:
@@ -266,6 +290,11 @@ def storable(text: str) -> str:
     if text.isascii() and "\x00" not in text:
         return text
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def composed(id: str) -> str:
+    """Return an id with its accents composed (NFC), as they are typed; macOS and zip files have them apart (NFD)."""
+    return id if id.isascii() else unicodedata.normalize("NFC", id)
 
 
 def _plain(metadata: Metadata) -> Metadata:

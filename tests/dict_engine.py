@@ -382,6 +382,13 @@ class DictWriter(DictSources):
             self._state.failures[number, one.path] = RecordedFailure(known.source.location, one.path, one.reason, NOW)
         self._state.sources[number] = replace(known, finished=NOW)
 
+    def forget_source(self, source_number: int) -> int:
+        removed = sum(self.unlink(source_number, path) for path in self.paths(source_number))
+        for key in [key for key in self._state.failures if key[0] == source_number]:
+            del self._state.failures[key]
+        del self._state.sources[source_number]
+        return removed
+
     def put(self, embedded: Embedded, *, number: int | None) -> int:
         state, live = self._state, self._state.live()
         assert live is not None

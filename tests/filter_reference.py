@@ -9,6 +9,7 @@ import math
 import operator
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from docsim.filters.condition import (
@@ -23,6 +24,7 @@ from docsim.filters.condition import (
     Operator,
     Under,
     Value,
+    is_instant,
 )
 from docsim.models import Document
 
@@ -60,7 +62,7 @@ def passes(test: Compare | Exists | IsObject, found: Any) -> bool:
 
 def content(document: Document, field: Field) -> Any:
     """Return what a field of a document holds; None if the document lacks it."""
-    found: Any = document.metadata
+    found: Any = {"title": document.title, "id": document.id} | dict(document.metadata)
     for name in field:
         found = found.get(name) if isinstance(found, dict) else None
     return found
@@ -83,7 +85,17 @@ def strings_match(found: str, how: Operator, value: str) -> bool:
     if how == "like":
         pattern = "".join({"%": ".*", "_": "."}.get(one, re.escape(one)) for one in lowered(value))
         return re.fullmatch(pattern, lowered(found), re.DOTALL) is not None
+    if is_instant(value) and how != "=" and (instants := [instant(found), instant(value)])[0] is not None:
+        return ORDER[how](*instants)
     return ORDER[how](found, value)
+
+
+def instant(text: str) -> int | None:
+    """Return a date with a time as milliseconds since 1970, or None."""
+    if not is_instant(text):
+        return None
+    read = datetime.fromisoformat(text)
+    return round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def lowered(text: str) -> str:

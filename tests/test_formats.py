@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from office_files import archive_of, docx, paragraph, pdf
 
 from docsim.errors import SourceError
-from docsim.ingest import converters, encodings, formats
+from docsim.ingest import converters, encodings
 from docsim.ingest.content import FileContent
 from docsim.ingest.encodings import decode
 from docsim.ingest.formats import read
@@ -249,7 +249,7 @@ def test_a_declared_encoding_that_is_none_is_passed_over(declared: str) -> None:
 @settings(deadline=None)  # the first HTML imports its converter
 @given(st.binary(max_size=400), st.sampled_from([".md", ".rst", ".txt", ".html", ".1", ".tex", ".org", ""]))
 def test_no_bytes_make_reading_text_fail(data: bytes, suffix: str) -> None:
-    if not formats.is_binary(data):
+    if not encodings.is_binary(data):
         assert read(data, suffix, "name").title
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import formats, sources, tables
 from docsim.ingest.sources import Source, open_source, read_document
-from docsim.models import Document, Entry, Failure
+from docsim.models import Document, Entry, Failure, LeftOut
 
 
 def _tree(root: Path, files: dict[str, str]) -> Path:
@@ -33,7 +33,7 @@ def _tree(root: Path, files: dict[str, str]) -> Path:
 
 
 def _paths(source: Source) -> list[str]:
-    return [entry.path for entry in source.entries()]
+    return [entry.path for entry in source.entries() if not isinstance(entry, LeftOut)]
 
 
 def _documents(source: Source) -> list[Document]:
@@ -46,7 +46,9 @@ def _failures(source: Source) -> list[Failure]:
 
 def _records(path: Path, content: str | bytes) -> Source:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return open_source(str(path))
+    source = open_source(str(path))
+    source.check()
+    return source
 
 
 # Folders
@@ -375,7 +377,8 @@ def test_any_records_are_counted_and_none_stops_the_rest(records: list[dict[str,
     lines = b"".join(json.dumps(record).encode() + b"\n" for record in records)
     entries = list(open_source("-", stdin=io.BytesIO(lines)).entries())
     assert len(entries) == len(records)
-    assert all(isinstance(entry, Failure) or isinstance(entry.load(), Document) for entry in entries)
+    assert all(isinstance(entry, Entry | Failure) for entry in entries)
+    assert all(isinstance(entry.load(), Document) for entry in entries if isinstance(entry, Entry))
 
 
 def test_a_record_longer_than_the_limit_is_a_failure_and_the_rest_goes_on(
@@ -402,7 +405,7 @@ def test_a_csv_cell_longer_than_the_limit_is_a_failure_and_the_rest_goes_on(
 ) -> None:
     monkeypatch.setattr(tables, "RECORD_LIMIT", 100)
     source = _records(tmp_path / "a.csv", f"id,text\n1,{'x' * 80}\n2,{'y ' * 90}\n3,z\n")
-    reason = "the row is not valid CSV: field larger than field limit (100)"
+    reason = "the row is longer than 100 characters"
     assert _failures(source) == [Failure("a.csv:3", reason, identified=False)]
     assert [document.id for document in _documents(source)] == ["1", "3"]
 

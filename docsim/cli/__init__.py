@@ -5,6 +5,7 @@ Each command has its module, which is imported only when the command runs.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -15,6 +16,8 @@ from typing import IO
 import click
 
 from docsim import __version__
+from docsim.cli.output import echo, styled
+from docsim.cli.streams import open_closed_streams
 from docsim.errors import DocsimError
 
 __all__ = ["main", "run"]
@@ -36,6 +39,8 @@ _SECTIONS = {
     },
     "Look after an index": {
         "status": "docsim.cli.inspect:status",
+        "sources": "docsim.cli.sources:sources",
+        "forget": "docsim.cli.sources:forget",
         "verify": "docsim.cli.inspect:verify",
         "repair": "docsim.cli.inspect:repair",
         "generations": "docsim.cli.generations:generations",
@@ -68,8 +73,8 @@ class _Failed(click.ClickException):
         self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: IO[str] | None = None) -> None:
-        click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(self.message, err=True)
+        styled("Error: ", fg="red", bold=True, nl=False, err=True)
+        echo(self.message, err=True)
 
 
 def _with_hint(error: DocsimError) -> str:
@@ -147,6 +152,7 @@ def run() -> None:
     modules are imported, and another tenth into tearing everything down at the end. Both are skipped: the index is
     closed, and the operating system frees the rest.
     """
+    open_closed_streams()
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if command not in _ONE_QUESTION:
         main()
@@ -156,6 +162,7 @@ def run() -> None:
     except SystemExit as done:
         if not isinstance(done.code, int):
             raise
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # who was to read it has gone
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(done.code)

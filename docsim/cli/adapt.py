@@ -9,7 +9,7 @@ import click
 
 from docsim.cli import options, terminal
 from docsim.cli.gate import REFUSED, GateFlags, gate, tell
-from docsim.cli.output import Output
+from docsim.cli.output import Output, echo
 from docsim.cli.progress import watching
 from docsim.cli.train import tell_unasked
 from docsim.index import Index
@@ -101,8 +101,8 @@ def adapt(
 def _tell(adapted: Adapted, learning: _Learning) -> None:
     """Print what came of the training."""
     if adapted.task.is_live:
-        click.echo(f"Generation {adapted.task.live} is adapted to exactly these documents already.")
+        echo(f"Generation {adapted.task.live} is adapted to exactly these documents already.")
     if trained := adapted.trained:
-        click.echo(f"Trained {trained.steps} steps in {trained.seconds:.0f} s, on this index's documents.")
-        click.echo(f"{trained.probe}: {trained.before:.4f} before, {trained.after:.4f} after")
+        echo(f"Trained {trained.steps} steps in {trained.seconds:.0f} s, on this index's documents.")
+        echo(f"{trained.probe}: {trained.before:.4f} before, {trained.after:.4f} after")
         tell_unasked(trained, learning.teacher, learning.teacher_weight)

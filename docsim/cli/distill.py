@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import encoder_facts, options, terminal
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
@@ -142,7 +142,7 @@ def _json(learned: DistilledStudent) -> dict[str, object]:
 def _tell(encoder: Encoder, learned: DistilledStudent | None) -> None:
     """Print the summary."""
     if learned:
-        click.echo(
+        echo(
             f"Agreement with the teacher on held-out texts: {learned.before:.4f} before, {learned.after:.4f} after "
             f"{learned.steps} steps on {learned.spans} spans"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import options
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json, visible
 from docsim.cli.progress import watching
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
@@ -82,7 +82,7 @@ def duplicates(threshold: float | None, report: Path | None, index_path: Path | 
     else:
         for group in found.groups:
             for member in group.members:
-                click.echo(f"{member.kind}\t{member.overlap:.2f}\t{member.similarity:.3f}\t{group.id}\t{member.id}")
+                echo(f"{member.kind}\t{member.overlap:.2f}\t{member.similarity:.3f}\t{group.id}\t{member.id}")
 
 
 def _write(report: Path, found: Duplicates, index: Index) -> None:
@@ -131,5 +131,5 @@ def _show_group(show: Callable[..., None], group: Group) -> None:
 
 
 def _show_named(show: Callable[..., None], id: str, title: str, *, style: str | None = None) -> None:
-    show(title or id, style=style, markup=False, end="  ")
-    show(id if title not in ("", id) else "", style="dim", markup=False)
+    show(visible(title or id), style=style, markup=False, end="  ")
+    show(visible(id) if title not in ("", id) else "", style="dim", markup=False)

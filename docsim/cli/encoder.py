@@ -12,7 +12,7 @@ import click
 
 from docsim.cli import encoder_facts, options, terminal
 from docsim.cli.encoder_compare import compare
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import ONNX_FILE, TOKENIZER_FILE, Encoder, read_manifest
 from docsim.engine import opening
@@ -151,7 +151,7 @@ def import_(directory: Path, out: Path, int8: bool, name: str | None, output: Ou
         encoder_facts.announce(made)
         if int8:
             mean, least = metrics["int8_cosine_mean"], metrics["int8_cosine_min"]
-            click.echo(f"int8 against float32: cosine {mean:.4f} on average, at least {least:.4f}")
+            echo(f"int8 against float32: cosine {mean:.4f} on average, at least {least:.4f}")
 
 
 # from-vectors
@@ -199,18 +199,18 @@ def _coverage(found: Coverage) -> dict[str, object]:
 
 def _print_made(made: WordVectorEncoder) -> None:
     encoder_facts.announce(made.encoder)
-    click.echo(f"vocabulary  {made.vocabulary} words, read as {made.vectors.format}")
+    echo(f"vocabulary  {made.vocabulary} words, read as {made.vectors.format}")
     if made.vectors.skipped:
-        click.secho(f"skipped {made.vectors.skipped} of the file's words, which are unusable", fg="yellow", err=True)
+        styled(f"skipped {made.vectors.skipped} of the file's words, which are unusable", fg="yellow", err=True)
     if made.coverage is None:
         return
     found = made.coverage
-    click.echo(f"corpus      {found.token_share:.1%} of {found.tokens} words are known")
-    click.echo(f"            {found.word_share:.1%} of {found.words} distinct words")
+    echo(f"corpus      {found.token_share:.1%} of {found.tokens} words are known")
+    echo(f"            {found.word_share:.1%} of {found.words} distinct words")
     if made.from_subwords:
-        click.echo(f"            {made.from_subwords} of them by the vectors of their parts")
+        echo(f"            {made.from_subwords} of them by the vectors of their parts")
     if found.unknown:
-        click.echo("unknown     " + ", ".join(f"{word} ({n})" for word, n in found.unknown[:_SHOWN_UNKNOWN]))
+        echo("unknown     " + ", ".join(f"{word} ({n})" for word, n in found.unknown[:_SHOWN_UNKNOWN]))
 
 
 # show
@@ -265,17 +265,17 @@ class _Described:
     def print(self, *, quiet: bool) -> None:
         """Print it for people."""
         encoder = self.encoder
-        click.secho(encoder.name, bold=True)
-        click.echo(f"path         {encoder.path}")
-        click.echo(f"kind         {self.kind}, {self.precision}")
-        click.echo(f"embeddings   {encoder.dim} components, from the first {encoder.max_tokens} tokens of a text")
-        click.echo(f"vocabulary   {self.vocabulary} tokens")
-        click.echo(f"fingerprint  {encoder.fingerprint}")
+        styled(encoder.name, bold=True)
+        echo(f"path         {encoder.path}")
+        echo(f"kind         {self.kind}, {self.precision}")
+        echo(f"embeddings   {encoder.dim} components, from the first {encoder.max_tokens} tokens of a text")
+        echo(f"vocabulary   {self.vocabulary} tokens")
+        echo(f"fingerprint  {encoder.fingerprint}")
         listed = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in self.sizes.items())
-        click.echo(f"size         {self.sizes.get(ONNX_FILE, 0) / 1e6:.1f} MB needed for encoding ({listed})")
+        echo(f"size         {self.sizes.get(ONNX_FILE, 0) / 1e6:.1f} MB needed for encoding ({listed})")
         for name, value in () if quiet else self.lineage.items():
             if value not in (None, {}, []):
-                click.echo(f"{name:11}  {_one_line(value)}")
+                echo(f"{name:11}  {_one_line(value)}")
 
 
 def _one_line(value: object) -> str:

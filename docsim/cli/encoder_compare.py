@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from docsim.cli import encoder_facts, options
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.evaluation import comparison, judgements
@@ -116,26 +116,26 @@ def _json(found: _Compared) -> dict[str, object]:
 
 def _print(found: _Compared, *, quiet: bool) -> None:
     agreement = found.agreement
-    click.echo(f"overlap@{agreement.k:<4} {agreement.overlap:.4f}")
-    click.echo(f"same first   {agreement.same_first:.4f}")
+    echo(f"overlap@{agreement.k:<4} {agreement.overlap:.4f}")
+    echo(f"same first   {agreement.same_first:.4f}")
     if agreement.cosine is not None:
-        click.echo(f"cosine       {agreement.cosine:.4f}, 5 % below {agreement.lowest_cosine:.4f}")
+        echo(f"cosine       {agreement.cosine:.4f}, 5 % below {agreement.lowest_cosine:.4f}")
     if found.judged:
         _print_judged(found.judged)
     if quiet:
         return
     for side, one in zip("AB", found.encoders, strict=True):
-        click.echo(f"{side}: {one.name} ({one.fingerprint[:12]}), {one.dim} components")
+        echo(f"{side}: {one.name} ({one.fingerprint[:12]}), {one.dim} components")
     judged = f", {found.judged.first.queries} judged queries" if found.judged else ""
     searched = f"{len(found.documents.ids)} of {found.documents.documents} documents searched"
-    click.echo(f"{agreement.queries} documents as queries{judged}; {searched}")
+    echo(f"{agreement.queries} documents as queries{judged}; {searched}")
 
 
 def _print_judged(judged: JudgedComparison) -> None:
-    click.echo(f"\n{'metric':9}{'A':>8}{'B':>8}{'B - A':>9}{'95 % interval':>20}{'p':>8}")
+    echo(f"\n{'metric':9}{'A':>8}{'B':>8}{'B - A':>9}{'95 % interval':>20}{'p':>8}")
     for name, one in judged.difference.items():
         mean = one.difference
         verdict = ("better" if mean.value > 0 else "worse") if one.significant else "no significant difference"
         values = [side.metrics[name].value for side in (judged.first, judged.second)]
         numbers = f"{values[0]:8.4f}{values[1]:8.4f}{mean.value:+9.4f}"
-        click.echo(f"{name:9}{numbers}{f'{mean.low:+.4f} to {mean.high:+.4f}':>20}{one.p:8.4f}  {verdict}")
+        echo(f"{name:9}{numbers}{f'{mean.low:+.4f} to {mean.high:+.4f}':>20}{one.p:8.4f}  {verdict}")

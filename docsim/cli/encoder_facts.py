@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from docsim.cli.output import echo
 from docsim.encoding.encoder import Encoder
 
 __all__ = ["announce", "facts", "load"]
@@ -31,6 +30,4 @@ def facts(encoder: Encoder) -> dict[str, object]:
 
 def announce(encoder: Encoder) -> None:
     """Print which encoder was made, and where it is."""
-    click.echo(
-        f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}"
-    )
+    echo(f"Encoder {encoder.name}: {encoder.dim} components, fingerprint {encoder.fingerprint[:12]}, in {encoder.path}")

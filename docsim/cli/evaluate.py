@@ -12,7 +12,7 @@ import numpy as np
 
 from docsim.cli import encoder_facts, options
 from docsim.cli.options import SearchArguments
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import Encoder
 from docsim.engine.retrying import retried
@@ -191,7 +191,7 @@ def evaluate_pairs(encoder: str, file: Path, score_range: tuple[float, float] | 
         return
     _print_estimates("correlation", correlations)
     if not output.quiet:
-        click.echo(f"{len(pairs)} pairs, encoder {loaded.name} ({loaded.fingerprint[:12]})")
+        echo(f"{len(pairs)} pairs, encoder {loaded.name} ({loaded.fingerprint[:12]})")
 
 
 def _task(index: Index, qrels: Qrels, wanted: _Evaluation) -> _Task:
@@ -293,32 +293,32 @@ def _print(report: RunReport, compared: Mapping[str, RunComparison] | None) -> N
     _print_estimates("metric", report.metrics)
     if compared is None:
         return
-    click.echo(f"\n{'difference':12}{'95 % interval':>24}{'p':>10}")
+    echo(f"\n{'difference':12}{'95 % interval':>24}{'p':>10}")
     for name, one in compared.items():
         mean = one.difference
         verdict = ("better" if mean.value > 0 else "worse") if one.significant else "no significant difference"
         interval = f"{mean.low:+.4f} to {mean.high:+.4f}"
-        click.echo(f"{name:9}{mean.value:+.4f}{interval:>21}{one.p:>10.4f}  {verdict}")
+        echo(f"{name:9}{mean.value:+.4f}{interval:>21}{one.p:>10.4f}  {verdict}")
 
 
 def _print_about(report: RunReport, compared: Mapping[str, RunComparison] | None, about: _About) -> None:
     """Print how many queries there are, and what is left out."""
     shared = next(iter(compared.values())).queries if compared else report.queries
-    click.echo(f"\n{report.queries} queries" + (f", {shared} of them compared" if compared else ""))
+    echo(f"\n{report.queries} queries" + (f", {shared} of them compared" if compared else ""))
     for count, note in (
         (about.missing, "judged queries could not be asked and are left out: neither indexed nor given as texts"),
         (about.without_relevant, "judged queries have no relevant document and are left out"),
         (about.relevant_not_indexed, "relevant documents are not indexed and count as not found"),
     ):
         if count:
-            click.secho(f"{count} {note}", fg="yellow", err=True)
+            styled(f"{count} {note}", fg="yellow", err=True)
 
 
 def _print_estimates(head: str, estimates: Mapping[str, Estimate]) -> None:
     width = max(map(len, (head, *estimates)))
-    click.echo(f"{head:{width}}   value  95 % interval")
+    echo(f"{head:{width}}   value  95 % interval")
     for name, one in estimates.items():
-        click.echo(f"{name:{width}}  {one.value:6.4f}  {one.low:.4f} to {one.high:.4f}")
+        echo(f"{name:{width}}  {one.value:6.4f}  {one.low:.4f} to {one.high:.4f}")
 
 
 def _check_folder(path: Path | None) -> None:

@@ -12,7 +12,7 @@ import click
 
 from docsim.analysis.explain import PAIRS, Explanation, PassagePair, Span, telling_words
 from docsim.cli import options
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, masked, print_json, visible
 from docsim.cli.subjects import subject
 from docsim.errors import UsageError
 
@@ -62,7 +62,7 @@ def explain(a: str, b: str, pairs: int, index_path: Path | None, output: Output)
     else:
         for pair in found.pairs:
             spans = (f"{span.start}-{span.end}" for span in (pair.a, pair.b))
-            click.echo("\t".join((f"{pair.similarity:.3f}", *spans, ", ".join(telling_words(pair.b)))))
+            echo("\t".join((f"{pair.similarity:.3f}", *spans, ", ".join(telling_words(pair.b)))))
 
 
 def _show(found: Explanation, *, quiet: bool) -> None:
@@ -72,8 +72,8 @@ def _show(found: Explanation, *, quiet: bool) -> None:
     console = Console(highlight=False)
     for name, side in (("A", found.a), ("B", found.b)):
         console.print(f"[bold]{name}[/]  ", end="")
-        console.print(side.title or side.id, style="bold", markup=False, end="  ")
-        console.print(side.id if side.title else "", style="dim", markup=False)
+        console.print(visible(side.title or side.id), style="bold", markup=False, end="  ")
+        console.print(visible(side.id) if side.title else "", style="dim", markup=False)
     for pair in found.pairs:
         _show_pair(console, pair)
     terms = (f"{'/'.join(term.words)} ({term.documents})" for term in found.terms[:_TERMS])
@@ -98,13 +98,13 @@ def _show_list(console: Console, head: str, items: Iterable[str]) -> None:
     told = ", ".join(items)
     if told:
         console.print(f"{head}: ", style="dim", end="")
-        console.print(told, markup=False)
+        console.print(visible(told), markup=False)
 
 
 def _highlighted(span: Span) -> Text:
     from rich.text import Text
 
-    text = Text(span.text)
+    text = Text(masked(span.text))
     for share, style in ((_WEAK, "green"), (_STRONG, "bold green")):
         chosen = telling_words(span, share=share)
         for word in span.words:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from docsim.cli import options
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json, styled
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
 from docsim.index import Index
@@ -100,12 +100,12 @@ def tell(path: Path, done: Reindexed, asks: Sequence[str], output: Output) -> No
         return
     if not output.quiet:
         for line in _found(done):
-            click.echo(line)
+            echo(line)
     if not done.published:
         _tell_refused(path, done)
     elif not output.quiet and done.generation != done.previous:
-        click.echo(f"Generation {done.generation} is live: {done.embedded} documents embedded in {done.seconds:.1f} s.")
-        click.echo(f"Back to generation {done.previous} with: docsim rollback --index {path} --to {done.previous}")
+        echo(f"Generation {done.generation} is live: {done.embedded} documents embedded in {done.seconds:.1f} s.")
+        echo(f"Back to generation {done.previous} with: docsim rollback --index {path} --to {done.previous}")
     if asks:
         _show_asked(path, done, asks)
 
@@ -118,10 +118,10 @@ def _json(path: Path, done: Reindexed) -> dict[str, object]:
 
 
 def _tell_refused(path: Path, done: Reindexed) -> None:
-    click.secho(f"Generation {done.generation} was not published; {done.previous} goes on answering.", err=True)
+    styled(f"Generation {done.generation} was not published; {done.previous} goes on answering.", err=True)
     if done.gate and done.gate.verdict.sound:
-        click.echo(f"Publish it anyway with: docsim reindex --index {path} --publish-anyway", err=True)
-    click.echo(f"Drop it with: docsim reindex --index {path} --abort", err=True)
+        echo(f"Publish it anyway with: docsim reindex --index {path} --publish-anyway", err=True)
+    echo(f"Drop it with: docsim reindex --index {path} --abort", err=True)
 
 
 def _found(done: Reindexed) -> Iterator[str]:
@@ -164,10 +164,10 @@ def _show_asked(path: Path, done: Reindexed, asks: Sequence[str]) -> None:
         previous = _retired_last(path) or previous
     with Index.open(path, generation=previous) as old, Index.open(path, generation=done.generation) as new:
         for text in asks:
-            click.secho(f"\n{text}", bold=True)
+            styled(f"\n{text}", bold=True)
             for name, index in (("before", old), ("after", new)):
                 for hit in index.search(text, _ASKED_HITS).hits:
-                    click.echo(f"  {name if hit.rank == 1 else '':6}  {hit.similarity:.3f}  {hit.id}")
+                    echo(f"  {name if hit.rank == 1 else '':6}  {hit.similarity:.3f}  {hit.id}")
 
 
 def _retired_last(path: Path) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from docsim.cli import options
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
 from docsim.index import Index
 from docsim.jobs import reindex as jobs
@@ -34,9 +34,9 @@ def generations(index_path: Path | None, output: Output) -> None:
         print_json([asdict(one) for one in found])
         return
     if not output.quiet:
-        click.secho(f"{'':4}  {'state':8}  {'documents':>9}  {'size':>8}  {'date':16}  encoder", dim=True)
+        styled(f"{'':4}  {'state':8}  {'documents':>9}  {'size':>8}  {'date':16}  encoder", dim=True)
     for one in found:
-        click.echo(_line(one))
+        echo(_line(one))
 
 
 @click.command(
@@ -66,7 +66,7 @@ def rollback(index_path: Path | None, to: int | None, wait: bool, output: Output
         found["upgrade"] = found.pop("gate")  # its name in JSON since the first version
         print_json({"index": str(path)} | found)
     elif not output.quiet:
-        click.echo(f"Generation {done.generation} is live; before it was {done.previous}.")
+        echo(f"Generation {done.generation} is live; before it was {done.previous}.")
 
 
 @click.command(
@@ -95,7 +95,7 @@ def prune(index_path: Path | None, keep: int, wait: bool, output: Output) -> Non
     elif not output.quiet:
         numbers = ", ".join(map(str, pruned.generations))
         what = f"Removed generation {numbers}" if pruned.generations else "There was nothing to remove"
-        click.echo(f"{what}; {pruned.bytes / 1e6:.1f} MB were freed.")
+        echo(f"{what}; {pruned.bytes / 1e6:.1f} MB were freed.")
 
 
 def _line(one: GenerationStatus) -> str:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from docsim.cli import options
 from docsim.cli.options import EncoderOptions
-from docsim.cli.output import Output, print_json, warn
+from docsim.cli.output import Output, echo, print_json, styled, warn
 from docsim.cli.progress import watching
-from docsim.ingest.sources import open_source
-from docsim.jobs.sync import Synced, SyncOptions, sync
+from docsim.errors import UsageError
+from docsim.ingest.folders import HIDDEN, IGNORED
+from docsim.ingest.sources import Reading, Source, open_source
+from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 
 __all__ = ["index"]
 
 FAILED = 3
-"""Exit code when some documents could not be read and all others went in."""
+"""Exit code when some documents could not be read and the others went in, or when a source holds none that is read."""
 
 _SHOWN_FAILURES = 20
 _TOGETHER = 5  # documents that could not be read for one reason are counted in one line, from this many on
+_EXPECTED = (HIDDEN, IGNORED)  # reasons for leaving out what the user left out
 
 _how = options.grouped(
     SyncOptions,
@@ -34,6 +39,19 @@ _how = options.grouped(
     *options.tuning_options,
     options.wait_option,
 )
+_reading = options.grouped(
+    Reading,
+    "reading",
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Read files of a folder whose names match, such as '*.json', as text, whatever their suffix.",
+    ),
+    click.option("--text-column", metavar="NAME", help="Column or field of records that is the text.  [default: text]"),
+    click.option("--title-column", metavar="NAME", help="The one that is the title.  [default: title]"),
+    click.option("--id-column", metavar="NAME", help="The one that is the id.  [default: id]"),
+)
 
 
 @click.command(
@@ -41,6 +59,7 @@ _how = options.grouped(
 Examples:
   docsim index handbook/                      a folder: only new and changed files are read
   docsim index handbook/ tickets.jsonl        two sources in one index
+  docsim index tickets.csv --text-column Description
   docsim index handbook/ --dim 128            half the space, finds a little less
   docsim index handbook/ --dry-run            show what would be done
   export-tickets | docsim index - --index indexes/tickets
@@ -49,6 +68,7 @@ Examples:
 @click.argument("source", nargs=-1, required=True)
 @options.index_option
 @options.encoder("Directory of the encoder for a new index.  [default: the encoder that docsim ships]")
+@_reading
 @_how
 @options.output
 @click.pass_context
@@ -57,20 +77,22 @@ def index(
     source: tuple[str, ...],
     index_path: Path | None,
     encoder: EncoderOptions,
+    reading: Reading,
     how: SyncOptions,
     output: Output,
 ) -> None:
     """Index folders and files, and keep the index up to date.
 
-    Run it again after any change: only new and changed documents are read and encoded.
+    Run it again after any change: only new and changed documents are read and encoded. A source is read as it was the
+    last time, unless options say how.
 
     SOURCE is a folder (without what .gitignore and .docsimignore exclude), a document, a .jsonl or .csv file with the
     columns id, title and text (all other columns become metadata), or - for JSONL on standard input.
 
-    Exits with 3 if some documents could not be read.
+    Exits with 3 if some documents could not be read, or if a source holds files but none that is read.
     """
-    sources = [open_source(argument) for argument in source]
-    path = options.index_directory(index_path, new=sources[0].name)
+    sources = [open_source(argument, reading=reading) for argument in source]
+    path = options.named_index(index_path) or _chosen(sources, source)
     wanted = encoder.load()
     with watching(quiet=output.quiet) as progress:
         synced = sync(path, sources, how, encoder=wanted, progress=progress)
@@ -79,9 +101,34 @@ def index(
     elif not output.quiet:
         _print(synced)
     _print_failures(synced)
+    _print_left_out(synced, quiet=output.quiet)
     warn(synced.warnings)
-    if synced.failures:
+    if synced.failures or any(one.is_unread for one in synced.reports):
         ctx.exit(FAILED)
+
+
+def _chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
+    """Return the index that holds one of the sources already, or a new one; never one that holds others only.
+
+    Raises:
+        UsageError: There are other indexes only, or several that hold one of the sources.
+    """
+    known = options.known_indexes()
+    new = options.INDEXES / sources[0].name
+    if not known:
+        return new
+    holding = [one for one in known if holds(one, sources)]
+    if len(holding) == 1:
+        return holding[0]
+    found = ", ".join(map(str, holding or known))
+    given = " ".join(arguments)
+    if holding:
+        raise UsageError(f"expected --index, because several indexes hold {given}: {found}")
+    another = new if new not in known else options.INDEXES / f"{sources[0].name}-2"
+    raise UsageError(
+        f"expected --index, because {found} holds other sources than {given}. To add to it: docsim index {given} "
+        f"--index {known[0]}. For an index of its own: docsim index {given} --index {another}"
+    )
 
 
 def _counts(synced: Synced) -> dict[str, int]:
@@ -92,16 +139,33 @@ def _counts(synced: Synced) -> dict[str, int]:
 
 def _json(synced: Synced) -> dict[str, object]:
     failures = [{"path": one.path, "reason": one.reason} for one in synced.failures]
-    return {"index": str(synced.index), "dry_run": synced.dry_run, **_counts(synced), "failures": failures}
+    left_out = dict(Counter(one.reason for one in synced.left_out).most_common())
+    counts = _counts(synced)
+    return {"index": str(synced.index), "dry_run": synced.dry_run, **counts, "failures": failures, "left_out": left_out}
 
 
 def _print(synced: Synced) -> None:
     counts = _counts(synced)
     kept = counts.pop("kept")
     verb = "Would write to" if synced.dry_run else "Indexed in"
-    click.echo(f"{verb} {synced.index}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    echo(f"{verb} {synced.index}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     if kept:
-        click.echo(f"{kept} documents that are no longer in their source were kept; remove them with --prune")
+        echo(f"{kept} documents that are no longer in their source were kept; remove them with --prune")
+
+
+def _print_left_out(synced: Synced, *, quiet: bool) -> None:
+    """Say how many files are left out, by reason; of those that the user left out only where there are others."""
+    counts = Counter(one.reason for one in synced.left_out if one.reason not in _EXPECTED)
+    if not counts or quiet:
+        return
+    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common(8))
+    more = ", ..." if len(counts) > 8 else ""
+    suffixes = [reason for reason in counts if reason.startswith(".")]
+    read = f"; read them with --include '*{suffixes[0]}'" if suffixes else ""
+    total = counts.total()
+    noun = "file" if total == 1 else "files"
+    listed = "" if synced.dry_run else "; list them with docsim status --left-out"
+    echo(f"{total} {noun} left out: {reasons}{more}{listed}{read}", err=True)
 
 
 def _print_failures(synced: Synced) -> None:
@@ -110,10 +174,10 @@ def _print_failures(synced: Synced) -> None:
         by_reason.setdefault(failure.reason, []).append(failure.path)
     lines = [line for reason, paths in by_reason.items() for line in _not_read(paths, reason)]
     for line in lines[:_SHOWN_FAILURES]:
-        click.secho("Not read: ", fg="yellow", nl=False, err=True)
-        click.echo(line, err=True)
+        styled("Not read: ", fg="yellow", nl=False, err=True)
+        echo(line, err=True)
     if len(lines) > _SHOWN_FAILURES:
-        click.echo(f"... and {len(lines) - _SHOWN_FAILURES} more; see them all with: docsim status", err=True)
+        echo(f"... and {len(lines) - _SHOWN_FAILURES} more; see them all with: docsim status", err=True)
 
 
 def _not_read(paths: list[str], reason: str) -> list[str]:

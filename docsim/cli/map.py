@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import options
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json, styled
 from docsim.errors import UsageError
 from docsim.index import Index
 
@@ -50,9 +50,9 @@ def draw_map(out: Path, seed: int, index_path: Path | None, output: Output) -> N
         print_json({"files": files, **asdict(found)})
         return
     for topic in found.topics:
-        click.echo(f"{topic.documents}\t{', '.join(topic.terms)}")
+        echo(f"{topic.documents}\t{', '.join(topic.terms)}")
     if not output.quiet and sys.stdout.isatty():
-        click.secho(f"Written to {' and '.join(files)}", dim=True)
+        styled(f"Written to {' and '.join(files)}", dim=True)
 
 
 def _write(found: KnowledgeMap, out: Path, *, title: str) -> list[str]:

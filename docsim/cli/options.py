@@ -26,12 +26,13 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine import opening
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking
+from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking, composed
 
 if TYPE_CHECKING:
     from docsim.filters.condition import Condition
 
 __all__ = [
+    "INDEXES",
     "EncoderOptions",
     "SearchArguments",
     "SearchOptions",
@@ -49,6 +50,7 @@ __all__ = [
     "known_indexes",
     "learning_options",
     "mode",
+    "named_index",
     "needs",
     "open_index",
     "output",
@@ -145,27 +147,27 @@ def known_indexes() -> list[Path]:
     return sorted(filter(opening.exists, INDEXES.glob("*")))
 
 
-def index_directory(given: Path | None, *, new: str | None = None) -> Path:
+def index_directory(given: Path | None) -> Path:
     """Return the index to use.
 
     Args:
         given: What ``--index`` says.
-        new: Name under ``./indexes`` for a new index, for a command that may make one.
 
     Raises:
         UsageError: None is given and there is not exactly one to choose.
     """
-    if given is not None:
-        return given
-    if os.environ.get(VARIABLE):
-        return Path(os.environ[VARIABLE])
+    if named := named_index(given):
+        return named
     known = known_indexes()
     if len(known) == 1:
         return known[0]
-    if not known and new:
-        return INDEXES / new
     found = ", ".join(map(str, known)) if known else "none"
     raise UsageError(f"expected --index, ${VARIABLE}, or one index under ./{INDEXES}; found {found}")
+
+
+def named_index(given: Path | None) -> Path | None:
+    """Return the index that ``--index`` or the environment names, or None."""
+    return given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
 
 
 def open_index(given: Path | None) -> Index:
@@ -229,14 +231,15 @@ class SearchOptions:
         Raises:
             UsageError: A value is out of range.
         """
+        within = composed(self.within)
         ranking = Ranking(self.offset, self.diversity, self.min_similarity, self.group_by)
-        return {"k": self.k, "mode": self.mode, "where": self.where, "within": self.within, "ranking": ranking}
+        return {"k": self.k, "mode": self.mode, "where": self.where, "within": within, "ranking": ranking}
 
     def condition(self) -> Condition | None:
         """Return what the metadata and the id of a document have to meet; None where every document will do."""
         from docsim.filters.where import wanted
 
-        return wanted(self.where, self.within)
+        return wanted(self.where, composed(self.within))
 
 
 hits = click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of hits.")

@@ -1,14 +1,23 @@
-"""What commands print: text for people, or JSON, and warnings."""
+"""What commands print: text for people, or JSON, and warnings.
+
+Everything printed goes through here, because titles, ids and texts come from documents: their control characters would
+move the cursor, rename the window or turn the direction of the text.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
-__all__ = ["Output", "print_json", "warn"]
+__all__ = ["Output", "echo", "json_text", "masked", "print_json", "styled", "visible", "warn"]
+
+_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but tabs and line feeds, and marks of the direction of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +33,38 @@ class Output:
         return not (self.as_json or self.quiet)
 
 
+def visible(text: str) -> str:
+    """Return a text with its control characters spelled out: an escape as ``x1b`` after a backslash."""
+    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def masked(text: str) -> str:
+    """Return a text of the same length with a U+FFFD in the place of each control character."""
+    return _INVISIBLE.sub("\ufffd", text)
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text, without control characters."""
+    click.echo(visible(text), err=err, nl=nl)
+
+
+def styled(text: str, *, err: bool = False, nl: bool = True, **style: Any) -> None:
+    """Print a text in a colour or a weight, without control characters of its own."""
+    click.secho(visible(text), err=err, nl=nl, **style)
+
+
+def json_text(found: object, *, indent: int | None = None) -> str:
+    """Return JSON in which every control character is escaped."""
+    written = json.dumps(found, ensure_ascii=False, indent=indent)
+    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
+
+
 def print_json(found: object) -> None:
     """Print a JSON value, indented."""
-    click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    click.echo(json_text(found, indent=2))
 
 
 def warn(warnings: Iterable[str]) -> None:
     """Print what does not make answers wrong but needs attention, to standard error."""
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        echo(f"Warning: {warning}", err=True)

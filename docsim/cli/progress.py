@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
+from docsim.cli.output import echo
 from docsim.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ class _Sentences:
     """Writes sentences to standard error."""
 
     def say(self, text: str) -> None:
-        click.echo(text, err=True)
+        echo(text, err=True)
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
         pass

@@ -10,7 +10,7 @@ import click
 from docsim.cli import options
 from docsim.cli.gate import REFUSED, GateFlags, gate, tell
 from docsim.cli.options import EncoderOptions
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
 from docsim.index import Index
@@ -107,11 +107,11 @@ def _tell_status(path: Path, output: Output) -> None:
         found = {"building": asdict(building) if building else None, "documents": total, "running": running}
         print_json({"index": str(path)} | found)
     elif building is None:
-        click.echo("No re-index is unfinished.")
+        echo("No re-index is unfinished.")
     else:
         done = f"{building.documents} of {total} documents"
-        click.echo(f"Generation {building.number} with {building.encoder} ({building.fingerprint[:12]}): {done}")
-        click.echo(_next_step(path, building, running=running))
+        echo(f"Generation {building.number} with {building.encoder} ({building.fingerprint[:12]}): {done}")
+        echo(_next_step(path, building, running=running))
 
 
 def _next_step(path: Path, one: GenerationStatus, *, running: bool) -> str:
@@ -134,4 +134,4 @@ def _abort(path: Path, output: Output, *, wait: bool) -> None:
         print_json({"index": str(path), "aborted": number, "kept": kept})
     elif not output.quiet:
         became = "is kept, as it was live before; it is no longer brought up to date" if kept else "was dropped"
-        click.echo(f"Generation {number} {became}." if number else "No re-index is unfinished.")
+        echo(f"Generation {number} {became}." if number else "No re-index is unfinished.")

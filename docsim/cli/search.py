@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from docsim.cli import options
 from docsim.cli.options import SearchOptions
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, json_text, print_json, visible
+from docsim.cli.streams import chunks
 from docsim.cli.subjects import file_named, subject
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
@@ -74,8 +75,7 @@ def query(text: str | None, batch: Path | None, index_path: Path | None, search:
             with batch.open("rb") as lines:
                 asking.answer_all(_batch_queries(lines, batch))
         elif text == "-":
-            texts = (line.decode("utf-8", "replace").strip() for line in sys.stdin.buffer)
-            asking.answer_all((None, one) for one in texts if one)
+            asking.answer_lines(sys.stdin.buffer)
         else:
             asking.answer(str(text))
 
@@ -126,16 +126,25 @@ class _Asking:
             result = self.index.similar_to(wanted, file=file, **self.search.arguments())
         self._print(result, self._reasons(wanted, result))
 
+    def answer_lines(self, lines: IO[bytes]) -> None:
+        """Answer the lines of a stream as they come: those that are there already together, and each other at once."""
+        texts = (line.decode("utf-8", "replace").strip() for line in lines)
+        asked = ((None, text) for text in texts if text)
+        self._answer_chunks(chunks(enumerate(asked, start=1), most=_TOGETHER))
+
     def answer_all(self, queries: Iterable[tuple[str | None, str]]) -> None:
         """Answer queries, given with their ids, some at a time."""
         numbered = enumerate(queries, start=1)
-        while chunk := list(islice(numbered, _TOGETHER)):
+        self._answer_chunks(iter(lambda: list(islice(numbered, _TOGETHER)), []))
+
+    def _answer_chunks(self, chunks: Iterable[Sequence[tuple[int, tuple[str | None, str]]]]) -> None:
+        for chunk in chunks:
             results = self.index.search_many([text for _, (_, text) in chunk], **self.search.arguments())
             for (number, (id, text)), result in zip(chunk, results, strict=True):
                 reasons = self._reasons(Document("query", text), result)
                 if self.output.as_json:
                     head = {"id": id} if id is not None else {}
-                    click.echo(json.dumps(head | _json(result, reasons), ensure_ascii=False))
+                    click.echo(json_text(head | _json(result, reasons)))
                 else:
                     self._table(result, reasons, question=(id or str(number), text))
 
@@ -158,7 +167,7 @@ class _Asking:
         """
         words = [", ".join(_telling(reason)) for reason in reasons]
         if not result.hits:
-            click.echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
+            echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
         if not sys.stdout.isatty():
             _lines(result, words, question[0] if question else None)
             return
@@ -167,7 +176,7 @@ class _Asking:
 
         console = Console()
         if question:
-            console.print(Text(" ".join(question[1].split())), style="bold", no_wrap=True, overflow="ellipsis")
+            console.print(Text(visible(" ".join(question[1].split()))), style="bold", no_wrap=True, overflow="ellipsis")
         if result.hits:
             console.print(_rows(result, words))
         for line in () if self.output.quiet else _footnotes(result):
@@ -210,7 +219,7 @@ def _rows(result: SearchResult, words: Sequence[str]) -> Table:
     for hit, carried in zip_longest(result.hits, words):
         described = _described(hit, Text())
         if carried:
-            described.append(f"\n{carried}", style="green")
+            described.append(f"\n{visible(carried)}", style="green")
         table.add_row(str(hit.rank), _measured(hit, Text()), described)
     return table
 
@@ -239,7 +248,7 @@ def _footnotes(result: SearchResult) -> Iterator[str]:
 def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None:
     for hit, carried in zip_longest(result.hits, words):
         fields = [str(hit.rank), f"{hit.similarity:.3f}", hit.id, " ".join(hit.title.split()), carried]
-        click.echo("\t".join(one.translate(_ESCAPED) for one in (name, *fields) if one is not None))
+        echo("\t".join(one.translate(_ESCAPED) for one in (name, *fields) if one is not None))
 
 
 def _measured(hit: Hit, text: Text) -> Text:
@@ -251,9 +260,9 @@ def _measured(hit: Hit, text: Text) -> Text:
 
 
 def _described(hit: Hit, text: Text) -> Text:
-    best = " ".join(hit.passages[0].text.split())
-    text.append(hit.title or hit.id, style="bold")
-    text.append(f"  {hit.id}\n", style="dim")
+    best = visible(" ".join(hit.passages[0].text.split()))
+    text.append(visible(" ".join((hit.title or hit.id).split())), style="bold")
+    text.append(f"  {visible(hit.id)}\n", style="dim")
     return text.append(best if len(best) <= _SNIPPET else best[:_SNIPPET].rsplit(" ", 1)[0] + " ...")
 
 

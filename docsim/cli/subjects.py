@@ -8,7 +8,7 @@ from pathlib import Path
 
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.models import Document
+from docsim.models import Document, composed
 
 __all__ = ["file_named", "subject"]
 
@@ -42,8 +42,9 @@ def subject(index: Index, given: str, *, question: bool = False) -> str | Docume
         if not text.strip():
             raise UsageError("expected a text on standard input, got none")
         return Document("-", text)
-    if index.has(given):
-        return given
+    for id in (given, composed(given)):
+        if index.has(id):
+            return id
     if path := file_named(given):
         from docsim.ingest.sources import read_document
 

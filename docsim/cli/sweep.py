@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import options, terminal
-from docsim.cli.output import Output
+from docsim.cli.output import Output, echo
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
 
@@ -161,13 +161,13 @@ def _tell(out: Path, board: Sequence[TrialResult], output: Output) -> None:
 
     content = (out / JSON_FILE).read_text(encoding="utf-8")
     if output.as_json:
-        click.echo(content, nl=False)
+        echo(content, nl=False)
         return
     if output.quiet:
         return
     _print_table(board, str(json.loads(content)["metric"]))
-    click.echo(f"Leaderboard: {out / JSON_FILE}, plot: {out / PLOT_FILE}")
-    click.echo(f"Use the best with: docsim reindex --encoder {out / 'best'}")
+    echo(f"Leaderboard: {out / JSON_FILE}, plot: {out / PLOT_FILE}")
+    echo(f"Use the best with: docsim reindex --encoder {out / 'best'}")
 
 
 def _print_table(board: Sequence[TrialResult], metric: str) -> None:
@@ -188,6 +188,6 @@ def _print_table(board: Sequence[TrialResult], metric: str) -> None:
         )
     Console().print(table)
     if len(board) > _SHOWN:
-        click.echo(f"... and {len(board) - _SHOWN} more in the leaderboard")
+        echo(f"... and {len(board) - _SHOWN} more in the leaderboard")
     settings = ", ".join(f"{name} {value:.3g}" for name, value in board[0].settings.items())
-    click.echo(f"Settings of trial {board[0].number}, the best: {settings}")
+    echo(f"Settings of trial {board[0].number}, the best: {settings}")

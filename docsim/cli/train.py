@@ -9,7 +9,7 @@ import click
 
 from docsim.cli import options, terminal
 from docsim.cli.encoder_facts import announce
-from docsim.cli.output import Output, print_json
+from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
 from docsim.errors import TrainingError, UsageError
 from docsim.jobs.train import CorpusTexts, IndexTexts, LabelledTexts, Trained, TrainingTexts, TrainOptions
@@ -189,7 +189,7 @@ def train(out: Path, texts: _Texts, how: TrainOptions, output: Output) -> None:
 def tell_unasked(trained: Trained, teacher: Path | None, weight: float | None) -> None:
     """Print that the teacher was not used, if the user left that decision to docsim."""
     if teacher and weight is None and not trained.teacher:
-        click.echo("The teacher was not asked: documents as long as these teach more by themselves (--teacher-weight).")
+        echo("The teacher was not asked: documents as long as these teach more by themselves (--teacher-weight).")
 
 
 def _check(texts: _Texts, how: TrainOptions) -> None:
@@ -230,12 +230,12 @@ def _tell(trained: Trained, how: TrainOptions) -> None:
     """Print the summary."""
     probe = trained.probe
     why = {"steps": "all steps were done", "patience": f"{probe} no longer rose", "time": "the time was up"}
-    click.echo(f"{probe}: {trained.before:.4f} before, {trained.after:.4f} after {trained.kept} steps")
+    echo(f"{probe}: {trained.before:.4f} before, {trained.after:.4f} after {trained.kept} steps")
     if trained.kept == 0:
-        click.echo("Training found nothing better than the start, which was kept.")
+        echo("Training found nothing better than the start, which was kept.")
     tell_unasked(trained, how.teacher, how.teacher_weight)
-    click.echo(f"Ended after {trained.steps} steps and {trained.seconds:.0f} s: {why[trained.ended]}")
+    echo(f"Ended after {trained.steps} steps and {trained.seconds:.0f} s: {why[trained.ended]}")
     announce(trained.encoder)
     if how.report:
-        click.echo(f"Report: {how.report / 'report.html'}")
-    click.echo(f"Use it with: docsim reindex --encoder {trained.encoder.path}")
+        echo(f"Report: {how.report / 'report.html'}")
+    echo(f"Use it with: docsim reindex --encoder {trained.encoder.path}")

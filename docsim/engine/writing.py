@@ -74,6 +74,9 @@ class Writer(Sources, Protocol):
     def close_source(self, source_number: int, failures: Iterable[Failure]) -> None:
         """Record that a source was read to its end, and what could not be read."""
 
+    def forget_source(self, source_number: int) -> int:
+        """Forget a source with its paths and failures; return how many documents went with it, having no other."""
+
     def put(self, embedded: Embedded, *, number: int | None) -> int:
         """Add a document, or replace document ``number``, with embeddings of the live generation; return its number.
 

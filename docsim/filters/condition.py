@@ -14,6 +14,8 @@ objects only, never into lists.
     a list                          its elements; null, lists and objects among them do not count
     a string, number or boolean     that one value
 
+``title`` and ``id`` are those of the document, unless its metadata has a field of that name.
+
 ``Compare`` is met when at least one of these values passes its test. A document without the field therefore meets no
 ``Compare`` on it, and every ``Not(Compare(...))``.
 
@@ -23,7 +25,8 @@ around it, but not ``03`` or ``+3``) counts as that number too when it is compar
 nothing but strings. The converse does not hold: a number in a document never matches a string.
 
 **Strings** compare by code point, so that ISO dates sort in order and ``"Z" < "a"``. ``like`` and ``contains`` ignore
-the case of the ASCII letters, and of no other letters. Unpaired surrogates and NUL in names, values and paths become
+the case of the ASCII letters, and of no other letters. Where both sides of ``<``, ``<=``, ``>`` or ``>=`` are a date with a time in
+ISO 8601, they compare as points in time, to the millisecond; without a time zone they count as UTC. Unpaired surrogates and NUL in names, values and paths become
 U+FFFD, as they do in documents.
 
 **Numbers.** Integers of 64 bits (signed) compare exactly, with fractions too. Any other number is rounded to double
@@ -35,8 +38,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, get_args
 
 from docsim.errors import UsageError
@@ -46,6 +51,7 @@ __all__ = [
     "MAX_CONDITIONS",
     "MAX_NAMES",
     "MAX_NESTING",
+    "OWN_FIELDS",
     "All",
     "Compare",
     "Condition",
@@ -62,6 +68,7 @@ __all__ = [
     "all_of",
     "any_of",
     "fields",
+    "is_instant",
     "nesting",
 ]
 
@@ -79,6 +86,11 @@ Textual = Literal["like", "contains"]
 
 Operator = Literal["=", Ordering, Textual]
 """How a value of a field is compared. The parser takes the names from here."""
+
+OWN_FIELDS = ("title", "id")
+"""Fields that every document has, beside its metadata."""
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
 
 MAX_NAMES = 10
 """Names in one field."""
@@ -225,6 +237,14 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
     """Return the condition that at least one of some conditions is met; a single one as it is."""
     found = tuple(conditions)
     return found[0] if len(found) == 1 else Either(found)
+
+
+def is_instant(text: str) -> bool:
+    """Return whether a string is a date with a time in ISO 8601."""
+    try:
+        return bool(_INSTANT.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def fields(condition: Condition) -> tuple[Field, ...]:

@@ -15,7 +15,6 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -24,9 +23,9 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Sources, Writer
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.errors import SourceError
-from docsim.indexing import pipeline
+from docsim.indexing import origins, pipeline
 from docsim.ingest import passages
-from docsim.models import Document, Entry, Failure, SyncReport, storable
+from docsim.models import Document, Entry, Failure, LeftOut, SyncReport, storable
 from docsim.progress import SILENT, Progress
 
 __all__ = ["Plan", "Sync"]
@@ -54,10 +53,10 @@ class Plan:
 
     def __init__(self, sources: Sources, source: SourceName) -> None:
         self._sources = sources
-        self.source = source
-        self.source_number = self._find()
+        self.source_number, self.source = origins.found(sources, source)
         self.counts = Counter[str]()
         self.failures: list[Failure] = []
+        self.left_out: list[LeftOut] = []
         self._seen = set[bytes]()
         self._given = set[bytes]()  # ids of documents that this run adds or may remove
         self._touched = set[int]()  # documents that a path has taken or left in this run
@@ -65,7 +64,7 @@ class Plan:
 
     def run(
         self,
-        items: Iterable[Document | Entry | Failure],
+        items: Iterable[Document | Entry | Failure | LeftOut],
         *,
         prune: bool | None = None,
         progress: Progress = SILENT,
@@ -78,11 +77,14 @@ class Plan:
 
     def report(self) -> SyncReport:
         """Return the counts and failures so far."""
-        return SyncReport(**self.counts, failures=tuple(self.failures))
+        return SyncReport(**self.counts, failures=tuple(self.failures), left_out=tuple(self.left_out))
 
-    def changes(self, items: Iterable[Document | Entry | Failure], progress: Progress) -> Iterator[_Change]:
+    def changes(self, items: Iterable[Document | Entry | Failure | LeftOut], progress: Progress) -> Iterator[_Change]:
         """Yield the changes to write. Documents are counted on the way, unchanged ones too."""
         for item in items:
+            if isinstance(item, LeftOut):
+                self.left_out.append(LeftOut(storable(item.path), storable(item.reason)))
+                continue
             change = self._change(item)
             if change is not None:
                 yield change
@@ -190,32 +192,6 @@ class Plan:
         self._seen.add(_key(path))
         return len(self._seen) > before
 
-    def _find(self) -> int | None:
-        """Return the number of this source, which may have been known by another location; None if it is new."""
-        known = self._sources.sources()
-        for one in known:
-            if one.source.location == self.source.location:
-                return one.number
-        for one in known:
-            same = (one.source.kind, one.source.name) == (self.source.kind, self.source.name)
-            if same and one.source.is_gone and self._is_moved(one.number):
-                return one.number
-        return None
-
-    def _is_moved(self, number: int) -> bool:
-        """Return whether a vanished source of the same kind and name has moved here.
-
-        A folder has if at least half of its files are here, of which 1,000 are looked at; a file if its name is the
-        same, and records always.
-        """
-        if self.source.kind == "records":
-            return True
-        paths = self._sources.paths(number, most=1000)
-        if self.source.kind == "file":
-            return all(path == Path(self.source.location).name for path in paths)
-        here = sum(Path(self.source.location, path).exists() for path in paths)
-        return 2 * here >= len(paths)
-
     def _prune(self, prune: bool | None) -> list[str]:
         """Count the documents that vanished from the source; return the paths to remove, if any.
 
@@ -242,7 +218,7 @@ class Sync(Plan):
 
     def run(
         self,
-        items: Iterable[Document | Entry | Failure],
+        items: Iterable[Document | Entry | Failure | LeftOut],
         *,
         prune: bool | None = None,
         progress: Progress = SILENT,

@@ -52,7 +52,7 @@ def encoding(data: bytes, *, declared: str = "") -> str:
 
     Args:
         data: The whole text.
-        declared: The encoding that the text itself declares. It is believed if the text is not valid UTF-8, and decodes.
+        declared: The encoding that the text itself declares; believed if the text is not valid UTF-8, and decodes.
     """
     undecided = Undecided()
     undecided.feed(data)
@@ -60,7 +60,7 @@ def encoding(data: bytes, *, declared: str = "") -> str:
 
 
 class Undecided:
-    """The encoding of a text that is read piece by piece; as ``encoding``, in memory that does not grow with the text."""
+    """The encoding of a text that is read piece by piece, in memory that does not grow with the text."""
 
     def __init__(self) -> None:
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
@@ -117,13 +117,13 @@ def _lines_beyond_ascii(data: bytes) -> Iterable[bytes]:
 
 
 def _labelled(label: str) -> str:
-    """Return Python's codec for a label of the WHATWG standard, or nothing for any other label, and for UTF-8 and 16."""
+    """Return Python's codec for a label of the WHATWG standard; nothing for any other label, and for UTF-8 and 16."""
     import webencodings
 
     found = webencodings.lookup(label) if label else None
     if found is None or found.name.startswith("utf-") or found.name in ("x-user-defined", "replacement"):
         return ""
-    return _PYTHON.get(found.name, found.codec_info.name)
+    return _PYTHON.get(found.name, str(found.codec_info.name))
 
 
 def _decodes(sample: bytes, name: str) -> bool:
@@ -160,7 +160,7 @@ def _is_latin(text: str) -> bool:
 
 
 def _unmarked_utf16(head: bytes) -> str:
-    """Return the byte order of UTF-16 that has no mark: nearly every second byte is NUL, and it decodes; else nothing."""
+    """Return the kind of UTF-16 without a mark, where nearly every second byte is NUL; nothing for other text."""
     head = head[: len(head) & ~1]
     if len(head) < 8 or b"\0" not in head:
         return ""

@@ -1,34 +1,36 @@
 """Folders: which of the files below a folder are documents.
 
 Documents are files of the formats in ``docsim.ingest.formats``, manual pages, and text files without a suffix, such as
-``README`` and ``LICENSE``. These are skipped silently:
+``README`` and ``LICENSE``. What is left out is told, with the reason:
 
-- what ``.gitignore`` and ``.docsimignore`` files exclude, with git's rules of precedence; within one folder,
-  ``.docsimignore`` overrides ``.gitignore``;
-- hidden files and folders;
+- what ignore files exclude (``docsim.ingest.ignoring``), hidden files and folders, lock files of Office;
 - symbolic links, because their target is either in the folder anyway or does not belong to it;
 - folders that are docsim indexes;
-- source code, data (``.json``, ``.csv``, ``.jsonl``) and binary files; to read one, name it as a source of its own;
+- source code, data (``.json``, ``.csv``, ``.jsonl``) and binary files, unless a pattern includes them;
 - scripts and build files without a suffix (``Makefile``, ``Dockerfile``).
 """
 
 from __future__ import annotations
 
+import fnmatch
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from docsim.files import INDEX_FILE
-from docsim.ingest import formats, gitignore, manpages
-from docsim.models import Failure
+from docsim.ingest import encodings, formats, ignoring, manpages, tables
+from docsim.models import Failure, LeftOut
 
-__all__ = ["files"]
+__all__ = ["files", "suffix"]
 
-_IGNORE_FILES = (".gitignore", ".docsimignore")
 _INDEX = {INDEX_FILE, "generations"}
+_SUFFIX = re.compile(r"\.(?!\d+\Z)[A-Za-z0-9_+~-]{1,12}\Z")
+_NAMED_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{2,}\.[A-Za-z_]{2,10}\Z")  # README.de, COPYING.LESSER
 
-_Rules = tuple[str, gitignore.Rules]  # the path of a folder, as in _Folder, and the patterns of its ignore files
+HIDDEN = "hidden"
+IGNORED = "ignored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,87 +39,110 @@ class _Folder:
 
     Attributes:
         path: Its path relative to the root; ends with ``/``, except that the root's own is empty.
-        rules: The ignore patterns of the folders above it, outermost first.
+        patterns: The ignore patterns of the folders above it, outermost first.
     """
 
     path: str
-    rules: tuple[_Rules, ...]
+    patterns: tuple[ignoring.Patterns, ...]
 
 
-def files(root: Path) -> Iterator[str | Failure]:
+def files(root: Path, *, include: Sequence[str] = ()) -> Iterator[str | Failure | LeftOut]:
     """Yield the path of every document below a folder, in sorted order.
 
     Args:
         root: The folder.
+        include: Patterns, such as ``*.json``, of the names or paths of files that are read whatever their suffix.
 
     Yields:
-        Paths relative to ``root``, with ``/`` as separator; and a ``Failure`` for each file or folder that cannot be
-        read, with ``identified`` false for a folder.
+        Paths relative to ``root``, with ``/`` as separator; a ``LeftOut`` for each file or folder that is left out; and
+        a ``Failure`` for each that cannot be read, with ``identified`` false for a folder.
     """
-    pending: list[_Folder | str] = [_Folder("", ())]
+    pending: list[_Folder | str | LeftOut | Failure] = [_Folder("", ignoring.above(root.resolve()))]
     while pending:
         item = pending.pop()
         try:
             if isinstance(item, _Folder):
-                pending.extend(reversed(_listed(root, item)))
-            elif _is_document(root, item):
+                pending.extend(reversed(_listed(root, item, include)))
+            elif isinstance(item, str):
+                reason = _reason_within(root, item, include)
+                yield LeftOut(item, reason) if reason else item
+            else:
                 yield item
         except OSError as error:
+            assert isinstance(item, str | _Folder)
             is_folder = isinstance(item, _Folder)
             path = item.path if isinstance(item, _Folder) else item
             yield Failure(path or "./", f"could not be read: {error.strerror}", identified=not is_folder)
 
 
-def _listed(root: Path, folder: _Folder) -> list[_Folder | str]:
-    """Return the folders and possible documents in a folder, sorted by name."""
+def suffix(name: str) -> str:
+    """Return the suffix of a name in lower case, with its dot. What follows a dot in a sentence or a date is none."""
+    found = PurePosixPath(name).suffix
+    return found.lower() if _SUFFIX.match(found) or found.lower() in manpages.SUFFIXES else ""
+
+
+def _listed(root: Path, folder: _Folder, include: Sequence[str]) -> list[_Folder | str | LeftOut | Failure]:
+    """Return what is in a folder, sorted by name: folders and possible documents, and what is left out."""
     with os.scandir(root / folder.path) as listing:
         found = sorted(listing, key=lambda entry: entry.name)
     names = {entry.name for entry in found}
     if names >= _INDEX:
-        return []
-    rules = _rules(root, folder, names)
-    items: list[_Folder | str] = []
+        return [LeftOut(folder.path or "./", "an index of docsim")]
+    items: list[_Folder | str | LeftOut | Failure] = []
+    patterns = folder.patterns
+    try:
+        patterns += ignoring.within(root, folder.path, names)
+    except OSError as error:
+        reason = f"the ignore file could not be read, so that nothing was ignored: {error.strerror}"
+        items.append(Failure(f"{folder.path}.gitignore", reason))
     for entry in found:
-        path = folder.path + entry.name
-        if entry.name.startswith(".") or entry.is_symlink():
-            continue
-        if entry.is_dir():
-            if not _is_ignored(path, rules, is_folder=True):
-                items.append(_Folder(path + "/", rules))
-        elif entry.is_file() and _may_be_document(entry.name) and not _is_ignored(path, rules, is_folder=False):
-            items.append(path)
+        path, is_folder = folder.path + entry.name, entry.is_dir(follow_symlinks=False)
+        if reason := _reason(entry, path, patterns, include):
+            items.append(LeftOut(f"{path}/" if is_folder else path, reason))
+        else:
+            items.append(_Folder(f"{path}/", patterns) if is_folder else path)
     return items
 
 
-def _rules(root: Path, folder: _Folder, names: set[str]) -> tuple[_Rules, ...]:
-    """Return the ignore patterns that apply in a folder, those of the folder itself last."""
-    lines: list[str] = []
-    for name in _IGNORE_FILES:
-        if name in names:
-            text = (root / folder.path / name).read_text("utf-8-sig", "surrogateescape")
-            lines.extend(text.split("\n"))
-    return (*folder.rules, (folder.path, gitignore.parse(lines))) if lines else folder.rules
+def _reason(entry: os.DirEntry[str], path: str, patterns: tuple[ignoring.Patterns, ...], include: Sequence[str]) -> str:
+    """Return why something in a folder is left out, as far as its name tells; empty when it is not."""
+    is_folder = entry.is_dir(follow_symlinks=False)
+    if entry.name.startswith("."):
+        return HIDDEN
+    if entry.is_symlink():
+        return "a symbolic link"
+    if ignoring.is_ignored(path, patterns, is_folder=is_folder):
+        return IGNORED
+    if is_folder:
+        return ""
+    if not entry.is_file():
+        return "neither a file nor a folder"
+    return "a lock file of Office" if entry.name.startswith("~$") else _unread(entry.name, path, include)
 
 
-def _is_ignored(path: str, rules: tuple[_Rules, ...], *, is_folder: bool) -> bool:
-    """Return whether a path is ignored. The innermost folder with a pattern for the path decides."""
-    for base, one in reversed(rules):
-        ignored = one.ignores(path[len(base) :], is_folder=is_folder)
-        if ignored is not None:
-            return ignored
-    return False
+def _unread(name: str, path: str, include: Sequence[str]) -> str:
+    """Return why a file is not read, as far as its name tells."""
+    found = suffix(name)
+    if _is_included(path, include) or found in formats.SUFFIXES or found in manpages.SUFFIXES:
+        return ""
+    if _NAMED_IN_CAPITALS.match(name) and not tables.is_table(name):
+        return ""
+    if found:
+        return found
+    return "a build file" if name.lower().endswith("file") else ""
 
 
-def _may_be_document(name: str) -> bool:
-    """Return whether a file may be a document, as far as its name tells."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix in formats.SUFFIXES or suffix in manpages.SUFFIXES or not (suffix or name.lower().endswith("file"))
+def _is_included(path: str, include: Sequence[str]) -> bool:
+    name = path.rpartition("/")[2]
+    return any(fnmatch.fnmatchcase(path if "/" in pattern else name, pattern) for pattern in include)
 
 
-def _is_document(root: Path, path: str) -> bool:
-    """Return whether a file is a document. One that its suffix does not identify must be text, and not a script."""
-    if PurePosixPath(path).suffix.lower() in formats.SUFFIXES:
-        return True
+def _reason_within(root: Path, path: str, include: Sequence[str]) -> str:
+    """Return why a file is left out, by its content: what its suffix does not identify must be text, and no script."""
+    if suffix(path) in formats.SUFFIXES:
+        return ""
     with (root / path).open("rb") as file:
-        head = file.read(formats.SNIFFED)
-    return not (formats.is_binary(head) or head.startswith(b"#!"))
+        head = file.read(encodings.SNIFFED)
+    if encodings.is_binary(head):
+        return "" if _is_included(path, include) else "binary data"
+    return "a script" if head.startswith(b"#!") and not _is_included(path, include) else ""

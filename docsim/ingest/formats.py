@@ -7,7 +7,7 @@ r"""Formats: from the bytes of one file to its text, title and metadata.
     .1 to .8                                  manual pages, converted to Markdown
     .txt .text .log .adoc .org .tex, others   read as plain text
 
-Line ends become ``\n``. The encoding of text is detected (``docsim.ingest.encodings``), and bytes that are invalid in it
+Line ends become ``\n``. The encoding of text is found by ``docsim.ingest.encodings``, and bytes that are invalid in it
 become U+FFFD. Control characters, escape sequences of terminals and base64 are left out.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from docsim.errors import SourceError
-from docsim.ingest import converters, encodings, front_matter, manpages, markup
+from docsim.ingest import converters, front_matter, manpages, markup
 from docsim.ingest.content import FileContent, first_line, legible, one_line, readable, titled
 from docsim.ingest.encodings import decode, is_binary
 

@@ -1,6 +1,6 @@
 """Code of site generators in Markdown, which no reader of the page sees: imports, components, shortcodes, comments.
 
-What a reader does see of it stays: the text between the tags, and what ``title``, ``label``, ``alt`` and ``caption`` say.
+What a reader does see stays: the text between the tags, and what ``title``, ``label``, ``alt`` and ``caption`` say.
 Code blocks and code within a line are left as they are.
 """
 

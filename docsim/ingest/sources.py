@@ -13,22 +13,58 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
+import logging
 import os
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import folders, formats, tables
-from docsim.models import Document, Entry, Failure
+from docsim.models import Document, Entry, Failure, LeftOut, composed
 
-__all__ = ["Source", "open_source", "read_document"]
+__all__ = ["Reading", "Source", "digest", "open_source", "read_document"]
+
+logger = logging.getLogger(__name__)
 
 FILE_LIMIT = 1 << 29
 """The largest file that is read as one document, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a source is read.
+
+    Attributes:
+        include: Patterns, such as ``*.json``, of files in a folder that are read whatever their suffix.
+        text_column: The field of a record that is its text; by default ``text``.
+        title_column: The field that is its title; by default ``title``.
+        id_column: The field that is its id; by default ``id``.
+    """
+
+    include: tuple[str, ...] = ()
+    text_column: str | None = None
+    title_column: str | None = None
+    id_column: str | None = None
+
+    def columns(self) -> tables.Columns:
+        """Return which fields of a record make the document."""
+        return tables.Columns(self.text_column or "text", self.title_column or "title", self.id_column or "id")
+
+    def written(self) -> str:
+        """Return what is not as usual, as JSON; nothing where all is."""
+        given = {name: value for name, value in asdict(self).items() if value}
+        return json.dumps(given, ensure_ascii=False, sort_keys=True) if given else ""
+
+    @classmethod
+    def of(cls, written: str) -> Reading:
+        """Return what ``written`` gave."""
+        given = json.loads(written or "{}")
+        return cls(**given | {"include": tuple(given.get("include", ()))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,68 +73,78 @@ class Source:
 
     Attributes:
         kind: What it is.
-        location: The absolute path, with symbolic links resolved, or ``-``.
+        location: The absolute path, or ``-``. A symbolic link stays one: it may point to another folder tomorrow.
         name: A short name: that of the folder, of the folder that contains a single file, of the file of records
             without its suffixes, or ``stdin``.
         stdin: What is read when ``kind`` is ``stdin``; None for the standard input of the process.
+        reading: How it is read.
     """
 
     kind: Literal["folder", "file", "records", "stdin"]
     location: str
     name: str
     stdin: IO[bytes] | None = field(default=None, repr=False, compare=False)
+    reading: Reading = Reading()
 
-    def entries(self) -> Iterator[Entry | Failure]:
-        """Yield an entry for every document, and a ``Failure`` for each that cannot be read.
+    def check(self) -> None:
+        """Raise an error unless records can be read from a file of records.
+
+        Raises:
+            UsageError: It cannot be opened, is binary, or is CSV without a column for the text.
+        """
+        if self.kind == "records":
+            tables.check(Path(self.location), self.reading.columns())
+
+    def entries(self) -> Iterator[Entry | Failure | LeftOut]:
+        """Yield an entry for every document, a ``Failure`` for each that cannot be read, and what is left out.
 
         Standard input can be read only once.
 
         Raises:
             SourceError: The source as a whole can no longer be read.
-            UsageError: A CSV file has no column ``text``.
+            UsageError: A CSV file has no column for the text.
         """
         path = Path(self.location)
         if self.kind == "stdin":
-            yield from tables.stream_entries(self.stdin or sys.stdin.buffer)
+            yield from tables.stream_entries(self.stdin or sys.stdin.buffer, self.reading.columns())
         elif self.kind == "records":
-            yield from tables.entries(path)
+            yield from tables.entries(path, self.reading.columns())
         elif self.kind == "file":
-            yield _entry(path, id=_id(path.name))
+            yield _entry(path, id=composed(_id(path.name)))
         else:
-            for found in folders.files(path):
-                yield found if isinstance(found, Failure) else _entry(path / found, id=_id(found))
+            yield from _folder_entries(path, self.reading)
 
     def total(self) -> int | None:
         """Return the number of entries and failures that there will be, or None when it cannot be known in advance."""
         path = Path(self.location)
         if self.kind == "folder":
-            return sum(1 for _ in folders.files(path))
+            return sum(not isinstance(one, LeftOut) for one in folders.files(path, include=self.reading.include))
         if self.kind == "records":
             return tables.count(path)
         return 1 if self.kind == "file" else None
 
 
-def open_source(argument: str, *, stdin: IO[bytes] | None = None) -> Source:
+def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Reading = Reading()) -> Source:
     """Return the source at a path.
 
     Args:
         argument: The path of a folder or file, or ``-`` for standard input.
         stdin: What ``-`` reads; by default the standard input of the process.
+        reading: How to read it.
 
     Raises:
-        UsageError: There is no such folder or file, it cannot be read, or it is CSV without a column ``text``.
+        UsageError: There is no such folder or file, or it cannot be read.
     """
     if argument == "-":
-        return Source("stdin", "-", "stdin", stdin)
+        return Source("stdin", "-", "stdin", stdin, reading)
     path, mode = _located(argument)
     if stat.S_ISDIR(mode) and os.access(path, os.R_OK | os.X_OK):
-        return Source("folder", str(path), path.name or "root")
+        return Source("folder", str(path), path.name or "root", reading=reading)
     if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
         raise UsageError(f"expected a folder or a file, got {argument!r}, which is neither or cannot be read")
     if tables.is_table(path.name):
-        tables.check(path)
-        return Source("records", str(path), tables.stem(path.name))
-    return Source("file", str(path), path.parent.name or "root")
+        return Source("records", str(path), tables.stem(path.name), reading=reading)
+    return Source("file", str(path), path.parent.name or "root", reading=reading)
 
 
 def read_document(path: Path, *, id: str | None = None) -> Document:
@@ -117,29 +163,64 @@ def read_document(path: Path, *, id: str | None = None) -> Document:
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"could not be read: {error.strerror}") from error
-    content = formats.read(data, path.suffix, "/".join(path.absolute().parts[-2:]))
-    return Document(id=id or _id(path.name), text=content.text, title=content.title, metadata=content.metadata)
+    name = composed(_id("/".join(path.absolute().parts[-2:])))
+    try:
+        content = formats.read(data, folders.suffix(path.name), name)
+    except SourceError:
+        raise
+    except Exception as error:  # whatever a file makes a reader do, the others go on
+        logger.debug("%s could not be read", path, exc_info=True)
+        raise SourceError(f"could not be read: {type(error).__name__}") from error
+    metadata = {**content.metadata, "incomplete": list(content.lost)} if content.lost else content.metadata
+    return Document(id=id or composed(_id(path.name)), text=content.text, title=content.title, metadata=metadata)
+
+
+def digest(path: Path) -> str:
+    """Return the digest of a file's content and of how it is read.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        hashed = hashlib.file_digest(file, "sha256")
+    hashed.update(f"\n{formats.FORMATS_VERSION}".encode())
+    return hashed.hexdigest()
 
 
 def _located(argument: str) -> tuple[Path, int]:
-    """Return the absolute path that an argument names, with symbolic links resolved, and its mode."""
+    """Return the absolute path that an argument names, and its mode. Symbolic links stay, unless ``..`` follows one."""
     try:
-        path = Path(argument).resolve()
-        return path, path.stat().st_mode
+        path = Path(os.path.normpath(_here() / argument))
+        named = Path(argument).stat()
+        if not path.exists() or not os.path.samestat(path.stat(), named):
+            path = Path(argument).resolve()
+        return path, named.st_mode
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"expected a folder or a file, got {argument!r}: {reason}") from error
 
 
+def _here() -> Path:
+    """Return the folder that the user is in, as the shell names it, in which symbolic links are kept."""
+    real = Path.cwd()
+    named = Path(os.environ.get("PWD", ""))
+    return named if named.is_absolute() and named.exists() and named.samefile(real) else real
+
+
+def _folder_entries(root: Path, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
+    for found in folders.files(root, include=reading.include):
+        if isinstance(found, LeftOut):
+            yield LeftOut(_id(found.path), found.reason)
+        else:
+            yield found if isinstance(found, Failure) else _entry(root / found, id=composed(_id(found)))
+
+
 def _entry(path: Path, *, id: str) -> Entry | Failure:
     """Return the entry of a file, which is hashed but not read as a document yet."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
+        return Entry(id, digest(path), functools.partial(read_document, path, id=id))
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
-    digest.update(f"\n{formats.FORMATS_VERSION}".encode())
-    return Entry(id, digest.hexdigest(), functools.partial(read_document, path, id=id))
 
 
 def _id(path: str) -> str:

@@ -1,15 +1,13 @@
 """Tables of records: one document per line of JSON or row of CSV.
 
-The fields ``id``, ``title`` and ``text`` of a record make the document; all other fields become its metadata. The id of
-a record without one is its place, ``<file>:<line>``. Files may be gzipped and in any encoding. CSV may be separated by
-commas, semicolons or, with the suffix ``.tsv``, tabs. One record at a time is held in memory.
+The fields ``id``, ``title`` and ``text`` of a record make the document, or those that ``Columns`` names; all other
+fields become its metadata. The id of a record without one is its place, ``<file>:<line>``. Files may be gzipped and in
+any encoding. One record at a time is held in memory.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import functools
 import gzip
 import hashlib
 import io
@@ -17,22 +15,38 @@ import itertools
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, BinaryIO, TextIO
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import formats
+from docsim.ingest import encodings, formats, separated
+from docsim.ingest.content import legible
 from docsim.models import Document, Entry, Failure
 
-__all__ = ["check", "count", "entries", "is_table", "stem", "stream_entries"]
+__all__ = ["Columns", "check", "count", "entries", "is_table", "stem", "stream_entries"]
 
-RECORD_LIMIT = 1 << 29
+RECORD_LIMIT = 1 << 26
 """The largest length of one record, in characters."""
 
+RATIO_LIMIT = 200
+"""How many times larger than the file its unpacked content may be, if that is more than ``RATIO_EXEMPT`` bytes."""
+
+RATIO_EXEMPT = 50_000_000
+"""The unpacked size, in bytes, up to which the ratio does not matter."""
+
 _SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv")
-_HEAD = 1 << 16
+_PIECE = 1 << 20
 _UNREADABLE = (OSError, EOFError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which fields of a record make the document. In CSV, upper and lower case of their names are the same."""
+
+    text: str = "text"
+    title: str = "title"
+    id: str = "id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +74,14 @@ def stem(name: str) -> str:
     return Path(name[:-3] if name.lower().endswith(".gz") else name).stem
 
 
-def check(path: Path) -> None:
+def check(path: Path, columns: Columns = Columns()) -> None:
     """Raise an error unless records can be read from a file.
 
     Raises:
-        UsageError: The file cannot be opened, is binary, or is CSV without a column ``text``.
+        UsageError: The file cannot be opened, is binary, or is CSV without a column for the text.
     """
     try:
-        next(_rows(path), None)
+        next(_rows(path, columns), None)
     except (*_UNREADABLE, SourceError) as error:
         raise UsageError(f"could not read {path}: {_reason(error)}") from error
 
@@ -76,37 +90,39 @@ def count(path: Path) -> int | None:
     """Return the number of records in a file, or None when it cannot be read."""
     try:
         with _open(path) as lines:
-            return sum(1 for _ in _csv_rows(lines, path)) if _is_csv(path) else sum(not x.isspace() for x in lines)
+            if _is_csv(path):
+                return max(0, sum(1 for _ in _separated(lines, path)) - 1)
+            return sum(not line.isspace() for line in iter(lambda: lines.readline(RECORD_LIMIT), ""))
     except (*_UNREADABLE, SourceError, UsageError):
         return None
 
 
-def entries(path: Path) -> Iterator[Entry | Failure]:
+def entries(path: Path, columns: Columns = Columns()) -> Iterator[Entry | Failure]:
     """Yield an entry for every record of a file, in order, and a ``Failure`` for each that cannot be read.
 
     Raises:
-        SourceError: The file is binary.
-        UsageError: The file is CSV without a column ``text``.
+        SourceError: The file is binary, or unpacks to far more than it weighs.
+        UsageError: The file is CSV without a column for the text.
     """
-    yield from _entries(_rows(path), path.name)
+    yield from _entries(_rows(path, columns), path.name, columns)
 
 
-def stream_entries(stream: IO[bytes]) -> Iterator[Entry | Failure]:
+def stream_entries(stream: IO[bytes], columns: Columns = Columns()) -> Iterator[Entry | Failure]:
     """Yield an entry or a ``Failure`` for every record of a stream of JSON lines in UTF-8, which is not closed."""
     lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="\n")
     try:
-        yield from _entries(_json_rows(lines), "stdin")
+        yield from _entries(_json_rows(lines), "stdin", columns)
     finally:
         lines.detach()
 
 
-def _entries(rows: Iterable[_Record], name: str) -> Iterator[Entry | Failure]:
+def _entries(rows: Iterable[_Record], name: str, columns: Columns) -> Iterator[Entry | Failure]:
     seen = set[str]()
     line = 0
     try:
         for row in rows:
             line = row.line
-            entry = _entry(row, f"{name}:{line}")
+            entry = _entry(row, f"{name}:{line}", columns)
             if entry.path in seen:
                 yield Failure(
                     f"{name}:{line}", f"an earlier record has the same id {entry.path!r}; give each record its own"
@@ -118,44 +134,63 @@ def _entries(rows: Iterable[_Record], name: str) -> Iterator[Entry | Failure]:
         yield Failure(f"{name}:{line + 1}", f"could not be read from here on: {_reason(error)}", identified=False)
 
 
-def _entry(row: _Record, place: str) -> Entry | Failure:
+def _entry(row: _Record, place: str, columns: Columns) -> Entry | Failure:
     if row.fields is None:
         return Failure(place, row.reason, identified=False)
     fields = dict(row.fields)
-    id, title, text = (fields.pop(name, None) for name in ("id", "title", "text"))
+    id, title, text = (fields.pop(name, None) for name in (columns.id, columns.title, columns.text))
     if not isinstance(id, str | int | float | None) or isinstance(id, bool):
         return Failure(place, f"expected a string or a number as id, got {_kind(id)}", identified=False)
     path = place if id is None or not str(id).strip() else str(id)
     if not isinstance(text, str) or not isinstance(title, str | int | float | None):
-        wrong = ("title", title) if isinstance(text, str) else ("text", text)
+        wrong = (columns.title, title) if isinstance(text, str) else (columns.text, text)
         return Failure(path, f"expected a string as {wrong[0]} in line {row.line}, got {_kind(wrong[1])}")
     try:
-        content = json.dumps([formats.FORMATS_VERSION, row.fields], sort_keys=True, separators=(",", ":"))
+        read_as = [astuple(columns)] if columns != Columns() else []
+        content = json.dumps([formats.FORMATS_VERSION, row.fields, *read_as], sort_keys=True, separators=(",", ":"))
         digest = hashlib.sha256(content.encode()).hexdigest()
     except RecursionError:
         return Failure(path, f"line {row.line} is nested too deeply")
     title = "" if title is None else str(title)
-    return Entry(path, digest, functools.partial(Document, id=path, text=text, title=title, metadata=fields))
+    return Entry(path, digest, lambda: Document(path, legible(text), title, fields))
 
 
-def _rows(path: Path) -> Iterator[_Record]:
+def _rows(path: Path, columns: Columns) -> Iterator[_Record]:
     with _open(path) as lines:
-        yield from _csv_rows(lines, path) if _is_csv(path) else _json_rows(lines)
+        yield from _csv_rows(lines, path, columns) if _is_csv(path) else _json_rows(lines)
 
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[TextIO]:
-    """Open a file of records as text, in the encoding that is detected from its first 64 kB."""
-    with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as raw:
-        head = raw.read(_HEAD)
-        if formats.is_binary(head):
-            raise SourceError("the file contains binary data, not records")
+    """Open a file of records as text, in the encoding that the whole of it is in."""
+    is_packed = path.suffix.lower() == ".gz"
+    with gzip.open(path, "rb") if is_packed else path.open("rb") as raw:
+        encoding = _encoding(raw, path.stat().st_size if is_packed else None)
         raw.seek(0)
         # Only \n ends a line of JSON, because strings may contain other line separators. Quoted cells of CSV keep \r\n.
         newline = "" if _is_csv(path) else "\n"
-        yield io.TextIOWrapper(
-            raw, encoding=formats.encoding(head, whole=len(head) < _HEAD), errors="replace", newline=newline
-        )
+        yield io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline=newline)
+
+
+def _encoding(raw: BinaryIO | gzip.GzipFile, packed_size: int | None) -> str:
+    """Return the encoding of a file. A packed one that ends early is read as far as it goes.
+
+    Raises:
+        SourceError: The file is binary, or unpacks to far more than it weighs.
+    """
+    undecided, size = encodings.Undecided(), 0
+    try:
+        while piece := raw.read(_PIECE):
+            if not size and encodings.is_binary(piece):
+                raise SourceError("the file contains binary data, not records")
+            undecided.feed(piece)
+            size += len(piece)
+            if packed_size is not None and size > max(RATIO_EXEMPT, RATIO_LIMIT * packed_size):
+                raise SourceError(f"the file unpacks to more than {size // 1_000_000} MB, more than is safe to read")
+    except (EOFError, zlib.error):
+        if not size:
+            raise
+    return undecided.decided()
 
 
 def _json_rows(lines: TextIO) -> Iterator[_Record]:
@@ -183,41 +218,46 @@ def _json_row(line: str, number: int) -> _Record:
     return _Record(number, fields)
 
 
-def _csv_rows(lines: TextIO, path: Path) -> Iterator[_Record]:
-    csv.field_size_limit(RECORD_LIMIT)
-    first = lines.readline()
+def _csv_rows(lines: TextIO, path: Path, columns: Columns) -> Iterator[_Record]:
+    rows = _separated(lines, path)
+    header = next(rows, None)
+    names = _columns(header.cells if header else [], path, columns)
+    for row in rows:
+        yield _Record(row.line, None, row.reason) if row.reason else _csv_row(row, names, columns.text)
+
+
+def _separated(lines: TextIO, path: Path) -> Iterator[separated.Row]:
     tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
-    separator = "\t" if tabs else ";" if first.count(";") > first.count(",") else ","
-    reader = csv.reader(itertools.chain([first], lines), delimiter=separator)
-    columns = _columns(next(reader, []), path)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield _Record(line, None, f"the row is not valid CSV: {error}")
-            continue
-        if any(cells):
-            yield _csv_row(cells, columns, line)
+    return separated.rows(lines, tabs=tabs, longest=RECORD_LIMIT)
 
 
-def _columns(header: list[str], path: Path) -> list[str]:
-    """Return the names of the columns. ``id``, ``title`` and ``text`` may be in upper or lower case."""
+def _columns(header: list[str], path: Path, columns: Columns) -> list[str]:
+    """Return the names of the columns, with those that make the document as ``columns`` spells them."""
     names = [name.strip() for name in header]
-    columns = [name.lower() if name.lower() in {"id", "title", "text"} else name for name in names]
-    if "text" not in columns:
+    for wanted in astuple(columns):
+        if wanted not in names:
+            names = [wanted if name.lower() == wanted.lower() else name for name in names]
+    if columns.text not in names:
         found = ", ".join(name[:50] for name in names[:20]) or "none"
-        raise UsageError(f"expected a column named text in {path}, found: {found}; rename the column to search to text")
-    return columns
+        raise UsageError(
+            f"expected a column named {columns.text} in {path}, found: {found}; name the column to search",
+            hint=f"docsim index {path.name} --text-column {next(iter(names), '') or 'NAME'!r}",
+        )
+    return names
 
 
-def _csv_row(cells: list[str], columns: list[str], line: int) -> _Record:
-    if any(cells[len(columns) :]):
-        return _Record(line, None, f"the row has {len(cells)} cells, but the header has {len(columns)} columns")
-    named = zip(columns, cells, strict=False)
-    return _Record(line, {name: cell for name, cell in named if name and (cell or name == "text")})
+def _csv_row(row: separated.Row, names: list[str], text: str) -> _Record:
+    if any(row.cells[len(names) :]):
+        reason = f"the row has {len(row.cells)} cells, but the header has {len(names)} columns"
+        return _Record(row.line, None, reason)
+    found: dict[str, list[str]] = {}
+    for name, cell in zip(names, row.cells, strict=False):
+        if name and (cell or name == text):
+            found.setdefault(name, []).append(cell)
+    fields = {name: cells[0] if len(cells) == 1 else cells for name, cells in found.items()}
+    if text in found:
+        fields[text] = "\n\n".join(filter(None, found[text]))
+    return _Record(row.line, fields)
 
 
 def _is_csv(path: Path) -> bool:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine import opening
 from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName
+from docsim.errors import StoreError
 from docsim.index import Index
+from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
-from docsim.ingest.sources import Source
+from docsim.ingest.sources import Reading, Source
 from docsim.maintenance import verify
-from docsim.models import Failure, SyncReport
+from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
 
-__all__ = ["SyncOptions", "Synced", "sync"]
+__all__ = ["SyncOptions", "Synced", "holds", "sync"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +60,20 @@ class Synced:
     def total(self) -> SyncReport:
         """The reports of all sources, added up."""
         failures = tuple(failure for one in self.reports for failure in one.failures)
+        left_out = tuple(one for report in self.reports for one in report.left_out)
         names = ("added", "changed", "unchanged", "removed", "kept")
-        return SyncReport(
-            **{name: sum(getattr(one, name) for one in self.reports) for name in names}, failures=failures
-        )
+        sums = {name: sum(getattr(one, name) for one in self.reports) for name in names}
+        return SyncReport(**sums, failures=failures, left_out=left_out)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
         """The documents of all sources that could not be read."""
         return self.total.failures
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What is left out of all sources."""
+        return self.total.left_out
 
 
 def sync(
@@ -89,12 +96,17 @@ def sync(
         progress: Told what is being done.
 
     Raises:
-        UsageError: There is no such index type or recall.
+        UsageError: There is no such index type or recall, or a file of records cannot be read.
         FingerprintMismatch: The index has another encoder.
         IndexLocked: Another process is writing and ``wait`` is off.
         SourceError: A source as a whole has become unreadable.
         StoreError: The directory holds something else, or the index cannot be written to.
     """
+    if opening.exists(path):
+        with Index.open(path, encoder=encoder) as index:
+            sources = [_as_before(index, source) for source in sources]
+    for source in sources:
+        source.check()
     if options.dry_run and not opening.exists(path):
         return Synced(path, True, tuple(_planned(source, options, progress) for source in sources))
     if options.dry_run:
@@ -108,9 +120,27 @@ def sync(
         return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(verify.warnings(index)))
 
 
+def holds(path: Path, sources: Sequence[Source]) -> bool:
+    """Return whether the index at a path holds one of some sources, or nothing yet."""
+    try:
+        with Index.open(path) as index:
+            known = index.engine.sources()
+            return not known.sources() or any(origins.found(known, _name(one))[0] is not None for one in sources)
+    except StoreError:
+        return False
+
+
+def _as_before(index: Index, source: Source) -> Source:
+    """Return a source that is read as it was the last time, unless it says how."""
+    number, _ = origins.found(index.engine.sources(), _name(source))
+    if number is None or source.reading != Reading():
+        return source
+    return replace(source, reading=Reading.of(source_notes.note(index.engine, number).reading))
+
+
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
     progress.begin(source.name, source.total())
-    return index.sync(
+    report = index.sync(
         source.entries(),
         source=_name(source),
         prune=options.prune,
@@ -118,6 +148,10 @@ def _synced(index: Index, source: Source, options: SyncOptions, progress: Progre
         wait=options.wait,
         progress=progress,
     )
+    number, _ = origins.found(index.engine.sources(), _name(source))
+    if number is not None and not options.dry_run:
+        source_notes.keep(index.engine, number, reading=source.reading.written(), left_out=report.left_out)
+    return report
 
 
 def _planned(source: Source, options: SyncOptions, progress: Progress) -> SyncReport:

@@ -6,7 +6,10 @@ from dataclasses import astuple, dataclass
 
 from docsim.engine.records import GenerationFacts, RecordedSource
 from docsim.engine.retrying import retried
+from docsim.filters.condition import Exists
 from docsim.index import Index
+from docsim.indexing import source_notes
+from docsim.models import LeftOut
 
 __all__ = [
     "EncoderStatus",
@@ -17,6 +20,9 @@ __all__ = [
     "SourceStatus",
     "Status",
     "read_generations",
+    "read_incomplete",
+    "read_left_out",
+    "read_sources",
     "read_status",
 ]
 
@@ -32,7 +38,18 @@ class EncoderStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """One source. ``complete`` is false while it is being read, and after a run that was interrupted."""
+    """One source.
+
+    Attributes:
+        kind: What it is.
+        location: Where it is.
+        documents: How many of its paths stand for documents.
+        started: When it was last read, ISO 8601 in UTC.
+        finished: When it was last read to its end.
+        complete: False while it is being read, and after a run that was interrupted.
+        gone: Whether it was in the file system and no longer is.
+        left_out: How many of its files and folders are not read, by reason.
+    """
 
     kind: str
     location: str
@@ -40,6 +57,8 @@ class SourceStatus:
     started: str
     finished: str | None
     complete: bool
+    gone: bool
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +152,7 @@ class Status:
     sizes: SizeStatus
     sources: list[SourceStatus]
     failures: list[FailureStatus]
+    incomplete: int
 
 
 @retried
@@ -142,6 +162,7 @@ def read_status(index: Index) -> Status:
     generation = engine.generation()
     with engine.snapshot() as snapshot:
         counts = snapshot.counts()
+        incomplete = snapshot.matching(Exists(("incomplete",)))
     failures = [FailureStatus(*astuple(one)) for one in engine.sources().failures()]
     building = [one for one in read_generations(index) if one.state == "building"]
     return Status(
@@ -154,9 +175,37 @@ def read_status(index: Index) -> Status:
         building=building[0] if building else None,
         search=SearchStatus(*astuple(engine.search_facts())),
         sizes=SizeStatus(*astuple(engine.sizes())),
-        sources=[_source(one) for one in engine.sources().sources()],
+        sources=read_sources(index),
         failures=failures,
+        incomplete=incomplete,
     )
+
+
+@retried
+def read_sources(index: Index) -> list[SourceStatus]:
+    """Return the sources of an index, in the order in which they were first read."""
+    return [_source(index, one) for one in index.engine.sources().sources()]
+
+
+@retried
+def read_left_out(index: Index) -> list[tuple[str, LeftOut]]:
+    """Return what is not read, with the location of its source; of very many files the first."""
+    return [
+        (one.source.location, left)
+        for one in index.engine.sources().sources()
+        for left in source_notes.note(index.engine, one.number).left_out
+    ]
+
+
+@retried
+def read_incomplete(index: Index) -> list[tuple[str, list[str]]]:
+    """Return the documents of which something could not be read, and what, by id."""
+    field = Exists(("incomplete",))
+    with index.engine.snapshot() as snapshot:
+        if not snapshot.matching(field):
+            return []
+        found = [one.document for one in snapshot.scan() if one.document.metadata.get("incomplete")]
+    return sorted((one.id, list(one.metadata["incomplete"])) for one in found)
 
 
 @retried
@@ -184,8 +233,14 @@ def _generation(facts: GenerationFacts) -> GenerationStatus:
     )
 
 
-def _source(one: RecordedSource) -> SourceStatus:
-    name = one.source
+def _source(index: Index, one: RecordedSource) -> SourceStatus:
     return SourceStatus(
-        name.kind, name.location, one.documents, one.started, one.finished, complete=one.finished is not None
+        kind=one.source.kind,
+        location=one.source.location,
+        documents=one.documents,
+        started=one.started,
+        finished=one.finished,
+        complete=one.finished is not None,
+        gone=one.source.is_gone,
+        left_out=source_notes.note(index.engine, one.number).counts or {},
     )

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from docsim.filters.condition import (
+    OWN_FIELDS,
     All,
     Compare,
     Condition,
@@ -31,6 +32,7 @@ from docsim.filters.condition import (
     Operator,
     Under,
     Value,
+    is_instant,
 )
 
 __all__ = ["Expression", "compiled"]
@@ -82,7 +84,8 @@ def _of_field(field: Field, test: str, parameters: tuple[str, ...] = ()) -> Expr
         parameters: The parameters of ``test``.
     """
     last = len(field) - 1
-    tables, keys, json_text = [], [], "CASE WHEN json_valid(metadata) THEN metadata END"
+    whole = f"json_insert(metadata, '$.{field[0]}', documents.{field[0]})" if field[0] in OWN_FIELDS else "metadata"
+    tables, keys, json_text = [], [], f"CASE WHEN json_valid(metadata) THEN {whole} END"
     for level in range(len(field)):
         row = "f" if level == last else f"f{level}"
         tables.append(f"json_each({json_text}) {row}")
@@ -123,9 +126,23 @@ def _string(operator: Operator, values: Sequence[Value]) -> Expression | None:
             test, parameter = "{v}.value LIKE ?", strings[0]
         case "contains":
             test, parameter = "instr(lower({v}.value), lower(?))", strings[0]
+        case "<" | "<=" | ">" | ">=" if is_instant(strings[0]):
+            return _instant(operator, strings[0])
         case "<" | "<=" | ">" | ">=":
             test, parameter = f"{{v}}.value {operator} ?", strings[0]
     return Expression(f"({{v}}.type = 'text' AND {test})", (parameter,))
+
+
+_MILLISECONDS = "round((julianday({}) - 2440587.5) * 86400000)"
+_INSTANT = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9][0-9]:[0-9][0-9]*"
+
+
+def _instant(operator: Operator, value: str) -> Expression:
+    """Compare points in time, whatever their time zones; strings that are none compare as strings."""
+    here, there = _MILLISECONDS.format("{v}.value"), _MILLISECONDS.format("?")
+    both = f"{{v}}.value GLOB '{_INSTANT}' AND julianday({{v}}.value) IS NOT NULL"
+    sql = f"CASE WHEN {both} THEN {here} {operator} {there} ELSE {{v}}.value {operator} ? END"
+    return Expression(f"({{v}}.type = 'text' AND {sql})", (value, value))
 
 
 _NUMBER = (

@@ -114,6 +114,13 @@ class LocalWriter(Store):
             self.execute(sql, source_number, failure.path, failure.reason, now())
         self.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), source_number)
 
+    def forget_source(self, source_number: int) -> int:
+        """Forget a source with its paths and failures; return how many documents went with it, having no other."""
+        removed = sum(self.unlink(source_number, path) for path in self.paths(source_number))
+        self.execute("DELETE FROM failures WHERE source = ?", source_number)
+        self.execute("DELETE FROM sources WHERE number = ?", source_number)
+        return removed
+
     def link(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
         """Record that a path stands for a document, was read with this digest, and did not fail."""
         before = self.origin(source_number, path)

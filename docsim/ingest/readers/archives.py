@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 from lxml import etree
 
@@ -24,7 +25,7 @@ __all__ = [
     "unpacked",
 ]
 
-Element = etree._Element
+Element: TypeAlias = etree._Element
 
 UNPACKED_LIMIT = 500_000_000
 """The largest size of an Office or EPUB file after unpacking, in bytes."""
@@ -43,7 +44,8 @@ _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([\w/]+)")
 def unpacked(data: bytes) -> dict[str, bytes]:
     """Return the parts of an archive by name, after checking that it is safe to unpack.
 
-    The sizes in the archive's directory may be wrong; a part that is longer than stated fails its checksum. Strict Open XML becomes the usual kind, which libraries read.
+    The sizes in the archive's directory may be wrong; a part that is longer than stated fails its checksum. Strict
+    Open XML becomes the usual kind, which libraries read.
 
     Raises:
         SourceError: It is encrypted, of an old format, or would unpack to too much.

@@ -1,8 +1,8 @@
 """Word: the XML is put into a shape that mammoth reads whole, and mammoth makes HTML of it.
 
 mammoth leaves out what it does not know: moved text, fields, ruby, content controls, custom XML, text boxes, inserted
-files, headers and footers. So these are unwrapped or moved to where it finds them. At the end every paragraph of the file
-is looked up in the result, and one that is not there is added.
+files, headers and footers. So these are unwrapped or moved to where it finds them. At the end every paragraph of the
+file is looked up in the result, and one that is not there is added.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+from lxml import etree
+
 from docsim.ingest.content import FileContent, first_line, one_line, tidy, titled
 from docsim.ingest.encodings import decode
 from docsim.ingest.markup import markdown
 from docsim.ingest.readers import archives, html
 from docsim.ingest.readers.archives import Element
+from docsim.ingest.readers.html_markdown import to_markdown
 from docsim.ingest.readers.office import paragraphs, property_title, unread
 
 __all__ = ["read"]
@@ -75,7 +78,7 @@ def read(data: bytes, *, depth: int = 0) -> FileContent:
     trees = {name: archives.parsed(parts[name]) for name in dict.fromkeys(bodies) if name in parts}
     for name, tree in trees.items():
         _unwrap(tree, chunk)
-        parts[name] = archives.etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
+        parts[name] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
     text = _converted(parts)
     content = markdown(text)
     title = content.title or property_title(parts) or first_line(content.text)
@@ -93,7 +96,7 @@ def read(data: bytes, *, depth: int = 0) -> FileContent:
 
 
 def _converted(parts: dict[str, bytes]) -> str:
-    import mammoth  # type: ignore[import-untyped]
+    import mammoth
     from markitdown.converter_utils.docx.pre_process import pre_process_docx
 
     stream: io.BytesIO = pre_process_docx(archives.packed(parts))  # formulas become LaTeX
@@ -101,7 +104,7 @@ def _converted(parts: dict[str, bytes]) -> str:
         stream, style_map=_STYLES, convert_image=mammoth.images.img_element(lambda _: {"src": ""})
     )
     page = html.tree(made.value)
-    return tidy(html.to_markdown(page)) if page is not None else ""
+    return tidy(to_markdown(page)) if page is not None else ""
 
 
 def _unwrap(tree: Element, chunk: Callable[[str], str]) -> None:
@@ -124,7 +127,7 @@ def _unwrap(tree: Element, chunk: Callable[[str], str]) -> None:
 
 
 def _lift_text_boxes(element: Element) -> None:
-    """Put the paragraphs of a text box behind the paragraph that it is anchored in, and forget the older version of it."""
+    """Put the paragraphs of a text box behind the paragraph that it is anchored in, and forget its older version."""
     choice = element.find(f"{_COMPATIBILITY}Choice")
     boxes = list(choice.iter(f"{_WORD}txbxContent")) if choice is not None else []
     anchor = next(element.iterancestors(f"{_WORD}p"), None)
@@ -150,14 +153,14 @@ def _inserted(parts: dict[str, bytes], name: str, lost: list[str], depth: int) -
 
 
 def _paragraph(text: str) -> Element:
-    paragraph = archives.etree.Element(f"{_WORD}p")
+    paragraph = etree.Element(f"{_WORD}p")
     paragraph.append(_run(text))
     return paragraph
 
 
 def _run(text: str) -> Element:
-    run = archives.etree.Element(f"{_WORD}r")
-    archives.etree.SubElement(run, f"{_WORD}t").text = text
+    run = etree.Element(f"{_WORD}r")
+    etree.SubElement(run, f"{_WORD}t").text = text
     return run
 
 

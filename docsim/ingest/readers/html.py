@@ -1,7 +1,7 @@
 """HTML pages: their title, and their content as Markdown without what the page says on every page.
 
-Left out are scripts and styles, navigation, tables of contents, cookie banners and elements that are hidden. lxml parses
-pages, because Python's own parser takes quadratic time for some of them and 30 times as long for all others.
+Left out are scripts and styles, navigation, tables of contents, cookie banners and elements that are hidden. lxml
+parses pages, because Python's own parser takes quadratic time for some of them and 30 times as long for all others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _META = re.compile(
     re.IGNORECASE,
 )
 _COMMENT = re.compile(rb"<!--.*?-->|<script\b.*?</script", re.IGNORECASE | re.DOTALL)
-_DROPPED = frozenset("script style noscript template svg nav rp head object iframe".split())
+_DROPPED = frozenset({"script", "style", "noscript", "template", "svg", "nav", "rp", "head", "object", "iframe"})
 _ROLES = frozenset({"navigation", "search", "doc-toc"})
 _CHROME = re.compile(
     r"\b(?:headerlink|anchor-link|hash-link|toc|table-of-contents|breadcrumbs?|skip-?link|skip-to-content|sphinxsidebar"
@@ -37,7 +37,7 @@ _WORD = re.compile(r"\w")
 
 
 def declared_encoding(data: bytes) -> str:
-    """Return the encoding that a page declares for itself, in its first 2,048 bytes; scripts and comments do not count."""
+    """Return the encoding that a page declares in its first 2,048 bytes, outside of scripts and comments."""
     match = _META.search(_COMMENT.sub(b"", data[:2048]))
     return (match[1] or match[2]).decode("ascii", "replace") if match else ""
 
@@ -70,7 +70,7 @@ def tree(text: str) -> Element | None:
 
 
 def _contents(body: Element) -> Iterator[str]:
-    """Yield what may be the content, the best first: the main part, the page, and the page with all that was left out."""
+    """Yield what may be the content, the best first: the main part, the page, the page with what was left out."""
     for main in [one for one in body.iter() if one.tag == "main" or one.get("role") == "main"]:
         if not _is_hidden(main):
             yield to_markdown(main, skipped=_is_left_out)

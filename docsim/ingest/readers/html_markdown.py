@@ -10,12 +10,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from lxml import etree
 
 __all__ = ["BLOCKS", "Element", "to_markdown"]
 
-Element = etree._Element
+Element: TypeAlias = etree._Element
 
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -23,11 +24,12 @@ _MARKS = {"b": "**", "strong": "**", "em": "*", "i": "*", "del": "~~", "s": "~~"
 _CODE = {"code", "kbd", "samp", "tt"}
 _LISTS = {"ul", "ol", "menu", "dir"}
 _CELLS = {"td", "th"}
-BLOCKS = frozenset(
-    "address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure footer"
-    " form h1 h2 h3 h4 h5 h6 header hgroup hr html li main nav ol optgroup option p pre search section select summary"
-    " table tbody textarea tfoot thead tr ul menu dir legend".split()
-)
+_BLOCKS = """
+address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure footer
+form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol optgroup option p pre search section select
+summary table tbody textarea tfoot thead tr ul
+"""
+BLOCKS = frozenset(_BLOCKS.split())
 """Elements that begin and end a line."""
 
 _BUFFERED = {*_HEADINGS, *_MARKS, *_CODE, *_CELLS, "pre", "li", "blockquote"}

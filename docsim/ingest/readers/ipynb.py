@@ -46,8 +46,8 @@ def _cell(cell: dict[str, Any], language: str) -> str:
     if kind == "code":
         return f"```{cell.get('language') or language}\n{text}\n```"
     if kind == "heading":
-        level = cell.get("level")
-        return f"{'#' * (level if level in range(1, 7) else 1)} {' '.join(text.split())}"
+        marks = {level: "#" * level for level in range(1, 7)}.get(cell.get("level", 1), "#")
+        return f"{marks} {' '.join(text.split())}"
     return text
 
 

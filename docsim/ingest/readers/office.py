@@ -12,8 +12,9 @@ from docsim.ingest.readers.archives import Element
 __all__ = ["UNTITLED", "counted", "paragraphs", "property_title", "unread"]
 
 UNTITLED = re.compile(
-    r"untitled.*|document ?\d*|presentation ?\d*|powerpoint presentation|book ?\d*|slide \d+|title|microsoft (?:word|powerpoint).*"
-    r"|.*\.(?:docx?|indd|pptx?|qxd|tex|xlsx?|pdf|dvi|odt|rtf|pages|html?)|scan(?:ned)?\b.*|\W*\d*\W*",
+    r"untitled.*|document ?\d*|presentation ?\d*|powerpoint presentation|book ?\d*|slide \d+|title"
+    r"|microsoft (?:word|powerpoint).*|scan(?:ned)?[ _-]?\w*|\W*\d*\W*"
+    r"|.*\.(?:docx?|dvi|html?|indd|odt|pages|pdf|pptx?|qxd|rtf|tex|xlsx?)",
     re.IGNORECASE,
 )
 """Titles in properties that say nothing."""
@@ -41,7 +42,8 @@ def property_title(parts: Mapping[str, bytes]) -> str:
 
 def unread(parts: Mapping[str, bytes]) -> list[str]:
     """Return what a file holds that is not read, a phrase each."""
-    embedded = sum("/embeddings/" in name for name in parts)
+    charts = any("/charts/" in name for name in parts)  # which have their numbers in workbooks, and show them
+    embedded = sum("/embeddings/" in name and not (charts and name.endswith((".xlsx", ".xlsb"))) for name in parts)
     return [counted(embedded, "embedded file")] if embedded else []
 
 

@@ -55,7 +55,7 @@ def _workbook(stream: io.BytesIO, *, values: bool) -> Any:
 
 
 def _rows(sheet: Any, formulas: Any) -> Iterator[list[str]]:
-    """Yield the cells of each row, without empty ones at the end; formulas stand for values that were never computed."""
+    """Yield the cells of each row without empty ones at its end; a formula stands for a value that was not computed."""
     sheet.reset_dimensions()  # the size that the file states is often wrong
     if formulas:
         formulas.reset_dimensions()

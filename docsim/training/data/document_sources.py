@@ -10,7 +10,7 @@ import numpy as np
 from docsim.errors import SourceError, TrainingError
 from docsim.index import Index
 from docsim.ingest import sources
-from docsim.models import Document, Failure
+from docsim.models import Document, Entry
 
 __all__ = ["MAX_DOCUMENTS", "documents_of_corpus", "documents_of_index"]
 
@@ -58,7 +58,7 @@ def documents_of_corpus(argument: str, *, seed: int = 0) -> Iterator[Document]:
 
 def _readable(argument: str) -> Iterator[Document]:
     for entry in sources.open_source(argument).entries():
-        if not isinstance(entry, Failure):
+        if isinstance(entry, Entry):
             try:
                 yield entry.load()
             except (SourceError, OSError):
