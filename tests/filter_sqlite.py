@@ -18,12 +18,12 @@ from docsim.models import Document
 def selected(condition: Condition, documents: Sequence[Document]) -> list[bool]:
     """Return which documents SQLite says meet a condition; it must say 1 or 0 of each."""
     connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT, metadata TEXT)")
+    connection.execute("CREATE TABLE documents (number INTEGER PRIMARY KEY, id TEXT, title TEXT, metadata TEXT)")
     rows = [
-        (number, one.id, json.dumps(one.metadata, ensure_ascii=False, sort_keys=True))
+        (number, one.id, one.title, json.dumps(one.metadata, ensure_ascii=False, sort_keys=True))
         for number, one in enumerate(documents)
     ]
-    connection.executemany("INSERT INTO documents VALUES (?, ?, ?)", rows)
+    connection.executemany("INSERT INTO documents VALUES (?, ?, ?, ?)", rows)
     expression = compiled(condition)
     sql = f"SELECT {expression.sql} FROM documents ORDER BY number"
     found = [value for (value,) in connection.execute(sql, expression.parameters)]

@@ -87,7 +87,7 @@ def test_the_json_of_index_has_just_these_keys(indexed: Path, pages: Path) -> No
     (pages / "keys.md").unlink()
     assert answer("index", "pages") == {
         "index": "indexes/pages", "dry_run": False, "added": 0, "changed": 1, "unchanged": 1, "removed": 1, "kept": 0,
-        "failed": 0, "failures": [],
+        "failed": 0, "failures": [], "left_out": {},
     }  # fmt: skip
 
 
@@ -102,8 +102,8 @@ def test_two_sources_go_into_one_index(indexed: Path, elsewhere: Path) -> None:
 
 def test_records_come_from_standard_input(indexed: Path) -> None:
     lines = '{"id": "s1", "text": "from a pipe"}\n{"id": "s2", "text": "also"}\n'
-    assert answer("index", "-", stdin=lines)["added"] == 2
-    assert answer("index", "-", stdin=lines.splitlines()[0])["kept"] == 1
+    assert answer("index", "-", "--index", str(indexed), stdin=lines)["added"] == 2
+    assert answer("index", "-", "--index", str(indexed), stdin=lines.splitlines()[0])["kept"] == 1
 
 
 def test_a_page_that_cannot_be_read_gives_exit_code_3_and_all_others_go_in(indexed: Path, pages: Path) -> None:
@@ -239,14 +239,14 @@ def test_the_json_of_status_has_just_these_keys(indexed: Path, pages: Path, tiny
     status = answer("status")
     assert list(status) == [
         "index", "documents", "passages", "failed", "generation", "encoder", "building", "search", "sizes", "sources",
-        "failures",
+        "failures", "incomplete",
     ]  # fmt: skip
     assert (status["index"], status["documents"], status["failed"]) == ("indexes/pages", 3, 0)
     encoder = Encoder.load(tiny_encoder_dir)
     assert status["encoder"] == {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
     assert list(status["sizes"]) == ["database", "snapshot", "encoder"]
     (source,) = status["sources"]
-    assert list(source) == ["kind", "location", "documents", "started", "finished", "complete"]
+    assert list(source) == ["kind", "location", "documents", "started", "finished", "complete", "gone", "left_out"]
     assert (source["kind"], source["location"], source["complete"]) == ("folder", str(pages), True)
 
 

@@ -76,14 +76,14 @@ def test_diversity_puts_back_what_is_alike() -> None:
 
 def test_a_pipe_gets_one_line_a_hit_whatever_the_title() -> None:
     Path("odd.jsonl").write_text(json.dumps({"id": "odd", "title": "Salt\tand\npepper", "text": "Pepper the soup."}))
-    run("index", "odd.jsonl")
+    run("index", "odd.jsonl", "--index", "indexes/notes")
     (line,) = run("query", "pepper", "-k", "1").splitlines()
     assert line.split("\t")[2:] == ["odd", "Salt and pepper"]
 
 
 def test_an_id_never_breaks_a_line_apart() -> None:
     Path("odd.jsonl").write_text(json.dumps({"id": "a\tb\nc", "text": "Pepper the soup."}))
-    run("index", "odd.jsonl")
+    run("index", "odd.jsonl", "--index", "indexes/notes")
     (line,) = run("query", "pepper", "-k", "1").splitlines()
     assert line.split("\t")[2] == "a\\tb\\nc"
 
@@ -107,7 +107,7 @@ def test_a_line_that_is_no_question_is_named(line: bytes) -> None:
 def test_equal_numbers_are_one_group_however_they_are_written() -> None:
     records = [{"id": f"n{i}", "text": "Pepper.", "n": n} for i, n in enumerate((1, 1.0, 2, "1", True))]
     Path("numbers.jsonl").write_text("\n".join(map(json.dumps, records)))
-    run("index", "numbers.jsonl")
+    run("index", "numbers.jsonl", "--index", "indexes/notes")
     groups = found("query", "pepper", "--group-by", "n", "--where", "n exists")
     assert len(groups) == 4
     assert len({"n0", "n1"} & set(groups)) == 1

@@ -10,10 +10,10 @@ import click
 
 from docsim.cli import options
 from docsim.cli.options import EncoderOptions
-from docsim.cli.output import Output, echo, print_json, styled, warn
+from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
-from docsim.ingest.folders import HIDDEN, IGNORED
+from docsim.ingest.folders import HIDDEN, IGNORED, LOCK
 from docsim.ingest.sources import Reading, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 
@@ -24,7 +24,7 @@ FAILED = 3
 
 _SHOWN_FAILURES = 20
 _TOGETHER = 5  # documents that could not be read for one reason are counted in one line, from this many on
-_EXPECTED = (HIDDEN, IGNORED)  # reasons for leaving out what the user left out
+_EXPECTED = (HIDDEN, IGNORED, LOCK)  # reasons that no user wonders about
 
 _how = options.grouped(
     SyncOptions,
@@ -158,7 +158,7 @@ def _print_left_out(synced: Synced, *, quiet: bool) -> None:
     counts = Counter(one.reason for one in synced.left_out if one.reason not in _EXPECTED)
     if not counts or quiet:
         return
-    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common(8))
+    reasons = ", ".join(f"{count} {plural(reason, count)}" for reason, count in counts.most_common(8))
     more = ", ..." if len(counts) > 8 else ""
     suffixes = [reason for reason in counts if reason.startswith(".")]
     read = f"; read them with --include '*{suffixes[0]}'" if suffixes else ""

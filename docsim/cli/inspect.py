@@ -10,7 +10,7 @@ import click
 
 from docsim.cli import options
 from docsim.cli.options import TuningOptions
-from docsim.cli.output import Output, echo, print_json, styled, warn
+from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.engine.records import StoredDocument
 from docsim.index import Index
 from docsim.maintenance import verify as verification
@@ -197,7 +197,7 @@ def _print_status(found: Status) -> None:
             echo(f"  It is gone; remove its documents with: docsim forget {source.location}")
     left_out = sum((Counter(source.left_out) for source in found.sources), Counter[str]())
     if left_out:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(8))
+        reasons = ", ".join(f"{count} {plural(reason, count)}" for reason, count in left_out.most_common(8))
         echo(f"left out    {left_out.total()}: {reasons}; list them with: docsim status --left-out")
     if found.incomplete:
         echo(f"incomplete  {found.incomplete}; list them with: docsim status --incomplete")

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-__all__ = ["Output", "echo", "json_text", "masked", "print_json", "styled", "visible", "warn"]
+__all__ = ["Output", "echo", "json_text", "masked", "plural", "print_json", "styled", "visible", "warn"]
 
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters but tabs and line feeds, and marks of the direction of text."""
@@ -51,6 +51,13 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 def styled(text: str, *, err: bool = False, nl: bool = True, **style: Any) -> None:
     """Print a text in a colour or a weight, without control characters of its own."""
     click.secho(visible(text), err=err, nl=nl, **style)
+
+
+def plural(reason: str, count: int) -> str:
+    """Return a reason why files were left out, such as ``.json``, ``hidden`` or ``script``, as it is counted."""
+    if count == 1 or reason.startswith(".") or reason in ("hidden", "ignored"):
+        return reason
+    return f"{reason}es" if reason.endswith("x") else f"{reason}s"
 
 
 def json_text(found: object, *, indent: int | None = None) -> str:

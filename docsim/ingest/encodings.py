@@ -26,6 +26,7 @@ _MARKS = (
 )
 _SAMPLE = 1 << 17  # bytes of the lines beyond ASCII from which an encoding is guessed
 _CONTROLS = re.compile("[\x80-\x84\x86-\x9f]")  # C1 controls, which no text has; U+0085 ends lines on mainframes
+_BESIDE_ASCII = re.compile(r"(?<=[A-Za-z])[^\W\x00-\x7f]|[^\W\x00-\x7f](?=[A-Za-z])")
 _PYTHON = {"shift_jis": "cp932", "euc-kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs", "windows-874": "cp874"}
 """Python's codecs for encodings that WHATWG defines with the extensions of vendors."""
 
@@ -146,17 +147,24 @@ def _guess(sample: bytes) -> str:
     """Return the most likely encoding; of those as likely as any other, Western European."""
     import chardet
 
-    likely = [one for one in chardet.detect_all(sample) if one["encoding"] and _decodes(sample, str(one["encoding"]))]
-    best = codecs.lookup(str(likely[0]["encoding"])).name if likely else ""
-    if best and (sum(byte >= 0x80 for byte in sample) >= 4 or not _is_latin(sample.decode(best, "replace"))):
+    found = (str(one["encoding"] or "") for one in chardet.detect_all(sample))
+    best = next((codecs.lookup(one).name for one in found if one and _decodes(sample, one)), "")
+    text = sample.decode(best or "latin-1", "replace")
+    few = sum(byte >= 0x80 for byte in sample) < 4  # too little to tell languages apart
+    if best and not _is_mixed(text) and not (few and _is_latin(text)):
         return best
     return "cp1252" if _decodes(sample, "cp1252") else best or "latin-1"
 
 
 def _is_latin(text: str) -> bool:
-    """Return whether a text is in Latin letters; a few of them do not tell one encoding from another."""
-    letters = [one for one in text if one > "\x7f" and one.isalpha()]
-    return all(unicodedata.name(one, "").startswith("LATIN") for one in letters)
+    return all(unicodedata.name(one, "").startswith("LATIN") for one in text if one > "\x7f" and one.isalpha())
+
+
+def _is_mixed(text: str) -> bool:
+    """Return whether most letters beyond ASCII are of another script than the letters beside them."""
+    found = _BESIDE_ASCII.findall(text)
+    odd = sum(not unicodedata.name(one, "LATIN").startswith(("LATIN", "CJK")) for one in found)
+    return 2 * odd > sum(one > "\x7f" and one.isalpha() for one in text)
 
 
 def _unmarked_utf16(head: bytes) -> str:

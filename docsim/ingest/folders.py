@@ -31,6 +31,7 @@ _NAMED_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{2,}\.[A-Za-z_]{2,10}\Z")  # READM
 
 HIDDEN = "hidden"
 IGNORED = "ignored"
+LOCK = "lock file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def _listed(root: Path, folder: _Folder, include: Sequence[str]) -> list[_Folder
         found = sorted(listing, key=lambda entry: entry.name)
     names = {entry.name for entry in found}
     if names >= _INDEX:
-        return [LeftOut(folder.path or "./", "an index of docsim")]
+        return [LeftOut(folder.path or "./", "docsim index")]
     items: list[_Folder | str | LeftOut | Failure] = []
     patterns = folder.patterns
     try:
@@ -110,14 +111,14 @@ def _reason(entry: os.DirEntry[str], path: str, patterns: tuple[ignoring.Pattern
     if entry.name.startswith("."):
         return HIDDEN
     if entry.is_symlink():
-        return "a symbolic link"
+        return "symbolic link"
     if ignoring.is_ignored(path, patterns, is_folder=is_folder):
         return IGNORED
     if is_folder:
         return ""
     if not entry.is_file():
-        return "neither a file nor a folder"
-    return "a lock file of Office" if entry.name.startswith("~$") else _unread(entry.name, path, include)
+        return "special file"
+    return LOCK if entry.name.startswith("~$") else _unread(entry.name, path, include)
 
 
 def _unread(name: str, path: str, include: Sequence[str]) -> str:
@@ -129,7 +130,7 @@ def _unread(name: str, path: str, include: Sequence[str]) -> str:
         return ""
     if found:
         return found
-    return "a build file" if name.lower().endswith("file") else ""
+    return "build file" if name.lower().endswith("file") else ""
 
 
 def _is_included(path: str, include: Sequence[str]) -> bool:
@@ -144,5 +145,5 @@ def _reason_within(root: Path, path: str, include: Sequence[str]) -> str:
     with (root / path).open("rb") as file:
         head = file.read(encodings.SNIFFED)
     if encodings.is_binary(head):
-        return "" if _is_included(path, include) else "binary data"
-    return "a script" if head.startswith(b"#!") and not _is_included(path, include) else ""
+        return "" if _is_included(path, include) else "binary file"
+    return "script" if head.startswith(b"#!") and not _is_included(path, include) else ""

@@ -94,7 +94,9 @@ def rows(stream: TextIO, *, tabs: bool, longest: int) -> Iterator[Row]:
         except StopIteration:
             return
         except (csv.Error, _TooLong) as error:
-            cells = _on_one_line(lines.give_back(), reader.dialect.delimiter, width)
+            line_alone = lines.give_back()
+            is_cut = isinstance(error, _TooLong)
+            cells = [] if is_cut else _on_one_line(line_alone, reader.dialect.delimiter, width)
             if not cells:
                 failed = True
                 yield Row(line, [], _told(error, longest))
@@ -127,7 +129,8 @@ def _on_one_line(line: str, delimiter: str, width: int) -> list[str]:
         cells = next(reader)
     except csv.Error:
         return []
-    return cells if reader.line_num == 1 and len(cells) == width else []
+    is_whole = reader.line_num == 1 and line.count('"') % 2 == 0
+    return cells if is_whole and len(cells) == width else []
 
 
 def _told(error: Exception, longest: int) -> str:

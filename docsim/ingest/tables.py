@@ -180,7 +180,7 @@ def _encoding(raw: BinaryIO | gzip.GzipFile, packed_size: int | None) -> str:
     """
     undecided, size = encodings.Undecided(), 0
     try:
-        while piece := raw.read(_PIECE):
+        while piece := raw.read1(_PIECE):
             if not size and encodings.is_binary(piece):
                 raise SourceError("the file contains binary data, not records")
             undecided.feed(piece)

@@ -121,13 +121,13 @@ def sync(
 
 
 def holds(path: Path, sources: Sequence[Source]) -> bool:
-    """Return whether the index at a path holds one of some sources, or nothing yet."""
+    """Return whether the index at a path holds one of some sources, or nothing yet; a broken one, if it is named so."""
     try:
         with Index.open(path) as index:
             known = index.engine.sources()
             return not known.sources() or any(origins.found(known, _name(one))[0] is not None for one in sources)
     except StoreError:
-        return False
+        return path.name == sources[0].name
 
 
 def _as_before(index: Index, source: Source) -> Source:

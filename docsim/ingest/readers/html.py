@@ -88,7 +88,7 @@ def _is_left_out(element: Element) -> bool:
 
 
 def _is_hidden(element: Element) -> bool:
-    """Return whether an element is never shown. Tabs are, when a reader chooses them, and so is a closed ``details``."""
+    """Return whether an element is never shown. Tabs are, when a reader chooses them."""
     if element.tag in ("body", "html") or element.get("role") == "tabpanel":
         return False
     hidden = element.get("hidden")

@@ -19,13 +19,14 @@ UNTITLED = re.compile(
 )
 """Titles in properties that say nothing."""
 
+_CONTAINERS = ("{*}p", "{*}pt", "{*}text")  # a paragraph, a value of a chart, a comment in a sheet
 _TEXT = frozenset({"t", "v", "delText"})
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 
 
 def paragraphs(tree: Element) -> Iterator[str]:
     """Yield the text of each paragraph in a part, in order: of Word, of drawings, and the values that a chart shows."""
-    for element in tree.iter("{*}p", "{*}pt"):
+    for element in tree.iter(*_CONTAINERS):
         own = [one for one in element.iter("{*}t", "{*}v", "{*}tab", "{*}br") if _nearest(one) is element]
         text = "".join((one.text or "") if _name(one) in _TEXT else " " for one in own)
         if text.strip() and not any(element.iterancestors(_FALLBACK)):
@@ -53,7 +54,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def _nearest(element: Element) -> Element | None:
-    return next(element.iterancestors("{*}p", "{*}pt"), None)
+    return next(element.iterancestors(*_CONTAINERS), None)
 
 
 def _name(element: Element) -> str:

@@ -1,0 +1,158 @@
+"""No text of a Word file is dropped without a word, wherever it stands."""
+
+from __future__ import annotations
+
+import pytest
+from office_files import docx, paragraph
+
+from docsim.ingest.content import FileContent
+from docsim.ingest.formats import read
+
+BASE = "http://schemas.openxmlformats.org"
+WORD = f'xmlns:w="{BASE}/wordprocessingml/2006/main"'
+
+
+def run(text: str) -> str:
+    return f"<w:r><w:t>{text}</w:t></w:r>"
+
+
+def related(**parts: tuple[str, str, str]) -> dict[str, str]:
+    """Return parts and the relations to them: by id, the kind, the name and the content."""
+    listed = "".join(
+        f'<Relationship Id="{id}" Type="{BASE}/officeDocument/2006/relationships/{kind}" Target="{name}"/>'
+        for id, (kind, name, _) in parts.items()
+    )
+    relations = f'<Relationships xmlns="{BASE}/package/2006/relationships">{listed}</Relationships>'
+    return {"word/_rels/document.xml.rels": relations} | {f"word/{name}": body for _, name, body in parts.values()}
+
+
+def content(body: str, extra: dict[str, str] | None = None) -> FileContent:
+    return read(docx(paragraph("Rules") + body, extra=extra), ".docx", "x.docx")
+
+
+def text(body: str, extra: dict[str, str] | None = None) -> str:
+    return content(body, extra).text
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        f'<w:ins w:id="1">{run("Lunch is free")}</w:ins>',
+        f'<w:moveTo w:id="1">{run("Lunch is free")}</w:moveTo>',
+        f'<w:fldSimple w:instr=" DOCPROPERTY x ">{run("Lunch is free")}</w:fldSimple>',
+        f'<w:bdo w:val="rtl">{run("Lunch is free")}</w:bdo>',
+        f'<w:dir w:val="rtl">{run("Lunch is free")}</w:dir>',
+        f'<w:smartTag w:element="x">{run("Lunch is free")}</w:smartTag>',
+        f'<w:customXml w:element="x"><w:customXmlPr/>{run("Lunch is free")}</w:customXml>',
+        f"<w:sdt><w:sdtPr><w:text/></w:sdtPr><w:sdtContent>{run('Lunch is free')}</w:sdtContent></w:sdt>",
+        f'<w:ins w:id="1"><w:fldSimple w:instr="x">{run("Lunch ")}</w:fldSimple>{run("is free")}</w:ins>',
+        f'<w:hyperlink w:anchor="x">{run("Lunch is free")}</w:hyperlink>',
+        '<w:r><w:fldChar w:fldCharType="begin"/></w:r><w:r><w:instrText>REF x</w:instrText></w:r>'
+        f'<w:r><w:fldChar w:fldCharType="separate"/></w:r>{run("Lunch is free")}'
+        '<w:r><w:fldChar w:fldCharType="end"/></w:r>',
+    ],
+)
+def test_text_within_wrappers_is_read_once(wrapped: str) -> None:
+    assert text(f"<w:p>{wrapped}</w:p>") == "Rules\n\nLunch is free"
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        f'<w:customXml w:element="x">{paragraph("Lunch is free")}</w:customXml>',
+        f"<w:sdt><w:sdtPr/><w:sdtContent>{paragraph('Lunch is free')}</w:sdtContent></w:sdt>",
+        f'<w:moveToRangeStart w:id="1"/>{paragraph("Lunch is free")}<w:moveToRangeEnd w:id="1"/>',
+    ],
+)
+def test_paragraphs_within_wrappers_are_read_once(wrapped: str) -> None:
+    assert text(wrapped) == "Rules\n\nLunch is free"
+
+
+def test_text_that_was_moved_away_or_deleted_is_gone() -> None:
+    moved = (
+        f'<w:p><w:moveFrom w:id="1">{run("Old")}</w:moveFrom><w:del w:id="2">{run("Older")}</w:del>{run("New")}</w:p>'
+    )
+    assert text(moved) == "Rules\n\nNew"
+
+
+def test_ruby_is_read_with_its_base() -> None:
+    ruby = f"<w:ruby><w:rubyPr/><w:rt>{run('kana')}</w:rt><w:rubyBase>{run('Kanji')}</w:rubyBase></w:ruby>"
+    found = text(f"<w:p><w:r>{ruby}</w:r></w:p>")
+    assert "kana" in found
+    assert "Kanji" in found
+
+
+def test_headers_footers_notes_and_comments_are_read_once() -> None:
+    part = f"<w:{{0}} {WORD}>{paragraph('{1}')}</w:{{0}}>"
+    extra = related(
+        h=("header", "header1.xml", part.format("hdr", "Form QX-12")),
+        i=("header", "header2.xml", part.format("hdr", "Form QX-12")),
+        f=("footer", "footer1.xml", part.format("ftr", "Owner: quality")),
+        c=(
+            "comments",
+            "comments.xml",
+            f'<w:comments {WORD}><w:comment w:id="0">{paragraph("Ask Kim")}</w:comment></w:comments>',
+        ),
+    )
+    found = content("", extra)
+    assert found.text == "Rules\n\nForm QX-12\n\nOwner: quality\n\nAsk Kim"
+    assert found.title == "Rules"
+
+
+def test_footnotes_are_read() -> None:
+    note = f'<w:footnotes {WORD}><w:footnote w:id="2">{paragraph("See annex")}</w:footnote></w:footnotes>'
+    body = '<w:p><w:r><w:footnoteReference w:id="2"/></w:r></w:p>'
+    assert text(body, related(n=("footnotes", "footnotes.xml", note))).count("See annex") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "inserted"),
+    [("a.html", "<p>Fees <b>are</b> due"), ("a.txt", "Fees are due"), ("a.htm", "<meta charset=utf-8><p>Fees are due")],
+)
+def test_an_inserted_file_is_read_where_it_stands(name: str, inserted: str) -> None:
+    body = f'<w:altChunk xmlns:r="{BASE}/officeDocument/2006/relationships" r:id="c"/>' + paragraph("After")
+    found = text(body, related(c=("aFChunk", name, inserted))).replace("*", "")
+    assert found == "Rules\n\nFees are due\n\nAfter"
+
+
+def test_an_inserted_file_that_is_not_read_makes_the_document_incomplete() -> None:
+    body = f'<w:altChunk xmlns:r="{BASE}/officeDocument/2006/relationships" r:id="c"/>'
+    assert content(body, related(c=("aFChunk", "a.rtf", "{\\rtf1}"))).lost == ("an inserted file (rtf)",)
+
+
+def test_embedded_files_make_the_document_incomplete() -> None:
+    assert content("", {"word/embeddings/budget.bin": "x"}).lost == ("1 embedded file",)
+
+
+@pytest.mark.parametrize(
+    "fallback",
+    ["", "<mc:Fallback><w:pict><v:textbox><w:txbxContent>{box}</w:txbxContent></v:textbox></w:pict></mc:Fallback>"],
+)
+def test_a_text_box_is_read_once(fallback: str) -> None:
+    box = paragraph("Mind the gap")
+    body = (
+        f'<w:p xmlns:mc="{BASE}/markup-compatibility/2006" xmlns:v="urn:schemas-microsoft-com:vml"'
+        ' xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape"><w:r><mc:AlternateContent>'
+        f'<mc:Choice Requires="wps"><w:drawing><wps:txbx><w:txbxContent>{box}</w:txbxContent></wps:txbx></w:drawing>'
+        f"</mc:Choice>{fallback.format(box=box)}</mc:AlternateContent></w:r></w:p>"
+    )
+    assert text(body).count("Mind the gap") == 1
+
+
+def test_emphasis_within_a_word_leaves_it_whole() -> None:
+    half = f"<w:p>{run('Haus')}<w:r><w:rPr><w:b/></w:rPr><w:t>tier</w:t></w:r>{run(' und max_count')}</w:p>"
+    assert text(half) == "Rules\n\nHaustier und max_count"
+
+
+def test_a_strict_file_is_read() -> None:
+    import io
+    import zipfile
+
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(docx(paragraph("Strictly so")))) as usual, zipfile.ZipFile(stream, "w") as strict:
+        for name in usual.namelist():
+            part = usual.read(name).decode()
+            for kind in ("wordprocessingml", "officeDocument"):
+                part = part.replace(f"{BASE}/{kind}/2006/", f"http://purl.oclc.org/ooxml/{kind}/")
+            strict.writestr(name, part)
+    assert read(stream.getvalue(), ".docx", "x.docx").text == "Strictly so"
