@@ -93,7 +93,7 @@ _SHARES: Mapping[str, str] = {
 # The same in megabytes of 1,000,000 bytes, or of 1,048,576.
 _MEGABYTES: Mapping[str, tuple[str, int]] = {
     "mapped_mb": ("docsim.engine.local.vectors:MAPPED", 1_000_000),
-    "unpacked_mb": ("docsim.ingest.converters:UNPACKED_LIMIT", 1_000_000),
+    "unpacked_mb": ("docsim.ingest.readers.archives:UNPACKED_LIMIT", 1_000_000),
     "file_limit_mb": ("docsim.ingest.sources:FILE_LIMIT", 1 << 20),
 }
 

@@ -47,6 +47,8 @@ def test_a_block_of_base64_is_no_text_but_a_long_word_is() -> None:
         ("a {/* note */}b <!-- hidden\n\nlines -->c", "a b c"),
         ('{{< note title="Mind" >}}Inner{{< /note >}}', "MindInner"),
         ("{{% alert %}}Inner{{% /alert %}}", "Inner"),
+        ('the {{< glossary text="control plane" term_id="cp" >}} is', "the control plane is"),
+        ('ask in {% channel "help-desk" %}, see [x]({% page "a/b" %})', "ask in help-desk, see [x]()"),
         ('{% include note.html content="Careful" %} x', "Careful x"),
         ("`{{< note >}}` and `<!-- a -->`", "`{{< note >}}` and `<!-- a -->`"),
         (

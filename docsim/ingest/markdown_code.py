@@ -1,6 +1,6 @@
 """Code of site generators in Markdown, which no reader of the page sees: imports, components, shortcodes, comments.
 
-What a reader does see stays: the text between the tags, and what ``title``, ``label``, ``alt`` and ``caption`` say.
+What a reader does see stays: the text between the tags, and what attributes such as ``title`` and ``text`` say.
 Code blocks and code within a line are left as they are.
 """
 
@@ -24,7 +24,10 @@ _IMPORTS = re.compile(
     re.MULTILINE,
 )
 _TAG = re.compile(_SPAN + r"|</?[A-Z][\w.]*(?P<code>(?:[^<>`{}]|\{[^{}]*\}){0,2000})>")
-_SEEN = re.compile(r"\b(?:title|label|alt|caption|summary|content)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+_SEEN = re.compile(
+    r"\b(?:title|label|alt|caption|summary|content|text|header|name|heading)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')"
+    r"|(?<=\s)\"([^\"/.=]+)\""  # a value without a name that is no path
+)
 
 
 def removed(text: str, *, jsx: bool = False) -> str:
@@ -77,4 +80,5 @@ def _seen(match: re.Match[str]) -> str:
     if match["span"]:
         return match[0]
     found = match.groupdict()
-    return " ".join(one or other for one, other in _SEEN.findall(found.get("code") or found.get("liquid") or ""))
+    shown = _SEEN.findall(found.get("code") or found.get("liquid") or "")
+    return " ".join(filter(None, map("".join, shown)))

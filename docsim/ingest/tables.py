@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TextIO
+from typing import IO, Any, TextIO
 
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import encodings, formats, separated
@@ -172,7 +172,7 @@ def _open(path: Path) -> Iterator[TextIO]:
         yield io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline=newline)
 
 
-def _encoding(raw: BinaryIO | gzip.GzipFile, packed_size: int | None) -> str:
+def _encoding(raw: io.BufferedIOBase | gzip.GzipFile, packed_size: int | None) -> str:
     """Return the encoding of a file. A packed one that ends early is read as far as it goes.
 
     Raises:

@@ -1,7 +1,7 @@
 """HTML pages: their title, and their content as Markdown without what the page says on every page.
 
 Left out are scripts and styles, navigation, tables of contents, cookie banners and elements that are hidden. lxml
-parses pages, because Python's own parser takes quadratic time for some of them and 30 times as long for all others.
+parses pages, because Python's own parser takes quadratic time for some of them.
 """
 
 from __future__ import annotations

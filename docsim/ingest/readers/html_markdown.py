@@ -1,8 +1,8 @@
 """HTML as Markdown: what a reader of the page sees, in one walk over the tree that lxml made.
 
 Links and images become their text; emphasis that begins or ends within a word gets no marks, so that the word stays
-whole. The walk is ours because markdownify and Beautiful Soup took 30 times as long (docs/research/speed.md), and far
-more than linear time for pages that are hostile.
+whole. The walk is ours: on 26 real
+pages it takes a sixth of the time of markdownify over Beautiful Soup, and linear time for pages that are hostile.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _MARKS = {"b": "**", "strong": "**", "em": "*", "i": "*", "del": "~~", "s": "~~"
 _CODE = {"code", "kbd", "samp", "tt"}
 _LISTS = {"ul", "ol", "menu", "dir"}
 _CELLS = {"td", "th"}
+_TIGHT = {"li", "dd", "tr", "option"}
 _BLOCKS = """
 address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure footer
 form h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol optgroup option p pre search section select
@@ -97,13 +98,17 @@ class _Walk:
     def _out(self) -> _Buffer:
         return self._stack[-1]
 
+    def _gap(self, tag: str) -> int:
+        """Return how many line feeds stand between a block and what is before and after it."""
+        return 1 if tag in _TIGHT or (tag in _LISTS and self._counts) else 2
+
     def _text(self, text: str | None) -> None:
         if text:
             (self._out.raw if self._verbatim else self._out.text)(text)
 
     def _start(self, element: Element, tag: str) -> None:
         if tag in BLOCKS:
-            self._out.lines(1 if tag in ("li", "dd", "tr", "option") else 2)
+            self._out.lines(self._gap(tag))
         if tag == "table" and element not in self._layout:
             self._tables.append(self._rows)
             self._rows = []
@@ -138,7 +143,7 @@ class _Walk:
         else:
             self._void(element, tag)
         if tag in BLOCKS:
-            self._out.lines(1 if tag in ("li", "dd", "tr", "option", "dt") else 2)
+            self._out.lines(1 if tag == "dt" else self._gap(tag))
 
     def _void(self, element: Element, tag: str) -> None:
         if tag == "br":

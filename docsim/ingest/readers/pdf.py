@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,15 +33,18 @@ def read(data: bytes) -> FileContent:
                 raise SourceError("the PDF is protected by a password") from error
             raise
         try:
+            logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of XFA, of which we tell below
             document.init_forms()
+            is_xfa = document.get_formtype() == pypdfium2.raw.FORMTYPE_XFA_FULL
             pages = [_page(document, number) for number in range(len(document))]
             title = _title(document.get_metadata_dict().get("Title", ""))
         finally:
             document.close()
     text = "\n\n".join(filter(None, pages))
     empty = sum(not page for page in pages)
-    lost = (f"{counted(empty, 'page')} without text, perhaps scanned",) if empty and text else ()
-    return FileContent(text, title or first_line(text), lost=lost)
+    lost = [f"{counted(empty, 'page')} without text, perhaps scanned"] if empty and text else []
+    lost += ["a form in XFA"] if is_xfa else []
+    return FileContent(text, title or first_line(text), lost=tuple(lost))
 
 
 def _page(document: Any, number: int) -> str:

@@ -48,7 +48,7 @@ def read(data: bytes) -> FileContent:
 
 
 def _workbook(stream: io.BytesIO, *, values: bool) -> Any:
-    import openpyxl  # type: ignore[import-untyped]
+    import openpyxl
 
     stream.seek(0)
     return openpyxl.load_workbook(io.BytesIO(stream.getvalue()), read_only=True, data_only=values)
