@@ -226,3 +226,6 @@ def test_points_in_time_compare_whatever_their_zones() -> None:
     assert ids("--where", "at < '2024-02-29T23:15:00Z'") == {"a.md"}
     assert ids("--where", "at >= '2024-03-01T00:00:00Z'") == {"c.md"}
     assert ids("--where", "at > '2024-02-29'") == {"a.md", "b.md", "c.md"}
+    pages("docs", d="---\nat: 2024-03-01\n---\nlentils")
+    index("docs")
+    assert ids("--where", "at >= '2024-03-01T00:00:00Z'") == {"c.md", "d.md"}

@@ -99,6 +99,18 @@ def test_headers_footers_notes_and_comments_are_read_once() -> None:
     assert found.title == "Rules"
 
 
+def test_a_paragraph_with_a_note_or_a_formula_is_read_once() -> None:
+    note = f'<w:footnotes {WORD}><w:footnote w:id="2">{paragraph("See annex")}</w:footnote></w:footnotes>'
+    formula = (
+        f'<m:oMath xmlns:m="{BASE}/officeDocument/2006/math"><m:f><m:num><m:r><m:t>a</m:t></m:r></m:num>'
+        "<m:den><m:r><m:t>b</m:t></m:r></m:den></m:f></m:oMath>"
+    )
+    reference = '<w:r><w:footnoteReference w:id="2"/></w:r>'
+    body = f"<w:p>{run('Before ')}{reference}{run(' between ')}{formula}{run(' after')}</w:p>"
+    found = text(body, related(n=("footnotes", "footnotes.xml", note)))
+    assert [found.count(word) for word in ("Before", "between", "after", "annex")] == [1, 1, 1, 1]
+
+
 def test_footnotes_are_read() -> None:
     note = f'<w:footnotes {WORD}><w:footnote w:id="2">{paragraph("See annex")}</w:footnote></w:footnotes>'
     body = '<w:p><w:r><w:footnoteReference w:id="2"/></w:r></w:p>'
@@ -107,7 +119,12 @@ def test_footnotes_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("name", "inserted"),
-    [("a.html", "<p>Fees <b>are</b> due"), ("a.txt", "Fees are due"), ("a.htm", "<meta charset=utf-8><p>Fees are due")],
+    [
+        ("a.html", "<p>Fees <b>are</b> due"),
+        ("a.txt", "Fees are due"),
+        ("a.htm", "<meta charset=utf-8><p>Fees are due"),
+        ("a.mht", "MIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<p>Fees are due"),
+    ],
 )
 def test_an_inserted_file_is_read_where_it_stands(name: str, inserted: str) -> None:
     body = f'<w:altChunk xmlns:r="{BASE}/officeDocument/2006/relationships" r:id="c"/>' + paragraph("After")

@@ -73,6 +73,15 @@ def test_patterns_include_what_would_be_left_out(tmp_path: Path) -> None:
     assert read(tmp_path, "deep/*", "*.yaml") == ["c.yaml", "deep/b.json"]
 
 
+def test_tables_that_are_included_are_read_record_by_record(tmp_path: Path) -> None:
+    folder(tmp_path, "a.md", "deep/t.jsonl", "deep/u.csv")
+    (tmp_path / "deep/t.jsonl").write_text('{"id": 1, "text": "one"}\n{"id": 2}\n')
+    found = list(open_source(str(tmp_path), reading=Reading(include=("*.jsonl", "*.csv"))).entries())
+    assert [(type(one).__name__, one.path) for one in found] == [
+        ("Entry", "a.md"), ("Entry", "deep/t.jsonl/1"), ("Failure", "deep/t.jsonl/2"), ("LeftOut", "deep/u.csv"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["folder", "dangling link", "pipe"])
 def test_an_ignore_file_that_is_none_is_passed_over(tmp_path: Path, kind: str) -> None:
     folder(tmp_path, "a.md", "b/c.md")

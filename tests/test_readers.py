@@ -239,3 +239,30 @@ def test_pictures_in_a_notebook_are_no_text() -> None:
     source = f"See ![plot](data:image/png;base64,{'QUJD' * 500}) here"
     notebook = {"nbformat": 4, "metadata": {}, "cells": [{"cell_type": "markdown", "source": source}]}
     assert len(read(json.dumps(notebook).encode(), ".ipynb", "x.ipynb").text) < 80
+
+
+# Mails
+
+MAIL = (
+    "From: Ann <ann@example.org>\r\nTo: bo@example.org\r\nSubject: =?utf-8?q?Schl=C3=BCssel?= lost\r\n"
+    "Date: Fri, 01 Mar 2024 12:00:00 +0100\r\nMIME-Version: 1.0\r\n"
+)
+
+
+def test_a_mail_is_read_with_its_subject_sender_and_date() -> None:
+    body = "Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n"
+    body += "\r\nGr=FC=DFe\r\n"
+    found = read((MAIL + body).encode(), ".eml", "x.eml")
+    assert (found.text, found.title) == ("Grüße", "Schlüssel lost")
+    assert found.metadata["date"] == "2024-03-01T12:00:00+01:00"
+    assert found.metadata["from"] == "Ann <ann@example.org>"
+
+
+def test_a_mail_in_html_is_read_and_its_attachments_are_said_to_be_lost() -> None:
+    parts = (
+        'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n'
+        "<p>Come <b>now</b>\r\n--b\r\nContent-Type: application/pdf\r\n"
+        'Content-Disposition: attachment; filename="a.pdf"\r\n\r\n%PDF\r\n--b--\r\n'
+    )
+    found = read((MAIL + parts).encode(), ".eml", "x.eml")
+    assert (found.text, found.lost) == ("Come **now**", ("1 attachment",))

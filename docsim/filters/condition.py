@@ -25,9 +25,9 @@ around it, but not ``03`` or ``+3``) counts as that number too when it is compar
 nothing but strings. The converse does not hold: a number in a document never matches a string.
 
 **Strings** compare by code point, so that ISO dates sort in order and ``"Z" < "a"``. ``like`` and ``contains`` ignore
-the case of the ASCII letters, and of no other letters. Where both sides of ``<``, ``<=``, ``>`` or ``>=`` are a date
-with a time in ISO 8601, they compare as points in time, to the millisecond; without a time zone they count as UTC.
-Unpaired surrogates and NUL in names, values and paths become U+FFFD, as they do in documents.
+the case of the ASCII letters, and of no other letters. Where both sides of ``<``, ``<=``, ``>`` or ``>=`` are dates in
+ISO 8601, they compare as points in time, to the millisecond: a date without a time is its first moment, and what has no
+time zone counts as UTC. Unpaired surrogates and NUL in names, values and paths become U+FFFD, as they do in documents.
 
 **Numbers.** Integers of 64 bits (signed) compare exactly, with fractions too. Any other number is rounded to double
 precision, and to an infinity if it is too large for that. The same spelling always gives the same number; which way
@@ -90,7 +90,7 @@ Operator = Literal["=", Ordering, Textual]
 OWN_FIELDS = ("title", "id")
 """Fields that every document has, beside its metadata."""
 
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 MAX_NAMES = 10
 """Names in one field."""
@@ -240,7 +240,7 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
 
 
 def is_instant(text: str) -> bool:
-    """Return whether a string is a date with a time in ISO 8601."""
+    """Return whether a string is a date in ISO 8601, with a time or without."""
     try:
         return bool(_INSTANT.fullmatch(text) and datetime.fromisoformat(text))
     except ValueError:

@@ -16,13 +16,18 @@ from docsim import extras, offline
 from docsim.errors import MissingExtra, SourceError
 from docsim.ingest.content import FileContent
 
-__all__ = ["SUFFIXES", "convert", "declared_encoding", "html"]
+__all__ = ["SUFFIXES", "convert", "declared_encoding", "html", "mail"]
 
 logger = logging.getLogger(__name__)
 _Content = TypeVar("_Content", bytes, str)
 
-SUFFIXES = frozenset({".docx", ".epub", ".ipynb", ".pdf", ".pptx", ".xlsx"})
-"""The suffixes of the files that ``convert`` reads; the reader of each has its name, in ``docsim.ingest.readers``."""
+_READERS = {
+    **{".docx": "docx", ".docm": "docx", ".dotx": "docx", ".epub": "epub", ".ipynb": "ipynb", ".pdf": "pdf"},
+    **{".pptx": "pptx", ".pptm": "pptx", ".xlsx": "xlsx", ".xlsm": "xlsx", ".xltx": "xlsx"},
+}
+
+SUFFIXES = frozenset(_READERS)
+"""The suffixes of the files that ``convert`` reads, each with a module in ``docsim.ingest.readers``."""
 
 
 def convert(data: bytes, suffix: str) -> FileContent:
@@ -43,7 +48,7 @@ def convert(data: bytes, suffix: str) -> FileContent:
         extras.require("files", f"reading {suffix} files")
     except MissingExtra as error:  # a reason why this document cannot be read; others can
         raise SourceError(str(error)) from error
-    content = _guarded(_reader(suffix[1:]), data, kind=suffix[1:])
+    content = _guarded(_reader(_READERS[suffix]), data, kind=suffix[1:])
     if not content.text.strip():
         raise SourceError("the file contains no text; it may be made of scanned images")
     return content
@@ -56,6 +61,15 @@ def html(text: str) -> FileContent:
         SourceError: The page cannot be converted.
     """
     return _guarded(_reader("html"), text, kind="HTML")
+
+
+def mail(data: bytes) -> FileContent:
+    """Read a mail.
+
+    Raises:
+        SourceError: It cannot be read.
+    """
+    return _guarded(_reader("eml"), data, kind="mail")
 
 
 def declared_encoding(data: bytes) -> str:

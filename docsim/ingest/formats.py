@@ -4,6 +4,7 @@ r"""Formats: from the bytes of one file to its text, title and metadata.
     .rst                                      reStructuredText; header fields, such as those of a PEP, become metadata
     .html .htm .xhtml                         converted to Markdown; front matter becomes metadata
     .pdf .docx .pptx .xlsx .epub .ipynb       converted to Markdown
+    .eml                                      a mail; sender, receivers and date become metadata
     .1 to .8                                  manual pages, converted to Markdown
     .txt .text .log .adoc .org .tex, others   read as plain text
 
@@ -29,7 +30,7 @@ _MARKDOWN = {".md", ".markdown", ".mdx"}
 _HTML = {".html", ".htm", ".xhtml"}
 _PLAIN = {".txt", ".text", ".log"}
 
-SUFFIXES = frozenset({".rst", *_MARKDOWN, *_HTML, *_PLAIN, *markup.TITLES, *converters.SUFFIXES})
+SUFFIXES = frozenset({".rst", ".eml", *_MARKDOWN, *_HTML, *_PLAIN, *markup.TITLES, *converters.SUFFIXES})
 """The suffixes of documents. Manual pages have ``manpages.SUFFIXES``, but are recognised by their content."""
 
 
@@ -49,7 +50,10 @@ def read(data: bytes, suffix: str, name: str) -> FileContent:
         SourceError: The content is binary, damaged or encrypted. The message is one clause for people.
     """
     suffix = suffix.lower()
-    content = converters.convert(data, suffix) if suffix in converters.SUFFIXES else _read_text(data, suffix)
+    if suffix in converters.SUFFIXES:
+        content = converters.convert(data, suffix)
+    else:
+        content = converters.mail(data) if suffix == ".eml" else _read_text(data, suffix)
     content = replace(content, text=legible(content.text))
     return content if content.title else titled(content, readable(name))
 

@@ -19,7 +19,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -211,8 +211,21 @@ def _folder_entries(root: Path, reading: Reading) -> Iterator[Entry | Failure | 
     for found in folders.files(root, include=reading.include):
         if isinstance(found, LeftOut):
             yield LeftOut(_id(found.path), found.reason)
+        elif isinstance(found, str) and tables.is_table(found):
+            yield from _table_entries(root / found, composed(_id(found)), reading)
         else:
             yield found if isinstance(found, Failure) else _entry(root / found, id=composed(_id(found)))
+
+
+def _table_entries(path: Path, name: str, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
+    """Yield the records of a table in a folder; their ids begin with its path."""
+    try:
+        for one in tables.entries(path, reading.columns()):
+            yield replace(one, path=f"{name}/{one.path}")
+    except UsageError:
+        yield LeftOut(name, f"table without a column {reading.columns().text}")
+    except (SourceError, OSError) as error:
+        yield Failure(f"{name}/", str(error), identified=False)
 
 
 def _entry(path: Path, *, id: str) -> Entry | Failure:

@@ -134,13 +134,14 @@ def _string(operator: Operator, values: Sequence[Value]) -> Expression | None:
 
 
 _MILLISECONDS = "round((julianday({}) - 2440587.5) * 86400000)"
-_INSTANT = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9][T ][0-9][0-9]:[0-9][0-9]*"
+_DATE = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
 
 def _instant(operator: Operator, value: str) -> Expression:
     """Compare points in time, whatever their time zones; strings that are none compare as strings."""
     here, there = _MILLISECONDS.format("{v}.value"), _MILLISECONDS.format("?")
-    both = f"{{v}}.value GLOB '{_INSTANT}' AND julianday({{v}}.value) IS NOT NULL"
+    form = f"({{v}}.value GLOB '{_DATE}' OR {{v}}.value GLOB '{_DATE}[T ][0-9][0-9]:[0-9][0-9]*')"
+    both = f"{form} AND julianday({{v}}.value) IS NOT NULL"
     sql = f"CASE WHEN {both} THEN {here} {operator} {there} ELSE {{v}}.value {operator} ? END"
     return Expression(f"({{v}}.type = 'text' AND {sql})", (value, value))
 

@@ -7,6 +7,8 @@ file is looked up in the result, and one that is not there is added.
 
 from __future__ import annotations
 
+import email
+import email.policy
 import io
 from collections.abc import Callable
 
@@ -144,12 +146,21 @@ def _inserted(parts: dict[str, bytes], name: str, lost: list[str], depth: int) -
     data, suffix = parts.get(name, b""), name.rpartition(".")[2].lower()
     if suffix in ("htm", "html", "xhtml"):
         return html.read(decode(data, declared=html.declared_encoding(data))).text
+    if suffix in ("mht", "mhtml"):
+        return _web_archive(data)
     if suffix in ("txt", "text"):
         return decode(data)
     if suffix in ("docx", "dotx", "docm") and depth < 3:
         return read(data, depth=depth + 1).text
     lost.append(f"an inserted file ({suffix or 'missing'})")
     return ""
+
+
+def _web_archive(data: bytes) -> str:
+    """Return the Markdown of a web page that is packed as a mail."""
+    body = email.message_from_bytes(data, policy=email.policy.default).get_body(("html", "plain"))
+    page = body.get_content() if body is not None else ""
+    return html.read(page if isinstance(page, str) else "").text
 
 
 def _paragraph(text: str) -> Element:

@@ -20,17 +20,27 @@ UNTITLED = re.compile(
 """Titles in properties that say nothing."""
 
 _CONTAINERS = ("{*}p", "{*}pt", "{*}text")  # a paragraph, a value of a chart, a comment in a sheet
-_TEXT = frozenset({"t", "v", "delText"})
+_TEXT = frozenset({"t", "v", "tab", "br"})
+_APART = frozenset({"footnoteReference", "endnoteReference", "oMath"})
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 
 
 def paragraphs(tree: Element) -> Iterator[str]:
-    """Yield the text of each paragraph in a part, in order: of Word, of drawings, and the values that a chart shows."""
+    """Yield the text of each paragraph in a part, in order: of Word, of drawings, and the values that a chart shows.
+
+    Where a note or a formula stands in a paragraph, the text before and behind it is yielded apart.
+    """
     for element in tree.iter(*_CONTAINERS):
-        own = [one for one in element.iter("{*}t", "{*}v", "{*}tab", "{*}br") if _nearest(one) is element]
-        text = "".join((one.text or "") if _name(one) in _TEXT else " " for one in own)
-        if text.strip() and not any(element.iterancestors(_FALLBACK)):
-            yield " ".join(text.split())
+        if any(element.iterancestors(_FALLBACK)):
+            continue
+        pieces = [""]
+        for one in element.iter():
+            name = _name(one)
+            if name in _APART:
+                pieces.append("")
+            elif name in _TEXT and _nearest(one) is element:
+                pieces[-1] += (one.text or "") if name in ("t", "v") else " "
+        yield from filter(None, (" ".join(piece.split()) for piece in pieces))
 
 
 def property_title(parts: Mapping[str, bytes]) -> str:
@@ -54,7 +64,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def _nearest(element: Element) -> Element | None:
-    return next(element.iterancestors(*_CONTAINERS), None)
+    """Return the paragraph that an element is in; None within a formula."""
+    around = next(element.iterancestors(*_CONTAINERS, "{*}oMath"), None)
+    return None if around is not None and _name(around) == "oMath" else around
 
 
 def _name(element: Element) -> str:
