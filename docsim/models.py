@@ -140,6 +140,11 @@ class LeftOut:
     path: str
     reason: str
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether nobody wonders that it is left out."""
+        return self.reason in ("hidden", "ignored", "lock file", "docsim index")
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -282,7 +287,7 @@ class SyncReport:
     def is_unread(self) -> bool:
         """Whether the source holds files, but none that is read."""
         found = self.added or self.changed or self.unchanged or self.failures
-        return bool(self.left_out) and not found
+        return not found and not all(one.is_expected for one in self.left_out)
 
 
 def storable(text: str) -> str:

@@ -341,9 +341,7 @@ class DictSources:
 
     def read_from(self, file: Path) -> int | None:
         for (source, path), origin in self._state.origins.items():
-            name = self._state.sources[source].source
-            root = Path(name.location) if name.kind == "folder" else Path(name.location).parent
-            if name.kind in ("folder", "file") and root / path == file:
+            if self._state.sources[source].source.path_of(file) == path:
                 return origin.document_number
         return None
 

@@ -91,6 +91,23 @@ def test_a_file_behind_a_link_stays_one_source() -> None:
     assert index("latest.jsonl")["removed"] == 1
 
 
+def test_a_file_behind_a_link_is_not_among_its_own_hits() -> None:
+    pages("rel", soup="lentils", stew="lentils and salt")
+    Path("current").symlink_to("rel")
+    index("current")
+    for name in ("rel/soup.md", "current/soup.md"):
+        hits = json.loads(run("similar", name, "--json").stdout)["hits"]
+        assert [hit["id"] for hit in hits] == ["stew.md"]
+
+
+def test_a_folder_that_holds_its_index_is_empty_without_it(here: Path) -> None:
+    assert index(".", "--index", "ix")["added"] == 0
+    pages(".", soup="lentils")
+    told = run("index", ".", "--index", "ix")
+    assert "left out" not in told.stderr
+    assert ids("--index", "ix") == {"soup.md"}
+
+
 def test_a_link_and_its_folder_are_one_source() -> None:
     pages("real", soup="lentils")
     Path("link").symlink_to("real")

@@ -13,7 +13,6 @@ from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
-from docsim.ingest.folders import HIDDEN, IGNORED, LOCK
 from docsim.ingest.sources import Reading, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 
@@ -24,7 +23,6 @@ FAILED = 3
 
 _SHOWN_FAILURES = 20
 _TOGETHER = 5  # documents that could not be read for one reason are counted in one line, from this many on
-_EXPECTED = (HIDDEN, IGNORED, LOCK)  # reasons that no user wonders about
 
 _how = options.grouped(
     SyncOptions,
@@ -155,7 +153,7 @@ def _print(synced: Synced) -> None:
 
 def _print_left_out(synced: Synced, *, quiet: bool) -> None:
     """Say how many files are left out, by reason; of those that the user left out only where there are others."""
-    counts = Counter(one.reason for one in synced.left_out if one.reason not in _EXPECTED)
+    counts = Counter(one.reason for one in synced.left_out if not one.is_expected)
     if not counts or quiet:
         return
     reasons = ", ".join(f"{count} {plural(reason, count)}" for reason, count in counts.most_common(8))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from docsim.cli.output import echo
+from docsim.cli.output import echo, visible
 from docsim.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class _Bar:
         self._task = bars.add_task("", visible=False, measured="")
 
     def say(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        self._bars.console.print(visible(text), markup=False, highlight=False)
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
         self._bars.remove_task(self._task)
-        self._task = self._bars.add_task(task, total=total, completed=done, measured="")
+        self._task = self._bars.add_task(visible(task), total=total, completed=done, measured="")
 
     def advance(self, count: int = 1) -> None:
         self._bars.advance(self._task, count)

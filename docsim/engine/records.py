@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.models import Document, Passage, storable
+from docsim.models import Document, Passage, composed, storable
 
 __all__ = [
     "DISTRUSTED",
@@ -165,6 +166,22 @@ class SourceName:
         """Whether it was in the file system and no longer is. A path that is not UTF-8 cannot be looked up."""
         is_file = self.kind in ("folder", "file", "records") and "\\udc" not in self.location
         return is_file and not Path(self.location).exists()
+
+    def path_of(self, file: Path) -> str | None:
+        """Return the path that a file has in this source; None where it is outside.
+
+        Args:
+            file: Its absolute path, with symbolic links resolved.
+        """
+        if self.kind not in ("folder", "file"):
+            return None
+        location = Path(os.path.realpath(self.location))
+        if self.kind == "file":
+            name = Path(self.location).name if location == file else None
+        else:
+            name = file.relative_to(location).as_posix() if file.is_relative_to(location) else None
+        # as in docsim.ingest.sources
+        return None if name is None else composed(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 DISTRUSTED = ""

@@ -29,10 +29,6 @@ _INDEX = {INDEX_FILE, "generations"}
 _SUFFIX = re.compile(r"\.(?!\d+\Z)[A-Za-z0-9_+~-]{1,12}\Z")
 _NAMED_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{2,}\.[A-Za-z_]{2,10}\Z")  # README.de, COPYING.LESSER
 
-HIDDEN = "hidden"
-IGNORED = "ignored"
-LOCK = "lock file"
-
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
@@ -109,16 +105,16 @@ def _reason(entry: os.DirEntry[str], path: str, patterns: tuple[ignoring.Pattern
     """Return why something in a folder is left out, as far as its name tells; empty when it is not."""
     is_folder = entry.is_dir(follow_symlinks=False)
     if entry.name.startswith("."):
-        return HIDDEN
+        return "hidden"
     if entry.is_symlink():
         return "symbolic link"
     if ignoring.is_ignored(path, patterns, is_folder=is_folder):
-        return IGNORED
+        return "ignored"
     if is_folder:
         return ""
     if not entry.is_file():
         return "special file"
-    return LOCK if entry.name.startswith("~$") else _unread(entry.name, path, include)
+    return "lock file" if entry.name.startswith("~$") else _unread(entry.name, path, include)
 
 
 def _unread(name: str, path: str, include: Sequence[str]) -> str:

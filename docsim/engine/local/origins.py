@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from docsim.engine.local.database import Database
@@ -58,12 +57,8 @@ class Origins(Database):
     def read_from(self, file: Path) -> int | None:
         """Return the number of the document that was read from a file, given by its absolute path, or None."""
         for one in self.sources():
-            location = Path(one.source.location)
-            root = location if one.source.kind == "folder" else location.parent
-            if one.source.kind in ("folder", "file") and file.is_relative_to(root):
-                name = file.relative_to(root).as_posix()
-                path = os.fsencode(name).decode("utf-8", "backslashreplace")  # as in ingest.sources
-                origin = self.origin(one.number, path)
-                if origin is not None:
-                    return origin.document_number
+            path = one.source.path_of(file)
+            origin = self.origin(one.number, path) if path is not None else None
+            if origin is not None:
+                return origin.document_number
         return None
