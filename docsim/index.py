@@ -19,18 +19,7 @@ from docsim.engine.base import Engine
 from docsim.engine.records import Counts, Generation, SourceName, StoredDocument
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
-from docsim.models import (
-    DEFAULT_MODE,
-    Document,
-    Entry,
-    Failure,
-    LeftOut,
-    Mode,
-    Passage,
-    Ranking,
-    SearchResult,
-    SyncReport,
-)
+from docsim.models import DEFAULT_MODE, Document, Item, Mode, Passage, Ranking, SearchResult, SyncReport
 from docsim.progress import SILENT, Progress
 from docsim.search.asking import ask, ask_indexed, ask_texts, requested, stored_document
 
@@ -195,7 +184,7 @@ class Index:
 
     def sync(
         self,
-        documents: Iterable[Document | Entry | Failure | LeftOut],
+        documents: Iterable[Item],
         *,
         source: SourceName | None = None,
         prune: bool | None = None,

@@ -25,6 +25,7 @@ __all__ = [
     "Entry",
     "Failure",
     "Hit",
+    "Item",
     "LeftOut",
     "Mode",
     "Passage",
@@ -144,6 +145,10 @@ class LeftOut:
     def is_expected(self) -> bool:
         """Whether nobody wonders that it is left out."""
         return self.reason in ("hidden", "ignored", "lock file", "docsim index")
+
+
+Item = Document | Entry | Failure | LeftOut
+"""What a source yields."""
 
 
 @dataclass(frozen=True, slots=True)

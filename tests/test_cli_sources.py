@@ -229,6 +229,21 @@ def test_control_characters_of_a_document_never_reach_the_terminal() -> None:
     assert json.loads(run("query", "lentils", "--json").stdout)["hits"][0]["id"] == ODD
 
 
+def test_what_is_meant_is_asked_for() -> None:
+    pages("docs", annual_leave="lentils")
+    index("docs")
+    assert "did you mean annual_leave.md?" in run("show", "anual_leave.md", code=2).stderr
+    assert "Did you mean query?" in run("qurey", "x", code=2).stderr
+
+
+def test_words_need_no_quotes_and_an_index_is_found_from_a_folder_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages("docs/deep", a="lentils")
+    index("docs")
+    monkeypatch.chdir("docs/deep")
+    found = json.loads(run("query", "boil", "some", "lentils", "--json").stdout)
+    assert (found["query"], [hit["id"] for hit in found["hits"]]) == ("boil some lentils", ["deep/a.md"])
+
+
 def test_titles_and_ids_are_fields_of_a_filter() -> None:
     pages("docs", a="# Soup\n\nlentils", b="# Stew\n\nlentils")
     index("docs")

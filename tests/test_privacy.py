@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 import toy_training
+from office_files import docx, paragraph
 
 from docsim import offline
 
@@ -276,7 +277,7 @@ def imports_onnxruntime(path: Path) -> bool:
     return bool(re.search(r"""import_module\(["']onnxruntime|["']import [\w, ]*\bonnxruntime""", text))
 
 
-NOTEBOOK = b'{"metadata": {}, "cells": [{"cell_type": "markdown", "source": ["soup"]}]}'
+WORD = docx(paragraph("soup"))
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_the_switch_is_set_before_the_library_is_there(module: str) -> None:
         "        if name == 'onnxruntime': print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
         "sys.meta_path.insert(0, Finder())\n"
         f"import {module}\n"
-        f"if 'converters' in sys.argv[1]: sys.modules[sys.argv[1]].convert({NOTEBOOK!r}, '.ipynb')\n"
+        f"if 'converters' in sys.argv[1]: sys.modules[sys.argv[1]].convert({WORD!r}, '.docx')\n"
         "if 'training' in sys.argv[1]: __import__('onnxruntime')\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}

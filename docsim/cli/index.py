@@ -111,11 +111,11 @@ def _chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     Raises:
         UsageError: There are other indexes only, or several that hold one of the sources.
     """
-    known = options.known_indexes()
+    known = options.known_indexes(above=False)
     new = options.INDEXES / sources[0].name
-    if not known:
+    holding = [one for one in known or options.known_indexes() if holds(one, sources)]
+    if not known and not holding:
         return new
-    holding = [one for one in known if holds(one, sources)]
     if len(holding) == 1:
         return holding[0]
     found = ", ".join(map(str, holding or known))

@@ -137,14 +137,22 @@ index_option = click.option(
     "index_path",
     type=directory,
     shell_complete=_complete_index,
-    help=f"Directory of the index.  [default: ${VARIABLE}, or the only index under ./{INDEXES}]",
+    help=f"Directory of the index.  [default: ${VARIABLE}, or the only index under ./{INDEXES}, here or above]",
 )
 wait_option = click.option("--wait", is_flag=True, help="Wait for another process that is writing to the index.")
 
 
-def known_indexes() -> list[Path]:
-    """Return the indexes under ``./indexes``, sorted."""
-    return sorted(filter(opening.exists, INDEXES.glob("*")))
+def known_indexes(*, above: bool = True) -> list[Path]:
+    """Return the indexes under ``./indexes``, sorted; where there is none, those of the nearest folder above.
+
+    Args:
+        above: Whether to look above, too.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents) if above else (here,):
+        if found := sorted(filter(opening.exists, (folder / INDEXES).glob("*"))):
+            return [Path(os.path.relpath(one, here)) for one in found]
+    return []
 
 
 def index_directory(given: Path | None) -> Path:

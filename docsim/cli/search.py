@@ -45,7 +45,7 @@ _SNIPPET = 240
     epilog="""\b
 Examples:
   docsim query "how do I claim a train ticket"
-  docsim query "rotate a certificate" -k 3 --json
+  docsim query rotate a certificate -k 3 --json
   docsim query "rotate a certificate" --in security --where "status != 'outdated' and updated > '2026-01-01'"
   docsim query ERR_CONN_REFUSED --mode lexical       by shared words only, such as an error code
   docsim query "parental leave" --diversity 0.3      fewer hits that resemble each other
@@ -55,29 +55,32 @@ Examples:
   docsim query --batch questions.jsonl --json        lines with "id" and "text"
 """
 )
-@click.argument("text", required=False)
+@click.argument("text", nargs=-1)
 @click.option(
     "--batch", type=options.existing_file, help='JSONL file of queries, each with a "text" and maybe an "id".'
 )
 @options.index_option
 @options.search
 @options.output
-def query(text: str | None, batch: Path | None, index_path: Path | None, search: SearchOptions, output: Output) -> None:
+def query(
+    text: tuple[str, ...], batch: Path | None, index_path: Path | None, search: SearchOptions, output: Output
+) -> None:
     """Find the documents most similar to TEXT.
 
-    TEXT is a question, a few words or a whole text. With -, each line of standard input is a query.
+    TEXT is a question, a few words or a whole text; quotes are not needed. With -, each line of standard input is a
+    query.
     """
-    if (text is None) == (batch is None):
+    if bool(text) == (batch is not None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
     with options.open_index(index_path) as index:
         asking = _Asking(index, search, output)
         if batch is not None:
             with batch.open("rb") as lines:
                 asking.answer_all(_batch_queries(lines, batch))
-        elif text == "-":
+        elif text == ("-",):
             asking.answer_lines(sys.stdin.buffer)
         else:
-            asking.answer(str(text))
+            asking.answer(" ".join(text))
 
 
 @click.command(

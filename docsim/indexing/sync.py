@@ -25,7 +25,7 @@ from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.errors import SourceError
 from docsim.indexing import origins, pipeline
 from docsim.ingest import passages
-from docsim.models import Document, Entry, Failure, LeftOut, SyncReport, storable
+from docsim.models import Document, Entry, Failure, Item, LeftOut, SyncReport, storable
 from docsim.progress import SILENT, Progress
 
 __all__ = ["Plan", "Sync"]
@@ -64,7 +64,7 @@ class Plan:
 
     def run(
         self,
-        items: Iterable[Document | Entry | Failure | LeftOut],
+        items: Iterable[Item],
         *,
         prune: bool | None = None,
         progress: Progress = SILENT,
@@ -79,7 +79,7 @@ class Plan:
         """Return the counts and failures so far."""
         return SyncReport(**self.counts, failures=tuple(self.failures), left_out=tuple(self.left_out))
 
-    def changes(self, items: Iterable[Document | Entry | Failure | LeftOut], progress: Progress) -> Iterator[_Change]:
+    def changes(self, items: Iterable[Item], progress: Progress) -> Iterator[_Change]:
         """Yield the changes to write. Documents are counted on the way, unchanged ones too."""
         for item in items:
             if isinstance(item, LeftOut):
@@ -218,7 +218,7 @@ class Sync(Plan):
 
     def run(
         self,
-        items: Iterable[Document | Entry | Failure | LeftOut],
+        items: Iterable[Item],
         *,
         prune: bool | None = None,
         progress: Progress = SILENT,

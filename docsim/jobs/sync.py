@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,7 +104,7 @@ def sync(
         StoreError: The directory holds something else, or the index cannot be written to.
     """
     if opening.exists(path):
-        with Index.open(path, encoder=encoder) as index:
+        with contextlib.suppress(StoreError), Index.open(path, encoder=encoder) as index:  # else finished below
             sources = [_as_before(index, source) for source in sources]
     for source in sources:
         source.check()

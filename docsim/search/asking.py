@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from docsim.filters.where import Where
 
 __all__ = ["ask", "ask_indexed", "ask_texts", "requested", "stored_document"]
+
+_COMPARED = 5000
+"""Ids that are compared with one that does not exist, to find what was meant."""
 
 
 def requested(k: int, mode: Mode, where: Where, within: str, ranking: Ranking | None) -> Request:
@@ -92,8 +96,20 @@ def stored_document(snapshot: Snapshot, id: str) -> StoredDocument:
     """
     number = snapshot.number(id)
     if number is None:
-        raise UsageError(f"expected the id of an indexed document, found no document {id!r} in the index")
+        raise UsageError(
+            f"expected the id of an indexed document, found no document {id!r} in the index{_like(snapshot, id)}"
+        )
     return snapshot.documents([number])[number]
+
+
+def _like(snapshot: Snapshot, id: str) -> str:
+    """Return a question after the ids that look most like one that does not exist; nothing where none does."""
+    import difflib
+
+    ids = [one.document.id for one in itertools.islice(snapshot.scan(characters=0), _COMPARED)]
+    close = difflib.get_close_matches(id, ids, n=3, cutoff=0.6)
+    close = close or [one for one in ids if one.rpartition("/")[2] == id.rpartition("/")[2]][:3]
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _condition(where: Where, within: str) -> Condition | None:
