@@ -176,7 +176,8 @@ class ModelDirectory:
         if not isinstance(known, dict) or not all(isinstance(text, str) for text in known.values()):
             raise TrainingError(f"expected prompts that are texts in config_sentence_transformers.json at {self.path}")
         usual = known.get(settings.get("default_prompt_name") or "", "")
-        document = next((known[name] for name in _DOCUMENT_PROMPTS if name in known), usual)
+        documents = [known[name] for name in _DOCUMENT_PROMPTS if name in known]
+        document = next((text for text in documents if text), usual if not documents else "")
         prompts = Prompts(known.get("query", usual), document)
         pooling = self.of_kind("Pooling")
         if pooling and self.optional("config.json", module=pooling[0]).get("include_prompt", True) is not True:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import keras
 import numpy as np
 from tokenizers import Tokenizer
@@ -12,30 +9,18 @@ from tokenizers import Tokenizer
 from docsim.encoding.encoder import Preprocessing
 from docsim.errors import TrainingError
 from docsim.training.imports.checkpoint import FAMILIES, Block, Transformer, read_transformer
+from docsim.training.imports.dense import DenseLayer, dense_layers
 from docsim.training.imports.first_id import first_id_freed, highest_id, lowercased, unknown_id
-from docsim.training.imports.model_directory import WEIGHTS_FILE, Json, ModelDirectory
-from docsim.training.imports.tensors import Linear, Tensors
+from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory
 from docsim.training.towers.average import TOKENS_LAYER, stored_rows
 from docsim.training.towers.layers import PADDING_ID, Pooling, Tensor, TokenVectors, UnitLength
 from docsim.training.towers.saving import EncoderParts
 from docsim.training.towers.transformer import Distances, EncoderBlock, Positions
 
-__all__ = ["LAST_BLOCK", "is_transformer", "transformer_parts"]
-
-LAST_BLOCK = "last_states"
-"""Name of the layer that gives the states of tokens, before they are pooled."""
+__all__ = ["is_transformer", "transformer_parts"]
 
 _MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")
-_ACTIVATIONS = {"Identity": None, "Tanh": "tanh", "ReLU": "relu", "Sigmoid": "sigmoid"}
 _LARGEST_FILE = 2_000_000_000  # bytes of an ONNX file: a limit of protobuf
-
-
-@dataclass(frozen=True, slots=True)
-class _Dense:
-    """A linear layer after pooling."""
-
-    weights: Linear
-    activation: str | None
 
 
 def is_transformer(model: ModelDirectory) -> bool:
@@ -52,7 +37,7 @@ def transformer_parts(model: ModelDirectory) -> EncoderParts:
         TrainingError: A file is missing or damaged, or the model does something that cannot be reproduced.
     """
     _check_modules(model)
-    read, dense = read_transformer(model), _dense_layers(model)
+    read, dense = read_transformer(model), dense_layers(model)
     if 4 * _numbers(read) > _LARGEST_FILE:
         raise TrainingError(
             f"expected a model of at most {_LARGEST_FILE // 4_000_000} million weights at {model.path}, which fit into "
@@ -79,23 +64,6 @@ def _check_modules(model: ModelDirectory) -> None:
             )
 
 
-def _dense_layers(model: ModelDirectory) -> list[_Dense]:
-    """Return the linear layers after pooling."""
-    return [_dense(module.path, model.optional("config.json", module=module)) for module in model.of_kind("Dense")]
-
-
-def _dense(path: Path, settings: Json) -> _Dense:
-    named = str(settings.get("activation_function", "Tanh")).rpartition(".")[2]
-    if named not in _ACTIVATIONS:
-        raise TrainingError(
-            f"expected a linear layer in {path} with one of the activations {', '.join(_ACTIVATIONS)}; got {named!r}"
-        )
-    with Tensors(path / WEIGHTS_FILE) as tensors:
-        kernel = np.ascontiguousarray(tensors.get("linear.weight", (None, None)).T)
-        bias = [tensors.get("linear.bias", kernel.shape[1:])] if settings.get("bias", True) else []
-    return _Dense([kernel, *bias], _ACTIVATIONS[named])
-
-
 def _tokenizer(model: ModelDirectory, rows: int) -> tuple[Tokenizer, int]:
     """Return the tokenizer with id 0 free for padding, and the id that its token has now."""
     tokenizer = model.tokenizer()
@@ -109,12 +77,11 @@ def _tokenizer(model: ModelDirectory, rows: int) -> tuple[Tokenizer, int]:
     return (lowercased(tokenizer) if model.lowers_case() else tokenizer), rows
 
 
-def _tower(read: Transformer, dense: list[_Dense], pooling: str, new_id: int) -> keras.Model:
+def _tower(read: Transformer, dense: list[DenseLayer], pooling: str, new_id: int) -> keras.Model:
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
     states = _embedding(read, ids, new_id)
     bias = _biases(read, ids)
     for number, weights in enumerate(read.blocks):
-        last = number == len(read.blocks) - 1
         block = EncoderBlock(
             read.heads,
             len(weights.widen[1]),
@@ -165,16 +132,16 @@ def _copy_block(weights: Block, block: EncoderBlock) -> None:
     block.feed_norm.set_weights(weights.feed_norm)
 
 
-def _mapped(rows: Tensor, layer: _Dense, number: int) -> Tensor:
+def _mapped(rows: Tensor, layer: DenseLayer, number: int) -> Tensor:
     kernel, *bias = layer.weights
     if kernel.shape[0] != rows.shape[-1]:
         raise TrainingError(f"expected a linear layer from {rows.shape[-1]} components; got one from {kernel.shape[0]}")
     dense = keras.layers.Dense(kernel.shape[1], use_bias=bool(bias), dtype="float32", name=f"dense_{number}")
     mapped = dense(rows)
     dense.set_weights(layer.weights)
-    if layer.activation is None:
+    if not layer.operator:
         return mapped
-    return keras.layers.Activation(layer.activation, dtype="float32", name=f"activation_{number}")(mapped)
+    return keras.layers.Activation(layer.operator.lower(), dtype="float32", name=f"activation_{number}")(mapped)
 
 
 def _numbers(read: Transformer) -> int:
