@@ -33,7 +33,7 @@ from docsim.training.towers.saving import EncoderParts, Exported, Lineage, save,
 
 __all__ = ["Wishes", "import_encoder", "imported_parts"]
 
-_LEAST_ROOM = 8  # tokens of a text that a prefix must leave
+_LEAST_ROOM = 1  # tokens of a text that a prefix must leave
 
 
 @dataclass(frozen=True, slots=True)
