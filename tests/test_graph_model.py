@@ -87,7 +87,7 @@ def test_weights_that_can_be_read_are_preferred_to_an_export_unless_it_is_wished
 
 def test_it_cannot_be_trained_and_says_so(tmp_path: Path) -> None:
     encoder = import_encoder(write(tmp_path / "m"), tmp_path / "made")
-    with pytest.raises(EncoderError, match="expected an encoder that can be trained; the one at .* ONNX export"):
+    with pytest.raises(EncoderError, match=r"expected an encoder that can be trained; the one at .* ONNX export"):
         load(encoder.path)
 
 
@@ -96,9 +96,11 @@ def test_training_on_it_ends_in_one_sentence(tmp_path: Path) -> None:
     documents = tmp_path / "docs"
     documents.mkdir()
     for number in range(30):
-        (documents / f"{number}.md").write_text(f"# Page {number}\n\nsoup cat dog house {number}\n" * 9, encoding="utf-8")
-    arguments = ["train", str(documents), "--start", str(tmp_path / "made"), "--out", str(tmp_path / "trained")]
-    result = CliRunner().invoke(main, arguments)
+        (documents / f"{number}.md").write_text(
+            f"# Page {number}\n\nsoup cat dog house {number}\n" * 9, encoding="utf-8"
+        )
+    arguments = ["--corpus", str(documents), "--from", str(tmp_path / "made"), "--out", str(tmp_path / "trained")]
+    result = CliRunner().invoke(main, ["train", *arguments])
     assert result.exit_code == 1
     assert "expected an encoder that can be trained" in result.stderr
     assert "Traceback" not in result.stderr
@@ -188,7 +190,7 @@ def test_a_graph_that_cannot_read_as_long_texts_as_it_says_is_refused(tmp_path: 
         for node in reversed(nodes):
             model.graph.node.insert(1, node)
 
-    with pytest.raises(EncoderError, match="expected the graph in .* to read texts of 40 tokens"):
+    with pytest.raises(EncoderError, match=r"expected the graph in .* to read texts of 40 tokens"):
         import_encoder(changed(path, short), tmp_path / "made")
 
 

@@ -163,7 +163,10 @@ def test_a_pooling_that_cannot_be_reproduced_is_refused(
 
 def test_a_model_with_another_module_is_refused(original: Path, tmp_path: Path) -> None:
     path = shutil.copytree(original, tmp_path / "dense")
-    write_json(path / "modules.json", [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.LSTM"}])
+    write_json(
+        path / "modules.json",
+        [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.LSTM"}],
+    )
     with pytest.raises(TrainingError, match=r"modules.json has 'LSTM'"):
         import_encoder(path, tmp_path / "made")
 

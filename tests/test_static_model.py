@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,12 @@ from docsim.training.towers.saving import load  # noqa: E402
 
 pytestmark = pytest.mark.training
 
-TEXTS = ["soup", "boil the lentils until soft", "How do we rotate the signing keys?", "\u4e2d soup \u6587 caf\u00e9 cat"]
+TEXTS = [
+    "soup",
+    "boil the lentils until soft",
+    "How do we rotate the signing keys?",
+    "\u4e2d soup \u6587 caf\u00e9 cat",
+]
 RANDOM = np.random.default_rng(3)
 
 
@@ -40,11 +46,11 @@ def ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return found
 
 
-def model2vec(path: Path, tokenizer: Tokenizer, tensors: dict[str, NDArray[np.generic]]) -> Path:
+def model2vec(path: Path, tokenizer: Tokenizer, tensors: Mapping[str, NDArray[np.generic]]) -> Path:
     path.mkdir()
     write_json(path / "config.json", {"model_type": "model2vec", "normalize": True})
     tokenizer.save(str(path / "tokenizer.json"))
-    save_file(tensors, path / "model.safetensors")
+    save_file(dict(tensors), path / "model.safetensors")
     return path
 
 

@@ -185,9 +185,7 @@ def test_a_teacher_that_pools_its_first_token_is_read_as_such(teacher_dir: Path,
     assert loaded.embed(["soup"])[0] == pytest.approx(first / np.linalg.norm(first), abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"model_type": "t5"}, {"position_embedding_type": "relative_key"}], ids=str
-)
+@pytest.mark.parametrize("settings", [{"model_type": "t5"}, {"position_embedding_type": "relative_key"}], ids=str)
 def test_a_teacher_of_another_architecture_is_refused(
     teacher_dir: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:

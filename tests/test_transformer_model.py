@@ -24,7 +24,14 @@ from docsim.training.towers.saving import Lineage, load, save  # noqa: E402
 
 pytestmark = pytest.mark.training
 
-TEXTS = ["", "soup", "boil the lentils until soft", "How do we rotate the signing keys?", "x1 \u4e2d\u6587 caf\u00e9", "</s> <s>"]
+TEXTS = [
+    "",
+    "soup",
+    "boil the lentils until soft",
+    "How do we rotate the signing keys?",
+    "x1 \u4e2d\u6587 caf\u00e9",
+    "</s> <s>",
+]
 POOLED = {
     "mean": lambda rows: rows.mean(axis=0),
     "cls": lambda rows: rows[0],
@@ -184,7 +191,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     stored = load_file(path / "model.safetensors")
     stored["embeddings.LayerNorm.bias"][3] = np.nan
     save_file(stored, path / "model.safetensors")
-    with pytest.raises(TrainingError, match="expected finite numbers in the tensor embeddings.LayerNorm.bias"):
+    with pytest.raises(TrainingError, match=r"expected finite numbers in the tensor embeddings\.LayerNorm\.bias"):
         import_encoder(path, tmp_path / "made")
 
 

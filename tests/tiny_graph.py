@@ -20,7 +20,7 @@ def table(rows: int) -> NDArray[np.float32]:
 def states(ids: Sequence[int]) -> NDArray[np.float32]:
     """Each token's vector plus the mean of all, through tanh: ``(tokens, WIDTH)``."""
     vectors = table(200)[list(ids)]
-    return np.tanh(vectors + vectors.mean(axis=0))
+    return np.asarray(np.tanh(vectors + vectors.mean(axis=0)), dtype=np.float32)
 
 
 def write_graph(

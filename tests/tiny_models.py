@@ -38,7 +38,9 @@ _OLD = {  # query, key, value, output, norm after attention, feed-forward in, ou
         *("attention.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"),
     ),
 }
-NAMES: Mapping[str, tuple[str, ...]] = _OLD | dict.fromkeys(("roberta", "xlm-roberta", "camembert", "electra"), _OLD["bert"])
+NAMES: Mapping[str, tuple[str, ...]] = _OLD | dict.fromkeys(
+    ("roberta", "xlm-roberta", "camembert", "electra"), _OLD["bert"]
+)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def word_pieces() -> Tokenizer:
     return tokenizer
 
 
-def precompiled_map(units: Mapping[int, int] = {}, replacements: bytes = b"A\x00") -> bytes:  # noqa: B006  # read only
+def precompiled_map(units: Mapping[int, int] = {}, replacements: bytes = b"A\x00") -> bytes:  # read only
     """A map of one character, EF BC A1, in a double array; ``units`` replaces some of its units."""
     trie = [0] * 1280
     trie[0] = 256 << 10
@@ -135,7 +137,8 @@ def weights(family: Family, vocabulary: int) -> State:
 
     table = {"word": vocabulary, "position": POSITIONS + family.skipped, "token_type": family.segments}
     state = {f"embeddings.{part}_embeddings.weight": drawn(rows, WIDTH) for part, rows in table.items() if rows}
-    norms, linear = ["embeddings.LayerNorm"], {}
+    linear: dict[str, tuple[int, int]] = {}
+    norms = ["embeddings.LayerNorm"]
     at, query, key, value, output, first, widen, narrow, second = NAMES[family.name]
     for number in range(LAYERS):
         layer = f"{at}.{number}"
@@ -155,13 +158,20 @@ def write_model(path: Path, family: Family, *, pooling: str = "mean", **settings
     """Write a model of a family to a new directory; ``settings`` go to its ``config.json``."""
     path.mkdir(parents=True)
     tokenizer = TOKENIZERS[family.name]()
-    shape = {"hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": INNER}
+    shape = {
+        "hidden_size": WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "intermediate_size": INNER,
+    }
     if family.name == "distilbert":
         shape = {"dim": WIDTH, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": INNER}
     if family.name == "electra":
         shape["embedding_size"] = WIDTH
     config = {"model_type": family.name, "pad_token_id": max(0, family.skipped - 1), "layer_norm_eps": family.epsilon}
-    write_json(path / "config.json", {**shape, **config, "max_position_embeddings": POSITIONS + family.skipped, **settings})
+    write_json(
+        path / "config.json", {**shape, **config, "max_position_embeddings": POSITIONS + family.skipped, **settings}
+    )
     write_modules(path, {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"})
     write_json(path / "1_Pooling" / "config.json", {"pooling_mode": pooling, "include_prompt": True})
     write_json(path / "tokenizer_config.json", {"model_max_length": READ})
@@ -203,7 +213,10 @@ def _forward(state: State, family: Family, ids: list[int]) -> NDArray[np.float32
     at, query, key, value, output, first, widen, narrow, second = NAMES[family.name]
     for number in range(LAYERS):
         layer = f"{at}.{number}"
-        parts = (dense(found, f"{layer}.{part}").reshape(len(ids), HEADS, -1).transpose(1, 0, 2) for part in (query, key, value))
+        parts = (
+            dense(found, f"{layer}.{part}").reshape(len(ids), HEADS, -1).transpose(1, 0, 2)
+            for part in (query, key, value)
+        )
         asked, keys, values = parts
         scores = asked @ keys.transpose(0, 2, 1) / math.sqrt(WIDTH // HEADS) + _bias(state, len(ids))
         shares = np.exp(scores - scores.max(-1, keepdims=True))

@@ -13,7 +13,6 @@ step that a text could make it take is checked here, before the library sees the
 from __future__ import annotations
 
 import base64
-import binascii
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +40,13 @@ def problem(encoded: object) -> str | None:
     if len(encoded) > MOST_CHARACTERS:
         return f"has {len(encoded):,} characters, more than {MOST_CHARACTERS:,}"
     try:
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
+        return _problem(base64.b64decode(encoded, validate=True))
+    except ValueError:
         return "is not in base64"
+
+
+def _problem(content: bytes) -> str | None:
+    """Return what is wrong with the bytes of a map."""
     size = int.from_bytes(content[:_HEADER], "little")
     if len(content) < _HEADER or not size or size % 4 or size > len(content) - _HEADER:
         return "is cut short"

@@ -16,6 +16,7 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
+
 from docsim.encoding.tokenizer_file import read_tokenizer
 
 __all__ = ["Token", "Tokeniser", "Tokens", "damped"]

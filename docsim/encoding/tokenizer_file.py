@@ -28,9 +28,7 @@ def read_tokenizer(content: str) -> Tokenizer:
         EncoderError: It is no tokenizer, far too large, or damaged; the message does not name the file's place.
     """
     if len(content) > MOST_CHARACTERS:
-        raise EncoderError(
-            f"its tokenizer.json has {len(content):,} characters; expected at most {MOST_CHARACTERS:,}"
-        )
+        raise EncoderError(f"its tokenizer.json has {len(content):,} characters; expected at most {MOST_CHARACTERS:,}")
     _check_maps(content)
     try:
         tokenizer = Tokenizer.from_str(content)

@@ -66,7 +66,7 @@ class Examples:
         return Examples(self.kind, tuple(self.texts[row] for row in rows), scores)
 
     def is_asked(self, side: int) -> bool:
-        """Return whether the texts of a side stand for what users ask: anchors do, but not the texts of scored pairs."""
+        """Return whether the texts of a side stand for what users ask: anchors do, texts of scored pairs do not."""
         return side == 0 and self.kind != "scored"
 
     def digest(self) -> str:

@@ -39,6 +39,7 @@ class Teacher:
         digest: SHA-256 of its weights.
         tower: Model from ids ``(texts, tokens)``, 0 for padding, to unit rows ``(texts, width)``.
         tokenizer: Adds special tokens; does not pad or truncate.
+        pooling: How token states become one row: ``mean``, ``max``, ``first`` or ``last``.
         max_tokens: Longest text that it reads, special tokens included.
         prefix: What stands before every text that it embeds, as it was trained to read documents.
     """
@@ -47,13 +48,9 @@ class Teacher:
     digest: str
     tower: keras.Model
     tokenizer: Tokenizer
+    pooling: str
     max_tokens: int
     prefix: str = ""
-
-    @property
-    def pooling(self) -> str:
-        """How token states become one row: ``mean``, ``max``, ``first`` or ``last``."""
-        return str(self.tower.get_layer(_POOLING).mode)
 
     @property
     def width(self) -> int:
@@ -61,9 +58,9 @@ class Teacher:
         return int(self.tower.get_layer(_POOLING).input[0].shape[-1])
 
     def embed(self, texts: Sequence[str]) -> Floats:
-        """Return the teacher's embeddings of ``texts``, truncated to ``max_tokens``: float32 ``(texts, dim)``, unit rows.
+        """Return the teacher's embeddings of ``texts``, float32 ``(texts, dim)``, unit rows.
 
-        The prefix is put before each text.
+        The prefix is put before each text, and both together are truncated to ``max_tokens``.
         """
         tokenizer = Tokenizer.from_str(self.tokenizer.to_str())
         tokenizer.enable_truncation(self.max_tokens)
@@ -109,6 +106,7 @@ def load_teacher(path: str | Path) -> Teacher:
         digest=hashlib.sha256((model.core / WEIGHTS_FILE).read_bytes()).hexdigest(),
         tower=parts.tower,
         tokenizer=parts.tokenizer,
+        pooling=model.pooling(),
         max_tokens=parts.max_tokens,
         prefix=model.prompts().document,
     )

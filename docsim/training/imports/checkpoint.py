@@ -1,9 +1,9 @@
 """The weights of transformers of BERT's kind, whatever their family calls them.
 
-    bert, electra         learned positions, and a vector per segment, of which sentence encoders use the first
-    distilbert            the same without segments
-    roberta, camembert, xlm-roberta   positions begin after the number of the padding token
-    mpnet                 the same, and a bias per distance of two tokens added to the attention scores
+bert, electra         learned positions, and a vector per segment, of which sentence encoders use the first
+distilbert            the same without segments
+roberta, camembert, xlm-roberta   positions begin after the number of the padding token
+mpnet                 the same, and a bias per distance of two tokens added to the attention scores
 """
 
 from __future__ import annotations
@@ -118,7 +118,6 @@ class Transformer:
     distances: Floats | None = None
 
 
-
 def read_transformer(model: ModelDirectory) -> Transformer:
     """Return a model's weights.
 
@@ -153,7 +152,7 @@ def _family(model: ModelDirectory, config: Json) -> str:
     if family not in FAMILIES:
         raise TrainingError(
             f"expected a model of one of the families {', '.join(FAMILIES)} at {model.path}; its config.json has "
-            f"{family!r}. A model that comes with an ONNX export, as model.onnx or onnx/model.onnx, can be of any family"
+            f"{family!r}. A model with an ONNX export of its own can be of any family"
         )
     for key, value in _EXPECTED.items():
         if config.get(key, value) != value:
@@ -191,7 +190,8 @@ def _positions(model: ModelDirectory, config: Json, tensors: Tensors, width: int
         padding = config.get("pad_token_id", 1)
         if not isinstance(padding, int) or not 0 <= padding < len(table) - 1:
             raise TrainingError(
-                f"expected a pad_token_id from 0 to {len(table) - 2} in the config.json at {model.core}; got {padding!r}"
+                f"expected a pad_token_id from 0 to {len(table) - 2} in the config.json at {model.core}; "
+                f"got {padding!r}"
             )
         table = table[padding + 1 :]
     if _SEGMENTS in tensors:

@@ -46,7 +46,9 @@ def first_id_freed(tokenizer: Tokenizer, new: int) -> Tokenizer:
         raise TrainingError(f"expected a tokenizer whose ids can be changed; this one cannot be: {error}") from error
     expected = {token: id or new for token, id in before.items()}
     if {token: id for token, id in after.items() if not token.startswith(_FILLER)} != expected:
-        raise TrainingError("expected a tokenizer whose token with id 0 can get another id; this one's ids would change")
+        raise TrainingError(
+            "expected a tokenizer whose token with id 0 can get another id; this one's ids would change"
+        )
     return made
 
 

@@ -45,7 +45,12 @@ _LEAST_VERSION, _AXES_ARE_INPUT = 11, 18  # of ONNX's operators
 _USUAL_TOKENS = 512
 _SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
 _SMALLEST_SQUARE = 1e-30
-_TEXTS = ("", "a", "How do I rotate the signing keys of a service?", "na\u00efve caf\u00e9 \U0001f600 \u4e2d\u6587 x " * 9)
+_TEXTS = (
+    "",
+    "a",
+    "How do I rotate the signing keys of a service?",
+    "na\u00efve caf\u00e9 \U0001f600 \u4e2d\u6587 x " * 9,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,9 @@ def _finished(model: onnx.ModelProto, file: Path) -> tuple[bytes, int]:
         raise TrainingError(f"expected a graph that ONNX Runtime can run in {file}; it cannot ({error})") from error
     dim = int(rows.shape[-1])
     if rows.shape != (2, dim):
-        raise TrainingError(f"expected embeddings of shape (texts, dim) from {file}; got {rows.shape[1:]} for each text")
+        raise TrainingError(
+            f"expected embeddings of shape (texts, dim) from {file}; got {rows.shape[1:]} for each text"
+        )
     model.graph.output[0].CopyFrom(helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["texts", dim]))
     return bytes(model.SerializeToString(deterministic=True)), dim
 

@@ -62,7 +62,7 @@ class Wishes:
 def import_encoder(
     path: Path,
     out: Path,
-    wishes: Wishes = Wishes(),  # noqa: B008  # frozen
+    wishes: Wishes = Wishes(),  # frozen
     *,
     name: str | None = None,
     progress: Callable[[str], None] | None = None,

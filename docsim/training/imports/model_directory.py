@@ -1,20 +1,20 @@
 """Directories of models as sentence-transformers and model2vec write them, and what their settings say.
 
-    modules.json                       what happens one after another; each module has a folder of its own
-    config.json                        architecture, activation, widths
-    model.safetensors                  weights; formats that can run code, such as pytorch_model.bin, are never read
-    tokenizer.json                     tokenizer
-    tokenizer_config.json              number of tokens that it reads
-    sentence_bert_config.json          the same, in older directories
-    1_Pooling/config.json              how the states of tokens become one row
-    2_Dense/config.json                a linear layer after that
-    config_sentence_transformers.json  prompts: what stands before a question or a document
+modules.json                       what happens one after another; each module has a folder of its own
+config.json                        architecture, activation, widths
+model.safetensors                  weights; formats that can run code, such as pytorch_model.bin, are never read
+tokenizer.json                     tokenizer
+tokenizer_config.json              number of tokens that it reads
+sentence_bert_config.json          the same, in older directories
+1_Pooling/config.json              how the states of tokens become one row
+2_Dense/config.json                a linear layer after that
+config_sentence_transformers.json  prompts: what stands before a question or a document
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -175,24 +175,28 @@ class ModelDirectory:
         known = settings.get("prompts") or {}
         if not isinstance(known, dict) or not all(isinstance(text, str) for text in known.values()):
             raise TrainingError(f"expected prompts that are texts in config_sentence_transformers.json at {self.path}")
-        usual = known.get(settings.get("default_prompt_name") or "", "")
+        usual: str = known.get(settings.get("default_prompt_name") or "", "")
         documents = [known[name] for name in _DOCUMENT_PROMPTS if name in known]
-        document = next((text for text in documents if text), usual if not documents else "")
+        document = next((text for text in documents if text), "") if documents else usual
         prompts = Prompts(known.get("query", usual), document)
-        pooling = self.of_kind("Pooling")
-        if pooling and self.optional("config.json", module=pooling[0]).get("include_prompt", True) is not True:
-            if prompts != Prompts():
-                raise TrainingError(
-                    f"expected a model at {self.path} whose mean includes the prompt; its 1_Pooling/config.json says "
-                    "that it does not (include_prompt), which docsim cannot do"
-                )
+        if prompts != Prompts() and not self._pools_prompts():
+            raise TrainingError(
+                f"expected a model at {self.path} whose mean includes the prompt; its 1_Pooling/config.json says that "
+                "it does not (include_prompt), which docsim cannot do"
+            )
         return prompts
+
+    def _pools_prompts(self) -> bool:
+        modules = self.of_kind("Pooling")
+        return not modules or self.optional("config.json", module=modules[0]).get("include_prompt", True) is True
 
 
 def _module(path: Path, settings: Json) -> Module:
     folder = PurePosixPath(str(settings.get("path", "")))
     if folder.is_absolute() or ".." in folder.parts:
-        raise TrainingError(f"expected modules inside the model's directory {path}; its modules.json has {str(folder)!r}")
+        raise TrainingError(
+            f"expected modules inside the model's directory {path}; its modules.json has {str(folder)!r}"
+        )
     return Module(str(settings.get("type", "")).rpartition(".")[2], path / folder)
 
 
@@ -213,4 +217,6 @@ def _read_json(path: Path, name: str, *, optional: bool = False) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise TrainingError(f"expected the directory of a model at {path}; its {name} cannot be read ({error})") from error
+        raise TrainingError(
+            f"expected the directory of a model at {path}; its {name} cannot be read ({error})"
+        ) from error

@@ -13,12 +13,14 @@ __all__ = ["CONVENTIONS", "chosen_prompts", "suspected"]
 CONVENTIONS: Mapping[str, Prompts] = {
     "e5": Prompts("query: ", "passage: "),
     "bge": Prompts("Represent this sentence for searching relevant passages: "),
-    "bge-zh": Prompts("\u4e3a\u8fd9\u4e2a\u53e5\u5b50\u751f\u6210\u8868\u793a\u4ee5\u7528\u4e8e\u68c0\u7d22\u76f8\u5173\u6587\u7ae0\uff1a"),
+    "bge-zh": Prompts(
+        "\u4e3a\u8fd9\u4e2a\u53e5\u5b50\u751f\u6210\u8868\u793a\u4ee5\u7528\u4e8e\u68c0\u7d22\u76f8\u5173\u6587\u7ae0\uff1a"
+    ),
     "nomic": Prompts("search_query: ", "search_document: "),
     "none": Prompts(),
 }
-"""What families of models were trained with, from their model cards: intfloat/e5, BAAI/bge (and Snowflake's arctic-embed
-and mxbai-embed), BAAI/bge for Chinese, nomic-ai. Their directories often do not say so."""
+"""What families of models were trained with, by their model cards: intfloat/e5, BAAI/bge (likewise Snowflake's
+arctic-embed and mxbai-embed), BAAI/bge for Chinese, nomic-ai. Their directories often do not say so."""
 
 _NAMES = {
     "e5": re.compile(r"(^|[-_.])e5($|[-_.])", re.IGNORECASE),

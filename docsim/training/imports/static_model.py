@@ -1,7 +1,7 @@
 """Static embeddings of model2vec and sentence-transformers: one vector a token, as an ``average`` tower.
 
-    model2vec               "model_type": "model2vec" in config.json; tensors ``embeddings`` and perhaps ``weights`` (one
-                            a token) and ``mapping`` (the row of each token); unknown tokens are left out
+    model2vec               "model_type": "model2vec" in config.json; tensors ``embeddings`` and perhaps ``weights``
+                            (one a token) and ``mapping`` (the row of each token); unknown tokens are left out
     sentence-transformers   a module ``StaticEmbedding``; tensor ``embedding.weight``; unknown tokens count
 
 Both take the mean of a text's token vectors, which has the direction of the sum that the tower computes.

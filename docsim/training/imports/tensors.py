@@ -1,9 +1,10 @@
-"""Tensors of a ``model.safetensors``, the one format of weights that docsim reads: it holds numbers and runs no code."""
+"""Tensors of a ``model.safetensors``, the one format of weights that docsim reads: it holds numbers and no code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Tensors:
         if not file.is_file():
             raise TrainingError(f"expected a model with a {file.name} at {file.parent}; there is none")
         try:
-            self._open = safe_open(str(file), framework="numpy")
+            self._open: Any = safe_open(str(file), framework="numpy")  # without type hints
             self._names = {_plain(name): name for name in self._open.keys()}  # noqa: SIM118  # no mapping
         except (SafetensorError, OSError, ValueError) as error:
             raise TrainingError(f"expected weights that can be read in {file}; they are damaged ({error})") from error

@@ -85,9 +85,7 @@ class Probe(Protocol):
         ...
 
 
-def embedded(
-    tower: keras.Model, texts: Sequence[Ids], input_format: InputFormat, *, questions: bool = False
-) -> Floats:
+def embedded(tower: keras.Model, texts: Sequence[Ids], input_format: InputFormat, *, questions: bool = False) -> Floats:
     """Return a tower's embeddings of tokenized texts, float32 ``(len(texts), dim)``, unit rows, in the given order.
 
     ``questions`` tells that the texts stand for what users ask, not for documents.

@@ -48,7 +48,9 @@ def load_tower(file: Path) -> keras.Model:
         raise EncoderError(f"expected a Keras model in {file}; it cannot be read ({error})") from error
     described.pop("compile_config", None)  # not loaded
     for name in _strangers(described):
-        raise EncoderError(f"expected a Keras model of docsim's own layers in {file}; it names {name}. It is not loaded")
+        raise EncoderError(
+            f"expected a Keras model of docsim's own layers in {file}; it names {name}. It is not loaded"
+        )
     try:
         return keras.saving.load_model(str(file), compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many types

@@ -114,7 +114,9 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hi
             return states[:, 0] * present[:, 0]
         if self.mode == "last":
             count = ops.sum(present, axis=1, keepdims=True)
-            return ops.sum(states * present * ops.cast(ops.equal(ops.cumsum(present, axis=1), count), states.dtype), axis=1)
+            return ops.sum(
+                states * present * ops.cast(ops.equal(ops.cumsum(present, axis=1), count), states.dtype), axis=1
+            )
         if self.mode == "max":
             highest = ops.max(states + (1 - present) * _LOWEST, axis=1)
             return highest * ops.max(present, axis=1)

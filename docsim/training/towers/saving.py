@@ -51,7 +51,7 @@ TOLERANCE = 1e-4
 # Quantisation changes the output on purpose; import_encoder measures by how much.
 _LARGEST_DIFFERENCE = {"float32": TOLERANCE, "int8": 0.1}
 
-_LIBRARIES = ("keras", "tensorflow", "keras-hub", "tf2onnx", "onnx", "onnxruntime", "tokenizers", "numpy")
+_LIBRARIES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "tokenizers", "numpy")
 _FILES = (KERAS_FILE, ONNX_FILE, TOKENIZER_FILE)
 _EXPORTED = "onnx"  # the kind of encoders that have no tower
 _CHECKED_TEXTS = (
