@@ -153,8 +153,7 @@ class ModelDirectory:
         Raises:
             TrainingError: In another way, or in several at once.
         """
-        modules = self.of_kind("Pooling")
-        settings = self.optional("config.json", module=modules[0]) if modules else {}
+        settings = self._pooling_settings()
         flags = [name for name, value in settings.items() if name.startswith("pooling_mode_") and value is True]
         named = settings.get("pooling_mode") or [_FLAGS.get(flag, flag) for flag in flags] or "mean"
         names = [str(name) for name in named] if isinstance(named, list) else [str(named)]
@@ -179,16 +178,17 @@ class ModelDirectory:
         documents = [known[name] for name in _DOCUMENT_PROMPTS if name in known]
         document = next((text for text in documents if text), "") if documents else usual
         prompts = Prompts(known.get("query", usual), document)
-        if prompts != Prompts() and not self._pools_prompts():
+        if prompts != Prompts() and self._pooling_settings().get("include_prompt", True) is not True:
             raise TrainingError(
                 f"expected a model at {self.path} whose mean includes the prompt; its 1_Pooling/config.json says that "
                 "it does not (include_prompt), which docsim cannot do"
             )
         return prompts
 
-    def _pools_prompts(self) -> bool:
-        modules = self.of_kind("Pooling")
-        return not modules or self.optional("config.json", module=modules[0]).get("include_prompt", True) is True
+    def _pooling_settings(self) -> Json:
+        """Return the settings of the pooling; old directories do not say where they are."""
+        told = [module.path for module in self.of_kind("Pooling") if module.path != self.path]
+        return _read_object(told[0] if told else self.path / "1_Pooling", "config.json", optional=True)
 
 
 def _module(path: Path, settings: Json) -> Module:
