@@ -69,7 +69,7 @@ Examples:
 """
 )
 @click.option(
-    "--teacher", required=True, type=options.directory, help="Directory of a BERT-family sentence-transformers model."
+    "--teacher", required=True, type=options.directory, help="Directory of a sentence-transformers model."
 )
 @click.option("--out", required=True, type=options.directory, help="Directory to write the encoder to.")
 @_how
