@@ -83,7 +83,7 @@ class Teacher:
         Returns:
             float32 ``(texts, tokens, width)``.
         """
-        states = keras.Model(self.tower.inputs, self.tower.get_layer(_POOLING).input[0])
+        states = keras.Model(self.tower.input, self.tower.get_layer(_POOLING).input[0])
         return _computed(states, ids)
 
 

@@ -15,7 +15,7 @@ from docsim.errors import TrainingError
 from docsim.training.imports.model_directory import WEIGHTS_FILE, Json, ModelDirectory
 from docsim.training.imports.tensors import Floats, Linear, Tensors
 
-__all__ = ["FAMILIES", "Block", "Transformer", "read_transformer"]
+__all__ = ["FAMILIES", "SHIFTED", "Block", "Transformer", "read_transformer"]
 
 _ACTIVATIONS = dict.fromkeys(("gelu", "gelu_python"), "gelu") | {"relu": "relu"}
 _ACTIVATIONS |= dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), "gelu_tanh")
@@ -73,7 +73,9 @@ FAMILIES: Mapping[str, _Names] = {
 }
 """Model types that can be imported with their weights."""
 
-_SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")  # positions begin after the padding token's number
+SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Families whose positions begin after the number of the padding token."""
+
 _BUCKETS = "encoder.relative_attention_bias.weight"
 _SEGMENTS = "embeddings.token_type_embeddings.weight"
 _EXPECTED = {"position_embedding_type": "absolute", "is_decoder": False}
@@ -136,7 +138,7 @@ def read_transformer(model: ModelDirectory) -> Transformer:
             raise TrainingError(f"expected heads that divide the width {width} in {model.path}; got {heads}")
         return Transformer(
             words=words,
-            positions=_positions(model, config, tensors, width, shifted=family in _SHIFTED),
+            positions=_positions(model, config, tensors, width, shifted=family in SHIFTED),
             first_norm=tensors.norm("embeddings.LayerNorm", width),
             blocks=tuple(_block(tensors, names, f"{names.block}.{number}", width) for number in range(layers)),
             heads=heads,

@@ -24,6 +24,7 @@ from docsim.encoding import onnx_limits
 from docsim.encoding.encoder import Encoder, Preprocessing
 from docsim.errors import EncoderError, TrainingError
 from docsim.runtime import onnxruntime
+from docsim.training.imports.checkpoint import SHIFTED
 from docsim.training.imports.dense import DenseLayer, dense_layers
 from docsim.training.imports.first_id import lowercased, unknown_id
 from docsim.training.imports.model_directory import ModelDirectory
@@ -43,7 +44,6 @@ _POOLED = "sentence_embedding"
 _STATES = ("last_hidden_state", "token_embeddings")
 _LEAST_VERSION, _AXES_ARE_INPUT = 11, 18  # of ONNX's operators
 _USUAL_TOKENS = 512
-_SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
 _SMALLEST_SQUARE = 1e-30
 _TEXTS = (
     "",
@@ -128,7 +128,7 @@ def _most_tokens(model: ModelDirectory) -> int:
     if not isinstance(most, int) or most < 1:
         return _USUAL_TOKENS
     padding = config.get("pad_token_id", 1)
-    shifted = config.get("model_type") in _SHIFTED and isinstance(padding, int)
+    shifted = config.get("model_type") in SHIFTED and isinstance(padding, int)
     return max(1, most - padding - 1) if shifted else most
 
 

@@ -38,8 +38,9 @@ class Tensors:
         if not file.is_file():
             raise TrainingError(f"expected a model with a {file.name} at {file.parent}; there is none")
         try:
-            self._open: Any = safe_open(str(file), framework="numpy")  # without type hints
-            self._names = {_plain(name): name for name in self._open.keys()}  # noqa: SIM118  # no mapping
+            opened: Any = safe_open(str(file), framework="numpy")  # without type hints
+            self._open = opened
+            self._names = {_plain(name): name for name in opened.keys()}  # noqa: SIM118  # no mapping
         except (SafetensorError, OSError, ValueError) as error:
             raise TrainingError(f"expected weights that can be read in {file}; they are damaged ({error})") from error
 
