@@ -118,7 +118,9 @@ def test_an_encoder_whose_map_of_characters_is_damaged_is_not_loaded(tiny_encode
     tokenizer = json.loads((tiny_encoder_dir / "tokenizer.json").read_text(encoding="utf-8"))
     tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAAAA=="}
     path = strangers(tiny_encoder_dir, tmp_path / "theirs", "tokenizer.json", json.dumps(tokenizer).encode())
-    with pytest.raises(EncoderError, match=r"its tokenizer\.json has a precompiled map of characters that is cut short$"):
+    with pytest.raises(
+        EncoderError, match=r"its tokenizer\.json has a precompiled map of characters that is cut short$"
+    ):
         Encoder.load(path)
 
 
