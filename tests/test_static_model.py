@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tiny_bert import write_json
-from tiny_encoder import tiny_tokenizer
+from tiny_encoder import WORDS, tiny_tokenizer
 from tiny_models import byte_pairs, pieces, write_modules
 from tokenizers import Tokenizer
 
 keras = pytest.importorskip("keras")
 
+from docsim.cli import main  # noqa: E402
+from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import TrainingError  # noqa: E402
-from docsim.training.imports.importing import import_encoder  # noqa: E402
+from docsim.training.imports.importing import Wishes, import_encoder  # noqa: E402
 from docsim.training.towers.average import token_vectors  # noqa: E402
 from docsim.training.towers.kinds import trainable  # noqa: E402
 from docsim.training.towers.saving import load  # noqa: E402
@@ -110,6 +113,23 @@ def test_a_static_import_is_an_average_tower_that_can_be_trained(tmp_path: Path)
     tower = trainable(parts.tower)
     assert (parts.kind, len(tower.trainable_variables)) == ("average", 2)
     assert token_vectors(tower).shape == (tokenizer.get_vocab_size() + 1, 8)
+
+
+def test_a_static_import_learns_from_documents(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    tensors = {"embeddings": drawn(tokenizer.get_vocab_size(), 8)}
+    import_encoder(model2vec(tmp_path / "m", tokenizer, tensors), tmp_path / "made", Wishes(convention="e5"))
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number, word in enumerate(WORDS[:40]):
+        text = f"# {word}\n\n" + " ".join(WORDS[number % 7 :: 3]) + f" {word} " * 5 + " [PAD] \u4e2d"
+        (folder / f"{number}.md").write_text(text, encoding="utf-8")
+    arguments = ["--corpus", str(folder), "--from", str(tmp_path / "made"), "--out", str(tmp_path / "trained")]
+    result = CliRunner().invoke(main, ["train", *arguments, "--steps", "2"])
+    assert result.exit_code == 0, result.output
+    trained = Encoder.load(tmp_path / "trained")
+    assert (trained.query_prefix, trained.document_prefix) == ("query: ", "passage: ")
+    assert trained.manifest["lineage"]["parent"] == Encoder.load(tmp_path / "made").fingerprint
 
 
 def test_a_text_of_unknown_words_alone_still_has_an_embedding(tmp_path: Path) -> None:
