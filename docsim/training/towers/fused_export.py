@@ -62,8 +62,13 @@ class _Graph:
 
 def is_fusible(tower: keras.Model) -> bool:
     """Return whether a tower has encoder blocks, and only layers that this module can export."""
-    kinds = [type(layer) for layer in tower.layers]
-    return EncoderBlock in kinds and all(kind is keras.layers.InputLayer or kind in _WRITERS for kind in kinds)
+    return EncoderBlock in map(type, tower.layers) and all(map(_is_known, tower.layers))
+
+
+def _is_known(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.layers.Activation):
+        return keras.activations.serialize(layer.activation) in _ACTIVATIONS
+    return isinstance(layer, keras.layers.InputLayer) or type(layer) in _WRITERS
 
 
 def fused_model(tower: keras.Model) -> onnx.ModelProto:
