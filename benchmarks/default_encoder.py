@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.training.data.batches import input_format, tokenize
-from docsim.training.distill.bert_import import import_encoder
 from docsim.training.distill.from_vocabulary import DistillationRecipe, distill_vocabulary
 from docsim.training.distill.student import DistillationSet, StudentConfig, StudentResult, train_student
 from docsim.training.distill.teacher import Teacher, load_teacher
+from docsim.training.imports.importing import Wishes, import_encoder
 from docsim.training.towers.kinds import compact, trainable
 from docsim.training.towers.saving import EncoderParts, Lineage, save
 
@@ -46,7 +46,7 @@ TUNING = StudentConfig(
 def asked(teacher: Path, texts: list[str], cache: Path) -> NDArray[np.float32]:
     """Return the teacher's embeddings of the texts, unit rows, from its int8 export."""
     out = cache / "teacher-int8"
-    encoder = Encoder.load(out) if out.is_dir() else import_encoder(teacher, out, int8=True)
+    encoder = Encoder.load(out) if out.is_dir() else import_encoder(teacher, out, Wishes(int8=True))
     rows = default_texts.embeddings(encoder, texts, cache / "embeddings")
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 

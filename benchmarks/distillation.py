@@ -61,7 +61,7 @@ def states_of(teacher: Teacher) -> States:
     opening, closing = teacher.tokenizer.encode("").ids
     texts = np.array([[opening, token, closing] for token in vocabulary.teacher_ids], dtype=np.int32)
     batches = [texts[start : start + 1024] for start in range(0, len(texts), 1024)]
-    return States(vocabulary, np.concatenate([teacher.states(batch, np.ones_like(batch)) for batch in batches]))
+    return States(vocabulary, np.concatenate([teacher.states(batch) for batch in batches]))
 
 
 def of_model2vec(states: States, dim: int = 256) -> StaticModel:

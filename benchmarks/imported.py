@@ -128,8 +128,8 @@ def imported(teacher: Path, folder: Path, *, int8: bool) -> Encoder:
     """Import the teacher in a process of its own, so that TensorFlow's threads are gone when encoding is timed."""
     out = folder / ("int8" if int8 else "float32")
     code = (
-        "import sys; from pathlib import Path; from docsim.training.distill.bert_import import import_encoder; "
-        f"import_encoder(Path(sys.argv[1]), Path(sys.argv[2]), int8={int8}, progress=print)"
+        "import sys; from pathlib import Path; from docsim.training.imports.importing import Wishes, import_encoder; "
+        f"import_encoder(Path(sys.argv[1]), Path(sys.argv[2]), Wishes(int8={int8}), progress=print)"
     )
     subprocess.run([sys.executable, "-c", code, str(teacher), str(out)], check=True)
     return Encoder.load(out)

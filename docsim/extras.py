@@ -24,9 +24,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "files": ("markitdown", "mammoth", "pptx", "openpyxl", "pypdfium2"),
     "eval": ("ir_measures", "scipy"),
     "map": ("sklearn", "matplotlib", "threadpoolctl"),
-    "train": (
-        "tensorflow", "keras", "keras_hub", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna",
-    ),
+    "train": ("tensorflow", "keras", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna"),
 }  # fmt: skip
 """The packages of each extra that docsim imports, by their import names."""
 

@@ -35,7 +35,7 @@ def before_onnxruntime() -> None:
 
 
 def before_keras() -> None:
-    """Keep Keras' settings out of the home folder, and the download libraries of keras-hub off the network."""
+    """Keep Keras' settings out of the home folder, and huggingface-hub, which it may import, off the network."""
     os.environ.setdefault("KERAS_HOME", str(cache_folder() / "keras"))
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_DISABLE_UPDATE_CHECK"] = "1"

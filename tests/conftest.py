@@ -42,8 +42,9 @@ _SLOW_FILES = {
 """Test files that take more than some seconds, which ``make check`` leaves to ``make test``."""
 
 _TRAINING_FILES = {
-    "test_bert_import", "test_cli_train", "test_distill_texts", "test_extras", "test_faults", "test_losses",
-    "test_report", "test_sweep", "test_teacher_embeddings", "test_towers", "test_trainer", "test_training",
+    "test_cli_train", "test_distill_texts", "test_extras", "test_faults", "test_first_id", "test_graph_model",
+    "test_importing", "test_keras_file", "test_losses", "test_report", "test_static_model", "test_sweep",
+    "test_teacher_embeddings", "test_towers", "test_trainer", "test_training", "test_transformer_model",
 }  # fmt: skip
 """Test files whose tests all bear a marker that makes them slow; most of them import Keras, which takes seconds."""
 

@@ -36,7 +36,7 @@ def transformer(tmp_path_factory: pytest.TempPathFactory) -> Attribution:
     pytest.importorskip("keras")
     from tiny_bert import write_teacher
 
-    from docsim.training.distill.bert_import import import_encoder
+    from docsim.training.imports.importing import import_encoder
 
     folder = tmp_path_factory.mktemp("bert")
     return Attribution(import_encoder(write_teacher(folder / "original"), folder / "imported"))

@@ -145,7 +145,7 @@ def test_the_teacher_is_asked_only_once(teacher: Teacher, tmp_path: Path) -> Non
     first = teacher_embeddings(teacher, texts, tmp_path, progress=lambda *given: told.append(given))
     assert [done for _, done, _ in told] == [256, 300]
     np.testing.assert_allclose(first, unit(teacher.embed(texts)), atol=1e-5)
-    mute = replace(teacher, backbone=None)  # cannot be asked: a whole cache is enough
+    mute = replace(teacher, tower=None)  # cannot be asked: a whole cache is enough
     with pytest.raises(AttributeError):
         teacher_embeddings(mute, ["another text"], tmp_path)
     kept = sorted(tmp_path.glob("*.npy"))

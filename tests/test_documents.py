@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docsim.encoding.documents import encode_documents, encode_passages
+from docsim.encoding.documents import encode_documents, encode_passages, encode_texts
 from docsim.encoding.encoder import Encoder
+from docsim.encoding.manifest import Preprocessing, fingerprint
+from docsim.index import Index
 from docsim.ingest import passages
 from docsim.models import Document, Passage
 
@@ -77,3 +81,52 @@ def test_a_document_without_passages_gets_no_rows(tiny: Encoder) -> None:
 
 def test_no_documents_give_no_arrays(tiny: Encoder) -> None:
     assert encode_documents(tiny, []) == []
+
+
+@pytest.fixture
+def prefixed(tiny: Encoder, tmp_path: Path) -> Encoder:
+    """Return the tiny encoder with a prefix for questions and another one for documents."""
+    path = shutil.copytree(tiny.path, tmp_path / "prefixed")
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["preprocessing"] |= {"query_prefix": "search keys: ", "document_prefix": "page text: "}
+    preprocessing = Preprocessing(**manifest["preprocessing"])
+    manifest["fingerprint"] = fingerprint(
+        manifest["files"], preprocessing=preprocessing, max_tokens=manifest["max_tokens"]
+    )
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return Encoder.load(path)
+
+
+def test_a_prefix_stands_before_the_title_of_a_document(tiny: Encoder, prefixed: Encoder) -> None:
+    (rows,) = encode_documents(prefixed, [Document("keys", "rotate the keys", title="Signing")])
+    np.testing.assert_allclose(rows, tiny.encode(["page text: Signing\nrotate the keys"]), atol=1e-6)
+
+
+def test_a_prefix_stands_before_every_passage(tiny: Encoder, prefixed: Encoder) -> None:
+    (rows,) = encode_documents(prefixed, [Document("long", LONG)])
+    texts = [f"page text: {LONG[span.start : span.end]}" for span in passages.split(LONG)]
+    np.testing.assert_allclose(rows, tiny.encode(texts), atol=1e-6)
+
+
+def test_questions_have_a_prefix_of_their_own(tiny: Encoder, prefixed: Encoder) -> None:
+    wanted = tiny.encode(["search keys: boil the lentils"])
+    (rows,) = encode_documents(prefixed, [Document("query", "boil the lentils")], role="query")
+    np.testing.assert_allclose(rows, wanted, atol=1e-6)
+    np.testing.assert_allclose(encode_texts(prefixed, ["boil the lentils"], role="query"), wanted, atol=1e-6)
+
+
+def test_an_index_puts_prefixes_before_both_sides(tiny: Encoder, prefixed: Encoder, tmp_path: Path) -> None:
+    with Index.create(tmp_path / "index", encoder=prefixed) as index:
+        index.sync(
+            [Document("lentils", "boil the lentils until soft"), Document("train", "book a ticket for the train")]
+        )
+        found = {hit.id: hit.similarity for hit in index.search("boil lentils", mode="dense").hits}
+        stored = index.similar("lentils", mode="dense").hits[0].similarity
+        reasons = index.explain(Document("query", "boil lentils"), "lentils")
+    asked = tiny.encode(["search keys: boil lentils"])[0]
+    first, second = tiny.encode(["page text: boil the lentils until soft", "page text: book a ticket for the train"])
+    assert (found["lentils"], found["train"]) == pytest.approx((float(asked @ first), float(asked @ second)), abs=2e-3)
+    assert stored == pytest.approx(float(first @ second), abs=2e-3)
+    assert reasons.similarity == pytest.approx(float(asked @ first), abs=2e-3)
+    assert [word.text for word in reasons.pairs[0].a.words] == ["boil", "lentils"]
+    assert [(word.text, word.start) for word in reasons.pairs[0].b.words][:2] == [("boil", 0), ("the", 5)]

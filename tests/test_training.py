@@ -17,7 +17,6 @@ from tiny_encoder import tiny_parts
 from tokenizers import Tokenizer, processors
 
 keras = pytest.importorskip("keras")
-keras_hub = pytest.importorskip("keras_hub")
 
 from docsim.cli.distill import distill as distill_command  # noqa: E402
 from docsim.encoding.encoder import Encoder  # noqa: E402
@@ -37,7 +36,8 @@ from docsim.training.distill.from_vocabulary import (  # noqa: E402
 from docsim.training.distill.teacher import Teacher, load_teacher  # noqa: E402
 from docsim.training.towers import average, saving  # noqa: E402
 from docsim.training.towers.export import onnx_bytes  # noqa: E402
-from docsim.training.towers.kinds import compact, load_tower, trainable  # noqa: E402
+from docsim.training.towers.keras_file import load_tower  # noqa: E402
+from docsim.training.towers.kinds import compact, trainable  # noqa: E402
 from docsim.training.towers.layers import PADDING_ID, UnitLength  # noqa: E402
 from docsim.training.towers.saving import EncoderParts, Lineage, load, save  # noqa: E402
 
@@ -120,7 +120,7 @@ def test_a_storage_that_does_not_exist_is_refused() -> None:
 def test_a_tower_survives_saving_and_loading(tmp_path: Path) -> None:
     model = average.average_tower(VECTORS)
     model.save(tmp_path / "tower.keras")
-    loaded = load_tower(str(tmp_path / "tower.keras"))
+    loaded = load_tower(tmp_path / "tower.keras")
     assert outputs(loaded, [1, 3]).tolist() == outputs(model, [1, 3]).tolist()
 
 
@@ -142,14 +142,14 @@ def test_the_teacher_computes_what_bert_in_numpy_does(teacher: Teacher, teacher_
     from safetensors.numpy import load_file
 
     ids = teacher.tokenizer.encode("boil the lentils").ids
-    states = teacher.states(np.array([ids], dtype=np.int32), np.ones((1, len(ids)), dtype=np.int32))
+    states = teacher.states(np.array([ids], dtype=np.int32))
     expected = bert_states(load_file(teacher_dir / "model.safetensors"), ids)
     assert np.abs(states[0] - expected).max() < 1e-4
 
 
 def test_a_teachers_embedding_is_the_normalised_mean_of_its_states(teacher: Teacher) -> None:
     ids = np.array([teacher.tokenizer.encode("boil the lentils").ids], dtype=np.int32)
-    mean = teacher.states(ids, np.ones_like(ids))[0].mean(axis=0)
+    mean = teacher.states(ids)[0].mean(axis=0)
     assert teacher.embed(["boil the lentils"])[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
 
 
@@ -181,27 +181,15 @@ def test_a_teacher_that_pools_its_first_token_is_read_as_such(teacher_dir: Path,
     write_json(path / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
     loaded = load_teacher(path)
     ids = np.array([loaded.tokenizer.encode("soup").ids], dtype=np.int32)
-    first = loaded.states(ids, np.ones_like(ids))[0, 0]
+    first = loaded.states(ids)[0, 0]
     assert loaded.embed(["soup"])[0] == pytest.approx(first / np.linalg.norm(first), abs=1e-5)
 
 
-def test_a_teachers_directory_may_have_the_name_of_a_model_that_keras_hub_would_download(
-    teacher: Teacher, teacher_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = "bert_tiny_en_uncased"
-    assert name in keras_hub.models.BertBackbone.presets
-    changed(teacher_dir, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    np.testing.assert_array_equal(load_teacher(name).embed(["soup"]), teacher.embed(["soup"]))
-
-
-@pytest.mark.parametrize(
-    "settings", [{"model_type": "t5"}, {"position_embedding_type": "relative_key"}, {"layer_norm_eps": 1e-5}], ids=str
-)
+@pytest.mark.parametrize("settings", [{"model_type": "t5"}, {"position_embedding_type": "relative_key"}], ids=str)
 def test_a_teacher_of_another_architecture_is_refused(
     teacher_dir: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(TrainingError, match="expected a BERT-family teacher"):
+    with pytest.raises(TrainingError, match=r"expected a model .* config\.json has '(t5|relative_key)'"):
         load_teacher(changed(teacher_dir, tmp_path / "other", **settings))
 
 
@@ -217,7 +205,7 @@ def test_damaged_weights_are_refused(teacher_dir: Path, tmp_path: Path) -> None:
     path = changed(teacher_dir, tmp_path / "torn")
     (path / "model.safetensors").unlink()
     (path / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(TrainingError, match="expected a teacher that keras-hub can load"):
+    with pytest.raises(TrainingError, match="they are damaged"):
         load_teacher(path)
 
 
@@ -250,7 +238,7 @@ def test_a_tokenizer_that_marks_only_one_end_is_refused(teacher: Teacher) -> Non
     tokenizer = teacher_tokenizer()
     mark = ("[CLS]", tokenizer.token_to_id("[CLS]"))
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[mark])
-    other = Teacher("other", "", teacher.backbone, tokenizer, "mean", normalised=True, max_tokens=12)
+    other = replace(teacher, tokenizer=tokenizer)
     with pytest.raises(TrainingError, match="it adds 1 tokens"):
         token_states(other, [5])
 
@@ -258,7 +246,7 @@ def test_a_tokenizer_that_marks_only_one_end_is_refused(teacher: Teacher) -> Non
 def test_token_states_are_those_of_the_opening_mark_and_the_token(teacher: Teacher) -> None:
     number = teacher.tokenizer.token_to_id("soup")
     ids = np.array([teacher.tokenizer.encode("soup").ids], dtype=np.int32)
-    expected = teacher.states(ids, np.ones_like(ids))[0, :2]
+    expected = teacher.states(ids)[0, :2]
     assert token_states(teacher, [number])[0] == pytest.approx(expected, abs=1e-5)
 
 

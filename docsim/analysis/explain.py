@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from docsim.analysis.attribution import Attributed, Attribution, Link, Word
 from docsim.analysis.shared_terms import SharedTerm, shared_terms
+from docsim.encoding.documents import Role, inputs, prefix
 from docsim.engine.base import Snapshot
 from docsim.ingest import passages
 from docsim.models import Document, Passage
@@ -31,6 +32,9 @@ __all__ = [
     "telling_words",
 ]
 
+QUESTION = "query"
+"""The id of a document that is a question."""
+
 PAIRS = 3
 """The number of pairs of passages in an explanation, by default."""
 
@@ -45,10 +49,17 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Spanned:
-    """A document and its passages."""
+    """A document and its passages.
+
+    Attributes:
+        document: The document.
+        passages: Its passages.
+        role: Whether it is encoded as a document, or as a question.
+    """
 
     document: Document
     passages: Sequence[Passage]
+    role: Role = "document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ class PassagePair:
 
     Attributes:
         similarity: Inner product of their embeddings. If the explanation is exact, the contributions of the words of
-            ``a`` add up to it, and so do those of ``b``.
+            ``a`` add up to it, and so do those of ``b``, together with what the encoder's own prefix contributes.
         a: The first side's passage.
         b: The second side's passage.
         links: The pairs of words that contribute most, the highest first; empty if the explanation is not exact.
@@ -126,11 +137,14 @@ class Explanation:
 def spanned(snapshot: Snapshot, side: str | Document) -> Spanned:
     """Return any document, or the indexed one with this id, and its passages.
 
+    A document with the id ``query`` and without a title is a question.
+
     Raises:
         UsageError: There is no document with this id.
     """
     if isinstance(side, Document):
-        return Spanned(side, passages.split(side.text))
+        question = side.id == QUESTION and not side.title
+        return Spanned(side, passages.split(side.text), "query" if question else "document")
     stored = stored_document(snapshot, side)
     return Spanned(stored.document, snapshot.passages([stored.number])[stored.number])
 
@@ -147,16 +161,19 @@ def explained(
         b: The document that it is compared with.
         pairs: The largest number of pairs of passages to explain, at least 1.
     """
-    texts = [passages.inputs(side.document, side.passages) for side in (a, b)]
-    rows = [attribution.encoder.encode(each) for each in texts]
+    encoder = attribution.encoder
+    texts = [inputs(encoder, side.document, side.passages, role=side.role) for side in (a, b)]
+    heads = (prefix(encoder, a.role), prefix(encoder, b.role))
+    rows = [encoder.encode(each) for each in texts]
     found = [
-        _pair(attribution.of(texts[0][i], texts[1][j]), (a, b), (i, j)) for i, j in _matches(rows[0] @ rows[1].T, pairs)
+        _pair(attribution.of(texts[0][i], texts[1][j]), (a, b), (i, j), heads)
+        for i, j in _matches(rows[0] @ rows[1].T, pairs)
     ]
     whole = [f"{side.document.title}\n{side.document.text}" for side in (a, b)]
     return Explanation(
         Side(a.document.id, a.document.title),
         Side(b.document.id, b.document.title),
-        attribution.encoder.fingerprint,
+        encoder.fingerprint,
         attribution.exact,
         scoring.rank(rows[0], [rows[1]])[0].score,
         min(found[0].similarity, 1.0),
@@ -186,21 +203,27 @@ def _matches(similarities: NDArray[np.float32], most: int) -> list[tuple[int, in
     return sorted(pairs, key=lambda pair: (-similarities[pair], pair))[:most]
 
 
-def _pair(found: Attributed, sides: tuple[Spanned, Spanned], positions: tuple[int, int]) -> PassagePair:
+def _pair(
+    found: Attributed, sides: tuple[Spanned, Spanned], positions: tuple[int, int], heads: tuple[str, str]
+) -> PassagePair:
     a, b = (
-        _span(side.document, side.passages[position], words)
-        for side, position, words in zip(sides, positions, (found.a, found.b), strict=True)
+        _span(side.document, side.passages[position], words, head=len(head))
+        for side, position, words, head in zip(sides, positions, (found.a, found.b), heads, strict=True)
     )
     return PassagePair(found.similarity, a, b, found.links)
 
 
-def _span(document: Document, passage: Passage, words: Sequence[Word]) -> Span:
-    """Return a passage with its words; offsets in the encoded text become offsets in the document's text."""
-    shift = passage.start - (len(document.title) + 1 if document.title else 0)
+def _span(document: Document, passage: Passage, words: Sequence[Word], *, head: int) -> Span:
+    """Return a passage with its words; offsets in the encoded text become offsets in the document's text.
+
+    Words of the encoder's prefix, which is ``head`` characters long, are words of no document and are left out.
+    """
+    shift = passage.start - (len(document.title) + 1 if document.title else 0) - head
     told = tuple(
         ExplainedWord(word.text, word.start + shift, word.end + shift, word.contribution)
         if word.start + shift >= passage.start
         else ExplainedWord(word.text, None, None, word.contribution)
         for word in words
+        if word.start >= head
     )
     return Span(passage.start, passage.end, document.text[passage.start : passage.end], told)

@@ -68,9 +68,7 @@ Examples:
   docsim index handbook/ --encoder encoders/minilm
 """
 )
-@click.option(
-    "--teacher", required=True, type=options.directory, help="Directory of a BERT-family sentence-transformers model."
-)
+@click.option("--teacher", required=True, type=options.directory, help="Directory of a sentence-transformers model.")
 @click.option("--out", required=True, type=options.directory, help="Directory to write the encoder to.")
 @_how
 @options.output

@@ -120,38 +120,78 @@ def show(directory: str, output: Output) -> None:
         loaded.print(quiet=output.quiet)
 
 
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """What an import should be like."""
+
+    prefixes: str | None
+    query_prefix: str | None
+    passage_prefix: str | None
+    dim: int | None
+    int8: bool
+    onnx: bool
+    name: str | None
+
+
 @encoder.command(
     "import",
-    epilog="\b\nExample:\n  docsim encoder import all-MiniLM-L6-v2/ --out encoders/minilm\n",
+    epilog="""\b
+Examples:
+  docsim encoder import all-MiniLM-L6-v2/ --out encoders/minilm --int8
+  docsim encoder import multilingual-e5-small/ --out encoders/e5 --prefixes e5
+  docsim encoder import potion-base-8M/ --out encoders/potion
+  docsim encoder import some-model/ --out encoders/some --query-prefix "Question: " --dim 256
+""",
 )
 @click.argument("directory", type=options.directory)
 @_out
-@click.option(
-    "--int8", is_flag=True, help="Compute with 8-bit integers: smaller and faster, but less exact. Reports the loss."
+@options.grouped(
+    _Import,
+    "how",
+    click.option(
+        "--prefixes",
+        type=click.Choice(["e5", "bge", "bge-zh", "nomic", "none"]),
+        help="What the model wants before questions and passages, by its family.  [default: what its files say]",
+    ),
+    click.option("--query-prefix", metavar="TEXT", help='What stands before a question, such as "query: ".'),
+    click.option("--passage-prefix", metavar="TEXT", help='What stands before a passage, such as "passage: ".'),
+    click.option(
+        "--dim",
+        type=click.IntRange(min=1),
+        help="Keep only this many leading components: for models trained for that (Matryoshka).  [default: all]",
+    ),
+    click.option(
+        "--int8",
+        is_flag=True,
+        help="Compute with 8-bit integers: smaller and faster, but less exact. Reports the loss.",
+    ),
+    click.option("--onnx", is_flag=True, help="Take the model's own ONNX export, even if its weights can be read."),
+    _name,
 )
-@_name
 @options.output
 @options.needs("train")
-def import_(directory: Path, out: Path, int8: bool, name: str | None, output: Output) -> None:
-    """Make an encoder that computes the same as a BERT-family sentence-transformers model.
+def import_(directory: Path, out: Path, how: _Import, output: Output) -> None:
+    """Make an encoder that computes the same as another model.
 
-    DIRECTORY is that of the model; pooling and normalisation are read from its files.
+    DIRECTORY is that of the model: a sentence-transformers model of the family of BERT, DistilBERT, RoBERTa, XLM-R,
+    CamemBERT, MPNet or ELECTRA, with model.safetensors; a static one of model2vec or sentence-transformers; or any
+    model with an ONNX export of its own (onnx/model.onnx or model.onnx), which can be used but not trained. Pooling,
+    linear layers and prompts are read from its files.
     """
     if not directory.is_dir():
-        raise UsageError(f"expected the directory of a sentence-transformers model; there is none at {directory}")
+        raise UsageError(f"expected the directory of a model; there is none at {directory}")
     with terminal.without_native_noise():
-        from docsim.training.distill.bert_import import import_encoder  # imports Keras, which takes seconds
+        from docsim.training.imports.importing import Wishes, import_encoder  # imports Keras, which takes seconds
 
+    wishes = Wishes(how.prefixes, how.query_prefix, how.passage_prefix, how.dim, how.int8, how.onnx)
     with watching(quiet=output.quiet) as progress:
-        made = import_encoder(directory, out, name=name or out.name, int8=int8, progress=progress.say)
-    metrics = read_manifest(made.path)["lineage"]["metrics"]
+        made = import_encoder(directory, out, wishes, name=how.name or out.name, progress=progress.say)
     if output.as_json:
-        print_json(encoder_facts.facts(made) | {"metrics": metrics})
+        manifest = read_manifest(made.path)
+        facts = {"kind": manifest["kind"], "trainable": manifest["kind"] != "onnx", **_prefixes(made)}
+        print_json(encoder_facts.facts(made) | facts | {"metrics": manifest["lineage"]["metrics"]})
     elif not output.quiet:
-        encoder_facts.announce(made)
-        if int8:
-            mean, least = metrics["int8_cosine_mean"], metrics["int8_cosine_min"]
-            echo(f"int8 against float32: cosine {mean:.4f} on average, at least {least:.4f}")
+        _print_imported(made, directory, how)
 
 
 # from-vectors
@@ -213,6 +253,41 @@ def _print_made(made: WordVectorEncoder) -> None:
         echo("unknown     " + ", ".join(f"{word} ({n})" for word, n in found.unknown[:_SHOWN_UNKNOWN]))
 
 
+# import
+
+
+def _prefixes(made: Encoder) -> dict[str, str]:
+    return {"query_prefix": made.query_prefix, "passage_prefix": made.document_prefix}
+
+
+def _print_imported(made: Encoder, directory: Path, how: _Import) -> None:
+    from docsim.training.imports.prefixes import suspected
+
+    manifest = read_manifest(made.path)
+    encoder_facts.announce(made)
+    _print_prefixes(made)
+    if manifest["kind"] == "onnx":
+        echo("It is the model's own ONNX export: it can be used as it is, but not trained.")
+    metrics = manifest["lineage"]["metrics"]
+    if "int8_cosine_mean" in metrics:
+        mean, least = metrics["int8_cosine_mean"], metrics["int8_cosine_min"]
+        echo(f"int8 against float32: cosine {mean:.4f} on average, at least {least:.4f}")
+    convention = suspected(directory.absolute().name)
+    if convention and how.prefixes is None and not (made.query_prefix or made.document_prefix):
+        styled(
+            f"By its name it may be a model that wants prefixes, but its files say nothing of them. If so, import it "
+            f"with --prefixes {convention}; if not, with --prefixes none.",
+            fg="yellow",
+            err=True,
+        )
+
+
+def _print_prefixes(encoder: Encoder) -> None:
+    for name, prefix in (("questions", encoder.query_prefix), ("passages", encoder.document_prefix)):
+        if prefix:
+            echo(f"{name:11}  begin with {prefix!r}")
+
+
 # show
 
 
@@ -267,9 +342,11 @@ class _Described:
         encoder = self.encoder
         styled(encoder.name, bold=True)
         echo(f"path         {encoder.path}")
-        echo(f"kind         {self.kind}, {self.precision}")
+        untrainable = "; another program's export, which cannot be trained" if self.kind == "onnx" else ""
+        echo(f"kind         {self.kind}, {self.precision}{untrainable}")
         echo(f"embeddings   {encoder.dim} components, from the first {encoder.max_tokens} tokens of a text")
         echo(f"vocabulary   {self.vocabulary} tokens")
+        _print_prefixes(encoder)
         echo(f"fingerprint  {encoder.fingerprint}")
         listed = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in self.sizes.items())
         echo(f"size         {self.sizes.get(ONNX_FILE, 0) / 1e6:.1f} MB needed for encoding ({listed})")

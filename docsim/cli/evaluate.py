@@ -14,6 +14,7 @@ from docsim.cli import encoder_facts, options
 from docsim.cli.options import SearchArguments
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
+from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
@@ -240,7 +241,7 @@ def _encode(encoder: Encoder, texts: Sequence[str], progress: Progress) -> measu
     progress.begin("texts", len(texts))
     for start in range(0, len(texts), _TEXTS_TOGETHER):
         some = texts[start : start + _TEXTS_TOGETHER]
-        parts.append(encoder.encode(some))
+        parts.append(encode_texts(encoder, some, role="document"))
         progress.advance(len(some))
     return np.concatenate(parts).astype(np.float64)
 

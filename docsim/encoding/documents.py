@@ -3,11 +3,16 @@
 Everything that encodes documents goes through here, so that a query, a document being indexed and a document being
 checked are all encoded in the same way. The passages of all documents are encoded in one call, which is faster than one
 call a document; a caller with many documents passes them in batches to bound memory.
+
+Some encoders were trained with a few words before each text, which tell questions from documents: "query: how to boil
+lentils", "passage: Rinse the lentils ...". This is the one place that puts these prefixes before texts. A question is
+what a user asks in words. A document that others are compared with is encoded like those that are indexed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,35 +21,61 @@ from docsim.encoding.encoder import Encoder
 from docsim.ingest import passages
 from docsim.models import Document, Passage
 
-__all__ = ["encode_documents", "encode_passages"]
+__all__ = ["Role", "encode_documents", "encode_passages", "encode_texts", "inputs", "prefix"]
+
+Role = Literal["document", "query"]
+"""Whether a text is part of a document, or a question."""
 
 
-def encode_documents(encoder: Encoder, documents: Sequence[Document]) -> list[NDArray[np.float32]]:
+def encode_documents(
+    encoder: Encoder, documents: Sequence[Document], *, role: Role = "document"
+) -> list[NDArray[np.float32]]:
     """Split documents into passages and encode them.
 
     Args:
         encoder: What encodes.
         documents: Any documents. One without text has a single empty passage, whose embedding is that of its title.
+        role: ``query`` for questions.
 
     Returns:
         For each document, in the order given, the embeddings of its passages: float32 ``(passages, dim)``, unit rows,
         at least one.
     """
-    return encode_passages(encoder, [(document, passages.split(document.text)) for document in documents])
+    return encode_passages(encoder, [(document, passages.split(document.text)) for document in documents], role=role)
 
 
-def encode_passages(encoder: Encoder, items: Sequence[tuple[Document, Sequence[Passage]]]) -> list[NDArray[np.float32]]:
+def encode_passages(
+    encoder: Encoder, items: Sequence[tuple[Document, Sequence[Passage]]], *, role: Role = "document"
+) -> list[NDArray[np.float32]]:
     """Encode chosen passages of documents, such as those that an index has stored.
 
     Args:
         encoder: What encodes.
         items: Documents, each with passages of its own text.
+        role: ``query`` for questions.
 
     Returns:
         For each document, in the order given, the embeddings of its passages in the order given: float32
         ``(passages, dim)``, unit rows; ``(0, dim)`` for a document without passages. All are views of one array.
     """
-    texts = [passages.inputs(document, spans) for document, spans in items]
+    texts = [inputs(encoder, document, spans, role=role) for document, spans in items]
     rows = encoder.encode([text for each in texts for text in each])
     ends = np.cumsum([len(each) for each in texts], dtype=np.int64)
     return [rows[end - len(each) : end] for each, end in zip(texts, ends, strict=True)]
+
+
+def encode_texts(encoder: Encoder, texts: Sequence[str], *, role: Role) -> NDArray[np.float32]:
+    """Encode texts that are short enough to be one passage each, such as questions: float32 ``(len(texts), dim)``."""
+    start = prefix(encoder, role)
+    return encoder.encode([start + text for text in texts] if start else texts)
+
+
+def inputs(encoder: Encoder, document: Document, spans: Sequence[Passage], *, role: Role = "document") -> list[str]:
+    """Return the text that is encoded for each passage: the prefix, and what ``passages.inputs`` gives."""
+    start, texts = prefix(encoder, role), passages.inputs(document, spans)
+    return [start + text for text in texts] if start else texts
+
+
+def prefix(encoder: Encoder, role: Role) -> str:
+    """Return what an encoder wants before each text; most want nothing."""
+    return encoder.query_prefix if role == "query" else encoder.document_prefix

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.encoding import onnx_limits
 from docsim.encoding.manifest import (
     FORMAT,
     KERAS_FILE,
@@ -51,7 +52,7 @@ __all__ = [
 ]
 
 _CHUNK_CHARACTERS = 400_000  # tokenised at a time: bounds memory, and gives every core enough to do
-_BATCH_TOKENS = {"average": 4096, "lstm": 4096, "transformer": 256}
+_BATCH_TOKENS = {"average": 4096, "lstm": 4096, "transformer": 256, "onnx": 256}
 """Padded tokens in one ONNX call, by kind: small enough for intermediate results to stay in the processor's cache."""
 _Item = TypeVar("_Item")
 
@@ -99,6 +100,7 @@ class Encoder:
             ) from error
         self._load_files(digests, kind)
         self._check_components()
+        self._check_prefixes()
         self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
         # An average tower spends its time on tokenising, so several chunks are encoded at a time. Other towers spend it
         # in ONNX Runtime, so several batches of one chunk are.
@@ -113,7 +115,7 @@ class Encoder:
         try:
             self._tokeniser = self._read_tokenizer(tokenizer.decode())
             self._session = _session(onnx, kind)
-        except Exception as error:  # neither library has an error type of its own
+        except Exception as error:  # ONNX Runtime has no error type of its own
             raise EncoderError(f"the encoder at {self.path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
 
@@ -124,6 +126,23 @@ class Encoder:
                 f"the encoder at {self.path} is damaged: {MANIFEST_FILE} says {self.dim} components, {ONNX_FILE} gives "
                 f"{given}"
             )
+
+    def _check_prefixes(self) -> None:
+        for name, prefix in (("query_prefix", self.query_prefix), ("document_prefix", self.document_prefix)):
+            if not isinstance(prefix, str):
+                raise EncoderError(
+                    f"the encoder at {self.path} is damaged: {MANIFEST_FILE} has a {name} that is no text, {prefix!r}"
+                )
+
+    @property
+    def query_prefix(self) -> str:
+        """What stands before the text of a question; ``encode`` does not add it."""
+        return self._preprocessing.query_prefix
+
+    @property
+    def document_prefix(self) -> str:
+        """What stands before the text of a document's passage; ``encode`` does not add it."""
+        return self._preprocessing.document_prefix
 
     def __repr__(self) -> str:
         return f"Encoder({self.name!r}, dim={self.dim}, fingerprint={self.fingerprint[:12]!r})"
@@ -159,6 +178,8 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the embeddings of texts: float32 ``(len(texts), dim)``, unit rows, in the order given.
+
+        The texts are encoded as they are. ``docsim.encoding.documents`` puts the encoder's prefixes before them.
 
         Every text has an embedding: a text without tokens gets a fixed unit vector, and unpaired surrogates are read as
         U+FFFD. A text gets the same embedding alone and among others, up to rounding (1e-6).
@@ -236,7 +257,13 @@ def shortened(rows: NDArray[np.float32], components: int | None) -> NDArray[np.f
 
 
 def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
-    """Return a session that runs an exported tower. Each call uses one thread; several calls may run at a time."""
+    """Return a session that runs an exported tower. Each call uses one thread; several calls may run at a time.
+
+    Raises:
+        EncoderError: The graph is one that docsim refuses to run.
+    """
+    if reason := onnx_limits.problem(onnx, loops=kind == "lstm"):
+        raise EncoderError(f"its {ONNX_FILE} {reason}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors only

@@ -53,6 +53,8 @@ class Preprocessing:
         damped: Whether a token that a text repeats counts less each time; for ``average`` towers only.
         components: The number of leading components of the tower's output to keep, rescaled to unit length; None keeps
             all.
+        query_prefix: What stands before the text of a question when it is encoded, such as ``"query: "``.
+        document_prefix: What stands before the text of a document's passage, such as ``"passage: "``.
     """
 
     padding_id: int
@@ -61,6 +63,8 @@ class Preprocessing:
     by_word: bool = False
     damped: bool = False
     components: int | None = None
+    query_prefix: str = ""
+    document_prefix: str = ""
 
 
 def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_tokens: int) -> str:
@@ -72,11 +76,8 @@ def fingerprint(files: Mapping[str, str], *, preprocessing: Preprocessing, max_t
         max_tokens: The number of tokens of a text that are read.
     """
     # Settings added later count only when they are used, so that older encoders keep their fingerprints.
-    counted = asdict(preprocessing)
-    if not preprocessing.damped:
-        del counted["damped"]
-    if preprocessing.components is None:
-        del counted["components"]
+    unused = {"damped": False, "components": None, "query_prefix": "", "document_prefix": ""}
+    counted = {name: value for name, value in asdict(preprocessing).items() if (name, value) not in unused.items()}
     settings = {
         "format": FORMAT,
         "max_tokens": max_tokens,

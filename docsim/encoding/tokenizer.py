@@ -16,7 +16,8 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+
+from docsim.encoding.tokenizer_file import read_tokenizer
 
 __all__ = ["Token", "Tokeniser", "Tokens", "damped"]
 
@@ -95,9 +96,9 @@ class Tokeniser:
             by_word: Whether to tokenise each word by itself; cannot be combined with special tokens.
 
         Raises:
-            Exception: The content is not a tokenizer; the library has no error type of its own.
+            EncoderError: The content is not a tokenizer, or a damaged one.
         """
-        self._tokenizer = Tokenizer.from_str(content)
+        self._tokenizer = read_tokenizer(content)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self._max_tokens, self._empty = max_tokens, [empty_id]

@@ -250,7 +250,7 @@ class _Queries:
     texts: Mapping[str, str]
 
     def rows(self, query: str) -> Rows:
-        return encode_documents(self.encoder, [Document(query, self.texts[query])])[0]
+        return encode_documents(self.encoder, [Document(query, self.texts[query])], role="query")[0]
 
 
 def _run(

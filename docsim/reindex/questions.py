@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoding.documents import encode_documents
+from docsim.encoding.documents import encode_documents, encode_texts
 from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
@@ -166,7 +166,7 @@ class HeldOutSpans:
         """Return the documents found for each span; of its own document, the rest is ranked."""
         encoder = index.encoder
         spans = list(self.spans.values())
-        queries = encoder.encode([span.text for span in spans])
+        queries = encode_texts(encoder, [span.text for span in spans], role="query")
         rests = encode_documents(encoder, [span.rest for span in spans])
         with index.engine.snapshot() as snapshot:
             nearest = snapshot.knn(queries, _NEIGHBOURS).documents

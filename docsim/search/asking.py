@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from docsim.encoding.documents import encode_documents
+from docsim.encoding.documents import Role, encode_documents
 from docsim.engine.base import Engine, Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
@@ -45,7 +45,7 @@ def ask_texts(engine: Engine, texts: Sequence[str], request: Request, *, started
     if isinstance(texts, str) or not all(text.strip() for text in texts):
         raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
     documents = [Document("query", text) for text in texts]  # without surrogates, which could not be printed
-    return ask(engine, [(one.text, one) for one in documents], request, started=started)
+    return ask(engine, [(one.text, one) for one in documents], request, started=started, role="query")
 
 
 @retried
@@ -56,6 +56,7 @@ def ask(
     *,
     started: float,
     exclude: int | None = None,
+    role: Role = "document",
 ) -> list[SearchResult]:
     """Encode documents like indexed ones, and search for what is similar to each.
 
@@ -65,10 +66,11 @@ def ask(
         request: How many hits are wanted, and what ranks and chooses them.
         started: ``time.perf_counter()`` when the queries came.
         exclude: The number of an indexed document to leave out.
+        role: Whether they are documents, or questions.
     """
     engine.prepare()
     with engine.snapshot(encoder=True) as snapshot:
-        vectors = encode_documents(snapshot.encoder, [document for _, document in documents])
+        vectors = encode_documents(snapshot.encoder, [document for _, document in documents], role=role)
         queries = [Query(*named, each, exclude) for named, each in zip(documents, vectors, strict=True)]
         return search(snapshot, queries, request, started=started)
 

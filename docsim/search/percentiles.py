@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.encoding.documents import encode_texts
 from docsim.engine.base import Snapshot
 
 __all__ = ["percentile", "similarities"]
@@ -64,7 +65,8 @@ def similarities(snapshot: Snapshot, *, length: int | None) -> NDArray[np.float3
         probes = rows
         if kind is not None:
             count = min(max(CHARACTERS // kind, FEWEST_SPANS), SPANS)
-            probes = [row[None] for row in snapshot.encoder.encode(_spans(snapshot, numbers[:count], kind))]
+            spans = _spans(snapshot, numbers[:count], kind)
+            probes = [row[None] for row in encode_texts(snapshot.encoder, spans, role="query")]
         known[kind] = _pairs(probes, rows)
     return known[kind]
 

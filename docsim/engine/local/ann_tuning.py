@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann
 from docsim.engine.local.ann import Approximate, Facts, Settings
@@ -140,7 +141,7 @@ def _made(
 def _queries(store: Store, vectors: VectorIndex, encoder: Callable[[], Encoder]) -> NDArray[np.float32]:
     """Return embeddings of spans of texts or, if the encoder is damaged, stored embeddings of passages."""
     try:
-        return encoder().encode(_spans(store, vectors))
+        return encode_texts(encoder(), _spans(store, vectors), role="query")
     except EncoderError:
         rows = vectors.segments[0].rows
         return rows[:: max(1, len(rows) // QUERIES)].astype(np.float32)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from docsim.encoding.tokenizer import damped
+from docsim.errors import TrainingError
 from docsim.training.towers.saving import EncoderParts
 
 __all__ = [
@@ -68,11 +69,13 @@ class InputFormat:
     """The input that a tower expects: special tokens, padding and the longest text.
 
     Attributes:
-        prefix: Ids before a text, such as that of ``[CLS]``; empty for most towers.
+        prefix: Ids before a text, such as that of ``[CLS]``, and of what the encoder wants before documents; empty for
+            most towers.
         suffix: Ids after a text, such as that of ``[SEP]``.
         padding_id: Id that fills short rows of a block.
         max_text_tokens: Tokens that a text may have, special tokens not included.
         damped: Whether each further occurrence of a token in a text counts less.
+        query_prefix: Ids before a question, where they differ from those before other texts.
     """
 
     prefix: Ids
@@ -80,12 +83,19 @@ class InputFormat:
     padding_id: int
     max_text_tokens: int
     damped: bool = False
+    query_prefix: Ids | None = None
 
-    def block(self, texts: Sequence[Ids]) -> Ids:
-        """Return texts, truncated and with special tokens, as one padded block ``(texts, tokens)``."""
-        special = len(self.prefix) + len(self.suffix)
+    def block(self, texts: Sequence[Ids], *, questions: bool = False) -> Ids:
+        """Return texts, truncated and with special tokens, as one padded block ``(texts, tokens)``.
+
+        Args:
+            texts: Token ids of each text.
+            questions: Whether the texts stand for what users ask, not for documents.
+        """
+        before = self.query_prefix if questions and self.query_prefix is not None else self.prefix
+        special = len(before) + len(self.suffix)
         cut = [text[: self.max_text_tokens] for text in texts]
-        whole = [np.concatenate([self.prefix, text, self.suffix]) for text in cut] if special else cut
+        whole = [np.concatenate([before, text, self.suffix]) for text in cut] if special else cut
         block = pad(whole, padding_id=self.padding_id, widest=self.max_text_tokens + special)
         return damped(block, padding=self.padding_id) if self.damped else block
 
@@ -114,9 +124,29 @@ def input_format(parts: EncoderParts) -> InputFormat:
         whole = parts.tokenizer.encode("a").ids
         start = next(i for i in range(len(whole)) if whole[i : i + len(own)] == own)
         before, after = whole[:start], whole[start + len(own) :]
-    most = parts.max_tokens - len(before) - len(after)
-    special = (np.array(before, dtype=np.int32), np.array(after, dtype=np.int32))
-    return InputFormat(*special, parts.preprocessing.padding_id, most, parts.preprocessing.damped)
+    given = parts.preprocessing
+    wanted = (given.document_prefix, given.query_prefix)
+    document, query = ([*before, *_ids_of_prefix(prefix, parts)] for prefix in wanted)
+    most = parts.max_tokens - max(len(document), len(query)) - len(after)
+    if most < 1:
+        raise TrainingError(
+            f"expected prefixes that leave room for a text in the {parts.max_tokens} tokens that the encoder reads; "
+            f"got {given.query_prefix!r} and {given.document_prefix!r}"
+        )
+    return InputFormat(
+        np.array(document, dtype=np.int32),
+        np.array(after, dtype=np.int32),
+        given.padding_id,
+        most,
+        given.damped,
+        np.array(query, dtype=np.int32) if query != document else None,
+    )
+
+
+def _ids_of_prefix(prefix: str, parts: EncoderParts) -> list[int]:
+    """Return the ids of a prefix. The blank at its end belongs to the next word for the tokenizers that keep blanks."""
+    ids: list[int] = parts.tokenizer.encode(prefix.rstrip(), add_special_tokens=False).ids
+    return ids
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:

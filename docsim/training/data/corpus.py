@@ -14,6 +14,7 @@ from docsim.errors import TrainingError
 from docsim.ingest import passages
 from docsim.models import Document
 from docsim.training.data.batches import Floats, Ids, epoch_order, tokenize
+from docsim.training.towers.average import TOKENS_LAYER
 from docsim.training.towers.saving import EncoderParts
 
 __all__ = [
@@ -91,7 +92,8 @@ def tokenize_corpus(documents: Iterable[Document], parts: EncoderParts) -> Token
         TrainingError: Fewer than 20 of them have at least 20 tokens, or fewer than 20 are different.
     """
     found, digest = 0, hashlib.sha256()
-    frequencies = np.zeros(parts.tokenizer.get_vocab_size(), dtype=np.int64)
+    # One for each row of token vectors: an imported tokenizer's ids have gaps, so it has fewer tokens than that.
+    frequencies = np.zeros(parts.tower.get_layer(TOKENS_LAYER).vocabulary, dtype=np.int64)
     usable: list[TokenizedDocument] = []
     for one in _tokenized(documents, parts):
         found += 1

@@ -65,6 +65,10 @@ class Examples:
         scores = None if self.scores is None else self.scores[list(rows)]
         return Examples(self.kind, tuple(self.texts[row] for row in rows), scores)
 
+    def is_asked(self, side: int) -> bool:
+        """Return whether the texts of a side stand for what users ask: anchors do, texts of scored pairs do not."""
+        return side == 0 and self.kind != "scored"
+
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of all texts and scores, in order."""
         scores = [] if self.scores is None else self.scores.tolist()
@@ -141,7 +145,10 @@ class ExampleBatches:
         epoch, place = divmod(step, self.per_epoch)
         order = epoch_order(len(self._examples), seed=self._options.seed, epoch=epoch)
         rows = order[place * self._size : (place + 1) * self._size].tolist()
-        sides = tuple(self._options.input_format.block([side[row] for row in rows]) for side in self._ids)
+        sides = tuple(
+            self._options.input_format.block([side[row] for row in rows], questions=self._examples.is_asked(number))
+            for number, side in enumerate(self._ids)
+        )
         if self._examples.scores is not None:
             return Batch(sides, {"scores": self._examples.scores[rows]})
         if self._examples.kind == "triplet":

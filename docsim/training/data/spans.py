@@ -112,9 +112,10 @@ class SpanBatches:
         rows = self._rows[order[place * self._size : (place + 1) * self._size]]
         random = np.random.default_rng([self._options.seed, 1, step])
         pairs = [self._pair(self._corpus.documents[row], random) for row in rows]
-        sides = [self._options.input_format.block([pair[side] for pair in pairs]) for side in range(2)]
+        format = self._options.input_format
+        sides = [format.block([pair[side] for pair in pairs], questions=side == 0) for side in range(2)]
         if self._negatives is not None:
-            sides.append(self._options.input_format.block(self._hard_negatives(self._negatives, rows, random)))
+            sides.append(format.block(self._hard_negatives(self._negatives, rows, random)))
         sketches = self._corpus.sketches[rows]
         excluded = sketches @ sketches.T > NEAR_DUPLICATE
         np.fill_diagonal(excluded, val=False)

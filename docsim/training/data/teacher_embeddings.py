@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.ingest import passages
 from docsim.models import Document
@@ -86,7 +88,8 @@ def embed_passages(
     texts = [text for document in documents for text in _passages(document)]
     drawn = np.sort(np.random.default_rng([seed, 4]).permutation(len(texts))[:_MAX_PASSAGES])
     texts = [texts[position] for position in drawn.tolist()]
-    targets = EmbeddingCache(cache, teacher.fingerprint, teacher.encode).rows(texts, progress=progress)
+    embed = partial(encode_texts, teacher, role="document")
+    targets = EmbeddingCache(cache, teacher.fingerprint, embed).rows(texts, progress=progress)
     digest = hashlib.sha256("\0".join([teacher.fingerprint, *texts]).encode("utf-8", "surrogatepass"))
     return TeacherEmbeddings(tokenize(texts, parts), targets, digest.hexdigest(), teacher.name)
 

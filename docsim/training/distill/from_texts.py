@@ -115,7 +115,9 @@ def teacher_embeddings(
         cache: Directory in which the embeddings are kept, created if missing. A run that was killed resumes from it.
         progress: Called after every 256 texts.
     """
-    key = "\0".join([teacher.digest, teacher.pooling, str(teacher.max_tokens)])
+    key = "\0".join(
+        [teacher.digest, teacher.pooling, str(teacher.max_tokens), *([teacher.prefix] if teacher.prefix else [])]
+    )
     report = partial(progress, "Embedding texts with the teacher") if progress else None
     rows = EmbeddingCache(cache, key, teacher.embed).rows(texts, progress=report)
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)

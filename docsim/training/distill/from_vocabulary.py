@@ -178,10 +178,10 @@ def token_states(
             f"expected a teacher whose tokenizer adds [CLS] and [SEP] to a text; it adds {len(around)} tokens"
         )
     texts = np.array([[around[0], token_id, around[1]] for token_id in token_ids], dtype=np.int32)
-    states = np.empty((len(texts), 2, teacher.backbone.hidden_dim), dtype=np.float32)
+    states = np.empty((len(texts), 2, teacher.width), dtype=np.float32)
     for start in range(0, len(texts), _TOKENS_AT_ONCE):
         batch = texts[start : start + _TOKENS_AT_ONCE]
-        states[start : start + len(batch)] = teacher.states(batch, np.ones_like(batch))[:, :2]
+        states[start : start + len(batch)] = teacher.states(batch)[:, :2]
         if progress is not None:
             progress(start + len(batch), len(texts))
     return states

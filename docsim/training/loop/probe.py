@@ -85,14 +85,17 @@ class Probe(Protocol):
         ...
 
 
-def embedded(tower: keras.Model, texts: Sequence[Ids], input_format: InputFormat) -> Floats:
-    """Return a tower's embeddings of tokenized texts, float32 ``(len(texts), dim)``, unit rows, in the given order."""
+def embedded(tower: keras.Model, texts: Sequence[Ids], input_format: InputFormat, *, questions: bool = False) -> Floats:
+    """Return a tower's embeddings of tokenized texts, float32 ``(len(texts), dim)``, unit rows, in the given order.
+
+    ``questions`` tells that the texts stand for what users ask, not for documents.
+    """
     order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     rows = np.empty((len(texts), tower.output_shape[-1]), dtype=np.float32)
     while order:
         count = max(1, _BATCH_TOKENS // max(1, len(texts[order[-1]])))
         chosen, order = order[-count:], order[:-count]
-        rows[chosen] = tower.predict_on_batch(input_format.block([texts[row] for row in chosen]))
+        rows[chosen] = tower.predict_on_batch(input_format.block([texts[row] for row in chosen], questions=questions))
     return rows
 
 
@@ -174,7 +177,7 @@ class ExamplesProbe:
 
     def values(self, tower: keras.Model) -> NDArray[np.float64]:
         """Return Spearman's correlation ``(1,)``, or per example the reciprocal rank, or 1 for a triplet in order."""
-        sides = [embedded(tower, side, self._input_format) for side in self._ids]
+        sides = self._embedded(tower)
         cosines = (sides[0] * sides[1]).sum(axis=1)
         if self._examples.kind == "triplet":
             return np.asarray(cosines > (sides[0] * sides[2]).sum(axis=1), dtype=np.float64)
@@ -185,7 +188,7 @@ class ExamplesProbe:
 
     def similarities(self, tower: keras.Model) -> Similarities:
         """Return the similarities of pairs that belong together (with a score above 0.5) and of others."""
-        sides = [embedded(tower, side, self._input_format) for side in self._ids]
+        sides = self._embedded(tower)
         cosines = (sides[0] * sides[1]).sum(axis=1)
         if self._examples.scores is not None:
             upper = self._examples.scores > 0.5
@@ -193,6 +196,13 @@ class ExamplesProbe:
         if self._examples.kind == "triplet":
             return Similarities(cosines, (sides[0] * sides[2]).sum(axis=1))
         return _against_the_rest(sides[0], sides[1])
+
+    def _embedded(self, tower: keras.Model) -> list[Floats]:
+        """Return the embeddings of each side, float32 ``(examples, dim)``."""
+        return [
+            embedded(tower, side, self._input_format, questions=self._examples.is_asked(number))
+            for number, side in enumerate(self._ids)
+        ]
 
     def sample(self, tower: keras.Model) -> EmbeddedSample:
         """Return texts of both sides of the examples."""

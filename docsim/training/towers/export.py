@@ -20,7 +20,7 @@ import onnx
 from docsim.training.towers.fused_export import fused_model, is_fusible
 from docsim.training.towers.keras_private import NEGATIVE_ID_CORRECTION, export_warnings_ignored
 
-__all__ = ["INPUT", "OUTPUT", "onnx_bytes", "quantised"]
+__all__ = ["INPUT", "OUTPUT", "canonical", "onnx_bytes", "quantised"]
 
 _ADVICE = ("Please consider to run pre-processing", "Failed to infer data type")  # of onnxruntime.quantization
 
@@ -34,7 +34,7 @@ def onnx_bytes(tower: keras.Model) -> bytes:
     Its input is called ``ids`` and its output ``embeddings``; the numbers of texts and tokens are dynamic.
     """
     model = fused_model(tower) if is_fusible(tower) else _exported_by_keras(tower)
-    _rename(model)
+    canonical(model)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -47,19 +47,22 @@ def quantised(content: bytes) -> bytes:
     """
     from docsim.runtime import quantization
 
+    model = onnx.load_from_string(content)
+    biased = any(node.op_type == "Attention" and len(node.input) > 5 for node in model.graph.node)
     with TemporaryDirectory() as directory, _advice_ignored():
         file = Path(directory) / "quantised.onnx"
         quantization().quantize_dynamic(
-            onnx.load_from_string(content),
+            model,
             file,
-            op_types_to_quantize=["MatMul", "Attention"],
+            # ONNX Runtime's int8 attention knows no biases by distance, and would drop them without a word.
+            op_types_to_quantize=["MatMul"] if biased else ["MatMul", "Attention"],
             per_channel=True,
             reduce_range=True,  # 7 bits: with 8, sums of products overflow on processors without VNNI
             weight_type=quantization().QuantType.QInt8,
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # for outputs of fused operators
         )
         model = onnx.load(str(file))
-    _rename(model)
+    canonical(model)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -114,7 +117,7 @@ def _look_up_ids_directly(graph: onnx.GraphProto) -> None:
             node.input[1] = ids
 
 
-def _rename(model: onnx.ModelProto) -> None:
+def canonical(model: onnx.ModelProto) -> None:
     """Give the graph, its nodes and its tensors names that do not depend on the process that exported it."""
     graph = model.graph
     names = {"": "", graph.input[0].name: INPUT, graph.output[0].name: OUTPUT}

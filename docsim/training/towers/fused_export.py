@@ -16,12 +16,13 @@ import onnx
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from docsim.training.towers.layers import Pooling, TokenVectors, UnitLength
-from docsim.training.towers.transformer import EncoderBlock, Positions
+from docsim.training.towers.transformer import Distances, EncoderBlock, Positions
 
 __all__ = ["fused_model", "is_fusible"]
 
 _FUSED = "com.microsoft"
 _OPSET, _IR_VERSION = 17, 8
+_ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu", "sigmoid": "Sigmoid"}
 _BIASED_ACTIVATIONS = {"gelu": "BiasGelu", "gelu_tanh": "FastGelu"}
 
 
@@ -61,8 +62,13 @@ class _Graph:
 
 def is_fusible(tower: keras.Model) -> bool:
     """Return whether a tower has encoder blocks, and only layers that this module can export."""
-    kinds = [type(layer) for layer in tower.layers]
-    return EncoderBlock in kinds and all(kind is keras.layers.InputLayer or kind in _WRITERS for kind in kinds)
+    return EncoderBlock in map(type, tower.layers) and all(map(_is_known, tower.layers))
+
+
+def _is_known(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.layers.Activation):
+        return keras.activations.serialize(layer.activation) in _ACTIVATIONS
+    return isinstance(layer, keras.layers.InputLayer) or type(layer) in _WRITERS
 
 
 def fused_model(tower: keras.Model) -> onnx.ModelProto:
@@ -109,25 +115,38 @@ def _positions(graph: _Graph, layer: Positions, inputs: list[str]) -> str:
     return graph.add("Add", inputs[0], graph.add("Slice", graph.constant(layer.rows), start, tokens, axis, step))
 
 
+def _distances(graph: _Graph, layer: Distances, inputs: list[str]) -> str:
+    """Add the biases ``(1, heads, tokens, tokens)``: a slice of a table of all distances for each query token."""
+    zero, one = graph.constant(0, np.int64), graph.constant(1, np.int64)
+    tokens = graph.add("Squeeze", graph.add("Shape", *inputs, start=1, end=2))
+    places = graph.add("Range", zero, tokens, one)
+    column = graph.add("Unsqueeze", places, graph.constant([1], np.int64))
+    distances = graph.add("Add", graph.add("Sub", places, column), graph.constant(layer.length - 1, np.int64))
+    table = keras.ops.convert_to_numpy(layer.rows)[layer.buckets_by_distance()].T  # (heads, distances)
+    found = graph.add("Gather", graph.constant(table), distances, axis=1)
+    return graph.add("Unsqueeze", found, graph.constant([0], np.int64))
+
+
 def _block(graph: _Graph, layer: EncoderBlock, inputs: list[str]) -> str:
-    states = inputs[0]
+    states, bias_by_distance = inputs[0], inputs[2:]
     if layer.norm_first:
-        attended = _attention(graph, layer, graph.norm(states, layer.attention_norm))
+        attended = _attention(graph, layer, graph.norm(states, layer.attention_norm), bias_by_distance)
         bias = graph.constant(layer.attention.output_projection.bias)
         states = graph.add("Add", states, graph.add("Add", attended, bias))
         fed = _feed(graph, layer, graph.norm(states, layer.feed_norm))
         return graph.add("Add", states, graph.add("Add", fed, graph.constant(layer.narrow.bias)))
-    attended = _attention(graph, layer, states)
+    attended = _attention(graph, layer, states, bias_by_distance)
     states = _sum_and_norm(graph, attended, states, layer.attention_norm, layer.attention.output_projection)
     return _sum_and_norm(graph, _feed(graph, layer, states), states, layer.feed_norm, layer.narrow)
 
 
-def _attention(graph: _Graph, layer: EncoderBlock, states: str) -> str:
+def _attention(graph: _Graph, layer: EncoderBlock, states: str, bias_by_distance: list[str]) -> str:
     """Add attention and its output layer, but not that layer's bias."""
     parts = (layer.attention.query, layer.attention.key, layer.attention.value)
     kernel = graph.constant(_side_by_side(part.kernel for part in parts))
     bias = graph.constant(_side_by_side(part.bias for part in parts))
-    mixed = graph.add("Attention", states, kernel, bias, graph.mask, fused=True, num_heads=layer.heads)
+    scores = ["", *bias_by_distance] if bias_by_distance else []  # the fifth input, of past states, stays empty
+    mixed = graph.add("Attention", states, kernel, bias, graph.mask, *scores, fused=True, num_heads=layer.heads)
     return graph.dense(mixed, layer.attention.output_projection, biased=False)
 
 
@@ -155,6 +174,11 @@ def _pooling(graph: _Graph, layer: Pooling, inputs: list[str]) -> str:
         first = graph.constant(0, np.int64)
         kept = graph.add("Gather", graph.present, graph.constant([0], np.int64), axis=1)
         return graph.add("Mul", graph.add("Gather", states, first, axis=1), kept)
+    if layer.mode == "last":
+        count = graph.add("ReduceSum", graph.present, axis, keepdims=1)
+        at_end = graph.add("Equal", graph.add("CumSum", graph.present, axis), count)
+        last = graph.add("Mul", graph.add("Cast", at_end, to=onnx.TensorProto.FLOAT), graph.present)
+        return graph.add("Squeeze", graph.add("MatMul", graph.add("Unsqueeze", last, axis), states), axis)
     if layer.mode == "max":
         absent = graph.add("Sub", graph.present, graph.constant(1))
         lowered = graph.add("Mul", absent, graph.constant(1e9))
@@ -164,6 +188,10 @@ def _pooling(graph: _Graph, layer: Pooling, inputs: list[str]) -> str:
     total = graph.add("MatMul", graph.add("Unsqueeze", graph.present, axis), states)
     count = graph.add("ReduceSum", graph.present, axis, keepdims=1)
     return graph.add("Div", graph.add("Squeeze", total, axis), graph.add("Max", count, graph.constant(1)))
+
+
+def _activation(graph: _Graph, layer: keras.layers.Activation, inputs: list[str]) -> str:
+    return graph.add(_ACTIVATIONS[keras.activations.serialize(layer.activation)], *inputs)
 
 
 def _unit_length(graph: _Graph, layer: UnitLength, inputs: list[str]) -> str:
@@ -179,11 +207,13 @@ def _side_by_side(variables: Iterable[keras.Variable]) -> NDArray[np.float32]:
 _WRITERS: dict[type, Callable[[_Graph, Any, list[str]], str]] = {
     TokenVectors: _tokens,
     Positions: _positions,
+    Distances: _distances,
     EncoderBlock: _block,
     Pooling: _pooling,
     UnitLength: _unit_length,
     keras.layers.Dense: lambda graph, layer, inputs: graph.dense(inputs[0], layer),
     keras.layers.LayerNormalization: lambda graph, layer, inputs: graph.norm(inputs[0], layer),
     keras.layers.Rescaling: lambda graph, layer, inputs: graph.add("Mul", *inputs, graph.constant(layer.scale)),
+    keras.layers.Activation: _activation,
     keras.layers.Add: lambda graph, layer, inputs: graph.add("Add", *inputs),
 }

@@ -7,7 +7,7 @@
 Every tower maps ids ``(texts, tokens)`` int32, padded with 0 at the end, to unit rows ``(texts, dim)`` float32, and has
 its token vectors in a layer called ``tokens``. New ``lstm`` and ``transformer`` towers compute the same as an
 ``average`` tower, because their last layer starts at zero: training starts at the quality of the token vectors.
-Encoders imported from BERT models (``docsim.training.distill.bert_import``) are transformers made of the same layers.
+Encoders imported from other models (``docsim.training.imports``) are transformers made of the same layers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from docsim.training.towers.layers import POOLINGS, Pooling, Tensor, TokenVector
 from docsim.training.towers.lstm import Lstm
 from docsim.training.towers.transformer import EncoderBlock, Positions
 
-__all__ = ["KINDS", "TowerOptions", "build_tower", "compact", "load_tower", "trainable"]
+__all__ = ["KINDS", "TowerOptions", "build_tower", "compact", "trainable"]
 
 KINDS = ("average", "lstm", "transformer")
 
@@ -122,11 +122,6 @@ def compact(tower: keras.Model) -> keras.Model:
     The copy computes the same as the tower, up to rounding the components of each token vector to 255 levels.
     """
     return _copy(tower, storage="int8", policy="float32")
-
-
-def load_tower(path: str) -> keras.Model:
-    """Return the Keras model in a ``tower.keras`` file. Importing this module registers the layers that it needs."""
-    return keras.saving.load_model(path, compile=False)
 
 
 def _build(kind: str, vectors: NDArray[np.float32], options: TowerOptions) -> keras.Model:

@@ -23,7 +23,7 @@ Shape = tuple[int | None, ...]
 """The shape of a tensor; None for an axis of any length."""
 
 PADDING_ID = 0
-POOLINGS = ("mean", "max", "first")
+POOLINGS = ("mean", "max", "first", "last")
 
 _LOWEST = -1e9  # below every state; not infinity, which would turn a row of padding alone into NaN
 
@@ -97,8 +97,8 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hi
     """Pools the states of a text's tokens into one row: ``(texts, tokens, width)`` to ``(texts, width)``.
 
     ``mean`` averages over the tokens. ``max`` takes the largest value of each component (Conneau et al. 2017,
-    https://aclanthology.org/D17-1070/). ``first`` takes the first token's state, BERT's ``[CLS]``. Padding is ignored;
-    a row of padding alone gives zeros.
+    https://aclanthology.org/D17-1070/). ``first`` takes the first token's state, BERT's ``[CLS]``, and ``last`` that of
+    the last token. Padding is ignored; a row of padding alone gives zeros.
     """
 
     def __init__(self, mode: str = "mean", **kwargs: Any) -> None:
@@ -112,6 +112,11 @@ class Pooling(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hi
         present = ops.expand_dims(ops.cast(ops.not_equal(ids, PADDING_ID), states.dtype), -1)
         if self.mode == "first":
             return states[:, 0] * present[:, 0]
+        if self.mode == "last":
+            count = ops.sum(present, axis=1, keepdims=True)
+            return ops.sum(
+                states * present * ops.cast(ops.equal(ops.cumsum(present, axis=1), count), states.dtype), axis=1
+            )
         if self.mode == "max":
             highest = ops.max(states + (1 - present) * _LOWEST, axis=1)
             return highest * ops.max(present, axis=1)

@@ -11,7 +11,8 @@ import json
 import logging
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -38,9 +39,9 @@ from docsim.errors import EncoderError
 from docsim.files import flush
 from docsim.runtime import onnxruntime
 from docsim.training.towers.export import INPUT, onnx_bytes, quantised
-from docsim.training.towers.kinds import load_tower
+from docsim.training.towers.keras_file import load_tower
 
-__all__ = ["EncoderParts", "Lineage", "load", "save"]
+__all__ = ["EncoderParts", "Exported", "Lineage", "load", "save", "save_exported"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +51,9 @@ TOLERANCE = 1e-4
 # Quantisation changes the output on purpose; import_encoder measures by how much.
 _LARGEST_DIFFERENCE = {"float32": TOLERANCE, "int8": 0.1}
 
-_LIBRARIES = ("keras", "tensorflow", "keras-hub", "tf2onnx", "onnx", "onnxruntime", "tokenizers", "numpy")
+_LIBRARIES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "tokenizers", "numpy")
 _FILES = (KERAS_FILE, ONNX_FILE, TOKENIZER_FILE)
+_EXPORTED = "onnx"  # the kind of encoders that have no tower
 _CHECKED_TEXTS = (
     "",
     "a",
@@ -108,6 +110,27 @@ class EncoderParts:
     dims: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An encoder of which only the exported graph is known, so that it cannot be trained.
+
+    Attributes:
+        graph: ONNX model from ids ``(texts, tokens)`` int32 to unit rows ``(texts, dim)`` float32.
+        tokenizer: Maps texts to the graph's ids.
+        preprocessing: Padding, empty texts and special tokens.
+        max_tokens: Tokens of a text that it reads, special tokens included.
+        dim: Components of its embeddings.
+        precision: ``float32`` or ``int8``.
+    """
+
+    graph: bytes
+    tokenizer: Tokenizer
+    preprocessing: Preprocessing
+    max_tokens: int
+    dim: int
+    precision: str = "float32"
+
+
 def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage) -> Encoder:
     """Write an encoder directory, completely or not at all, and load it.
 
@@ -124,17 +147,37 @@ def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage) 
         EncoderError: ``path`` holds something other than an encoder, or the ONNX export does not compute the same as
             the Keras model.
     """
-    path = Path(path)
-    _refuse_other_content(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    temporary.mkdir()
-    try:
+    with _written(Path(path)) as temporary:
         _write(parts, temporary, name=name, lineage=lineage)
         _check_export(parts, Encoder.load(temporary))
-        _swap(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return Encoder.load(path)
+
+
+def save_exported(
+    exported: Exported, path: str | Path, *, name: str, lineage: Lineage, check: Callable[[Encoder], None]
+) -> Encoder:
+    """Write an encoder directory without a Keras model, completely or not at all, and load it; see ``save``.
+
+    Args:
+        exported: The encoder.
+        path: Directory to write.
+        name: Display name of the encoder.
+        lineage: Where it comes from.
+        check: Raises if the encoder is not as it should be; nothing is then written.
+
+    Raises:
+        EncoderError: ``path`` holds something other than an encoder.
+    """
+    with _written(Path(path)) as temporary:
+        (temporary / TOKENIZER_FILE).write_text(exported.tokenizer.to_str(), encoding="utf-8")
+        (temporary / ONNX_FILE).write_bytes(exported.graph)
+        _write_manifest(
+            temporary,
+            {"kind": _EXPORTED, "name": name, "dim": exported.preprocessing.components or exported.dim, "dims": []},
+            exported,
+            lineage,
+        )
+        check(Encoder.load(temporary))
     return Encoder.load(path)
 
 
@@ -147,6 +190,11 @@ def load(path: str | Path) -> EncoderParts:
     path = Path(path)
     manifest = read_manifest(path)
     Encoder.load(path)  # checks the other files
+    if manifest["kind"] == _EXPORTED:
+        raise EncoderError(
+            f"expected an encoder that can be trained; the one at {path} is another program's ONNX export, which can "
+            "only be used as it is. Start from another encoder, or import the model's own weights (model.safetensors)"
+        )
     file = path / KERAS_FILE
     if not file.is_file() or _sha256(file) != manifest["files"].get(KERAS_FILE):
         raise EncoderError(
@@ -154,7 +202,7 @@ def load(path: str | Path) -> EncoderParts:
             "Restore the encoder from a copy, or make it again"
         )
     return EncoderParts(
-        tower=load_tower(str(file)),
+        tower=load_tower(file),
         tokenizer=Tokenizer.from_file(str(path / TOKENIZER_FILE)),
         preprocessing=Preprocessing(**manifest["preprocessing"]),
         kind=str(manifest["kind"]),
@@ -170,13 +218,17 @@ def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage) -> N
     parts.tower.save(path / KERAS_FILE)
     onnx = onnx_bytes(parts.tower)
     (path / ONNX_FILE).write_bytes(quantised(onnx) if parts.precision == "int8" else onnx)
-    digests = {file: _sha256(path / file) for file in _FILES}
+    dim = parts.preprocessing.components or int(parts.tower.output_shape[-1])
+    head = {"kind": parts.kind, "name": name, "dim": dim, "dims": list(parts.dims)}
+    _write_manifest(path, head, parts, lineage)
+
+
+def _write_manifest(path: Path, head: Mapping[str, object], parts: EncoderParts | Exported, lineage: Lineage) -> None:
+    """Write the manifest of the files in a directory, and flush them all."""
+    digests = {file: _sha256(path / file) for file in _FILES if (path / file).exists()}
     manifest = {
         "format": FORMAT,
-        "kind": parts.kind,
-        "name": name,
-        "dim": parts.preprocessing.components or int(parts.tower.output_shape[-1]),
-        "dims": list(parts.dims),
+        **head,
         "max_tokens": parts.max_tokens,
         "precision": parts.precision,
         "preprocessing": asdict(parts.preprocessing),
@@ -187,6 +239,24 @@ def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage) -> N
     (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for file in path.iterdir():
         flush(file)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Give a new directory to fill; it takes the place of ``path`` if nothing is raised meanwhile.
+
+    Raises:
+        EncoderError: ``path`` holds something other than an encoder.
+    """
+    _refuse_other_content(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _swap(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _plain_tokenizer(parts: EncoderParts) -> Tokenizer:

@@ -11,11 +11,13 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from docsim.training.towers.layers import PADDING_ID, Shape, Tensor
 
-__all__ = ["ACTIVATIONS", "Attention", "EncoderBlock", "Positions"]
+__all__ = ["ACTIVATIONS", "Attention", "Distances", "EncoderBlock", "Positions"]
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 """``gelu`` is the exact function, ``gelu_tanh`` its tanh approximation."""
@@ -64,10 +66,60 @@ class Positions(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type 
 
 
 @keras.saving.register_keras_serializable(package="docsim")
+class Distances(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
+    """Learned biases of attention scores by the distance of two tokens: ids ``(texts, tokens)`` to ``(heads, t, t)``.
+
+    Distances share buckets, one for each near distance and ever wider ones for those further away, on either side, as
+    in T5 (Raffel et al. 2020, https://arxiv.org/abs/1910.10683, section 2.1) and MPNet.
+
+    Attributes:
+        heads: Attention heads.
+        length: Tokens of the longest text.
+        buckets: Buckets of both sides together.
+    """
+
+    FAR = 128  # distances from here on share a bucket
+
+    def __init__(self, heads: int, length: int, *, buckets: int = 32, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.length, self.buckets = heads, length, buckets
+
+    def build(self, ids_shape: Shape) -> None:
+        """Create the biases, initialised as in BERT."""
+        small = keras.initializers.RandomNormal(stddev=0.02)
+        self.rows = self.add_weight(name="rows", shape=(self.buckets, self.heads), initializer=small)
+
+    def call(self, ids: Tensor) -> Tensor:
+        """Return the bias of each head, query token and key token."""
+        places = ops.arange(ops.shape(ids)[1], dtype="int32")
+        distances = places[None, :] - places[:, None] + (self.length - 1)
+        found = ops.take(self.rows, ops.take(ops.convert_to_tensor(self.buckets_by_distance()), distances), axis=0)
+        return ops.transpose(found, (2, 0, 1))
+
+    def buckets_by_distance(self) -> NDArray[np.int32]:
+        """Return the bucket of each distance from ``1 - length`` to ``length - 1``, int32 ``(2 * length - 1,)``."""
+        signed = np.arange(1 - self.length, self.length)
+        away, half = np.abs(signed), self.buckets // 2
+        near = half // 2
+        ratio = np.log(np.maximum(away, 1).astype(np.float32) / near) / math.log(self.FAR / near)
+        far = np.minimum(near + (ratio * (half - near)).astype(np.int32), half - 1)
+        return (np.where(away < near, away, far) + np.where(signed > 0, half, 0)).astype(np.int32)
+
+    def compute_output_shape(self, ids_shape: Shape) -> Shape:
+        """Return ``(heads, tokens, tokens)``."""
+        return (self.heads, ids_shape[1], ids_shape[1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "heads": self.heads, "length": self.length, "buckets": self.buckets}
+
+
+@keras.saving.register_keras_serializable(package="docsim")
 class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
     """Multi-head self-attention over states ``(texts, tokens, width)``; no token attends to padding.
 
-    ``softmax(q k^T / sqrt(width / heads)) v``, then a linear layer. The softmax is float32 in every precision.
+    ``softmax(q k^T / sqrt(width / heads) + bias) v``, then a linear layer. The bias ``(heads, tokens, tokens)`` is
+    optional. The softmax is float32 in every precision.
     """
 
     def __init__(self, heads: int, *, dropout: float = 0.0, **kwargs: Any) -> None:
@@ -75,7 +127,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type 
         self.heads, self.dropout = heads, dropout
         self.softmax_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, states_shape: Shape, ids_shape: Shape) -> None:
+    def build(self, states_shape: Shape, ids_shape: Shape, bias_shape: Shape | None = None) -> None:
         """Create the four linear layers.
 
         Raises:
@@ -89,12 +141,14 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type 
             dense.build(states_shape)
             setattr(self, name, dense)
 
-    def call(self, states: Tensor, ids: Tensor, training: bool | None = None) -> Tensor:
+    def call(self, states: Tensor, ids: Tensor, bias: Tensor = None, training: bool | None = None) -> Tensor:
         """Return the attention output, of the shape of the states."""
         query, key, value = (self._split(part(states)) for part in (self.query, self.key, self.value))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (texts, heads, tokens, tokens)
         absent = ops.cast(ops.equal(ids, PADDING_ID), "float32")[:, None, None, :]
         scores = ops.cast(scores, "float32") / math.sqrt(states.shape[-1] // self.heads)
+        if bias is not None:
+            scores = scores + ops.cast(bias, "float32")
         weights = ops.cast(_softmax(scores + absent * _FAR_BELOW), value.dtype)
         mixed = ops.matmul(self.softmax_dropout(weights, training=training), value)
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, ops.shape(ids)[1], states.shape[-1]))
@@ -105,7 +159,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type 
         parts = ops.reshape(states, (-1, ops.shape(states)[1], self.heads, states.shape[-1] // self.heads))
         return ops.transpose(parts, (0, 2, 1, 3))
 
-    def compute_output_shape(self, states_shape: Shape, ids_shape: Shape) -> Shape:
+    def compute_output_shape(self, states_shape: Shape, ids_shape: Shape, bias_shape: Shape | None = None) -> Shape:
         """Return the shape of the states."""
         return states_shape
 
@@ -150,7 +204,7 @@ class EncoderBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         self.widen = keras.layers.Dense(inner, dtype=policy, name="widen")
         self.drop = keras.layers.Dropout(dropout, dtype=policy)
 
-    def build(self, states_shape: Shape, ids_shape: Shape) -> None:
+    def build(self, states_shape: Shape, ids_shape: Shape, bias_shape: Shape | None = None) -> None:
         """Create the variables of every sub-layer."""
         self.attention.build(states_shape, ids_shape)
         self.attention_norm.build(states_shape)
@@ -159,22 +213,22 @@ class EncoderBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         self.narrow = keras.layers.Dense(states_shape[-1], dtype=self.dtype_policy, name="narrow")
         self.narrow.build((*states_shape[:-1], self.inner))
 
-    def call(self, states: Tensor, ids: Tensor, training: bool | None = None) -> Tensor:
+    def call(self, states: Tensor, ids: Tensor, bias: Tensor = None, training: bool | None = None) -> Tensor:
         """Return the states after both sub-layers."""
         if self.norm_first:
-            states = states + self._attend(self.attention_norm(states), ids, training)
+            states = states + self._attend(self.attention_norm(states), ids, bias, training)
             return states + self._feed(self.feed_norm(states), training)
-        states = self.attention_norm(states + self._attend(states, ids, training))
+        states = self.attention_norm(states + self._attend(states, ids, bias, training))
         return self.feed_norm(states + self._feed(states, training))
 
-    def _attend(self, states: Tensor, ids: Tensor, training: bool | None) -> Tensor:
-        return self.drop(self.attention(states, ids, training=training), training=training)
+    def _attend(self, states: Tensor, ids: Tensor, bias: Tensor, training: bool | None) -> Tensor:
+        return self.drop(self.attention(states, ids, bias, training=training), training=training)
 
     def _feed(self, states: Tensor, training: bool | None) -> Tensor:
         inner = _ACTIVATE[self.activation](self.widen(states))
         return self.drop(self.narrow(inner), training=training)
 
-    def compute_output_shape(self, states_shape: Shape, ids_shape: Shape) -> Shape:
+    def compute_output_shape(self, states_shape: Shape, ids_shape: Shape, bias_shape: Shape | None = None) -> Shape:
         """Return the shape of the states."""
         return states_shape
 

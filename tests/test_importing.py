@@ -20,8 +20,9 @@ from safetensors.numpy import load_file  # noqa: E402
 from docsim.cli import main  # noqa: E402
 from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError  # noqa: E402
-from docsim.training.distill.bert_import import import_encoder  # noqa: E402
 from docsim.training.distill.teacher import load_teacher  # noqa: E402
+from docsim.training.imports.importing import Wishes, import_encoder  # noqa: E402
+from docsim.training.imports.prefixes import suspected  # noqa: E402
 from docsim.training.towers.average import token_vectors  # noqa: E402
 from docsim.training.towers.kinds import compact, trainable  # noqa: E402
 from docsim.training.towers.saving import Lineage, load, save  # noqa: E402
@@ -138,7 +139,7 @@ def test_int8_is_smaller_and_its_loss_is_told_and_kept(original: Path, encoder: 
 
 
 def test_an_int8_encoder_stays_one_when_it_is_saved_again(original: Path, tmp_path: Path) -> None:
-    small = import_encoder(original, tmp_path / "small", int8=True)
+    small = import_encoder(original, tmp_path / "small", Wishes(int8=True))
     again = save(load(small.path), tmp_path / "again", name="again", lineage=Lineage(seed=0))
     assert again.fingerprint == small.fingerprint
 
@@ -148,41 +149,112 @@ def test_a_directory_that_is_no_model_is_refused(tmp_path: Path) -> None:
         import_encoder(tmp_path, tmp_path / "made")
 
 
-def test_another_architecture_is_refused(tmp_path: Path) -> None:
-    path = write_teacher(tmp_path / "other", model_type="mpnet")
-    with pytest.raises(TrainingError, match="expected a BERT-family teacher"):
-        import_encoder(path, tmp_path / "made")
-
-
-def test_another_activation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"its config\.json has 'silu'"):
-        import_encoder(write_teacher(tmp_path / "silu", hidden_act="silu"), tmp_path / "made")
-
-
 @pytest.mark.parametrize(
     "pooling",
-    [{"pooling_mode": "lasttoken"}, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}],
+    [{"pooling_mode": "weightedmean"}, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}],
     ids=str,
 )
 def test_a_pooling_that_cannot_be_reproduced_is_refused(
     original: Path, tmp_path: Path, pooling: dict[str, Any]
 ) -> None:
-    with pytest.raises(TrainingError, match="with exactly one of the poolings mean, cls, max"):
+    with pytest.raises(TrainingError, match="with exactly one of the poolings mean, cls, max and lasttoken"):
         import_encoder(copied(original, tmp_path / "other", pooling), tmp_path / "made")
 
 
 def test_a_model_with_another_module_is_refused(original: Path, tmp_path: Path) -> None:
     path = shutil.copytree(original, tmp_path / "dense")
-    write_json(path / "modules.json", [{"type": "sentence_transformers.models.Dense"}])
-    with pytest.raises(TrainingError, match=r"modules.json has 'sentence_transformers\.models\.Dense'"):
+    write_json(
+        path / "modules.json",
+        [{"type": "sentence_transformers.models.Transformer"}, {"type": "sentence_transformers.models.LSTM"}],
+    )
+    with pytest.raises(TrainingError, match=r"modules.json has 'LSTM'"):
         import_encoder(path, tmp_path / "made")
 
 
-def test_a_model_that_prepends_a_prompt_is_refused(original: Path, tmp_path: Path) -> None:
-    path = shutil.copytree(original, tmp_path / "prompted")
-    write_json(path / "config_sentence_transformers.json", {"default_prompt_name": "query"})
-    with pytest.raises(TrainingError, match="it prepends 'query'"):
+PROMPTS = {"prompts": {"query": "query: ", "document": "", "passage": "passage: "}, "default_prompt_name": None}
+
+
+def prompted(original: Path, target: Path, settings: dict[str, Any]) -> Path:
+    path = shutil.copytree(original, target)
+    write_json(path / "config_sentence_transformers.json", settings)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("settings", "query", "document"),
+    [
+        (PROMPTS, "query: ", "passage: "),
+        ({"prompts": {"query": "ask ", "corpus": "told "}}, "ask ", "told "),
+        ({"prompts": {"usual": "read: "}, "default_prompt_name": "usual"}, "read: ", "read: "),
+        ({"prompts": {"query": "ask "}, "default_prompt_name": None}, "ask ", ""),
+    ],
+    ids=str,
+)
+def test_prompts_of_the_original_are_kept_as_prefixes(
+    original: Path, tmp_path: Path, settings: dict[str, Any], query: str, document: str
+) -> None:
+    made = import_encoder(prompted(original, tmp_path / "prompted", settings), tmp_path / "made")
+    assert (made.query_prefix, made.document_prefix) == (query, document)
+
+
+def test_wishes_take_the_place_of_what_the_original_says(original: Path, tmp_path: Path) -> None:
+    path = prompted(original, tmp_path / "prompted", PROMPTS)
+    none = import_encoder(path, tmp_path / "none", Wishes(convention="none"))
+    own = import_encoder(path, tmp_path / "own", Wishes(convention="e5", query_prefix="why "))
+    assert (none.query_prefix, none.document_prefix) == ("", "")
+    assert (own.query_prefix, own.document_prefix) == ("why ", "passage: ")
+
+
+def test_prefixes_are_part_of_the_fingerprint_but_none_changes_nothing(
+    encoder: Encoder, original: Path, tmp_path: Path
+) -> None:
+    same = import_encoder(original, tmp_path / "same", Wishes(query_prefix="", document_prefix=""))
+    other = import_encoder(original, tmp_path / "other", Wishes(query_prefix="query: "))
+    assert same.fingerprint == encoder.fingerprint != other.fingerprint
+
+
+def test_a_prefix_that_leaves_no_room_is_refused(original: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="expected prefixes that leave room for a text in the 12 tokens"):
+        import_encoder(original, tmp_path / "made", Wishes(document_prefix="soup " * 11))
+
+
+def test_prompts_that_the_mean_leaves_out_are_refused(original: Path, tmp_path: Path) -> None:
+    path = prompted(original, tmp_path / "prompted", PROMPTS)
+    write_json(path / "modules.json", [{"type": "x.Transformer"}, {"type": "x.Pooling", "path": "1_Pooling"}])
+    write_json(path / "1_Pooling" / "config.json", {"pooling_mode": "mean", "include_prompt": False})
+    with pytest.raises(TrainingError, match="whose mean includes the prompt"):
         import_encoder(path, tmp_path / "made")
+
+
+def test_leading_components_can_be_kept_alone(encoder: Encoder, original: Path, tmp_path: Path) -> None:
+    made = import_encoder(original, tmp_path / "made", Wishes(dim=4))
+    kept = encoder.encode(TEXTS)[:, :4]
+    assert (made.dim, load(made.path).preprocessing.components) == (4, 4)
+    assert made.encode(TEXTS) == pytest.approx(kept / np.linalg.norm(kept, axis=1, keepdims=True), abs=1e-5)
+
+
+def test_more_components_than_there_are_cannot_be_kept(original: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="expected from 1 to 16 components"):
+        import_encoder(original, tmp_path / "made", Wishes(dim=17))
+
+
+@pytest.mark.parametrize(
+    ("name", "convention"),
+    [("multilingual-e5-small", "e5"), ("bge-small-en-v1.5", "bge"), ("bge-base-zh", "bge-zh"), ("gte-small", None)],
+)
+def test_names_hint_at_conventions(name: str, convention: str | None) -> None:
+    assert suspected(name) == convention
+
+
+def test_the_command_tells_what_stands_before_texts(original: Path, tmp_path: Path) -> None:
+    path, out = shutil.copytree(original, tmp_path / "tiny-e5"), str(tmp_path / "made")
+    unsure = CliRunner().invoke(main, ["encoder", "import", str(path), "--out", out])
+    assert "import it with --prefixes e5" in unsure.stderr
+    sure = CliRunner().invoke(main, ["encoder", "import", str(path), "--out", out, "--prefixes", "e5"])
+    assert ("--prefixes" in sure.stderr, sure.stdout.splitlines()[1:]) == (
+        False,
+        ["questions    begin with 'query: '", "passages     begin with 'passage: '"],
+    )
 
 
 def test_a_place_with_something_else_is_refused(original: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Models of others as encoders: transformers, exported graphs and static embeddings, from local directories."""

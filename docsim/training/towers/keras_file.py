@@ -1,0 +1,84 @@
+"""Loading ``tower.keras`` from anybody: only layers that docsim's towers are made of, and nothing that runs code.
+
+Keras' safe mode refuses functions written in Python. A description of a model can name other classes, though, some of
+which read files or call functions by name, so their names are checked before Keras sees them.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from docsim.errors import EncoderError
+from docsim.training.towers.layers import Pooling, TokenVectors, UnitLength, WeightedTokenSum
+from docsim.training.towers.lstm import Lstm
+from docsim.training.towers.transformer import Distances, EncoderBlock, Positions
+
+__all__ = ["load_tower"]
+
+_LARGEST_DESCRIPTION = 10_000_000  # bytes; that of 24 blocks has 60,000
+
+_OWN = {
+    f"docsim>{layer.__name__}"
+    for layer in (Distances, EncoderBlock, Lstm, Pooling, Positions, TokenVectors, UnitLength, WeightedTokenSum)
+}
+_OF_KERAS = {
+    *("Activation", "Add", "Dense", "DTypePolicy", "Functional", "InputLayer", "LayerNormalization", "Rescaling"),
+    *("GlorotUniform", "Ones", "RandomNormal", "Zeros"),  # initializers
+}
+_TENSOR = "__keras_tensor__"
+
+
+def load_tower(file: Path) -> keras.Model:
+    """Return the Keras model in a ``tower.keras`` file.
+
+    Raises:
+        EncoderError: It is damaged, or made of anything but docsim's layers.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if archive.getinfo("config.json").file_size > _LARGEST_DESCRIPTION:
+                raise ValueError("its description is too large")
+            described = json.loads(archive.read("config.json"))
+    except (OSError, KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        raise EncoderError(f"expected a Keras model in {file}; it cannot be read ({error})") from error
+    described.pop("compile_config", None)  # not loaded
+    for name in _strangers(described):
+        raise EncoderError(
+            f"expected a Keras model of docsim's own layers in {file}; it names {name}. It is not loaded"
+        )
+    try:
+        return keras.saving.load_model(str(file), compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many types
+        raise EncoderError(f"expected a Keras model that can be loaded in {file}; it cannot be: {error}") from error
+
+
+def _strangers(described: object) -> Iterator[str]:
+    """Yield the names of classes and functions that no tower of docsim is made of."""
+    waiting = [described]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            waiting += one.values()
+            if "class_name" in one and not _is_known(one):
+                yield f"{one.get('module')}.{one['class_name']}"
+
+
+def _is_known(named: dict[str, object]) -> bool:
+    registered, module = named.get("registered_name"), named.get("module")
+    if named["class_name"] == _TENSOR:
+        return True
+    if isinstance(registered, str) and registered.startswith("docsim>"):
+        return registered in _OWN and registered == f"docsim>{named['class_name']}"
+    return (
+        named["class_name"] in _OF_KERAS
+        and registered in (None, named["class_name"])
+        and isinstance(module, str)
+        and (module == "keras" or module.startswith("keras."))
+    )

@@ -1,0 +1,108 @@
+"""``tower.keras`` from anybody is loaded only if it is made of docsim's own layers."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from docsim.errors import EncoderError  # noqa: E402
+from docsim.training.towers.average import average_tower  # noqa: E402
+from docsim.training.towers.keras_file import load_tower  # noqa: E402
+from docsim.training.towers.kinds import KINDS, build_tower  # noqa: E402
+
+pytestmark = pytest.mark.training
+
+VECTORS = np.random.default_rng(0).normal(size=(9, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_tower_is_loaded(tmp_path: Path, kind: str) -> None:
+    tower = build_tower(kind, VECTORS)
+    tower.save(tmp_path / "tower.keras")
+    ids = np.array([[1, 2, 3]], dtype=np.int32)
+    expected = keras.ops.convert_to_numpy(tower(ids))
+    assert keras.ops.convert_to_numpy(load_tower(tmp_path / "tower.keras")(ids)) == pytest.approx(expected, abs=1e-6)
+
+
+def described(file: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Write a tower whose description was changed."""
+    average_tower(VECTORS).save(file)
+    with zipfile.ZipFile(file) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(content["config.json"])
+    change(config)
+    content["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return file
+
+
+def of_function(config: dict[str, Any]) -> None:
+    config["config"]["layers"][2] = {
+        "module": "keras.layers",
+        "class_name": "Lambda",
+        "config": {},
+        "registered_name": None,
+    }
+
+
+def of_module(config: dict[str, Any]) -> None:
+    config["config"]["layers"][2].update(module="os", class_name="system", registered_name=None)
+
+
+def of_reader(config: dict[str, Any]) -> None:
+    config["config"]["layers"][2].update(module="keras.layers", class_name="StringLookup", registered_name=None)
+
+
+def of_downloader(config: dict[str, Any]) -> None:
+    initializer = {"module": "keras.utils", "class_name": "get_file", "config": {}, "registered_name": "get_file"}
+    config["config"]["layers"][1]["config"]["initializer"] = initializer
+
+
+def of_impostor(config: dict[str, Any]) -> None:
+    config["config"]["layers"][2].update(class_name="Anything", registered_name="docsim>Anything")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (of_function, r"keras\.layers\.Lambda"),
+        (of_module, r"os\.system"),
+        (of_reader, r"keras\.layers\.StringLookup"),
+        (of_downloader, r"keras\.utils\.get_file"),
+        (of_impostor, "Anything"),
+    ],
+)
+def test_other_classes_and_functions_are_not_loaded(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None], name: str
+) -> None:
+    with pytest.raises(EncoderError, match=f"of docsim's own layers in .*; it names .*{name}"):
+        load_tower(described(tmp_path / "tower.keras", change))
+
+
+def test_a_torn_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tower.keras"
+    average_tower(VECTORS).save(file)
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(EncoderError, match="expected a Keras model in"):
+        load_tower(file)
+
+
+def test_a_model_without_its_weights_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "tower.keras"
+    average_tower(VECTORS).save(file)
+    with zipfile.ZipFile(file) as archive:
+        config = archive.read("config.json")
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("config.json", config)
+    with pytest.raises(EncoderError, match="expected a Keras model that can be loaded"):
+        load_tower(file)

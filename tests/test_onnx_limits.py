@@ -1,0 +1,137 @@
+"""Graphs from anybody: what docsim refuses to run, told from the bytes of the file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from docsim.encoding import onnx_limits
+from docsim.encoding.encoder import Encoder
+from docsim.encoding.manifest import Preprocessing, fingerprint
+from docsim.errors import EncoderError
+
+
+def field(number: int, content: bytes | int) -> bytes:
+    """One field of a protobuf message: an integer, or a length and bytes."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def varint(value: int) -> bytes:
+    head = b""
+    while value > 0x7F:
+        head += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return head + bytes([value])
+
+
+NODE = field(4, b"Identity")
+EXTERNAL = field(14, 1)
+
+
+def model(*parts: bytes) -> bytes:
+    return field(1, 8) + field(7, b"".join(parts))
+
+
+def nested(depth: int) -> bytes:
+    """Graphs inside graphs, each in an attribute of an operator."""
+    graph = field(1, NODE)
+    for _ in range(depth):
+        graph = field(1, NODE + field(5, field(6, graph)))
+    return field(7, graph)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (model(field(5, EXTERNAL)), "keeps data in other files"),
+        (model(field(5, field(13, field(1, b"location")))), "keeps data in other files"),
+        (model(field(15, field(1, EXTERNAL))), "keeps data in other files"),
+        (model(field(1, NODE + field(5, field(5, EXTERNAL)))), "keeps data in other files"),
+        (model(field(1, NODE + field(5, field(10, EXTERNAL)))), "keeps data in other files"),
+        (model(field(1, NODE + field(5, field(22, field(2, EXTERNAL))))), "keeps data in other files"),
+        (model(field(1, NODE + field(5, field(6, b"")))), "has loops or branches"),
+        (model(field(1, NODE + field(5, field(11, b"")))), "has loops or branches"),
+        (model(field(1, NODE)) + field(25, b""), "has functions or training steps of its own"),
+        (model(field(1, NODE)) + field(20, b""), "has functions or training steps of its own"),
+        (model(field(1, NODE) * 12_000) + model(field(1, NODE) * 12_000), "has more than 20,000 operators"),
+        (model(field(1, NODE))[:-3], "is damaged"),
+        (b"\xff" * 40, "is damaged"),
+    ],
+    ids=str,
+)
+def test_what_a_graph_must_not_be_made_of(content: bytes, reason: str) -> None:
+    assert onnx_limits.problem(content) == reason
+
+
+def test_an_ordinary_graph_passes() -> None:
+    content = model(field(1, NODE) * 20_000, field(5, field(9, b"x" * 100) + field(14, 0)))
+    assert onnx_limits.problem(content) is None
+
+
+def test_loops_are_followed_where_they_are_allowed() -> None:
+    assert onnx_limits.problem(nested(3), loops=True) is None
+    assert onnx_limits.problem(nested(9), loops=True) == "has graphs inside graphs, more than 8 deep"
+    inner = field(7, field(1, NODE + field(5, field(6, field(5, EXTERNAL)))))
+    assert onnx_limits.problem(inner, loops=True) == "keeps data in other files"
+
+
+@settings(max_examples=100, deadline=None)
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_judged_without_an_error(content: bytes) -> None:
+    assert onnx_limits.problem(content) is None or isinstance(onnx_limits.problem(content), str)
+
+
+def test_the_default_encoder_passes() -> None:
+    assert onnx_limits.problem((Encoder.default().path / "tower.onnx").read_bytes()) is None
+
+
+def strangers(original: Path, path: Path, name: str, content: bytes) -> Path:
+    """Write an encoder with another file in it, whose digests and fingerprint are right."""
+    import hashlib
+
+    shutil.copytree(original, path)
+    (path / name).write_bytes(content)
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    preprocessing = Preprocessing(**manifest["preprocessing"])
+    manifest["fingerprint"] = fingerprint(
+        manifest["files"], preprocessing=preprocessing, max_tokens=manifest["max_tokens"]
+    )
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return path
+
+
+def test_an_encoder_whose_graph_reads_other_files_is_not_loaded(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    graph = (tiny_encoder_dir / "tower.onnx").read_bytes() + field(7, field(5, EXTERNAL))
+    with pytest.raises(EncoderError, match=r"cannot be loaded: its tower\.onnx keeps data in other files$"):
+        Encoder.load(strangers(tiny_encoder_dir, tmp_path / "theirs", "tower.onnx", graph))
+
+
+def test_an_encoder_whose_map_of_characters_is_damaged_is_not_loaded(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    tokenizer = json.loads((tiny_encoder_dir / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAAAA=="}
+    path = strangers(tiny_encoder_dir, tmp_path / "theirs", "tokenizer.json", json.dumps(tokenizer).encode())
+    with pytest.raises(
+        EncoderError, match=r"its tokenizer\.json has a precompiled map of characters that is cut short$"
+    ):
+        Encoder.load(path)
+
+
+def test_a_prefix_that_is_no_text_is_refused(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(tiny_encoder_dir, tmp_path / "theirs")
+    manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["preprocessing"]["query_prefix"] = ["query: "]
+    preprocessing = Preprocessing(**manifest["preprocessing"])
+    manifest["fingerprint"] = fingerprint(
+        manifest["files"], preprocessing=preprocessing, max_tokens=manifest["max_tokens"]
+    )
+    (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(EncoderError, match="has a query_prefix that is no text"):
+        Encoder.load(path)
