@@ -6,6 +6,7 @@
     eval     evaluates rankings with trec_eval's code, and similarities by rank correlation
     map      draws topic maps
     train    trains, distils and imports encoders
+    serve    serves an index to a team: over HTTP, on a page, and to assistants
 
 Nothing here imports a package of an extra: importing takes up to seconds, and looking it up takes none.
 """
@@ -25,6 +26,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "eval": ("ir_measures", "scipy"),
     "map": ("sklearn", "matplotlib", "threadpoolctl"),
     "train": ("tensorflow", "keras", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna"),
+    "serve": ("fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart"),
 }  # fmt: skip
 """The packages of each extra that docsim imports, by their import names."""
 

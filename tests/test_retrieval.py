@@ -43,7 +43,8 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
 
 def asked(index: Index, words: str, exclude: int | None = None) -> Query:
     document = Document("query", words)
-    return Query("query", document, encode_documents(index.encoder, [document])[0], exclude)
+    vectors = encode_documents(index.encoder, [document])[0]
+    return Query("query", document, vectors, () if exclude is None else (exclude,))
 
 
 def found(index: Index, query: Query, mode: Mode) -> list[list[Candidate]]:

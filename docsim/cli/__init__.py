@@ -52,6 +52,10 @@ _SECTIONS = {
         "sweep": "docsim.cli.sweep:sweep",
         "encoder": "docsim.cli.encoder:encoder",
     },
+    "Serve": {
+        "serve": "docsim.cli.serve:serve",
+        "token": "docsim.cli.token:token",
+    },
     "Evaluate": {
         "eval": "docsim.cli.evaluate:evaluate",
         "eval-pairs": "docsim.cli.evaluate:evaluate_pairs",

@@ -71,7 +71,8 @@ def ask(
     engine.prepare()
     with engine.snapshot(encoder=True) as snapshot:
         vectors = encode_documents(snapshot.encoder, [document for _, document in documents], role=role)
-        queries = [Query(*named, each, exclude) for named, each in zip(documents, vectors, strict=True)]
+        excluded = () if exclude is None else (exclude,)
+        queries = [Query(*named, each, excluded) for named, each in zip(documents, vectors, strict=True)]
         return search(snapshot, queries, request, started=started)
 
 
@@ -86,7 +87,7 @@ def ask_indexed(engine: Engine, id: str, request: Request) -> SearchResult:
     with engine.snapshot() as snapshot:
         stored = stored_document(snapshot, id)
         vectors = snapshot.embeddings(np.array([stored.number], np.int64))[0].astype(np.float32)
-        query = Query(id, stored.document, vectors, exclude=stored.number)
+        query = Query(id, stored.document, vectors, exclude=(stored.number,))
         return search(snapshot, [query], request, started=started)[0]
 
 

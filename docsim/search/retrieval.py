@@ -39,13 +39,13 @@ class Query:
         name: The query's name in the answer.
         document: The text whose words are searched for.
         vectors: Embeddings of its passages, ``float32 (passages, dim)``, unit rows, at least one.
-        exclude: Number of a document that must not be returned.
+        exclude: Numbers of documents that must not be returned, ascending.
     """
 
     name: str
     document: Document
     vectors: NDArray[np.float32]
-    exclude: int | None = None
+    exclude: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def tiers(
         min_similarity: Stop when no document that is left can be this similar. The search is then exact, because an
             approximate one may leave out documents that are.
     """
-    seen = np.array([] if query.exclude is None else [query.exclude], np.int64)
+    seen = np.array(query.exclude, np.int64)
     scorer, highest = _Scoring(mode, long=len(query.vectors) > 1), np.inf
     for reach in _reaches(snapshot, query, mode, where, exact=min_similarity is not None):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)

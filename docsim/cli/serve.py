@@ -1,0 +1,126 @@
+"""``docsim serve``: serve an index to a team."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from docsim.cli import options
+
+__all__ = ["serve"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowing:
+    """Who may ask, and see what."""
+
+    open: bool
+    names: tuple[str, ...]
+    rules: Path | None
+    shown_by_default: str
+    proxies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """How much and how long, and what is said of it."""
+
+    workers: int
+    time_limit: float
+    in_flight: int
+    rate: int
+    log_texts: bool
+
+
+_allowing = options.grouped(
+    _Allowing,
+    "allowing",
+    click.option("--open", is_flag=True, help="Let anybody read what is everybody's, without a token."),
+    click.option("--name", "names", multiple=True, metavar="HOST", help="Also answer requests for this host name."),
+    click.option(
+        "--rules",
+        type=options.existing_file,
+        help='YAML file of paths and the groups that see what is below them, such as "hr: [people, legal]".',
+    ),
+    click.option(
+        "--default-access",
+        "shown_by_default",
+        type=click.Choice(("all", "none")),
+        default="all",
+        show_default=True,
+        help="Who sees documents that neither their metadata nor a rule gives to a group.",
+    ),
+    click.option(
+        "--trust-proxy",
+        "proxies",
+        multiple=True,
+        metavar="ADDRESS",
+        help="Believe X-Forwarded-User and X-Forwarded-Groups from this address or network.",
+    ),
+)
+_running = options.grouped(
+    _Running,
+    "limits",
+    click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer."),
+    click.option(
+        "--time-limit",
+        type=click.FloatRange(0.1, 3600),
+        default=30.0,
+        show_default=True,
+        metavar="S",
+        help="Most seconds for a request.",
+    ),
+    click.option(
+        "--in-flight",
+        type=click.IntRange(min=1),
+        default=64,
+        show_default=True,
+        help="Most requests that a worker takes at once.",
+    ),
+    click.option(
+        "--rate",
+        type=click.IntRange(min=0),
+        default=0,
+        help="Most requests a minute that each token may make of each worker.  [default: no limit]",
+    ),
+    click.option("--log-texts", is_flag=True, help="Log what is searched for."),
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  docsim serve                                       for this machine, at http://127.0.0.1:8080/
+  docsim serve --index indexes/handbook --port 9000
+  docsim token add anna --group hr && docsim serve --host 0.0.0.0      for others, who need a token
+  docsim serve --host 0.0.0.0 --open                 for others, who all see what is everybody's
+  docsim serve --workers 4                           four processes answer
+  curl 'http://127.0.0.1:8080/v1/search?text=parental+leave&k=3'
+"""
+)
+@options.index_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 for a free one.")
+@_allowing
+@_running
+@options.needs("serve")
+def serve(index_path: Path | None, host: str, port: int, allowing: _Allowing, limits: _Running) -> None:
+    """Serve an index: an HTTP API below /v1 and a page.
+
+    Others can only reach it, with --host, if there are tokens (docsim token), a trusted proxy, or --open. Without
+    tokens, whoever uses this machine can read everything and change nothing.
+
+    What is written by docsim index, adapt or rollback meanwhile is used from the next request on. SIGTERM and Ctrl-C
+    finish what is running, within 10 seconds. Each request is logged to standard error as a line of JSON.
+    """
+    from docsim.serving import running
+    from docsim.serving.settings import Settings
+
+    given = asdict(allowing) | asdict(limits)
+    given["shown_by_default"] = allowing.shown_by_default == "all"
+    given["rules"] = allowing.rules.resolve() if allowing.rules else None
+    settings = Settings(options.index_directory(index_path).resolve(), host, port, **given)
+    running.check(settings)
+    running.run(settings, lambda address: click.echo(f"Serving {settings.index} at {address}", err=True))

@@ -1,0 +1,103 @@
+"""``docsim token``: who may use a server of an index, and what they see."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from docsim.cli import options
+from docsim.cli.output import print_json
+from docsim.engine import opening
+from docsim.errors import StoreError
+
+if TYPE_CHECKING:
+    from docsim.serving.access import Scope
+    from docsim.serving.tokens import Tokens
+
+__all__ = ["token"]
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def token() -> None:
+    """Make, list and revoke tokens for docsim serve.
+
+    Only the SHA-256 of a token is kept, in serving.db in the index's directory.
+    """
+
+
+@token.command(
+    epilog="""\b
+Examples:
+  docsim token add anna --group hr --group legal     sees what is everybody's, hr's or legal's
+  docsim token add ci --scope write --days 90        may change documents, and sees all of them
+"""
+)
+@click.argument("name")
+@click.option(
+    "--scope",
+    type=click.Choice(("read", "write", "admin")),
+    default="read",
+    show_default=True,
+    help="What it allows: to search, also to change documents, or everything.",
+)
+@click.option("--group", "groups", multiple=True, help="Show only documents of this group, and of everybody.")
+@click.option("--everybody", is_flag=True, help="Show only what is everybody's.")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it ends.  [default: never]")
+@options.index_option
+@_as_json
+def add(
+    name: str,
+    scope: Scope,
+    groups: tuple[str, ...],
+    everybody: bool,
+    days: float | None,
+    index_path: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a token and print it. It cannot be shown again.
+
+    Without --group and --everybody it shows all documents.
+    """
+    limited = list(groups) if groups or everybody else None
+    made = _tokens(index_path).add(name, scope=scope, groups=limited, days=days)
+    if as_json:
+        print_json({"name": name, "token": made})
+    else:
+        click.echo(made)
+
+
+@token.command("list")
+@options.index_option
+@_as_json
+def list_(index_path: Path | None, as_json: bool) -> None:
+    """List tokens by name."""
+    found = _tokens(index_path).list()
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    for one in found:
+        shown = "all documents" if one.groups is None else ", ".join(("everyone", *one.groups))
+        click.echo("\t".join((one.name, one.scope, shown, f"until {one.expires}" if one.expires else "for good")))
+
+
+@token.command()
+@click.argument("name")
+@options.index_option
+def revoke(name: str, index_path: Path | None) -> None:
+    """End a token, and the sessions that it began, at once."""
+    _tokens(index_path).revoke(name)
+
+
+def _tokens(index_path: Path | None) -> Tokens:
+    from docsim.serving.ledger import Ledger
+    from docsim.serving.tokens import Tokens
+
+    directory = options.index_directory(index_path)
+    if not opening.exists(directory):
+        raise StoreError(f"expected an index at {directory}, found none", hint="docsim index FOLDER")
+    return Tokens(Ledger(directory))

@@ -1,0 +1,144 @@
+"""The application: an index opened once, the routes over it, and what every request has to pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp
+
+from docsim import __version__
+from docsim.errors import DocsimError
+from docsim.index import Index
+from docsim.serving import api, metrics, problems, records
+from docsim.serving.access import read_rules
+from docsim.serving.guard import Guarded
+from docsim.serving.ledger import Ledger
+from docsim.serving.limits import Limited, in_thread
+from docsim.serving.problems import Problem
+from docsim.serving.reading import Reading
+from docsim.serving.records import Recorded
+from docsim.serving.settings import Settings
+from docsim.serving.tokens import Tokens
+from docsim.serving.writing import Jobs, Writing
+
+__all__ = ["application", "from_environment"]
+
+_NOT_FOUND_SECONDS = 0.05
+"""How long it takes at least to say that something is not there, so that nothing can be told from the time."""
+
+
+def from_environment() -> ASGIApp:
+    """Return the application of a worker process, which logs to standard error."""
+    records.log_to_standard_error()
+    return application(Settings.imported())
+
+
+def application(settings: Settings) -> ASGIApp:
+    """Return the application over an index.
+
+    Raises:
+        StoreError: There is no finished index, or it is damaged.
+        UsageError: The access rules cannot be read.
+    """
+    rules = read_rules(settings.rules, shown_by_default=settings.shown_by_default)
+    index, ledger = Index.open(settings.index), Ledger(settings.index)
+    jobs = Jobs(ledger)
+    writing = Writing(index, jobs)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await in_thread(index.engine.prepare)
+        if ledger.exists:
+            with writing.running():
+                yield
+        else:
+            yield
+        index.close()
+
+    app = FastAPI(
+        title="docsim",
+        version=__version__,
+        description="Search an index, and change what is in it. Errors are one sentence (RFC 9457).",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.reading = settings, Reading(index, rules)
+    app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
+    app.include_router(api.routes)
+    _add_health(app)
+    _add_errors(app)
+    _describe_errors(app)
+    return Recorded(Guarded(Limited(app, settings), settings, rules, app.state.tokens), settings)
+
+
+def _describe_errors(app: FastAPI) -> None:
+    """Describe errors as what they are: problems."""
+    generated = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            for path in generated()["paths"].values():
+                for operation in path.values():
+                    responses = operation["responses"]
+                    responses.pop("422", None)
+                    content = responses["default"]["content"]
+                    responses["default"]["content"] = {"application/problem+json": content["application/json"]}
+        return generated()
+
+    app.openapi = described  # type: ignore[method-assign]  # the way that FastAPI documents
+
+
+def _add_health(app: FastAPI) -> None:
+    """Add the routes that tell whoever runs the server how it is."""
+
+    @app.get("/livez", include_in_schema=False)
+    async def live() -> Response:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def ready() -> Response:
+        await in_thread(app.state.reading.index.counts)
+        return PlainTextResponse("ok\n")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def numbers(request: Request) -> Response:
+        if api.allowed(request).viewer.groups is not None:
+            raise Problem(403, "expected a token that sees all documents, got one that sees those of some groups")
+        shown = await in_thread(metrics.exposition, app.state.reading.index, app.state.jobs)
+        return Response(shown, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Answer every error with a problem."""
+
+    async def answer(request: Request, error: Exception) -> JSONResponse:
+        request_id: str = request.state.request_id
+        problem = problems.of(_as_problem(error), request_id)
+        if problem.status == 404:
+            spent = time.monotonic() - request.state.started
+            await anyio.sleep(max(0.0, _NOT_FOUND_SECONDS - spent))
+        return problems.answer(problem, request_id)
+
+    for kind in (DocsimError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, answer)
+
+
+def _as_problem(error: Exception) -> Exception:
+    """Return what FastAPI raises as a problem, and any other error as it is."""
+    if isinstance(error, RequestValidationError):
+        return Problem(400, problems.sentence(list(error.errors())))
+    if isinstance(error, HTTPException):
+        told = {404: "expected the path of a page or of the API, found nothing there"}
+        told[405] = "expected another method for this path"
+        return Problem(error.status_code, told.get(error.status_code, str(error.detail)), error.headers)
+    return error

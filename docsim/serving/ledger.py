@@ -1,0 +1,115 @@
+"""The ledger: a small database beside the index, with the tokens, sessions and jobs of its servers.
+
+    tokens      SHA-256 of each token, its name, scope, groups and expiry; a token itself is nowhere
+    sessions    of people on the page, each under the token that began it
+    jobs        what was asked of the one writer, with what to write until it is written
+
+It is the file ``serving.db`` in the index's directory, readable by its owner only. An index that cannot be written to
+is served without it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from docsim.errors import StoreError
+
+__all__ = ["FILE", "Ledger", "instant"]
+
+FILE = "serving.db"
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS tokens (
+    hash TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, groups TEXT, created TEXT NOT NULL,
+    expires TEXT
+);
+CREATE TABLE IF NOT EXISTS sessions (
+    hash TEXT PRIMARY KEY, token TEXT NOT NULL REFERENCES tokens (hash) ON DELETE CASCADE, expires TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, state TEXT NOT NULL,
+    owner TEXT NOT NULL, content BLOB, result TEXT, submitted TEXT NOT NULL, finished TEXT
+);
+CREATE INDEX IF NOT EXISTS open_jobs ON jobs (number) WHERE state IN ('queued', 'running');
+"""
+
+
+class Ledger:
+    """The open ledger of an index; safe to use from several threads and processes."""
+
+    def __init__(self, index: Path) -> None:
+        """Open the ledger, and make it when there is none and the folder can be written to.
+
+        Raises:
+            StoreError: It is damaged, or of a newer docsim.
+        """
+        self.path = index / FILE
+        self._local = threading.local()
+        if not self.path.exists() and os.access(index, os.W_OK):
+            self.path.touch(mode=0o600)
+        self.exists = self.path.exists()
+        if not self.exists:
+            return
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"expected a ledger of tokens and jobs at {self.path}, could not read it: {error}"
+            ) from error
+
+    def _prepare(self) -> None:
+        version = self.rows("PRAGMA user_version")[0][0]
+        if version > _VERSION:
+            raise StoreError(f"the ledger {self.path} was made by a newer version of docsim; update docsim")
+        if version < _VERSION:
+            connection = self._connection()
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+
+    def _connection(self) -> sqlite3.Connection:
+        """Return this thread's connection."""
+        held: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if held is None:
+            held = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            held.execute("PRAGMA foreign_keys = ON")
+            self._local.connection = held
+        return held
+
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        """Return the rows of a query; none where there is no ledger."""
+        return self._connection().execute(sql, parameters).fetchall() if self.exists else []
+
+    def execute(self, sql: str, *parameters: Any) -> int:
+        """Change something; return how many rows were.
+
+        Raises:
+            StoreError: There is no ledger, because the index cannot be written to.
+        """
+        if not self.exists:
+            raise StoreError(f"could not write to {self.path.parent}, which holds tokens and jobs")
+        return self._connection().execute(sql, parameters).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make the block one transaction."""
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+
+def instant(seconds: float | None = None) -> str:
+    """Return an instant, now when not given, as ISO 8601 in UTC, which sorts in order."""
+    given = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return given.isoformat(timespec="seconds")

@@ -1,0 +1,114 @@
+"""Limits: how large a request may be, how long it may take, and how many are answered at once."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import anyio
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from docsim.serving.problems import Problem
+from docsim.serving.settings import Settings
+
+__all__ = ["Limited", "in_thread"]
+
+LARGE, SMALL = 32 << 20, 1 << 20
+"""The largest body of a request that brings documents or a file, and of any other, in bytes."""
+
+_LARGE_PATHS = ("/v1/documents", "/v1/similar", "/similar")
+_ALWAYS = ("/livez", "/readyz")
+_THREADS = max(4, os.cpu_count() or 1)
+
+_Given = ParamSpec("_Given")
+_Found = TypeVar("_Found")
+
+
+class Limited:
+    """Hands an application only requests that are small enough, so many at once, and for so long."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        """Limit an application."""
+        self._app, self._settings = app, settings
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or turn it away."""
+        if scope["type"] != "http" or scope["path"] in _ALWAYS:
+            return await self._app(scope, receive, send)
+        if self._running >= self._settings.in_flight:
+            message = f"expected at most {self._settings.in_flight} requests at once, got more; ask again"
+            raise Problem(503, message, {"Retry-After": "1"})
+        self._running += 1
+        try:
+            await self._in_time(scope, receive, send)
+        finally:
+            self._running -= 1
+        return None
+
+    async def _in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = None if scope["path"].startswith("/mcp") and scope["method"] == "GET" else self._settings.time_limit
+        try:
+            async with asyncio.timeout(limit):
+                body = await _body(scope, receive)
+                if body is not None:
+                    await self._app(scope, _replayed(body, receive), send)
+        except TimeoutError as error:
+            message = f"expected an answer within {self._settings.time_limit:g} s, which was not enough; ask for less"
+            raise Problem(503, message, {"Retry-After": "5"}) from error
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes | None:
+    """Return the body of a request; None if the client went away.
+
+    Raises:
+        Problem: It is too large.
+    """
+    limit = LARGE if scope["path"].startswith(_LARGE_PATHS) else SMALL
+    too_large = Problem(413, f"expected a body of at most {limit >> 20} MB, got more", {"Connection": "close"})
+    declared = Headers(scope=scope).get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limit:
+        raise too_large
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise too_large
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what receives a body that has been received already, and then whatever comes."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+@functools.cache
+def _threads() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(_THREADS)
+
+
+async def in_thread(function: Callable[_Given, _Found], *given: _Given.args, **named: _Given.kwargs) -> _Found:
+    """Call a function that computes or reads in one of a few threads.
+
+    When the request's time is over it is left alone; its thread is free again when the function returns.
+    """
+    call = functools.partial(function, *given, **named)
+    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_threads())

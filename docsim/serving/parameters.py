@@ -1,0 +1,279 @@
+"""Parameters: what requests may say, and what they are answered with. The API's description is made from these.
+
+They have the names of the command line's options. Whatever else a request says is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from docsim.analysis.explain import Explanation
+from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult
+from docsim.serving.reading import Asked
+
+__all__ = [
+    "BodyFilter",
+    "Deleting",
+    "DocumentAnswer",
+    "DocumentBody",
+    "DocumentRecord",
+    "DocumentsAnswer",
+    "DocumentsParameters",
+    "ExplainAnswer",
+    "ExplainParameters",
+    "FileParameters",
+    "JobAnswer",
+    "Nothing",
+    "ProblemAnswer",
+    "SameAnswer",
+    "SearchAnswer",
+    "SearchBody",
+    "SearchParameters",
+    "SimilarBody",
+    "SimilarParameters",
+    "StateParameters",
+    "SuggestAnswer",
+    "SuggestParameters",
+    "Waiting",
+]
+
+MOST_HITS = 1000
+MOST_EXAMPLES = 100
+
+_Text = Annotated[str, Field(max_length=1_000_000)]
+_Id = Annotated[str, Field(min_length=1, max_length=4096)]
+_Revision = Annotated[int, Field(ge=0, description="Answer from this revision of the index, or a later one.")]
+
+
+class Nothing(BaseModel):
+    """No parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class StateParameters(Nothing):
+    """From which state of the index to answer."""
+
+    at_least: _Revision = 0
+
+
+class Filter(StateParameters):
+    """How hits are chosen."""
+
+    k: Annotated[int, Field(ge=1, le=MOST_HITS, description="Number of hits.")] = 10
+    mode: Annotated[Mode, Field(description="Rank by meaning, by shared words, or by both.")] = DEFAULT_MODE
+    where: Annotated[str | None, Field(description="Only documents whose metadata match, such as team = 'sre'.")] = None
+    within: Annotated[str, Field(alias="in", description="Only documents whose id is this path or lies below.")] = ""
+    offset: Annotated[int, Field(ge=0, le=1_000_000, description="Skip this many hits.")] = 0
+    diversity: Annotated[float, Field(ge=0, le=1, description="Demote hits that resemble earlier ones.")] = 0.0
+    min_similarity: Annotated[float | None, Field(ge=-1, le=1, description="Leave out less similar hits.")] = None
+    group_by: Annotated[str | None, Field(min_length=1, description="Only the best hit of each value.")] = None
+    explain: Annotated[bool, Field(description="Say which words make each hit similar.")] = False
+
+    def asked(self) -> Asked:
+        """Return what is asked for."""
+        ranking = Ranking(self.offset, self.diversity, self.min_similarity, self.group_by)
+        return Asked(self.k, self.mode, self.where, self.within, ranking, self.explain, self.at_least)
+
+
+class BodyFilter(Filter):
+    """How hits are chosen, where the filter may also be a mapping of values by field name."""
+
+    where: str | dict[str, Any] | None = None  # type: ignore[assignment]
+
+
+class SearchParameters(Filter):
+    """A question."""
+
+    text: Annotated[_Text, Field(description="A question, a few words or a whole text.")]
+
+
+class SearchBody(BodyFilter):
+    """A question, as JSON."""
+
+    text: _Text
+
+
+class SimilarParameters(Filter):
+    """Documents to find similar ones to, or a text."""
+
+    id: Annotated[list[_Id], Field(max_length=MOST_EXAMPLES, description="Ids of documents to resemble.")] = []
+    unlike: Annotated[list[_Id], Field(max_length=MOST_EXAMPLES, description="Ids of documents to differ from.")] = []
+    text: Annotated[_Text | None, Field(description="A text to resemble, instead of documents.")] = None
+
+
+class SimilarBody(BodyFilter):
+    """Documents to find similar ones to, or a text, as JSON."""
+
+    id: Annotated[list[_Id], Field(max_length=MOST_EXAMPLES)] = []
+    unlike: Annotated[list[_Id], Field(max_length=MOST_EXAMPLES)] = []
+    text: _Text | None = None
+    title: str = ""
+
+
+class FileParameters(Filter):
+    """A file, which is the body of the request."""
+
+    name: Annotated[str, Field(min_length=1, max_length=255, description="Its name; the suffix tells its format.")]
+
+
+class ExplainParameters(Nothing):
+    """Two documents, or a text and a document."""
+
+    a: Annotated[_Id | None, Field(description="Id of the first document.")] = None
+    text: Annotated[_Text | None, Field(description="A text, instead of the first document.")] = None
+    b: Annotated[_Id, Field(description="Id of the second document.")]
+    pairs: Annotated[int, Field(ge=1, le=20, description="Most pairs of passages.")] = 3
+
+
+class SuggestParameters(Nothing):
+    """The beginning of a title, or of a word in it."""
+
+    text: Annotated[str, Field(max_length=200)]
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+
+
+class DocumentsParameters(StateParameters):
+    """Which documents to list."""
+
+    after: Annotated[str, Field(max_length=4096, description="Go on after this id.")] = ""
+    limit: Annotated[int, Field(ge=1, le=MOST_HITS)] = 100
+    within: Annotated[str, Field(alias="in", description="Only documents whose id is this path or lies below.")] = ""
+
+
+class Waiting(Nothing):
+    """Whether to wait."""
+
+    wait: Annotated[bool, Field(description="Answer when the job is over, not when it is taken in.")] = False
+
+
+class DocumentBody(Nothing):
+    """A document, but for its id."""
+
+    text: str
+    title: str = ""
+    metadata: dict[str, Any] = {}
+
+    def document(self, id: str) -> Document:
+        """Return the document under an id."""
+        return Document(id, self.text, self.title, self.metadata)
+
+
+class DocumentRecord(DocumentBody):
+    """A document."""
+
+    id: _Id
+
+
+class Deleting(Nothing):
+    """Documents to remove."""
+
+    ids: Annotated[list[_Id], Field(min_length=1, max_length=10_000)]
+
+
+# Answers
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer(SearchResult):
+    """Hits, and the revision of the index that they are from."""
+
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SameAnswer(SearchAnswer):
+    """Hits, and the ids of those with the very same text."""
+
+    same: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A term that both texts contain; in how many documents is told to those only who may see them all."""
+
+    term: str
+    words: tuple[str, ...]
+    documents: int | None
+    a: int
+    b: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainAnswer(Explanation):
+    """Why two texts are similar."""
+
+    terms: tuple[Term, ...]  # type: ignore[assignment]
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentAnswer:
+    """A document as it was indexed."""
+
+    id: str
+    title: str
+    metadata: dict[str, Any]
+    text: str
+    passages: tuple[Passage, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A document in a list."""
+
+    id: str
+    title: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentsAnswer:
+    """Documents by id, the id to go on after, and how many there are in all."""
+
+    documents: tuple[Listed, ...]
+    next: str | None
+    total: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A document whose title begins so."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestAnswer:
+    """Documents whose titles begin so."""
+
+    suggestions: tuple[Suggestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswer:
+    """Something to write, and how far it is."""
+
+    id: str
+    kind: Literal["put", "delete"]
+    state: Literal["queued", "running", "done", "failed"]
+    submitted: str
+    finished: str | None
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemAnswer:
+    """Why a request was not answered (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str

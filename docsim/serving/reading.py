@@ -1,0 +1,302 @@
+"""Reading: what is asked of an index, seen by somebody. Every route answers through here.
+
+Each answer is read from one committed state, whose revision it names. What somebody may not see is left out by a filter
+of the search itself, so that fewer hits never come back, and looked at once more before it is told. A document that
+they may not see is told exactly like one that is not there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from docsim.analysis.attribution import Attribution
+from docsim.analysis.explain import PAIRS, explained, spanned
+from docsim.encoding.documents import encode_documents
+from docsim.engine.base import Snapshot
+from docsim.engine.records import StoredDocument
+from docsim.engine.retrying import retried
+from docsim.filters.where import Where, wanted
+from docsim.index import Index
+from docsim.maintenance.status import read_generations, read_status
+from docsim.models import DEFAULT_MODE, Document, Mode, Ranking, SearchResult
+from docsim.search import scoring
+from docsim.search.retrieval import Query
+from docsim.search.searcher import Request, search
+from docsim.serving.access import Access, Rules
+from docsim.serving.catalogue import Catalogue
+from docsim.serving.problems import Problem
+
+__all__ = ["Asked", "Reading"]
+
+Answer = dict[str, Any]
+
+_NEGATIVE = 1.0
+"""How far what is wanted is moved away from negative examples, in units of the distance to them."""
+
+_COMPARED = 10
+"""So many of the best hits are compared with a text, word by word, to see whether one is the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for in a search.
+
+    Attributes:
+        k: How many hits.
+        mode: What ranks.
+        where: What metadata have to be like.
+        within: Below which path ids have to lie.
+        ranking: How hits are chosen.
+        explain: Whether to say why each hit is one.
+        at_least: The revision that the answer has to have at least.
+    """
+
+    k: int = 10
+    mode: Mode = DEFAULT_MODE
+    where: Where = None
+    within: str = ""
+    ranking: Ranking = field(default_factory=Ranking)
+    explain: bool = False
+    at_least: int = 0
+
+
+@dataclass(slots=True)
+class Reading:
+    """An open index and who may see what of it; safe to use from several threads.
+
+    Attributes:
+        index: The index.
+        rules: Which groups see which documents.
+        catalogue: Its documents in order.
+    """
+
+    index: Index
+    rules: Rules
+    catalogue: Catalogue = field(init=False)
+    _attribution: Attribution | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.catalogue = Catalogue(self.index.engine, self.rules)
+
+    # Searching
+
+    def search(self, access: Access, text: str, asked: Asked) -> Answer:
+        """Answer a question, as ``docsim query --json`` does.
+
+        Raises:
+            Problem: The text is blank, or the index is older than asked for.
+            UsageError: The filter cannot be read.
+        """
+        document = Document("query", text)
+        return self._answer(access, _text_query(document, name=text), asked, reason=document)
+
+    def similar_to(self, access: Access, document: Document, asked: Asked) -> Answer:
+        """Return what is similar to any document, and, under ``same``, the ids of hits with the very same text.
+
+        Raises:
+            Problem: The text is blank, or the index is older than asked for.
+            UsageError: The filter cannot be read.
+        """
+        answer = self._answer(access, _text_query(document, name=document.id), asked, reason=document)
+        shown, _, _ = self._confirmed(access, [hit["id"] for hit in answer["hits"][:_COMPARED]])
+        return answer | {"same": [one.id for one in shown if one.text.split() == document.text.split()]}
+
+    def similar(self, access: Access, positive: Sequence[str], negative: Sequence[str], asked: Asked) -> Answer:
+        """Return what is similar to some indexed documents, and unlike others; none of them is a hit.
+
+        Args:
+            access: What may be seen; that goes for the examples, too.
+            positive: Ids of documents that hits are to resemble, at least one.
+            negative: Ids of documents that hits are to differ from.
+            asked: What else is asked for.
+
+        Raises:
+            Problem: One of the documents is not there for whoever asks.
+        """
+        if not positive:
+            raise Problem(400, "expected at least one id of a document that hits are to resemble, got none")
+
+        def query(snapshot: Snapshot) -> Query:
+            groups = [[_visible(snapshot, access, id) for id in dict.fromkeys(ids)] for ids in (positive, negative)]
+            return _example(snapshot, *groups)
+
+        return self._answer(access, query, asked, reason=positive[0])
+
+    @retried
+    def _answer(
+        self, access: Access, query: Callable[[Snapshot], Query], asked: Asked, *, reason: str | Document
+    ) -> Answer:
+        """Answer a query that is made in the state that is searched."""
+        started = time.perf_counter()
+        condition = access.restricted(wanted(asked.where, asked.within))
+        request = Request(asked.k, asked.mode, asked.ranking, condition)
+        self.index.engine.prepare()
+        with self.index.engine.snapshot(encoder=True) as snapshot:
+            _check(snapshot, asked.at_least)
+            found = search(snapshot, [query(snapshot)], request, started=started)[0]
+            answer = asdict(self._seen(access, found)) | {"revision": snapshot.revision}
+            if asked.explain:
+                for hit in answer["hits"]:
+                    hit["explain"] = self._explained(snapshot, access, reason, hit["id"], pairs=1)
+        return answer
+
+    def _seen(self, access: Access, result: SearchResult) -> SearchResult:
+        """Return a result without what somebody may not see: the filter has left it out already."""
+        hits = tuple(one for one in result.hits if access.sees_groups(self.rules.groups(one.id, one.metadata)))
+        return replace(result, hits=hits)
+
+    # Explaining
+
+    @retried
+    def explain(self, access: Access, a: str | Document, b: str, *, pairs: int = PAIRS) -> Answer:
+        """Explain why two documents, or a text and a document, are similar, as ``docsim explain --json`` does.
+
+        Raises:
+            Problem: One of the documents is not there for whoever asks.
+        """
+        with self.index.engine.snapshot(encoder=True) as snapshot:
+            found = self._explained(snapshot, access, a, b, pairs=pairs)
+            return found | {"revision": snapshot.revision}
+
+    def _explained(self, snapshot: Snapshot, access: Access, a: str | Document, b: str, *, pairs: int) -> Answer:
+        attribution = self._attribution
+        if attribution is None or attribution.encoder is not snapshot.encoder:
+            attribution = self._attribution = Attribution(snapshot.encoder)
+        for side in (a, b):
+            if isinstance(side, str):
+                _visible(snapshot, access, side)
+        sides = [spanned(snapshot, side) for side in (a, b)]
+        found = asdict(explained(snapshot, attribution, *sides, pairs=pairs))
+        if access.viewer.groups is not None:  # in how many documents a term is would count those of others
+            terms = [one | {"documents": None} for one in found["terms"]]
+            found["terms"] = sorted(terms, key=lambda one: str(one["term"]))
+        return found
+
+    # Documents
+
+    @retried
+    def document(self, access: Access, id: str, *, at_least: int = 0) -> Answer:
+        """Return a document as ``docsim show --json`` does.
+
+        Raises:
+            Problem: It is not there for whoever asks.
+        """
+        with self.index.engine.snapshot() as snapshot:
+            _check(snapshot, at_least)
+            stored = _visible(snapshot, access, id)
+            document, passages = stored.document, snapshot.passages([stored.number])[stored.number]
+            head = {"id": document.id, "title": document.title, "metadata": document.metadata, "text": document.text}
+            return {**head, "passages": [asdict(one) for one in passages], "revision": snapshot.revision}
+
+    def documents(self, access: Access, *, after: str, limit: int, within: str = "", at_least: int = 0) -> Answer:
+        """Return documents in the order of their ids, and the id to go on after; None at the end."""
+        found = self.catalogue.after(after, access, within=within.rstrip("/"), at_least=at_least)
+        listed = list(islice(found, limit + 1))
+        shown, revision, total = self._confirmed(access, [one.id for one in listed[:limit]], within=within)
+        documents = [{"id": one.id, "title": one.title, "metadata": one.metadata} for one in shown]
+        following = listed[limit - 1].id if len(listed) > limit else None
+        return {"documents": documents, "next": following, "total": total, "revision": revision}
+
+    def suggest(self, access: Access, text: str, limit: int) -> Answer:
+        """Return documents whose titles, or words in them, begin with a text."""
+        if not text.strip():
+            return {"suggestions": []}
+        shown, _, _ = self._confirmed(access, [one.id for one in islice(self.catalogue.beginning(text, access), limit)])
+        return {"suggestions": [{"id": one.id, "title": one.title} for one in shown]}
+
+    @retried
+    def _confirmed(self, access: Access, ids: Sequence[str], *, within: str = "") -> tuple[list[Document], int, int]:
+        """Return those that are still there and may be seen, the revision, and how many there are in all."""
+        with self.index.engine.snapshot() as snapshot:
+            shown = [one for one in (_found(snapshot, access, id) for id in ids) if one]
+            return [one.document for one in shown], snapshot.revision, _count(snapshot, access, within)
+
+    # The index
+
+    @retried
+    def status(self, access: Access) -> Answer:
+        """Return what the index holds: to somebody who sees all, as ``docsim status --json`` does."""
+        with self.index.engine.snapshot() as snapshot:
+            revision, documents = snapshot.revision, _count(snapshot, access)
+            generation, encoder = snapshot.generation.number, snapshot.fingerprint
+        if access.viewer.groups is None:
+            return asdict(read_status(self.index)) | {"revision": revision}
+        return {"documents": documents, "generation": generation, "encoder": encoder, "revision": revision}
+
+    def generations(self) -> Answer:
+        """Return the generations, as ``docsim generations --json`` does."""
+        return {"generations": [asdict(one) for one in read_generations(self.index)]}
+
+    def failures(self) -> Answer:
+        """Return the documents that could not be read the last time."""
+        return {"failures": [asdict(one) for one in self.index.engine.sources().failures()]}
+
+
+def _text_query(document: Document, *, name: str) -> Callable[[Snapshot], Query]:
+    """Return what makes the query for a document in a state."""
+    if not document.text.strip():
+        raise Problem(400, "expected a text to search for, got a blank one")
+    return lambda snapshot: Query(name, document, encode_documents(snapshot.encoder, [document])[0])
+
+
+def _check(snapshot: Snapshot, at_least: int) -> None:
+    if snapshot.revision < at_least:
+        raise Problem(409, f"expected an index of revision {at_least} or later, found revision {snapshot.revision}")
+
+
+def _found(snapshot: Snapshot, access: Access, id: str) -> StoredDocument | None:
+    """Return a document if it is there and may be seen."""
+    number = snapshot.number(id)
+    stored = None if number is None else snapshot.documents([number]).get(number)
+    return stored if stored is not None and access.sees(stored.document) else None
+
+
+def _visible(snapshot: Snapshot, access: Access, id: str) -> StoredDocument:
+    """Return a document.
+
+    Raises:
+        Problem: It is not there, or may not be seen, which is told in the same words.
+    """
+    found = _found(snapshot, access, id)
+    if found is None:
+        raise Problem(404, f"expected the id of an indexed document, found no document {id!r} in the index")
+    return found
+
+
+def _count(snapshot: Snapshot, access: Access, within: str = "") -> int:
+    """Return how many documents somebody may see below a path."""
+    condition = access.restricted(wanted(None, within))
+    return snapshot.counts().documents if condition is None else snapshot.matching(condition)
+
+
+def _example(snapshot: Snapshot, positive: Sequence[StoredDocument], negative: Sequence[StoredDocument]) -> Query:
+    """Return the query that is like some documents and unlike others.
+
+    One document alone is asked for with all its passages. Several become one direction: their mean, moved away from the
+    mean of the negative ones (Rocchio's formula, with equal weights).
+    """
+    vectors = [list(_vectors(snapshot, each)) for each in (positive, negative)]
+    document, name = positive[0].document, ", ".join(one.document.id for one in positive)
+    exclude = tuple(sorted({one.number for one in (*positive, *negative)}))
+    if len(positive) == 1 and not negative:
+        return Query(name, document, vectors[0][0], exclude)
+    like, unlike = ([scoring.centroid(one) for one in each] for each in vectors)
+    wanted_direction = scoring.centroid(np.vstack(like))
+    if unlike:
+        away = wanted_direction + _NEGATIVE * (wanted_direction - scoring.centroid(np.vstack(unlike)))
+        wanted_direction = scoring.centroid(away[None, :])
+    text = "\n\n".join(f"{one.document.title}\n{one.document.text}" for one in positive)
+    return Query(name, Document("examples", text), wanted_direction[None, :], exclude)
+
+
+def _vectors(snapshot: Snapshot, documents: Sequence[StoredDocument]) -> Iterator[np.ndarray[Any, Any]]:
+    """Yield the embeddings of each document, ``float32 (its passages, dim)``."""
+    numbers = np.array([one.number for one in documents], np.int64)
+    for rows in snapshot.embeddings(numbers) if len(numbers) else ():
+        yield rows.astype(np.float32)

@@ -1,0 +1,209 @@
+"""Writing: jobs that change documents, done one after the other by the one writer.
+
+A request becomes a job in the ledger, which outlives every process. Whichever process of a server holds
+``serving.lock`` does the jobs; when it ends, however it ends, another takes over, and does again what was being done:
+a job that is done twice has the same outcome as one that is done once.
+
+Documents that came this way are a source of their own, ``api``. What another source holds is changed there only, as its
+next sync would bring it back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from docsim.engine.records import SourceName
+from docsim.errors import DocsimError
+from docsim.index import Index
+from docsim.models import Document, Failure
+from docsim.serving.ledger import Ledger, instant
+
+__all__ = ["Job", "Jobs", "Writing"]
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["put", "delete"]
+
+_SOURCE = SourceName("api", "api", "api")
+_PAUSE = 0.2
+"""Seconds between two looks for jobs that another process took in, and for the lock."""
+
+_LAST_SECONDS = 2.0
+"""Seconds that the job in progress has when the server ends."""
+
+_KEPT = 1000
+"""Finished jobs that can still be asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to write.
+
+    Attributes:
+        id: What it is asked about by.
+        kind: ``put`` or ``delete``.
+        state: ``queued``, ``running``, ``done`` or ``failed``.
+        submitted: When it came, ISO 8601 in UTC.
+        finished: When it was done, or failed; None before.
+        result: What was done, counted as by ``docsim index --json``, with the revision from which on a search sees it;
+            or what went wrong; None before.
+    """
+
+    id: str
+    kind: str
+    state: str
+    submitted: str
+    finished: str | None
+    result: dict[str, Any] | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, or has failed."""
+        return self.state in ("done", "failed")
+
+
+class Jobs:
+    """The jobs of an index."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Keep them in a ledger."""
+        self._ledger = ledger
+        self.came = threading.Event()
+
+    def put(self, documents: Sequence[Document], owner: str) -> Job:
+        """Take in documents to add or replace."""
+        content = [{"id": one.id, "title": one.title, "text": one.text, "metadata": one.metadata} for one in documents]
+        return self._submit("put", content, owner)
+
+    def delete(self, ids: Sequence[str], owner: str) -> Job:
+        """Take in ids of documents to remove."""
+        return self._submit("delete", list(ids), owner)
+
+    def _submit(self, kind: Kind, content: object, owner: str) -> Job:
+        id = secrets.token_urlsafe(12)
+        held = json.dumps(content, ensure_ascii=False).encode()
+        sql = "INSERT INTO jobs (id, kind, state, owner, content, submitted) VALUES (?, ?, 'queued', ?, ?, ?)"
+        self._ledger.execute(sql, id, kind, owner, held, instant())
+        self.came.set()
+        found = self.job(id)
+        assert found is not None
+        return found
+
+    def job(self, id: str) -> Job | None:
+        """Return a job, or None when there is none or it has been forgotten."""
+        sql = "SELECT id, kind, state, submitted, finished, result FROM jobs WHERE id = ?"
+        for id, kind, state, submitted, finished, result in self._ledger.rows(sql, id):
+            return Job(id, kind, state, submitted, finished, json.loads(result) if result else None)
+        return None
+
+    def waiting(self) -> int:
+        """Return how many jobs are not over."""
+        return int((self._ledger.rows("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')") or [[0]])[0][0])
+
+    def next(self) -> tuple[int, str, Any] | None:
+        """Return number, kind and content of the first job that is not over, now running; None when there is none."""
+        sql = "SELECT number, kind, content FROM jobs WHERE state IN ('queued', 'running') ORDER BY number LIMIT 1"
+        for number, kind, content in self._ledger.rows(sql):
+            self._ledger.execute("UPDATE jobs SET state = 'running' WHERE number = ?", number)
+            return number, kind, json.loads(content)
+        return None
+
+    def finish(self, number: int, state: str, result: dict[str, Any]) -> None:
+        """Record how a job ended, and forget what was to be written and jobs of long ago."""
+        sql = "UPDATE jobs SET state = ?, result = ?, finished = ?, content = NULL WHERE number = ?"
+        self._ledger.execute(sql, state, json.dumps(result, ensure_ascii=False), instant(), number)
+        self._ledger.execute("DELETE FROM jobs WHERE state IN ('done', 'failed') AND number <= ?", number - _KEPT)
+
+
+class Writing:
+    """A thread that does the jobs, while no other process of a server of the index does."""
+
+    def __init__(self, index: Index, jobs: Jobs) -> None:
+        """Make the thread; ``running`` starts it."""
+        self._index, self._jobs = index, jobs
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="docsim-writing", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Do jobs for the length of the block; at its end, finish the one that is being done, if that is quick.
+
+        One that takes longer is stopped between two transactions, or in one that then never happened, and done again.
+        """
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            self._jobs.came.set()
+            self._thread.join(_LAST_SECONDS)
+
+    def _run(self) -> None:
+        lock = FileLock(self._index.path / "serving.lock", timeout=0)
+        while not self._ending.is_set():
+            try:
+                with lock:
+                    self._write()
+            except Timeout:
+                self._ending.wait(1.0)
+            except Exception:
+                logger.exception("the writer stopped, and goes on in a second")
+                self._ending.wait(1.0)
+
+    def _write(self) -> None:
+        """Do jobs until the server ends."""
+        while not self._ending.is_set():
+            self._jobs.came.clear()
+            job = self._jobs.next()
+            if job is None:
+                self._jobs.came.wait(_PAUSE)
+            else:
+                self._do(*job)
+
+    def _do(self, number: int, kind: str, content: Any) -> None:
+        try:
+            result = self._put(content) if kind == "put" else self._delete(content)
+            with self._index.engine.snapshot() as snapshot:
+                result["revision"] = snapshot.revision
+        except DocsimError as error:
+            logger.error("job %d failed", number, exc_info=error)
+            self._jobs.finish(number, "failed", {"error": str(error)})
+        else:
+            self._jobs.finish(number, "done", result)
+
+    def _put(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        items = [self._item(Document(**record)) for record in records]
+        report = self._index.sync(items, source=_SOURCE, prune=False, wait=True)
+        failures = [{"id": one.path, "reason": one.reason} for one in report.failures]
+        counts = {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "removed": 0}
+        return {**counts, "failures": failures}
+
+    def _item(self, document: Document) -> Document | Failure:
+        reason = self.refusal(document.id)
+        return Failure(document.id, reason) if reason else document
+
+    def _delete(self, ids: Sequence[str]) -> dict[str, Any]:
+        refused = {id: reason for id in ids if (reason := self.refusal(id))}
+        removed = self._index.remove([id for id in ids if id not in refused], wait=True)
+        failures = [{"id": id, "reason": reason} for id, reason in refused.items()]
+        return {"added": 0, "changed": 0, "unchanged": 0, "removed": removed, "failures": failures}
+
+    def refusal(self, id: str) -> str | None:
+        """Return why a document cannot be changed here, or None if it can."""
+        sources = self._index.engine.sources()
+        number = sources.number(id)
+        others = [] if number is None else [one.source for one in sources.holders(number) if one.source != _SOURCE]
+        if not others:
+            return None
+        return (
+            f"expected a document that came over HTTP, {id!r} comes from the source {others[0].name}; change it there"
+        )
