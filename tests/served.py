@@ -39,9 +39,9 @@ class Served:
     process: subprocess.Popen[str]
     log: list[str] = field(default_factory=list)
 
-    def client(self, token: str | None = None, **options: Any) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.address, headers=headers, timeout=30, trust_env=False, **options)
+    def client(self, token: str | None = None, *, headers: dict[str, str] | None = None) -> httpx.Client:
+        sent = (headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+        return httpx.Client(base_url=self.address, headers=sent, timeout=60, trust_env=False)
 
     def end(self) -> int:
         """Ask the server to end, and return its exit code."""

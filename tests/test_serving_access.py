@@ -159,7 +159,10 @@ def hits(client: httpx.Client, **asked: Any) -> set[str]:
 
 
 def test_each_token_sees_its_own(served: Served, tokens: dict[str, str]) -> None:
-    seen = {name: hits(served.client(secret)) for name, secret in tokens.items()}
+    seen = {}
+    for name, secret in tokens.items():
+        with served.client(secret) as client:
+            seen[name] = hits(client)
     everything = {one.id for one in SECRETS}
     expected = {"hr": {"open.md", "hr/pay.md"}, "nobody": {"open.md"}, "all": everything, "writer": everything}
     assert seen == expected

@@ -55,6 +55,7 @@ _SECTIONS = {
     "Serve": {
         "serve": "docsim.cli.serve:serve",
         "token": "docsim.cli.token:token",
+        "mcp": "docsim.cli.mcp:mcp",
     },
     "Evaluate": {
         "eval": "docsim.cli.evaluate:evaluate",

@@ -96,6 +96,7 @@ Examples:
   docsim serve --index indexes/handbook --port 9000
   docsim token add anna --group hr && docsim serve --host 0.0.0.0      for others, who need a token
   docsim serve --host 0.0.0.0 --open                 for others, who all see what is everybody's
+  docsim serve --watch ~/handbook                    what changes there is found within seconds
   docsim serve --workers 4                           four processes answer
   curl 'http://127.0.0.1:8080/v1/search?text=parental+leave&k=3'
 """
@@ -103,10 +104,24 @@ Examples:
 @options.index_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 for a free one.")
+@click.option(
+    "--watch",
+    multiple=True,
+    metavar="SOURCE",
+    type=click.Path(exists=True, path_type=Path, resolve_path=True),
+    help="Keep the index up to date with this folder or file; may be repeated.",
+)
 @_allowing
 @_running
 @options.needs("serve")
-def serve(index_path: Path | None, host: str, port: int, allowing: _Allowing, limits: _Running) -> None:
+def serve(
+    index_path: Path | None,
+    host: str,
+    port: int,
+    watch: tuple[Path, ...],
+    allowing: _Allowing,
+    limits: _Running,
+) -> None:
     """Serve an index: an HTTP API below /v1 and a page.
 
     Others can only reach it, with --host, if there are tokens (docsim token), a trusted proxy, or --open. Without
@@ -121,6 +136,7 @@ def serve(index_path: Path | None, host: str, port: int, allowing: _Allowing, li
     given = asdict(allowing) | asdict(limits)
     given["shown_by_default"] = allowing.shown_by_default == "all"
     given["rules"] = allowing.rules.resolve() if allowing.rules else None
+    given["watch"] = tuple(map(str, watch))
     settings = Settings(options.index_directory(index_path).resolve(), host, port, **given)
     running.check(settings)
     running.run(settings, lambda address: click.echo(f"Serving {settings.index} at {address}", err=True))

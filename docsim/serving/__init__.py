@@ -12,7 +12,10 @@
     guard         who asks, and from where: hosts, origins, tokens, rates
     limits        how much, how long and how many at once
     records       request numbers, logs and metrics
-    api, page     the routes
+    watching      when sources have to be read again
+    marking       texts in parts, of which some are marked
+    tools         what assistants may ask
+    api, page, assistants    the routes
     app, running  the application, and the processes that run it
 
 Nothing outside ``docsim.cli`` imports it, and it imports no training. It needs the extra ``serve``.

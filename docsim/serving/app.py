@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import anyio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from docsim import __version__
 from docsim.errors import DocsimError
 from docsim.index import Index
-from docsim.serving import api, metrics, problems, records
+from docsim.serving import api, metrics, page, problems, records
 from docsim.serving.access import read_rules
+from docsim.serving.assistants import Assistants
 from docsim.serving.guard import Guarded
 from docsim.serving.ledger import Ledger
 from docsim.serving.limits import Limited, in_thread
@@ -27,6 +29,7 @@ from docsim.serving.reading import Reading
 from docsim.serving.records import Recorded
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
+from docsim.serving.watching import watched_sources
 from docsim.serving.writing import Jobs, Writing
 
 __all__ = ["application", "from_environment"]
@@ -51,16 +54,16 @@ def application(settings: Settings) -> ASGIApp:
     rules = read_rules(settings.rules, shown_by_default=settings.shown_by_default)
     index, ledger = Index.open(settings.index), Ledger(settings.index)
     jobs = Jobs(ledger)
-    writing = Writing(index, jobs)
+    reading = Reading(index, rules)
+    assistants = Assistants(reading)
+    writing = Writing(index, jobs, watched_sources(settings.watch))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await in_thread(index.engine.prepare)
-        if ledger.exists:
-            with writing.running():
-                yield
-        else:
+        with writing.running() if ledger.exists else nullcontext():
             yield
+        await assistants.close()
         index.close()
 
     app = FastAPI(
@@ -72,9 +75,11 @@ def application(settings: Settings) -> ASGIApp:
         openapi_url="/v1/openapi.json",
         lifespan=lifespan,
     )
-    app.state.settings, app.state.reading = settings, Reading(index, rules)
+    app.state.settings, app.state.reading = settings, reading
     app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
     app.include_router(api.routes)
+    app.include_router(page.routes)
+    app.router.routes.append(Route("/mcp", assistants))
     _add_health(app)
     _add_errors(app)
     _describe_errors(app)
@@ -121,13 +126,14 @@ def _add_health(app: FastAPI) -> None:
 def _add_errors(app: FastAPI) -> None:
     """Answer every error with a problem."""
 
-    async def answer(request: Request, error: Exception) -> JSONResponse:
+    async def answer(request: Request, error: Exception) -> Response:
         request_id: str = request.state.request_id
         problem = problems.of(_as_problem(error), request_id)
         if problem.status == 404:
             spent = time.monotonic() - request.state.started
             await anyio.sleep(max(0.0, _NOT_FOUND_SECONDS - spent))
-        return problems.answer(problem, request_id)
+        is_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1")
+        return page.problem(request, problem) if is_page else problems.answer(problem, request_id)
 
     for kind in (DocsimError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)

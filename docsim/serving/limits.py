@@ -20,7 +20,7 @@ __all__ = ["Limited", "in_thread"]
 LARGE, SMALL = 32 << 20, 1 << 20
 """The largest body of a request that brings documents or a file, and of any other, in bytes."""
 
-_LARGE_PATHS = ("/v1/documents", "/v1/similar", "/similar")
+_LARGE_PATHS = ("/v1/documents", "/v1/similar/file", "/have")
 _ALWAYS = ("/livez", "/readyz")
 _THREADS = max(4, os.cpu_count() or 1)
 

@@ -37,7 +37,7 @@ _SECONDS = Histogram(
     registry=REGISTRY,
 )
 _QUERIES = Counter("docsim_queries", "Searches answered", ("route",), registry=REGISTRY)
-_SEARCHES = ("/v1/search", "/v1/similar", "/v1/similar/file", "/", "/similar/{id:path}", "/similar")
+_SEARCHES = ("/v1/search", "/v1/similar", "/v1/similar/file", "/", "/more/{id:path}", "/have")
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -111,6 +111,7 @@ class Recorded:
 def log_to_standard_error() -> None:
     """Write lines about requests to standard error, as they are, and errors with what caused them."""
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    logging.getLogger("docsim.serving").setLevel(logging.WARNING)
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(message)s"))
     logger.handlers, logger.propagate = [lines], False

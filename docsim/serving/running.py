@@ -19,6 +19,7 @@ from docsim.serving.access import read_rules
 from docsim.serving.ledger import Ledger
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
+from docsim.serving.watching import watched_sources
 
 __all__ = ["check", "run"]
 
@@ -34,8 +35,11 @@ def check(settings: Settings) -> None:
         UsageError: Others could reach it, and anybody could read everything; or the access rules cannot be read.
     """
     read_rules(settings.rules, shown_by_default=settings.shown_by_default)
+    watched_sources(settings.watch)
     with Index.open(settings.index):
         pass
+    if settings.watch and not Ledger(settings.index).exists:
+        raise UsageError(f"expected an index that can be written to, to keep it up to date; {settings.index} cannot be")
     if settings.is_local or settings.open or settings.proxies or Tokens(Ledger(settings.index)).any():
         return
     raise UsageError(

@@ -24,8 +24,10 @@ from filelock import FileLock, Timeout
 from docsim.engine.records import SourceName
 from docsim.errors import DocsimError
 from docsim.index import Index
+from docsim.ingest.sources import Source
 from docsim.models import Document, Failure
 from docsim.serving.ledger import Ledger, instant
+from docsim.serving.watching import Watching
 
 __all__ = ["Job", "Jobs", "Writing"]
 
@@ -101,8 +103,8 @@ class Jobs:
     def job(self, id: str) -> Job | None:
         """Return a job, or None when there is none or it has been forgotten."""
         sql = "SELECT id, kind, state, submitted, finished, result FROM jobs WHERE id = ?"
-        for id, kind, state, submitted, finished, result in self._ledger.rows(sql, id):
-            return Job(id, kind, state, submitted, finished, json.loads(result) if result else None)
+        for found, kind, state, submitted, finished, result in self._ledger.rows(sql, id):
+            return Job(found, kind, state, submitted, finished, json.loads(result) if result else None)
         return None
 
     def waiting(self) -> int:
@@ -127,9 +129,16 @@ class Jobs:
 class Writing:
     """A thread that does the jobs, while no other process of a server of the index does."""
 
-    def __init__(self, index: Index, jobs: Jobs) -> None:
-        """Make the thread; ``running`` starts it."""
+    def __init__(self, index: Index, jobs: Jobs, sources: Sequence[Source] = ()) -> None:
+        """Make the thread; ``running`` starts it.
+
+        Args:
+            index: The index that is written to.
+            jobs: What is to be done.
+            sources: What the index is kept up to date with.
+        """
         self._index, self._jobs = index, jobs
+        self._watching = Watching(sources, index.path, jobs.came.set)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="docsim-writing", daemon=True)
 
@@ -151,7 +160,7 @@ class Writing:
         lock = FileLock(self._index.path / "serving.lock", timeout=0)
         while not self._ending.is_set():
             try:
-                with lock:
+                with lock, self._watching.running():
                     self._write()
             except Timeout:
                 self._ending.wait(1.0)
@@ -163,11 +172,26 @@ class Writing:
         """Do jobs until the server ends."""
         while not self._ending.is_set():
             self._jobs.came.clear()
-            job = self._jobs.next()
-            if job is None:
-                self._jobs.came.wait(_PAUSE)
-            else:
+            if job := self._jobs.next():
                 self._do(*job)
+            elif source := self._watching.due():
+                self._read(source)
+            else:
+                self._jobs.came.wait(_PAUSE)
+
+    def _read(self, source: Source) -> None:
+        """Bring the index up to date with a source; what goes wrong is logged, and tried again at the next change."""
+        name = SourceName(source.kind, source.location, source.name)
+        try:
+            report = self._index.sync(source.entries(), source=name, wait=True)
+        except DocsimError as error:
+            logger.error("the source %s could not be read: %s", source.name, error)
+            return
+        if report.added or report.changed or report.removed:
+            counts = f"{report.added} added, {report.changed} changed, {report.removed} removed"
+            logger.warning("the source %s was read: %s", source.name, counts)
+        for failure in report.failures:
+            logger.error("not read: %s in the source %s: %s", failure.path, source.name, failure.reason)
 
     def _do(self, number: int, kind: str, content: Any) -> None:
         try:

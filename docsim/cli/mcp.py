@@ -1,0 +1,40 @@
+"""``docsim mcp``: let an assistant search an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from docsim.cli import options
+from docsim.cli.output import print_json
+from docsim.index import Index
+
+__all__ = ["mcp"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  docsim mcp --index indexes/handbook --print-config     what to add to the settings of an assistant
+  docsim mcp --index indexes/handbook                    what the assistant then starts
+"""
+)
+@options.index_option
+@click.option("--print-config", is_flag=True, help="Print what to add to the settings of an assistant, and end.")
+@options.needs("serve")
+def mcp(index_path: Path | None, print_config: bool) -> None:
+    """Let an assistant search an index, over standard input and output (Model Context Protocol).
+
+    The assistant starts this command itself. It may search and read everything in the index, and change nothing. For
+    many people and assistants, use docsim serve, which has the same tools at /mcp.
+    """
+    directory = options.index_directory(index_path).resolve()
+    if print_config:
+        command = {"command": "docsim", "args": ["mcp", "--index", str(directory)]}
+        print_json({"mcpServers": {"docsim": command}})
+        return
+    with Index.open(directory) as index:
+        from docsim.serving.assistants import serve_standard_input
+
+        serve_standard_input(index)

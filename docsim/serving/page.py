@@ -1,0 +1,270 @@
+"""The page: what people see in a browser. Every state of it is an address, and it works without a script.
+
+Documents are shown as the text that was indexed, escaped; no HTML of theirs is ever rendered. Nothing is loaded from
+another host. The style sheet and the script are files of ours, without a build.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Query, Request
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from pydantic import Field
+from starlette.datastructures import UploadFile
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+from docsim.models import Document, Ranking
+from docsim.serving import marking
+from docsim.serving.access import FIELD
+from docsim.serving.api import allowed, file_document
+from docsim.serving.guard import COOKIE
+from docsim.serving.limits import in_thread
+from docsim.serving.parameters import Nothing
+from docsim.serving.problems import Problem
+from docsim.serving.reading import Asked, Reading
+from docsim.serving.tokens import SESSION_SECONDS, Tokens
+
+__all__ = ["problem", "routes"]
+
+PER_PAGE = 10
+_FACETS, _VALUES = 6, 8
+_HERE = Path(__file__).parent
+_STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+routes = APIRouter(include_in_schema=False)
+
+_templates = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=select_autoescape(default=True),
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class SearchPage(Nothing):
+    """What the page with the search shows."""
+
+    q: Annotated[str, Field(max_length=10_000)] = ""
+    f: list[Annotated[str, Field(max_length=1000)]] = Field([], max_length=20)
+    offset: Annotated[int, Field(ge=0, le=100_000)] = 0
+    part: bool = False
+
+
+class DocumentPage(Nothing):
+    """Which passage of a document is marked, and what was searched for."""
+
+    start: Annotated[int, Field(ge=0)] = 0
+    end: Annotated[int, Field(ge=0)] = 0
+    q: Annotated[str, Field(max_length=10_000)] = ""
+
+
+class WhyPage(Nothing):
+    """What a document is compared with: a question or another document."""
+
+    q: Annotated[str, Field(max_length=10_000)] = ""
+    a: Annotated[str, Field(max_length=4096)] = ""
+
+
+@routes.get("/")
+async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Response:
+    """Show the search, and what it found."""
+    access, reading = allowed(request), _reading(request)
+    found, facets = None, []
+    chosen = [tuple(one.split("=", 1)) for one in asked.f if "=" in one]
+    if asked.q.strip():
+        where: dict[str, Any] = {}
+        for name, value in chosen:
+            where.setdefault(name, []).append(value)
+        wanted = Asked(PER_PAGE, where=where or None, ranking=Ranking(offset=asked.offset))
+        found = await in_thread(reading.search, access, asked.q, wanted)
+        facets = _facets(found["hits"], chosen)
+    shown = {"q": asked.q, "chosen": chosen, "facets": facets, "found": found, "offset": asked.offset}
+    template = "hits.html" if asked.part else "search.html"
+    return _page(request, template, **shown, hits=_hits(found, asked.q), link=_linker(asked.q, chosen), per=PER_PAGE)
+
+
+@routes.get("/d/{id:path}")
+async def document(request: Request, id: str, asked: Annotated[DocumentPage, Query()]) -> Response:
+    """Show a document, at the passage that was found."""
+    shown = await in_thread(_reading(request).document, allowed(request), id)
+    parts = marking.cut(shown["text"], asked.start, asked.end)
+    return _page(request, "document.html", document=shown, parts=parts, q=asked.q, metadata=_plain(shown["metadata"]))
+
+
+@routes.get("/more/{id:path}")
+async def more(request: Request, id: str, _: Annotated[Nothing, Query()]) -> Response:
+    """Show documents that are similar to one."""
+    access, reading = allowed(request), _reading(request)
+    found = await in_thread(reading.similar, access, [id], [], Asked(PER_PAGE))
+    seed = await in_thread(reading.document, access, id)
+    head = {"title": "Similar documents", "seed": seed, "same": None}
+    return _page(request, "similar.html", **head, hits=_hits(found, ""), a=id)
+
+
+@routes.get("/why/{id:path}")
+async def why(request: Request, id: str, asked: Annotated[WhyPage, Query()]) -> Response:
+    """Show why a document is similar to a question or to another document."""
+    if bool(asked.q.strip()) == bool(asked.a):
+        raise Problem(400, "expected either a question, q, or a document, a, to compare with")
+    side = asked.a or Document("query", asked.q)
+    found = await in_thread(_reading(request).explain, allowed(request), side, id)
+    pairs = [
+        {
+            "similarity": one["similarity"],
+            "a": marking.telling(one["a"]),
+            "b": marking.telling(one["b"]),
+            "span": one["b"],
+        }
+        for one in found["pairs"]
+    ]
+    return _page(request, "why.html", found=found, pairs=pairs, q=asked.q, a=asked.a)
+
+
+@routes.post("/have")
+async def have(request: Request, _: Annotated[Nothing, Query()]) -> Response:
+    """Show what there is like a file that is uploaded, or a text that is pasted."""
+    access, reading = allowed(request), _reading(request)
+    async with request.form(max_files=1, max_fields=2, max_part_size=16 << 20) as form:
+        file, text = form.get("file"), form.get("text")
+        name, content = (file.filename or "", await file.read()) if isinstance(file, UploadFile) else ("", b"")
+
+    def answer() -> tuple[Document, dict[str, Any]]:
+        given = file_document(content, name) if name and content else Document("text", str(text or ""))
+        return given, reading.similar_to(access, given, Asked(PER_PAGE))
+
+    given, found = await in_thread(answer)
+    title = f"What there is like {given.id}" if name and content else "What there is like this text"
+    return _page(request, "similar.html", title=title, seed=None, same=found["same"], hits=_hits(found, ""), a="")
+
+
+# Signing in
+
+
+@routes.get("/login")
+async def login(request: Request) -> Response:
+    """Ask for a token."""
+    return _page(request, "login.html", next=request.query_params.get("next", "/"), wrong=False)
+
+
+@routes.post("/login")
+async def sign_in(request: Request) -> Response:
+    """Begin a session for who has a token."""
+    async with request.form(max_files=0, max_fields=2) as form:
+        token, place = str(form.get("token", "")).strip(), str(form.get("next", "/"))
+    tokens: Tokens = request.app.state.tokens
+    session = await in_thread(tokens.begin, token)
+    if session is None:
+        return _page(request, "login.html", status=401, next=place, wrong=True)
+    answer = RedirectResponse(place if _is_own(place) else "/", 303)
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, session, SESSION_SECONDS, httponly=True, samesite="lax", secure=secure)
+    return answer
+
+
+@routes.post("/logout")
+async def sign_out(request: Request) -> Response:
+    """End a session."""
+    tokens: Tokens = request.app.state.tokens
+    await in_thread(tokens.end, request.cookies.get(COOKIE, ""))
+    answer = RedirectResponse("/login", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="lax")
+    return answer
+
+
+# Files
+
+
+@routes.get("/static/{name}")
+async def static(name: str) -> Response:
+    """Return the style sheet or the script."""
+    if name not in _STATIC:
+        raise Problem(404, "expected the path of a page or of the API, found nothing there")
+    return FileResponse(_HERE / "static" / name, media_type=_STATIC[name], headers={"Cache-Control": "no-cache"})
+
+
+@routes.get("/opensearch.xml")
+async def opensearch(request: Request) -> Response:
+    """Describe the search to browsers, so that it can be asked from the address bar."""
+    content = _templates.get_template("opensearch.xml").render(base=str(request.base_url))
+    return Response(content, media_type="application/opensearchdescription+xml")
+
+
+def problem(request: Request, found: Problem) -> Response:
+    """Return a problem as a page."""
+    return _page(request, "problem.html", status=found.status, told=str(found))
+
+
+def _page(request: Request, template: str, *, status: int = 200, **shown: Any) -> Response:
+    access = getattr(request.state, "access", None)
+    is_session = COOKIE in request.cookies and access is not None
+    content = _templates.get_template(template).render(**shown, signed_in=access.viewer.name if is_session else None)
+    return HTMLResponse(content, status)
+
+
+def _reading(request: Request) -> Reading:
+    reading: Reading = request.app.state.reading
+    return reading
+
+
+def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
+    """Return hits as they are shown: with addresses, and the best passage with the words of the question marked."""
+    shown = []
+    for hit in found["hits"] if found else []:
+        best = hit["passages"][0]
+        place = {"start": best["start"], "end": best["end"]} | ({"q": q} if q else {})
+        path = quote(hit["id"], safe="/")
+        shown.append(
+            {
+                "title": hit["title"] or hit["id"],
+                "id": hit["id"],
+                "path": path,
+                "url": f"/d/{path}?{urlencode(place)}#passage",
+                "parts": marking.snippet(best["text"], q),
+                "percentile": hit["percentile"],
+                "similarity": hit["similarity"],
+            }
+        )
+    return shown
+
+
+def _facets(hits: list[dict[str, Any]], chosen: list[Any]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """Return the metadata of hits to choose from: names, and values with how many hits have them, most first."""
+    counts: dict[str, dict[str, int]] = {}
+    for hit in hits:
+        for name, value in hit["metadata"].items():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and 0 < len(one) <= 60 and name != FIELD and (name, one) not in chosen:
+                    held = counts.setdefault(name, {})
+                    held[one] = held.get(one, 0) + 1
+    useful = {name: held for name, held in counts.items() if max(held.values()) > 1}
+    ordered = sorted(useful.items(), key=lambda one: -max(one[1].values()))[:_FACETS]
+    return [(name, sorted(held.items(), key=lambda one: (-one[1], one[0]))[:_VALUES]) for name, held in ordered]
+
+
+def _linker(q: str, chosen: list[Any]) -> Any:
+    """Return what makes the address of a search like this one, with a filter more or less, or another page."""
+
+    def link(add: str = "", remove: str = "", offset: int = 0) -> str:
+        filters = [f"{name}={value}" for name, value in chosen]
+        filters = [one for one in filters if one != remove] + ([add] if add else [])
+        pairs = [("q", q), *(("f", one) for one in filters)] + ([("offset", str(offset))] if offset else [])
+        return f"/?{urlencode(pairs)}"
+
+    return link
+
+
+def _plain(metadata: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return metadata as lines for people."""
+    shown = (
+        (name, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in metadata.items()
+    )
+    return [(name, value) for name, value in shown if value]
+
+
+def _is_own(place: str) -> bool:
+    """Return whether an address leads to this server only."""
+    return place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable()

@@ -1,0 +1,62 @@
+"use strict";
+// Makes the page quicker: hits while typing, keys, and files that are dropped. Everything works without it.
+
+const field = document.querySelector('.ask input[name="q"]');
+const results = document.querySelector("#results");
+const have = document.querySelector("#have");
+let waiting = 0;
+let asking = null;
+
+async function refresh() {
+  asking?.abort();
+  asking = new AbortController();
+  const wanted = new URLSearchParams(new FormData(field.form));
+  history.replaceState(null, "", `/?${wanted}`);
+  wanted.set("part", "true");
+  try {
+    const answer = await fetch(`/?${wanted}`, { signal: asking.signal, headers: { Accept: "text/html" } });
+    if (answer.redirected) location.reload();
+    else if (answer.ok) results.innerHTML = await answer.text(); // our own template, which escapes what it shows
+  } catch (error) {
+    if (error.name !== "AbortError") throw error;
+  }
+}
+
+if (field && results) {
+  field.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(refresh, 150);
+  });
+}
+
+function move(by) {
+  const links = [...document.querySelectorAll(".hit h2 a")];
+  const next = links.indexOf(document.activeElement) + by;
+  if (next < 0) field?.focus();
+  else links[Math.min(next, links.length - 1)]?.focus();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const typing = event.target.matches("input, textarea");
+  const searching = event.target === field;
+  if (event.key === "/" && !typing && field) field.select();
+  else if (event.key === "ArrowDown" && (searching || event.target.matches(".hit a"))) move(1);
+  else if (event.key === "ArrowUp" && event.target.matches(".hit a")) move(-1);
+  else if (event.key === "Escape" && field) field.select();
+  else return;
+  event.preventDefault();
+});
+
+if (have) {
+  const over = (on) => document.body.classList.toggle("dropping", on);
+  document.addEventListener("dragover", (event) => { event.preventDefault(); over(true); });
+  document.addEventListener("dragleave", () => over(false));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    over(false);
+    if (!event.dataTransfer.files.length) return;
+    have.elements.file.files = event.dataTransfer.files;
+    have.submit();
+  });
+}

@@ -1,0 +1,271 @@
+"""The page of a running server: without a script, and in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from served import PAGES, Served, made, serving, token
+
+from docsim import Document
+from docsim.serving import marking
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+HOSTILE = Document(
+    "odd/<script>alert(1)</script> & 100%?#.md",
+    "<img src=x onerror=alert(1)> </textarea><script>alert(2)</script> The hostile garden.",
+    "<b onclick=alert(3)>Hostile</b>",
+    {"team": "<i>kitchen</i>", "link": "javascript:alert(4)"},
+)
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Path:
+    return made(tmp_path_factory.mktemp("page") / "index", tiny_encoder_dir, [*PAGES, HOSTILE])
+
+
+@pytest.fixture(scope="module")
+def served(index: Path) -> Iterator[Served]:
+    with serving(index) as running:
+        yield running
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[httpx.Client]:
+    with served.client(headers={"Accept": "text/html"}) as opened:
+        yield opened
+
+
+OURS = {
+    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "form", "input", "button", "main", "div",
+    "nav", "h1", "h2", "ul", "ol", "li", "p", "span", "mark", "article", "dl", "dt", "dd", "section", "blockquote",
+}  # fmt: skip
+"""The elements of our own templates."""
+
+
+class Tags(HTMLParser):
+    """Collects the elements of a page as a browser would see them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    @classmethod
+    def of(cls, page: str) -> list[tuple[str, dict[str, str | None]]]:
+        parser = cls()
+        parser.feed(page)
+        return parser.found
+
+
+def links(page: str) -> list[str]:
+    return [found.replace("&amp;", "&") for found in re.findall(r'href="([^"]+)"', page)]
+
+
+def test_a_search_shows_hits_with_the_words_marked(client: httpx.Client) -> None:
+    page = client.get("/", params={"q": "boil lentils"}).text
+    assert page.index("Lentil soup") < page.index("Signing keys")
+    assert "<mark>Boil</mark> the <mark>lentils</mark>" in page
+    assert "of random pairs" in page
+
+
+def test_every_link_of_a_search_leads_somewhere(client: httpx.Client) -> None:
+    page = client.get("/", params={"q": "hostile lentils"}).text
+    found = [one for one in links(page) if one.startswith(("/", "?")) and not one.startswith("//")]
+    assert any(unquote(one).startswith("/d/odd/<script>") for one in found)
+    for one in found:
+        assert client.get(one).status_code == 200, one
+
+
+def test_a_facet_narrows_the_search_and_can_be_taken_away(client: httpx.Client) -> None:
+    page = client.get("/", params={"q": "lentils"}).text
+    assert "/?q=lentils&f=team%3Dkitchen" in links(page)
+    narrowed = client.get("/?q=lentils&f=team%3Dkitchen").text
+    assert "Lentil stew" in narrowed
+    assert "Signing keys" not in narrowed
+    assert "/?q=lentils" in links(narrowed)
+    assert "Nothing found with these filters" in client.get("/?q=lentils&f=team%3Dnobody").text
+
+
+def test_a_document_opens_with_the_passage_marked(client: httpx.Client) -> None:
+    page = client.get("/d/soup.md", params={"start": 0, "end": 16}).text
+    assert '<mark id="passage">Boil the lentils</mark> until the soup is soft.' in page
+    assert "<mark" not in client.get("/d/soup.md", params={"start": 5, "end": 10_000}).text
+
+
+def test_nothing_of_a_document_is_rendered_as_html(client: httpx.Client) -> None:
+    pages = [client.get("/", params={"q": text}).text for text in ("hostile garden", "<script>alert(5)</script>")]
+    address = next(one for one in links(pages[0]) if unquote(one).startswith("/d/odd/<script>"))
+    pages += [client.get(address).text, client.get(address.replace("/d/", "/more/").partition("?")[0]).text]
+    pages.append(client.get(address.replace("/d/", "/why/").partition("?")[0], params={"q": "hostile"}).text)
+    for page in pages:
+        tags = Tags.of(page)
+        assert {name for name, _ in tags} <= OURS
+        names = {name for _, held in tags for name in held}
+        assert not any(name.startswith(("on", "style")) for name in names)
+        addresses = [value for _, held in tags for name, value in held.items() if name in ("href", "src", "action")]
+        assert all(value and value.startswith(("/", "#")) for value in addresses)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in pages[2]
+    headers = client.get("/").headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_draft_is_compared_with_what_there_is(client: httpx.Client) -> None:
+    same = client.post("/have", files={"file": ("draft.txt", PAGES[0].text.encode())}).text
+    assert "There is this already" in same
+    assert 'href="/d/soup.md"' in same
+    other = client.post("/have", data={"text": "Something about lentils"}).text
+    assert "No document says the same word for word" in other
+    nothing = client.post("/have", data={"text": " "})
+    assert nothing.status_code == 400
+    assert "expected a text to search for" in nothing.text
+
+
+def test_why_marks_the_words_that_carry_the_match(client: httpx.Client) -> None:
+    page = client.get("/why/keys.md", params={"q": "rotate keys"}).text
+    assert "Words in common" in page
+    assert re.search(r"<mark>(Rotate|keys)</mark>", page)
+
+
+def test_what_goes_wrong_is_told_on_a_page(client: httpx.Client) -> None:
+    answer = client.get("/d/nothing.md")
+    assert answer.status_code == 404
+    assert "This cannot be answered" in answer.text
+    assert "found no document &#39;nothing.md&#39;" in answer.text
+
+
+def test_browsers_can_search_from_their_address_bar(client: httpx.Client, served: Served) -> None:
+    shown = client.get("/opensearch.xml").text
+    assert f'template="{served.address}/?q={{searchTerms}}"' in shown
+
+
+def test_signing_in_begins_a_session_that_reads_and_signing_out_ends_it(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    path = made(tmp_path / "index", tiny_encoder_dir)
+    secret = token(path, "anna", scope="write")
+    with serving(path) as running, running.client(headers={"Accept": "text/html"}) as browser:
+        asked = browser.get("/?q=soup")
+        assert (asked.status_code, asked.headers["location"]) == (303, "/login?next=%2F%3Fq%3Dsoup")
+        assert "unknown or has expired" in browser.post("/login", data={"token": "docsim_wrong"}).text
+        away = browser.post("/login", data={"token": secret, "next": "//evil.example"})
+        assert away.headers["location"] == "/"
+        cookie = away.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "samesite=lax" in cookie.lower()
+        assert secret not in cookie
+        assert "anna" in browser.get("/?q=soup").text
+        assert browser.put("/v1/documents/x.md", json={"text": "x"}).status_code == 403
+        foreign = {"Origin": "https://evil.example"}
+        assert browser.post("/logout", headers=foreign).status_code == 403
+        held = dict(browser.cookies)
+        assert browser.post("/logout").status_code == 303
+        browser.cookies.update(held)
+        assert browser.get("/?q=soup").status_code == 303
+
+
+# Marking
+
+
+def test_a_snippet_begins_near_the_first_word_that_was_asked_for() -> None:
+    text = "word " * 200 + "certificates are rotated " + "more " * 200
+    parts = marking.snippet(text, "rotate a certificate")
+    assert [part for part, is_marked in parts if is_marked] == ["certificates", "rotated"]
+    assert (parts[0], parts[-1]) == (("… ", False), (" …", False))
+    assert len("".join(part for part, _ in parts)) < 340
+
+
+def test_a_text_is_cut_at_the_stretch_that_is_marked() -> None:
+    assert marking.cut("abcdef", 2, 4) == [("ab", False), ("cd", True), ("ef", False)]
+    assert marking.cut("abcdef", 4, 9) == [("abcdef", False)]
+
+
+# In a browser
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of a browser, of the theme and width that the test asks for; fails when the page reports an error."""
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("expected chromium, to try the page in; found none")
+        pytest.skip("chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    theme, width = getattr(request, "param", ("light", 1100))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        opened = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800}).new_page()
+        errors: list[str] = []
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        yield opened
+        browser.close()
+    assert errors == []
+
+
+@pytest.mark.browser
+def test_people_search_as_they_type_and_go_on_with_the_keyboard(page: Page, served: Served) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(served.address)
+    page.keyboard.press("/")
+    page.keyboard.type("lentil", delay=5)
+    page.wait_for_selector(".hit")
+    page.wait_for_url("**/?q=lentil")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    title = page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.textContent") != title
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/d/*")
+    assert page.locator("mark#passage").count() == 1
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.name") == "q"
+    assert all(one.startswith(served.address) for one in asked)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", [("light", 1100), ("dark", 1100), ("dark", 320)], indirect=True, ids=str)
+def test_text_can_be_read_in_each_theme_and_fits_the_width(page: Page, served: Served) -> None:
+    for path in ("/", "/?q=hostile+lentils", "/d/soup.md", "/more/soup.md", "/why/soup.md?q=soup", "/login"):
+        page.goto(served.address + path)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+        assert page.evaluate(CONTRAST) >= 4.5, path
+        assert page.locator("h1, .hit h2").count() >= 1
+        fields = "[...document.querySelectorAll('input:not([type=hidden]), textarea')]"
+        assert page.evaluate(f"{fields}.filter(e => !e.labels.length && !e.ariaLabel).length") == 0
+
+
+CONTRAST = """() => {
+  const channel = (c) => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = (rgb) => { const [r, g, b] = rgb.match(/[\\d.]+/g).map(Number).map(channel);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+    if (!/, 0\\)|transparent/.test(c)) return c; } return "rgb(255, 255, 255)"; };
+  let least = 21;
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+    least = Math.min(least, (a + 0.05) / (b + 0.05));
+  }
+  return least;
+}"""
+"""The lowest contrast of any text with what is behind it, as WCAG 2 computes it."""
