@@ -52,9 +52,15 @@ def over_http(served: Served, secret: str, ask: Callable[[Client], Awaitable[Any
     return asyncio.run(run())
 
 
+def text_of(result: Any) -> str:
+    text = result.content[0].text
+    assert isinstance(text, str)
+    return text
+
+
 def answered(result: Any) -> Any:
     assert not result.is_error, result.content
-    assert json.loads(result.content[0].text) == result.structured_content
+    assert json.loads(text_of(result)) == result.structured_content
     return result.structured_content
 
 
@@ -83,7 +89,7 @@ def test_an_answer_is_never_longer_than_asked_for_and_can_be_gone_on_with(served
         text, start = "", 0
         while start is not None:
             result = await client.call_tool("fetch", {"id": LONG.id, "start": start, "max_characters": 12_000})
-            assert len(result.content[0].text) <= 12_000
+            assert len(text_of(result)) <= 12_000
             part = answered(result)
             text, start = text + part["text"], part["next_start"]
         assert text == LONG.text
@@ -91,13 +97,13 @@ def test_an_answer_is_never_longer_than_asked_for_and_can_be_gone_on_with(served
         while offset is not None:
             asked = {"query": "report of the team", "k": 3, "offset": offset, "max_characters": 1000}
             result = await client.call_tool("search", asked)
-            assert len(result.content[0].text) <= 1000
+            assert len(text_of(result)) <= 1000
             found = answered(result)
             seen += [one["id"] for one in found["results"]]
             offset = found["next_offset"]
         assert sorted(seen) == sorted(page.id for page in (*PAGES, LONG))
         result = await client.call_tool("explain", {"id": LONG.id, "query": "report " * 500, "max_characters": 1000})
-        assert len(result.content[0].text) <= 1000
+        assert len(text_of(result)) <= 1000
 
     over_http(served, secret, ask)
 
@@ -111,7 +117,7 @@ def test_wrong_requests_are_told_in_one_sentence(served: Served, secret: str) ->
         ):  # fmt: skip
             result = await client.call_tool(name, given)
             assert result.is_error
-            told.append(result.content[0].text)
+            told.append(text_of(result))
         return told
 
     told = over_http(served, secret, ask)

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
 
 import httpx
@@ -208,6 +208,7 @@ def page(request: pytest.FixtureRequest) -> Iterator[Page]:
         pytest.skip("chromium is not installed")
     from playwright.sync_api import sync_playwright
 
+    theme: Literal["light", "dark"]
     theme, width = getattr(request, "param", ("light", 1100))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))

@@ -148,7 +148,7 @@ class SourceName:
     """What a source is known by in an index.
 
     Attributes:
-        kind: ``folder``, ``file``, ``records``, ``stdin`` or ``python``.
+        kind: ``folder``, ``file``, ``records``, ``stdin``, ``python`` or ``api``.
         location: Unique in the index: an absolute path, or any name for what is not in the file system.
         name: Short; put before a document's path when another source already holds a document of that id.
     """

@@ -24,7 +24,7 @@ from docsim.serving.assistants import Assistants
 from docsim.serving.guard import Guarded
 from docsim.serving.ledger import Ledger
 from docsim.serving.limits import Limited, in_thread
-from docsim.serving.problems import Problem
+from docsim.serving.problems import NOT_FOUND_SECONDS, Problem
 from docsim.serving.reading import Reading
 from docsim.serving.records import Recorded
 from docsim.serving.settings import Settings
@@ -33,9 +33,6 @@ from docsim.serving.watching import watched_sources
 from docsim.serving.writing import Jobs, Writing
 
 __all__ = ["application", "from_environment"]
-
-_NOT_FOUND_SECONDS = 0.05
-"""How long it takes at least to say that something is not there, so that nothing can be told from the time."""
 
 
 def from_environment() -> ASGIApp:
@@ -131,7 +128,7 @@ def _add_errors(app: FastAPI) -> None:
         problem = problems.of(_as_problem(error), request_id)
         if problem.status == 404:
             spent = time.monotonic() - request.state.started
-            await anyio.sleep(max(0.0, _NOT_FOUND_SECONDS - spent))
+            await anyio.sleep(max(0.0, NOT_FOUND_SECONDS - spent))
         is_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1")
         return page.problem(request, problem) if is_page else problems.answer(problem, request_id)
 
@@ -142,7 +139,8 @@ def _add_errors(app: FastAPI) -> None:
 def _as_problem(error: Exception) -> Exception:
     """Return what FastAPI raises as a problem, and any other error as it is."""
     if isinstance(error, RequestValidationError):
-        return Problem(400, problems.sentence(list(error.errors())))
+        found = [one | {"loc": one["loc"][1:]} for one in error.errors()]  # without "query" or "body"
+        return Problem(400, problems.sentence(found))
     if isinstance(error, HTTPException):
         told = {404: "expected the path of a page or of the API, found nothing there"}
         told[405] = "expected another method for this path"

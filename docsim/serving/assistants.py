@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -108,7 +109,7 @@ def _server(reading: Reading, told: str, access: Access | None) -> Server[Any]:
         return listed
 
     async def call_tool(context: Any, parameters: types.CallToolRequestParams) -> types.CallToolResult:
-        seen, places = access, _place_of_its_own
+        seen, places = access, page_places("docsim:///")  # no server shows the documents
         if seen is None:
             request = context.request
             assert isinstance(request, Request)
@@ -138,6 +139,7 @@ def _called(reading: Reading, access: Access, name: str, given: dict[str, Any], 
     """Call a tool; what goes wrong is told to the assistant in one sentence."""
     import mcp_types as types
 
+    started = time.monotonic()
     try:
         if name not in TOOLS:
             raise problems.Problem(404, f"expected one of the tools {', '.join(TOOLS)}, got {name[:100]!r}")
@@ -146,13 +148,11 @@ def _called(reading: Reading, access: Access, name: str, given: dict[str, Any], 
     except ValidationError as error:
         told = problems.sentence(list(error.errors(include_url=False)))
     except Exception as error:
-        told = str(problems.of(error, f"of the tool {name}"))
+        problem = problems.of(error, f"of the tool {name}")
+        told = str(problem)
+        if problem.status == 404:
+            time.sleep(max(0.0, problems.NOT_FOUND_SECONDS - (time.monotonic() - started)))
     else:
         text = json.dumps(answer, ensure_ascii=False)
         return types.CallToolResult(content=[types.TextContent(text=text)], structured_content=answer)
     return types.CallToolResult(content=[types.TextContent(text=told)], is_error=True)
-
-
-def _place_of_its_own(id: str, at: Any) -> str:
-    """Return an address of a document where no server shows it."""
-    return page_places("docsim:///")(id, at)

@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 
 from docsim.models import Document, Ranking
 from docsim.serving import marking
-from docsim.serving.access import FIELD
+from docsim.serving.access import FIELD, Access
 from docsim.serving.api import allowed, file_document
 from docsim.serving.guard import COOKIE
 from docsim.serving.limits import in_thread
@@ -81,7 +81,7 @@ async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Res
         wanted = Asked(PER_PAGE, where=where or None, ranking=Ranking(offset=asked.offset))
         found = await in_thread(reading.search, access, asked.q, wanted)
         facets = _facets(found["hits"], chosen)
-    shown = {"q": asked.q, "chosen": chosen, "facets": facets, "found": found, "offset": asked.offset}
+    shown: dict[str, Any] = {"q": asked.q, "chosen": chosen, "facets": facets, "found": found, "offset": asked.offset}
     template = "hits.html" if asked.part else "search.html"
     return _page(request, template, **shown, hits=_hits(found, asked.q), link=_linker(asked.q, chosen), per=PER_PAGE)
 
@@ -100,8 +100,8 @@ async def more(request: Request, id: str, _: Annotated[Nothing, Query()]) -> Res
     access, reading = allowed(request), _reading(request)
     found = await in_thread(reading.similar, access, [id], [], Asked(PER_PAGE))
     seed = await in_thread(reading.document, access, id)
-    head = {"title": "Similar documents", "seed": seed, "same": None}
-    return _page(request, "similar.html", **head, hits=_hits(found, ""), a=id)
+    shown: dict[str, Any] = {"title": "Similar documents", "seed": seed, "same": None, "a": id}
+    return _page(request, "similar.html", **shown, hits=_hits(found, ""))
 
 
 @routes.get("/why/{id:path}")
@@ -198,9 +198,9 @@ def problem(request: Request, found: Problem) -> Response:
 
 
 def _page(request: Request, template: str, *, status: int = 200, **shown: Any) -> Response:
-    access = getattr(request.state, "access", None)
-    is_session = COOKIE in request.cookies and access is not None
-    content = _templates.get_template(template).render(**shown, signed_in=access.viewer.name if is_session else None)
+    access: Access | None = getattr(request.state, "access", None)
+    signed_in = access.viewer.name if access is not None and COOKIE in request.cookies else None
+    content = _templates.get_template(template).render(**shown, signed_in=signed_in)
     return HTMLResponse(content, status)
 
 

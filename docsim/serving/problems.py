@@ -16,9 +16,12 @@ from starlette.responses import JSONResponse
 
 from docsim.errors import DocsimError, IndexChanged, IndexLocked, MissingExtra, SourceError, UsageError
 
-__all__ = ["Problem", "answer", "of", "sentence"]
+__all__ = ["NOT_FOUND_SECONDS", "Problem", "answer", "of", "sentence"]
 
 logger = logging.getLogger(__name__)
+
+NOT_FOUND_SECONDS = 0.05
+"""How long it takes at least to say that something is not there, so that nothing can be told from the time."""
 
 
 class Problem(UsageError):
@@ -69,7 +72,7 @@ def answer(problem: Problem, request_id: str) -> JSONResponse:
 def sentence(errors: list[Any]) -> str:
     """Return what is wrong with the parameters of a request, the first thing only, in one sentence."""
     error = jsonable_encoder(errors[0])
-    name = ".".join(str(part) for part in error["loc"] if part not in ("query", "body", "path", "header")) or "the body"
+    name = ".".join(map(str, error["loc"])) or "the body"
     match error["type"]:
         case "extra_forbidden":
             return f"expected no parameter {name!r}, which this request does not have"

@@ -91,7 +91,7 @@ class Recorded:
             self._record(scope, status, time.perf_counter() - started)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "none")
+        route = "/mcp" if scope["path"] == "/mcp" else getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         _SECONDS.labels(method, route, str(status)).observe(seconds)
         if route in _SEARCHES and status == 200:

@@ -1,7 +1,8 @@
 """Tools: what assistants may ask of an index, and answers that never flood them.
 
 Each tool only reads. Its parameters are checked and unknown ones refused. An answer, as JSON, has at most so many
-characters as were asked for, and says how to go on. ``search`` and ``fetch`` also fulfil what ChatGPT's connectors expect.
+characters as were asked for, and says how to go on. ``search`` and ``fetch`` also fulfil what ChatGPT's connectors
+expect.
 """
 
 from __future__ import annotations

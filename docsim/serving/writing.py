@@ -198,9 +198,10 @@ class Writing:
             result = self._put(content) if kind == "put" else self._delete(content)
             with self._index.engine.snapshot() as snapshot:
                 result["revision"] = snapshot.revision
-        except DocsimError as error:
+        except Exception as error:  # whatever it is, what comes after this job has to be done
             logger.error("job %d failed", number, exc_info=error)
-            self._jobs.finish(number, "failed", {"error": str(error)})
+            told = str(error) if isinstance(error, DocsimError) else "this should not happen; the server's log says why"
+            self._jobs.finish(number, "failed", {"error": told})
         else:
             self._jobs.finish(number, "done", result)
 
