@@ -54,12 +54,14 @@ class Served:
 
 
 @contextmanager
-def serving(index: Path, *options: str) -> Iterator[Served]:
-    """Serve an index at a free port for the length of the block."""
-    command = [sys.executable, "-c", "from docsim.cli import run; run()", "serve", "--index", str(index), "--port", "0"]
+def serving(index: Path, *options: str, docsim: Path | None = None) -> Iterator[Served]:
+    """Serve an index at a free port for the length of the block, with this checkout or an installed ``docsim``."""
+    checkout = (sys.executable, "-c", "from docsim.cli import run; run()")
+    command = [*((str(docsim),) if docsim else checkout), "serve", "--index", str(index), "--port", "0"]
+    environment = {"OMP_NUM_THREADS": "1"} | ({} if docsim else {"PYTHONPATH": str(ROOT)})
     process = subprocess.Popen(
         [*command, *options], stderr=subprocess.PIPE, text=True, cwd=index.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env=os.environ | environment,
     )  # fmt: skip
     served = Served("", process)
     assert process.stderr is not None

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import toy_training
 from office_files import docx, paragraph, pdf
+from served import problem, serving
 from wheel_environments import build_wheel, make_environment, run, site_packages
 from word_files import glove
 
@@ -24,6 +25,7 @@ LIMIT = 300_000_000
 NEEDS = {
     "eval": (["eval", "--qrels", "qrels.txt"], ["eval-pairs", "tiny", "pairs.jsonl"]),
     "map": (["map", "--out", "drawn"],),
+    "serve": (["serve"], ["mcp"]),
     "train": (
         ["adapt"],
         ["train", "--corpus", "pages", "--out", "made"],
@@ -148,6 +150,27 @@ def test_plain_docsim_is_small_and_says_what_more_needs(place: Place) -> None:
     assert sum(file.stat().st_size for file in files) < LIMIT
     check_that_nothing_else_is_installed(place, "scipy", "pandas", "markitdown", "onnx", "matplotlib", "keras")
     place.docsim("index", "pages")
+    check_what_is_missing(place, "eval", "map", "train", "serve")
+
+
+@of("serve")
+def test_the_extra_serve_serves_an_index(place: Place) -> None:
+    place.docsim("index", "pages")
+    place.docsim("token", "list")
+    with serving(place.folder / "indexes" / "pages", docsim=place.binaries / "docsim") as running:
+        with running.client() as client:
+            found = client.get("/v1/search", params={"text": "rotate the signing keys"}).json()
+            assert found["hits"][0]["id"] == "keys.html"
+            refused = client.post("/v1/similar/file", params={"name": "a.docx"}, content=b"PK")
+            told = 'reading .docx files needs the extra "files": pip install "docsim[files]"'
+            assert problem(refused, 415) == told
+            listed = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+            accepted = {"Accept": "application/json, text/event-stream"}
+            assert client.post("/mcp", json=listed, headers=accepted).json()["result"]["tools"]
+        with running.client(headers={"Accept": "text/html"}) as browser:
+            assert "Keys" in browser.get("/", params={"q": "rotate the signing keys"}).text
+            assert [browser.get(f"/static/{name}").status_code for name in ("page.css", "page.js")] == [200, 200]
+    check_that_nothing_else_is_installed(place, "scipy", "markitdown", "sklearn", "matplotlib", "tensorflow")
     check_what_is_missing(place, "eval", "map", "train")
 
 
