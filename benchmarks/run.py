@@ -48,6 +48,7 @@ BENCHMARKS = (
     Benchmark("incremental", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras")),
     Benchmark("filters", ".", "", quick=True),
     Benchmark("opening", ".", "scale/win32/corpus.jsonl.gz", quick=True),
+    Benchmark("serving", ".", "dev/mdn/corpus.jsonl.gz", ("docsim", "uvicorn", "psutil"), quick=True),
     Benchmark("scale", ".", "scale/win32/corpus.jsonl.gz", quick=True),
     Benchmark("quality", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "model2vec"), ("teacher",)),
     Benchmark("duplicates", ".", "dev/tldr/corpus.jsonl.gz"),

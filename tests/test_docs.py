@@ -81,7 +81,7 @@ def test_an_unknown_command_or_option_in_a_page_would_be_noticed() -> None:
         "docsim query --mode dense",
         "docsim index x",
     ]
-    for wrong in ("docsim serve", "docsim index x --fast", "docsim encoder import --out x --int4", "docsim -z"):
+    for wrong in ("docsim teach", "docsim index x --fast", "docsim encoder import --out x --int4", "docsim -z"):
         assert list(_unknown(wrong)), wrong
     for right in ("docsim index x --no-prune -q", "docsim --debug query a -k 3", "docsim COMMAND --help"):
         assert not list(_unknown(right)), right

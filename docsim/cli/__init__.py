@@ -69,6 +69,9 @@ _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in se
 _ONE_QUESTION = ("query", "similar")
 """Commands whose matrix products are so small that a second thread only costs time: 25 times on a busy machine."""
 
+_MANY_QUESTIONS = ("serve", "mcp")
+"""Commands that answer several questions at once: each does better with one thread than all with all threads."""
+
 
 class _Failed(click.ClickException):
     """An error that docsim raised on purpose: its message and its hint on one line, and an exit code."""
@@ -101,6 +104,9 @@ class _Group(click.Group):
             return None
         if cmd_name in _ONE_QUESTION:
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        if cmd_name in _MANY_QUESTIONS:
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
         module, name = _COMMANDS[cmd_name].split(":")
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
