@@ -9,7 +9,7 @@ CORPUS_INDEX := indexes/handbook
 DATA ?= ../shared/data
 TEACHER ?=
 
-.PHONY: help demo check test test-all test-thorough lint format docs docs-check lock bench clean
+.PHONY: help demo serve check test test-all test-thorough lint format docs docs-check lock bench clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -31,6 +31,13 @@ demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to th
 	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --qrels corpus/related.qrels.txt \
 	    --ask "firing someone this afternoon, cut their access" --ask "customer is leaving us, what about their data" \
 	    --ask "are we building driver scoring or not"
+
+	@echo
+	@echo "To search it on a page:  make serve"
+
+serve: $(STAMP) ## serve the sample handbook at http://127.0.0.1:8080/
+	@test -d $(CORPUS_INDEX) || $(BIN)/docsim index corpus/handbook --index $(CORPUS_INDEX)
+	$(BIN)/docsim serve --index $(CORPUS_INDEX) --watch corpus/handbook
 
 check: lint ## style, types, layers and the quick tests: for every change, in under a minute
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow" -q

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -258,7 +259,9 @@ def test_what_is_not_there_is_a_problem_too(client: httpx.Client) -> None:
         assert problem(client.get(path), 404) == told
     problem(client.get("/v2/search"), 404)
     problem(client.get("/v1/jobs/nothing"), 404)
-    problem(client.patch("/v1/search"), 405)
+    wrong = client.patch("/v1/search")
+    problem(wrong, 405)
+    assert wrong.headers["allow"] == "GET, POST"
 
 
 def test_bodies_are_bounded_whether_their_length_is_declared_or_not(client: httpx.Client) -> None:
@@ -334,7 +337,28 @@ def test_too_many_at_once_are_turned_away_and_the_rest_answered(index: Path, sec
     assert "at most 1 requests at once" in problem(turned_away, 503)
 
 
-def test_a_server_told_to_end_finishes_what_is_running(index: Path, secret: str) -> None:
+def test_a_slow_client_is_not_waited_for_and_keeps_nobody_waiting(index: Path, secret: str) -> None:
+    with serving(index, "--time-limit", "1", "--in-flight", "3") as running, running.client(secret) as client:
+        port = int(running.address.rsplit(":", 1)[1])
+        head = (
+            f"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\nContent-Length: 90\r\n"
+        )
+        with (
+            socket.create_connection(("127.0.0.1", port)) as slow,
+            socket.create_connection(("127.0.0.1", port)) as gone,
+        ):
+            for one in (slow, gone):
+                one.sendall(head.encode() + b'Content-Type: application/json\r\n\r\n{"text"')
+            gone.shutdown(socket.SHUT_WR)
+            assert ids(client.get("/v1/search", params={"text": "soup"}))
+            slow.settimeout(20)
+            assert b"503 Service Unavailable" in slow.recv(4096)
+        assert ids(client.get("/v1/search", params={"text": "soup"}))
+
+
+def test_a_server_told_to_end_finishes_what_is_running(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    index = made(tmp_path / "index", tiny_encoder_dir)
+    secret = token(index, "tester", scope="write")
     with serving(index) as running, running.client(secret) as client:
         lines = "\n".join(json.dumps({"id": f"last/{i}", "text": f"Page {i}"}) for i in range(200)).encode()
         with ThreadPoolExecutor(1) as pool:

@@ -18,6 +18,7 @@ from served import PAGES, Served, made, serving, token
 from docsim import Encoder, Index
 from docsim.cli import main
 from docsim.jobs.reindex import reindex
+from docsim.maintenance import verify
 
 
 def workers(served: Served) -> list[psutil.Process]:
@@ -55,6 +56,29 @@ def test_workers_share_the_work_and_outlive_one_that_is_killed(tmp_path: Path, t
         counted = [line for line in shown.splitlines() if 'route="/v1/search"' in line and "_count{" in line]
         assert float(counted[0].rsplit(" ", 1)[1]) >= 1
         assert running.end() == 0
+
+
+@pytest.mark.faults
+def test_what_was_taken_in_outlives_a_server_that_is_killed(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    index = made(tmp_path / "index", tiny_encoder_dir)
+    secret = token(index, "writer", scope="write")
+    places = []
+    with serving(index) as running, running.client(secret) as client:
+        for part in range(5):
+            lines = "\n".join(json.dumps({"id": f"{part}/{i}", "text": f"Page {i}"}) for i in range(60)).encode()
+            taken = client.post("/v1/documents", content=lines)
+            assert taken.status_code == 202
+            places.append(taken.headers["location"])
+        running.process.kill()
+    with serving(index) as running, running.client(secret) as client:
+        deadline = time.monotonic() + 60
+        states = [""]
+        while set(states) != {"done"} and time.monotonic() < deadline:
+            states = [client.get(place).json()["state"] for place in places]
+            time.sleep(0.1)
+        assert client.get("/v1/documents").json()["total"] == len(PAGES) + 300
+    with Index.open(index) as opened:
+        assert verify.problems(opened) == []
 
 
 def test_a_new_generation_is_used_from_the_next_request_on(tmp_path: Path, tiny_encoder_dir: Path) -> None:
@@ -111,6 +135,11 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, tiny_encoder_dir: Pa
     assert secret not in docsim("list")
     assert "which another token has" in docsim("add", "anna", code=2)
     assert "sees all documents" in docsim("add", "half", "--scope", "write", "--group", "hr", code=2)
+    shown = docsim("why", "ci", "soup.md")
+    assert shown == "shown: ci sees all documents; soup.md is of everyone, by the default\n"
+    (tmp_path / "rules.yaml").write_text("soup.md: [legal]")
+    told = docsim("why", "anna", "soup.md", "--rules", str(tmp_path / "rules.yaml"), code=1)
+    assert told == "not shown: anna sees what is of everyone, hr; soup.md is of legal, by the rule for soup.md\n"
     docsim("revoke", "anna")
     assert "found no token 'anna'" in docsim("revoke", "anna", code=2)
 

@@ -39,19 +39,8 @@ _allowing = options.grouped(
     "allowing",
     click.option("--open", is_flag=True, help="Let anybody read what is everybody's, without a token."),
     click.option("--name", "names", multiple=True, metavar="HOST", help="Also answer requests for this host name."),
-    click.option(
-        "--rules",
-        type=options.existing_file,
-        help='YAML file of paths and the groups that see what is below them, such as "hr: [people, legal]".',
-    ),
-    click.option(
-        "--default-access",
-        "shown_by_default",
-        type=click.Choice(("all", "none")),
-        default="all",
-        show_default=True,
-        help="Who sees documents that neither their metadata nor a rule gives to a group.",
-    ),
+    options.rules_option,
+    options.default_access_option,
     click.option(
         "--trust-proxy",
         "proxies",

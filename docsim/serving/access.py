@@ -79,6 +79,13 @@ class Rules:
             return max(covering, key=lambda rule: len(rule[0]))[1]
         return frozenset({EVERYONE} if self.shown_by_default else ())
 
+    def reason(self, id: str, metadata: Metadata) -> str:
+        """Return what says which groups a document belongs to."""
+        if metadata.get(FIELD) is not None:
+            return f"its metadata field {FIELD}"
+        covering = [path for path, _ in self.by_path if _is_under(id, path)]
+        return f"the rule for {max(covering, key=len)}" if covering else "the default"
+
     def condition(self, groups: frozenset[str]) -> Condition:
         """Return the condition that documents meet which somebody in these groups may see."""
         mine = groups | {EVERYONE}

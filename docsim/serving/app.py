@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from docsim import __version__
@@ -126,6 +126,8 @@ def _add_errors(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         request_id: str = request.state.request_id
         problem = problems.of(_as_problem(error), request_id)
+        if problem.status == 405:
+            problem.headers["Allow"] = _methods(app, request)
         if problem.status == 404:
             spent = time.monotonic() - request.state.started
             await anyio.sleep(max(0.0, NOT_FOUND_SECONDS - spent))
@@ -134,6 +136,12 @@ def _add_errors(app: FastAPI) -> None:
 
     for kind in (DocsimError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
+
+
+def _methods(app: FastAPI, request: Request) -> str:
+    """Return the methods that the path of a request has; each of several routes knows its own only."""
+    found = [route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in found for method in getattr(route, "methods", None) or ()}))
 
 
 def _as_problem(error: Exception) -> Exception:

@@ -75,6 +75,8 @@ class Guarded:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
+        if self._is_from_proxy(scope) and headers.get("x-forwarded-proto") in ("http", "https"):
+            scope["scheme"] = headers["x-forwarded-proto"]
         self._check_host(headers)
         _check_origin(scope, headers)
         if scope["path"] not in _PUBLIC and not scope["path"].startswith(_PUBLIC_BELOW):
@@ -103,11 +105,17 @@ class Guarded:
             return viewer
         return self._from_proxy(scope, headers) or self._anonymous(headers)
 
+    def _is_from_proxy(self, scope: Scope) -> bool:
+        """Return whether a request was handed on by a trusted proxy."""
+        if not self._proxies or not scope.get("client"):
+            return False
+        address = ipaddress.ip_address(scope["client"][0])
+        return any(address in network for network in self._proxies)
+
     def _from_proxy(self, scope: Scope, headers: Headers) -> Viewer | None:
         """Return the user that a trusted proxy names."""
-        address = ipaddress.ip_address(scope["client"][0]) if scope.get("client") and self._proxies else None
         user = headers.get("x-forwarded-user", "").strip()
-        if address is None or not user or not any(address in network for network in self._proxies):
+        if not user or not self._is_from_proxy(scope):
             return None
         groups = (one.strip() for one in ",".join(headers.getlist("x-forwarded-groups")).split(","))
         return Viewer(user[:200], frozenset(filter(None, groups)))

@@ -44,6 +44,7 @@ MOST_HITS = 1000
 MOST_EXAMPLES = 100
 
 _Text = Annotated[str, Field(max_length=1_000_000)]
+_Line = Annotated[str, Field(max_length=10_000)]  # in an address, which has to fit into the head of a request
 _Id = Annotated[str, Field(min_length=1, max_length=4096)]
 _Revision = Annotated[int, Field(ge=0, description="Answer from this revision of the index, or a later one.")]
 
@@ -88,7 +89,7 @@ class BodyFilter(Filter):
 class SearchParameters(Filter):
     """A question."""
 
-    text: Annotated[_Text, Field(description="A question, a few words or a whole text.")]
+    text: Annotated[_Line, Field(description="A question, a few words or a short text.")]
 
 
 class SearchBody(BodyFilter):
@@ -102,7 +103,7 @@ class SimilarParameters(Filter):
 
     id: Annotated[list[_Id], Field(max_length=MOST_EXAMPLES, description="Ids of documents to resemble.")] = []
     unlike: Annotated[list[_Id], Field(max_length=MOST_EXAMPLES, description="Ids of documents to differ from.")] = []
-    text: Annotated[_Text | None, Field(description="A text to resemble, instead of documents.")] = None
+    text: Annotated[_Line | None, Field(description="A text to resemble, instead of documents.")] = None
 
 
 class SimilarBody(BodyFilter):
@@ -124,7 +125,7 @@ class ExplainParameters(Nothing):
     """Two documents, or a text and a document."""
 
     a: Annotated[_Id | None, Field(description="Id of the first document.")] = None
-    text: Annotated[_Text | None, Field(description="A text, instead of the first document.")] = None
+    text: Annotated[_Line | None, Field(description="A text, instead of the first document.")] = None
     b: Annotated[_Id, Field(description="Id of the second document.")]
     pairs: Annotated[int, Field(ge=1, le=20, description="Most pairs of passages.")] = 3
 

@@ -21,6 +21,7 @@ from docsim.encoding.documents import encode_documents
 from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
+from docsim.filters.condition import Under
 from docsim.filters.where import Where, wanted
 from docsim.index import Index
 from docsim.maintenance.status import read_generations, read_status
@@ -196,7 +197,8 @@ class Reading:
 
     def documents(self, access: Access, *, after: str, limit: int, within: str = "", at_least: int = 0) -> Answer:
         """Return documents in the order of their ids, and the id to go on after; None at the end."""
-        found = self.catalogue.after(after, access, within=within.rstrip("/"), at_least=at_least)
+        below = Under(within).path if within else ""
+        found = self.catalogue.after(after, access, within=below, at_least=at_least)
         listed = list(islice(found, limit + 1))
         shown, revision, total = self._confirmed(access, [one.id for one in listed[:limit]], within=within)
         documents = [{"id": one.id, "title": one.title, "metadata": one.metadata} for one in shown]
