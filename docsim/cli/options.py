@@ -38,7 +38,6 @@ __all__ = [
     "SearchOptions",
     "TuningOptions",
     "check_teacher",
-    "default_access_option",
     "directory",
     "encoder",
     "existing_file",
@@ -56,7 +55,6 @@ __all__ = [
     "open_index",
     "output",
     "queries_option",
-    "rules_option",
     "search",
     "seed_option",
     "tuning",
@@ -142,21 +140,6 @@ index_option = click.option(
     help=f"Directory of the index.  [default: ${VARIABLE}, or the only index under ./{INDEXES}, here or above]",
 )
 wait_option = click.option("--wait", is_flag=True, help="Wait for another process that is writing to the index.")
-
-
-rules_option = click.option(
-    "--rules",
-    type=existing_file,
-    help='YAML file of paths and the groups that see what is below them, such as "hr: [people, legal]".',
-)
-default_access_option = click.option(
-    "--default-access",
-    "shown_by_default",
-    type=click.Choice(("all", "none")),
-    default="all",
-    show_default=True,
-    help="Who sees documents that neither their metadata nor a rule gives to a group.",
-)
 
 
 def known_indexes(*, above: bool = True) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from docsim.cli import options
+from docsim.cli.token import default_access_option, rules_option
 
 __all__ = ["serve"]
 
@@ -39,8 +40,8 @@ _allowing = options.grouped(
     "allowing",
     click.option("--open", is_flag=True, help="Let anybody read what is everybody's, without a token."),
     click.option("--name", "names", multiple=True, metavar="HOST", help="Also answer requests for this host name."),
-    options.rules_option,
-    options.default_access_option,
+    rules_option,
+    default_access_option,
     click.option(
         "--trust-proxy",
         "proxies",

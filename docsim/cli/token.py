@@ -17,8 +17,21 @@ if TYPE_CHECKING:
     from docsim.serving.access import Scope
     from docsim.serving.tokens import Tokens
 
-__all__ = ["token"]
+__all__ = ["default_access_option", "rules_option", "token"]
 
+rules_option = click.option(
+    "--rules",
+    type=options.existing_file,
+    help='YAML file of paths and the groups that see what is below them, such as "hr: [people, legal]".',
+)
+default_access_option = click.option(
+    "--default-access",
+    "shown_by_default",
+    type=click.Choice(("all", "none")),
+    default="all",
+    show_default=True,
+    help="Who sees documents that neither their metadata nor a rule gives to a group.",
+)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -103,8 +116,8 @@ Examples:
 @click.argument("name")
 @click.argument("document")
 @options.index_option
-@options.rules_option
-@options.default_access_option
+@rules_option
+@default_access_option
 def why(name: str, document: str, index_path: Path | None, rules: Path | None, shown_by_default: str) -> None:
     """Say whether a token shows a document, and why. Exits with 1 if it does not."""
     from docsim.serving.access import EVERYONE, read_rules

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import anyio
@@ -63,7 +63,19 @@ def application(settings: Settings) -> ASGIApp:
         await assistants.close()
         index.close()
 
-    app = FastAPI(
+    app = _described(lifespan)
+    app.state.settings, app.state.reading = settings, reading
+    app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
+    app.router.routes += [*api.routes.routes, *page.routes.routes, Route("/mcp", assistants)]
+    _add_health(app)
+    _add_errors(app)
+    _describe_errors(app)
+    return Recorded(Guarded(Limited(app, settings), settings, rules, app.state.tokens), settings)
+
+
+def _described(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """Return an application without routes; its own description is all that it serves."""
+    return FastAPI(
         title="docsim",
         version=__version__,
         description="Search an index, and change what is in it. Errors are one sentence (RFC 9457).",
@@ -72,15 +84,6 @@ def application(settings: Settings) -> ASGIApp:
         openapi_url="/v1/openapi.json",
         lifespan=lifespan,
     )
-    app.state.settings, app.state.reading = settings, reading
-    app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
-    app.include_router(api.routes)
-    app.include_router(page.routes)
-    app.router.routes.append(Route("/mcp", assistants))
-    _add_health(app)
-    _add_errors(app)
-    _describe_errors(app)
-    return Recorded(Guarded(Limited(app, settings), settings, rules, app.state.tokens), settings)
 
 
 def _describe_errors(app: FastAPI) -> None:
