@@ -136,7 +136,7 @@ def file_document(content: bytes, name: str) -> Document:
         MissingExtra: Its format needs an extra that is not installed.
     """
     suffix = PurePosixPath(name).suffix
-    if suffix.lower() in converters.SUFFIXES - {".html", ".htm", ".xhtml"}:
+    if suffix.lower() in converters.SUFFIXES:
         extras.require("files", f"reading {suffix} files")
     read = formats.read(content, suffix, PurePosixPath(name).name or "file")
     return Document(name, read.text, read.title, read.metadata)

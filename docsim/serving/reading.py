@@ -17,7 +17,7 @@ import numpy as np
 
 from docsim.analysis.attribution import Attribution
 from docsim.analysis.explain import PAIRS, explained, spanned
-from docsim.encoding.documents import encode_documents
+from docsim.encoding.documents import Role, encode_documents
 from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
@@ -95,7 +95,7 @@ class Reading:
             UsageError: The filter cannot be read.
         """
         document = Document("query", text)
-        return self._answer(access, _text_query(document, name=text), asked, reason=document)
+        return self._answer(access, _text_query(document, name=text, role="query"), asked, reason=document)
 
     def similar_to(self, access: Access, document: Document, asked: Asked) -> Answer:
         """Return what is similar to any document, and, under ``same``, the ids of hits with the very same text.
@@ -250,11 +250,11 @@ def _fields(record: SearchResult | Hit | PassageHit) -> Answer:
     return {name: getattr(record, name) for name in record.__slots__}
 
 
-def _text_query(document: Document, *, name: str) -> Callable[[Snapshot], Query]:
-    """Return what makes the query for a document in a state."""
+def _text_query(document: Document, *, name: str, role: Role = "document") -> Callable[[Snapshot], Query]:
+    """Return what makes the query for a document, or a question, in a state."""
     if not document.text.strip():
         raise Problem(400, "expected a text to search for, got a blank one")
-    return lambda snapshot: Query(name, document, encode_documents(snapshot.encoder, [document])[0])
+    return lambda snapshot: Query(name, document, encode_documents(snapshot.encoder, [document], role=role)[0])
 
 
 def _check(snapshot: Snapshot, at_least: int) -> None:
