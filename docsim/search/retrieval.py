@@ -163,7 +163,7 @@ def _reaches(snapshot: Snapshot, query: Query, mode: Mode, where: Condition | No
         yield from _near(snapshot, query, where, exact=exact)
         return
     terms = query_terms(snapshot, query.document)
-    words = snapshot.text_search(terms.telling, where=where)
+    words = snapshot.text_search(terms.telling, rest=terms.frequent, where=where)
     if mode == "lexical":
         yield from _matching(snapshot, terms, words, where)
         return

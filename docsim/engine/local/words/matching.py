@@ -1,0 +1,188 @@
+"""Matching: the documents that hold the terms of a query, scored by BM25.
+
+BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)), with k1 = 1.2 and b = 0.75, is a sum over words. A
+word counts as its stem, which other words may share, and to a lesser part as itself, so that pages which say "train" come
+before those which say "training" when "train" is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.engine.local.words.index import Postings, WordIndex
+from docsim.engine.records import Numbers, QueryTerm
+from docsim.text.folding import folded
+
+__all__ = ["EXACT", "Matches", "frequencies", "matches", "stemmed"]
+
+EXACT = 0.4
+"""The share of a word's score that only documents with the very word get; measured, see docs/research/ranking.md."""
+
+_K1, _B = 1.2, 0.75
+_RAREST = 1e-6  # what a word weighs at least, that most documents hold
+_FEW = 100_000  # documents: of more, those that match are sorted, instead of counting over all
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Documents that hold a term, and how much a match counts."""
+
+    postings: Postings
+    weight: float
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The documents that hold at least one of some terms.
+
+    Attributes:
+        index: Where they are.
+        slots: Their slots, ascending, ``int64 (n,)``.
+        values: ``float32 (n,)`` BM25, above 0, higher is better.
+        rest: Further terms that count for documents whose scores are asked for.
+    """
+
+    index: WordIndex
+    slots: NDArray[np.int64]
+    values: NDArray[np.float32]
+    rest: tuple[_Held, ...] = ()
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.slots)
+
+    @cached_property
+    def documents(self) -> Numbers:
+        """Their numbers, in the order of their slots."""
+        return self.index.numbers[self.slots]
+
+    def of(self, documents: Numbers) -> NDArray[np.float32]:
+        """Return the scores of some documents, ``float32 (n,)``; 0 for those that match nothing."""
+        slots = self.index.slots_of(documents)
+        scores = _at(slots, self.slots, self.values)
+        norms = _norms(self.index, np.maximum(slots, 0))
+        for one in self.rest:
+            times = _at(slots, one.postings.slots, one.postings.weights)
+            scores = scores + (one.weight * times * (_K1 + 1) / (times + norms)).astype(np.float32)
+        return scores
+
+    def best(self, n: int) -> Numbers:
+        """Return the ``n`` documents that match best, best first, ties by number."""
+        near = np.arange(len(self.values))
+        if n < len(near):  # the best in any order, and everything that ties with the last of them
+            near = np.flatnonzero(self.values >= np.partition(self.values, -n)[-n])
+        documents = self.documents[near]
+        return documents[np.lexsort((documents, -self.values[near]))[:n]]
+
+
+def _at(slots: NDArray[np.int64], held: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the value of each slot; 0 for those that are not held."""
+    if not len(held):
+        return np.zeros(len(slots), np.float32)
+    places = np.minimum(np.searchsorted(held, slots), len(held) - 1)
+    return np.where(held[places] == slots, values[places], np.float32(0))
+
+
+def _norms(index: WordIndex, slots: NDArray[np.int64]) -> NDArray[np.float32]:
+    if not len(index.lengths):
+        return np.zeros(len(slots), np.float32)
+    return (_K1 * (1 - _B + _B / index.mean_length * index.lengths[slots])).astype(np.float32)
+
+
+def matches(
+    index: WordIndex, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), allowed: Numbers | None = None
+) -> Matches:
+    """Return the scores of all documents, or of those allowed, that hold at least one of some terms.
+
+    Args:
+        index: What is searched.
+        terms: What to search for, each once.
+        rest: Terms that find nothing by themselves, and count in the scores of documents.
+        allowed: The documents that may be found, ``int64 (n,)``.
+    """
+    held = _held(index, terms)
+    slots = np.concatenate([np.zeros(0, np.int64), *(one.postings.slots for one in held)])
+    times = np.concatenate([np.zeros(0, np.float32), *(one.postings.weights for one in held)])
+    weights = np.repeat([one.weight for one in held], [len(one.postings) for one in held])
+    values = weights * times * (_K1 + 1) / (times + _norms(index, slots))
+    if allowed is not None:
+        kept = np.zeros(len(index.numbers) + 1, bool)
+        kept[index.slots_of(allowed)] = True
+        slots, values = slots[kept[slots]], values[kept[slots]]
+    return Matches(index, *_summed(slots, values, len(index.numbers)), tuple(_held(index, rest)))
+
+
+def _summed(
+    slots: NDArray[np.int64], values: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return each slot once, ascending, and the sum of its values."""
+    if count <= _FEW:
+        sums = np.bincount(slots, weights=values, minlength=count)
+        held = np.flatnonzero(sums)
+        return held, sums[held].astype(np.float32)
+    held, places = np.unique(slots, return_inverse=True)
+    return held, np.bincount(places, weights=values, minlength=len(held)).astype(np.float32)
+
+
+def _held(index: WordIndex, terms: Sequence[QueryTerm]) -> list[_Held]:
+    """Return what is added up for some terms: the documents that hold each word, stem and phrase."""
+    single = [term for term in terms if len(term.words) == 1]
+    own = dict(zip(single, index.words([term.words[0] for term in single]), strict=True))
+    names, of_term = _stems(index, terms)
+    of_stem = dict(zip(names, index.stems(names), strict=True))
+    found = []
+    for term in terms:
+        if len(term.words) > 1:
+            parts = [(index.phrase(term.words), 1.0)]
+        else:
+            parts = _shared(own[term], [of_stem[stem] for stem in of_term.get(term, ())])
+        found += [_Held(one, share * term.weight * _rarity(index, one)) for one, share in parts if len(one)]
+    return found
+
+
+def _stems(index: WordIndex, terms: Sequence[QueryTerm]) -> tuple[list[str], dict[QueryTerm, list[str]]]:
+    """Return the stems of the words among some terms, each once, and which of them each word has."""
+    words = [term for term in terms if len(term.words) == 1 and not term.exact]
+    of_term = {term: index.stems_of(term.words[0], term.language) for term in words}
+    return list(dict.fromkeys(stem for each in of_term.values() for stem in each)), of_term
+
+
+def _shared(own: Postings, stems: list[Postings]) -> list[tuple[Postings, float]]:
+    """Return the documents that hold a word or one of its stems, and the share of the word's score they get for it."""
+    if not any(map(len, stems)):
+        return [(own, 1.0)]
+    if len(stems) == 1 and len(own) == len(stems[0]) and own.weights.sum() == stems[0].weights.sum():
+        return [(own, 1.0)]  # no other word has the stem
+    return [(own, EXACT), *((one, 1 - EXACT) for one in stems)]
+
+
+def _rarity(index: WordIndex, postings: Postings) -> float:
+    """Return the inverse document frequency of BM25."""
+    return max(_RAREST, math.log((index.count - len(postings) + 0.5) / (len(postings) + 0.5)))
+
+
+def frequencies(index: WordIndex, terms: Sequence[QueryTerm]) -> list[int]:
+    """Return how many documents hold each term; where a word has stems in several languages, at most so many."""
+    single = [term for term in terms if len(term.words) == 1]
+    own = dict(zip(single, index.word_counts([term.words[0] for term in single]), strict=True))
+    names, of_term = _stems(index, terms)
+    of_stem = dict(zip(names, index.stem_counts(names), strict=True))
+    return [
+        len(index.phrase(term.words))
+        if len(term.words) > 1
+        else max(own[term], min(index.count, sum(of_stem[stem] for stem in of_term.get(term, ()))))
+        for term in terms
+    ]
+
+
+def stemmed(index: WordIndex, words: Sequence[str]) -> dict[str, str]:
+    """Return the stem of each word, folded, in the language of most documents."""
+    language = index.languages[0] if index.languages else None
+    named = {word: folded(word) for word in words}
+    return {word: next(iter(index.stems_of(one, language)), one) for word, one in named.items()}
