@@ -1,9 +1,9 @@
 """Query terms: the words and phrases to search for, given a question or a whole document.
 
-A query is cut into tokens as documents are, see ``docsim.text``. Of an identifier, in whichever style it is written, its
-parts are asked for and the parts run together, so that ``readFile``, ``read_file`` and "read file" find each other. The
-words of a short query are run together as well, since an identifier may be written that way; what no document holds is
-asked for as a phrase of its parts.
+A query is cut into tokens as documents are, see ``docsim.text``. Of an identifier, in whichever style it is written,
+its parts are asked for and the parts run together, so that ``readFile``, ``read_file`` and "read file" find each other.
+The words of a short query are run together as well, since an identifier may be written that way; what no document holds
+is asked for as a phrase of its parts.
 
 Counting and scoring frequent words takes long and tells little. So a query is asked by its most telling terms first,
 and frequent ones only count in the scores of what these find, until more documents are wanted.
@@ -89,9 +89,10 @@ def query_terms(snapshot: Snapshot, document: Document) -> QueryTerms:
     """
     found = _without_ends(tokens(f"{document.title}\n{document.text}"))
     stand_for = {one: token(one) for one in dict.fromkeys(found)}
+    language = language_of(found)
     counted = Counter[QueryTerm]()
     for one, times in Counter(found).items():
-        for term in _terms(stand_for[one], language_of(found)):
+        for term in _terms(stand_for[one], language):
             counted[term] += times
     if len(found) <= MOST_JOINED:
         counted.update(_known(snapshot, list(_joined([stand_for[one] for one in found]))))
@@ -148,7 +149,7 @@ def _without_ends(found: list[str]) -> list[str]:
 
 def _terms(one: Token, language: str | None) -> Iterator[QueryTerm]:
     """Yield what finds a token: its words, and what they make when they are run together."""
-    several = len(one.words) > 1
+    several = len(one.words) > 1 and bool(one.beside)
     for word in one.words:
         if not several or (len(word) > 1 and not word.isdecimal()):
             yield QueryTerm((word,), language=language)
@@ -179,7 +180,7 @@ def _phrases(snapshot: Snapshot, found: Sequence[Token]) -> list[QueryTerm]:
 
 
 def _split(snapshot: Snapshot, counted: Counter[QueryTerm]) -> list[QueryTerm]:
-    """Return phrases that words which no document holds may be when they are written apart, where documents hold them."""
+    """Return phrases that words which no document holds may be when written apart, where documents hold them."""
     words = [term for term in counted if len(term.words) == 1 and not term.exact]
     held = snapshot.frequencies(words, at_most=1)
     unknown = [term.words[0] for term, count in zip(words, held, strict=True) if not count]

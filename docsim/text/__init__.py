@@ -1,1 +1,1 @@
-"""Text analysis: words, their folded forms and stems, and the language of a text; the same for documents and queries."""
+"""Text analysis: words, their folded forms and stems, and languages; the same for documents and queries."""

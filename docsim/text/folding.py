@@ -1,7 +1,7 @@
-"""Folding: one spelling for what people take for the same word, whatever its case, accents and compatibility characters.
+"""Folding: one spelling for what people take for one word, whatever its case, accents and compatibility characters.
 
-Text is brought into Unicode's compatibility form (NFKC), which tells "ﬁ" from "fi" no longer, and characters that cannot
-be seen are dropped: soft hyphens, zero-width spaces, marks of direction. A word is then case-folded and loses accents
+Text is brought into Unicode's compatibility form (NFKC), in which "ﬁ" is "fi", and characters that cannot be seen are
+dropped: soft hyphens, zero-width spaces, marks of direction. A word is then case-folded and loses accents
 where readers of its script write and type it without them: "Łódź" becomes "lodz", "Straße" "strasse". Marks that make
 another letter stay: the breve of the Cyrillic "й", the dakuten of "ガ", the vowel signs of Indic scripts.
 """
@@ -13,13 +13,16 @@ import unicodedata
 
 __all__ = ["folded", "normalized"]
 
-_UNSEEN = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
 
 _LETTERS = str.maketrans(
     {
         "ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n",
         "ĸ": "k", "ƒ": "f", "ə": "e", "ɛ": "e", "ɔ": "o", "ѐ": "е", "ё": "е", "ѝ": "и", "ς": "σ", "ך": "כ", "ם": "מ",
-        "ן": "נ", "ף": "פ", "ץ": "צ", "أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك", "\u0640": None,
+        "ן": "נ", "ף": "פ", "ץ": "צ", "أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك",
+        "\u0640": None,
     }
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ decided for each document, so one index may hold many languages.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from docsim.text.tokens import token
@@ -18,12 +19,12 @@ DEFAULT = "en"
 """The language of words in the Latin script where nothing tells another."""
 
 _SMALL_WORDS = {
-    "en": "the a i my of and to in is that for it with as was on are be this by at from or an not have which you can has but "
-    "we they will your if when how what do all their more there one about would been its who",
+    "en": "the a i my of and to in is that for it with as was on are be this by at from or an not have which you can "
+    "has but we they will your if when how what do all their more there one about would been its who",
     "de": "der die das und ist nicht von zu den mit dem des ein eine einen einer eines auf fur im sich als auch es an "
     "werden wird aus er hat dass sie nach bei um oder wie uber wenn nur kann konnen sind zum zur ich wir durch vom",
-    "fr": "le la les de des du et est un une que qui dans pour par sur au aux avec ne pas plus ce cette ces ou sont son "
-    "sa ses il elle se en vous nous comme mais peut etre ainsi leur lorsque si je",
+    "fr": "le la les de des du et est un une que qui dans pour par sur au aux avec ne pas plus ce cette ces ou sont "
+    "son sa ses il elle se en vous nous comme mais peut etre ainsi leur lorsque si je",
     "es": "el la los las de del y en que es un una por con para se no al lo su como mas o sus ha sobre este esta entre "
     "cuando ser son tambien fue pero si desde puede",
     "it": "il lo la gli le di del della dei delle e che in un una per con non si da al alla sono come piu anche nel "
@@ -31,7 +32,7 @@ _SMALL_WORDS = {
     "pt": "o a os as de do da dos das e que em um uma para com nao por no na nos nas se ao mais como mas foi ser sao "
     "pelo pela ou sua seu quando muito ha esta tambem",
     "nl": "de het een en van is dat in op te zijn met voor niet aan er om ook als bij naar dan of door over ze worden "
-    "wordt uit kan maar heeft hij wat deze dit je",
+    "wordt uit kan maar heeft hij wat deze dit je ik hoe moet wie",
     "sv": "och att det som en pa ar av for med den till inte om ett har de kan var fran vid eller ska nar men sig du "
     "sa blir efter detta jag vi",
     "da": "og at det som en pa er af for med den til ikke om et har de kan var fra ved eller skal nar men sig du sa "
@@ -114,9 +115,9 @@ def evidence(one: str, words: Sequence[str]) -> dict[int, float]:
 def language_of(found: Sequence[str]) -> str | None:
     """Return the language of a text in the Latin script, by its first tokens; None where they do not tell."""
     scores = [0.0] * len(LANGUAGES)
-    for one in found[:SAMPLE]:
+    for one, times in Counter(found[:SAMPLE]).items():
         for place, weight in evidence(one, token(one).words).items():
-            scores[place] += weight
+            scores[place] += times * weight
     return told_by(scores)
 
 

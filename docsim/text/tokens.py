@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 
 from docsim.text.folding import folded, normalized
 
@@ -26,7 +26,9 @@ MOST_PARTS = 8
 _IDEOGRAPHS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KANA = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
 _HANGUL = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
-_THAI_AND_LIKE = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ece\u0edc-\u0edf\u1000-\u103f\u1050-\u109d\u1780-\u17d3"
+_THAI_AND_LIKE = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ece\u0edc-\u0edf\u1000-\u103f\u1050-\u109d\u1780-\u17d3"
+)
 _UNSPACED = f"{_IDEOGRAPHS}{_KANA}\u3105-\u312f{_HANGUL}{_THAI_AND_LIKE}"
 
 # Vowel signs and accents, which Python does not count among the characters of words
@@ -44,13 +46,15 @@ _PLAIN = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(co
 _RUN = re.compile(rf"[\w{re.escape(_JOINTS)}+#{_SIGNS}{_UNSPACED}]+")
 _HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _ONE_KIND = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-_CLUSTER = re.compile("[\u0e40-\u0e44\u0ec0-\u0ec4]?.[\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebd\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060\u1062-\u1064\u1067-\u106d\u17b4-\u17d3]*")
+_CLUSTER = re.compile(
+    "[\u0e40-\u0e44\u0ec0-\u0ec4]?.[\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebd\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060\u1062-\u1064\u1067-\u106d\u17b4-\u17d3]*"
+)
 _WORD = re.compile(rf"(?:[^\W_]|[{_SIGNS}])+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _VERSION = re.compile(r"^[^\w]*[vV]?(\d+(?:\.\d+)+)[^\w]*$")
 _DOTTED = re.compile(r"\.[^\W\d_]\w*(?=$|[^\w.])")  # .NET
 _SHARP = re.compile(r"(?<![^\W_])[^\W\d_](?:\+\+|#)(?=$|[^\w+#])")  # C++, C#
-_FAR = re.compile(rf"\w[{re.escape(_JOINTS)}+#]{{3,}}\w|\w[+#]+\w")  # what stands so far apart is not one name
+_FAR = re.compile(rf"[^\W_][{re.escape(_JOINTS)}+#]{{3,}}[^\W_]|\w[+#]+\w")  # what stands so far apart is not one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def is_unspaced(one: str) -> bool:
 def _pairs(run: str) -> Iterator[str]:
     """Yield each pair of neighbouring characters, and the last character: so each begins one."""
     characters = _CLUSTER.findall(run)
-    yield from map("".join, zip(characters, characters[1:], strict=False))
+    yield from map("".join, pairwise(characters))
     yield characters[-1]
 
 
@@ -118,9 +122,7 @@ def _is_plain(word: str) -> bool:
     return word[1:].islower() or word.isdigit() or (word.isupper() and word.isalpha()) or len(word) == 1
 
 
-def _beside(
-    one: str, written: list[str], parts: list[list[str]], flat: tuple[str, ...]
-) -> Iterator[tuple[int, str]]:
+def _beside(one: str, written: list[str], parts: list[list[str]], flat: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     if one.startswith(".") and (name := _DOTTED.match(one)):
         yield 0, folded(name[0])[:LONGEST]
     if one.endswith(("+", "#", ".")) and (sharp := _SHARP.search(one)):

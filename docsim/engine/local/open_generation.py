@@ -16,7 +16,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.local import sampling
 from docsim.engine.local.snapshots import View
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import keeping, matching
+from docsim.engine.local.words import bm25, keeping
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
@@ -173,19 +173,19 @@ class OpenGeneration:
 
     def text_search(
         self, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), where: Condition | None = None
-    ) -> matching.Matches:
+    ) -> bm25.Matches:
         """Return every document that holds at least one of some terms, scored by BM25."""
         allowed = self.view.allowed(self.store, where).numbers
-        return matching.matches(self._words, terms, rest=rest, allowed=allowed)
+        return bm25.matches(self._words, terms, rest=rest, allowed=allowed)
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         """Return how many documents hold each term, but no more than ``at_most``."""
-        counts = matching.frequencies(self._words, terms)
+        counts = bm25.frequencies(self._words, terms)
         return counts if at_most is None else [min(count, at_most) for count in counts]
 
     def stems(self, words: Sequence[str]) -> dict[str, str]:
         """Return the stem of each word, in the language of most documents."""
-        return matching.stemmed(self._words, words)
+        return bm25.stemmed(self._words, words)
 
     def stem_frequencies(self, stems: Sequence[str]) -> dict[str, int]:
         """Return how many documents hold each stem, without those that none holds."""

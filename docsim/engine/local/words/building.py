@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +139,9 @@ class _Batch:
             places.add(place for place, _ in found.beside)
         return words, beside, places
 
-    def _titles(self, sizes: NDArray[np.int64], starts: NDArray[np.int64], before: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _titles(
+        self, sizes: NDArray[np.int64], starts: NDArray[np.int64], before: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
         """Return how many words the title of each document has, given where the words of each token start."""
         ends = np.append(starts, lengths.sum())
         first = np.cumsum(sizes) - sizes
@@ -150,7 +151,7 @@ class _Batch:
     def _languages(self, chosen: NDArray[np.int64], document: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[int]:
         """Return the language of each document, by its first tokens."""
         table = self._telling
-        telling = table.any(axis=1)
+        telling = np.asarray(table.any(axis=1))
         place = np.arange(len(chosen)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         kept = np.flatnonzero((place < SAMPLE) & telling[chosen])
         scores = np.zeros((len(sizes), len(LANGUAGES)), np.float32)
@@ -270,7 +271,9 @@ def _stemmed(
     keys.sort()
     rows = keys >> np.uint64(24)
     first = np.flatnonzero(np.diff(rows, prepend=rows[:1] + np.uint64(1))) if len(rows) else np.zeros(0, np.int64)
-    summed = np.add.reduceat((keys & np.uint64(_FARTHEST)).astype(np.int64), first) if len(first) else np.zeros(0, np.int64)
+    summed = (
+        np.add.reduceat((keys & np.uint64(_FARTHEST)).astype(np.int64), first) if len(first) else np.zeros(0, np.int64)
+    )
     owner = (rows[first] >> np.uint64(16)).astype(np.int64)
     bounds = np.searchsorted(owner, np.arange(len(names) + 1)) + len(term)
     begin[owned], end[owned] = bounds[:-1][owned], bounds[1:][owned]

@@ -136,26 +136,45 @@ class WordIndex:
     def stems_of(self, word: str, language: str | None) -> list[str]:
         """Return what stems a folded word has: in its language, or in those of the documents where it is not known."""
         own = language_of_script(word)
-        if own is not None:
-            return stems([word], own)
-        asked = (language,) if language in self.languages else self.languages
-        return list(dict.fromkeys(stem for one in asked for stem in stems([word], one or "")))
+        asked = self.asked(language) if own is None else (own,)
+        return list(dict.fromkeys(stem for one in asked for stem in stems([word], one)))
+
+    def asked(self, language: str | None) -> tuple[str, ...]:
+        """Return in which languages to look for words in the Latin script of a text in some language."""
+        return (language,) if language is not None and language in self.languages else self.languages
+
+    def in_others(self, own: Postings, languages: tuple[str, ...]) -> Postings:
+        """Return the documents of some that are in none of some languages."""
+        apart = np.ones(len(LANGUAGES), bool)
+        apart[[LANGUAGES.index(one) for one in languages]] = False
+        kept = apart[self._spoken[own.slots]] if apart[self._used].any() else np.zeros(len(own), bool)
+        return Postings(own.slots[kept], own.weights[kept])
+
+    @cached_property
+    def _spoken(self) -> NDArray[np.uint8]:
+        """The language of the document in each slot, by its place in ``LANGUAGES``, ``uint8 (slots,)``."""
+        return np.concatenate([np.zeros(0, np.uint8), *(one.languages for one in self.segments)])
+
+    @cached_property
+    def _used(self) -> NDArray[np.int64]:
+        """The places in ``LANGUAGES`` of those that documents are in."""
+        return np.flatnonzero(np.bincount(self._spoken, minlength=len(LANGUAGES)))
 
     def words(self, asked: Sequence[str]) -> list[Postings]:
         """Return the documents that hold each of some folded words."""
-        return self._held(self._word_ranges(asked))
+        return self._held(self._word_ranges(asked), len(asked))
 
     def stems(self, asked: Sequence[str]) -> list[Postings]:
         """Return the documents that hold a word of each of some stems."""
-        return self._held(self._stem_ranges(asked))
+        return self._held(self._stem_ranges(asked), len(asked))
 
     def word_counts(self, asked: Sequence[str]) -> list[int]:
         """Return how many documents hold each of some folded words."""
-        return self._counts(self._word_ranges(asked))
+        return self._counts(self._word_ranges(asked), len(asked))
 
     def stem_counts(self, asked: Sequence[str]) -> list[int]:
         """Return how many documents hold a word of each of some stems."""
-        return self._counts(self._stem_ranges(asked))
+        return self._counts(self._stem_ranges(asked), len(asked))
 
     def phrase(self, words: tuple[str, ...]) -> Postings:
         """Return the documents that hold some folded words in a row."""
@@ -175,8 +194,8 @@ class WordIndex:
         hashed = stem_hashes(list(asked))
         return [_ranges(one.stems, one.stem_starts, one.stem_ends, hashed) for one in self.segments]
 
-    def _counts(self, ranges: Sequence[Ranges]) -> list[int]:
-        counts = np.zeros(ranges[0].shape[1] if ranges else 0, np.int64)
+    def _counts(self, ranges: Sequence[Ranges], count: int) -> list[int]:
+        counts = np.zeros(count, np.int64)
         for segment, alive, (starts, ends) in zip(self.segments, self.alive, ranges, strict=True):
             if alive is None:
                 counts += ends - starts
@@ -184,11 +203,11 @@ class WordIndex:
                 living = alive[segment.slots[ragged(starts, ends - starts)]]
                 owners = np.repeat(np.arange(len(starts)), ends - starts)
                 counts += np.bincount(owners[living], minlength=len(starts))
-        return counts.tolist()
+        return [int(one) for one in counts]
 
-    def _held(self, ranges: Sequence[Ranges]) -> list[Postings]:
+    def _held(self, ranges: Sequence[Ranges], count: int) -> list[Postings]:
         rows = [pairs.T.tolist() for pairs in ranges]
-        return [self._taken(each) for each in zip(*rows, strict=True)]
+        return [self._taken([each[i] for each in rows]) for i in range(count)]
 
     def _taken(self, ranges: Iterable[Sequence[int]]) -> Postings:
         """Return the rows from start to end, one pair for each segment."""
@@ -229,12 +248,11 @@ def _ranges(
     if not len(keys):
         return np.zeros((2, len(asked)), np.int64)
     places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return np.stack([starts[places], ends[places]]) * (keys[places] == asked)
+    found: Ranges = np.stack([starts[places], ends[places]]) * (keys[places] == asked)
+    return found
 
 
-def _runs(
-    segment: Segment, words: NDArray[np.int64], ranges: Ranges
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _runs(segment: Segment, words: NDArray[np.int64], ranges: Ranges) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where some words stand in a row: slots and positions of the first word, ``int64 (n,)`` each.
 
     Args:

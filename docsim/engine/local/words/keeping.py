@@ -1,10 +1,10 @@
-"""Keeping: the segments on disk, and the words of a committed state made of them and of what was written since.
+"""Keeping: the segments on disk, and the words of a committed state, made of them and of what was written since.
 
     words/DIGEST.words    a segment, named after its checksum
-    table ``words``       which segments count: the range of first passage numbers and the last deletion that each covers
+    table ``words``       which segments count, and the range of first passage numbers and the last deletion of each
 
-A segment is written completely before a transaction makes it count, and its file is removed only after one that makes it
-count no longer. The texts of documents that no readable segment covers are read from the store instead. So a stale,
+A segment is written completely before a transaction makes it count, and its file is removed only after one that makes
+it count no longer. The texts of documents that no readable segment covers are read from the store instead. So a stale,
 damaged or missing segment costs time, but never gives a wrong answer.
 """
 
@@ -106,7 +106,9 @@ def _caught_up(store: Store, index: WordIndex) -> WordIndex:
     """Add the documents that came later, and take away those that were deleted."""
     deletion = _last_deletion(store)
     gone = [first for _, first, _ in store.deletions_after(index.deletion)] if deletion > index.deletion else []
-    alive = tuple(_without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True)) if gone else index.alive
+    alive = (
+        tuple(_without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True)) if gone else index.alive
+    )
     later = list(building.segments(_texts(store, index.passage)))
     if not later and deletion == index.deletion:
         return index
@@ -133,9 +135,7 @@ def _fewer(store: Store, index: WordIndex) -> WordIndex:
     )
 
 
-def _without(
-    one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]
-) -> NDArray[np.bool_] | None:
+def _without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) -> NDArray[np.bool_] | None:
     """Return which documents of a segment were not deleted, given the first passage numbers of some that were."""
     places = np.searchsorted(one.firsts, gone) if gone else np.zeros(0, np.int64)
     here = places < len(one)
@@ -228,7 +228,9 @@ def _merged(store: Store, place: Path, counting: Sequence[Row]) -> list[Row]:
             start = i
         following += kept
     tail = counting[start:]
-    if len(tail) < 2 and all(sizes[row.digest][1] - sizes[row.digest][0] <= STALE * sizes[row.digest][1] for row in tail):
+    if len(tail) < 2 and all(
+        sizes[row.digest][1] - sizes[row.digest][0] <= STALE * sizes[row.digest][1] for row in tail
+    ):
         return list(counting)
     return [*counting[:start], *_as_one(store, place, tail)]
 

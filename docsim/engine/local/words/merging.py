@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,14 @@ Ints = NDArray[np.int64]
 
 def ragged(starts: Ints, counts: Ints) -> Ints:
     """Return the places of some runs of consecutive places, one run after the other, ``int64 (sum of counts,)``."""
-    return np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    places: Ints = np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    return places
 
 
 def forms_of(segment: Segment) -> list[bytes]:
     """Return the words of a segment, UTF-8, sorted."""
     content, starts = segment.forms.tobytes(), segment.form_starts.tolist()
-    return [content[start:end] for start, end in zip(starts, starts[1:], strict=False)]
+    return [content[start:end] for start, end in pairwise(starts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class _Growing:
 
     def add(self, name: str, values: NDArray[Any]) -> None:
         if name not in self.files:
-            self.files[name] = (self.stack.enter_context(tempfile.TemporaryFile(dir=self.folder)), values.dtype)
+            file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115  # the stack closes it
+            self.files[name] = (self.stack.enter_context(file), values.dtype)
         file, dtype = self.files[name]
         file.write(np.ascontiguousarray(values, dtype).data)
 
@@ -125,12 +128,17 @@ def _chunks(hashed: Sequence[NDArray[np.uint64]], rows: Sequence[Ints]) -> Itera
 
 def _merge_words(parts: Sequence[_Part], growing: _Growing) -> None:
     segments = [one.segment for one in parts]
-    wide = {name: np.result_type(*(getattr(one, name) for one in segments)) for name in ("weights", "counts", "positions")}
+    wide = {
+        name: np.result_type(*(getattr(one, name) for one in segments)) for name in ("weights", "counts", "positions")
+    }
     for chunk in _chunks([one.exact for one in segments], [np.diff(one.starts) for one in segments]):
         key, slot, weight, count, where, owner = [], [], [], [], [], []
         for place, part in enumerate(parts):
             one = part.segment
-            low, high = np.searchsorted(one.exact, chunk[:1])[0], np.searchsorted(one.exact, chunk[-1:], side="right")[0]
+            low, high = (
+                np.searchsorted(one.exact, chunk[:1])[0],
+                np.searchsorted(one.exact, chunk[-1:], side="right")[0],
+            )
             here = slice(one.starts[low], one.starts[high])
             slots = part.slots[one.slots[here]]
             kept = slots >= 0
@@ -155,7 +163,9 @@ def _merge_words(parts: Sequence[_Part], growing: _Growing) -> None:
         held = rows > 0
         growing.add("exact", chunk[held])
         growing.add("rows", rows[held])
-        growing.add("places", np.bincount(keys, weights=np.concatenate(count), minlength=len(chunk)).astype(np.int64)[held])
+        growing.add(
+            "places", np.bincount(keys, weights=np.concatenate(count), minlength=len(chunk)).astype(np.int64)[held]
+        )
         growing.add("slots", np.concatenate(slot)[order])
         growing.add("weights", np.concatenate(weight)[order].astype(wide["weights"]))
         growing.add("counts", counts.astype(wide["counts"]))
@@ -175,7 +185,10 @@ def _merge_stems(parts: Sequence[_Part], growing: _Growing, exact: NDArray[np.ui
         key, slot, weight = [], [], []
         for part in parts:
             one = part.segment
-            low, high = np.searchsorted(one.stems, chunk[:1])[0], np.searchsorted(one.stems, chunk[-1:], side="right")[0]
+            low, high = (
+                np.searchsorted(one.stems, chunk[:1])[0],
+                np.searchsorted(one.stems, chunk[-1:], side="right")[0],
+            )
             numbers = np.searchsorted(chunk, one.stems[low:high])
             mine = ~(alone | gone)[numbers]
             begin, end = one.stem_starts[low:high][mine], one.stem_ends[low:high][mine]

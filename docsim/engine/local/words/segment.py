@@ -7,9 +7,9 @@
     rows         the document's slot, and how often it holds the word, those in the title counting twice
     positions    of the words of the exact rows, ascending in each row
 
-A stem that stands for one word only has no rows of its own: it points to those of the word. A slot is a document's place
-in its segment. A file holds a line of JSON, which says where each array lies, and then the arrays; it is named after its
-checksum. A segment never changes.
+A stem that stands for one word only has no rows of its own: it points to those of the word. A slot is a document's
+place in its segment. A file holds a line of JSON, which says where each array lies, and then the arrays; it is named
+after its checksum. A segment never changes.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Segment:
 
 def hashes(words: list[str]) -> NDArray[np.uint64]:
     """Return the hash of each folded word, ``uint64 (n,)``."""
-    return np.fromiter((xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass")) for word in words), np.uint64, len(words))
+    return np.fromiter(
+        (xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass")) for word in words), np.uint64, len(words)
+    )
 
 
 def stem_hashes(stems: list[str]) -> NDArray[np.uint64]:

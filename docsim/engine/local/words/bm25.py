@@ -1,8 +1,8 @@
-"""Matching: the documents that hold the terms of a query, scored by BM25.
+"""BM25: scores of the documents that hold the terms of a query.
 
 BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)), with k1 = 1.2 and b = 0.75, is a sum over words. A
-word counts as its stem, which other words may share, and to a lesser part as itself, so that pages which say "train" come
-before those which say "training" when "train" is asked for.
+word counts as its stem, which other words may share, and to a lesser part as itself, so that pages which say "train"
+come before those which say "training" when "train" is asked for.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from docsim.engine.local.words.index import Postings, WordIndex
 from docsim.engine.records import Numbers, QueryTerm
 from docsim.text.folding import folded
+from docsim.text.languages import language_of_script
 
 __all__ = ["EXACT", "Matches", "frequencies", "matches", "stemmed"]
 
-EXACT = 0.4
+EXACT = 0.3
 """The share of a word's score that only documents with the very word get; measured, see docs/research/ranking.md."""
 
 _K1, _B = 1.2, 0.75
@@ -141,7 +142,7 @@ def _held(index: WordIndex, terms: Sequence[QueryTerm]) -> list[_Held]:
         if len(term.words) > 1:
             parts = [(index.phrase(term.words), 1.0)]
         else:
-            parts = _shared(own[term], [of_stem[stem] for stem in of_term.get(term, ())])
+            parts = _shared(index, term, own[term], [of_stem[stem] for stem in of_term.get(term, ())])
         found += [_Held(one, share * term.weight * _rarity(index, one)) for one, share in parts if len(one)]
     return found
 
@@ -153,13 +154,19 @@ def _stems(index: WordIndex, terms: Sequence[QueryTerm]) -> tuple[list[str], dic
     return list(dict.fromkeys(stem for each in of_term.values() for stem in each)), of_term
 
 
-def _shared(own: Postings, stems: list[Postings]) -> list[tuple[Postings, float]]:
-    """Return the documents that hold a word or one of its stems, and the share of the word's score they get for it."""
+def _shared(index: WordIndex, term: QueryTerm, own: Postings, stems: list[Postings]) -> list[tuple[Postings, float]]:
+    """Return the documents that hold a word or one of its stems, and the share of the word's score they get for it.
+
+    In documents of other languages than were asked for, whose stems are others, the very word counts fully.
+    """
     if not any(map(len, stems)):
         return [(own, 1.0)]
     if len(stems) == 1 and len(own) == len(stems[0]) and own.weights.sum() == stems[0].weights.sum():
         return [(own, 1.0)]  # no other word has the stem
-    return [(own, EXACT), *((one, 1 - EXACT) for one in stems)]
+    shares = [(own, EXACT), *((one, 1 - EXACT) for one in stems)]
+    if language_of_script(term.words[0]) is None:
+        shares.append((index.in_others(own, index.asked(term.language)), 1 - EXACT))
+    return shares
 
 
 def _rarity(index: WordIndex, postings: Postings) -> float:
