@@ -106,28 +106,35 @@ class Naive:
 
     def parts(self, term: QueryTerm) -> list[tuple[dict[int, int], float]]:
         if len(term.words) > 1:
-            return [(self.phrase(term.words), 1.0)]
+            return self.weighed((self.phrase(term.words), 1.0))
         own = self.word(term.words[0])
         if term.exact:
-            return [(own, 1.0)]
+            return self.weighed((own, 1.0))
         spoken = self.spoken()
         script = language_of_script(term.words[0])
         asked = [script] if script else [term.language] if term.language in spoken else spoken
         names = dict.fromkeys(stem_of(term.words[0], one or "") for one in asked)
         held = [self.stem(name) for name in names]
         if not any(held) or (len(held) == 1 and held[0] == own):
-            return [(own, 1.0)]
+            return self.weighed((own, 1.0))
         others = {number: times for number, times in own.items() if not script and self.languages[number] not in asked}
-        return [(own, bm25.EXACT), *((one, 1 - bm25.EXACT) for one in (*held, others))]
+        whole = self.weighed((own, bm25.EXACT), *((one, 1 - bm25.EXACT) for one in held), (own, 1 - bm25.EXACT))
+        return [*whole[:-1], (others, whole[-1][1])]
+
+    def weighed(self, *parts: tuple[dict[int, int], float]) -> list[tuple[dict[int, int], float]]:
+        """Parts with their shares of the inverse document frequency."""
+        total = len(self.words)
+        return [
+            (held, share * max(1e-6, math.log((total - len(held) + 0.5) / (len(held) + 0.5)))) for held, share in parts
+        ]
 
     def scores(self, terms: Sequence[QueryTerm]) -> dict[int, float]:
         scores: dict[int, float] = {}
         for term in terms:
             for held, share in self.parts(term):
-                rarity = max(1e-6, math.log((len(self.words) - len(held) + 0.5) / (len(held) + 0.5)))
                 for number, times in held.items():
                     norm = 1.2 * (0.25 + 0.75 * self.lengths[number] / self.mean)
-                    gained = share * term.weight * rarity * times * 2.2 / (times + norm)
+                    gained = share * term.weight * times * 2.2 / (times + norm)
                     scores[number] = scores.get(number, 0.0) + gained
         return scores
 

@@ -54,7 +54,6 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _VERSION = re.compile(r"^[^\w]*[vV]?(\d+(?:\.\d+)+)[^\w]*$")
 _DOTTED = re.compile(r"\.[^\W\d_]\w*(?=$|[^\w.])")  # .NET
 _SHARP = re.compile(r"(?<![^\W_])[^\W\d_](?:\+\+|#)(?=$|[^\w+#])")  # C++, C#
-_FAR = re.compile(rf"[^\W_][{re.escape(_JOINTS)}+#]{{3,}}[^\W_]|\w[+#]+\w")  # what stands so far apart is not one name
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +128,8 @@ def _beside(one: str, written: list[str], parts: list[list[str]], flat: tuple[st
         yield len(flat) - 1, folded(sharp[0])[:LONGEST]
     if len(flat) == 1:
         return
-    if not _FAR.search(one):
-        version = _VERSION.search(one)
-        yield 0, version[1] if version else "".join(flat)[:LONGEST]
+    version = _VERSION.search(one)
+    yield 0, version[1] if version else "".join(flat)[:LONGEST]
     place = 0
     for word, humps in zip(written, parts, strict=True):
         if 1 < len(humps) < len(flat):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from docsim.engine.local.words.index import Postings, WordIndex
 from docsim.engine.records import Numbers, QueryTerm
 from docsim.text.folding import folded
-from docsim.text.languages import language_of_script
+from docsim.text.languages import LANGUAGES, language_of_script
 
 __all__ = ["EXACT", "Matches", "frequencies", "matches", "stemmed"]
 
@@ -32,10 +33,22 @@ _FEW = 100_000  # documents: of more, those that match are sorted, instead of co
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """Documents that hold a term, and how much a match counts."""
+    """Documents that hold a term.
+
+    Attributes:
+        postings: The documents.
+        weight: How much a match counts.
+        shares: What part of that counts in a document, by the place of its language in ``LANGUAGES``; None for all.
+    """
 
     postings: Postings
     weight: float
+    shares: NDArray[np.float32] | None = None
+
+    def gained(self, index: WordIndex, slots: NDArray[np.int64], times: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what documents get that hold the term so many times, ``float32 (n,)``."""
+        gained = np.float32(self.weight * (_K1 + 1)) * times / (times + index.norms(_K1, _B)[slots])
+        return gained if self.shares is None else gained * self.shares[index.spoken[slots]]
 
 
 @dataclass(frozen=True)
@@ -67,10 +80,9 @@ class Matches:
         """Return the scores of some documents, ``float32 (n,)``; 0 for those that match nothing."""
         slots = self.index.slots_of(documents)
         scores = _at(slots, self.slots, self.values)
-        norms = _norms(self.index, np.maximum(slots, 0))
+        known = np.maximum(slots, 0)
         for one in self.rest:
-            times = _at(slots, one.postings.slots, one.postings.weights)
-            scores = scores + (one.weight * times * (_K1 + 1) / (times + norms)).astype(np.float32)
+            scores = scores + one.gained(self.index, known, _at(slots, one.postings.slots, one.postings.weights))
         return scores
 
     def best(self, n: int) -> Numbers:
@@ -82,18 +94,13 @@ class Matches:
         return documents[np.lexsort((documents, -self.values[near]))[:n]]
 
 
-def _at(slots: NDArray[np.int64], held: NDArray[np.int64], values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the value of each slot; 0 for those that are not held."""
+def _at(slots: NDArray[np.int64], held: NDArray[np.integer], values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the value of each slot, ``float32 (n,)``; 0 for those that are not held."""
     if not len(held):
         return np.zeros(len(slots), np.float32)
-    places = np.minimum(np.searchsorted(held, slots), len(held) - 1)
-    return np.where(held[places] == slots, values[places], np.float32(0))
-
-
-def _norms(index: WordIndex, slots: NDArray[np.int64]) -> NDArray[np.float32]:
-    if not len(index.lengths):
-        return np.zeros(len(slots), np.float32)
-    return (_K1 * (1 - _B + _B / index.mean_length * index.lengths[slots])).astype(np.float32)
+    asked = slots.astype(held.dtype)  # else NumPy would convert all that are held
+    places = np.minimum(np.searchsorted(held, asked), len(held) - 1)
+    return np.where(held[places] == asked, values[places], 0).astype(np.float32)
 
 
 def matches(
@@ -109,9 +116,8 @@ def matches(
     """
     held = _held(index, terms)
     slots = np.concatenate([np.zeros(0, np.int64), *(one.postings.slots for one in held)])
-    times = np.concatenate([np.zeros(0, np.float32), *(one.postings.weights for one in held)])
-    weights = np.repeat([one.weight for one in held], [len(one.postings) for one in held])
-    values = weights * times * (_K1 + 1) / (times + _norms(index, slots))
+    gained = [one.gained(index, one.postings.slots, one.postings.weights.astype(np.float32)) for one in held]
+    values = np.concatenate([np.zeros(0, np.float32), *gained])
     if allowed is not None:
         kept = np.zeros(len(index.numbers) + 1, bool)
         kept[index.slots_of(allowed)] = True
@@ -120,7 +126,7 @@ def matches(
 
 
 def _summed(
-    slots: NDArray[np.int64], values: NDArray[np.float64], count: int
+    slots: NDArray[np.int64], values: NDArray[np.float32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return each slot once, ascending, and the sum of its values."""
     if count <= _FEW:
@@ -140,10 +146,10 @@ def _held(index: WordIndex, terms: Sequence[QueryTerm]) -> list[_Held]:
     found = []
     for term in terms:
         if len(term.words) > 1:
-            parts = [(index.phrase(term.words), 1.0)]
+            parts = [_weighed(index, index.phrase(term.words))]
         else:
             parts = _shared(index, term, own[term], [of_stem[stem] for stem in of_term.get(term, ())])
-        found += [_Held(one, share * term.weight * _rarity(index, one)) for one, share in parts if len(one)]
+        found += [replace(one, weight=term.weight * one.weight) for one in parts if len(one.postings)]
     return found
 
 
@@ -154,24 +160,25 @@ def _stems(index: WordIndex, terms: Sequence[QueryTerm]) -> tuple[list[str], dic
     return list(dict.fromkeys(stem for each in of_term.values() for stem in each)), of_term
 
 
-def _shared(index: WordIndex, term: QueryTerm, own: Postings, stems: list[Postings]) -> list[tuple[Postings, float]]:
-    """Return the documents that hold a word or one of its stems, and the share of the word's score they get for it.
+def _shared(index: WordIndex, term: QueryTerm, own: Postings, stems: list[Postings]) -> list[_Held]:
+    """Return the documents that hold a word or one of its stems, and what they get for it.
 
     In documents of other languages than were asked for, whose stems are others, the very word counts fully.
     """
     if not any(map(len, stems)):
-        return [(own, 1.0)]
+        return [_weighed(index, own)]
     if len(stems) == 1 and len(own) == len(stems[0]) and own.weights.sum() == stems[0].weights.sum():
-        return [(own, 1.0)]  # no other word has the stem
-    shares = [(own, EXACT), *((one, 1 - EXACT) for one in stems)]
-    if language_of_script(term.words[0]) is None:
-        shares.append((index.in_others(own, index.asked(term.language)), 1 - EXACT))
-    return shares
+        return [_weighed(index, own)]  # no other word has the stem
+    asked = LANGUAGES if language_of_script(term.words[0]) else index.asked(term.language)
+    shares = np.array([EXACT if one in asked else 1.0 for one in LANGUAGES], np.float32)
+    very = replace(_weighed(index, own), shares=shares)
+    return [very, *(_weighed(index, one, 1 - EXACT) for one in stems)]
 
 
-def _rarity(index: WordIndex, postings: Postings) -> float:
-    """Return the inverse document frequency of BM25."""
-    return max(_RAREST, math.log((index.count - len(postings) + 0.5) / (len(postings) + 0.5)))
+def _weighed(index: WordIndex, postings: Postings, share: float = 1.0) -> _Held:
+    """Return documents with a share of the inverse document frequency of BM25."""
+    held = len(postings)
+    return _Held(postings, share * max(_RAREST, math.log((index.count - held + 0.5) / (held + 0.5))))
 
 
 def frequencies(index: WordIndex, terms: Sequence[QueryTerm]) -> list[int]:

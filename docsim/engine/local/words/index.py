@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,12 @@ class Postings:
     """The documents that hold a word, a stem or a phrase.
 
     Attributes:
-        slots: Their slots, ascending, ``int64 (n,)``.
-        weights: How often each holds it, words in the title counting more, ``float32 (n,)``.
+        slots: Their slots, ascending, signed ``(n,)``; maybe mapped from a file.
+        weights: How often each holds it, words in the title counting more, unsigned or ``float32 (n,)``; likewise.
     """
 
-    slots: NDArray[np.int64]
-    weights: NDArray[np.float32]
+    slots: NDArray[np.signedinteger[Any]]
+    weights: NDArray[np.unsignedinteger[Any]] | NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of documents."""
@@ -68,6 +69,7 @@ class WordIndex:
     passage: int = 0
     deletion: int = 0
     _phrases: dict[tuple[str, ...], Postings] = field(default_factory=dict, repr=False)
+    _norms: dict[tuple[float, float], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     # Documents
 
@@ -87,6 +89,11 @@ class WordIndex:
         return np.concatenate([np.zeros(0, np.float32), *(one.lengths for one in self.segments)]).astype(np.float32)
 
     @cached_property
+    def spoken(self) -> NDArray[np.uint8]:
+        """The language of the document in each slot, by its place in ``LANGUAGES``, ``uint8 (slots,)``."""
+        return np.concatenate([np.zeros(0, np.uint8), *(one.languages for one in self.segments)])
+
+    @cached_property
     def living(self) -> NDArray[np.bool_] | None:
         """Which slots hold documents that were not deleted, ``bool (slots,)``; None if all do."""
         if all(one is None for one in self.alive):
@@ -104,6 +111,14 @@ class WordIndex:
         """The mean number of words of a document; above 0."""
         lengths = self.lengths if self.living is None else self.lengths[self.living]
         return max(float(lengths.sum(dtype=np.float64)) / max(1, len(lengths)), 1e-9)
+
+    def norms(self, k1: float, b: float) -> NDArray[np.float32]:
+        """Return what BM25 adds to the occurrences in the document in each slot, ``float32 (slots,)``."""
+        found = self._norms.get((k1, b))
+        if found is None:
+            found = (k1 * (1 - b + b / self.mean_length * self.lengths)).astype(np.float32)
+            self._norms[k1, b] = found
+        return found
 
     @cached_property
     def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -142,23 +157,6 @@ class WordIndex:
     def asked(self, language: str | None) -> tuple[str, ...]:
         """Return in which languages to look for words in the Latin script of a text in some language."""
         return (language,) if language is not None and language in self.languages else self.languages
-
-    def in_others(self, own: Postings, languages: tuple[str, ...]) -> Postings:
-        """Return the documents of some that are in none of some languages."""
-        apart = np.ones(len(LANGUAGES), bool)
-        apart[[LANGUAGES.index(one) for one in languages]] = False
-        kept = apart[self._spoken[own.slots]] if apart[self._used].any() else np.zeros(len(own), bool)
-        return Postings(own.slots[kept], own.weights[kept])
-
-    @cached_property
-    def _spoken(self) -> NDArray[np.uint8]:
-        """The language of the document in each slot, by its place in ``LANGUAGES``, ``uint8 (slots,)``."""
-        return np.concatenate([np.zeros(0, np.uint8), *(one.languages for one in self.segments)])
-
-    @cached_property
-    def _used(self) -> NDArray[np.int64]:
-        """The places in ``LANGUAGES`` of those that documents are in."""
-        return np.flatnonzero(np.bincount(self._spoken, minlength=len(LANGUAGES)))
 
     def words(self, asked: Sequence[str]) -> list[Postings]:
         """Return the documents that hold each of some folded words."""
@@ -218,7 +216,7 @@ class WordIndex:
                 if alive is not None:
                     kept = alive[slots]
                     slots, weights = slots[kept], weights[kept]
-                found.append((slots + np.int64(base), weights.astype(np.float32)))
+                found.append((slots + np.int64(base) if base else slots, weights))
         if not found:
             return NOTHING
         if len(found) == 1:
