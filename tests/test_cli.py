@@ -244,7 +244,7 @@ def test_the_json_of_status_has_just_these_keys(indexed: Path, pages: Path, tiny
     assert (status["index"], status["documents"], status["failed"]) == ("indexes/pages", 3, 0)
     encoder = Encoder.load(tiny_encoder_dir)
     assert status["encoder"] == {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
-    assert list(status["sizes"]) == ["database", "snapshot", "encoder", "words"]
+    assert list(status["sizes"]) == ["database", "snapshot", "encoder"]
     (source,) = status["sources"]
     assert list(source) == ["kind", "location", "documents", "started", "finished", "complete", "gone", "left_out"]
     assert (source["kind"], source["location"], source["complete"]) == ("folder", str(pages), True)

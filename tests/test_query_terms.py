@@ -99,6 +99,9 @@ def test_an_identifier_is_asked_for_once_however_it_is_written(index: Index) -> 
         ("CAF\u00c9", "accents"),
         ("cafe\u0301", "accents"),
         ("\u65e5\u672c\u8a9e", "accents"),
+        ("\u672c\u8a9e", "accents"),
+        ("\u672c", "accents"),
+        ("\u8a9e", "accents"),
     ],
 )
 def test_a_document_is_found_by_its_words_stems_and_codes(index: Index, query: str, id: str) -> None:

@@ -65,6 +65,7 @@ def test_thai_is_cut_into_pairs_of_letters_with_their_signs() -> None:
         (".NET", {".net"}),
         ("issue#12 a+b", {"issue12", "ab"}),
         ("plain words", set()),
+        ("年假期", {"年", "假"}),
     ],
 )
 def test_what_stands_beside_the_words_of_a_text(text: str, expected: set[str]) -> None:

@@ -154,7 +154,8 @@ def _terms(one: Token, language: str | None) -> Iterator[QueryTerm]:
         if not several or (len(word) > 1 and not word.isdecimal()):
             yield QueryTerm((word,), language=language)
     for _, form in one.beside:
-        yield QueryTerm((form,), exact=True)
+        if not is_unspaced(form):  # a pair of characters says more than one of them
+            yield QueryTerm((form,), exact=True)
 
 
 def _known(snapshot: Snapshot, terms: list[QueryTerm]) -> list[QueryTerm]:

@@ -107,7 +107,8 @@ def token(one: str) -> Token:
     if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
         return Token((core[:LONGEST].lower(),))
     if is_unspaced(one):
-        return Token((folded(one)[:LONGEST],))
+        characters = _CLUSTER.findall(one)  # the first stands for itself, too, for who asks for it alone
+        return Token((folded(one),), ((0, folded(characters[0])),) if len(characters) > 1 else ())
     written = _WORD.findall(one)
     parts = [_HUMP.split(word) for word in written]
     flat = tuple(folded(part)[:LONGEST] for each in parts for part in each)
