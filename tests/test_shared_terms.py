@@ -32,6 +32,11 @@ def test_forms_of_a_word_are_one_term_and_rare_terms_come_first(snapshot: Snapsh
     ]
 
 
+def test_terms_of_a_script_without_spaces_are_pairs_of_characters(snapshot: Snapshot) -> None:
+    found = shared_terms(snapshot, "\u5e74\u5047\u653f\u7b56", "\u5e26\u85aa\u5e74\u5047")
+    assert [term.term for term in found] == ["\u5e74\u5047"]
+
+
 def test_a_term_that_no_document_holds_counts_none(snapshot: Snapshot) -> None:
     assert [term.documents for term in shared_terms(snapshot, "umbrella", "Umbrellas")] == [0]
 

@@ -24,7 +24,7 @@ from docsim.engine.base import Snapshot
 from docsim.engine.records import QueryTerm
 from docsim.models import Document
 from docsim.text.languages import language_of
-from docsim.text.tokens import Token, is_unspaced, token, tokens
+from docsim.text.tokens import Token, is_unspaced, token, tokens, without_ends
 
 __all__ = ["QueryTerms", "query_terms"]
 
@@ -87,7 +87,7 @@ def query_terms(snapshot: Snapshot, document: Document) -> QueryTerms:
         snapshot: Where the documents that hold a term are counted.
         document: The query; its title and its text count.
     """
-    found = _without_ends(tokens(f"{document.title}\n{document.text}"))
+    found = without_ends(tokens(f"{document.title}\n{document.text}"))
     stand_for = {one: token(one) for one in dict.fromkeys(found)}
     language = language_of(found)
     counted = Counter[QueryTerm]()
@@ -139,12 +139,6 @@ def _parted(terms: Sequence[_Counted]) -> QueryTerms:
     return QueryTerms(
         tuple(one.term for one in terms if one in telling), tuple(one.term for one in terms if one not in telling)
     )
-
-
-def _without_ends(found: list[str]) -> list[str]:
-    """Return tokens without the last characters of runs that are cut into pairs: the pair before holds them too."""
-    pairs = zip(["", *found], found, strict=False)
-    return [one for before, one in pairs if not (before != one and before.endswith(one) and is_unspaced(one))]
 
 
 def _terms(one: Token, language: str | None) -> Iterator[QueryTerm]:

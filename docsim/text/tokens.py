@@ -9,13 +9,13 @@ spaces, and Korean, whose particles cling to words, are cut into pairs of neighb
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 
 from docsim.text.folding import folded, normalized
 
-__all__ = ["LONGEST", "MOST_PARTS", "Token", "is_unspaced", "token", "tokens"]
+__all__ = ["LONGEST", "MOST_PARTS", "Token", "is_unspaced", "token", "tokens", "without_ends", "words_of"]
 
 LONGEST = 64
 """Characters of a word that count; what follows them is not told apart."""
@@ -99,6 +99,17 @@ def _pairs(run: str) -> Iterator[str]:
     characters = _CLUSTER.findall(run)
     yield from map("".join, pairwise(characters))
     yield characters[-1]
+
+
+def without_ends(found: Sequence[str]) -> list[str]:
+    """Return tokens without the last characters of runs that are cut into pairs: the pair before holds them too."""
+    pairs = zip(("", *found), found, strict=False)
+    return [one for before, one in pairs if not (before != one and before.endswith(one) and is_unspaced(one))]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, folded, in order."""
+    return [word for one in without_ends(tokens(text)) for word in token(one).words]
 
 
 def token(one: str) -> Token:
