@@ -6,7 +6,7 @@ The words of a short query are run together as well, since an identifier may be 
 is asked for as a phrase of its parts.
 
 Counting and scoring frequent words takes long and tells little. So a query is asked by its most telling terms first,
-and frequent ones only count in the scores of what these find, until more documents are wanted.
+and frequent ones are added only when more documents are wanted than the telling ones find.
 """
 
 from __future__ import annotations
