@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, groupby, pairwise
 
 from docsim.text.folding import folded, normalized
@@ -43,13 +44,17 @@ _SIGNS = (
 )
 _JOINTS = "-_.'@:&\u2010\u2019\u02bc\u30fb"
 _PLAIN = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) in f"{_JOINTS}+#")}
-_RUN = re.compile(rf"[\w{re.escape(_JOINTS)}+#{_SIGNS}{_UNSPACED}]+")
-_HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
-_ONE_KIND = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
-_CLUSTER = re.compile(
-    "[\u0e40-\u0e44\u0ec0-\u0ec4]?.[\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebd\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060\u1062-\u1064\u1067-\u106d\u17b4-\u17d3]*"
+# Patterns of many letters take long to compile, so they wait for the first text that is not ASCII
+_RUN = rf"[\w{re.escape(_JOINTS)}+#{_SIGNS}{_UNSPACED}]+"
+_AN_UNSPACED = f"[{_UNSPACED}]"
+_ONE_KIND = f"[{_UNSPACED}]+|[^{_UNSPACED}]+"
+_AFTER = (  # vowels and tones of Thai, Lao, Burmese and Khmer
+    "\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebd\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060"
+    "\u1062-\u1064\u1067-\u106d\u17b4-\u17d3"
 )
-_WORD = re.compile(rf"(?:[^\W_]|[{_SIGNS}])+")
+_CLUSTER = f"[\u0e40-\u0e44\u0ec0-\u0ec4]?.[{_AFTER}]*"
+_WORD = rf"(?:[^\W_]|[{_SIGNS}])+"
+_PLAIN_WORD = re.compile("[A-Za-z0-9]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _VERSION = re.compile(r"^[^\w]*[vV]?(\d+(?:\.\d+)+)[^\w]*$")
 _DOTTED = re.compile(r"\.[^\W\d_]\w*(?=$|[^\w.])")  # .NET
@@ -82,21 +87,26 @@ def tokens(text: str) -> list[str]:
 
 def _of_any_script(text: str) -> list[str]:
     text = normalized(text)
-    found: list[str] = _RUN.findall(text)
-    if not _HAS_UNSPACED.search(text):
+    found: list[str] = _compiled(_RUN).findall(text)
+    if not _compiled(_AN_UNSPACED).search(text):
         return found
-    pieces = chain.from_iterable(map(_ONE_KIND.findall, found))
+    pieces = chain.from_iterable(map(_compiled(_ONE_KIND).findall, found))
     return [one for piece in pieces for one in (_pairs(piece) if is_unspaced(piece) else (piece,))]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
 def is_unspaced(one: str) -> bool:
     """Return whether a token is of a script that is cut into pairs of characters."""
-    return _HAS_UNSPACED.match(one) is not None
+    return not one.isascii() and _compiled(_AN_UNSPACED).match(one) is not None
 
 
 def _pairs(run: str) -> Iterator[str]:
     """Yield each pair of neighbouring characters, and the last character: so each begins one."""
-    characters = _CLUSTER.findall(run)
+    characters = _compiled(_CLUSTER).findall(run)
     yield from map("".join, pairwise(characters))
     yield characters[-1]
 
@@ -118,9 +128,9 @@ def token(one: str) -> Token:
     if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
         return Token((core[:LONGEST].lower(),))
     if is_unspaced(one):
-        characters = _CLUSTER.findall(one)  # the first stands for itself, too, for who asks for it alone
+        characters = _compiled(_CLUSTER).findall(one)  # the first stands for itself, too, for who asks for it alone
         return Token((folded(one),), ((0, folded(characters[0])),) if len(characters) > 1 else ())
-    written = _WORD.findall(one)
+    written = (_PLAIN_WORD if one.isascii() else _compiled(_WORD)).findall(one)
     parts = [_HUMP.split(word) for word in written]
     flat = tuple(folded(part)[:LONGEST] for each in parts for part in each)
     if len(flat) > MOST_PARTS:

@@ -246,7 +246,10 @@ def _ranges(
     if not len(keys):
         return np.zeros((2, len(asked)), np.int64)
     places = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    found: Ranges = np.stack([starts[places], ends[places]]) * (keys[places] == asked)
+    held = keys[places] == asked
+    found = np.empty((2, len(asked)), np.int64)
+    np.multiply(starts[places], held, out=found[0])
+    np.multiply(ends[places], held, out=found[1])
     return found
 
 
