@@ -4,7 +4,7 @@
                                 [--encoders untrained,trained,taught] [--teacher ENCODER]
 
 ``fusion`` scores the union of the 100 nearest and the 100 best matching documents of each query by every rule below,
-and asks the index itself in each mode; ``terms`` compares ways to ask FTS5, and bm25s; ``probes`` lets each corpus
+and asks the index itself in each mode; ``terms`` compares ways to ask for words, and bm25s; ``probes`` lets each corpus
 choose the share of words by questions made of its own documents; ``margins`` tells by how much hybrid is better than
 each mode alone, in the mean, with a 95 % bootstrap interval over queries; ``smoothing`` compares how many neighbours
 draw the scores of candidates, and how much, apart for queries of one passage and for longer ones. Encoders are the
@@ -31,7 +31,7 @@ from self_supervision import trained
 
 from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import full_text
+from docsim.engine.local.words import bm25
 from docsim.index import Index
 from docsim.models import MODES, Document
 from docsim.search import query_terms, scoring, smoothing
@@ -42,11 +42,11 @@ RESULTS = Path(__file__).parent / "results" / "hybrid.json"
 CANDIDATES = 100
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 TERMS = (10, 20, 40, 80, 160)
-TITLES = (1.0, 2.0, 4.0)
+EXACT = (0.0, 0.2, 0.4, 0.6)
 REPEATED = (0.0, 0.5, 0.7, 1.0)
 NEIGHBOURS = (2, 4, 8)
 DRAWN = (0.1, 0.25, 0.4)
-HOMES = {"MOST_TERMS": query_terms, "REPEATED": query_terms, "TITLE_WEIGHT": full_text}
+HOMES = {"MOST_TERMS": query_terms, "REPEATED": query_terms, "EXACT": bm25}
 """The modules of the constants that are varied."""
 
 Floats = NDArray[np.float64]
@@ -153,8 +153,8 @@ def all_scores(judged: Judged, index: Index) -> Scored:
         dense, words, long = [], [], []
         for document, vectors in zip(texts, encode_documents(index.encoder, texts), strict=True):
             dense.append(scoring.scored(vectors, rows).scores)
-            telling = query_terms.query_terms(snapshot, document).telling
-            words.append(snapshot.text_search(telling).of(numbers))
+            asked = query_terms.query_terms(snapshot, document)
+            words.append(snapshot.text_search(asked.telling, rest=asked.frequent).of(numbers))
             long.append(len(vectors) > 1)
         directions = np.array([scoring.centroid(one) for one in rows])
         ids = np.array([stored.document.id for stored in snapshot.scan(characters=0)])
@@ -235,8 +235,8 @@ def terms(judged: Judged, encoder: Encoder) -> dict[str, float]:
     row = {"bm25s": ndcg_at_10(bm25s_run(judged), judged.qrels)}
     for count in TERMS:
         row[f"{count} terms"] = lexical_ndcg(judged, encoder, MOST_TERMS=count)
-    for weight in TITLES:
-        row[f"title {weight:g}"] = lexical_ndcg(judged, encoder, TITLE_WEIGHT=weight)
+    for share in EXACT:
+        row[f"{share:g} for the very word"] = lexical_ndcg(judged, encoder, EXACT=share)
     for power in REPEATED:
         row[f"n^{power:g}"] = lexical_ndcg(judged, encoder, REPEATED=power)
     return {name: round(value, 4) for name, value in row.items()}

@@ -18,6 +18,7 @@ import json
 import os
 import random
 import re
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -27,8 +28,6 @@ from typing import Any
 import faiss
 import numpy as np
 
-from docsim.engine.local.engine import LocalEngine
-from docsim.engine.local.store import Store
 from docsim.engine.records import SourceName
 from docsim.index import Index
 from docsim.ingest.sources import open_source
@@ -101,7 +100,7 @@ def contenders(index: Index, own: dict[Mode, Index], kind: str) -> dict[str, Cal
         vectors = np.concatenate(snapshot.embeddings(snapshot.embedded())).astype(np.float32)
     bare = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     bare.add(vectors)
-    encoder, store = index.encoder, store_of(index)
+    encoder, database = index.encoder, with_fts5(index)
 
     def faiss_alone(text: str) -> object:
         faiss.omp_set_num_threads(1)
@@ -109,8 +108,8 @@ def contenders(index: Index, own: dict[Mode, Index], kind: str) -> dict[str, Cal
 
     def fts5(text: str, without: frozenset[str] = frozenset()) -> object:
         words = [word for word in re.findall(r"[^\W_]+", text) if word.lower() not in without]
-        sql = "SELECT rowid FROM documents_fts WHERE documents_fts MATCH ? ORDER BY rank LIMIT ?"
-        return store.rows(sql, " OR ".join(f'"{word}"' for word in words) or '""', K)
+        sql = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
+        return database.execute(sql, (" OR ".join(f'"{word}"' for word in words) or '""', K)).fetchall()
 
     modes: dict[str, Callable[[str], object]] = {mode: searching(own[mode], mode) for mode in MODES}
     return {**modes, "encode + FAISS": faiss_alone, "FTS5": fts5, "FTS5, no stop words": lambda t: fts5(t, STOP_WORDS)}
@@ -124,10 +123,14 @@ def searching(index: Index, mode: Mode) -> Callable[[str], object]:
     return lambda text: index.search(text, K, mode=mode)
 
 
-def store_of(index: Index) -> Store:
-    """Return the database of an index, to ask FTS5 without docsim."""
-    assert isinstance(index.engine, LocalEngine)
-    return index.engine.store
+def with_fts5(index: Index) -> sqlite3.Connection:
+    """Return a database in memory that holds an index's documents in FTS5."""
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE VIRTUAL TABLE words USING fts5(title, text, tokenize = 'porter unicode61')")
+    with index.engine.snapshot() as snapshot:
+        rows = ((one.number, one.document.title, one.document.text) for one in snapshot.scan())
+        database.executemany("INSERT INTO words (rowid, title, text) VALUES (?, ?, ?)", rows)
+    return database
 
 
 def times(contenders: dict[str, Callable[[str], object]], asked: list[str]) -> dict[str, dict[str, float]]:

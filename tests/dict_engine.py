@@ -135,9 +135,10 @@ def split(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Found:
-    """The documents that hold at least one of some terms, and their scores."""
+    """The documents that hold at least one of some terms, and their scores; those with further terms are ``full``."""
 
     scores: dict[int, float]
+    full: dict[int, float]
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -147,7 +148,7 @@ class Found:
         return np.array(order[:n], np.int64)
 
     def of(self, documents: Numbers) -> NDArray[np.float32]:
-        return np.array([self.scores.get(int(number), 0.0) for number in documents], np.float32)
+        return np.array([self.full.get(int(number), 0.0) for number in documents], np.float32)
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,9 @@ class DictSnapshot:
 
     # Words
 
-    def text_search(self, terms: Sequence[QueryTerm], *, where: Condition | None = None) -> Found:
+    def text_search(
+        self, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), where: Condition | None = None
+    ) -> Found:
         """BM25 of each term, weighted and summed; a word in the title counts as one in the text."""
         texts = {number: words_of(one.document) for number, one in self.state.documents.items()}
         mean = sum(map(len, texts.values())) / max(1, len(texts))
@@ -268,7 +271,8 @@ class DictSnapshot:
                 if count and number in allowed:
                     norm = count + 1.2 * (0.25 + 0.75 * len(texts[number]) / mean)
                     scores[number] = scores.get(number, 0.0) + term.weight * idf * count * 2.2 / norm
-        return Found(scores)
+        full = self.text_search([*terms, *rest], where=where).scores if rest else scores
+        return Found(scores, full)
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         texts = [words_of(one.document) for one in self.state.documents.values()]

@@ -51,6 +51,7 @@ _COMMITS = (
     *("BEGIN IMMEDIATE", "COMMIT", "UPDATE meta", "UPDATE generations", "CREATE", "PRAGMA user_version", "DELETE"),
     *(
         "INSERT INTO embeddings",
+        "INSERT INTO words",
         "INSERT OR REPLACE INTO verdicts",
         "PRAGMA incremental_vacuum",
         "PRAGMA wal_checkpoint",

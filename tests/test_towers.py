@@ -14,8 +14,8 @@ keras = pytest.importorskip("keras")
 
 from docsim.errors import TrainingError  # noqa: E402
 from docsim.runtime import onnxruntime  # noqa: E402
-from docsim.training.towers.average import token_vectors  # noqa: E402
-from docsim.training.towers.export import onnx_bytes, quantised  # noqa: E402
+from docsim.training.towers.average import TOKENS_LAYER, stored_rows, token_vectors  # noqa: E402
+from docsim.training.towers.export import halved, onnx_bytes, quantised  # noqa: E402
 from docsim.training.towers.fused_export import is_fusible  # noqa: E402
 from docsim.training.towers.keras_file import load_tower  # noqa: E402
 from docsim.training.towers.kinds import (  # noqa: E402
@@ -25,7 +25,7 @@ from docsim.training.towers.kinds import (  # noqa: E402
     compact,
     trainable,
 )
-from docsim.training.towers.layers import Pooling  # noqa: E402
+from docsim.training.towers.layers import Pooling, TokenVectors, UnitLength  # noqa: E402
 from docsim.training.towers.lstm import Lstm  # noqa: E402
 from docsim.training.towers.transformer import Attention, EncoderBlock, Positions  # noqa: E402
 
@@ -298,9 +298,56 @@ def test_attention_is_softmax_of_scaled_products_over_tokens_that_are_there() ->
     assert found[0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_heads_must_divide_the_width() -> None:
-    with pytest.raises(ValueError, match="the 3 heads of an attention layer must divide its width, which is 4"):
-        Attention(3)(np.zeros((1, 2, 4), dtype=np.float32), np.ones((1, 2), dtype=np.int32))
+@pytest.mark.parametrize("units", [None, 6])
+def test_heads_must_divide_the_units(units: int | None) -> None:
+    with pytest.raises(ValueError, match=f"the 4 heads .* must divide its units, which are {units or 5}"):
+        Attention(4, units=units)(np.zeros((1, 2, 5), dtype=np.float32), np.ones((1, 2), dtype=np.int32))
+
+
+def test_attention_may_be_narrower_than_the_states() -> None:
+    layer = Attention(2, units=6)
+    states = np.random.default_rng(0).normal(size=(1, 3, 4)).astype(np.float32)
+    assert computed(layer, states, np.array([[5, 6, 7]], dtype=np.int32)).shape == (1, 3, 4)
+    assert [part.kernel.shape for part in (layer.query, layer.key, layer.value, layer.output_projection)] == [
+        *[(4, 6)] * 3,
+        (6, 4),
+    ]
+
+
+def narrow_tower() -> Any:
+    """Return a tower of one block whose attention is narrower than its states."""
+    ids = keras.Input(shape=(None,), dtype="int32", name="ids")
+    states = TokenVectors(*VECTORS.shape, storage="float32", name=TOKENS_LAYER)(ids)
+    states = EncoderBlock(2, 8, units=2, norm_first=False, name="block_0")(states, ids)
+    tower = keras.Model(ids, UnitLength()(Pooling("mean", name="pooling")(states, ids)))
+    tower.get_layer(TOKENS_LAYER).set_weights(stored_rows(VECTORS, storage="float32"))
+    return tower
+
+
+def test_a_tower_with_narrow_attention_exports_and_loads(tmp_path: Path) -> None:
+    tower = compact(narrow_tower())
+    assert is_fusible(tower)
+    assert exported(onnx_bytes(tower), IDS) == pytest.approx(computed(tower, IDS), abs=1e-5)
+    tower.save(tmp_path / "tower.keras")
+    assert computed(load_tower(tmp_path / "tower.keras"), IDS).tolist() == computed(tower, IDS).tolist()
+
+
+def test_an_export_in_float16_is_smaller_and_very_near_the_exact_one() -> None:
+    tower = tower_of("transformer", TowerOptions(units=64, heads=2))
+    content = onnx_bytes(tower)
+    small = halved(content)
+    assert len(small) < 0.6 * len(content)
+    assert exported(small, IDS) == pytest.approx(exported(content, IDS), abs=1e-3)
+
+
+def test_a_tower_saved_in_float16_is_trained_on_in_float32(tmp_path: Path) -> None:
+    tower = tower_of("transformer")
+    compact(tower, policy="float16").save(tmp_path / "tower.keras")
+    loaded = load_tower(tmp_path / "tower.keras")
+    assert {str(one.dtype) for one in loaded.get_layer("block_0").variables} == {"float16"}
+    again = trainable(loaded)
+    assert {str(one.dtype) for one in again.get_layer("block_0").variables} == {"float32"}
+    assert computed(again, IDS) == pytest.approx(computed(tower, IDS), abs=2e-2)
 
 
 @pytest.mark.parametrize(("activation", "expected"), [("gelu", 0.8413447), ("gelu_tanh", 0.8411920), ("relu", 1.0)])

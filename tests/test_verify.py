@@ -17,6 +17,7 @@ from opened import snapshot_file, store_of, write_snapshot
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import snapshots
+from docsim.engine.local.words import keeping
 from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
@@ -81,6 +82,10 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def words_file(index: Index) -> Path:
+    return next(keeping.folder(index.path).iterdir())
+
+
 def flip_blob(index: Index) -> None:
     first = "SELECT substr(vectors, 1, 1) FROM embeddings WHERE document = 1"
     sql(
@@ -121,17 +126,12 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
     "embeddings that the snapshot does not hold": (lambda i: replace_vectors(i, negate), "disagrees with the stored"),
     "a flipped snapshot": (lambda i: flip(snapshot_file(i)), "its checksum does not match"),
     "a deleted snapshot": (lambda i: snapshot_file(i).unlink(), "could not read it"),
-    "a stale full-text index": (
-        lambda i: sql(i, "INSERT INTO documents_fts (documents_fts) VALUES ('delete-all')"),
-        "the full-text index disagrees",
-    ),
-    "a document missing from the full-text index": (
-        lambda i: sql(
-            i,
-            "INSERT INTO documents_fts (documents_fts, rowid, title, text)"
-            " VALUES ('delete', 1, 'soup', 'lentils soup')",
-        ),
-        "the full-text index disagrees",
+    "flipped words": (lambda i: flip(words_file(i)), ".words is missing or damaged"),
+    "deleted words": (lambda i: words_file(i).unlink(), ".words is missing or damaged"),
+    "words of too few documents": (lambda i: sql(i, "UPDATE words SET after = 1"), "disagree with the documents"),
+    "words of too many documents": (
+        lambda i: sql(i, "UPDATE words SET passage = passage - 1"),
+        "disagree with the documents",
     ),
     "a passage too few": (
         lambda i: sql(i, "DELETE FROM passages WHERE number = (SELECT max(number) FROM passages)"),
@@ -208,10 +208,6 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
     "a row that refers to nothing": (
         lambda i: sql(i, "UPDATE origins SET document = 77 WHERE path = 'soup'"),
         "a row of origins refers to a row of documents that does not exist",
-    ),
-    "a full-text index without its tables": (
-        lambda i: sql(i, "DROP TABLE documents_fts"),
-        "the full-text index disagrees",
     ),
     "a flipped encoder": (
         lambda i: flip(snapshots.directory(i.path, 1) / "encoder" / "tower.onnx"),
@@ -349,10 +345,10 @@ def test_repair_on_the_command_line_names_what_is_lost(index: Index) -> None:
 
 def test_two_kinds_of_damage_are_both_named(index: Index) -> None:
     flip_blob(index)
-    DAMAGES["a stale full-text index"][0](index)
+    DAMAGES["flipped words"][0](index)
     LOSSES["a document of no source"][0](index)
     problems = " ".join(verify.problems(index))
-    for expected in ("embeddings of soup", "full-text", "documents of no source"):
+    for expected in ("embeddings of soup", ".words is missing", "documents of no source"):
         assert expected in problems
 
 

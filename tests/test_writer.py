@@ -53,16 +53,7 @@ def test_a_removed_document_leaves_nothing_but_its_deletion(store: LocalWriter) 
         store.remove(number)
     for table in ("documents", "passages", "embeddings", "origins"):
         assert store.value(f"SELECT count(*) FROM {table}") == 0
-    assert store.value("SELECT count(*) FROM documents_fts WHERE documents_fts MATCH 'text'") == 0
     assert [row[1:] for row in store.deletions_after(0)] == [(1, 2)]
-
-
-def test_the_full_text_index_follows_every_change(store: LocalWriter) -> None:
-    number = put(store, "a", "lentils")
-    match = "SELECT count(*) FROM documents_fts WHERE documents_fts MATCH ?"
-    assert store.value(match, "lentil") == 1
-    put(store, "a", "database", number=number)
-    assert (store.value(match, "lentil"), store.value(match, "database")) == (0, 1)
 
 
 def test_a_document_held_by_two_sources_stays_until_neither_has_it(store: LocalWriter) -> None:

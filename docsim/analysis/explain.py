@@ -121,7 +121,7 @@ class Explanation:
         score: The score of ``b`` in a dense search for ``a``.
         similarity: The similarity of the best pair of passages.
         pairs: Pairs of passages, best first.
-        terms: Terms of the full-text index that both texts contain, rarest first.
+        terms: Terms that both texts contain, rarest first.
     """
 
     a: Side

@@ -1,16 +1,14 @@
-"""Shared terms: the stemmed words that two texts have in common in full-text search, and how rare each is."""
+"""Shared terms: the stemmed words that two texts have in common, as searching takes them, and how rare each is."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 
 from docsim.engine.base import Snapshot
+from docsim.text.tokens import words_of
 
 __all__ = ["SharedTerm", "shared_terms"]
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +16,8 @@ class SharedTerm:
     """A term that both texts contain.
 
     Attributes:
-        term: The stem, as the full-text index has it.
-        words: The words of that stem in the two texts, lower-cased, in alphabetical order.
+        term: The stem, as the words index has it.
+        words: The words of that stem in the two texts, folded, in alphabetical order.
         documents: How many indexed documents contain the term; rare terms say more.
         a: How often the first text contains it.
         b: How often the second text contains it.
@@ -40,7 +38,7 @@ def shared_terms(snapshot: Snapshot, a: str, b: str) -> list[SharedTerm]:
         a: One text, its title included.
         b: The other text, its title included.
     """
-    counts = [Counter(word.casefold() for word in _WORD.findall(text)) for text in (a, b)]
+    counts = [Counter(words_of(text)) for text in (a, b)]
     stems = snapshot.stems(sorted(counts[0].keys() | counts[1].keys()))
     shared: dict[str, list[str]] = {}
     for word, stem in stems.items():

@@ -79,7 +79,7 @@ def show(id: str, index_path: Path | None, output: Output) -> None:
 def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
     """Check an index for damage; exit with 1 if anything is wrong.
 
-    Checks texts, embeddings, encoders, full-text search, snapshots and counts. Also warns when an approximate index
+    Checks texts, embeddings, encoders, words, snapshots and counts. Also warns when an approximate index
     finds too little or should be tuned again.
     """
     with options.open_index(index_path) as index:
@@ -111,7 +111,7 @@ Examples:
 def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, wait: bool, output: Output) -> None:
     """Rebuild what can be rebuilt from the stored documents.
 
-    Rebuilds full-text search and the FAISS file, and encodes documents again whose embeddings are damaged.
+    Rebuilds the words and the FAISS file, and encodes documents again whose embeddings are damaged.
 
     A damaged text cannot be rebuilt. It is named, here and by docsim verify, until its source is indexed again. Exits
     with 1 if problems remain.

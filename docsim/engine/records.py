@@ -135,12 +135,16 @@ class QueryTerm:
     """A word, or a phrase of words in a row, to search for.
 
     Attributes:
-        words: Lower-cased words, at least one.
+        words: Folded words, at least one; see ``docsim.text``.
         weight: What a match of it counts, above 0.
+        language: The language that the words are in, ISO 639-1; None where it is not known.
+        exact: Whether only the very word counts, and none that shares its stem. Phrases always are exact.
     """
 
     words: tuple[str, ...]
     weight: float = 1.0
+    language: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,8 +135,16 @@ class Snapshot(Protocol):
             StoreError: Embeddings are missing or damaged.
         """
 
-    def text_search(self, terms: Sequence[QueryTerm], *, where: Condition | None = None) -> TextMatches:
-        """Return every document that holds at least one of some terms, scored."""
+    def text_search(
+        self, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), where: Condition | None = None
+    ) -> TextMatches:
+        """Return every document that holds at least one of some terms, scored.
+
+        Args:
+            terms: What to search for.
+            rest: Terms that find nothing, but count in what ``TextMatches.of`` returns.
+            where: What documents have to meet.
+        """
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         """Return how many documents hold each term.

@@ -153,8 +153,8 @@ def train(
     from docsim.training.towers.starting_point import make_starting_point
 
     examples = _examples(texts)
-    config = training_config(options, examples)
     start = make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
+    config = training_config(options, examples, start=start.parts.kind)
     job = training_job(
         start,
         _documents(texts, options.seed) if examples is None else examples,

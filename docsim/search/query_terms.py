@@ -1,8 +1,9 @@
 """Query terms: the words and phrases to search for, given a question or a whole document.
 
-A query is split into words. An identifier, in whichever style it is written, also becomes a phrase of its parts, the
-parts themselves and the parts run together, so that ``readFile``, ``read_file`` and "read file" find each other. The
-words of a short query are run together as well, since an identifier may be written that way.
+A query is cut into tokens as documents are, see ``docsim.text``. Of an identifier, in whichever style it is written,
+its parts are asked for and the parts run together, so that ``readFile``, ``read_file`` and "read file" find each other.
+The words of a short query are run together as well, since an identifier may be written that way; what no document holds
+is asked for as a phrase of its parts.
 
 Counting and scoring frequent words takes long and tells little. So a query is asked by its most telling terms first,
 and frequent ones are added only when more documents are wanted than the telling ones find.
@@ -14,14 +15,16 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from docsim.engine.base import Snapshot
 from docsim.engine.records import QueryTerm
 from docsim.models import Document
+from docsim.text.languages import language_of
+from docsim.text.tokens import Token, is_unspaced, token, tokens, without_ends
 
 __all__ = ["QueryTerms", "query_terms"]
 
@@ -43,10 +46,8 @@ MOST_JOINED = 6
 _RUN_LENGTHS = (2, 3, 4)
 """How many neighbouring words are run together."""
 
-_MOST_PARTS = 8  # of an identifier; a longer one is asked for by its words alone
-_CHUNK = re.compile(r"\S+")
-_WORD = re.compile(r"[^\W_]+")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_MOST_SPLIT = 24  # letters of a word that may be two words run together
+_KINDS = re.compile(r"\d+|[^\W\d]+")  # letters and digits apart
 
 Words = tuple[str, ...]
 
@@ -86,17 +87,23 @@ def query_terms(snapshot: Snapshot, document: Document) -> QueryTerms:
         snapshot: Where the documents that hold a term are counted.
         document: The query; its title and its text count.
     """
-    chunks = [_WORD.findall(chunk) for chunk in _CHUNK.findall(f"{document.title}\n{document.text}")]
-    found = Counter(_phrases(chunks))
-    joined = list(_joined(chunks))
-    if joined and any(snapshot.frequencies([QueryTerm(words) for words in joined], at_most=1)):  # seldom
-        found.update(joined)
-    counted = found.most_common(MOST_COUNTED)
+    found = without_ends(tokens(f"{document.title}\n{document.text}"))
+    stand_for = {one: token(one) for one in dict.fromkeys(found)}
+    language = language_of(found)
+    counted = Counter[QueryTerm]()
+    for one, times in Counter(found).items():
+        for term in _terms(stand_for[one], language):
+            counted[term] += times
+    if len(found) <= MOST_JOINED:
+        counted.update(_known(snapshot, list(_joined([stand_for[one] for one in found]))))
+        counted.update(_split(snapshot, counted))
+    counted.update(_phrases(snapshot, [stand_for[one] for one in found]))
+    asked = counted.most_common(MOST_COUNTED)
     # With few enough terms all of them are asked, so how frequent a frequent one is does not matter.
-    at_most = MOST_ROWS + 1 if len(counted) <= MOST_TERMS else None
-    matching = _matching(snapshot, counted, at_most=at_most)
+    at_most = MOST_ROWS + 1 if len(asked) <= MOST_TERMS else None
+    matching = _matching(snapshot, asked, at_most=at_most)
     if at_most and all(one.documents >= at_most for one in matching):
-        matching = _matching(snapshot, counted, at_most=None)  # the rarest of them is asked for, so it has to be known
+        matching = _matching(snapshot, asked, at_most=None)  # the rarest of them is asked for, so it has to be known
     return _parted(sorted(matching, key=_order)[:MOST_TERMS])
 
 
@@ -105,10 +112,10 @@ def _order(one: _Counted) -> tuple[float, tuple[str, ...]]:
     return -one.worth, (*one.term.words, chr(sys.maxunicode))
 
 
-def _matching(snapshot: Snapshot, counted: Sequence[tuple[Words, int]], *, at_most: int | None) -> list[_Counted]:
+def _matching(snapshot: Snapshot, counted: Sequence[tuple[QueryTerm, int]], *, at_most: int | None) -> list[_Counted]:
     """Return the terms that documents hold, given how many times each is in the query."""
     total = snapshot.counts().documents
-    terms = [QueryTerm(words, float(times**REPEATED)) for words, times in counted]
+    terms = [replace(term, weight=float(times**REPEATED)) for term, times in counted]
     frequencies = snapshot.frequencies(terms, at_most=at_most)
     return [
         _Counted(term, documents, times * _rarity(documents, total))
@@ -134,33 +141,51 @@ def _parted(terms: Sequence[_Counted]) -> QueryTerms:
     )
 
 
-def _phrases(chunks: Iterable[Sequence[str]]) -> Iterator[Words]:
-    """Yield the terms of a text, given the words of each run of characters without blanks."""
-    for words in chunks:
-        parts = [part for word in words for part in _HUMP.split(word)]
-        if len(parts) == 1:
-            yield (parts[0].lower(),)
-        elif len(parts) > 1:
-            yield from _identifier([word.lower() for word in words], [part.lower() for part in parts])
+def _terms(one: Token, language: str | None) -> Iterator[QueryTerm]:
+    """Yield what finds a token: its words, and what they make when they are run together."""
+    several = len(one.words) > 1 and bool(one.beside)
+    for word in one.words:
+        if not several or (len(word) > 1 and not word.isdecimal()):
+            yield QueryTerm((word,), language=language)
+    for _, form in one.beside:
+        if not is_unspaced(form):  # a pair of characters says more than one of them
+            yield QueryTerm((form,), exact=True)
 
 
-def _joined(chunks: Sequence[Sequence[str]]) -> Iterator[Words]:
+def _known(snapshot: Snapshot, terms: list[QueryTerm]) -> list[QueryTerm]:
+    """Return the terms that documents hold."""
+    return [term for term, held in zip(terms, snapshot.frequencies(terms, at_most=1), strict=True) if held]
+
+
+def _joined(found: Sequence[Token]) -> Iterator[QueryTerm]:
     """Yield neighbouring words of a short text run together, which may be how an identifier is written."""
-    for length in _RUN_LENGTHS if len(chunks) <= MOST_JOINED else ():
-        for start in range(len(chunks) - length + 1):
-            run = chunks[start : start + length]
-            if all(len(words) == 1 for words in run):
-                yield ("".join(words[0].lower() for words in run),)
+    for length in _RUN_LENGTHS:
+        for start in range(len(found) - length + 1):
+            run = found[start : start + length]
+            if all(len(one.words) == 1 for one in run):
+                yield QueryTerm(("".join(one.words[0] for one in run),), exact=True)
 
 
-def _identifier(words: list[str], parts: list[str]) -> Iterator[Words]:
-    """Yield what finds an identifier: its parts in a row, its parts run together, and its words."""
-    if len(parts) > _MOST_PARTS:
-        yield from ((word,) for word in words)
-        return
-    together = "".join(parts)
-    yield tuple(parts)
-    yield (together,)
-    for word in words:
-        if len(word) > 1 and not word.isdecimal() and word != together:
-            yield (word,)
+def _phrases(snapshot: Snapshot, found: Sequence[Token]) -> list[QueryTerm]:
+    """Return phrases of the words of tokens that no document holds run together."""
+    several = {one.beside[0][1]: one.words for one in found if len(one.words) > 1 and one.beside}
+    joined = [QueryTerm((form,), exact=True) for form in several]
+    held = snapshot.frequencies(joined, at_most=1) if joined else []
+    return [QueryTerm(words) for words, count in zip(several.values(), held, strict=True) if not count]
+
+
+def _split(snapshot: Snapshot, counted: Counter[QueryTerm]) -> list[QueryTerm]:
+    """Return phrases that words which no document holds may be when written apart, where documents hold them."""
+    words = [term for term in counted if len(term.words) == 1 and not term.exact]
+    held = snapshot.frequencies(words, at_most=1)
+    unknown = [term.words[0] for term, count in zip(words, held, strict=True) if not count]
+    parts = dict.fromkeys(apart for word in unknown if len(word) <= _MOST_SPLIT for apart in _apart(word))
+    return _known(snapshot, [QueryTerm(each) for each in parts])
+
+
+def _apart(word: str) -> Iterator[Words]:
+    """Yield ways to write a word as several."""
+    kinds = tuple(_KINDS.findall(word))
+    if len(kinds) > 1:
+        yield kinds
+    yield from ((word[:place], word[place:]) for place in range(2, len(word) - 1))

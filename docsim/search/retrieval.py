@@ -163,10 +163,10 @@ def _reaches(snapshot: Snapshot, query: Query, mode: Mode, where: Condition | No
         yield from _near(snapshot, query, where, exact=exact)
         return
     terms = query_terms(snapshot, query.document)
-    words = snapshot.text_search(terms.telling, where=where)
-    if mode == "lexical":
-        yield from _matching(snapshot, terms, words, where)
+    if mode == "lexical":  # ranked by what also finds, so that no filter changes the order of what it leaves
+        yield from _matching(snapshot, terms, snapshot.text_search(terms.telling, where=where), where)
         return
+    words = snapshot.text_search(terms.telling, rest=terms.frequent, where=where)
     for depth, near in zip(_depths(), _near(snapshot, query, where, exact=exact), strict=False):
         yield _Reach(_united(near.documents, words.best(depth)), near.beyond, words)
 

@@ -5,7 +5,6 @@ Those of single documents are in ``document_checks``.
 
 from __future__ import annotations
 
-import sqlite3
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from docsim.engine.local import ann, document_checks, encoders, mappings, snapsh
 from docsim.engine.local.snapshots import Mapping
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.local.words import keeping, segment
 from docsim.engine.records import Soundness
 from docsim.errors import StoreError
 
@@ -46,7 +46,7 @@ def problems(path: Path, store: Store) -> list[str]:
         live = store.generation()
         if live is not None and not damaged(store, live):
             found += _mapping(path, store)
-    return [*found, *_full_text(store)]
+        return [*found, *_words(path, store)]
 
 
 def soundness(store: Store, generation: LocalGeneration) -> Soundness:
@@ -164,17 +164,16 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
         yield f"the mapped embeddings at {path} disagree with the stored ones; docsim reindex --instant maps them again"
 
 
-def _full_text(store: Store) -> Iterator[str]:
-    """Compare the full-text index with the documents; FTS5 can do this only through a writable connection."""
-    try:
-        connection = sqlite3.connect(store.path, isolation_level=None, timeout=30)
-    except sqlite3.Error:
-        return
-    try:
-        connection.execute("INSERT INTO documents_fts (documents_fts, rank) VALUES ('integrity-check', 1)")
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")):
-            return  # the folder is read-only, or another process has been writing for long
-        yield "the full-text index disagrees with the documents; docsim repair rebuilds it"
-    finally:
-        connection.close()
+def _words(path: Path, store: Store) -> Iterator[str]:
+    """Check that the segments can be read, and hold exactly the documents that they cover."""
+    for row in keeping.rows(store):
+        try:
+            held = segment.load(keeping.folder(path), row.digest, whole=True)
+        except StoreError as error:
+            yield str(error)
+            continue
+        sql = "SELECT first_passage FROM documents WHERE first_passage > ? AND first_passage <= ?"
+        gone = [first for _, first, _ in store.deletions_after(row.deletion)]
+        stored = {first for (first,) in store.rows(sql, row.after, row.passage)}
+        if set(held.firsts.tolist()) - set(gone) != stored:
+            yield f"the words in {keeping.folder(path)} disagree with the documents; docsim repair makes them again"

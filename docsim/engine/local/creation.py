@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create"]
 
-_LEFTOVERS = {"write.lock", "generations", ".writable"}
+_LEFTOVERS = {"write.lock", "generations", "words", ".writable"}
 
 
 def create(path: Path, *, encoder: Encoder | None, index_type: str | None, recall: float | None, wait: bool) -> None:

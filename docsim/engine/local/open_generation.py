@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import full_text, sampling
+from docsim.engine.local import sampling
 from docsim.engine.local.snapshots import View
 from docsim.engine.local.store import Store
+from docsim.engine.local.words import bm25, keeping
+from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
     Embeddings,
@@ -161,19 +163,31 @@ class OpenGeneration:
 
     # Words
 
-    def text_search(self, terms: Sequence[QueryTerm], *, where: Condition | None = None) -> full_text.Matches:
+    @property
+    def _words(self) -> WordIndex:
+        known = self.view.known
+        if known.words is None:
+            known.words = keeping.refreshed(self.store, self.store.path.parent, known.earlier_words)
+            known.earlier_words = None
+        return known.words
+
+    def text_search(
+        self, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), where: Condition | None = None
+    ) -> bm25.Matches:
         """Return every document that holds at least one of some terms, scored by BM25."""
         allowed = self.view.allowed(self.store, where).numbers
-        return full_text.matches(self.store, terms, self.view.known.lexicon, allowed=allowed)
+        return bm25.matches(self._words, terms, rest=rest, allowed=allowed)
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
-        """Return how many documents hold each term, counting no further than ``at_most``."""
-        return [self.view.known.lexicon.count(self.store, term, at_most=at_most) for term in terms]
+        """Return how many documents hold each term, but no more than ``at_most``."""
+        counts = bm25.frequencies(self._words, terms)
+        return counts if at_most is None else [min(count, at_most) for count in counts]
 
     def stems(self, words: Sequence[str]) -> dict[str, str]:
-        """Return the stem of each word."""
-        return full_text.stems(words)
+        """Return the stem of each word, in the language of most documents."""
+        return bm25.stemmed(self._words, words)
 
     def stem_frequencies(self, stems: Sequence[str]) -> dict[str, int]:
         """Return how many documents hold each stem, without those that none holds."""
-        return full_text.stem_frequencies(self.store, stems)
+        counts = self._words.stem_counts(stems)
+        return {stem: count for stem, count in zip(stems, counts, strict=True) if count}

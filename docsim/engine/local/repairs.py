@@ -19,7 +19,7 @@ __all__ = ["repair"]
 
 
 def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bool) -> list[str]:
-    """Rebuild damaged embeddings, the full-text index and the FAISS file of the live generation.
+    """Rebuild damaged embeddings, the words and the FAISS file of the live generation.
 
     Args:
         path: The index's directory.
@@ -51,8 +51,6 @@ def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bo
         for other in store.generations():
             if other.state != "live" and any(checks.of_generation(path, store, other)):
                 _forget_damaged(store, other)
-        with store.writing():
-            store.execute("INSERT INTO documents_fts (documents_fts) VALUES ('rebuild')")
         store.optimize(force=True)
         return [document_checks.id_of(store, number) for number in lost]
 

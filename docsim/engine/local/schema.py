@@ -4,8 +4,8 @@ SQLite holds the truth of an index: everything else can be rebuilt from these ta
 
     meta          key and value; ``revision`` grows by one with every commit that changes answers
     sources       what was indexed: folders, files, records, standard input or the Python API
-    documents     one row per document, its text last, so that other columns are read without it; documents_fts is its
-                  FTS5 index
+    documents     one row per document, its text last, so that other columns are read without it
+    words         the files that hold the documents' words, see ``docsim.engine.local.words.keeping``
     origins       which path of which source stands for which document, and the digest it was last read with
     failures      paths that could not be read the last time
     passages      spans of documents; ``number`` is the FAISS id; the passages of one document are consecutive
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "migrate"]
 
-VERSION = 4
+VERSION = 5
 """Stored in ``PRAGMA user_version``. A file with a higher version was written by a newer docsim."""
-
-TOKENIZE = "porter unicode61"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -130,6 +128,20 @@ CREATE TABLE adapters (
 );
 """
 
+_WORDS = """
+DROP TRIGGER IF EXISTS documents_ai;
+DROP TRIGGER IF EXISTS documents_ad;
+DROP TRIGGER IF EXISTS documents_au;
+DROP TABLE IF EXISTS documents_fts;
+CREATE TABLE IF NOT EXISTS words (
+    after INTEGER PRIMARY KEY,
+    passage INTEGER NOT NULL,
+    deletion INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    format INTEGER NOT NULL
+);
+"""
+
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Create all tables or bring them up to date; safe to run again after an interruption.
@@ -144,9 +156,9 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     migrations = Migrations("docsim")
     migrations(name="tables", transactional=False)(_create_tables)
-    migrations(name="full text", transactional=False)(_create_full_text)
     migrations(name="verdicts", transactional=False)(_create_verdicts)
     migrations(name="adapters of embeddings", transactional=False)(_create_adapters)
+    migrations(name="words", transactional=False)(_create_words)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.commit()
@@ -156,14 +168,13 @@ def _create_tables(database: Database) -> None:
     database.conn.executescript(_TABLES)
 
 
-def _create_full_text(database: Database) -> None:
-    columns = ["title", "text"]
-    database.table("documents").enable_fts(columns, tokenize=TOKENIZE, create_triggers=True, replace=True)
-
-
 def _create_verdicts(database: Database) -> None:
     database.conn.executescript(_VERDICTS)
 
 
 def _create_adapters(database: Database) -> None:
     database.conn.executescript(_ADAPTERS)
+
+
+def _create_words(database: Database) -> None:
+    database.conn.executescript(_WORDS)

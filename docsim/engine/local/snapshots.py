@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import encoders, snapshot_documents
 from docsim.engine.local.encoders import directory, explained
-from docsim.engine.local.full_text import Lexicon
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import Counts
 from docsim.errors import StoreError
 
@@ -78,7 +78,8 @@ class Known:
     """A cache of what was computed about one committed state, for later queries.
 
     Attributes:
-        lexicon: Which documents contain a term.
+        words: The words of the documents; None until needed.
+        earlier_words: Those of an earlier state, to build on.
         background: How similar documents are to random texts, ascending, by the length of the texts; see
             ``docsim.search.percentiles``.
         counts: The numbers of documents and passages; None until needed.
@@ -88,7 +89,8 @@ class Known:
             that order already, None until needed.
     """
 
-    lexicon: Lexicon = field(default_factory=Lexicon)
+    words: WordIndex | None = None
+    earlier_words: WordIndex | None = None
     counts: Counts | None = None
     background: dict[int | None, NDArray[np.float32]] = field(default_factory=dict)
     sample: NDArray[np.int64] | None = None
@@ -265,10 +267,11 @@ def refreshed(
     generation = store.generation(number)
     if generation is None:
         raise unfinished(index)
+    known = Known(earlier_words=view.known.words or view.known.earlier_words) if view else Known()
     lags = view is not None and view.deletion < store.forgotten()
     if view is None or lags or view.generation.number != generation.number or view.mapping != mapping:
         view = _from_snapshot(store, index, generation, revision, mapping=mapping)
-    return _caught_up(store, replace(view, revision=revision, generation=generation, known=Known()))
+    return _caught_up(store, replace(view, revision=revision, generation=generation, known=known))
 
 
 def _from_snapshot(

@@ -282,7 +282,8 @@ class Store(Origins):
         last = self.value(
             "SELECT min(coalesce((SELECT max(sequence) FROM deletions), 0),"
             " coalesce((SELECT min(snapshot_deletion) FROM generations WHERE snapshot_digest IS NOT NULL), 1 << 62),"
-            " coalesce((SELECT min(snapshot_deletion) FROM adapters), 1 << 62))"
+            " coalesce((SELECT min(snapshot_deletion) FROM adapters), 1 << 62),"
+            " coalesce((SELECT min(deletion) FROM words), 1 << 62))"
         )
         if last > self.forgotten():
             self.execute("DELETE FROM deletions WHERE sequence <= ?", last)

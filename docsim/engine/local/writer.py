@@ -10,6 +10,7 @@ from pathlib import Path
 
 from docsim.engine.local import ann_tuning, locks, snapshots
 from docsim.engine.local.store import LocalGeneration, Store, now
+from docsim.engine.local.words import keeping
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
 from docsim.models import Failure
 
@@ -27,6 +28,8 @@ def opened(path: Path, *, wait: bool) -> Iterator[LocalWriter]:
     with locks.writing(path, wait=wait):
         writer = LocalWriter(path, writable=True)
         try:
+            if not keeping.rows(writer):  # an older docsim, or one that made other words of a text, wrote the index
+                keeping.write(writer, path)
             yield writer
         finally:
             writer.close()
@@ -163,9 +166,10 @@ class LocalWriter(Store):
         ann_tuning.choose(self, index_type, recall)
 
     def optimize(self, *, force: bool = False) -> None:
-        """Write the snapshot of the live generation when it is stale.
+        """Write the snapshot of the live generation when it is stale, and the words of documents that came later.
 
         Args:
             force: Write it in any case, and trust nothing of the one that is there.
         """
+        keeping.write(self, self.path.parent, force=force)
         snapshots.snapshot(self, self.path.parent, force=force)

@@ -20,7 +20,7 @@ import onnx
 from docsim.training.towers.fused_export import fused_model, is_fusible
 from docsim.training.towers.keras_private import NEGATIVE_ID_CORRECTION, export_warnings_ignored
 
-__all__ = ["INPUT", "OUTPUT", "canonical", "onnx_bytes", "quantised"]
+__all__ = ["INPUT", "OUTPUT", "canonical", "halved", "onnx_bytes", "quantised"]
 
 _ADVICE = ("Please consider to run pre-processing", "Failed to infer data type")  # of onnxruntime.quantization
 
@@ -62,6 +62,29 @@ def quantised(content: bytes) -> bytes:
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # for outputs of fused operators
         )
         model = onnx.load(str(file))
+    canonical(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def halved(content: bytes) -> bytes:
+    """Return an ONNX model that stores the weights of its matrix products and attention as float16.
+
+    ONNX Runtime turns them into float32 once, when it loads the model, so it is as fast and half as large. A weight
+    changes by at most 0.05 %.
+    """
+    model = onnx.load_from_string(content)
+    weights = {node.input[1] for node in model.graph.node if node.op_type in ("MatMul", "Attention")}
+    kept = [constant for constant in model.graph.initializer if constant.name not in weights]
+    casts = []
+    for constant in model.graph.initializer:
+        if constant.name in weights:
+            half = onnx.numpy_helper.to_array(constant).astype(np.float16)
+            kept.append(onnx.numpy_helper.from_array(half, f"{constant.name}_half"))
+            casts.append(onnx.helper.make_node("Cast", [kept[-1].name], [constant.name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
     canonical(model)
     return bytes(model.SerializeToString(deterministic=True))
 

@@ -146,7 +146,9 @@ def _attention(graph: _Graph, layer: EncoderBlock, states: str, bias_by_distance
     kernel = graph.constant(_side_by_side(part.kernel for part in parts))
     bias = graph.constant(_side_by_side(part.bias for part in parts))
     scores = ["", *bias_by_distance] if bias_by_distance else []  # the fifth input, of past states, stays empty
-    mixed = graph.add("Attention", states, kernel, bias, graph.mask, *scores, fused=True, num_heads=layer.heads)
+    sizes = {"qkv_hidden_sizes": [part.units for part in parts]} if layer.units else {}
+    inputs = (states, kernel, bias, graph.mask, *scores)
+    mixed = graph.add("Attention", *inputs, fused=True, num_heads=layer.heads, **sizes)
     return graph.dense(mixed, layer.attention.output_projection, biased=False)
 
 

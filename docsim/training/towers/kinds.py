@@ -116,12 +116,13 @@ def trainable(tower: keras.Model) -> keras.Model:
     return copy
 
 
-def compact(tower: keras.Model) -> keras.Model:
-    """Return a copy of a tower to save: int8 token vectors, everything else float32.
+def compact(tower: keras.Model, *, policy: str = "float32") -> keras.Model:
+    """Return a copy of a tower to save: int8 token vectors, and the LSTM or transformer in a dtype policy of Keras.
 
-    The copy computes the same as the tower, up to rounding the components of each token vector to 255 levels.
+    The copy computes the same as the tower, up to rounding the components of each token vector to 255 levels, and the
+    other weights to ``policy``.
     """
-    return _copy(tower, storage="int8", policy="float32")
+    return _copy(tower, storage="int8", policy=policy)
 
 
 def _build(kind: str, vectors: NDArray[np.float32], options: TowerOptions) -> keras.Model:

@@ -38,7 +38,7 @@ from docsim.encoding.tokenizer import damped
 from docsim.errors import EncoderError
 from docsim.files import flush
 from docsim.runtime import onnxruntime
-from docsim.training.towers.export import INPUT, onnx_bytes, quantised
+from docsim.training.towers.export import INPUT, halved, onnx_bytes, quantised
 from docsim.training.towers.keras_file import load_tower
 
 __all__ = ["EncoderParts", "Exported", "Lineage", "load", "save", "save_exported"]
@@ -48,8 +48,10 @@ logger = logging.getLogger(__name__)
 TOLERANCE = 1e-4
 """Largest difference between Keras and ONNX, per component of a unit row, with which an encoder is saved."""
 
-# Quantisation changes the output on purpose; import_encoder measures by how much.
-_LARGEST_DIFFERENCE = {"float32": TOLERANCE, "int8": 0.1}
+# Lower precisions change the output on purpose; import_encoder measures by how much.
+_LARGEST_DIFFERENCE = {"float32": TOLERANCE, "float16": 0.01, "int8": 0.1}
+
+_STORED = {"float32": lambda onnx: onnx, "float16": halved, "int8": quantised}
 
 _LIBRARIES = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "tokenizers", "numpy")
 _FILES = (KERAS_FILE, ONNX_FILE, TOKENIZER_FILE)
@@ -96,8 +98,8 @@ class EncoderParts:
         preprocessing: Padding, empty texts and special tokens.
         kind: Kind of the tower: one of ``docsim.training.towers.kinds.KINDS``.
         max_tokens: Tokens of a text that the tower reads, special tokens included.
-        precision: Arithmetic of the export's matrix products: ``float32``, or ``int8`` for an encoder that is smaller
-            and faster but agrees less with the tower.
+        precision: How the export keeps the weights of its matrix products: ``float32``; ``float16``, which is smaller
+            and computes in float32; or ``int8``, which is smaller still and faster but agrees less with the tower.
         dims: Numbers of leading components that were trained to work on their own.
     """
 
@@ -216,8 +218,7 @@ def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage) -> N
     """Write the four files, the manifest last."""
     (path / TOKENIZER_FILE).write_text(_plain_tokenizer(parts).to_str(), encoding="utf-8")
     parts.tower.save(path / KERAS_FILE)
-    onnx = onnx_bytes(parts.tower)
-    (path / ONNX_FILE).write_bytes(quantised(onnx) if parts.precision == "int8" else onnx)
+    (path / ONNX_FILE).write_bytes(_STORED[parts.precision](onnx_bytes(parts.tower)))
     dim = parts.preprocessing.components or int(parts.tower.output_shape[-1])
     head = {"kind": parts.kind, "name": name, "dim": dim, "dims": list(parts.dims)}
     _write_manifest(path, head, parts, lineage)

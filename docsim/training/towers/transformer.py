@@ -118,44 +118,50 @@ class Distances(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type 
 class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type hints
     """Multi-head self-attention over states ``(texts, tokens, width)``; no token attends to padding.
 
-    ``softmax(q k^T / sqrt(width / heads) + bias) v``, then a linear layer. The bias ``(heads, tokens, tokens)`` is
-    optional. The softmax is float32 in every precision.
+    ``softmax(q k^T / sqrt(units / heads) + bias) v``, then a linear layer back to the width of the states. Queries,
+    keys and values have ``units`` components, by default as many as the states. The bias ``(heads, tokens, tokens)``
+    is optional. The softmax is float32 in every precision.
     """
 
-    def __init__(self, heads: int, *, dropout: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, heads: int, *, units: int | None = None, dropout: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.units, self.dropout = heads, units, dropout
         self.softmax_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, states_shape: Shape, ids_shape: Shape, bias_shape: Shape | None = None) -> None:
         """Create the four linear layers.
 
         Raises:
-            ValueError: The heads do not divide the width.
+            ValueError: The heads do not divide the units.
         """
         width = states_shape[-1]
-        if width is None or width % self.heads:
-            raise ValueError(f"the {self.heads} heads of an attention layer must divide its width, which is {width}")
-        for name in ("query", "key", "value", "output_projection"):
-            dense = keras.layers.Dense(width, dtype=self.dtype_policy, name=name)
-            dense.build(states_shape)
-            setattr(self, name, dense)
+        units = self.units or width
+        if units is None or units % self.heads:
+            raise ValueError(f"the {self.heads} heads of an attention layer must divide its units, which are {units}")
+        for name in ("query", "key", "value"):
+            self._add_dense(name, units, states_shape)
+        self._add_dense("output_projection", width, (*states_shape[:-1], units))
+
+    def _add_dense(self, name: str, units: int | None, shape: Shape) -> None:
+        dense = keras.layers.Dense(units, dtype=self.dtype_policy, name=name)
+        dense.build(shape)
+        setattr(self, name, dense)
 
     def call(self, states: Tensor, ids: Tensor, bias: Tensor = None, training: bool | None = None) -> Tensor:
         """Return the attention output, of the shape of the states."""
         query, key, value = (self._split(part(states)) for part in (self.query, self.key, self.value))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # (texts, heads, tokens, tokens)
         absent = ops.cast(ops.equal(ids, PADDING_ID), "float32")[:, None, None, :]
-        scores = ops.cast(scores, "float32") / math.sqrt(states.shape[-1] // self.heads)
+        scores = ops.cast(scores, "float32") / math.sqrt(query.shape[-1])
         if bias is not None:
             scores = scores + ops.cast(bias, "float32")
         weights = ops.cast(_softmax(scores + absent * _FAR_BELOW), value.dtype)
         mixed = ops.matmul(self.softmax_dropout(weights, training=training), value)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, ops.shape(ids)[1], states.shape[-1]))
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, ops.shape(ids)[1], self.value.units))
         return self.output_projection(mixed)
 
     def _split(self, states: Tensor) -> Tensor:
-        """Return ``(texts, tokens, width)`` as ``(texts, heads, tokens, width / heads)``."""
+        """Return ``(texts, tokens, units)`` as ``(texts, heads, tokens, units / heads)``."""
         parts = ops.reshape(states, (-1, ops.shape(states)[1], self.heads, states.shape[-1] // self.heads))
         return ops.transpose(parts, (0, 2, 1, 3))
 
@@ -165,7 +171,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no type 
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "heads": self.heads, "dropout": self.dropout}
+        return {**super().get_config(), "heads": self.heads, "units": self.units, "dropout": self.dropout}
 
 
 @keras.saving.register_keras_serializable(package="docsim")
@@ -173,7 +179,8 @@ class EncoderBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
     """Self-attention, then a feed-forward network, each with a residual connection, over ``(texts, tokens, width)``.
 
     Attributes:
-        heads: Attention heads; must divide the width.
+        heads: Attention heads; must divide the attention units.
+        units: Components of all queries of a token, and of its keys and values; None for the width.
         inner: Width between the two linear layers of the feed-forward network.
         norm_first: Whether to normalise the input of each sub-layer (pre-norm) or its sum with the residual (BERT).
         activation: One of ``ACTIVATIONS``.
@@ -186,6 +193,7 @@ class EncoderBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         heads: int,
         inner: int,
         *,
+        units: int | None = None,
         norm_first: bool = True,
         activation: str = "gelu",
         epsilon: float = 1e-6,
@@ -196,9 +204,9 @@ class EncoderBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
         self.heads, self.inner, self.norm_first = heads, inner, norm_first
-        self.activation, self.epsilon, self.dropout = activation, epsilon, dropout
+        self.units, self.activation, self.epsilon, self.dropout = units, activation, epsilon, dropout
         policy = self.dtype_policy
-        self.attention = Attention(heads, dropout=dropout, dtype=policy, name="attention")
+        self.attention = Attention(heads, units=units, dropout=dropout, dtype=policy, name="attention")
         self.attention_norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="attention_norm")
         self.feed_norm = keras.layers.LayerNormalization(epsilon=epsilon, dtype=policy, name="feed_norm")
         self.widen = keras.layers.Dense(inner, dtype=policy, name="widen")
@@ -234,5 +242,5 @@ class EncoderBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        own = ("heads", "inner", "norm_first", "activation", "epsilon", "dropout")
+        own = ("heads", "inner", "units", "norm_first", "activation", "epsilon", "dropout")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}

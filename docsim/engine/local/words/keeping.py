@@ -1,0 +1,273 @@
+"""Keeping: the segments on disk, and the words of a committed state, made of them and of what was written since.
+
+    words/DIGEST.words    a segment, named after its checksum
+    table ``words``       which segments count, and the range of first passage numbers and the last deletion of each
+
+A segment is written completely before a transaction makes it count, and its file is removed only after one that makes
+it count no longer. The texts of documents that no readable segment covers are read from the store instead. So a stale,
+damaged or missing segment costs time, but never gives a wrong answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.engine.local.encoders import explained
+from docsim.engine.local.store import Store
+from docsim.engine.local.words import building, merging, segment
+from docsim.engine.local.words.building import Text
+from docsim.engine.local.words.index import WordIndex
+from docsim.engine.local.words.segment import FORMAT, Segment
+from docsim.errors import StoreError
+
+__all__ = ["Row", "folder", "refreshed", "rows", "write"]
+
+logger = logging.getLogger(__name__)
+
+STALE = 0.1
+"""A segment is written again when more than this share of its documents was deleted."""
+
+MOST_IN_MEMORY = 8
+"""Segments of documents that no file covers; of more, one is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A segment that counts.
+
+    Attributes:
+        digest: Its checksum.
+        after: It covers the documents whose first passage numbers are above this,
+        passage: and not above this.
+        deletion: The sequence number of the last deletion that it takes into account.
+    """
+
+    digest: str
+    after: int
+    passage: int
+    deletion: int
+
+
+def folder(index: Path) -> Path:
+    """Return the folder of an index's segments."""
+    return index / "words"
+
+
+def rows(store: Store) -> list[Row]:
+    """Return the segments that count, in ascending order of what they cover."""
+    sql = "SELECT digest, after, passage, deletion FROM words WHERE format = ? ORDER BY after"
+    return [Row(*row) for row in store.rows(sql, FORMAT)]
+
+
+def refreshed(store: Store, index: Path, earlier: WordIndex | None) -> WordIndex:
+    """Return the words of the state that ``store`` sees. Call this inside ``store.reading()``.
+
+    Args:
+        store: Open.
+        index: The index's directory.
+        earlier: The words of an earlier state, to build on.
+    """
+    counting = rows(store)
+    if earlier is None or not _reaches(earlier, counting) or earlier.deletion < store.forgotten():
+        earlier = _read(store, folder(index), counting, earlier)
+    return _caught_up(store, earlier)
+
+
+def _reaches(earlier: WordIndex, counting: Sequence[Row]) -> bool:
+    """Return whether the segments on disk are those that an earlier state was made of."""
+    return [one.digest for one in counting] == [digest for digest in earlier.digests if digest is not None]
+
+
+def _read(store: Store, place: Path, counting: Sequence[Row], earlier: WordIndex | None) -> WordIndex:
+    """Return what is on disk; instead of a segment that cannot be read, one made of the texts."""
+    known = dict(zip(earlier.digests, earlier.segments, strict=True)) if earlier else {}
+    found: list[tuple[Segment, str | None, NDArray[np.bool_] | None]] = []
+    for row in counting:
+        try:
+            one = known.get(row.digest) or segment.load(place, row.digest)
+        except StoreError as error:
+            logger.warning("%s; making it of the stored texts", error)
+            found += [(made, None, None) for made in building.segments(_texts(store, row.after, row.passage))]
+        else:
+            gone = [first for _, first, _ in store.deletions_after(row.deletion)]
+            found.append((one, row.digest, _without(one, None, gone)))
+    segments, digests, alive = zip(*found, strict=True) if found else ((), (), ())
+    return WordIndex(segments, digests, alive, counting[-1].passage if counting else 0, _last_deletion(store))
+
+
+def _caught_up(store: Store, index: WordIndex) -> WordIndex:
+    """Add the documents that came later, and take away those that were deleted."""
+    deletion = _last_deletion(store)
+    gone = [first for _, first, _ in store.deletions_after(index.deletion)] if deletion > index.deletion else []
+    alive = (
+        tuple(_without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True)) if gone else index.alive
+    )
+    later = list(building.segments(_texts(store, index.passage)))
+    if not later and deletion == index.deletion:
+        return index
+    segments = (*index.segments, *later)
+    digests = (*index.digests, *(None for _ in later))
+    passage = int(later[-1].firsts[-1]) if later else index.passage
+    found = WordIndex(segments, digests, (*alive, *(None for _ in later)), passage, deletion)
+    return _fewer(store, found)
+
+
+def _fewer(store: Store, index: WordIndex) -> WordIndex:
+    """Make one segment of those in memory when there are too many of them."""
+    kept = next((i for i, digest in enumerate(index.digests) if digest is None), len(index.digests))
+    if len(index.digests) - kept <= MOST_IN_MEMORY:
+        return index
+    after = int(index.segments[kept].firsts[0]) - 1
+    made = list(building.segments(_texts(store, after)))
+    return WordIndex(
+        (*index.segments[:kept], *made),
+        (*index.digests[:kept], *(None for _ in made)),
+        (*index.alive[:kept], *(None for _ in made)),
+        index.passage,
+        index.deletion,
+    )
+
+
+def _without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Return which documents of a segment were not deleted, given the first passage numbers of some that were."""
+    places = np.searchsorted(one.firsts, gone) if gone else np.zeros(0, np.int64)
+    here = places < len(one)
+    places, firsts = places[here], np.array(gone, np.int64)[here]
+    places = places[one.firsts[places] == firsts]
+    if not len(places):
+        return alive
+    alive = np.ones(len(one), bool) if alive is None else alive.copy()
+    alive[places] = False
+    return alive
+
+
+def _texts(store: Store, after: int, upto: int | None = None) -> Iterator[Text]:
+    """Yield the texts of the documents whose first passage numbers are in a range."""
+    sql = (
+        "SELECT number, first_passage, title, text FROM documents"
+        " WHERE first_passage > ? AND first_passage <= ? ORDER BY first_passage"
+    )
+    for number, first, title, text in store.stream(sql, after, (1 << 62) if upto is None else upto):
+        yield Text(number, first, _readable(title), _readable(text))
+
+
+def _readable(content: object) -> str:
+    """Return a stored text; nothing for one that damage has turned into something else."""
+    return content if isinstance(content, str) else ""
+
+
+def _last_deletion(store: Store) -> int:
+    last = store.value("SELECT coalesce(max(sequence), 0) FROM deletions")
+    return max(int(last), store.forgotten())
+
+
+# Writing, by the one writer
+
+
+def write(store: Store, index: Path, *, force: bool = False) -> bool:
+    """Write what no segment on disk covers, merge small segments, and leave out documents that were deleted.
+
+    Args:
+        store: Writable, with no transaction open.
+        index: The index's directory.
+        force: Make all segments again from the stored texts.
+
+    Returns:
+        Whether anything was written.
+
+    Raises:
+        StoreError: It cannot be written; what was committed is safe.
+    """
+    place = folder(index)
+    with explained(index):
+        place.mkdir(exist_ok=True)
+        before = [] if force else _readable_rows(store, place)
+        after = before[-1].passage if before else 0
+        counting = list(before)
+        for one in building.segments(_texts(store, after)):
+            last = int(one.firsts[-1])
+            counting.append(Row(segment.save(one, place), after, last, _last_deletion(store)))
+            after = last
+        counting = _merged(store, place, counting)
+        changed = force or counting != rows(store)
+        if changed:
+            _commit(store, counting)
+        _tidy(store, place)
+    return changed
+
+
+def _readable_rows(store: Store, place: Path) -> list[Row]:
+    """Return the segments that count, up to the first that cannot be read."""
+    found = []
+    for row in rows(store):
+        try:
+            segment.load(place, row.digest)
+        except StoreError:
+            break
+        found.append(row)
+    return found
+
+
+def _merged(store: Store, place: Path, counting: Sequence[Row]) -> list[Row]:
+    """Merge segments so that each is more than twice as large as all that follow it, and few of its documents are gone.
+
+    Every document is so written again only as often as the index doubles.
+    """
+    sizes = {row.digest: _sizes(store, place, row) for row in counting}
+    start, following = len(counting), 0
+    for i in reversed(range(len(counting))):
+        kept, held = sizes[counting[i].digest]
+        if kept <= 2 * following or held - kept > STALE * held:
+            start = i
+        following += kept
+    tail = counting[start:]
+    if len(tail) < 2 and all(
+        sizes[row.digest][1] - sizes[row.digest][0] <= STALE * sizes[row.digest][1] for row in tail
+    ):
+        return list(counting)
+    return [*counting[:start], *_as_one(store, place, tail)]
+
+
+def _sizes(store: Store, place: Path, row: Row) -> tuple[int, int]:
+    """Return how many documents of a segment were not deleted, and how many it holds."""
+    one = segment.load(place, row.digest)
+    alive = _alive(store, one, row)
+    return int(alive.sum()), len(one)
+
+
+def _alive(store: Store, one: Segment, row: Row) -> NDArray[np.bool_]:
+    alive = _without(one, None, [first for _, first, _ in store.deletions_after(row.deletion)])
+    return np.ones(len(one), bool) if alive is None else alive
+
+
+def _as_one(store: Store, place: Path, counting: Sequence[Row]) -> list[Row]:
+    segments = [segment.load(place, row.digest) for row in counting]
+    alive = [_alive(store, one, row) for one, row in zip(segments, counting, strict=True)]
+    if not any(one.any() for one in alive):
+        return []
+    with ExitStack() as stack:
+        digest = segment.save(merging.merged(segments, alive, place, stack), place)
+    return [Row(digest, counting[0].after, counting[-1].passage, _last_deletion(store))]
+
+
+def _commit(store: Store, counting: Sequence[Row]) -> None:
+    with store.writing(visible=False):
+        store.execute("DELETE FROM words")
+        for row in counting:
+            sql = "INSERT INTO words (digest, format, after, passage, deletion) VALUES (?, ?, ?, ?, ?)"
+            store.execute(sql, row.digest, FORMAT, row.after, row.passage, row.deletion)
+
+
+def _tidy(store: Store, place: Path) -> None:
+    """Remove the files of segments that count no longer."""
+    kept = {segment.path_of(place, row.digest) for row in rows(store)}
+    for path in place.iterdir():
+        if path not in kept:
+            path.unlink(missing_ok=True)

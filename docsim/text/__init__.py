@@ -1,0 +1,1 @@
+"""Text analysis: words, their folded forms and stems, and languages; the same for documents and queries."""

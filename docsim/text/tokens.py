@@ -1,0 +1,159 @@
+"""Tokens: the words of a text, with what else stands for them.
+
+A token is a word, or several that are written together: ``max_retry_count``, ``readFile``, ``e-mail``, ``2.3.1``,
+``jane@example.org``. Its words stand in a row; what they make when they are run together stands beside the first of
+them, so that "e-mail" and "email", ``read_file`` and ``readFile`` find each other. Scripts that are written without
+spaces, and Korean, whose particles cling to words, are cut into pairs of neighbouring characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain, groupby, pairwise
+
+from docsim.text.folding import folded, normalized
+
+__all__ = ["LONGEST", "MOST_PARTS", "Token", "is_unspaced", "token", "tokens", "without_ends", "words_of"]
+
+LONGEST = 64
+"""Characters of a word that count; what follows them is not told apart."""
+
+MOST_PARTS = 8
+"""Words that a token may have to stand for them run together as well."""
+
+_IDEOGRAPHS = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_KANA = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff"
+_HANGUL = "\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
+_THAI_AND_LIKE = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ebd\u0ec0-\u0ece\u0edc-\u0edf\u1000-\u103f\u1050-\u109d\u1780-\u17d3"
+)
+_UNSPACED = f"{_IDEOGRAPHS}{_KANA}\u3105-\u312f{_HANGUL}{_THAI_AND_LIKE}"
+
+# Vowel signs and accents, which Python does not count among the characters of words
+_SIGNS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u0711\u0730-\u074a\u07a6-\u07b0\u07eb-\u07f3\u0816-\u082d\u08d3-\u08ff"
+    "\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u0981-\u0983\u09bc-\u09cd\u09d7\u09e2\u09e3\u0a01-\u0a51\u0a70"
+    "\u0a71\u0a75\u0a81-\u0a83\u0abc-\u0acd\u0ae2\u0ae3\u0b01-\u0b03\u0b3c-\u0b57\u0b62\u0b63\u0b82\u0bbe-\u0bcd\u0bd7"
+    "\u0c00-\u0c04\u0c3e-\u0c56\u0c62\u0c63\u0c81-\u0c83\u0cbc-\u0cd6\u0ce2\u0ce3\u0d00-\u0d03\u0d3b-\u0d4d\u0d57\u0d62"
+    "\u0d63\u0d81-\u0d83\u0dca-\u0ddf\u0df2\u0df3\u0f18-\u0f19\u0f35\u0f37\u0f39\u0f71-\u0f84\u0f86\u0f87\u0f8d-\u0fbc"
+    "\u135d-\u135f\u1712-\u1714\u18a9\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
+)
+_JOINTS = "-_.'@:&\u2010\u2019\u02bc\u30fb"
+_PLAIN = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) in f"{_JOINTS}+#")}
+# Patterns of many letters take long to compile, so they wait for the first text that is not ASCII
+_RUN = rf"[\w{re.escape(_JOINTS)}+#{_SIGNS}{_UNSPACED}]+"
+_AN_UNSPACED = f"[{_UNSPACED}]"
+_ONE_KIND = f"[{_UNSPACED}]+|[^{_UNSPACED}]+"
+_AFTER = (  # vowels and tones of Thai, Lao, Burmese and Khmer
+    "\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebd\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059\u105e-\u1060"
+    "\u1062-\u1064\u1067-\u106d\u17b4-\u17d3"
+)
+_CLUSTER = f"[\u0e40-\u0e44\u0ec0-\u0ec4]?.[{_AFTER}]*"
+_WORD = rf"(?:[^\W_]|[{_SIGNS}])+"
+_PLAIN_WORD = re.compile("[A-Za-z0-9]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_VERSION = re.compile(r"^[^\w]*[vV]?(\d+(?:\.\d+)+)[^\w]*$")
+_DOTTED = re.compile(r"\.[^\W\d_]\w*(?=$|[^\w.])")  # .NET
+_SHARP = re.compile(r"(?<![^\W_])[^\W\d_](?:\+\+|#)(?=$|[^\w+#])")  # C++, C#
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token stands for.
+
+    Attributes:
+        words: Its words in a row, folded.
+        beside: What stands beside each of them: the place among ``words``, and a folded form.
+    """
+
+    words: tuple[str, ...]
+    beside: tuple[tuple[int, str], ...] = ()
+
+
+def tokens(text: str) -> list[str]:
+    """Return the tokens of a text as they are written, in order; ``token`` says what each stands for, if anything."""
+    if text.isascii():
+        return text.translate(_PLAIN).split()
+    found: list[str] = []
+    for plain, lines in groupby(text.split("\n"), str.isascii):
+        joined = "\n".join(lines)
+        found += joined.translate(_PLAIN).split() if plain else _of_any_script(joined)
+    return found
+
+
+def _of_any_script(text: str) -> list[str]:
+    text = normalized(text)
+    found: list[str] = _compiled(_RUN).findall(text)
+    if not _compiled(_AN_UNSPACED).search(text):
+        return found
+    pieces = chain.from_iterable(map(_compiled(_ONE_KIND).findall, found))
+    return [one for piece in pieces for one in (_pairs(piece) if is_unspaced(piece) else (piece,))]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def is_unspaced(one: str) -> bool:
+    """Return whether a token is of a script that is cut into pairs of characters."""
+    return not one.isascii() and _compiled(_AN_UNSPACED).match(one) is not None
+
+
+def _pairs(run: str) -> Iterator[str]:
+    """Yield each pair of neighbouring characters, and the last character: so each begins one."""
+    characters = _compiled(_CLUSTER).findall(run)
+    yield from map("".join, pairwise(characters))
+    yield characters[-1]
+
+
+def without_ends(found: Sequence[str]) -> list[str]:
+    """Return tokens without the last characters of runs that are cut into pairs: the pair before holds them too."""
+    pairs = zip(("", *found), found, strict=False)
+    return [one for before, one in pairs if not (before != one and before.endswith(one) and is_unspaced(one))]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, folded, in order."""
+    return [word for one in without_ends(tokens(text)) for word in token(one).words]
+
+
+def token(one: str) -> Token:
+    """Return what a token of ``tokens`` stands for."""
+    core = one.strip(_JOINTS)
+    if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
+        return Token((core[:LONGEST].lower(),))
+    if is_unspaced(one):
+        characters = _compiled(_CLUSTER).findall(one)  # the first stands for itself, too, for who asks for it alone
+        return Token((folded(one),), ((0, folded(characters[0])),) if len(characters) > 1 else ())
+    written = (_PLAIN_WORD if one.isascii() else _compiled(_WORD)).findall(one)
+    parts = [_HUMP.split(word) for word in written]
+    flat = tuple(folded(part)[:LONGEST] for each in parts for part in each)
+    if len(flat) > MOST_PARTS:
+        return Token(tuple(folded(word)[:LONGEST] for word in written))
+    return Token(flat, tuple(dict.fromkeys(_beside(one, written, parts, flat))) if flat else ())
+
+
+def _is_plain(word: str) -> bool:
+    """Return whether a word of letters and digits is one word."""
+    return word[1:].islower() or word.isdigit() or (word.isupper() and word.isalpha()) or len(word) == 1
+
+
+def _beside(one: str, written: list[str], parts: list[list[str]], flat: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    if one.startswith(".") and (name := _DOTTED.match(one)):
+        yield 0, folded(name[0])[:LONGEST]
+    if one.endswith(("+", "#", ".")) and (sharp := _SHARP.search(one)):
+        yield len(flat) - 1, folded(sharp[0])[:LONGEST]
+    if len(flat) == 1:
+        return
+    version = _VERSION.search(one)
+    yield 0, version[1] if version else "".join(flat)[:LONGEST]
+    place = 0
+    for word, humps in zip(written, parts, strict=True):
+        if 1 < len(humps) < len(flat):
+            yield place, folded(word)[:LONGEST]
+        place += len(humps)
