@@ -36,6 +36,11 @@ def test_a_text_in_a_legacy_code_page_reads_as_it_was_written(name: str) -> None
     assert decode(TEXTS[name].encode(name)) == TEXTS[name]
 
 
+@pytest.mark.parametrize("data", [b"\0\1\2\3" * 100, b"\1\0\2\0" * 100, bytes([0, 65, 0, 7]) * 50])
+def test_data_with_many_zeros_are_not_text(data: bytes) -> None:
+    assert is_binary(data)
+
+
 @pytest.mark.parametrize("name", ["utf-16-le", "utf-16-be"])
 def test_utf_16_needs_no_mark(name: str) -> None:
     data = "Keys are at the desk.\nGrüße".encode(name)

@@ -14,6 +14,7 @@ from told import Told
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import rebuilder, snapshots, writer
+from docsim.engine.local.words import keeping
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
 from docsim.indexing import pipeline
@@ -304,9 +305,7 @@ def test_what_is_written_just_before_a_rollback_publishes_is_embedded(
     assert verify.problems(index) == []
 
 
-def test_deletions_that_no_snapshot_needs_are_forgotten_and_an_open_reader_notices(
-    index: Index, other: Encoder
-) -> None:
+def test_deletions_that_no_file_needs_are_forgotten_and_an_open_reader_notices(index: Index, other: Encoder) -> None:
     with Index.open(index.path) as reader:
         assert len(reader.search("soup", 20).hits) == 12
         index.remove(["d1", "d3"])
@@ -316,6 +315,7 @@ def test_deletions_that_no_snapshot_needs_are_forgotten_and_an_open_reader_notic
         with writer.opened(index.path, wait=False) as store:
             for number in (1, 2):
                 snapshots.snapshot(store, index.path, force=True, number=number)
+            keeping.write(store, index.path, force=True)
         prune(index, keep=2)
         assert store_of(index).value("SELECT count(*) FROM deletions") == 0
         index.remove(["d7"])

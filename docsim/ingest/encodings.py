@@ -27,6 +27,9 @@ _MARKS = (
 _SAMPLE = 1 << 17  # bytes of the lines beyond ASCII from which an encoding is guessed
 _CONTROLS = re.compile("[\x80-\x84\x86-\x9f]")  # C1 controls, which no text has; U+0085 ends lines on mainframes
 _BESIDE_ASCII = re.compile(r"(?<=[A-Za-z])[^\W\x00-\x7f]|[^\W\x00-\x7f](?=[A-Za-z])")
+_C0 = re.compile("[\x00-\x07\x0b\x0e-\x1a\x1c-\x1f]")
+"""Controls that no text contains, unlike tabs, ends of lines and pages, and the escapes of terminals."""
+
 _PYTHON = {"shift_jis": "cp932", "euc-kr": "cp949", "gbk": "gb18030", "big5": "big5hkscs", "windows-874": "cp874"}
 """Python's codecs for encodings that WHATWG defines with the extensions of vendors."""
 
@@ -168,11 +171,11 @@ def _is_mixed(text: str) -> bool:
 
 
 def _unmarked_utf16(head: bytes) -> str:
-    """Return the kind of UTF-16 without a mark, where nearly every second byte is NUL; nothing for other text."""
+    """Return the kind of UTF-16 without a mark, where many a second byte is NUL; nothing for other text and for data."""
     head = head[: len(head) & ~1]
     if len(head) < 8 or b"\0" not in head:
         return ""
     for offset, name in ((1, "utf-16-le"), (0, "utf-16-be")):
         if head[offset::2].count(0) * 10 >= len(head) * 2 and 0 not in head[1 - offset :: 2]:
-            return name if _decodes(head, name) else ""
+            return name if _decodes(head, name) and not _C0.search(head.decode(name, "ignore")) else ""
     return ""
