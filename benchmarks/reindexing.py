@@ -86,7 +86,7 @@ def index(bench: Bench, number: int) -> Run:
 
 
 def reindex(path: Path, encoder: Path) -> list[str | Path]:
-    return [DOCSIM, "reindex", "--index", path, "--encoder", encoder, "--publish-anyway", "--quiet"]
+    return [DOCSIM, "reindex", "--index", path, "--encoder", encoder, "--force", "--quiet"]
 
 
 def times(bench: Bench) -> Section:

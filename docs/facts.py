@@ -45,7 +45,7 @@ _CONSTANTS: Mapping[str, str] = {
     "background_most": "docsim.search.percentiles:SPANS",
     "gate_questions": "docsim.reindex.gate:LEAST_QUESTIONS",
     "gate_recall": "docsim.reindex.gate:LEAST_RECALL",
-    "gate_spans": "docsim.reindex.questions:MOST_SPANS",
+    "gate_spans": "docsim.reindex.held_out:MOST_EACH_KIND",
     "adapter_sample": "docsim.reindex.instant:SAMPLED",
     "duplicates_exact": "docsim.analysis.neighbours:EXACT",
     "duplicates_neighbours": "docsim.analysis.duplicates:_NEIGHBOURS",
@@ -62,7 +62,7 @@ _CONSTANTS: Mapping[str, str] = {
     "training_probe_every": "docsim.training.loop.defaults:_DOCUMENTS.probe_every",
     "training_patience": "docsim.training.loop.config:Schedule.patience",
     "training_warm_up": "docsim.training.loop.config:Schedule.warm_up",
-    "training_temperature": "docsim.models:TrainingOptions.temperature",
+    "training_temperature": "docsim.training.loop.defaults:_DOCUMENTS.temperature",
     "span_shortest": "docsim.training.data.spans:SpanRecipe.shortest",
     "span_longest": "docsim.training.data.spans:SpanRecipe.longest",
     "question_least": "docsim.training.data.spans:_QUESTION_TOKENS.0",
@@ -88,7 +88,7 @@ _SHARES: Mapping[str, str] = {
     "strike": "docsim.training.data.spans:SpanRecipe.strike",
     "word_dropout": "docsim.training.data.spans:SpanRecipe.word_dropout",
     "corpus_share": "docsim.training.loop.preparation:_CORPUS_SHARE",
-    "gate_strike": "docsim.reindex.questions:_STRIKE",
+    "gate_strike": "docsim.reindex.made_questions:_STRIKE",
 }
 
 # The same in megabytes of 1,000,000 bytes, or of 1,048,576.

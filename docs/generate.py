@@ -64,6 +64,8 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "training_tried_weights": ("training_tried", partial(training_tables.tried, "token_weights")),
     "training_tried_damping": ("training_tried", partial(training_tables.tried, "damping")),
     "training_tried_questions": ("training_tried", partial(training_tables.tried, "questions_dense")),
+    "training_tried_lengths": ("training_tried", partial(training_tables.tried, "lengths_dense")),
+    "training_tried_lengths_fused": ("training_tried", partial(training_tables.tried, "lengths_fused")),
     "training_tried_questions_fused": ("training_tried", partial(training_tables.tried, "questions_fused")),
     "encoder-quality": ("quality", lambda: table(encoder_tables.off_the_shelf(result("quality")))),
     "encoder-trained": ("quality", lambda: table(encoder_tables.trained(result("quality")))),

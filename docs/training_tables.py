@@ -83,8 +83,9 @@ def tried(part: str) -> str:
     rows = [("", *sets, "mean")]
     for row in found:
         label = f"**{row['what']}**" if row.get("kept") else row["what"]
-        values = [row[name] for name in sets]
-        rows.append((label, *(f"{value:.3f}" for value in values), f"{sum(values) / len(values):.3f}"))
+        values = [row.get(name) for name in sets]
+        mean = "" if None in values else f"{sum(filter(None, values)) / len(values):.3f}"
+        rows.append((label, *("" if value is None else f"{value:.3f}" for value in values), mean))
     return table(rows)
 
 

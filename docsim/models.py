@@ -342,7 +342,7 @@ class TrainingOptions:
 
     tower: str | None = None
     loss: str | None = None
-    temperature: float = 0.07
+    temperature: float | None = None
     margin: float = 0.2
     matryoshka: tuple[int, ...] = ()
     negatives: str = "none"

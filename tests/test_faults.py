@@ -97,7 +97,7 @@ def prepare_upgrade(path: Path, encoder: Encoder) -> None:
 
 def upgrade(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
-        rebuilding.reindex(index, Encoder.load(path.with_name("other")))
+        rebuilding.reindex(index, Encoder.load(path.with_name("other")), gate=GateOptions(max_loss=1))
 
 
 def prepare_rollback(path: Path, encoder: Encoder) -> None:

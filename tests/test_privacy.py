@@ -243,7 +243,7 @@ def test_training_stays_on_the_machine_and_within_its_folders(house: House, tiny
 @pytest.mark.thorough
 def test_adapting_stays_on_the_machine_and_within_its_folders(house: House) -> None:
     shutil.copytree(house.work / "index", house.work / "index.adapted")
-    watched = house.run("adapt", "--index", "index.adapted", "--time-limit", "1", "--publish-anyway", "--json")
+    watched = house.run("adapt", "--index", "index.adapted", "--time-limit", "1", "--force", "--json")
     assert watched.network == []
     assert house.outside(watched, "index.adapted") == set()
 

@@ -69,11 +69,15 @@ gate = options.grouped(
     click.option(
         "--qrels",
         type=options.existing_file,
-        help="Relevance judgements (TREC qrels) to compare by.  [default: spans held out of the documents]",
+        help="Relevance judgements (TREC qrels) to compare by.  [default: questions made from the documents]",
     ),
     options.queries_option,
     click.option(
-        "--publish-anyway", is_flag=True, help="Publish even if quality falls; a damaged generation is never published."
+        "--force",
+        "--publish-anyway",
+        "publish_anyway",
+        is_flag=True,
+        help="Publish even if quality falls or cannot be measured; a damaged generation is never published.",
     ),
     click.option(
         "--threshold",
@@ -114,13 +118,23 @@ def _json(path: Path, done: Reindexed) -> dict[str, object]:
     names = ("generation", "previous", "published", "embedded", "seconds")
     report = str(done.report) if done.report else None
     found = gate_report.numbers(done.gate) if done.gate else None
-    return {"index": str(path), **{name: getattr(done, name) for name in names}, "report": report, "gate": found}
+    refusal = done.gate.verdict.refusal if done.gate and not done.published else None
+    told = {name: getattr(done, name) for name in names}
+    return {"index": str(path), **told, "refusal": refusal, "report": report, "gate": found}
 
 
 def _tell_refused(path: Path, done: Reindexed) -> None:
     styled(f"Generation {done.generation} was not published; {done.previous} goes on answering.", err=True)
-    if done.gate and done.gate.verdict.sound:
-        echo(f"Publish it anyway with: docsim reindex --index {path} --publish-anyway", err=True)
+    command = f"docsim reindex --index {path}"
+    refusal = done.gate.verdict.refusal if done.gate else None
+    if refusal == "unmeasured":
+        echo(
+            "Its quality could not be measured: run this with judged queries (--qrels, --queries), or with --force to "
+            f"publish it unmeasured: {command}",
+            err=True,
+        )
+    elif refusal == "worse":
+        echo(f"Publish it anyway with: {command} --force", err=True)
     echo(f"Drop it with: docsim reindex --index {path} --abort", err=True)
 
 

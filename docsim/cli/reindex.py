@@ -55,7 +55,7 @@ Examples:
   docsim reindex --encoder encoders/handbook --instant     answer with the new encoder at once
   docsim reindex --status                    how far is it?
   docsim reindex                             continue after a stop
-  docsim reindex --publish-anyway            publish a generation that did not pass
+  docsim reindex --force                     publish a generation that did not pass
   docsim reindex --abort                     drop it
 """
 )
@@ -120,7 +120,7 @@ def _next_step(path: Path, one: GenerationStatus, *, running: bool) -> str:
     if running:
         return "A process is working on it."
     if one.passed is False and one.sound:
-        return f"It did not pass; publish it with: {command} --publish-anyway\nDrop it with: {command} --abort"
+        return f"It did not pass; publish it with: {command} --force\nDrop it with: {command} --abort"
     if one.passed is False:
         return f"It is not sound and cannot be published; drop it with: {command} --abort"
     return f"No process is working on it; continue with: {command}\nDrop it with: {command} --abort"

@@ -12,7 +12,7 @@ from docsim.engine.records import Generation, RecordedVerdict
 from docsim.errors import EncoderError
 from docsim.evaluation.judgements import Qrels
 from docsim.index import Index
-from docsim.reindex import gate, gate_report, mapped_recall, questions
+from docsim.reindex import gate, gate_report, held_out, mapped_recall, questions
 from docsim.reindex.gate_report import GateReport
 
 __all__ = ["DEFAULT_GATE", "GateOptions", "examine"]
@@ -24,7 +24,7 @@ class GateOptions:
 
     Attributes:
         max_loss: How much lower nDCG@10 may be than that of the live one, in [0, 1].
-        qrels: Your judgements; without them, spans held out of the documents are asked for.
+        qrels: Your judgements; without them, questions are made from the documents.
         texts: The judged queries by id; without them, queries are indexed documents.
         threshold: A similarity that you use as a limit, to be mapped to the new encoder.
         report: The directory for the report; by default the generation's own.
@@ -72,7 +72,7 @@ def _questions(live: Index, new: Generation, options: GateOptions) -> questions.
     except EncoderError:
         return None
     if options.qrels is None:
-        return questions.held_out(live, only=_unseen(live, new))
+        return held_out.held_out(live, only=_unseen(live, new))
     return questions.judged(live, options.qrels, options.texts)
 
 

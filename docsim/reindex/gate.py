@@ -2,14 +2,17 @@
 
     sound      every document has embeddings that are intact, finite and of unit norm
     search     the index finds what exact search finds: recall@10 of passages
-    quality    on the same questions, the new generation answers no worse than the live one, up to a tolerance
+    quality    on the same questions, the new generation answers no worse than the live one, up to a tolerance; each
+               kind of question is a check of its own
 
 Quality is nDCG@10. The mean difference over questions comes with its 95 % bootstrap interval, paired by question.
+With too few questions quality is not measured, and what is not measured does not pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
@@ -21,21 +24,23 @@ from docsim.engine.base import Snapshot
 from docsim.engine.records import Soundness
 from docsim.engine.retrying import retried
 from docsim.evaluation import measures
-from docsim.evaluation.measures import RunComparison, RunReport
+from docsim.evaluation.measures import PerQuery, RunComparison, RunReport
 from docsim.index import Index
-from docsim.reindex.questions import Answer, Questions
+from docsim.reindex.made_questions import QUESTIONS, SPANS
+from docsim.reindex.questions import JUDGED, Answer, Questions
 
-__all__ = ["LEAST_QUESTIONS", "METRIC", "Check", "Quality", "Verdict", "checks", "judge", "quality"]
+__all__ = ["LEAST_QUESTIONS", "METRIC", "Check", "KindComparison", "Quality", "Verdict", "checks", "judge", "quality"]
 
 METRIC = "nDCG@10"
 """The metric that decides about quality."""
 
 LEAST_QUESTIONS = 10
-"""With fewer questions, quality is not measured."""
+"""With fewer questions, quality is not measured, and the generation does not pass."""
 
 LEAST_RECALL = 0.95
 """The recall@10 that a search has to reach against exact search."""
 
+_KINDS = (JUDGED, SPANS, QUESTIONS)  # of questions; the other checks are about soundness
 _K = 10
 _SAMPLE = 100  # documents whose first passages are the queries of the search check
 _EQUAL = 1e-4  # similarities that differ by less count as equal: float16 rounding
@@ -52,6 +57,21 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class KindComparison:
+    """How well two generations answer the questions of one kind.
+
+    Attributes:
+        old: The live generation's metrics, by name.
+        new: The new generation's metrics, by name.
+        differences: New minus old, by metric.
+    """
+
+    old: Mapping[str, float]
+    new: Mapping[str, float]
+    differences: Mapping[str, RunComparison]
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """How well the live and the new generation answer the same questions.
 
@@ -59,7 +79,8 @@ class Quality:
         questions: The questions.
         old: Metrics of the live generation's answers.
         new: Metrics of the new generation's answers.
-        differences: New minus old, by metric.
+        differences: New minus old, by metric, over all questions.
+        kinds: The same over the questions of each kind, for the kinds that were measured.
         old_answers: The live generation's answers, by question id.
         new_answers: The new generation's answers, by question id.
     """
@@ -68,6 +89,7 @@ class Quality:
     old: RunReport
     new: RunReport
     differences: Mapping[str, RunComparison]
+    kinds: Mapping[str, KindComparison]
     old_answers: Mapping[str, Answer]
     new_answers: Mapping[str, Answer]
 
@@ -83,7 +105,7 @@ class Verdict:
 
     Attributes:
         checks: The results of all checks, quality included.
-        quality: The comparison of the two generations; None if there were too few questions.
+        quality: The comparison of the two generations; None if it was not measured.
         max_loss: How much worse the new generation was allowed to be, in nDCG@10.
     """
 
@@ -99,7 +121,16 @@ class Verdict:
     @property
     def sound(self) -> bool:
         """Whether all checks except quality passed. A generation that is not sound is never published."""
-        return all(check.passed for check in self.checks if check.name != "quality")
+        return all(check.passed for check in self.checks if check.name not in _KINDS)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the generation did not pass: ``unsound``, ``unmeasured`` or ``worse``; None if it passed."""
+        if self.passed:
+            return None
+        if not self.sound:
+            return "unsound"
+        return "worse" if self.quality else "unmeasured"
 
 
 def judge(old: Index, new: Index, questions: Questions | None, *, max_loss: float) -> Verdict:
@@ -115,11 +146,12 @@ def judge(old: Index, new: Index, questions: Questions | None, *, max_loss: floa
     if not all(check.passed for check in found):
         return Verdict(found, None, max_loss)
     if questions is None:
-        return Verdict(
-            (*found, Check("quality", True, "not measured: the live generation cannot answer")), None, max_loss
-        )
-    compared = quality(old, new, questions) if len(questions.qrels) >= LEAST_QUESTIONS else None
-    return Verdict((*found, _of_quality(compared, len(questions.qrels), max_loss)), compared, max_loss)
+        return Verdict((*found, Check(JUDGED, True, "not measured: the live generation cannot answer")), None, max_loss)
+    compared = quality(old, new, questions)
+    if compared is None:
+        nothing_to_lose = max_loss >= 1 or not new.counts().documents
+        return Verdict((*found, _unmeasured(questions, passed=nothing_to_lose)), None, max_loss)
+    return Verdict((*found, *_of_quality(compared, max_loss)), compared, max_loss)
 
 
 @retried
@@ -132,21 +164,47 @@ def checks(index: Index) -> tuple[Check, ...]:
     return tuple(found)
 
 
-def quality(old: Index, new: Index, questions: Questions) -> Quality:
-    """Ask two generations the same questions, in parallel, and compare their answers where both have one."""
+def quality(old: Index, new: Index, questions: Questions) -> Quality | None:
+    """Ask two generations the same questions, in parallel, and compare their answers where both have one.
+
+    Returns:
+        The comparison; None if there are fewer than ``LEAST_QUESTIONS`` of every kind.
+    """
+    if not _enough(questions, questions.qrels):
+        return None
     with ThreadPoolExecutor(2, thread_name_prefix="docsim-gate") as executor:
         before, after = executor.map(questions.ask, (old, new))
     both = [query for query in questions.qrels if query in before and query in after]
+    if not _enough(questions, both):
+        return None
     before, after = ({query: answers[query] for query in both} for answers in (before, after))
     reports = [_report(questions, answers) for answers in (before, after)]
     differences = measures.compare(reports[1].per_query, reports[0].per_query)
-    return Quality(questions, reports[0], reports[1], differences, before, after)
+    kinds = dict(_by_kind(questions, reports[0].per_query, reports[1].per_query))
+    return Quality(questions, reports[0], reports[1], differences, kinds, before, after)
+
+
+def _enough(questions: Questions, ids: Iterable[str]) -> bool:
+    """Return whether there are enough questions of any kind."""
+    return max(Counter(questions.kinds[id] for id in ids).values(), default=0) >= LEAST_QUESTIONS
 
 
 def _report(questions: Questions, answers: Mapping[str, Answer]) -> RunReport:
     run = {query: [one.id for one in found] for query, found in answers.items()}
     judged = {query: grades for query, grades in questions.qrels.items() if query in answers}
     return measures.evaluate(run, judged, metrics=questions.metrics)
+
+
+def _by_kind(questions: Questions, old: PerQuery, new: PerQuery) -> Iterator[tuple[str, KindComparison]]:
+    """Yield the comparison of each kind of which there are enough questions."""
+    for kind in _KINDS:
+        before, after = ({id: run[id] for id in run if questions.kinds[id] == kind} for run in (old, new))
+        if len(before) >= LEAST_QUESTIONS:
+            yield kind, KindComparison(_means(before), _means(after), measures.compare(after, before))
+
+
+def _means(run: PerQuery) -> dict[str, float]:
+    return {name: float(np.mean([values[name] for values in run.values()])) for name in next(iter(run.values()))}
 
 
 def _sound(found: Soundness) -> Iterator[Check]:
@@ -185,13 +243,18 @@ def _exact(
     return best
 
 
-def _of_quality(compared: Quality | None, questions: int, max_loss: float) -> Check:
-    if compared is None:
-        return Check("quality", True, f"not measured: {questions} questions are too few")
-    one = compared.differences[METRIC].difference
-    old, new = (report.metrics[METRIC].value for report in (compared.old, compared.new))
-    detail = (
-        f"{METRIC} {old:.4f} before, {new:.4f} after: {one.value:+.4f} (95 % interval {one.low:+.4f} to "
-        f"{one.high:+.4f}) over {compared.old.queries} {compared.questions.source}"
-    )
-    return Check("quality", one.value >= -max_loss, detail)
+def _unmeasured(questions: Questions, *, passed: bool) -> Check:
+    count = len(questions.qrels)
+    detail = f"not measured: {count} questions are too few, {LEAST_QUESTIONS} of a kind are needed"
+    return Check(JUDGED, passed, detail)
+
+
+def _of_quality(compared: Quality, max_loss: float) -> Iterator[Check]:
+    for kind, found in compared.kinds.items():
+        one = found.differences[METRIC].difference
+        source = compared.questions.source if kind == JUDGED else f"{kind} {compared.questions.source}"
+        detail = (
+            f"{METRIC} {found.old[METRIC]:.4f} before, {found.new[METRIC]:.4f} after: {one.value:+.4f} (95 % interval "
+            f"{one.low:+.4f} to {one.high:+.4f}) over {found.differences[METRIC].queries} {source}"
+        )
+        yield Check(kind, one.value >= -max_loss, detail)

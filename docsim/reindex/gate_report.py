@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from docsim.engine.records import Generation
 from docsim.errors import StoreError
-from docsim.reindex.gate import METRIC, Quality, Verdict
+from docsim.evaluation.measures import RunComparison
+from docsim.reindex.gate import METRIC, KindComparison, Quality, Verdict
 from docsim.reindex.mapped_recall import MappedRecall
 from docsim.reindex.questions import Answer
 from docsim.rendering import pages, plots
@@ -63,6 +64,7 @@ def numbers(found: GateReport) -> dict[str, Any]:
     told: dict[str, Any] = {
         "format": FORMAT,
         "passed": verdict.passed,
+        "refusal": verdict.refusal,
         "max_loss": verdict.max_loss,
         "old": _about(found.old),
         "new": _about(found.new),
@@ -104,6 +106,7 @@ def _compared(quality: Quality, threshold: float | None) -> dict[str, Any]:
             "source": quality.questions.source,
             "questions": quality.old.queries,
             "metrics": {name: _metric(quality, name) for name in quality.differences},
+            "kinds": {kind: _kind(found) for kind, found in quality.kinds.items()},
         },
         "overlap": {"k": _K, "mean": float(np.mean(shared)), "same": float(np.mean(np.array(shared) == 1))},
         "similarity": {"old": _distribution(old), "new": _distribution(new)},
@@ -113,11 +116,20 @@ def _compared(quality: Quality, threshold: float | None) -> dict[str, Any]:
     }
 
 
+def _kind(found: KindComparison) -> dict[str, Any]:
+    metrics = {name: _difference(one, found.old[name], found.new[name]) for name, one in found.differences.items()}
+    return {"questions": found.differences[METRIC].queries, "metrics": metrics}
+
+
 def _metric(quality: Quality, name: str) -> dict[str, Any]:
-    one = quality.differences[name]
+    old, new = (report.metrics[name].value for report in (quality.old, quality.new))
+    return _difference(quality.differences[name], old, new)
+
+
+def _difference(one: RunComparison, old: float, new: float) -> dict[str, Any]:
     return {
-        "old": quality.old.metrics[name].value,
-        "new": quality.new.metrics[name].value,
+        "old": old,
+        "new": new,
         "difference": one.difference.value,
         "interval": [one.difference.low, one.difference.high],
         "p": one.p,
@@ -203,24 +215,23 @@ def _mapping(found: Mapping[str, Any]) -> str:
 
 
 def _quality(told: Mapping[str, Any]) -> str:
-    rows = [
-        (
-            name,
-            f"{one['old']:.4f}",
-            f"{one['new']:.4f}",
-            f"{one['difference']:+.4f}",
-            f"{one['interval'][0]:+.4f} to {one['interval'][1]:+.4f}",
-            f"{one['p']:.4f}",
-        )
-        for name, one in told["quality"]["metrics"].items()
-    ]
-    overlap = told["overlap"]
+    quality, overlap = told["quality"], told["overlap"]
+    tables = "".join(
+        f"<h2>{kind.capitalize()}: {one['questions']} {quality['source']}</h2>"
+        + pages.table(("", "live", "new", "difference", "95 % interval", "p"), map(_row, one["metrics"].items()))
+        for kind, one in quality["kinds"].items()
+    )
     return (
-        f"<h2>Quality over {told['quality']['questions']} {told['quality']['source']}</h2>"
-        + pages.table(("", "live", "new", "difference", "95 % interval", "p"), rows)
-        + f"<p>Both generations have {overlap['mean']:.0%} of the first {overlap['k']} hits in common; for "
+        f"{tables}<p>Both generations have {overlap['mean']:.0%} of the first {overlap['k']} hits in common; for "
         f"{overlap['same']:.0%} of the questions, all of them.</p>"
     )
+
+
+def _row(metric: tuple[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    name, one = metric
+    low, high = one["interval"]
+    values = (f"{one['old']:.4f}", f"{one['new']:.4f}", f"{one['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}")
+    return (name, *values, f"{one['p']:.4f}")
 
 
 def _threshold(mapped: Mapping[str, float] | None) -> str:

@@ -44,7 +44,7 @@ class Objective:
     """
 
     loss: str = "softmax"
-    temperature: float = TrainingOptions().temperature
+    temperature: float = 0.07
     margin: float = TrainingOptions().margin
     matryoshka: tuple[int, ...] = ()
     guidance: float = 0.0
@@ -179,6 +179,8 @@ class TrainingConfig:
             mixed from its own and the corpus' inverse document frequencies, by their geometric mean.
         damped: Whether such a tower is trained, and later encodes, so that each further occurrence of a token in a
             text counts less.
+        keep_lengths: Whether training on documents leaves the lengths of an ``average`` tower's token vectors as they
+            are, which say how much each token counts, and changes only their directions.
     """
 
     objective: Objective = field(default_factory=Objective)
@@ -189,6 +191,7 @@ class TrainingConfig:
     negatives: str = "none"
     corpus_weights: bool = True
     damped: bool = True
+    keep_lengths: bool = True
 
     def __post_init__(self) -> None:
         """Validate batch size and negatives.
@@ -217,5 +220,6 @@ class TrainingConfig:
             self.negatives,
             self.corpus_weights,
             self.damped,
+            self.keep_lengths,
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()

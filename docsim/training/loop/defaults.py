@@ -19,12 +19,13 @@ class _Defaults:
     batch_size: int
     learning_rate: float
     probe_every: int
+    temperature: float = 0.07
     optimizer: str = "adagrad"
     longest: int = SpanRecipe().longest
     time_limit: float | None = None
 
 
-_DOCUMENTS = _Defaults("softmax", steps=200, batch_size=512, learning_rate=0.02, probe_every=20)
+_DOCUMENTS = _Defaults("softmax", steps=200, batch_size=512, learning_rate=0.01, probe_every=20, temperature=0.12)
 _CONTEXTUAL = _Defaults(
     "softmax",
     steps=120,
@@ -69,7 +70,8 @@ def training_config(
         probe_every=defaults.probe_every,
         time_limit=defaults.time_limit if options.time_limit is None else options.time_limit,
     )
-    objective = Objective(options.loss or defaults.loss, options.temperature, options.margin, options.matryoshka)
+    temperature = defaults.temperature if options.temperature is None else options.temperature
+    objective = Objective(options.loss or defaults.loss, temperature, options.margin, options.matryoshka)
     size = defaults.batch_size if options.batch_size is None else options.batch_size
     return TrainingConfig(
         objective=objective,

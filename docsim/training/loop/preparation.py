@@ -37,7 +37,7 @@ SHORT = 512
 """Tokens of a document that is too short for two of the longest spans, so that its pairs teach little."""
 
 _NEGATIVES, _SKIPPED = 10, 5  # hard negatives of a document; nearest documents left out
-_CORPUS_SHARE = 0.5  # of the corpus' inverse document frequencies in the token weights
+_CORPUS_SHARE = 0.25  # of the corpus' inverse document frequencies in the token weights
 _EMBEDDED_TOKENS = 512  # of a document when its nearest neighbours are searched
 
 
@@ -88,6 +88,7 @@ def job_from_documents(
         objective=config.objective,
         digest=config.digest(corpus.digest, start.parent),
         before_first_step=_weighting(parts, corpus) if config.corpus_weights and new else None,
+        keep_lengths=config.keep_lengths and start.parts.kind == "average",
         held_out=[corpus.documents[row].id for row in held],
         preprocessing=parts.preprocessing,
     )

@@ -51,6 +51,7 @@ class TrainingJob:
         objective: The loss.
         digest: SHA-256 (64 hex digits) of the texts and of how pairs are made from them.
         before_first_step: Called once the untrained tower has been measured; may change its weights.
+        keep_lengths: Whether token vectors keep their lengths, so that only their directions are trained.
         held_out: Ids of the documents that are not trained on.
         preprocessing: Preprocessing of the trained tower, if different from that of the starting point.
         teacher: Name of the teacher, if there is one.
@@ -62,6 +63,7 @@ class TrainingJob:
     objective: Objective
     digest: str
     before_first_step: Callable[[], None] | None = None
+    keep_lengths: bool = False
     held_out: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
     teacher: str | None = None
@@ -98,7 +100,7 @@ class Trainer:
         """
         self._job, self._schedule, self._checkpoint = job, schedule, checkpoint
         _check_width(job)
-        prepare_embedding(job.tower, freeze=schedule.freeze)
+        prepare_embedding(job.tower, freeze=schedule.freeze, keep_lengths=job.keep_lengths)
         self._model = Siamese(job.tower, job.objective.function())
         self._optimizer = _optimizer(job.tower, schedule)
         self._model.compile(optimizer=self._optimizer, jit_compile=False)  # batches have many shapes
@@ -204,15 +206,22 @@ class Trainer:
         self._points, self._best = list(saved.points), saved.best
 
 
-def prepare_embedding(tower: keras.Model, *, freeze: bool) -> None:
-    """Set which of a tower's token vectors and token weights are trained.
+def prepare_embedding(tower: keras.Model, *, freeze: bool, keep_lengths: bool = False) -> None:
+    """Set which of a tower's token vectors and token weights are trained, and how.
 
     Vectors are trained unless frozen. Their lengths already express how much a token counts, so weights are trained
     only if there is nothing else to train: in an ``average`` tower with frozen vectors.
+
+    Args:
+        tower: A tower with float32 token vectors.
+        freeze: Whether token vectors stay as they are.
+        keep_lengths: Whether they are scaled back to length one after each step. The weight of a token is then what it
+            was, since trainable token vectors begin with length one.
     """
     layer = tower.get_layer(TOKENS_LAYER)
     layer.trainable = True
     layer.rows.trainable = not freeze
+    layer.rows.constraint = keras.constraints.UnitNorm(axis=1) if keep_lengths else None
     layer.weights_by_token.trainable = False
     if not tower.trainable_variables:
         layer.weights_by_token.trainable = True
