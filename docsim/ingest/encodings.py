@@ -171,7 +171,7 @@ def _is_mixed(text: str) -> bool:
 
 
 def _unmarked_utf16(head: bytes) -> str:
-    """Return the kind of UTF-16 without a mark, where many a second byte is NUL; nothing for other text and for data."""
+    """Return the kind of UTF-16 without a mark, where many a second byte is NUL; nothing for other text and data."""
     head = head[: len(head) & ~1]
     if len(head) < 8 or b"\0" not in head:
         return ""
