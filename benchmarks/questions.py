@@ -1,6 +1,6 @@
 """How well questions are answered: nDCG@10 by words, by embeddings and by both.
 
-    python benchmarks/questions.py --data DIR [--teacher DIR] [--encoders fast,accurate,teacher] [--sets NAME,...]
+    python benchmarks/questions.py --data DIR [--teacher DIR] [--encoders default,teacher,DIR] [--sets NAME,...]
 
 The sets are the sample handbook with its questions, and the judged sets whose queries are questions or a few words.
 Each encoder has an index of its own, kept in ``.bench``. ``--teacher`` is a folder of all-MiniLM-L6-v2. Results are
@@ -32,14 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--teacher", type=Path, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--encoders", default="fast,accurate", help="fast, accurate, teacher or directories")
+    parser.add_argument("--encoders", default="default", help="default, teacher or directories")
     parser.add_argument("--sets", default=",".join(SETS))
     options = parser.parse_args()
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in options.sets.split(","):
         judged = handbook() if name == HANDBOOK else load(options.data / name)
         for which in options.encoders.split(","):
-            encoder = imported(options.teacher) if which == "teacher" else Encoder.named(which)
+            encoder = encoder_named(which, options.teacher)
             row = measured(judged, encoder)
             found.setdefault(name, {})[which] = {"encoder": encoder.fingerprint[:12], **row}
             print(name, which, json.dumps(row), flush=True)
@@ -59,8 +59,13 @@ def handbook() -> Judged:
     return Judged(HANDBOOK, documents, queries, dict(qrels), exclude_self=False)
 
 
-def imported(teacher: Path) -> Encoder:
-    from docsim.training.distill.bert_import import import_encoder
+def encoder_named(name: str, teacher: Path) -> Encoder:
+    """Return the default encoder, the imported teacher, or the encoder in a directory."""
+    if name == "default":
+        return Encoder.default()
+    if name != "teacher":
+        return Encoder.load(name)
+    from docsim.training.imports.importing import import_encoder
 
     kept = KEPT / "teacher"
     return Encoder.load(kept) if kept.is_dir() else import_encoder(teacher, kept)

@@ -47,6 +47,7 @@ BENCHMARKS = (
     Benchmark("adapter", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras"), wanted=("teacher",)),
     Benchmark("incremental", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras")),
     Benchmark("gate_calibration", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras")),
+    Benchmark("questions", "dev", "sumo_firefox/corpus.jsonl.gz", wanted=("teacher",)),
     Benchmark("filters", ".", "", quick=True),
     Benchmark("opening", ".", "scale/win32/corpus.jsonl.gz", quick=True),
     Benchmark("serving", ".", "dev/mdn/corpus.jsonl.gz", ("docsim", "uvicorn", "psutil"), quick=True),

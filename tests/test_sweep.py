@@ -196,7 +196,7 @@ def test_the_command_prints_the_leaderboard_and_where_the_best_is(tmp_path: Path
     assert ran.exit_code == 0, ran.output
     assert "trial 0: average from toy" in ran.stderr
     assert f"Use the best with: docsim reindex --encoder {out / 'best'}" in ran.stdout
-    assert "Settings of trial 0, the best: learning_rate 0.02, " in ran.stdout
+    assert "Settings of trial 0, the best: learning_rate 0.01, " in ran.stdout
     with sweep_lock(out):  # by another process, as far as the lock is concerned
         refused = CliRunner().invoke(main, [*command, "--trials", "2", "--steps", "5", "--resume"])
     assert (refused.exit_code, "expected no other process to run the sweep in" in refused.stderr) == (1, True)
