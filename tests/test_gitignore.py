@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from effort import examples
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from docsim.ingest import gitignore
@@ -106,6 +106,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(shutil.which("git") is None, reason="compares with git")
 @settings(max_examples=examples(30, 200), deadline=None)
 @given(outer=_RULES, inner=_RULES)
+@example(outer="", inner="b\n!/")
 @pytest.mark.properties
 def test_a_tree_is_listed_as_git_lists_it(tree: Path, outer: str, inner: str) -> None:
     (tree / ".gitignore").write_text(outer)

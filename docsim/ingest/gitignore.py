@@ -58,6 +58,8 @@ def parse(lines: Iterable[str]) -> Rules:
                 found = GitIgnoreSpec.from_lines([line], backend="simple").patterns
         except (ValueError, re.error):
             continue
+        if line.strip() == "!/":  # names nothing to git, and every folder to pathspec
+            continue
         patterns += [pattern for pattern in found if isinstance(pattern, RegexPattern)]
     return Rules(tuple(reversed(patterns)))
 
