@@ -11,17 +11,10 @@ import click
 from docsim.cli import options
 from docsim.cli.options import TuningOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
-from docsim.engine.records import StoredDocument
+from docsim.engine.records import SearchFacts, StoredDocument
 from docsim.index import Index
 from docsim.maintenance import verify as verification
-from docsim.maintenance.status import (
-    GenerationStatus,
-    SearchStatus,
-    Status,
-    read_incomplete,
-    read_left_out,
-    read_status,
-)
+from docsim.maintenance.status import GenerationStatus, Status, read_incomplete, read_left_out, read_status
 from docsim.models import composed
 
 __all__ = ["repair", "show", "status", "verify"]
@@ -151,7 +144,7 @@ def _print_head(stored: StoredDocument) -> None:
     echo()
 
 
-def _search_described(search: SearchStatus) -> str:
+def _search_described(search: SearchFacts) -> str:
     if search.factory is None:
         return f"exact ({search.index_type})"
     return (

@@ -295,7 +295,8 @@ class SearchFacts:
 
     Attributes:
         index_type: What was asked for.
-        approximate: The approximate index, as its engine names it; None while every passage is compared.
+        factory: The approximate index, as its engine names it (in FAISS, its factory string); None while every passage
+            is compared.
         target: The recall@10 that was asked for.
         recall: The recall@10 that was measured; 1.0 for exact search.
         tuned: How many passages it was tuned for; None for exact search.
@@ -303,7 +304,7 @@ class SearchFacts:
     """
 
     index_type: str
-    approximate: str | None
+    factory: str | None
     target: float
     recall: float
     tuned: int | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
-from docsim.engine.records import GenerationFacts, RecordedSource
+from docsim.engine.records import GenerationFacts, RecordedSource, SearchFacts
 from docsim.engine.retrying import retried
 from docsim.filters.condition import Exists
 from docsim.index import Index
@@ -15,7 +15,6 @@ __all__ = [
     "EncoderStatus",
     "FailureStatus",
     "GenerationStatus",
-    "SearchStatus",
     "SizeStatus",
     "SourceStatus",
     "Status",
@@ -108,27 +107,6 @@ class GenerationStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchStatus:
-    """How passages are searched.
-
-    Attributes:
-        index_type: What was asked for.
-        factory: The FAISS factory string of the approximate index; None while every passage is compared.
-        target: The recall@10 that was asked for.
-        recall: The recall@10 that was measured; 1.0 for exact search.
-        tuned: How many passages it was tuned for; None for exact search.
-        warnings: Why it should be tuned again, a sentence each.
-    """
-
-    index_type: str
-    factory: str | None
-    target: float
-    recall: float
-    tuned: int | None
-    warnings: list[str]
-
-
-@dataclass(frozen=True, slots=True)
 class SizeStatus:
     """Bytes on disk: of the database, of the live generation's FAISS file (``snapshot``), and of its encoder."""
 
@@ -148,7 +126,7 @@ class Status:
     generation: int
     encoder: EncoderStatus
     building: GenerationStatus | None
-    search: SearchStatus
+    search: SearchFacts
     sizes: SizeStatus
     sources: list[SourceStatus]
     failures: list[FailureStatus]
@@ -173,7 +151,7 @@ def read_status(index: Index) -> Status:
         generation=generation.number,
         encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
         building=building[0] if building else None,
-        search=SearchStatus(*astuple(engine.search_facts())),
+        search=engine.search_facts(),
         sizes=SizeStatus(*astuple(engine.sizes())),
         sources=read_sources(index),
         failures=failures,
