@@ -1,6 +1,6 @@
 """Faults: whenever the process dies or the disk fills up, the last committed state answers and a new run finishes.
 
-Run as a script, this file is the harness that dies: ``python tests/test_faults.py SCENARIO ENCODER DIRECTORY [KILLS]``
+Run as a script, this file is the harness that dies: ``tests/test_faults.py SCENARIO ENCODER DIRECTORY KILLS EVERY``
 forks a child for every kill, and one that looks at what it left, and prints one JSON object for each.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from effort import thorough
+from effort import examples, thorough
 from encoder_variants import with_other_dim
 from opened import ids_of, snapshot_file, store_of, texts_of
 
@@ -265,8 +265,8 @@ def killed_once(job: Job, trial: Trial, encoder: Path, directory: Path) -> bool:
     return killed
 
 
-def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) -> None:
-    """Kill at every event in turn until the job finishes; or at random times, if ``random_kills`` are asked for."""
+def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, every: int) -> None:
+    """Kill at one of ``every`` events until the job finishes; or at random times, if ``random_kills`` are asked for."""
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
     pipeline.BATCH = A_BATCH
@@ -276,7 +276,7 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) ->
     chance = random.Random(0)
     for _ in range(random_kills):
         killed_once(JOBS[scenario], Trial(seconds=chance.uniform(0.001, 0.5)), encoder, directory)
-    for event in itertools.count(1):
+    for event in itertools.count(1, every):
         if random_kills or not killed_once(JOBS[scenario], Trial(event=event), encoder, directory):
             return
 
@@ -284,15 +284,26 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int) ->
 # The tests
 
 
-def kills(scenario: str, encoder: Path, directory: Path, random_kills: int = 0) -> list[dict[str, str]]:
-    command = [sys.executable, __file__, scenario, str(encoder), str(directory), str(random_kills)]
+def kills(
+    scenario: str, encoder: Path, directory: Path, *, random_kills: int = 0, every: int = 1
+) -> list[dict[str, str]]:
+    command = [sys.executable, __file__, scenario, str(encoder), str(directory), str(random_kills), str(every)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("scenario", ["sync", *thorough("create", "remove", "approximate")])
+def test_killed_before_one_of_some_commits_it_answers_and_is_finished_by_the_next_run(
+    tiny_encoder_dir: Path, tmp_path: Path
+) -> None:
+    found = kills("sync", tiny_encoder_dir, tmp_path, every=6)
+    assert [one for one in found if one["problem"]] == []
+    assert len({one["at"] for one in found}) > 3
+    assert found[-1]["at"] == "the end"
+
+
+@pytest.mark.parametrize("scenario", thorough("sync", "create", "remove", "approximate"))
 def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
     scenario: str, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
@@ -322,10 +333,12 @@ def test_killed_at_any_step_of_changing_generations_it_answers_from_a_whole_one_
     assert found[-1]["at"] == "the end"
 
 
+@pytest.mark.properties
 def test_killed_at_any_time_it_answers_and_is_finished_by_the_next_run(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    count = examples(4, 20)
     for scenario in ("sync", "reindex"):
-        found = kills(scenario, tiny_encoder_dir, tmp_path / scenario, random_kills=10)
-        assert len(found) == 10
+        found = kills(scenario, tiny_encoder_dir, tmp_path / scenario, random_kills=count)
+        assert len(found) == count
         assert [one for one in found if one["problem"]] == []
 
 
@@ -453,7 +466,7 @@ def test_a_disk_that_is_full_at_the_start_leaves_nothing_in_the_way(
         check(index, (OLD,))
 
 
-@pytest.mark.parametrize("kilobytes", [8, 80, *thorough(0, 40)])
+@pytest.mark.parametrize("kilobytes", [8, *thorough(0, 40, 80)])
 def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_run_finishes(
     small_disk: Path, tmp_path: Path, encoder: Encoder, kilobytes: int
 ) -> None:
@@ -489,4 +502,4 @@ def test_a_snapshot_that_cannot_be_written_keeps_what_was_committed(small_disk: 
 
 
 if __name__ == "__main__":
-    harness(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
+    harness(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

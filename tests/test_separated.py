@@ -80,5 +80,5 @@ def test_what_python_writes_is_read_back(table: list[list[str]]) -> None:
 @pytest.mark.parametrize("line", ['"\n', '"a\n', 'a,"b""\n', '""\n', "\n", 'x"y,"\n'])
 def test_hostile_rows_take_linear_time(line: str) -> None:
     start = time.perf_counter()
-    read("a,b\n" + line * 200_000)
+    read("a,b\n" + line * 50_000)
     assert time.perf_counter() - start < 20

@@ -177,11 +177,15 @@ def test_documents_that_one_start_cannot_use_are_left_out_for_all(toy: str) -> N
     assert [document.id for document in kept] == [document.id for document in SETUP.documents]
 
 
-def test_unknown_towers_and_empty_limits_are_refused(swept: tuple[Path, list[TrialResult]]) -> None:
+def test_unknown_towers_and_empty_limits_are_refused() -> None:
     with pytest.raises(TrainingError, match="expected towers of the kinds average, lstm, transformer"):
         SearchSpace(("average", "cnn"))
     with pytest.raises(TrainingError, match="expected a budget above 0"):
         SweepLimits(0)
+
+
+@pytest.mark.thorough
+def test_the_trial_with_the_higher_metric_comes_first(swept: tuple[Path, list[TrialResult]]) -> None:
     worse = replace(swept[1][0], number=9, metric=0.0)
     assert ranked([worse, swept[1][0]]) == [swept[1][0], worse]
 
