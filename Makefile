@@ -43,10 +43,11 @@ check: lint ## style, types, layers and the quick tests: for every change, in un
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow" -q
 
 test: $(STAMP) ## run the tests that a change needs: a few minutes
-	$(BIN)/pytest -n auto --dist worksteal -m "not thorough" $(COVERAGE) -q
+	$(BIN)/pytest -n auto --dist worksteal -m "not thorough" -q
 
-test-all: COVERAGE := --cov --cov-report=term:skip-covered
-test-all: test test-thorough ## run every test: the kills at every step, the long properties, each extra by itself; coverage
+test-all: $(STAMP) ## run every test: the kills at every step, the long properties, each extra by itself; coverage
+	$(BIN)/pytest -n auto --dist worksteal -m "not thorough and not properties" --cov --cov-report=term:skip-covered -q
+	$(MAKE) test-thorough
 
 test-thorough: $(STAMP) ## run what make test leaves out
 	THOROUGH=1 $(BIN)/pytest -n auto --dist worksteal -m "thorough or properties" -q

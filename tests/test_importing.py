@@ -121,7 +121,7 @@ def test_an_import_can_be_trained_further_and_saved(encoder: Encoder, tmp_path: 
     tower = trainable(parts.tower)
     assert token_vectors(tower).shape == (parts.tokenizer.get_vocab_size() + 1, encoder.dim)
     ids = np.array([[5, 6, 7], [8, 9, 0]], dtype=np.int32)
-    tower.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
+    tower.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse", run_eagerly=True)
     tower.fit(ids, np.roll(keras.ops.convert_to_numpy(tower(ids)), 1, axis=0), epochs=3, verbose=0)
     again = save(replace(parts, tower=compact(tower)), tmp_path / "again", name="again", lineage=Lineage(seed=0))
     assert 0.2 < (again.encode(TEXTS) * encoder.encode(TEXTS)).sum(axis=1).mean() < 0.99999

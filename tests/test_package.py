@@ -134,6 +134,7 @@ def test_the_wheel_holds_the_default_encoder(wheel: Path, names: set[str]) -> No
             assert archive.read(str(DEFAULT / file.name)) == file.read_bytes()
 
 
+@pytest.mark.thorough
 def test_the_installed_wheel_indexes_and_answers_without_tensorflow(
     installed: Path, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_the_installed_wheel_indexes_and_answers_without_tensorflow(
     assert answer["hits"][0]["id"] == "keys.md"
 
 
+@pytest.mark.thorough
 def test_the_installed_wheel_brings_its_default_encoder(installed: Path, tmp_path: Path) -> None:
     if not (ROOT / DEFAULT / "manifest.json").is_file():
         pytest.skip("the default encoder has not been made")
