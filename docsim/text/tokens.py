@@ -16,7 +16,7 @@ from itertools import chain, groupby, pairwise
 
 from docsim.text.folding import folded, normalized
 
-__all__ = ["LONGEST", "MOST_PARTS", "Token", "is_unspaced", "token", "tokens", "without_ends", "words_of"]
+__all__ = ["LONGEST", "MOST_PARTS", "Token", "is_unspaced", "phrase_of", "token", "tokens", "without_ends", "words_of"]
 
 LONGEST = 64
 """Characters of a word that count; what follows them is not told apart."""
@@ -120,6 +120,13 @@ def without_ends(found: Sequence[str]) -> list[str]:
 def words_of(text: str) -> list[str]:
     """Return the words of a text, folded, in order."""
     return [word for one in without_ends(tokens(text)) for word in token(one).words]
+
+
+def phrase_of(text: str) -> tuple[str, ...]:
+    """Return the words that stand in a row, folded, wherever a text is part of another."""
+    found = tokens(text)
+    whole = found[:-1] if len(without_ends(found[-2:])) < len(found[-2:]) else found
+    return tuple(word for one in whole for word in token(one).words)
 
 
 def token(one: str) -> Token:
