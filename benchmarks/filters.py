@@ -78,7 +78,7 @@ def fill(directory: Path, documents: int) -> None:
 def measured(store: Store, view: View, rounds: int) -> dict[str, Any]:
     rows = []
     for left in (one for one in LEFT if one * EACH <= len(view.vectors)):
-        allowed = view.allowed(store, wanted(f"n < {left}"))
+        allowed = view.allowed(wanted(f"n < {left}"), store.meeting)
         timed = {
             "scored": milliseconds(partial(scored, view, allowed), rounds),
             "searched": milliseconds(partial(searched, view, allowed), rounds),

@@ -260,8 +260,12 @@ class Index:
         where: Where = None,
         within: str = "",
         ranking: Ranking | None = None,
+        plain: bool = False,
     ) -> SearchResult:
         """Return the documents most similar to a text, best first.
+
+        A text may hold operators: ``"exact words"``, ``-word``, ``title:word`` and ``begin*``; see
+        ``docs/reference/queries.md``. A word that no document holds is searched for as the one that was likely meant.
 
         Args:
             text: A question, a few words or a whole document; a long text is compared passage by passage.
@@ -271,11 +275,12 @@ class Index:
                 from field names to values.
             within: Return only documents whose id is this path or lies below it.
             ranking: How hits are chosen from the documents found; by default the best are returned.
+            plain: Take the text as it is: read no operators and correct nothing.
 
         Raises:
             UsageError: ``text`` is blank, ``k`` is below 1, there is no such mode, or ``where`` cannot be parsed.
         """
-        return self.search_many([text], k, mode=mode, where=where, within=within, ranking=ranking)[0]
+        return self.search_many([text], k, mode=mode, where=where, within=within, ranking=ranking, plain=plain)[0]
 
     def search_many(
         self,
@@ -286,10 +291,11 @@ class Index:
         where: Where = None,
         within: str = "",
         ranking: Ranking | None = None,
+        plain: bool = False,
     ) -> list[SearchResult]:
         """Search for several texts, which are encoded together; return one result per text. See ``search``."""
         started = time.perf_counter()
-        request = requested(k, mode, where, within, ranking)
+        request = requested(k, mode, where, within, ranking, plain=plain)
         return ask_texts(self.engine, texts, request, started=started)
 
     def similar(
@@ -337,7 +343,7 @@ class Index:
         started = time.perf_counter()
         request = requested(k, mode, where, within, ranking)
         exclude = self.engine.sources().read_from(file.resolve()) if file else None
-        return ask(self.engine, [(document.id, document)], request, exclude=exclude, started=started)[0]
+        return ask(self.engine, document, request, exclude=exclude, started=started)
 
     # Analysis
 

@@ -21,6 +21,7 @@ __all__ = [
     "DEFAULT_MODE",
     "MODES",
     "MOST",
+    "Correction",
     "Document",
     "Entry",
     "Failure",
@@ -243,6 +244,19 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """A word of a question that no document holds, and the one that was searched for instead.
+
+    Attributes:
+        given: The word as it was written.
+        used: The word that documents hold, in small letters and without accents.
+    """
+
+    given: str
+    used: str
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """The answer to one query.
 
@@ -255,6 +269,9 @@ class SearchResult:
         hits: Best first; fewer than asked for only when fewer documents qualify.
         adapter: Whether ``encoder`` is newer than the generation's own encoder, and the generation's embeddings were
             mapped into its space to answer at once (see ``docs/architecture.md``).
+        operators: The parts of the question that were read as operators, such as ``"sick leave"`` or ``-draft``, as
+            they were written; see ``docs/reference/queries.md``.
+        corrections: The words that were searched for instead of others that no document holds.
     """
 
     query: str
@@ -264,6 +281,8 @@ class SearchResult:
     took_ms: float
     hits: tuple[Hit, ...]
     adapter: bool = False
+    operators: tuple[str, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

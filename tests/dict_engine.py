@@ -9,14 +9,14 @@ from __future__ import annotations
 import copy
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-from filter_reference import meets
+from filter_reference import meets, split
 from numpy.typing import NDArray
 
 from docsim.encoding.alignment import Alignment
@@ -29,6 +29,7 @@ from docsim.engine.records import (
     Generation,
     GenerationFacts,
     Holder,
+    KnownWord,
     Neighbours,
     Numbers,
     Origin,
@@ -126,11 +127,6 @@ class Shared:
 
 def words_of(document: Document) -> list[str]:
     return split(f"{document.title}\n{document.text}")
-
-
-@cache
-def split(text: str) -> list[str]:
-    return "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
 
 
 @dataclass(frozen=True)
@@ -264,7 +260,7 @@ class DictSnapshot:
         mean = sum(map(len, texts.values())) / max(1, len(texts))
         allowed, scores = set(self._allowed(where)), dict[int, float]()
         for term in terms:
-            times = {number: occurrences(term.words, words) for number, words in texts.items()}
+            times = {number: occurrences(term, words) for number, words in texts.items()}
             holding = sum(count > 0 for count in times.values())
             idf = max(1e-6, math.log((len(texts) - holding + 0.5) / (holding + 0.5)))
             for number, count in times.items():
@@ -276,7 +272,7 @@ class DictSnapshot:
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         texts = [words_of(one.document) for one in self.state.documents.values()]
-        counts = [sum(occurrences(term.words, words) > 0 for words in texts) for term in terms]
+        counts = [sum(occurrences(term, words) > 0 for words in texts) for term in terms]
         return [count if at_most is None else min(count, at_most) for count in counts]
 
     def stems(self, words: Sequence[str]) -> dict[str, str]:
@@ -286,15 +282,47 @@ class DictSnapshot:
         counts = self.frequencies([QueryTerm((stem,)) for stem in stems])
         return {stem: count for stem, count in zip(stems, counts, strict=True) if count}
 
+    def _known_words(self, where: Condition | None) -> Counter[str]:
+        """In how many documents each word is."""
+        held = self.state.documents
+        return Counter(word for number in self._allowed(where) for word in set(words_of(held[number].document)))
+
+    def words_like(self, word: str, *, edits: int, most: int, where: Condition | None = None) -> list[KnownWord]:
+        found = [KnownWord(one, count, distance(one, word)) for one, count in self._known_words(where).items()]
+        near = [one for one in found if one.edits <= edits]
+        return sorted(near, key=lambda one: (one.edits, -one.documents, one.word))[:most]
+
+    def words_beginning(self, beginning: str, *, most: int, where: Condition | None = None) -> list[KnownWord]:
+        known = self._known_words(where).items()
+        found = [KnownWord(one, count) for one, count in known if one.startswith(beginning)]
+        return sorted(found, key=lambda one: (-one.documents, one.word))[:most]
+
 
 def stored(number: int, one: Kept) -> StoredDocument:
     return StoredDocument(number, one.document, one.digest, len(one.passages))
 
 
-def occurrences(term: Sequence[str], words: Sequence[str]) -> int:
-    if len(term) == 1:
-        return words.count(term[0])
-    return sum(list(term) == list(words[i : i + len(term)]) for i in range(len(words) - len(term) + 1))
+def occurrences(term: QueryTerm, words: Sequence[str]) -> int:
+    if term.beginning:
+        return sum(word.startswith(term.words[0]) for word in words)
+    if len(term.words) == 1:
+        return words.count(term.words[0])
+    asked = list(term.words)
+    return sum(asked == list(words[i : i + len(asked)]) for i in range(len(words) - len(asked) + 1))
+
+
+def distance(a: str, b: str) -> int:
+    """Letters left out, added, changed, or swapped with a neighbour (optimal string alignment), by the book."""
+    rows = [list(range(len(b) + 1))]
+    for i in range(1, len(a) + 1):
+        row = [i]
+        for j in range(1, len(b) + 1):
+            least = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a[i - 1] != b[j - 1]))
+            if i > 1 and j > 1 and a[i - 1] == b[j - 2] and a[i - 2] == b[j - 1]:
+                least = min(least, rows[-2][j - 2] + 1)
+            row.append(least)
+        rows.append(row)
+    return rows[-1][-1]
 
 
 class DictSources:

@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from docsim.filters.condition import (
@@ -19,6 +20,7 @@ from docsim.filters.condition import (
     Either,
     Exists,
     Field,
+    Holds,
     IsObject,
     Not,
     Operator,
@@ -46,8 +48,27 @@ def meets(condition: Condition, document: Document) -> bool:
             return not meets(part, document)
         case Under(path):
             return document.id == path or document.id.startswith(f"{path}/")
+        case Holds():
+            return any(holds(condition, split(part)) for part in parts_of(condition, document))
         case _:
             return passes(condition, content(document, condition.field))
+
+
+def parts_of(condition: Holds, document: Document) -> list[str]:
+    return [document.title] if condition.in_title else [document.title, document.text]
+
+
+def holds(condition: Holds, words: list[str]) -> bool:
+    if condition.beginning:
+        return any(word.startswith(condition.words[0]) for word in words)
+    count = len(condition.words)
+    return any(tuple(words[i : i + count]) == condition.words for i in range(len(words) - count + 1))
+
+
+@cache
+def split(text: str) -> list[str]:
+    """The words of a plain text: letters and digits, in small letters."""
+    return "".join(letter if letter.isalnum() else " " for letter in text.casefold()).split()
 
 
 def passes(test: Compare | Exists | IsObject, found: Any) -> bool:

@@ -23,7 +23,7 @@ PAGES = {
     "travel/ticket.md": "# Train tickets\n\nBook a train ticket for the team.",
 }
 HIT_KEYS = ["rank", "id", "title", "score", "similarity", "percentile", "metadata", "passages"]
-RESULT_KEYS = ["query", "mode", "generation", "encoder", "took_ms", "hits", "adapter"]
+RESULT_KEYS = ["query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections"]
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,9 @@ from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
 from docsim.engine import opening
 from docsim.engine.base import Engine, Snapshot, Writer
-from docsim.engine.records import Embedded, QueryTerm, RecordedVerdict, SourceName
+from docsim.engine.records import Embedded, KnownWord, QueryTerm, RecordedVerdict, SourceName
 from docsim.errors import IndexLocked, StoreError, UsageError
-from docsim.filters.condition import Compare, Condition, Not, Under
+from docsim.filters.condition import All, Compare, Condition, Either, Holds, Not, Under
 from docsim.index import Index
 from docsim.indexing.build import Build
 from docsim.ingest import passages
@@ -374,6 +375,94 @@ def test_words_of_one_stem_are_counted_together(engine: Engine) -> None:
     assert counts[stems["zebra"]] == 2
     assert counts[stems["lion"]] == 1
     assert stems["unheard"] not in counts
+
+
+HELD = [
+    Holds(("backup",)),
+    Holds(("restore", "the")),
+    Holds(("the", "backup")),
+    Holds(("user", "guide"), in_title=True),
+    Holds(("guide",), in_title=True),
+    Holds(("guide", "restore")),
+    Holds(("nowhere",)),
+    Holds(("back",), beginning=True),
+    Holds(("gu",), in_title=True, beginning=True),
+    Holds(("zz",), beginning=True),
+]
+"""What documents may hold; "guide restore" is where a title ends and its text begins."""
+
+WORDED = [
+    Document("a", "restore the backup", title="User guide", metadata={"team": "sre"}),
+    Document("b", "backups and a guide for users", metadata={"team": "sre"}),
+    Document("c", "The backup is the back of it all.", title="Guides"),
+    Document("d", "nothing of that"),
+]
+
+
+def test_documents_hold_words_in_a_row_in_title_or_text(engine: Engine) -> None:
+    put(engine, [*WORDED[1:], replace(WORDED[0], text="something else")])
+    put(engine, WORDED[:1])
+    remove(engine, ["d"])
+    team = Compare(("team",), "=", ("sre",))
+    query = queries(engine, ["backup"])
+    terms = [QueryTerm(("backup",)), QueryTerm(("guide",))]
+    with engine.snapshot() as snapshot:
+        for held in HELD:
+            for where in (
+                held,
+                Not(held),
+                All((team, Not(held))),
+                Either((team, held)),
+                Not(Either((Not(team), held))),
+            ):
+                wanted = {snapshot.number(one.id) for one in WORDED[:3] if meets(where, one)}
+                assert snapshot.matching(where) == len(wanted), where
+                assert set(snapshot.knn(query, 9, where=where).documents[0].tolist()) == wanted
+                assert set(snapshot.text_search(terms, where=where).best(9).tolist()) <= wanted
+
+
+def test_the_beginning_of_words_is_searched_for_like_one_word(engine: Engine) -> None:
+    fillers = [Document(f"filler {i}", f"number {i}") for i in range(9)]
+    numbers = put(engine, [*WORDED, Document("e", "backup backups backing"), *fillers])
+    with engine.snapshot() as snapshot:
+        term = QueryTerm(("back",), beginning=True)
+        found = snapshot.text_search([term])
+        assert set(found.best(99).tolist()) == {numbers[id] for id in "abce"}
+        assert snapshot.frequencies([term, QueryTerm(("zz",), beginning=True)]) == [4, 0]
+        assert found.best(1).tolist() == [numbers["e"]]
+        assert len(snapshot.text_search([term], where=Compare(("team",), "=", ("sre",)))) == 2
+
+
+def test_words_that_are_few_letters_apart_are_found_and_counted(engine: Engine) -> None:
+    put(engine, [*WORDED, Document("e", "bakcup backup nackup backing packup", metadata={"team": "sre"})])
+    remove(engine, ["d"])
+    with engine.snapshot() as snapshot:
+        near = snapshot.words_like("bakcup", edits=1, most=9)
+        assert near == [KnownWord("bakcup", 1), KnownWord("backup", 3, 1)]
+        assert snapshot.words_like("bakcup", edits=2, most=9)[2:] == [
+            KnownWord("backups", 1, 2),
+            KnownWord("nackup", 1, 2),
+            KnownWord("packup", 1, 2),
+        ]
+        assert snapshot.words_like("bakcup", edits=1, most=1) == near[:1]
+        sre = Compare(("team",), "=", ("sre",))
+        assert snapshot.words_like("bacup", edits=1, most=9, where=sre) == [
+            KnownWord("backup", 2, 1),
+            KnownWord("bakcup", 1, 1),
+        ]
+        assert snapshot.words_like("noting", edits=1, most=9) == []
+
+
+def test_words_that_begin_alike_are_counted_over_the_documents_that_may_be_found(engine: Engine) -> None:
+    put(engine, [*WORDED, Document("e", "backup guides")])
+    remove(engine, ["d"])
+    with engine.snapshot() as snapshot:
+        every = snapshot.words_beginning("gui", most=9)
+        assert every == [KnownWord("guide", 2), KnownWord("guides", 2)]
+        assert snapshot.words_beginning("gui", most=1) == every[:1]
+        sre = Compare(("team",), "=", ("sre",))
+        assert snapshot.words_beginning("gui", most=9, where=sre) == [KnownWord("guide", 2)]
+        assert snapshot.words_beginning("noth", most=9) == []
 
 
 # States and transactions

@@ -19,7 +19,9 @@ from served import PAGES, Served, made, problem, serving, token
 from docsim import Document, Index
 from docsim.engine.records import SourceName
 
-SEARCH_KEYS = ["query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "revision"]
+SEARCH_KEYS = [
+    "query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections", "revision",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

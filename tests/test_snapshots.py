@@ -196,7 +196,7 @@ def test_only_so_many_filters_are_remembered(index: Index, monkeypatch: pytest.M
     with writable(index.path) as store, store.reading():
         view = snapshots.refreshed(store, index.path, None)
         for number in (*range(7), 6):
-            view.allowed(store, parse(f"id = 'd{number}'"))
+            view.allowed(parse(f"id = 'd{number}'"), store.meeting)
             kept.append(len(view.known.allowed))
     assert kept == [1, 2, 3, 1, 2, 3, 1, 1]
 

@@ -48,6 +48,7 @@ Examples:
   docsim query rotate a certificate -k 3 --json
   docsim query "rotate a certificate" --in security --where "status != 'outdated' and updated > '2026-01-01'"
   docsim query ERR_CONN_REFUSED --mode lexical       by shared words only, such as an error code
+  docsim query '"parental leave" -draft title:guide'  these words in a row, not that word, this word in the title
   docsim query "parental leave" --diversity 0.3      fewer hits that resemble each other
   docsim query "parental leave" --group-by team      the best hit of each team (a metadata field)
   docsim query "parental leave" --offset 10          the next page
@@ -59,21 +60,28 @@ Examples:
 @click.option(
     "--batch", type=options.existing_file, help='JSONL file of queries, each with a "text" and maybe an "id".'
 )
+@click.option("--plain", is_flag=True, help="Take TEXT as it is: read no operators in it, and correct no words.")
 @options.index_option
 @options.search
 @options.output
 def query(
-    text: tuple[str, ...], batch: Path | None, index_path: Path | None, search: SearchOptions, output: Output
+    text: tuple[str, ...],
+    batch: Path | None,
+    plain: bool,
+    index_path: Path | None,
+    search: SearchOptions,
+    output: Output,
 ) -> None:
     """Find the documents most similar to TEXT.
 
     TEXT is a question, a few words or a whole text; quotes are not needed. With -, each line of standard input is a
-    query.
+    query. TEXT may hold operators: "exact words", -word, title:word and begin*. A word that no document holds is
+    searched for as the one that was likely meant.
     """
     if bool(text) == (batch is not None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
     with options.open_index(index_path) as index:
-        asking = _Asking(index, search, output)
+        asking = _Asking(index, search, output, plain)
         if batch is not None:
             with batch.open("rb") as lines:
                 asking.answer_all(_batch_queries(lines, batch))
@@ -113,10 +121,11 @@ class _Asking:
     index: Index
     search: SearchOptions
     output: Output
+    plain: bool = False
 
     def answer(self, text: str) -> None:
         """Answer one query."""
-        result = self.index.search(text, **self.search.arguments())
+        result = self.index.search(text, **self.search.arguments(), plain=self.plain)
         self._print(result, self._reasons(Document("query", text), result))
 
     def answer_similar(self, given: str) -> None:
@@ -142,7 +151,8 @@ class _Asking:
 
     def _answer_chunks(self, chunks: Iterable[Sequence[tuple[int, tuple[str | None, str]]]]) -> None:
         for chunk in chunks:
-            results = self.index.search_many([text for _, (_, text) in chunk], **self.search.arguments())
+            texts = [text for _, (_, text) in chunk]
+            results = self.index.search_many(texts, **self.search.arguments(), plain=self.plain)
             for (number, (id, text)), result in zip(chunk, results, strict=True):
                 reasons = self._reasons(Document("query", text), result)
                 if self.output.as_json:
@@ -169,6 +179,8 @@ class _Asking:
         ``question`` is the name and the text of one of several queries. To a pipe, its name is the first field.
         """
         words = [", ".join(_telling(reason)) for reason in reasons]
+        for line in _understood(result):
+            echo(line, err=True)
         if not result.hits:
             echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
         if not sys.stdout.isatty():
@@ -239,6 +251,14 @@ def _nothing(index: Index, search: SearchOptions) -> str:
     with index.engine.snapshot() as snapshot:
         unknown = [".".join(field) for field in asked if not snapshot.matching(Exists(field))]
     return f"no document has a field {' or '.join(unknown)}" if unknown else "no document qualifies"
+
+
+def _understood(result: SearchResult) -> Iterator[str]:
+    """Yield what a question was taken for, where that is not what it says."""
+    for one in result.corrections:
+        yield f"Showing results for {one.used} instead of {one.given}, which no document holds; see --plain."
+    if result.operators:
+        yield f"Read as operators: {' '.join(result.operators)}; --plain reads them as text."
 
 
 def _footnotes(result: SearchResult) -> Iterator[str]:

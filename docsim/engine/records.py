@@ -19,6 +19,7 @@ __all__ = [
     "Generation",
     "GenerationFacts",
     "Holder",
+    "KnownWord",
     "Neighbours",
     "Numbers",
     "Origin",
@@ -139,12 +140,30 @@ class QueryTerm:
         weight: What a match of it counts, above 0.
         language: The language that the words are in, ISO 639-1; None where it is not known.
         exact: Whether only the very word counts, and none that shares its stem. Phrases always are exact.
+        beginning: Whether every word counts that begins with the only one of ``words``.
     """
 
     words: tuple[str, ...]
     weight: float = 1.0
     language: str | None = None
     exact: bool = False
+    beginning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KnownWord:
+    """A word that documents hold.
+
+    Attributes:
+        word: The word, folded.
+        documents: How many documents hold it, at least 1.
+        edits: How many letters differ from the word that was asked for: left out, added, changed, or two neighbours
+            swapped.
+    """
+
+    word: str
+    documents: int
+    edits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

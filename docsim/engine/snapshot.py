@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.records import Counts, Embeddings, Generation, Neighbours, Numbers, QueryTerm, StoredDocument
+from docsim.engine.records import (
+    Counts,
+    Embeddings,
+    Generation,
+    KnownWord,
+    Neighbours,
+    Numbers,
+    QueryTerm,
+    StoredDocument,
+)
 from docsim.models import Passage
 
 if TYPE_CHECKING:
@@ -159,3 +168,24 @@ class Snapshot(Protocol):
 
     def stem_frequencies(self, stems: Sequence[str]) -> dict[str, int]:
         """Return how many documents hold each stem, without those that none holds."""
+
+    def words_like(self, word: str, *, edits: int, most: int, where: Condition | None = None) -> list[KnownWord]:
+        """Return words that documents hold and that differ from one in a few letters.
+
+        Fewest edits come first, then what most documents hold, then in the order of the words.
+
+        Args:
+            word: A folded word of letters.
+            edits: How many letters may differ, at least 1; see ``KnownWord``.
+            most: Return at most this many.
+            where: What documents have to meet; others do not count.
+        """
+
+    def words_beginning(self, beginning: str, *, most: int, where: Condition | None = None) -> list[KnownWord]:
+        """Return words that documents hold and that begin in some way, those that most documents hold first.
+
+        Args:
+            beginning: Folded, at least one character.
+            most: Return at most this many.
+            where: What documents have to meet; others do not count.
+        """

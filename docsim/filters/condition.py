@@ -29,6 +29,8 @@ the case of the ASCII letters, and of no other letters. Where both sides of ``<`
 ISO 8601, they compare as points in time, to the millisecond: a date without a time is its first moment, and what has no
 time zone counts as UTC. Unpaired surrogates and NUL in names, values and paths become U+FFFD, as they do in documents.
 
+**Words.** ``Holds`` asks about the words of title and text, as ``docsim.text`` has them, and not about metadata.
+
 **Numbers.** Integers of 64 bits (signed) compare exactly, with fractions too. Any other number is rounded to double
 precision, and to an infinity if it is too large for that. The same spelling always gives the same number; which way
 the last bit of other numbers is rounded is up to the engine.
@@ -58,6 +60,7 @@ __all__ = [
     "Either",
     "Exists",
     "Field",
+    "Holds",
     "IsObject",
     "Not",
     "Operator",
@@ -67,8 +70,10 @@ __all__ = [
     "Value",
     "all_of",
     "any_of",
+    "asks_for_words",
     "fields",
     "is_instant",
+    "narrowed",
     "nesting",
 ]
 
@@ -182,6 +187,21 @@ class Under:
 
 
 @dataclass(frozen=True, slots=True)
+class Holds:
+    """Met when a document holds some words in a row, all of them in its title or all in its text.
+
+    Attributes:
+        words: Folded words, at least one; see ``docsim.text``.
+        in_title: Whether they have to stand in the title.
+        beginning: Whether the word, which is then the only one, may go on: ``deploy`` is met by "deployment".
+    """
+
+    words: tuple[str, ...]
+    in_title: bool = False
+    beginning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """Met when ``condition`` is not.
 
@@ -223,7 +243,7 @@ class Either:
         _check_size(self)
 
 
-Condition = Compare | Exists | IsObject | Under | Not | All | Either
+Condition = Compare | Exists | IsObject | Under | Holds | Not | All | Either
 """A condition that each document meets or does not. It can be hashed and compared; equal ones mean the same."""
 
 
@@ -237,6 +257,23 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
     """Return the condition that at least one of some conditions is met; a single one as it is."""
     found = tuple(conditions)
     return found[0] if len(found) == 1 else Either(found)
+
+
+def narrowed(condition: Condition | None, *further: Condition) -> Condition | None:
+    """Return the condition that is met where one is, if there is one, and all of some further ones are."""
+    known = condition.conditions if isinstance(condition, All) else () if condition is None else (condition,)
+    return all_of([*known, *further]) if further else condition
+
+
+def asks_for_words(condition: Condition) -> bool:
+    """Return whether a condition asks about words."""
+    match condition:
+        case Not(part):
+            return asks_for_words(part)
+        case All(parts) | Either(parts):
+            return any(map(asks_for_words, parts))
+        case _:
+            return isinstance(condition, Holds)
 
 
 def is_instant(text: str) -> bool:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from docsim.encoding.documents import Role, encode_documents
+from docsim.encoding.documents import encode_documents
 from docsim.engine.base import Engine, Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.models import Document, Mode, Ranking, SearchResult
+from docsim.search.questions import questions
 from docsim.search.searcher import Query, Request, search
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ _COMPARED = 5000
 """Ids that are compared with one that does not exist, to find what was meant."""
 
 
-def requested(k: int, mode: Mode, where: Where, within: str, ranking: Ranking | None) -> Request:
+def requested(
+    k: int, mode: Mode, where: Where, within: str, ranking: Ranking | None, *, plain: bool = False
+) -> Request:
     """Return what a user asks for, see ``Index.search``, as a request.
 
     Raises:
         UsageError: ``k`` is out of range, there is no such mode, or ``where`` cannot be parsed.
     """
-    return Request(k, mode, ranking or Ranking(), _condition(where, within))
+    return Request(k, mode, ranking or Ranking(), _condition(where, within), plain)
 
 
 def ask_texts(engine: Engine, texts: Sequence[str], request: Request, *, started: float) -> list[SearchResult]:
@@ -44,36 +47,37 @@ def ask_texts(engine: Engine, texts: Sequence[str], request: Request, *, started
     """
     if isinstance(texts, str) or not all(text.strip() for text in texts):
         raise UsageError(f"expected texts to search for, none of them blank, got {texts!r:.200}")
-    documents = [Document("query", text) for text in texts]  # without surrogates, which could not be printed
-    return ask(engine, [(one.text, one) for one in documents], request, started=started, role="query")
+    return _ask(engine, lambda snapshot: questions(snapshot, texts, request), request, started=started)
 
 
-@retried
 def ask(
-    engine: Engine,
-    documents: Sequence[tuple[str, Document]],
-    request: Request,
-    *,
-    started: float,
-    exclude: int | None = None,
-    role: Role = "document",
-) -> list[SearchResult]:
-    """Encode documents like indexed ones, and search for what is similar to each.
+    engine: Engine, document: Document, request: Request, *, started: float, exclude: int | None = None
+) -> SearchResult:
+    """Encode a document like indexed ones, and search for what is similar to it.
 
     Args:
         engine: Keeps the index that is searched.
-        documents: The name of each query, and what to search for.
+        document: What to search for.
         request: How many hits are wanted, and what ranks and chooses them.
-        started: ``time.perf_counter()`` when the queries came.
+        started: ``time.perf_counter()`` when it came.
         exclude: The number of an indexed document to leave out.
-        role: Whether they are documents, or questions.
     """
+    excluded = () if exclude is None else (exclude,)
+
+    def queries(snapshot: Snapshot) -> list[Query]:
+        return [Query(document.id, document, encode_documents(snapshot.encoder, [document])[0], excluded)]
+
+    return _ask(engine, queries, request, started=started)[0]
+
+
+@retried
+def _ask(
+    engine: Engine, queries: Callable[[Snapshot], list[Query]], request: Request, *, started: float
+) -> list[SearchResult]:
+    """Search for queries that are made in the state that is searched."""
     engine.prepare()
     with engine.snapshot(encoder=True) as snapshot:
-        vectors = encode_documents(snapshot.encoder, [document for _, document in documents], role=role)
-        excluded = () if exclude is None else (exclude,)
-        queries = [Query(*named, each, excluded) for named, each in zip(documents, vectors, strict=True)]
-        return search(snapshot, queries, request, started=started)
+        return search(snapshot, queries(snapshot), request, started=started)
 
 
 @retried

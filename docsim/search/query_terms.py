@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from docsim.models import Document
 from docsim.text.languages import language_of
 from docsim.text.tokens import Token, is_unspaced, token, tokens, without_ends
 
-__all__ = ["QueryTerms", "query_terms"]
+__all__ = ["QueryTerms", "is_written_apart", "query_terms"]
 
 REPEATED = 0.7
 """A term that a query holds n times weighs n to this power; measured, see docs/research/ranking.md."""
@@ -80,17 +81,18 @@ class _Counted:
     worth: float
 
 
-def query_terms(snapshot: Snapshot, document: Document) -> QueryTerms:
+def query_terms(snapshot: Snapshot, document: Document, further: Sequence[QueryTerm] = ()) -> QueryTerms:
     """Return the terms to search for to find what a text is about.
 
     Args:
         snapshot: Where the documents that hold a term are counted.
         document: The query; its title and its text count.
+        further: Terms to search for as well.
     """
     found = without_ends(tokens(f"{document.title}\n{document.text}"))
     stand_for = {one: token(one) for one in dict.fromkeys(found)}
     language = language_of(found)
-    counted = Counter[QueryTerm]()
+    counted = Counter[QueryTerm](further)
     for one, times in Counter(found).items():
         for term in _terms(stand_for[one], language):
             counted[term] += times
@@ -176,11 +178,18 @@ def _phrases(snapshot: Snapshot, found: Sequence[Token]) -> list[QueryTerm]:
 
 def _split(snapshot: Snapshot, counted: Counter[QueryTerm]) -> list[QueryTerm]:
     """Return phrases that words which no document holds may be when written apart, where documents hold them."""
-    words = [term for term in counted if len(term.words) == 1 and not term.exact]
+    words = [term for term in counted if len(term.words) == 1 and not term.exact and not term.beginning]
     held = snapshot.frequencies(words, at_most=1)
     unknown = [term.words[0] for term, count in zip(words, held, strict=True) if not count]
     parts = dict.fromkeys(apart for word in unknown if len(word) <= _MOST_SPLIT for apart in _apart(word))
     return _known(snapshot, [QueryTerm(each) for each in parts])
+
+
+def is_written_apart(snapshot: Snapshot, words: Sequence[str], word: str) -> bool:
+    """Return whether documents hold a word of a question in parts, or run together with the words beside it."""
+    parts = [QueryTerm(each) for each in _apart(word)] if len(word) <= _MOST_SPLIT else []
+    together = [QueryTerm(("".join(pair),), exact=True) for pair in pairwise(words) if word in pair]
+    return bool(_known(snapshot, [*parts, *together]))
 
 
 def _apart(word: str) -> Iterator[Words]:

@@ -14,21 +14,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot, TextMatches
-from docsim.engine.records import Numbers
-from docsim.filters.condition import Condition
-from docsim.models import Document, Mode
+from docsim.engine.records import Numbers, QueryTerm
+from docsim.filters.condition import Condition, narrowed
+from docsim.models import Correction, Document, Mode
 from docsim.search import scoring, smoothing
 from docsim.search.fusion import LONG, SHORT, Fusion
 from docsim.search.query_terms import QueryTerms, query_terms
 from docsim.search.scoring import Scored
 
-__all__ = ["CANDIDATES", "Candidate", "Query", "tiers"]
+__all__ = ["CANDIDATES", "Asked", "Candidate", "Query", "tiers"]
 
 CANDIDATES = 100
 """The first tier is taken from this many nearest passages of each query embedding, and best matching documents."""
 
 _WIDER = 4
 """Each tier is taken from this many times more than the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a question was taken for; see ``docsim.search.questions``. Whatever else is no question.
+
+    Attributes:
+        text: Its words, as they are encoded and searched for.
+        conditions: What its operators ask of documents.
+        terms: What its operators search for, beside its words.
+        operators: The operators, as they were written.
+        corrections: What was corrected in it.
+    """
+
+    text: str = ""
+    conditions: tuple[Condition, ...] = ()
+    terms: tuple[QueryTerm, ...] = ()
+    operators: tuple[str, ...] = ()
+    corrections: tuple[Correction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +59,14 @@ class Query:
         document: The text whose words are searched for.
         vectors: Embeddings of its passages, ``float32 (passages, dim)``, unit rows, at least one.
         exclude: Numbers of documents that must not be returned, ascending.
+        asked: What a question was taken for.
     """
 
     name: str
     document: Document
     vectors: NDArray[np.float32]
     exclude: tuple[int, ...] = ()
+    asked: Asked = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +122,11 @@ def tiers(
         snapshot: What is searched.
         query: The query, encoded by the snapshot's encoder.
         mode: What ranks.
-        where: What documents have to meet.
+        where: What documents have to meet, beside what the query itself asks of them.
         min_similarity: Stop when no document that is left can be this similar. The search is then exact, because an
             approximate one may leave out documents that are.
     """
-    seen = np.array(query.exclude, np.int64)
+    seen, where = np.array(query.exclude, np.int64), narrowed(where, *query.asked.conditions)
     scorer, highest = _Scoring(mode, long=len(query.vectors) > 1), np.inf
     for reach in _reaches(snapshot, query, mode, where, exact=min_similarity is not None):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)
@@ -162,7 +183,7 @@ def _reaches(snapshot: Snapshot, query: Query, mode: Mode, where: Condition | No
     if mode == "dense":
         yield from _near(snapshot, query, where, exact=exact)
         return
-    terms = query_terms(snapshot, query.document)
+    terms = query_terms(snapshot, query.document, query.asked.terms)
     if mode == "lexical":  # ranked by what also finds, so that no filter changes the order of what it leaves
         yield from _matching(snapshot, terms, snapshot.text_search(terms.telling, where=where), where)
         return

@@ -32,6 +32,8 @@ class Request:
         mode: What ranks.
         ranking: How hits are chosen from the documents found.
         where: What documents have to meet; None for all.
+        plain: Whether questions are taken as they are: no operators, no corrections.
+        visible: What documents have to meet for their words to be known to whoever asks; ``where`` says so, too.
 
     Raises:
         UsageError: ``k`` is no whole number or out of range, or there is no such mode.
@@ -41,6 +43,8 @@ class Request:
     mode: Mode = DEFAULT_MODE
     ranking: Ranking = field(default_factory=Ranking)
     where: Condition | None = None
+    plain: bool = False
+    visible: Condition | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or not 1 <= self.k <= MOST:
@@ -75,6 +79,8 @@ def search(
                 took_ms=(time.perf_counter() - began + shared) * 1000,
                 hits=hits,
                 adapter=snapshot.mapped_from is not None,
+                operators=query.asked.operators,
+                corrections=query.asked.corrections,
             )
         )
     return results

@@ -5,7 +5,7 @@ They have the names of the command line's options. Whatever else a request says 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,6 +80,9 @@ class Filter(StateParameters):
         return Asked(self.k, self.mode, self.where, self.within, ranking, self.explain, self.at_least)
 
 
+_Plain = Annotated[bool, Field(description="Take the text as it is: read no operators and correct nothing.")]
+
+
 class BodyFilter(Filter):
     """How hits are chosen, where the filter may also be a mapping of values by field name."""
 
@@ -89,13 +92,23 @@ class BodyFilter(Filter):
 class SearchParameters(Filter):
     """A question."""
 
-    text: Annotated[_Line, Field(description="A question, a few words or a short text.")]
+    text: Annotated[_Line, Field(description="A question, a few words or a short text; may hold operators.")]
+    plain: _Plain = False
+
+    def asked(self) -> Asked:
+        """Return what is asked for."""
+        return replace(super().asked(), plain=self.plain)
 
 
 class SearchBody(BodyFilter):
     """A question, as JSON."""
 
     text: _Text
+    plain: _Plain = False
+
+    def asked(self) -> Asked:
+        """Return what is asked for."""
+        return replace(super().asked(), plain=self.plain)
 
 
 class SimilarParameters(Filter):

@@ -17,7 +17,7 @@ import numpy as np
 
 from docsim.analysis.attribution import Attribution
 from docsim.analysis.explain import PAIRS, explained, spanned
-from docsim.encoding.documents import Role, encode_documents
+from docsim.encoding.documents import encode_documents
 from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
@@ -25,8 +25,9 @@ from docsim.filters.condition import Under
 from docsim.filters.where import Where, wanted
 from docsim.index import Index
 from docsim.maintenance.status import read_generations, read_status
-from docsim.models import DEFAULT_MODE, Document, Hit, Mode, PassageHit, Ranking, SearchResult
+from docsim.models import DEFAULT_MODE, Correction, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.search import scoring
+from docsim.search.questions import questions
 from docsim.search.retrieval import Query
 from docsim.search.searcher import Request, search
 from docsim.serving.access import Access, Rules
@@ -55,6 +56,7 @@ class Asked:
         within: Below which path ids have to lie.
         ranking: How hits are chosen.
         explain: Whether to say why each hit is one.
+        plain: Whether a question is taken as it is: no operators, no corrections.
         at_least: The revision that the answer has to have at least.
     """
 
@@ -65,6 +67,7 @@ class Asked:
     ranking: Ranking = field(default_factory=Ranking)
     explain: bool = False
     at_least: int = 0
+    plain: bool = False
 
 
 @dataclass(slots=True)
@@ -94,8 +97,12 @@ class Reading:
             Problem: The text is blank, or the index is older than asked for.
             UsageError: The filter cannot be read.
         """
-        document = Document("query", text)
-        return self._answer(access, _text_query(document, name=text, role="query"), asked, reason=document)
+        _check_text(text)
+
+        def query(snapshot: Snapshot, request: Request) -> Query:
+            return questions(snapshot, [text], request)[0]
+
+        return self._answer(access, query, asked, reason=Document("query", text))
 
     def similar_to(self, access: Access, document: Document, asked: Asked) -> Answer:
         """Return what is similar to any document, and, under ``same``, the ids of hits with the very same text.
@@ -104,7 +111,12 @@ class Reading:
             Problem: The text is blank, or the index is older than asked for.
             UsageError: The filter cannot be read.
         """
-        answer = self._answer(access, _text_query(document, name=document.id), asked, reason=document)
+        _check_text(document.text)
+
+        def query(snapshot: Snapshot, _: Request) -> Query:
+            return Query(document.id, document, encode_documents(snapshot.encoder, [document])[0])
+
+        answer = self._answer(access, query, asked, reason=document)
         shown, _, _ = self._confirmed(access, [hit["id"] for hit in answer["hits"][:_COMPARED]])
         return answer | {"same": [one.id for one in shown if one.text.split() == document.text.split()]}
 
@@ -123,7 +135,7 @@ class Reading:
         if not positive:
             raise Problem(400, "expected at least one id of a document that hits are to resemble, got none")
 
-        def query(snapshot: Snapshot) -> Query:
+        def query(snapshot: Snapshot, _: Request) -> Query:
             groups = [[_visible(snapshot, access, id) for id in dict.fromkeys(ids)] for ids in (positive, negative)]
             return _example(snapshot, *groups)
 
@@ -131,16 +143,16 @@ class Reading:
 
     @retried
     def _answer(
-        self, access: Access, query: Callable[[Snapshot], Query], asked: Asked, *, reason: str | Document
+        self, access: Access, query: Callable[[Snapshot, Request], Query], asked: Asked, *, reason: str | Document
     ) -> Answer:
         """Answer a query that is made in the state that is searched."""
         started = time.perf_counter()
         condition = access.restricted(wanted(asked.where, asked.within))
-        request = Request(asked.k, asked.mode, asked.ranking, condition)
+        request = Request(asked.k, asked.mode, asked.ranking, condition, asked.plain, access.restricted(None))
         self.index.engine.prepare()
         with self.index.engine.snapshot(encoder=True) as snapshot:
             _check(snapshot, asked.at_least)
-            found = search(snapshot, [query(snapshot)], request, started=started)[0]
+            found = search(snapshot, [query(snapshot, request)], request, started=started)[0]
             answer = _told(self._seen(access, found)) | {"revision": snapshot.revision}
             if asked.explain:
                 for hit in answer["hits"]:
@@ -243,18 +255,16 @@ class Reading:
 def _told(result: SearchResult) -> Answer:
     """Return a result as ``asdict`` does, without copying what is in it, which takes longer than all else here."""
     hits = [_fields(hit) | {"passages": [_fields(one) for one in hit.passages]} for hit in result.hits]
-    return _fields(result) | {"hits": hits}
+    return _fields(result) | {"hits": hits, "corrections": [_fields(one) for one in result.corrections]}
 
 
-def _fields(record: SearchResult | Hit | PassageHit) -> Answer:
+def _fields(record: SearchResult | Hit | PassageHit | Correction) -> Answer:
     return {name: getattr(record, name) for name in record.__slots__}
 
 
-def _text_query(document: Document, *, name: str, role: Role = "document") -> Callable[[Snapshot], Query]:
-    """Return what makes the query for a document, or a question, in a state."""
-    if not document.text.strip():
+def _check_text(text: str) -> None:
+    if not text.strip():
         raise Problem(400, "expected a text to search for, got a blank one")
-    return lambda snapshot: Query(name, document, encode_documents(snapshot.encoder, [document], role=role)[0])
 
 
 def _check(snapshot: Snapshot, at_least: int) -> None:

@@ -34,7 +34,10 @@ _SAMPLED, _FIELDS = 200, 20
 
 
 class Search(Nothing):
-    """Find the documents most similar to a question or a text, best first, each with its best passage."""
+    """Find the documents most similar to a question or a text, best first, each with its best passage.
+
+    The query may hold operators: "exact words", -word, title:word, begin*.
+    """
 
     query: _Query
     k: Annotated[int, Field(ge=1, le=50, description="Number of results.")] = 8
@@ -44,6 +47,7 @@ class Search(Nothing):
     where: Annotated[str | None, Field(description="Only documents whose metadata match, such as team = 'sre'.")] = None
     within: Annotated[str, Field(description="Only documents whose id is this path or lies below it.")] = ""
     mode: Annotated[Mode, Field(description="Rank by meaning, by shared words, or by both.")] = DEFAULT_MODE
+    plain: Annotated[bool, Field(description="Take the query as it is: read no operators, correct nothing.")] = False
     max_characters: _Budget = 8000
 
 
@@ -97,6 +101,10 @@ class Results(BaseModel):
     next_offset: int | None
     revision: int
     same: list[str] = []
+    operators: list[str] = []
+    corrections: Annotated[
+        list[dict[str, str]], Field(description="Words that were searched for instead of others that nothing holds.")
+    ] = []
 
 
 class Fetched(BaseModel):
@@ -138,9 +146,12 @@ class Tool:
 
 
 def _search(reading: Reading, access: Access, given: Search, places: Places) -> dict[str, Any]:
-    asked = Asked(given.k, given.mode, given.where, given.within, Ranking(given.offset))
+    ranking = Ranking(given.offset)
+    asked = Asked(given.k, given.mode, given.where, given.within, ranking, plain=given.plain)
     found = reading.search(access, given.query, asked)
-    return _results(found, places, given.max_characters, offset=given.offset, k=given.k)
+    understood = _understood(found)
+    budget = given.max_characters - len(_dumped(understood))
+    return _results(found, places, budget, offset=given.offset, k=given.k) | understood
 
 
 def _similar(reading: Reading, access: Access, given: Similar, places: Places) -> dict[str, Any]:
@@ -215,6 +226,11 @@ def _results(found: Mapping[str, Any], places: Places, budget: int, *, offset: i
             shown = len(results)
     following = offset + shown if shown < whole or whole == k else None
     return answer | {"next_offset": following, "same": list(answer["same"])}
+
+
+def _understood(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a question was taken for, where that is not what it says."""
+    return {name: list(found[name]) for name in ("operators", "corrections") if found[name]}
 
 
 def _result(hit: Mapping[str, Any], places: Places) -> dict[str, Any]:

@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["folded", "normalized"]
+__all__ = ["UNSEEN", "folded", "normalized"]
 
-_UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff"
 )
+"""Characters that cannot be seen, as they stand between the brackets of a regular expression."""
+
+_UNSEEN = re.compile(f"[{UNSEEN}]")
 
 _LETTERS = str.maketrans(
     {

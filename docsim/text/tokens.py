@@ -14,9 +14,22 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain, groupby, pairwise
 
-from docsim.text.folding import folded, normalized
+from docsim.text.folding import UNSEEN, folded, normalized
 
-__all__ = ["LONGEST", "MOST_PARTS", "Token", "is_unspaced", "token", "tokens", "without_ends", "words_of"]
+__all__ = [
+    "LONGEST",
+    "MOST_PARTS",
+    "Reading",
+    "Token",
+    "is_unspaced",
+    "phrase_of",
+    "readings",
+    "token",
+    "tokens",
+    "without_ends",
+    "words_of",
+    "written",
+]
 
 LONGEST = 64
 """Characters of a word that count; what follows them is not told apart."""
@@ -54,6 +67,9 @@ _AFTER = (  # vowels and tones of Thai, Lao, Burmese and Khmer
 )
 _CLUSTER = f"[\u0e40-\u0e44\u0ec0-\u0ec4]?.[{_AFTER}]*"
 _WORD = rf"(?:[^\W_]|[{_SIGNS}])+"
+_ASCII_RUN = rf"[A-Za-z0-9{re.escape(_JOINTS[:6])}+#]+"
+_WRITTEN_RUN = rf"[\w{re.escape(_JOINTS)}+#{_SIGNS}{_UNSPACED}{UNSEEN}]+"
+_WRITTEN_WORD = rf"(?:[^\W_]|[{_SIGNS}{UNSEEN}])+"
 _PLAIN_WORD = re.compile("[A-Za-z0-9]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _VERSION = re.compile(r"^[^\w]*[vV]?(\d+(?:\.\d+)+)[^\w]*$")
@@ -122,6 +138,13 @@ def words_of(text: str) -> list[str]:
     return [word for one in without_ends(tokens(text)) for word in token(one).words]
 
 
+def phrase_of(text: str) -> tuple[str, ...]:
+    """Return the words that stand in a row, folded, wherever a text is part of another."""
+    found = tokens(text)
+    whole = found[:-1] if len(without_ends(found[-2:])) < len(found[-2:]) else found
+    return tuple(word for one in whole for word in token(one).words)
+
+
 def token(one: str) -> Token:
     """Return what a token of ``tokens`` stands for."""
     core = one.strip(_JOINTS)
@@ -136,6 +159,56 @@ def token(one: str) -> Token:
     if len(flat) > MOST_PARTS:
         return Token(tuple(folded(word)[:LONGEST] for word in written))
     return Token(flat, tuple(dict.fromkeys(_beside(one, written, parts, flat))) if flat else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a piece of a written token, ``written[start:end]``, stands for: a folded word."""
+
+    start: int
+    end: int
+    word: str
+
+
+def written(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the tokens of a text as they stand in it, each with the place of its first character.
+
+    Where a text is not in the form that words are compared in, they are longer or shorter than those of ``tokens``.
+    """
+    if text.isascii():
+        yield from ((found.start(), found[0]) for found in _compiled(_ASCII_RUN).finditer(text))
+        return
+    for found in _compiled(_WRITTEN_RUN).finditer(text):
+        for piece in _compiled(_ONE_KIND).finditer(found[0]):
+            yield found.start() + piece.start(), piece[0]
+
+
+def readings(one: str) -> list[Reading]:
+    """Return what a token of ``written`` and its pieces stand for, a whole before its parts."""
+    if is_unspaced(one):
+        return _pair_readings(one)
+    held = token(normalized(one))
+    words = list(_compiled(_WRITTEN_WORD).finditer(one))
+    if not words:
+        return []
+    found = [Reading(words[0].start(), words[-1].end(), form) for _, form in held.beside if form[:1].isalnum()]
+    found += [Reading(0, len(one), form) for _, form in held.beside if not form.isalnum()]
+    for word in words:
+        cuts = [0, *(cut.start() for cut in _HUMP.finditer(word[0])), len(word[0])]
+        pieces = [(word.start() + low, word.start() + high) for low, high in pairwise(cuts)]
+        whole = [word.span()] if len(pieces) > 1 else []
+        found += [Reading(*span, _of(one[slice(*span)])) for span in [*whole, *pieces]]
+    return found
+
+
+def _pair_readings(one: str) -> list[Reading]:
+    places = [found.span() for found in _compiled(_CLUSTER).finditer(one)]
+    pairs = [Reading(here[0], after[1], _of(one[here[0] : after[1]])) for here, after in pairwise(places)]
+    return [*pairs, *(Reading(start, end, _of(one[start:end])) for start, end in places)]
+
+
+def _of(word: str) -> str:
+    return folded(normalized(word))[:LONGEST]
 
 
 def _is_plain(word: str) -> bool:

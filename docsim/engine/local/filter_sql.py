@@ -27,6 +27,7 @@ from docsim.filters.condition import (
     Either,
     Exists,
     Field,
+    Holds,
     IsObject,
     Not,
     Operator,
@@ -52,8 +53,14 @@ class Expression:
 
 
 def compiled(condition: Condition) -> Expression:
-    """Return the SQL expression that is 1 for the documents that meet a condition, and 0 for the others."""
+    """Return the SQL expression that is 1 for the documents that meet a condition, and 0 for the others.
+
+    Raises:
+        TypeError: It asks about words, which ``docsim.engine.local.meeting`` looks up.
+    """
     match condition:
+        case Holds():
+            raise TypeError("SQL knows nothing of words")
         case Compare():
             return _comparison(condition)
         case Exists(field) | IsObject(field):

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import sampling
-from docsim.engine.local.snapshots import View
+from docsim.engine.local import meeting, sampling
+from docsim.engine.local.snapshots import Allowed, View
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, keeping
+from docsim.engine.local.words import bm25, keeping, known
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
     Embeddings,
     Generation,
+    KnownWord,
     Neighbours,
     Numbers,
     QueryTerm,
@@ -132,7 +133,13 @@ class OpenGeneration:
 
     def matching(self, where: Condition) -> int:
         """Return how many documents meet a condition."""
-        return len(self.store.meeting(where))
+        return len(self._meeting(where))
+
+    def _meeting(self, where: Condition) -> NDArray[np.int64]:
+        return meeting.meeting(self.store, lambda: self._words, where)
+
+    def _allowed(self, where: Condition | None) -> Allowed:
+        return self.view.allowed(where, self._meeting)
 
     # Vectors
 
@@ -145,7 +152,7 @@ class OpenGeneration:
         self, queries: NDArray[np.float32], k: int, *, where: Condition | None = None, exact: bool = False
     ) -> Neighbours:
         """Return the ``k`` passages nearest to each query, told by their documents."""
-        vectors = self.view.allowed(self.store, where).vectors
+        vectors = self._allowed(where).vectors
         found = (vectors.exact() if exact else vectors).search(queries, k)
         return Neighbours(found.similarities, self.view.owners(found.ids), exhausted=k >= len(vectors))
 
@@ -175,7 +182,7 @@ class OpenGeneration:
         self, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), where: Condition | None = None
     ) -> bm25.Matches:
         """Return every document that holds at least one of some terms, scored by BM25."""
-        allowed = self.view.allowed(self.store, where).numbers
+        allowed = self._allowed(where).numbers
         return bm25.matches(self._words, terms, rest=rest, allowed=allowed)
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
@@ -191,3 +198,11 @@ class OpenGeneration:
         """Return how many documents hold each stem, without those that none holds."""
         counts = self._words.stem_counts(stems)
         return {stem: count for stem, count in zip(stems, counts, strict=True) if count}
+
+    def words_like(self, word: str, *, edits: int, most: int, where: Condition | None = None) -> list[KnownWord]:
+        """Return words that documents hold and that differ from one in a few letters, the nearest first."""
+        return known.like(self._words, word, edits=edits, most=most, allowed=self._allowed(where).numbers)
+
+    def words_beginning(self, beginning: str, *, most: int, where: Condition | None = None) -> list[KnownWord]:
+        """Return words that documents hold and that begin in some way, those that most documents hold first."""
+        return known.beginning(self._words, beginning, most=most, allowed=self._allowed(where).numbers)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -145,16 +146,18 @@ class View:
         """Map embeddings of the generation, ``(n, dim)``, into the space of ``vectors``."""
         return self.mapping.alignment.apply(rows) if self.mapping else rows
 
-    def allowed(self, store: Store, condition: Condition | None) -> Allowed:
+    def allowed(self, condition: Condition | None, meeting: Callable[[Condition], NDArray[np.int64]]) -> Allowed:
         """Return the documents that meet a condition, or all if there is no condition.
 
-        Call this inside ``store.reading()``, which has to see the state of this view.
+        Args:
+            condition: The condition.
+            meeting: Returns the first passage numbers of the documents that meet it in the state of this view.
         """
         if condition is None:
             return Allowed(None, self.vectors)
         found = self.known.allowed.get(condition)
         if found is None:
-            positions = np.flatnonzero(np.isin(self.documents[:, 0], store.meeting(condition)))
+            positions = np.flatnonzero(np.isin(self.documents[:, 0], meeting(condition)))
             found = Allowed(self.documents[positions, 1], self.vectors.restricted(self._ranges(positions)))
             if len(self.known.allowed) >= MAX_FILTERS:
                 self.known.allowed.clear()

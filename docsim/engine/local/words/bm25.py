@@ -139,23 +139,33 @@ def _summed(
 
 def _held(index: WordIndex, terms: Sequence[QueryTerm]) -> list[_Held]:
     """Return what is added up for some terms: the documents that hold each word, stem and phrase."""
-    single = [term for term in terms if len(term.words) == 1]
+    single = [term for term in terms if _is_word(term)]
     own = dict(zip(single, index.words([term.words[0] for term in single]), strict=True))
     names, of_term = _stems(index, terms)
     of_stem = dict(zip(names, index.stems(names), strict=True))
     found = []
     for term in terms:
-        if len(term.words) > 1:
-            parts = [_weighed(index, index.phrase(term.words))]
+        if not _is_word(term):
+            parts = [_weighed(index, _several(index, term))]
         else:
             parts = _shared(index, term, own[term], [of_stem[stem] for stem in of_term.get(term, ())])
         found += [replace(one, weight=term.weight * one.weight) for one in parts if len(one.postings)]
     return found
 
 
+def _is_word(term: QueryTerm) -> bool:
+    """Return whether a term is one word, and neither a phrase nor the beginning of words."""
+    return len(term.words) == 1 and not term.beginning
+
+
+def _several(index: WordIndex, term: QueryTerm) -> Postings:
+    """Return the documents that hold a phrase, or a word that begins in some way."""
+    return index.beginning(term.words[0]) if term.beginning else index.phrase(term.words)
+
+
 def _stems(index: WordIndex, terms: Sequence[QueryTerm]) -> tuple[list[str], dict[QueryTerm, list[str]]]:
     """Return the stems of the words among some terms, each once, and which of them each word has."""
-    words = [term for term in terms if len(term.words) == 1 and not term.exact]
+    words = [term for term in terms if _is_word(term) and not term.exact]
     of_term = {term: index.stems_of(term.words[0], term.language) for term in words}
     return list(dict.fromkeys(stem for each in of_term.values() for stem in each)), of_term
 
@@ -183,13 +193,13 @@ def _weighed(index: WordIndex, postings: Postings, share: float = 1.0) -> _Held:
 
 def frequencies(index: WordIndex, terms: Sequence[QueryTerm]) -> list[int]:
     """Return how many documents hold each term; where a word has stems in several languages, at most so many."""
-    single = [term for term in terms if len(term.words) == 1]
+    single = [term for term in terms if _is_word(term)]
     own = dict(zip(single, index.word_counts([term.words[0] for term in single]), strict=True))
     names, of_term = _stems(index, terms)
     of_stem = dict(zip(names, index.stem_counts(names), strict=True))
     return [
-        len(index.phrase(term.words))
-        if len(term.words) > 1
+        len(_several(index, term))
+        if not _is_word(term)
         else max(own[term], min(index.count, sum(of_stem[stem] for stem in of_term.get(term, ()))))
         for term in terms
     ]

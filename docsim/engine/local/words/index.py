@@ -6,7 +6,7 @@ number of threads can ask it while a newer one is prepared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.local.words import forms
 from docsim.engine.local.words.building import TITLE_WEIGHT
+from docsim.engine.local.words.letters import Letters
 from docsim.engine.local.words.merging import ragged
 from docsim.engine.local.words.segment import Segment, hashes, stem_hashes
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 
-__all__ = ["Postings", "WordIndex"]
+__all__ = ["Postings", "WordIndex", "runs"]
 
 SPOKEN = 0.01
 """A language that at least this share of the documents is in counts when a query may be in any."""
@@ -136,6 +138,13 @@ class WordIndex:
         places = np.minimum(np.searchsorted(numbers, documents), len(numbers) - 1)
         return np.where(numbers[places] == documents, slots[places], -1)
 
+    def firsts(self, slots: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return the first passage number of the document in each of some slots, or of all that were not deleted."""
+        firsts = np.concatenate([np.zeros(0, np.int64), *(one.firsts for one in self.segments)])
+        if slots is not None:
+            return firsts[slots]
+        return firsts if self.living is None else firsts[self.living]
+
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """The languages of the documents, the commonest first, without those that hardly any is in."""
@@ -166,9 +175,9 @@ class WordIndex:
         """Return the documents that hold a word of each of some stems."""
         return self._held(self._stem_ranges(asked), len(asked))
 
-    def word_counts(self, asked: Sequence[str]) -> list[int]:
-        """Return how many documents hold each of some folded words."""
-        return self._counts(self._word_ranges(asked), len(asked))
+    def word_counts(self, asked: Sequence[str], *, kept: NDArray[np.bool_] | None = None) -> list[int]:
+        """Return how many documents hold each of some folded words, all or those in the slots that are kept."""
+        return self._counts(self._word_ranges(asked), len(asked), kept)
 
     def stem_counts(self, asked: Sequence[str]) -> list[int]:
         """Return how many documents hold a word of each of some stems."""
@@ -176,13 +185,25 @@ class WordIndex:
 
     def phrase(self, words: tuple[str, ...]) -> Postings:
         """Return the documents that hold some folded words in a row."""
-        found = self._phrases.get(words)
-        if found is None:
-            found = self._in_a_row(words)
+        return self._remembered(words, lambda: self._in_a_row(words))
+
+    def beginning(self, prefix: str) -> Postings:
+        """Return the documents that hold a word that begins with a folded one."""
+        return self._remembered((prefix, "*"), lambda: self._beginning(prefix))
+
+    def _remembered(self, key: tuple[str, ...], found: Callable[[], Postings]) -> Postings:
+        held = self._phrases.get(key)
+        if held is None:
+            held = found()
             if len(self._phrases) >= _MOST_PHRASES:
                 self._phrases.clear()
-            self._phrases[words] = found
-        return found
+            self._phrases[key] = held
+        return held
+
+    @cached_property
+    def letters(self) -> tuple[Letters, ...]:
+        """The letters of the words of each segment."""
+        return tuple(map(Letters.of, self.segments))
 
     def _word_ranges(self, asked: Sequence[str]) -> list[Ranges]:
         hashed = hashes(list(asked))
@@ -192,9 +213,12 @@ class WordIndex:
         hashed = stem_hashes(list(asked))
         return [_ranges(one.stems, one.stem_starts, one.stem_ends, hashed) for one in self.segments]
 
-    def _counts(self, ranges: Sequence[Ranges], count: int) -> list[int]:
+    def _counts(self, ranges: Sequence[Ranges], count: int, kept: NDArray[np.bool_] | None = None) -> list[int]:
         counts = np.zeros(count, np.int64)
-        for segment, alive, (starts, ends) in zip(self.segments, self.alive, ranges, strict=True):
+        masks = self.alive
+        if kept is not None:
+            masks = tuple(kept[base : base + len(one)] for base, one in zip(self.bases, self.segments, strict=False))
+        for segment, alive, (starts, ends) in zip(self.segments, masks, ranges, strict=True):
             if alive is None:
                 counts += ends - starts
             else:
@@ -217,26 +241,40 @@ class WordIndex:
                     kept = alive[slots]
                     slots, weights = slots[kept], weights[kept]
                 found.append((slots + np.int64(base) if base else slots, weights))
-        if not found:
-            return NOTHING
-        if len(found) == 1:
-            return Postings(*found[0])
-        return Postings(np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found]))
+        return _joined(found)
+
+    def _beginning(self, prefix: str) -> Postings:
+        found = []
+        for segment, alive, base in zip(self.segments, self.alive, self.bases, strict=False):
+            words = hashes(forms.beginning(segment, prefix))
+            starts, ends = _ranges(segment.exact, segment.starts[:-1], segment.starts[1:], words)
+            rows = ragged(starts, ends - starts)
+            times = np.bincount(segment.slots[rows], weights=segment.weights[rows], minlength=len(segment))
+            slots = np.flatnonzero(times if alive is None else times * alive)
+            found.append((slots + np.int64(base), times[slots].astype(np.float32)))
+        return _joined(found)
 
     def _in_a_row(self, words: tuple[str, ...]) -> Postings:
         found = []
         for segment, alive, base, ranges in zip(
             self.segments, self.alive, self.bases, self._word_ranges(words), strict=False
         ):
-            slots, positions = _runs(segment, np.searchsorted(segment.exact, hashes(list(words))), ranges)
+            slots, positions = runs(segment, np.searchsorted(segment.exact, hashes(list(words))), ranges)
             if alive is not None:
                 slots, positions = slots[alive[slots]], positions[alive[slots]]
             held, counts = np.unique(slots, return_counts=True)
             titles = np.bincount(np.searchsorted(held, slots[positions < segment.titles[slots]]), minlength=len(held))
             found.append((held + np.int64(base), (counts + (TITLE_WEIGHT - 1) * titles).astype(np.float32)))
-        if not found:
-            return NOTHING
-        return Postings(np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found]))
+        return _joined(found)
+
+
+def _joined(found: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> Postings:
+    """Return slots and weights of several segments as one; those of a single segment as they are."""
+    if not found:
+        return NOTHING
+    if len(found) == 1:
+        return Postings(*found[0])
+    return Postings(np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found]))
 
 
 def _ranges(
@@ -253,7 +291,7 @@ def _ranges(
     return found
 
 
-def _runs(segment: Segment, words: NDArray[np.int64], ranges: Ranges) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def runs(segment: Segment, words: NDArray[np.int64], ranges: Ranges) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return where some words stand in a row: slots and positions of the first word, ``int64 (n,)`` each.
 
     Args:

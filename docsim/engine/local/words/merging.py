@@ -10,16 +10,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.local.words import forms
 from docsim.engine.local.words.segment import Segment, hashes
 
-__all__ = ["forms_of", "merged", "ragged"]
+__all__ = ["merged", "ragged"]
 
 MOST_ROWS = 1_000_000
 """Rows that are merged at a time."""
@@ -31,12 +31,6 @@ def ragged(starts: Ints, counts: Ints) -> Ints:
     """Return the places of some runs of consecutive places, one run after the other, ``int64 (sum of counts,)``."""
     places: Ints = np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
     return places
-
-
-def forms_of(segment: Segment) -> list[bytes]:
-    """Return the words of a segment, UTF-8, sorted."""
-    content, starts = segment.forms.tobytes(), segment.form_starts.tolist()
-    return [content[start:end] for start, end in pairwise(starts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,7 @@ def merged(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], fold
     starts = np.append(0, np.cumsum(growing.array("rows", np.int64)))
     places = np.append(0, np.cumsum(growing.array("places", np.int64)))
     _merge_stems(parts, growing, exact, starts)
-    forms = _forms(segments, exact)
+    kept_forms = _forms(segments, exact)
     documents = {
         name: np.concatenate([getattr(one, name)[kept] for one, kept in zip(segments, alive, strict=True)])
         for name in ("numbers", "firsts", "lengths", "titles", "languages")
@@ -107,8 +101,8 @@ def merged(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], fold
         places=places,
         stems=growing.array("stems", np.uint64),
         slots=growing.array("slots", np.int32),
-        forms=np.frombuffer(b"".join(forms), np.uint8),
-        form_starts=np.cumsum([0, *map(len, forms)]),
+        forms=np.frombuffer(b"".join(kept_forms), np.uint8),
+        form_starts=np.cumsum([0, *map(len, kept_forms)]),
         **rows,
         **stems,
     )
@@ -237,6 +231,6 @@ def _words_of(segment: Segment) -> NDArray[np.uint64]:
 
 
 def _forms(segments: Sequence[Segment], exact: NDArray[np.uint64]) -> list[bytes]:
-    forms = sorted(set().union(*map(forms_of, segments)))
-    hashed = hashes([form.decode("utf-8", "surrogatepass") for form in forms])
-    return [form for form, held in zip(forms, np.isin(hashed, exact).tolist(), strict=True) if held]
+    every = sorted(set().union(*map(forms.every, segments)))
+    hashed = hashes([form.decode("utf-8", "surrogatepass") for form in every])
+    return [form for form, held in zip(every, np.isin(hashed, exact).tolist(), strict=True) if held]
