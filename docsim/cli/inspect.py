@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,20 +10,29 @@ import click
 
 from docsim.cli import options
 from docsim.cli.options import TuningOptions
-from docsim.cli.output import Output, print_json, warn
+from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.engine.records import SearchFacts, StoredDocument
+from docsim.index import Index
 from docsim.maintenance import verify as verification
-from docsim.maintenance.status import GenerationStatus, Status, read_status
+from docsim.maintenance.status import GenerationStatus, Status, read_incomplete, read_left_out, read_status
+from docsim.models import composed
 
 __all__ = ["repair", "show", "status", "verify"]
 
 
-@click.command(epilog="\b\nExamples:\n  docsim status\n  docsim status --json | jq .failed\n")
+@click.command(
+    epilog="\b\nExamples:\n  docsim status\n  docsim status --json | jq .failed\n  docsim status --left-out\n"
+)
+@click.option("--left-out", "what", flag_value="left out", help="List the files that are not read, and why.")
+@click.option("--incomplete", "what", flag_value="incomplete", help="List the documents that were not read whole.")
 @options.index_option
 @options.output
-def status(index_path: Path | None, output: Output) -> None:
-    """Show what an index holds, what it answers with, and what could not be read."""
+def status(what: str | None, index_path: Path | None, output: Output) -> None:
+    """Show what an index holds, and what could not be read."""
     with options.open_index(index_path) as index:
+        if what:
+            _print_listed(index, what, as_json=output.as_json)
+            return
         found = read_status(index)
     if output.as_json:
         print_json(asdict(found))
@@ -42,6 +52,7 @@ def show(id: str, index_path: Path | None, output: Output) -> None:
     The text is that which was indexed: for a PDF, what could be extracted from it.
     """
     with options.open_index(index_path) as index:
+        id = id if index.has(id) else composed(id)
         stored = index.document(id)
         passages = index.passages(id)
     document = stored.document
@@ -51,7 +62,7 @@ def show(id: str, index_path: Path | None, output: Output) -> None:
         return
     if not output.quiet:
         _print_head(stored)
-    click.echo(document.text)
+    echo(document.text)
 
 
 @click.command(epilog="\b\nExamples:\n  docsim verify && echo sound\n  docsim verify --json | jq '.problems[]'\n")
@@ -61,7 +72,7 @@ def show(id: str, index_path: Path | None, output: Output) -> None:
 def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
     """Check an index for damage; exit with 1 if anything is wrong.
 
-    Checks texts, embeddings, encoders, full-text search, snapshots and counts. Also warns when an approximate index
+    Checks texts, embeddings, encoders, words, snapshots and counts. Also warns when an approximate index
     finds too little or should be tuned again.
     """
     with options.open_index(index_path) as index:
@@ -70,10 +81,10 @@ def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
         print_json({"sound": not problems, "problems": problems, "warnings": warnings})
     else:
         for problem in problems:
-            click.echo(problem)
+            echo(problem)
         warn(warnings)
         if not problems and not output.quiet:
-            click.echo("The index is sound.")
+            echo("The index is sound.")
     if problems:
         ctx.exit(1)
 
@@ -93,30 +104,44 @@ Examples:
 def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, wait: bool, output: Output) -> None:
     """Rebuild what can be rebuilt from the stored documents.
 
-    Rebuilds full-text search and the FAISS snapshot, and encodes documents again whose embeddings are damaged. Exits
+    Rebuilds the words and the FAISS file, and encodes documents again whose embeddings are damaged.
+
+    A damaged text cannot be rebuilt. It is named, here and by docsim verify, until its source is indexed again. Exits
     with 1 if problems remain.
     """
     with options.open_index(index_path) as index:
-        verification.repair(index, wait=wait, index_type=tuning.index_type, recall=tuning.recall)
+        lost = verification.repair(index, wait=wait, index_type=tuning.index_type, recall=tuning.recall)
         problems, warnings = verification.problems(index), verification.warnings(index)
     warn(warnings)
     if output.as_json:
-        print_json({"sound": not problems, "problems": problems})
+        print_json({"sound": not problems, "problems": problems, "lost": lost})
     elif not output.quiet:
-        click.echo("Rebuilt." if not problems else "Rebuilt; these remain, and need a backup or a new index:")
+        echo("Rebuilt." if not problems else "Rebuilt what can be rebuilt; these problems remain:")
         for problem in problems:
-            click.echo(problem)
+            echo(problem)
+    if lost:
+        echo(
+            f"What is stored of {_listed(lost)} is damaged and cannot be rebuilt. Index the source again to bring it "
+            "back: docsim index SOURCE",
+            err=True,
+        )
     if problems:
         ctx.exit(1)
 
 
+def _listed(ids: list[str], most: int = 5) -> str:
+    """Return some ids as one phrase."""
+    named = ", ".join(ids[:most])
+    return f"{named} and {len(ids) - most} more documents" if len(ids) > most else named
+
+
 def _print_head(stored: StoredDocument) -> None:
     document = stored.document
-    click.secho(document.title or document.id, bold=True)
-    click.secho(f"{document.id}, {len(document.text)} characters, {stored.passages} passages", dim=True)
+    styled(document.title or document.id, bold=True)
+    styled(f"{document.id}, {len(document.text)} characters, {stored.passages} passages", dim=True)
     for name, value in document.metadata.items():
-        click.secho(f"{name}: {value}", dim=True)
-    click.echo()
+        styled(f"{name}: {value}", dim=True)
+    echo()
 
 
 def _search_described(search: SearchFacts) -> str:
@@ -145,23 +170,33 @@ def _print_listed(index: Index, what: str, *, as_json: bool) -> None:
 
 def _print_status(found: Status) -> None:
     encoder = found.encoder
-    click.secho(found.index, bold=True)
-    click.echo(f"documents   {found.documents}")
-    click.echo(f"passages    {found.passages}")
-    click.echo(f"generation  {found.generation}")
-    click.echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
+    styled(found.index, bold=True)
+    echo(f"documents   {found.documents}")
+    echo(f"passages    {found.passages}")
+    echo(f"generation  {found.generation}")
+    echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
     if found.building:
-        click.echo(f"building    {_building(found.building, found.documents)}; see: docsim reindex --status")
-    click.echo(f"search      {_search_described(found.search)}")
+        echo(f"building    {_building(found.building, found.documents)}; see: docsim reindex --status")
+    echo(f"search      {_search_described(found.search)}")
     for warning in found.search.warnings:
-        click.echo(f"  Warning: {warning}")
-    click.echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
+        echo(f"  Warning: {warning}")
+    echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
     for source in found.sources:
-        state = f"read completely {source.finished}" if source.complete else "NOT read completely: run docsim index again"
-        click.echo(f"source      {source.location} ({source.documents} documents, {state})")
-    click.echo(f"failed      {found.failed}")
+        state = (
+            f"read completely {source.finished}" if source.complete else "NOT read completely: run docsim index again"
+        )
+        echo(f"source      {source.location} ({source.documents} documents, {state})")
+        if source.gone:
+            echo(f"  It is gone; remove its documents with: docsim forget {source.location}")
+    left_out = sum((Counter(source.left_out) for source in found.sources), Counter[str]())
+    if left_out:
+        reasons = ", ".join(f"{count} {plural(reason, count)}" for reason, count in left_out.most_common(8))
+        echo(f"left out    {left_out.total()}: {reasons}; list them with: docsim status --left-out")
+    if found.incomplete:
+        echo(f"incomplete  {found.incomplete}; list them with: docsim status --incomplete")
+    echo(f"failed      {found.failed}")
     for failure in found.failures:
-        click.echo(f"  {failure.path}: {failure.reason}")
+        echo(f"  {failure.path}: {failure.reason}")
 
 
 def _building(one: GenerationStatus, total: int) -> str:
