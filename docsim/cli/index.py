@@ -101,12 +101,11 @@ def index(
         _print(synced)
     _print_failures(synced)
     _print_left_out(synced, quiet=output.quiet)
-    empty = [
-        one for one, report in zip(sources, synced.reports, strict=True) if report.is_empty and one.kind != "stdin"
-    ]
-    _print_empty(empty, synced)
+    empty = [(one, report) for one, report in zip(sources, synced.reports, strict=True) if report.is_empty]
+    for one, report in empty:
+        echo(_emptiness(one, report), err=True)
     warn(synced.warnings)
-    if synced.failures or empty:
+    if synced.failures or any(one.kind != "stdin" for one, _ in empty):
         ctx.exit(FAILED)
 
 

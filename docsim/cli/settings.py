@@ -111,7 +111,7 @@ def _check(ctx: click.Context, tables: Mapping[str, Any], path: Path) -> None:
 
 def _check_option(key: str, name: str, known: Iterable[str], path: Path) -> None:
     if key not in known:
-        raise UsageError(f"expected options of docsim {name} in {path}, got {key!r}{_close(key, known)}")
+        raise UsageError(f"expected options of [{name}] in {path}, got {key!r}{_close(key, known)}")
 
 
 def _defaults(name: str, command: click.Command, tables: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _located(parameter: click.Parameter, value: Any, path: Path) -> Any:
 
 
 def _close(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=2)
+    close = difflib.get_close_matches(name, list(dict.fromkeys(known)), n=2)
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 

@@ -164,10 +164,14 @@ def _begin(asked: _Asked, text: str, length: int) -> int:
 
 
 def _marked(text: str, stretches: Sequence[tuple[int, int, str]]) -> tuple[Part, ...]:
+    joined: list[list[int]] = []
+    for start, end, _ in stretches:
+        if joined and start <= joined[-1][1]:  # pairs of characters overlap
+            joined[-1][1] = max(joined[-1][1], end)
+        else:
+            joined.append([start, end])
     parts, at = list[Part](), 0
-    for first, end, _ in stretches:
-        start = max(first, at)  # pairs of characters overlap
-        if end > start:
-            parts += [(text[at:start], False), (text[start:end], True)]
-            at = end
+    for start, end in joined:
+        parts += [(text[at:start], False), (text[start:end], True)]
+        at = end
     return tuple(part for part in [*parts, (text[at:], False)] if part[0])
