@@ -13,6 +13,7 @@ from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
+from docsim.ingest import converting
 from docsim.ingest.sources import Reading, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 from docsim.models import SyncReport
@@ -50,6 +51,13 @@ _reading = options.grouped(
     click.option("--text-column", metavar="NAME", help="Column or field of records that is the text.  [default: text]"),
     click.option("--title-column", metavar="NAME", help="The one that is the title.  [default: title]"),
     click.option("--id-column", metavar="NAME", help="The one that is the id.  [default: id]"),
+    click.option(
+        "--convert-timeout",
+        type=click.FloatRange(0, 86_400, min_open=True),
+        callback=options.finite,
+        metavar="S",
+        help=f"Seconds that converting one file, such as a PDF, may take.  [default: {converting.TIMEOUT:g}]",
+    ),
 )
 
 
