@@ -180,7 +180,8 @@ class _Asking:
             return
         remember(self.index, result)
         document = self.index.document(wanted).document if isinstance(wanted, str) else wanted
-        text = document.text if document.id == "query" else f"{document.title}\n{document.text}"
+        meant = " ".join(one.used for one in result.corrections)
+        text = f"{document.text} {meant}" if document.id == "query" else f"{document.title}\n{document.text}"
         self._table(result, reasons, text)
 
     def _table(
