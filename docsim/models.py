@@ -107,11 +107,13 @@ class Entry:
         path: The document's id within its source.
         digest: A hash of the raw content and of everything that decides how it is read.
         load: Reads and converts the document; raises ``SourceError`` when that fails.
+        start: Begins to do so in the background, so that ``load`` waits less; None where that makes nothing faster.
     """
 
     path: str
     digest: str
     load: Callable[[], Document]
+    start: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +210,14 @@ class PassageHit:
         end: Offset one past the last character.
         text: The passage, ``document.text[start:end]``.
         similarity: The highest similarity between this passage and a passage of the query, in [-1, 1].
+        heading: The headings above the passage, outermost first, joined by `` > ``; empty when there are none.
     """
 
     start: int
     end: int
     text: str
     similarity: float
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,10 +312,9 @@ class SyncReport:
     left_out: tuple[LeftOut, ...] = ()
 
     @property
-    def is_unread(self) -> bool:
-        """Whether the source holds files, but none that is read."""
-        found = self.added or self.changed or self.unchanged or self.failures
-        return not found and not all(one.is_expected for one in self.left_out)
+    def is_empty(self) -> bool:
+        """Whether the source holds no document, not even one that could not be read, and none was removed."""
+        return not (self.added or self.changed or self.unchanged or self.removed or self.failures)
 
 
 def storable(text: str) -> str:

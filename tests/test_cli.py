@@ -134,7 +134,7 @@ def test_a_dry_run_of_an_index_writes_nothing(indexed: Path, pages: Path) -> Non
 def test_an_emptied_folder_removes_nothing_unless_told_to(indexed: Path, pages: Path) -> None:
     shutil.rmtree(pages)
     pages.mkdir()
-    assert "remove them with --prune" in run("index", "pages").stdout
+    assert "remove them with --prune" in run("index", "pages", code=3).stdout
     assert answer("status")["documents"] == 3
     assert answer("index", "pages", "--prune")["removed"] == 3
 
@@ -164,7 +164,7 @@ def test_the_json_of_query_has_just_these_keys(indexed: Path) -> None:
     assert [hit["rank"] for hit in result["hits"]] == [1, 2]
     for hit in result["hits"]:
         assert list(hit) == HIT_KEYS
-        assert list(hit["passages"][0]) == ["start", "end", "text", "similarity"]
+        assert list(hit["passages"][0]) == ["start", "end", "text", "similarity", "heading"]
         assert hit["similarity"] == hit["passages"][0]["similarity"]
 
 

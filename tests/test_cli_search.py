@@ -126,7 +126,7 @@ def test_that_nothing_was_found_is_said_beside_a_pipe() -> None:
 
 def test_that_an_index_is_empty_is_said() -> None:
     Path("empty").mkdir()
-    run("index", "empty", "--index", "indexes/none")
+    run("index", "empty", "--index", "indexes/none", code=3)
     assert run("query", "soup", "--index", "indexes/none") == "Nothing found: the index holds no documents.\n"
 
 

@@ -101,7 +101,7 @@ def test_a_file_behind_a_link_is_not_among_its_own_hits() -> None:
 
 
 def test_a_folder_that_holds_its_index_is_empty_without_it(here: Path) -> None:
-    assert index(".", "--index", "ix")["added"] == 0
+    run("index", ".", "--index", "ix", code=3)
     pages(".", soup="lentils")
     told = run("index", ".", "--index", "ix")
     assert "left out" not in told.stderr

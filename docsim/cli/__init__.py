@@ -11,12 +11,14 @@ import logging
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import IO
 
 import click
 
 from docsim import __version__
 from docsim.cli.output import echo, styled
+from docsim.cli.settings_file import nearest
 from docsim.cli.streams import open_closed_streams
 from docsim.errors import DocsimError
 
@@ -28,6 +30,8 @@ _SECTIONS = {
         "similar": "docsim.cli.search:similar",
         "explain": "docsim.cli.explain:explain",
         "show": "docsim.cli.inspect:show",
+        "open": "docsim.cli.documents:open_hit",
+        "ls": "docsim.cli.documents:ls",
         "duplicates": "docsim.cli.duplicates:duplicates",
         "map": "docsim.cli.map:draw_map",
     },
@@ -41,6 +45,8 @@ _SECTIONS = {
         "status": "docsim.cli.inspect:status",
         "sources": "docsim.cli.sources:sources",
         "forget": "docsim.cli.sources:forget",
+        "trust": "docsim.cli.trust:trust",
+        "rm": "docsim.cli.documents:rm",
         "verify": "docsim.cli.inspect:verify",
         "repair": "docsim.cli.inspect:repair",
         "generations": "docsim.cli.generations:generations",
@@ -162,11 +168,16 @@ Shell completion:  eval "$(_DOCSIM_COMPLETE=bash_source docsim)"   (or zsh_sourc
 )
 @click.version_option(__version__, prog_name="docsim")
 @click.option("--debug", is_flag=True, help="Log everything to standard error, and show tracebacks.")
-def main(debug: bool) -> None:
+@click.pass_context
+def main(ctx: click.Context, debug: bool) -> None:
     """Find documents similar to a question or to another document, with an encoder trained on your own documents."""
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s", stream=sys.stderr
     )
+    if ctx.invoked_subcommand != "trust" and nearest(Path.cwd()):
+        from docsim.cli import settings
+
+        settings.apply(ctx)
 
 
 def run() -> None:

@@ -13,13 +13,15 @@ from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
+from docsim.ingest import converting
 from docsim.ingest.sources import Reading, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
+from docsim.models import SyncReport
 
 __all__ = ["index"]
 
 FAILED = 3
-"""Exit code when some documents could not be read and the others went in, or when a source holds none that is read."""
+"""Exit code when some documents could not be read and the others went in, or when a source holds none."""
 
 _SHOWN_FAILURES = 20
 _TOGETHER = 5  # documents that could not be read for one reason are counted in one line, from this many on
@@ -49,6 +51,13 @@ _reading = options.grouped(
     click.option("--text-column", metavar="NAME", help="Column or field of records that is the text.  [default: text]"),
     click.option("--title-column", metavar="NAME", help="The one that is the title.  [default: title]"),
     click.option("--id-column", metavar="NAME", help="The one that is the id.  [default: id]"),
+    click.option(
+        "--convert-timeout",
+        type=click.FloatRange(0, 86_400, min_open=True),
+        callback=options.finite,
+        metavar="S",
+        help=f"Seconds that converting one file, such as a PDF, may take.  [default: {converting.TIMEOUT:g}]",
+    ),
 )
 
 
@@ -87,7 +96,7 @@ def index(
     SOURCE is a folder (without what .gitignore and .docsimignore exclude), a document, a .jsonl or .csv file with the
     columns id, title and text (all other columns become metadata), or - for JSONL on standard input.
 
-    Exits with 3 if some documents could not be read, or if a source holds files but none that is read.
+    Exits with 3 if some documents could not be read, or if a source other than - holds none.
     """
     sources = [open_source(argument, reading=reading) for argument in source]
     path = options.named_index(index_path) or _chosen(sources, source)
@@ -100,8 +109,11 @@ def index(
         _print(synced)
     _print_failures(synced)
     _print_left_out(synced, quiet=output.quiet)
+    empty = [(one, report) for one, report in zip(sources, synced.reports, strict=True) if report.is_empty]
+    for one, report in empty:
+        echo(_emptiness(one, report), err=True)
     warn(synced.warnings)
-    if synced.failures or any(one.is_unread for one in synced.reports):
+    if synced.failures or any(one.kind != "stdin" for one, _ in empty):
         ctx.exit(FAILED)
 
 
@@ -164,6 +176,15 @@ def _print_left_out(synced: Synced, *, quiet: bool) -> None:
     noun = "file" if total == 1 else "files"
     listed = "" if synced.dry_run else "; list them with docsim status --left-out"
     echo(f"{total} {noun} left out: {reasons}{more}{listed}{read}", err=True)
+
+
+def _emptiness(source: Source, report: SyncReport) -> str:
+    """Return a sentence that says that a source holds no document."""
+    if not report.left_out:
+        what = "is an empty folder" if source.kind == "folder" else "holds no records"
+        return f"Nothing to index: {source.location} {what}"
+    why = "everything in it is hidden or ignored" if all(one.is_expected for one in report.left_out) else "see above"
+    return f"Nothing to index: {source.location} holds no document that docsim reads ({why})"
 
 
 def _print_failures(synced: Synced) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypedDict
 
 import click
 
 from docsim.cli import options
+from docsim.cli.last_answer import remember
 from docsim.cli.options import SearchOptions
 from docsim.cli.output import Output, echo, json_text, print_json, visible
 from docsim.cli.streams import chunks
@@ -21,12 +21,9 @@ from docsim.cli.subjects import file_named, subject
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.models import Document, Hit, SearchResult
+from docsim.models import Document, SearchResult
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
     from docsim.analysis.explain import Explanation
 
 __all__ = ["query", "similar"]
@@ -34,11 +31,18 @@ __all__ = ["query", "similar"]
 _TOGETHER = 256
 """Queries of a batch that are encoded together."""
 
+_SHORT = 500
+"""Characters of a text that is a question, of which all sentences of an answer are compared with it."""
+
 _ESCAPED = {ord(one): repr(one)[1:-1] for one in "\t\n\r"}
 """How characters are written that would break a line, or its columns, apart."""
 
-_SNIPPET = 240
-"""Characters of the best passage that a table shows."""
+_fold = click.option(
+    "--fold/--no-fold",
+    default=True,
+    show_default=True,
+    help="On a terminal, show hits that say the same in the same words as one. JSON and pipes get each of them.",
+)
 
 
 @click.command(
@@ -63,6 +67,7 @@ Examples:
 @click.option("--plain", is_flag=True, help="Take TEXT as it is: read no operators in it, and correct no words.")
 @options.index_option
 @options.search
+@_fold
 @options.output
 def query(
     text: tuple[str, ...],
@@ -70,6 +75,7 @@ def query(
     plain: bool,
     index_path: Path | None,
     search: SearchOptions,
+    fold: bool,
     output: Output,
 ) -> None:
     """Find the documents most similar to TEXT.
@@ -81,7 +87,7 @@ def query(
     if bool(text) == (batch is not None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
     with options.open_index(index_path) as index:
-        asking = _Asking(index, search, output, plain)
+        asking = _Asking(index, search, output, fold, plain)
         if batch is not None:
             with batch.open("rb") as lines:
                 asking.answer_all(_batch_queries(lines, batch))
@@ -103,15 +109,16 @@ Examples:
 @click.argument("document")
 @options.index_option
 @options.search
+@_fold
 @options.output
-def similar(document: str, index_path: Path | None, search: SearchOptions, output: Output) -> None:
+def similar(document: str, index_path: Path | None, search: SearchOptions, fold: bool, output: Output) -> None:
     """Find the documents most similar to DOCUMENT.
 
     DOCUMENT is the id of an indexed document, the path of any file, or - for standard input. An indexed document, or
     a file that is indexed, is not among its own hits.
     """
     with options.open_index(index_path) as index:
-        _Asking(index, search, output).answer_similar(document)
+        _Asking(index, search, output, fold).answer_similar(document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +128,13 @@ class _Asking:
     index: Index
     search: SearchOptions
     output: Output
+    fold: bool
     plain: bool = False
 
     def answer(self, text: str) -> None:
         """Answer one query."""
         result = self.index.search(text, **self.search.arguments(), plain=self.plain)
-        self._print(result, self._reasons(Document("query", text), result))
+        self._print(result, Document("query", text))
 
     def answer_similar(self, given: str) -> None:
         """Answer for a document."""
@@ -136,7 +144,7 @@ class _Asking:
         else:
             file = file_named(given) if given != "-" else None
             result = self.index.similar_to(wanted, file=file, **self.search.arguments())
-        self._print(result, self._reasons(wanted, result))
+        self._print(result, wanted)
 
     def answer_lines(self, lines: IO[bytes]) -> None:
         """Answer the lines of a stream as they come: those that are there already together, and each other at once."""
@@ -159,24 +167,29 @@ class _Asking:
                     head = {"id": id} if id is not None else {}
                     click.echo(json_text(head | _json(result, reasons)))
                 else:
-                    self._table(result, reasons, question=(id or str(number), text))
+                    self._table(result, reasons, text, name=id or str(number))
 
     def _reasons(self, wanted: str | Document, result: SearchResult) -> list[Explanation]:
         """Return why each hit is one, if that is wanted."""
         return [self.index.explain(wanted, hit.id, pairs=1) for hit in result.hits] if self.search.explain else []
 
-    def _print(self, result: SearchResult, reasons: Sequence[Explanation]) -> None:
+    def _print(self, result: SearchResult, wanted: str | Document) -> None:
+        reasons = self._reasons(wanted, result)
         if self.output.as_json:
             print_json(_json(result, reasons))
-        else:
-            self._table(result, reasons)
+            return
+        remember(self.index, result)
+        document = self.index.document(wanted).document if isinstance(wanted, str) else wanted
+        meant = " ".join(one.used for one in result.corrections)
+        text = f"{document.text} {meant}" if document.id == "query" else f"{document.title}\n{document.text}"
+        self._table(result, reasons, text)
 
     def _table(
-        self, result: SearchResult, reasons: Sequence[Explanation], *, question: tuple[str, str] | None = None
+        self, result: SearchResult, reasons: Sequence[Explanation], text: str, *, name: str | None = None
     ) -> None:
         """Print an answer for people; to a pipe, one tab-separated line per hit.
 
-        ``question`` is the name and the text of one of several queries. To a pipe, its name is the first field.
+        ``name`` is that of one of several queries. To a pipe, it is the first field.
         """
         words = [", ".join(_telling(reason)) for reason in reasons]
         for line in _understood(result):
@@ -184,18 +197,32 @@ class _Asking:
         if not result.hits:
             echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
         if not sys.stdout.isatty():
-            _lines(result, words, question[0] if question else None)
+            _lines(result, words, name)
             return
         from rich.console import Console
         from rich.text import Text
 
-        console = Console()
-        if question:
-            console.print(Text(visible(" ".join(question[1].split()))), style="bold", no_wrap=True, overflow="ellipsis")
+        from docsim.cli import hits
+
+        console = Console(highlight=False)
+        if name:
+            console.print(Text(visible(" ".join(text.split()))), style="bold", no_wrap=True, overflow="ellipsis")
         if result.hits:
-            console.print(_rows(result, words))
-        for line in () if self.output.quiet else _footnotes(result):
-            console.print(line, style="dim")
+            by_id = {hit.id: carried for hit, carried in zip(result.hits, words, strict=False)}
+            encoder = self.index.encoder if len(text) <= _SHORT else None
+            console.print(hits.rows(result, text, by_id, encoder=encoder, fold=self.fold))
+        for line in () if self.output.quiet else hits.footnotes(result, **self._chosen()):
+            console.print(visible(line), style="dim", markup=False)
+
+    def _chosen(self) -> _Chosen:
+        """Return how hits were chosen, for what is said below them."""
+        conditions = (self.search.where, f"in {self.search.within}" if self.search.within else "")
+        return {"where": " and ".join(filter(None, conditions)), "is_diverse": self.search.diversity > 0}
+
+
+class _Chosen(TypedDict):
+    where: str
+    is_diverse: bool
 
 
 def _batch_queries(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str | None, str]]:
@@ -223,22 +250,6 @@ def _json(result: SearchResult, reasons: Sequence[Explanation]) -> dict[str, obj
     return shown
 
 
-def _rows(result: SearchResult, words: Sequence[str]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), show_header=False)
-    table.add_column(justify="right", style="dim")
-    table.add_column(justify="right", style="cyan")
-    table.add_column()
-    for hit, carried in zip_longest(result.hits, words):
-        described = _described(hit, Text())
-        if carried:
-            described.append(f"\n{visible(carried)}", style="green")
-        table.add_row(str(hit.rank), _measured(hit, Text()), described)
-    return table
-
-
 @retried
 def _nothing(index: Index, search: SearchOptions) -> str:
     """Return why nothing was found. If no document has a field that is asked for, its name was probably misspelt."""
@@ -261,32 +272,10 @@ def _understood(result: SearchResult) -> Iterator[str]:
         yield f"Read as operators: {' '.join(result.operators)}; --plain reads them as text."
 
 
-def _footnotes(result: SearchResult) -> Iterator[str]:
-    through = ", the new encoder over mapped embeddings" if result.adapter else ""
-    yield f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}{through}"
-    if result.hits:
-        yield "Below each similarity: how many of 100 random pairs are less similar."
-
-
 def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None:
     for hit, carried in zip_longest(result.hits, words):
         fields = [str(hit.rank), f"{hit.similarity:.3f}", hit.id, " ".join(hit.title.split()), carried]
         echo("\t".join(one.translate(_ESCAPED) for one in (name, *fields) if one is not None))
-
-
-def _measured(hit: Hit, text: Text) -> Text:
-    """Write a hit's similarity, and its percentile, never rounded up, below."""
-    text.append(f"{hit.similarity:.2f}")
-    if hit.percentile is not None:
-        text.append(f"\n{math.floor(10 * hit.percentile) / 10:.1f}", style="dim")
-    return text
-
-
-def _described(hit: Hit, text: Text) -> Text:
-    best = visible(" ".join(hit.passages[0].text.split()))
-    text.append(visible(" ".join((hit.title or hit.id).split())), style="bold")
-    text.append(f"  {visible(hit.id)}\n", style="dim")
-    return text.append(best if len(best) <= _SNIPPET else best[:_SNIPPET].rsplit(" ", 1)[0] + " ...")
 
 
 def _telling(reason: Explanation) -> list[str]:

@@ -6,9 +6,11 @@ import re
 import sys
 from pathlib import Path
 
+from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.models import Document, composed
+from docsim.search.asking import meant_by
 
 __all__ = ["file_named", "subject"]
 
@@ -55,4 +57,10 @@ def subject(index: Index, given: str, *, question: bool = False) -> str | Docume
     if question and given.strip() and not _NAME.fullmatch(given):
         return Document("query", given)
     expected = "an id in {}, the path of a file, {}".format(index.path, "- or a question" if question else "or -")
-    raise UsageError(f"expected {expected}; got {given!r}")
+    raise UsageError(f"expected {expected}; got {given!r}{_meant(index, given)}")
+
+
+@retried
+def _meant(index: Index, given: str) -> str:
+    with index.engine.snapshot() as snapshot:
+        return meant_by(snapshot, given)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +29,9 @@ from docsim.models import Document, Entry, Failure, Item, LeftOut, SyncReport, s
 from docsim.progress import SILENT, Progress
 
 __all__ = ["Plan", "Sync"]
+
+_AHEAD = 16
+"""Files that are read ahead, those that are being read included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Plan:
 
     def changes(self, items: Iterable[Item], progress: Progress) -> Iterator[_Change]:
         """Yield the changes to write. Documents are counted on the way, unchanged ones too."""
-        for item in items:
+        for item in self._ahead(items):
             if isinstance(item, LeftOut):
                 self.left_out.append(LeftOut(storable(item.path), storable(item.reason)))
                 continue
@@ -89,6 +92,39 @@ class Plan:
             if change is not None:
                 yield change
             progress.advance()
+
+    def _ahead(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items in their order, after beginning to read those a little ahead that are new or have changed."""
+        waiting = deque[tuple[Item, bool]]()
+        count = 0
+        try:
+            for item in items:
+                is_begun = self._begin(item)
+                waiting.append((item, is_begun))
+                count += is_begun
+                while waiting and (count > _AHEAD or not waiting[0][1]):
+                    one, was_begun = waiting.popleft()
+                    count -= was_begun
+                    yield one
+        except Exception:
+            yield from (one for one, _ in waiting)  # what came before the error is all right
+            raise
+        yield from (one for one, _ in waiting)
+
+    def _begin(self, item: Item) -> bool:
+        """Begin to read an item if that can be done ahead and will be needed; return whether it was."""
+        if not isinstance(item, Entry) or item.start is None or self._is_unchanged(item):
+            return False
+        item.start()
+        return True
+
+    def _is_unchanged(self, entry: Entry) -> bool:
+        """Return whether an entry's path stands for a document that was read from the same content."""
+        origin = self._origin(storable(entry.path))
+        return origin is not None and origin.digest == entry.digest and origin.document_number not in self._disputed
+
+    def _origin(self, path: str) -> Origin | None:
+        return self._sources.origin(self.source_number, path) if self.source_number else None
 
     def _change(self, item: Document | Entry | Failure) -> _Change | None:
         if isinstance(item, Failure):
@@ -99,12 +135,11 @@ class Plan:
         if not self._is_first(path):
             self._fail(Failure(path, "another document of this source has the same id; give each its own"))
             return None
-        origin = self._sources.origin(self.source_number, path) if self.source_number else None
-        if origin is not None and origin.digest == entry.digest and origin.document_number not in self._disputed:
+        if self._is_unchanged(entry):
             self.counts["unchanged"] += 1
             return None
         try:
-            return self._loaded(path, entry, origin)
+            return self._loaded(path, entry, self._origin(path))
         except (SourceError, OSError) as error:
             self._fail(Failure(path, str(error)))
             return None

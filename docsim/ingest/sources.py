@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import folders, formats, tables
+from docsim.ingest import converting, folders, formats, tables
 from docsim.models import Document, Entry, Failure, LeftOut, composed
 
 __all__ = ["Reading", "Source", "digest", "open_source", "read_document"]
@@ -44,12 +44,14 @@ class Reading:
         text_column: The field of a record that is its text; by default ``text``.
         title_column: The field that is its title; by default ``title``.
         id_column: The field that is its id; by default ``id``.
+        convert_timeout: Seconds that converting one file may take; see ``docsim.ingest.converting``.
     """
 
     include: tuple[str, ...] = ()
     text_column: str | None = None
     title_column: str | None = None
     id_column: str | None = None
+    convert_timeout: float | None = None
 
     def columns(self) -> tables.Columns:
         """Return which fields of a record make the document."""
@@ -110,7 +112,7 @@ class Source:
         elif self.kind == "records":
             yield from tables.entries(path, self.reading.columns())
         elif self.kind == "file":
-            yield _entry(path, id=composed(_id(path.name)))
+            yield _entry(path, composed(_id(path.name)), self.reading)
         else:
             yield from _folder_entries(path, self.reading)
 
@@ -147,12 +149,13 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
     return Source("file", str(path), path.parent.name or "root", reading=reading)
 
 
-def read_document(path: Path, *, id: str | None = None) -> Document:
+def read_document(path: Path, *, id: str | None = None, timeout: float | None = None) -> Document:
     """Read one file of any format as a document.
 
     Args:
         path: The file.
         id: The document's id; by default the file's name.
+        timeout: Seconds that converting it may take.
 
     Raises:
         SourceError: The file cannot be read or converted. The message is one clause for people, without the path.
@@ -165,7 +168,7 @@ def read_document(path: Path, *, id: str | None = None) -> Document:
         raise SourceError(f"could not be read: {error.strerror}") from error
     name = composed(_id("/".join(path.absolute().parts[-2:])))
     try:
-        content = formats.read(data, folders.suffix(path.name), name)
+        content = converting.read(data, folders.suffix(path.name), name, timeout=timeout)
     except SourceError:
         raise
     except Exception as error:  # whatever a file makes a reader do, the others go on
@@ -214,7 +217,8 @@ def _folder_entries(root: Path, reading: Reading) -> Iterator[Entry | Failure | 
         elif isinstance(found, str) and tables.is_table(found):
             yield from _table_entries(root / found, composed(_id(found)), reading)
         else:
-            yield found if isinstance(found, Failure) else _entry(root / found, id=composed(_id(found)))
+            yield found if isinstance(found, Failure) else _entry(root / found, composed(_id(found)), reading)
+    converting.rest()
 
 
 def _table_entries(path: Path, name: str, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
@@ -228,12 +232,17 @@ def _table_entries(path: Path, name: str, reading: Reading) -> Iterator[Entry | 
         yield Failure(f"{name}/", str(error), identified=False)
 
 
-def _entry(path: Path, *, id: str) -> Entry | Failure:
+def _entry(path: Path, id: str, reading: Reading) -> Entry | Failure:
     """Return the entry of a file, which is hashed but not read as a document yet."""
+    load = functools.partial(read_document, path, id=id, timeout=reading.convert_timeout)
     try:
-        return Entry(id, digest(path), functools.partial(read_document, path, id=id))
+        hashed = digest(path)
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
+    if not converting.is_apart(folders.suffix(path.name)):
+        return Entry(id, hashed, load)
+    conversion = converting.Ahead(load)
+    return Entry(id, hashed, conversion.result, conversion.start)
 
 
 def _id(path: str) -> str:

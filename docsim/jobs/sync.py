@@ -134,9 +134,11 @@ def holds(path: Path, sources: Sequence[Source]) -> bool:
 def _as_before(index: Index, source: Source) -> Source:
     """Return a source that is read as it was the last time, unless it says how."""
     number, _ = origins.found(index.engine.sources(), _name(source))
-    if number is None or source.reading != Reading():
+    timeout = source.reading.convert_timeout
+    if number is None or source.reading != Reading(convert_timeout=timeout):
         return source
-    return replace(source, reading=Reading.of(source_notes.note(index.engine, number).reading))
+    before = Reading.of(source_notes.note(index.engine, number).reading)
+    return replace(source, reading=replace(before, convert_timeout=timeout or before.convert_timeout))
 
 
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:

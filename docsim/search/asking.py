@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from docsim.filters.condition import Condition
     from docsim.filters.where import Where
 
-__all__ = ["ask", "ask_indexed", "ask_texts", "requested", "stored_document"]
+__all__ = ["ask", "ask_indexed", "ask_texts", "meant_by", "requested", "stored_document"]
 
 _COMPARED = 5000
 """Ids that are compared with one that does not exist, to find what was meant."""
@@ -104,19 +104,25 @@ def stored_document(snapshot: Snapshot, id: str) -> StoredDocument:
     number = snapshot.number(id)
     if number is None:
         raise UsageError(
-            f"expected the id of an indexed document, found no document {id!r} in the index{_like(snapshot, id)}"
+            f"expected the id of an indexed document, found no document {id!r} in the index{meant_by(snapshot, id)}"
         )
     return snapshot.documents([number])[number]
 
 
-def _like(snapshot: Snapshot, id: str) -> str:
+def meant_by(snapshot: Snapshot, id: str) -> str:
     """Return a question after the ids that look most like one that does not exist; nothing where none does."""
     import difflib
 
-    ids = [one.document.id for one in itertools.islice(snapshot.scan(characters=0), _COMPARED)]
-    close = difflib.get_close_matches(id, ids, n=3, cutoff=0.6)
-    close = close or [one for one in ids if one.rpartition("/")[2] == id.rpartition("/")[2]][:3]
+    ids = [one.document.id for one in snapshot.scan(characters=0)]
+    name = id.rpartition("/")[2].casefold()
+    close = [one for one in ids if one.casefold() == id.casefold()]
+    close = close or difflib.get_close_matches(id, itertools.islice(ids, _COMPARED), n=3, cutoff=0.6)
+    close = close or [one for one in ids if name in (one.rpartition("/")[2].casefold(), _stem(one))][:3]
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _stem(id: str) -> str:
+    return id.rpartition("/")[2].partition(".")[0].casefold()
 
 
 def _condition(where: Where, within: str) -> Condition | None:

@@ -120,7 +120,7 @@ def _best_passages(one: Candidate, stored: StoredDocument, passages: Sequence[Pa
 
 
 def _passage(text: str, passage: Passage, similarity: np.float32) -> PassageHit:
-    return PassageHit(passage.start, passage.end, text[passage.start : passage.end], float(similarity))
+    return PassageHit(passage.start, passage.end, text[passage.start : passage.end], float(similarity), passage.heading)
 
 
 def _hit(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from docsim import extras
-from docsim.ingest import converters, formats
+from docsim.ingest import converters, converting
 from docsim.models import Document
 from docsim.serving import parameters as given
 from docsim.serving import problems
@@ -138,7 +138,7 @@ def file_document(content: bytes, name: str) -> Document:
     suffix = PurePosixPath(name).suffix
     if suffix.lower() in converters.SUFFIXES:
         extras.require("files", f"reading {suffix} files")
-    read = formats.read(content, suffix, PurePosixPath(name).name or "file")
+    read = converting.read(content, suffix, PurePosixPath(name).name or "file")
     return Document(name, read.text, read.title, read.metadata)
 
 

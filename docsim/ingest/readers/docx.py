@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import email
 import email.policy
-import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from lxml import etree
 
@@ -59,49 +59,56 @@ _UNWRAPPED = {
     "ruby",
     "rubyBase",
 }
+_MARK = re.compile(r"docsimchunk(\d{1,6})x")
+_DEEPEST = 3
+_MAIN = "word/document.xml"
+_BODIES = ("footnotes", "endnotes", "comments")
 _PARTS = ("header", "footer", "footnotes", "endnotes", "comments", "diagramData", "chart")
 
 
 def read(data: bytes, *, depth: int = 0) -> FileContent:
     """Read a Word file as Markdown; its headers, footers and comments come last."""
     parts = archives.unpacked(data)
-    main = next(
-        (name for kind, name in archives.relations(parts, "").values() if kind == "officeDocument"), "word/document.xml"
-    )
+    main = next((name for kind, name in archives.relations(parts, "").values() if kind == "officeDocument"), _MAIN)
     related = archives.relations(parts, main)
-    bodies = [main, *(name for kind, name in related.values() if kind in ("footnotes", "endnotes", "comments"))]
-    lost: list[str] = []
-    chunks: list[str] = []
-
-    def chunk(relation: str) -> str:
-        chunks.append(_inserted(parts, related.get(relation, ("", ""))[1], lost, depth))
-        return f"docsimchunk{len(chunks) - 1}x"
-
-    trees = {name: archives.parsed(parts[name]) for name in dict.fromkeys(bodies) if name in parts}
-    for name, tree in trees.items():
-        _unwrap(tree, chunk)
-        parts[name] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
+    inserted = _Inserted(parts, {id: name for id, (_, name) in related.items()}, depth)
+    trees = _prepared(parts, [main, *(name for kind, name in related.values() if kind in _BODIES)], inserted)
     text = _converted(parts)
     content = markdown(text)
     title = content.title or property_title(parts) or first_line(content.text)
-    for number, inserted in enumerate(chunks):
-        text = text.replace(f"docsimchunk{number}x", inserted)
-    others = [name for kind, name in related.values() if kind in _PARTS and name in parts]
-    beside = [
-        line
-        for name in dict.fromkeys(others)
-        for line in paragraphs(trees[name] if name in trees else archives.parsed(parts[name]))
-    ]
-    added = archives.missing([*paragraphs(trees[main]), *beside], text)
-    whole = "\n\n".join([text, *(one for one in added if not one.startswith("docsimchunk"))])
-    return titled(FileContent(tidy(whole), lost=(*lost, *unread(parts))), one_line(title))
+    text = inserted.put_into(text)
+    others = dict.fromkeys(name for kind, name in related.values() if kind in _PARTS and name in parts)
+    found = [trees[name] if name in trees else archives.parsed(parts[name]) for name in others]
+    added = archives.missing([line for tree in (trees[main], *found) for line in paragraphs(tree)], text)
+    whole = "\n\n".join([text, *(one for one in added if not _MARK.match(one))])
+    return titled(FileContent(tidy(whole), lost=(*inserted.lost, *unread(parts))), one_line(title))
+
+
+def _prepared(parts: dict[str, bytes], bodies: Sequence[str], inserted: _Inserted) -> dict[str, Element]:
+    """Change the parts that hold text, and the styles, into what mammoth reads whole; return the former by name."""
+    trees = {name: archives.parsed(parts[name]) for name in dict.fromkeys(bodies) if name in parts}
+    for name, tree in trees.items():
+        _unwrap(tree, inserted.mark)
+        parts[name] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
+    if styles := parts.get("word/styles.xml"):
+        tree = archives.parsed(styles)
+        for style in list(tree.iter(f"{_WORD}style")):
+            if f"{_WORD}styleId" not in style.attrib:
+                _remove(style)
+            elif f"{_WORD}type" not in style.attrib:
+                style.set(f"{_WORD}type", "paragraph")
+        parts["word/styles.xml"] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
+    return trees
 
 
 def _converted(parts: dict[str, bytes]) -> str:
     import mammoth
-    from markitdown.converter_utils.docx.pre_process import pre_process_docx
 
-    stream: io.BytesIO = pre_process_docx(archives.packed(parts))  # formulas become LaTeX
+    stream = archives.packed(parts)
+    if any(b"oMath" in part for name, part in parts.items() if name.endswith(".xml")):
+        from markitdown.converter_utils.docx.pre_process import pre_process_docx  # takes a second, and half of reading
+
+        stream = pre_process_docx(stream)  # formulas become LaTeX
     made = mammoth.convert_to_html(
         stream, style_map=_STYLES, convert_image=mammoth.images.img_element(lambda _: {"src": ""})
     )
@@ -120,6 +127,8 @@ def _unwrap(tree: Element, chunk: Callable[[str], str]) -> None:
         name = name[len(_WORD) :]
         if name in _GONE:
             _remove(element)
+        elif name == "dstrike":
+            element.tag = f"{_WORD}strike"
         elif name == "altChunk":
             _replace(element, [_paragraph(chunk(element.get(_RELATION, "")))])
         elif name == "rt":
@@ -141,19 +150,39 @@ def _lift_text_boxes(element: Element) -> None:
     _remove(element)
 
 
-def _inserted(parts: dict[str, bytes], name: str, lost: list[str], depth: int) -> str:
-    """Return the Markdown of a file that was inserted as a whole (altChunk)."""
-    data, suffix = parts.get(name, b""), name.rpartition(".")[2].lower()
-    if suffix in ("htm", "html", "xhtml"):
-        return html.read(decode(data, declared=html.declared_encoding(data))).text
-    if suffix in ("mht", "mhtml"):
-        return _web_archive(data)
-    if suffix in ("txt", "text"):
-        return decode(data)
-    if suffix in ("docx", "dotx", "docm") and depth < 3:
-        return read(data, depth=depth + 1).text
-    lost.append(f"an inserted file ({suffix or 'missing'})")
-    return ""
+class _Inserted:
+    """The files that were inserted as a whole (altChunk): a mark stands for each until the rest is converted.
+
+    Attributes:
+        lost: The inserted files that cannot be read, a phrase each.
+    """
+
+    def __init__(self, parts: dict[str, bytes], names: Mapping[str, str], depth: int) -> None:
+        self._parts, self._names, self._depth = parts, names, depth
+        self._texts: list[str] = []
+        self.lost: list[str] = []
+
+    def mark(self, relation: str) -> str:
+        """Return the mark for an inserted file, given the id of its relation."""
+        self._texts.append(self._read(self._names.get(relation, "")))
+        return f"docsimchunk{len(self._texts) - 1}x"
+
+    def put_into(self, text: str) -> str:
+        """Return a text with the Markdown of the inserted files in the place of their marks."""
+        return _MARK.sub(lambda match: self._texts[int(match[1])] if int(match[1]) < len(self._texts) else "", text)
+
+    def _read(self, name: str) -> str:
+        data, suffix = self._parts.get(name, b""), name.rpartition(".")[2].lower()
+        if suffix in ("htm", "html", "xhtml"):
+            return html.read(decode(data, declared=html.declared_encoding(data))).text
+        if suffix in ("mht", "mhtml"):
+            return _web_archive(data)
+        if suffix in ("txt", "text"):
+            return decode(data)
+        if suffix in ("docx", "dotx", "docm") and self._depth < _DEEPEST:
+            return read(data, depth=self._depth + 1).text
+        self.lost.append(f"an inserted file ({suffix or 'missing'})")
+        return ""
 
 
 def _web_archive(data: bytes) -> str:
