@@ -64,7 +64,7 @@ AUTO_FROM = 100_000
 fifth of the time of exact search (measured by benchmarks/hybrid_latency.py)."""
 
 AUTO_RECALL = 0.99
-"""The least recall at which ``auto`` scans codes, however little is asked for: nothing needs to be given up for speed."""
+"""The least recall at which ``auto`` scans codes, however little is asked for: it need give up nothing for speed."""
 
 LISTS_FROM = 200_000
 """From this many passages on, ``auto`` uses inverted lists. Exact search takes 5 ms at this size, and 2.6 ms more for
@@ -201,6 +201,31 @@ class Approximate:
             known = (found >= 0) & (found < len(alive))
             found[~known | ~alive[np.where(known, found, 0)]] = -1
             found[(found >= 0).sum(axis=1) < share * wanted / 2] = -1
+        return found
+
+    def refined(
+        self, exact: faiss.Index, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+        """Return the ``k`` nearest of what is proposed, compared inside FAISS; None where that cannot be done.
+
+        It can for codes of all vectors, as long as none was deleted or left out by a filter.
+
+        Args:
+            exact: The vectors whose rows are proposed.
+            queries: ``float32 (n, dim)``, unit rows.
+            k: How many neighbours are wanted for each query.
+
+        Returns:
+            Similarities, ``float32 (n, k)``, best first, and rows, ``int64 (n, k)``.
+        """
+        wanted = math.ceil(max(PROPOSED, 2 * k, self.breadth * max(1.0, k / TUNED_NEIGHBOURS)))
+        if not is_codes(self.index) or wanted > self.broadest:
+            return None
+        together = faiss.IndexRefine(self.index, exact)
+        factor = np.nextafter(np.float32(wanted / k), np.float32(np.inf))  # FAISS rounds the product down
+        found: tuple[NDArray[np.float32], NDArray[np.int64]] = together.search(
+            queries, k, params=faiss.IndexRefineSearchParameters(k_factor=float(factor))
+        )
         return found
 
     def suffices(self, queries: NDArray[np.float32]) -> bool:

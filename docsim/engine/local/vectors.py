@@ -21,6 +21,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from docsim import cores
 from docsim.errors import StoreError
 from docsim.files import replacing
 
@@ -251,10 +252,12 @@ def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbou
     """Search one segment: among what is proposed, and exactly for queries for which too little is proposed."""
     queries = np.ascontiguousarray(queries, np.float32)
     # FAISS gives each thread some queries; threads without any only wait, which is slow on a busy machine.
-    faiss.omp_set_num_threads(max(1, min(len(queries), os.cpu_count() or 1)))
-    proposed = None
-    if segment.approximate is not None:
-        proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
+    faiss.omp_set_num_threads(max(1, min(len(queries), cores.available())))
+    if segment.approximate is None:
+        return _exact(segment, queries, k)
+    if segment.alive is None and (refined := segment.approximate.refined(segment.index, queries, k)):
+        return Neighbours(refined[0], segment.ids[refined[1]])
+    proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
     if proposed is None:
         return _exact(segment, queries, k)
     short = np.count_nonzero(proposed >= 0, axis=1) < k
