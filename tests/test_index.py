@@ -23,8 +23,8 @@ from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexL
 from docsim.index import Index
 from docsim.ingest import passages
 from docsim.ingest.sources import open_source
-from docsim.models import MODES, Document, Mode, SearchResult
-from docsim.search import side_by_side
+from docsim.models import MODES, Document, Mode, SearchResult, SyncReport
+from docsim.search import searcher, side_by_side
 from docsim.search.retrieval import CANDIDATES
 from docsim.search.searcher import PASSAGES_PER_HIT
 
@@ -133,16 +133,16 @@ def test_all_queries_of_a_call_are_answered_from_one_state(index: Index, monkeyp
     """Somebody writes while the first queries are answered, before other threads look at the index."""
     monkeypatch.setattr(side_by_side, "TOGETHER", 2)
     monkeypatch.setattr(cores, "available", lambda: 2)
-    answer, written = side_by_side.search, []
+    written: list[SyncReport] = []
 
     def writing_first(*arguments: Any, **options: Any) -> list[SearchResult]:
-        found = answer(*arguments, **options)
+        found = searcher.search(*arguments, **options)
         if not written:
             with Index.open(index.path) as other:
                 written.append(other.sync([Document("late", "soup", title="Soup")], prune=True))
         return found
 
-    monkeypatch.setattr(side_by_side, "search", writing_first)
+    monkeypatch.setattr("docsim.search.side_by_side.search", writing_first)
     found = index.search_many(["soup"] * 9, 4)
     assert written[0].added == 1
     assert {tuple(ids(one)) for one in found} == {tuple(ids(found[0]))}
