@@ -81,7 +81,7 @@ def measured(index: Index, queries: int) -> dict[str, Any]:
         for value in ("p50_ms", "cpu_p50_ms")
     }
     beside_faiss = asked["hybrid"]["cpu_p50_ms"] / asked["encode + FAISS"]["cpu_p50_ms"]
-    proposals = {"index": facts.approximate, "recall": facts.recall}
+    proposals = {"index": facts.factory, "recall": facts.recall}
     ratios = {"ratio": ratio, "ratio to encode + FAISS": round(beside_faiss, 3)}
     return {**found, **ratios, "proposals": proposals, "together": batch}
 

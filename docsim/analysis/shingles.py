@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +75,14 @@ class Overlaps:
         order = np.argsort(pairs[:, 0], kind="stable")
         firsts = np.flatnonzero(np.diff(pairs[order, 0], prepend=-1)).tolist()
         weights = np.zeros(len(self.weights))  # of the shingles of one text
-        for start, end in zip(firsts, [*firsts[1:], len(pairs)], strict=True):
+        for start, end in pairwise([*firsts, len(pairs)]):
             some = order[start:end]
             own = self._of(int(pairs[some[0], 0]))
             weights[own] = self.weights[own]
             shared[some] = self._sums(weights, pairs[some, 1])
             weights[own] = 0
+        itself = (pairs[:, 0] == pairs[:, 1]) & (self.counts[pairs[:, 0]] > 0)
+        shared[itself] = self.sums[pairs[itself, 0]]  # with shingles that no other text has
         shares: NDArray[np.float64] = np.minimum(shared[:, None] / self.sums[pairs], 1.0)
         return shares
 
