@@ -35,7 +35,7 @@ import numpy as np
 from docsim.engine.records import SourceName
 from docsim.index import Index
 from docsim.ingest.sources import open_source
-from docsim.models import MODES, Mode, Ranking
+from docsim.models import MODES, Mode, Ranking, SearchResult
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "hybrid_latency.json"
@@ -90,11 +90,12 @@ def together(index: Index, asked: list[str]) -> dict[str, Any]:
     """Ask all questions in one call and one by one, three times each after one that warms up."""
     taken: dict[str, list[tuple[float, float]]] = {"one call": [], "one by one": []}
     answers: dict[str, Any] = {}
+    ways: dict[str, Callable[[], list[SearchResult]]] = {
+        "one call": lambda: index.search_many(asked, K),
+        "one by one": lambda: [index.search(text, K) for text in asked],
+    }
     for _ in range(4):
-        for name, ask in {
-            "one call": lambda: index.search_many(asked, K),
-            "one by one": lambda: [index.search(text, K) for text in asked],
-        }.items():
+        for name, ask in ways.items():
             started, busy = time.perf_counter(), time.process_time()
             answers[name] = [result.hits for result in ask()]
             taken[name].append((time.perf_counter() - started, time.process_time() - busy))
