@@ -7,8 +7,12 @@ so that what else the machine does meets all of them; each mode has an index of 
 words that another one looked up. ``cpu`` is the processor's time of the asking thread. ``encode + FAISS`` encodes and
 searches the same vectors exactly; ``FTS5`` asks for the ten best by ``rank``, the words of the question joined by OR,
 each in quotes; ``FTS5, no stop words`` leaves out the commonest English words. ``ratio`` is that of hybrid's median to
-the larger one of encode + FAISS and FTS5. The index is kept in .bench/hybrid. Writes
-benchmarks/results/hybrid_latency.json, a part for each number of documents.
+the larger one of encode + FAISS and FTS5. ``hybrid, exact`` compares every passage, also where an approximate index
+could propose some; ``proposals`` says which one and how many of the nearest passages it finds. ``together`` asks all
+questions in one call, and one after the other, in turns, and looks whether the answers are the same; there, ``cpu`` is
+the processor's time of all threads for each answer. The index is kept in .bench/hybrid. Writes
+benchmarks/results/hybrid_latency.json, a part for each number of documents. ``load`` is the number of processes that
+wanted a core when it began: on a busy machine, only ratios within one run tell something.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ import numpy as np
 from docsim.engine.records import SourceName
 from docsim.index import Index
 from docsim.ingest.sources import open_source
-from docsim.models import MODES, Mode
+from docsim.models import MODES, Mode, Ranking, SearchResult
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "hybrid_latency.json"
@@ -69,13 +73,37 @@ def measured(index: Index, queries: int) -> dict[str, Any]:
     with ExitStack() as stack:
         own = {mode: stack.enter_context(Index.open(index.path)) for mode in MODES}
         found = {kind: times(contenders(index, own, kind), asked) for kind, asked in kinds.items()}
+        batch = together(own["hybrid"], questions(index, 4 * queries))
+    facts = index.engine.search_facts()
     asked = found["questions"]
     ratio = {
         value: round(asked["hybrid"][value] / max(asked["encode + FAISS"][value], asked["FTS5"][value]), 3)
         for value in ("p50_ms", "cpu_p50_ms")
     }
     beside_faiss = asked["hybrid"]["cpu_p50_ms"] / asked["encode + FAISS"]["cpu_p50_ms"]
-    return {**found, "ratio": ratio, "ratio to encode + FAISS": round(beside_faiss, 3)}
+    proposals = {"index": facts.factory, "recall": facts.recall}
+    ratios = {"ratio": ratio, "ratio to encode + FAISS": round(beside_faiss, 3)}
+    return {**found, **ratios, "proposals": proposals, "together": batch}
+
+
+def together(index: Index, asked: list[str]) -> dict[str, Any]:
+    """Ask all questions in one call and one by one, three times each after one that warms up."""
+    taken: dict[str, list[tuple[float, float]]] = {"one call": [], "one by one": []}
+    answers: dict[str, Any] = {}
+    ways: dict[str, Callable[[], list[SearchResult]]] = {
+        "one call": lambda: index.search_many(asked, K),
+        "one by one": lambda: [index.search(text, K) for text in asked],
+    }
+    for _ in range(4):
+        for name, ask in ways.items():
+            started, busy = time.perf_counter(), time.process_time()
+            answers[name] = [result.hits for result in ask()]
+            taken[name].append((time.perf_counter() - started, time.process_time() - busy))
+    found: dict[str, Any] = {"questions": len(asked), "same": answers["one call"] == answers["one by one"]}
+    for name, values in taken.items():
+        seconds, cpu = np.median(values[1:], axis=0).tolist()
+        found[name] = {"a_second": round(len(asked) / seconds), "cpu_ms": round(1000 * cpu / len(asked), 3)}
+    return found
 
 
 def ids(index: Index, count: int) -> list[str]:
@@ -112,6 +140,8 @@ def contenders(index: Index, own: dict[Mode, Index], kind: str) -> dict[str, Cal
         return database.execute(sql, (" OR ".join(f'"{word}"' for word in words) or '""', K)).fetchall()
 
     modes: dict[str, Callable[[str], object]] = {mode: searching(own[mode], mode) for mode in MODES}
+    every = Ranking(min_similarity=-1.0)  # no passage may be left out, so all are compared
+    modes["hybrid, exact"] = lambda text: own["hybrid"].search(text, K, ranking=every)
     return {**modes, "encode + FAISS": faiss_alone, "FTS5": fts5, "FTS5, no stop words": lambda t: fts5(t, STOP_WORDS)}
 
 

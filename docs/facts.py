@@ -23,6 +23,8 @@ _MARKED = re.compile(r"<!-- n ([a-z0-9_]+) -->(.*?)<!-- /n -->", re.DOTALL)
 # What is quoted from the code: its name in a page, and where it stands; see constants.py.
 _CONSTANTS: Mapping[str, str] = {
     "auto_from": "docsim.engine.local.ann:AUTO_FROM",
+    "auto_recall": "docsim.engine.local.ann:AUTO_RECALL",
+    "lists_from": "docsim.engine.local.ann:LISTS_FROM",
     "recall_target": "docsim.engine.local.ann:Settings.recall",
     "passage_characters": "docsim.ingest.passages:TARGET",
     "passage_overlap": "docsim.ingest.passages:OVERLAP",

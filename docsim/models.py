@@ -58,6 +58,11 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
+# Made once: the functions of ``json`` would make one for every document that an answer shows.
+_WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
+_READER = json.JSONDecoder(parse_constant=str)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One text under a stable id.
@@ -332,13 +337,13 @@ def composed(id: str) -> str:
 def _plain(metadata: Metadata) -> Metadata:
     """Return metadata with plain JSON values only: NaN and infinity become strings."""
     text = _ESCAPED_NUL.sub("\\1\ufffd", storable(_canonical(metadata)))
-    plain: Metadata = json.loads(text, parse_constant=str)
+    plain: Metadata = _READER.decode(text)
     return plain
 
 
 def _canonical(value: object) -> str:
     """Return ``value`` as JSON with sorted keys; dates and other values unknown to JSON become their ``str``."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
+    return _WRITER.encode(value)
 
 
 @dataclass(frozen=True, slots=True)

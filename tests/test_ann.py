@@ -19,7 +19,7 @@ from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import UsageError
 
 DIM, COUNT, TARGET = 16, 6_000, 0.95
-FACTORIES = ["IVF128,PQ8x4fs", "HNSW16,SQ8", "IVF64,SQ8", "HNSW8,Flat"]
+FACTORIES = ["IVF128,PQ8x4fs", "PQ8x4fs", "HNSW16,SQ8", "IVF64,SQ8", "HNSW8,Flat"]
 
 
 def unit(rows: NDArray[np.float64]) -> NDArray[np.float16]:
@@ -66,6 +66,25 @@ def recall(index: VectorIndex, alive: NDArray[np.int64], rows: NDArray[np.float1
 
 def test_the_recall_asked_for_is_reached_on_queries_it_was_tuned_with(index: VectorIndex) -> None:
     assert recall(index, 2 * np.arange(COUNT) + 1, ROWS, 10) >= TARGET
+
+
+@pytest.mark.parametrize("k", [10, 100])
+def test_a_query_among_many_gets_what_it_gets_alone(index: VectorIndex, k: int) -> None:
+    for some in (index, index.with_deleted([(101, 400), (5_001, 300)])):
+        many = some.search(QUERIES, k)
+        for i in range(len(QUERIES)):
+            alone = some.search(QUERIES[i : i + 1], k)
+            np.testing.assert_array_equal(alone.ids[0], many.ids[i])
+            np.testing.assert_array_equal(alone.similarities[0], many.similarities[i])
+
+
+def test_where_codes_propose_every_nearest_passage_the_answer_is_that_of_exact_search() -> None:
+    exact = VectorIndex(DIM).with_added(2 * np.arange(COUNT) + 1, ROWS)
+    proposing = exact.with_approximate(Approximate(ann.build("PQ8x4fs", ROWS), COUNT // 4))
+    for one, other in ((exact, proposing), (exact.with_deleted([(1, 999)]), proposing.with_deleted([(1, 999)]))):
+        expected, found = one.search(QUERIES, 10), other.search(QUERIES, 10)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_allclose(found.similarities, expected.similarities, atol=1e-6)
 
 
 def test_of_more_neighbours_than_it_is_tuned_for_most_are_found(index: VectorIndex) -> None:
@@ -258,7 +277,9 @@ def test_an_index_of_another_number_of_rows_is_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "count", "expected"),
     [
-        ("auto", 100_000, ""),
+        ("auto", 99_999, ""),
+        ("auto", 100_000, "PQ128x4fs"),
+        ("PQ32x4fs", 50_000, "PQ32x4fs"),
         ("auto", 1_000_000, "IVF2048,PQ128x4fs"),
         ("flat", 10_000_000, ""),
         ("ivf", 500, ""),
@@ -274,7 +295,18 @@ def test_the_factory_string_depends_on_the_number_of_passages(kind: str, count: 
 @pytest.mark.parametrize(
     "kind",
     [
-        *("", "x", "Flat", "PQ64", "IVF", "IVF-1,Flat", "OPQ16,IVF64,PQ16", "HNSW32,Nope", "IVF99999999999,Flat"),
+        *(
+            "",
+            "x",
+            "Flat",
+            "PQ64",
+            "PQ0x4fs",
+            "IVF",
+            "IVF-1,Flat",
+            "OPQ16,IVF64,PQ16",
+            "HNSW32,Nope",
+            "IVF99999999999,Flat",
+        ),
         *("I" * 999, "IVF0,Flat", "IVF10,PQ8x0", "IVF8,PQ64x4fs_0", "HNSW0,Flat", "HNSW1", "IVF16_HNSW1,Flat"),
     ],
 )

@@ -44,6 +44,7 @@ def test_auto_stays_exact_where_the_recall_is_not_reached(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ann, "AUTO_FROM", 1_000)
+    monkeypatch.setattr(ann, "LISTS_FROM", 1_000)
     monkeypatch.setattr(ann_tuning, "MARGIN", 0.0)
     texts = [f"soup {i} {i * 7919 % 2_400} {i * 104_729 % 2_400}" for i in range(2_400)]
     with Index.create(tmp_path / "index", encoder=encoder, recall=1.0) as index:
@@ -64,18 +65,23 @@ def test_where_all_passages_are_the_same_any_of_them_counts_as_found(tmp_path: P
         assert ann_tuning.doubts(facts, COUNT) == []
 
 
+@pytest.mark.parametrize(("lists_from", "begins", "least"), [(1_000, "IVF", 0.8), (3_000, "PQ16x4fs", 0.99)])
 def test_auto_searches_approximately_where_that_reaches_the_recall(
-    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, lists_from: int, begins: str, least: float
 ) -> None:
     monkeypatch.setattr(ann, "AUTO_FROM", 1_000)
+    monkeypatch.setattr(ann, "LISTS_FROM", lists_from)
     words = "train ticket keys rotate boil lentils soup server deploy database backup restore house garden".split()  # noqa: SIM905
     texts = [f"{words[i % 14]} {words[i // 14 % 14]} {words[i // 196 % 14]} {i}" for i in range(2_400)]
     with Index.create(tmp_path / "index", encoder=encoder, recall=0.8) as index:
         index.sync(Document(f"{i}", text) for i, text in enumerate(texts))
         facts = known(index)
         assert facts is not None
-        assert facts.factory.startswith("IVF")
-        assert facts.recall >= 0.8
+        assert facts.factory.startswith(begins)
+        assert facts.recall >= least
+        assert verify.problems(index) == []
+    with Index.open(tmp_path / "index") as index:  # what it answers comes through what was read from disk
+        assert index.search(texts[700], 3, mode="dense").hits[0].id == "700"
 
 
 @pytest.fixture(scope="module")

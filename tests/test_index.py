@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 from effort import examples
 from filelock import FileLock
 from opened import store_of
 
+from docsim import cores
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import snapshots
 from docsim.engine.records import SourceName
@@ -22,7 +23,8 @@ from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexL
 from docsim.index import Index
 from docsim.ingest import passages
 from docsim.ingest.sources import open_source
-from docsim.models import Document, SearchResult
+from docsim.models import MODES, Document, Mode, SearchResult, SyncReport
+from docsim.search import searcher, side_by_side
 from docsim.search.retrieval import CANDIDATES
 from docsim.search.searcher import PASSAGES_PER_HIT
 
@@ -114,14 +116,38 @@ def test_an_answer_says_who_gave_it(index: Index, encoder: Encoder) -> None:
     assert [hit.rank for hit in result.hits] == [1, 2]
 
 
-def test_one_query_answers_as_it_does_among_many(index: Index) -> None:
-    queries = ["soup", "keys of the server", long_text(3)]
-    many = index.search_many(queries, 4)
+@pytest.mark.parametrize("mode", MODES)
+def test_one_query_answers_as_it_does_among_many(index: Index, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+    monkeypatch.setattr(side_by_side, "TOGETHER", 4)
+    monkeypatch.setattr(cores, "available", lambda: 3)
+    words = " ".join(TEXTS.values()).split()
+    queries = ["soup", "keys of the server", long_text(3), *(" ".join(words[i : i + i % 7 + 1]) for i in range(20))]
+    many = index.search_many(queries, 4, mode=mode)
+    assert [one.query for one in many] == queries
     for query, among in zip(queries, many, strict=True):
-        alone = index.search(query, 4)
-        assert ids(alone) == ids(among)
-        np.testing.assert_allclose([h.score for h in alone.hits], [h.score for h in among.hits], atol=1e-5)
-    assert index.search_many([]) == []
+        assert index.search(query, 4, mode=mode).hits == among.hits  # to the last bit of their scores
+    assert index.search_many([], mode=mode) == []
+
+
+def test_all_queries_of_a_call_are_answered_from_one_state(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody writes while the first queries are answered, before other threads look at the index."""
+    monkeypatch.setattr(side_by_side, "TOGETHER", 2)
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    written: list[SyncReport] = []
+
+    def writing_first(*arguments: Any, **options: Any) -> list[SearchResult]:
+        found = searcher.search(*arguments, **options)
+        if not written:
+            with Index.open(index.path) as other:
+                written.append(other.sync([Document("late", "soup", title="Soup")], prune=True))
+        return found
+
+    monkeypatch.setattr("docsim.search.side_by_side.search", writing_first)
+    found = index.search_many(["soup"] * 9, 4)
+    assert written[0].added == 1
+    assert {tuple(ids(one)) for one in found} == {tuple(ids(found[0]))}
+    assert set(ids(found[0])) == set(TEXTS)
+    assert ids(index.search("soup", 4)) == ["late"]
 
 
 @pytest.mark.parametrize("k", [1, 3, 4, 5, 1000])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from unittest import mock
 
@@ -14,7 +14,7 @@ import pytest
 from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from written import opened, put
+from written import embedded, opened, put
 
 from docsim.engine.local.store import Store
 from docsim.engine.local.words import bm25, building, keeping, merging, segment
@@ -248,7 +248,7 @@ def test_scores_are_those_of_brute_force_whatever_was_written_merged_and_deleted
                 with store.writing():
                     store.remove(data.draw(st.sampled_from(held)))
             elif change == "write":
-                keeping.write(store, path)
+                store.write_words()
             elif change == "look":
                 earlier = refreshed(path, earlier)
         check(refreshed(path, earlier), stored(store))
@@ -461,6 +461,48 @@ def test_stopped_at_any_step_of_writing_the_words_answer_and_are_finished_next_t
         keeping.write(store, path)
     check(refreshed(path), stored(store))
     keeping.write(store, path)
+    check(refreshed(path), stored(store))
+    assert {one.stem for one in files(path)} == {row.digest for row in keeping.rows(store)}
+
+
+def test_words_found_beside_encoding_are_not_found_again(store: LocalWriter, path: Path) -> None:
+    fill(store, *(one.text for one in made(9)))
+    with mock.patch.object(keeping, "_texts", return_value=iter(())):  # nothing is read from the store
+        store.write_words()
+    check(refreshed(path), stored(store))
+    fill(store, "train", "lost with its transaction")
+    with suppress(Killed), store.writing():
+        store.put(embedded("undone", "never committed"), number=None)
+        raise Killed
+    store.write_words()
+    check(refreshed(path), stored(store))
+
+
+@pytest.mark.parametrize("trouble", ["full disk", "deleted", "forgotten", "abandoned", "earlier ones lost"])
+def test_words_found_beside_encoding_that_cannot_be_used_are_found_again(
+    store: LocalWriter, path: Path, trouble: str
+) -> None:
+    if trouble == "earlier ones lost":
+        fill(store, "an earlier train")
+        store.write_words()
+        flip(files(path)[0])
+    if trouble == "full disk":
+        with mock.patch.object(segment, "save", side_effect=OSError("no space")):
+            numbers = fill(store, *(one.text for one in made(9)))
+            assert store._beside is not None
+            assert store._beside.finish() is None
+            store._beside = None
+    else:
+        numbers = fill(store, *(one.text for one in made(9)))
+    if trouble in ("deleted", "forgotten"):
+        with store.writing():
+            store.remove(numbers[3])
+            if trouble == "forgotten":
+                store.forget_deletions()
+    if trouble == "abandoned":
+        store.close()
+        store = LocalWriter(path, writable=True)
+    store.write_words()
     check(refreshed(path), stored(store))
     assert {one.stem for one in files(path)} == {row.digest for row in keeping.rows(store)}
 

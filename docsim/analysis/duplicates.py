@@ -24,6 +24,7 @@ from docsim.analysis.neighbours import Nearest, nearest
 from docsim.analysis.shingles import Overlaps, Wording, covered
 from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
+from docsim.models import Passage
 from docsim.progress import SILENT, Progress
 
 __all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
@@ -327,6 +328,7 @@ def _group(snapshot: Snapshot, corpus: _Corpus, position: int, edges: list[_Edge
     stored = snapshot.documents(corpus.numbers[[position, *(edge.position for edge in edges)]].tolist())
     representative = stored[int(corpus.numbers[position])].document
     wording = Wording(representative.text)
+    passages = snapshot.passages(list(stored)) if any(edge.kind != "exact" for edge in edges) else {}
     members = []
     for edge in sorted(edges, key=lambda edge: (_KINDS.index(edge.kind), -edge.overlap, edge.position)):
         one = stored[int(corpus.numbers[edge.position])].document
@@ -335,22 +337,29 @@ def _group(snapshot: Snapshot, corpus: _Corpus, position: int, edges: list[_Edge
         if edge.kind != "exact":
             ours = Wording(one.text)
             shares = covered(ours, wording), covered(wording, ours)
-            matches = _matches(snapshot, corpus, edge.position, position)
+            matches = _matches(corpus, passages, edge.position, position)
         similarity = matches[0].similarity if matches else 1.0
         members.append(Member(one.id, one.title, edge.kind, edge.overlap, *shares, similarity, matches))
     return Group(representative.id, representative.title, tuple(members))
 
 
-def _matches(snapshot: Snapshot, corpus: _Corpus, member: int, representative: int) -> tuple[Match, ...]:
+def _matches(
+    corpus: _Corpus, passages: dict[int, list[Passage]], member: int, representative: int
+) -> tuple[Match, ...]:
     """Return the passages of a member that are most similar to one of its representative, best first."""
-    ours, theirs = (np.flatnonzero(corpus.owners == position) for position in (member, representative))
+    ours, theirs = (_places(corpus, position) for position in (member, representative))
     similarities = corpus.rows[ours] @ corpus.rows[theirs].T
     best = np.argsort(-similarities.max(axis=1), kind="stable")[:_MATCHES]
     one, other = (int(corpus.numbers[position]) for position in (member, representative))
-    passages = snapshot.passages([one, other])
     matches = []
     for i in best.tolist():
         here, there = passages[one][i], passages[other][int(similarities[i].argmax())]
         similarity = min(1.0, float(similarities[i].max()))
         matches.append(Match(here.start, here.end, there.start, there.end, similarity))
     return tuple(matches)
+
+
+def _places(corpus: _Corpus, position: int) -> slice:
+    """Return where the passages of a document are."""
+    start, end = np.searchsorted(corpus.owners, (position, position + 1)).tolist()
+    return slice(start, end)

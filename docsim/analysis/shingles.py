@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ _UNSPACED = (
     "\u3041-\u3096\u30a1-\u30fa\u30fc-\u30ff\uff66-\uff9f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_TOGETHER = 300  # pairs compared at a time: few enough that their shingles stay in the processor's cache
+_PLAIN = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}  # between ASCII words
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads consecutive numbers
 
 
@@ -33,7 +34,8 @@ class Overlaps:
 
     Attributes:
         counts: How many different shingles each text has, int64 ``(texts,)``; 0 for a text without words.
-        shingles: Those of text after text, as numbers from 0, ascending within each text, int64 ``(shingles of all,)``.
+        shingles: Those of text after text that other texts have too, as numbers from 0, ascending within each text,
+            int64 ``(shingles,)``. Most shingles are in one text only, and no text shares them.
         starts: Where each text's shingles start, int64 ``(texts + 1,)``.
         weights: What each shingle weighs, by its number, float64.
         sums: The weights of each text's shingles together, float64 ``(texts,)``.
@@ -47,13 +49,17 @@ class Overlaps:
         numbers.default_factory = numbers.__len__  # a new word gets the next number
         found = [_shingles(np.fromiter(map(numbers.__getitem__, _words(text)), np.uint64)) for text in texts]
         self.counts = np.fromiter(map(len, found), np.int64, len(found))
-        self.starts = np.concatenate([[0], np.cumsum(self.counts)])
         hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
-        _, self.shingles, documents = np.unique(hashes, return_inverse=True, return_counts=True)
-        self.weights: NDArray[np.float64] = np.log1p(len(found) / documents)
+        _, every, documents = np.unique(hashes, return_inverse=True, return_counts=True)
+        weights = np.log1p(len(found) / documents)
         texts_of = np.repeat(np.arange(len(found)), self.counts)
-        sums = np.bincount(texts_of, weights=self.weights[self.shingles], minlength=len(found))
+        sums = np.bincount(texts_of, weights=weights[every], minlength=len(found))
         self.sums: NDArray[np.float64] = np.maximum(sums, 1e-12)
+        common = documents > 1
+        kept = common[every]
+        self.shingles: NDArray[np.int64] = (np.cumsum(common) - 1)[every[kept]]
+        self.starts = np.concatenate([[0], np.cumsum(np.bincount(texts_of[kept], minlength=len(found)))])
+        self.weights: NDArray[np.float64] = weights[common]
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of each text of a pair occurs in the other, by the weights of their shingles.
@@ -65,32 +71,28 @@ class Overlaps:
             The share of the first text that occurs in the second, and of the second in the first: float64
             ``(pairs, 2)``, in [0, 1].
         """
-        shares = np.zeros((len(pairs), 2))
-        for start in range(0, len(pairs), _TOGETHER):
-            some = pairs[start : start + _TOGETHER]
-            shared = self._shared(some)
-            shares[start : start + _TOGETHER] = shared[:, None] / self.sums[some]
-        return np.minimum(shares, 1.0)
+        shared = np.zeros(len(pairs))
+        order = np.argsort(pairs[:, 0], kind="stable")
+        firsts = np.flatnonzero(np.diff(pairs[order, 0], prepend=-1)).tolist()
+        weights = np.zeros(len(self.weights))  # of the shingles of one text
+        for start, end in pairwise([*firsts, len(pairs)]):
+            some = order[start:end]
+            own = self._of(int(pairs[some[0], 0]))
+            weights[own] = self.weights[own]
+            shared[some] = self._sums(weights, pairs[some, 1])
+            weights[own] = 0
+        itself = (pairs[:, 0] == pairs[:, 1]) & (self.counts[pairs[:, 0]] > 0)
+        shared[itself] = self.sums[pairs[itself, 0]]  # with shingles that no other text has
+        shares: NDArray[np.float64] = np.minimum(shared[:, None] / self.sums[pairs], 1.0)
+        return shares
 
-    def _shared(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the weights of the shingles that both texts of each pair have, together, float64 ``(pairs,)``.
+    def _of(self, text: int) -> NDArray[np.int64]:
+        return self.shingles[self.starts[text] : self.starts[text + 1]]
 
-        A pair's number and a shingle's make one key. Each side's keys ascend, so that sorting both sides together is
-        one merge, after which a key that both have stands twice in a row.
-        """
-        keys = np.sort(np.concatenate([self._keys(pairs[:, 0]), self._keys(pairs[:, 1])]), kind="stable")
-        both = keys[1:][keys[1:] == keys[:-1]]
-        pair, shingle = np.divmod(both, max(1, len(self.weights)))
-        shared: NDArray[np.float64] = np.bincount(pair, self.weights[shingle], len(pairs)).astype(np.float64)
-        return shared
-
-    def _keys(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return a key for each shingle of some texts, ascending: the text's place among them, then the shingle."""
-        counts = self.counts[texts]
-        ends = np.cumsum(counts)
-        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.starts[texts] - (ends - counts), counts)
-        keys: NDArray[np.int64] = np.repeat(np.arange(len(texts)), counts) * max(1, len(self.weights))
-        return keys + np.asarray(self.shingles[places], np.int64)
+    def _sums(self, weights: NDArray[np.float64], texts: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what the shingles of each of some texts weigh together, float64 ``(texts,)``."""
+        found = [weights[self._of(text)] for text in texts.tolist()]
+        return np.fromiter((one.sum() for one in found), np.float64, len(found))
 
 
 class Wording:
@@ -128,7 +130,14 @@ def covered(one: Wording, other: Wording) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.casefold())
+    text = text.casefold()
+    if text.isascii():
+        return text.translate(_PLAIN).split()
+    found: list[str] = []
+    for plain, lines in groupby(text.split("\n"), str.isascii):  # most lines of most texts are ASCII
+        joined = "\n".join(lines)
+        found += joined.translate(_PLAIN).split() if plain else _WORD.findall(joined)
+    return found
 
 
 def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint32]:

@@ -41,11 +41,16 @@ def encode_documents(
         For each document, in the order given, the embeddings of its passages: float32 ``(passages, dim)``, unit rows,
         at least one.
     """
-    return encode_passages(encoder, [(document, passages.split(document.text)) for document in documents], role=role)
+    items = [(document, passages.split(document.text)) for document in documents]
+    return encode_passages(encoder, items, role=role, unpadded=True)  # each as if it were alone
 
 
 def encode_passages(
-    encoder: Encoder, items: Sequence[tuple[Document, Sequence[Passage]]], *, role: Role = "document"
+    encoder: Encoder,
+    items: Sequence[tuple[Document, Sequence[Passage]]],
+    *,
+    role: Role = "document",
+    unpadded: bool = False,
 ) -> list[NDArray[np.float32]]:
     """Encode chosen passages of documents, such as those that an index has stored.
 
@@ -53,13 +58,14 @@ def encode_passages(
         encoder: What encodes.
         items: Documents, each with passages of its own text.
         role: ``query`` for questions.
+        unpadded: See ``Encoder.encode``.
 
     Returns:
         For each document, in the order given, the embeddings of its passages in the order given: float32
         ``(passages, dim)``, unit rows; ``(0, dim)`` for a document without passages. All are views of one array.
     """
     texts = [inputs(encoder, document, spans, role=role) for document, spans in items]
-    rows = encoder.encode([text for each in texts for text in each])
+    rows = encoder.encode([text for each in texts for text in each], unpadded=unpadded)
     ends = np.cumsum([len(each) for each in texts], dtype=np.int64)
     return [rows[end - len(each) : end] for each, end in zip(texts, ends, strict=True)]
 

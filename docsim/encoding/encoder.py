@@ -176,13 +176,18 @@ class Encoder:
         """
         return cls.load(Path(__file__).parents[1] / "encoders" / "default", dim=dim)
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], *, unpadded: bool = False) -> NDArray[np.float32]:
         """Return the embeddings of texts: float32 ``(len(texts), dim)``, unit rows, in the order given.
 
         The texts are encoded as they are. ``docsim.encoding.documents`` puts the encoder's prefixes before them.
 
         Every text has an embedding: a text without tokens gets a fixed unit vector, and unpaired surrogates are read as
         U+FFFD. A text gets the same embedding alone and among others, up to rounding (1e-6).
+
+        Args:
+            texts: Any number of texts.
+            unpadded: Encode only texts of equally many tokens together, which takes longer. No text is padded then, so
+                towers that average get no rounding either.
 
         Raises:
             TypeError: ``texts`` is one string instead of a sequence of strings.
@@ -192,7 +197,7 @@ class Encoder:
         embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
         # ONNX Runtime releases the interpreter's lock, so one chunk is tokenised while another is encoded.
         _each(
-            lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk]),
+            lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk], unpadded=unpadded),
             list(_chunks(texts)),
             workers=self._chunk_workers,
         )
@@ -227,7 +232,7 @@ class Encoder:
             by_word=settings.by_word,
         )
 
-    def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32]) -> None:
+    def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32], *, unpadded: bool) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
         tokens = self._tokeniser.tokenise(texts)
 
@@ -237,7 +242,8 @@ class Encoder:
                 batch = damped(batch, padding=self._preprocessing.padding_id)
             target[rows] = shortened(self._session.run(None, {self._input: batch})[0], self._preprocessing.components)
 
-        _each(encode, list(_batches(tokens.lengths, self._batch_tokens)), workers=self._batch_workers)
+        batches = _batches(tokens.lengths, self._batch_tokens, unpadded=unpadded)
+        _each(encode, list(batches), workers=self._batch_workers)
 
 
 def shortened(rows: NDArray[np.float32], components: int | None) -> NDArray[np.float32]:
@@ -296,15 +302,17 @@ def _each(function: Callable[[_Item], None], items: Sequence[_Item], *, workers:
             list(pool.map(function, items))
 
 
-def _batches(lengths: NDArray[np.int64], most: int) -> Iterator[NDArray[np.int64]]:
-    """Yield groups of rows of similar length, shortest first.
+def _batches(lengths: NDArray[np.int64], most: int, *, unpadded: bool = False) -> Iterator[NDArray[np.int64]]:
+    """Yield groups of rows of similar length, or of the same length, shortest first.
 
     A group has at most ``most`` tokens including padding, unless it is a single row.
     """
     order = np.argsort(lengths, kind="stable")
     start = 0
-    for position, length in enumerate(lengths[order].tolist()):
-        if position > start and (position - start + 1) * length > most:
+    ascending = lengths[order].tolist()
+    for position, length in enumerate(ascending):
+        is_full = (position - start + 1) * length > most or (unpadded and length > ascending[start])
+        if position > start and is_full:
             yield order[start:position]
             start = position
     if start < len(order):

@@ -17,6 +17,7 @@ from docsim.errors import UsageError
 from docsim.models import Document, Mode, Ranking, SearchResult
 from docsim.search.questions import questions
 from docsim.search.searcher import Query, Request, search
+from docsim.search.side_by_side import search_many
 
 if TYPE_CHECKING:
     from docsim.filters.condition import Condition
@@ -77,7 +78,7 @@ def _ask(
     """Search for queries that are made in the state that is searched."""
     engine.prepare()
     with engine.snapshot(encoder=True) as snapshot:
-        return search(snapshot, queries(snapshot), request, started=started)
+        return search_many(engine, snapshot, queries(snapshot), request, started=started)
 
 
 @retried

@@ -20,7 +20,7 @@ from docsim.search.retrieval import Candidate
 __all__ = ["chosen", "diverse"]
 
 
-def chosen(snapshot: Snapshot, tiers: Iterable[list[Candidate]], ranking: Ranking) -> Iterator[Candidate]:
+def chosen(snapshot: Snapshot, tiers: Iterable[Sequence[Candidate]], ranking: Ranking) -> Iterator[Candidate]:
     """Yield the candidates that may become hits, in order. Skipping the first ``ranking.offset`` is up to the caller.
 
     Args:
@@ -31,7 +31,9 @@ def chosen(snapshot: Snapshot, tiers: Iterable[list[Candidate]], ranking: Rankin
     groups: set[object] = set()
     before: list[NDArray[np.float32]] = []
     for tier in tiers:
-        kept = [one for one in tier if ranking.min_similarity is None or one.similarity >= ranking.min_similarity]
+        kept, least = tier, ranking.min_similarity
+        if least is not None:
+            kept = [one for one in tier if one.similarity >= least]
         if ranking.group_by is not None:
             values = snapshot.metadata_values(ranking.group_by, [one.number for one in kept])
             kept = _best_of_each(kept, values, groups)

@@ -7,14 +7,15 @@ the first hits never depend on how many are wanted, and pages neither overlap no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot, TextMatches
-from docsim.engine.records import Numbers, QueryTerm
+from docsim.engine.records import Neighbours, Numbers, QueryTerm
 from docsim.filters.condition import Condition, narrowed
 from docsim.models import Correction, Document, Mode
 from docsim.search import scoring, smoothing
@@ -22,7 +23,7 @@ from docsim.search.fusion import LONG, SHORT, Fusion
 from docsim.search.query_terms import QueryTerms, query_terms
 from docsim.search.scoring import Scored
 
-__all__ = ["CANDIDATES", "Asked", "Candidate", "Query", "tiers"]
+__all__ = ["CANDIDATES", "Asked", "Candidate", "Query", "Tier", "nearest", "tiers"]
 
 CANDIDATES = 100
 """The first tier is taken from this many nearest passages of each query embedding, and best matching documents."""
@@ -91,6 +92,40 @@ class Candidate:
         return float(self.similarities.max())
 
 
+class Tier(Sequence[Candidate]):
+    """Candidates, best first, made when they are asked for: few of them become hits."""
+
+    def __init__(self, numbers: Numbers, scores: NDArray[np.float32], found: Scored, highest: float) -> None:
+        """Rank documents by their scores, ties by number.
+
+        Args:
+            numbers: The documents, ascending.
+            scores: ``float32 (n,)``.
+            found: The similarities of their passages.
+            highest: No candidate's score is above this.
+        """
+        self._order = np.argsort(-scores, kind="stable")
+        self._numbers, self._scores, self._found, self._highest = numbers, scores, found, highest
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> Candidate: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Candidate]: ...
+
+    def __getitem__(self, place: int | slice) -> Candidate | list[Candidate]:
+        """Return the candidate at a place, or those at some places."""
+        if isinstance(place, slice):
+            return [self[i] for i in range(len(self))[place]]
+        i = int(self._order[place])
+        score = float(self._scores[i])
+        return Candidate(int(self._numbers[i]), min(score, self._highest), score, self._found.similarities[i])
+
+
 @dataclass(frozen=True, slots=True)
 class _Reach:
     """The documents found by looking a certain depth; those of a smaller depth are among them.
@@ -113,7 +148,8 @@ def tiers(
     *,
     where: Condition | None = None,
     min_similarity: float | None = None,
-) -> Iterator[list[Candidate]]:
+    first: Neighbours | None = None,
+) -> Iterator[Tier]:
     """Yield candidates tier by tier, each tier best first, until none are left.
 
     Dense and hybrid mode find every document; lexical mode finds only those that hold a term of the query.
@@ -125,16 +161,18 @@ def tiers(
         where: What documents have to meet, beside what the query itself asks of them.
         min_similarity: Stop when no document that is left can be this similar. The search is then exact, because an
             approximate one may leave out documents that are.
+        first: What ``nearest`` returned for the query, if it was called.
     """
     seen, where = np.array(query.exclude, np.int64), narrowed(where, *query.asked.conditions)
     scorer, highest = _Scoring(mode, long=len(query.vectors) > 1), np.inf
-    for reach in _reaches(snapshot, query, mode, where, exact=min_similarity is not None):
+    near = _near(snapshot, query, where, exact=min_similarity is not None, first=first)
+    for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)
         seen = _united(seen, numbers)
         rows = snapshot.embeddings(numbers)
         found = scoring.scored(query.vectors, rows)
         matching = None if reach.words is None else reach.words.of(numbers)
-        tier = _tier(numbers, scorer.scores(found, matching), found.similarities, highest)
+        tier = Tier(numbers, scorer.scores(found, matching), found, highest)
         if tier:
             highest = tier[-1].score
             yield tier
@@ -169,36 +207,60 @@ class _Scoring:
         return fused if self.long else smoothing.smoothed(fused, found.directions)
 
 
-def _tier(
-    numbers: Numbers, scores: NDArray[np.float32], similarities: list[NDArray[np.float32]], highest: float
-) -> list[Candidate]:
-    """Return candidates best first, ties by number, no score above the highest."""
-    order = np.argsort(-scores, kind="stable").tolist()
-    values = scores.tolist()
-    return [Candidate(int(numbers[i]), min(values[i], highest), values[i], similarities[i]) for i in order]
-
-
-def _reaches(snapshot: Snapshot, query: Query, mode: Mode, where: Condition | None, *, exact: bool) -> Iterator[_Reach]:
-    """Yield ever wider reaches; the last holds everything that can be found."""
-    if mode == "dense":
-        yield from _near(snapshot, query, where, exact=exact)
-        return
+def _reaches(
+    snapshot: Snapshot, query: Query, mode: Mode, where: Condition | None, near: Iterator[_Reach]
+) -> Iterator[_Reach]:
+    """Yield ever wider reaches of a search by words, or by both; the last holds everything that can be found."""
     terms = query_terms(snapshot, query.document, query.asked.terms)
     if mode == "lexical":  # ranked by what also finds, so that no filter changes the order of what it leaves
         yield from _matching(snapshot, terms, snapshot.text_search(terms.telling, where=where), where)
         return
     words = snapshot.text_search(terms.telling, rest=terms.frequent, where=where)
-    for depth, near in zip(_depths(), _near(snapshot, query, where, exact=exact), strict=False):
-        yield _Reach(_united(near.documents, words.best(depth)), near.beyond, words)
+    for depth, one in zip(_depths(), near, strict=False):
+        yield _Reach(_united(one.documents, words.best(depth)), one.beyond, words)
 
 
-def _near(snapshot: Snapshot, query: Query, where: Condition | None, *, exact: bool) -> Iterator[_Reach]:
-    """Yield the documents of the passages nearest to each passage of the query and to their centroid."""
-    probes = query.vectors
-    if len(probes) > 1:
-        probes = np.vstack([probes, scoring.centroid(probes)])
+def nearest(
+    snapshot: Snapshot, queries: Sequence[Query], *, where: Condition | None = None, exact: bool = False
+) -> list[Neighbours]:
+    """Return what is nearest to each query, as far as the first tier looks.
+
+    One scan serves all queries that ask the same of documents.
+
+    Args:
+        snapshot: What is searched.
+        queries: The queries, encoded by the snapshot's encoder.
+        where: What documents have to meet, beside what each query itself asks of them.
+        exact: Compare every passage.
+    """
+    alike: dict[Condition | None, list[int]] = {}
+    for place, query in enumerate(queries):
+        alike.setdefault(narrowed(where, *query.asked.conditions), []).append(place)
+    near: dict[int, Neighbours] = {}
+    for condition, places in alike.items():
+        probes = [_probes(queries[place]) for place in places]
+        found = snapshot.knn(np.concatenate(probes), CANDIDATES, where=condition, exact=exact)
+        end = 0
+        for place, each in zip(places, probes, strict=True):
+            here = slice(end, end := end + len(each))
+            near[place] = Neighbours(found.similarities[here], found.documents[here], found.exhausted)
+    return [near[place] for place in range(len(queries))]
+
+
+def _probes(query: Query) -> NDArray[np.float32]:
+    """Return what to look near: each passage of a query, and their centroid where there are several."""
+    if len(query.vectors) == 1:
+        return query.vectors
+    return np.vstack([query.vectors, scoring.centroid(query.vectors)])
+
+
+def _near(
+    snapshot: Snapshot, query: Query, where: Condition | None, *, exact: bool, first: Neighbours | None
+) -> Iterator[_Reach]:
+    """Yield the documents of the passages nearest to a query, ever more."""
     for depth in _depths():
-        found = snapshot.knn(probes, depth, where=where, exact=exact)
+        found = first if first is not None else snapshot.knn(_probes(query), depth, where=where, exact=exact)
+        first = None
         documents = _united(found.documents.ravel(), np.zeros(0, np.int64))
         if found.exhausted:
             yield _Reach(documents, -np.inf)

@@ -10,12 +10,12 @@ from itertools import islice
 import numpy as np
 
 from docsim.engine.base import Snapshot
-from docsim.engine.records import StoredDocument
+from docsim.engine.records import Neighbours, StoredDocument
 from docsim.errors import StoreError, UsageError
 from docsim.filters.condition import Condition
 from docsim.models import DEFAULT_MODE, MODES, MOST, Hit, Mode, Passage, PassageHit, Ranking, SearchResult
 from docsim.search import percentiles, rerank
-from docsim.search.retrieval import Candidate, Query, tiers
+from docsim.search.retrieval import Candidate, Query, nearest, tiers
 
 __all__ = ["PASSAGES_PER_HIT", "Query", "Request", "search"]
 
@@ -65,11 +65,16 @@ def search(
         started: ``time.perf_counter()`` when the queries came; now, when not given. What was done for all of them
             counts in equal parts for each.
     """
-    shared = 0.0 if started is None else (time.perf_counter() - started) / max(1, len(queries))
+    started = time.perf_counter() if started is None else started
+    near: list[Neighbours | None] = [None] * len(queries)
+    if request.mode != "lexical":
+        exact = request.ranking.min_similarity is not None
+        near = list(nearest(snapshot, queries, where=request.where, exact=exact))
+    shared = (time.perf_counter() - started) / max(1, len(queries))
     results = []
-    for query in queries:
+    for query, first in zip(queries, near, strict=True):
         began = time.perf_counter()
-        hits = tuple(_hits(snapshot, query, request))
+        hits = tuple(_hits(snapshot, query, request, first))
         results.append(
             SearchResult(
                 query.name,
@@ -86,9 +91,10 @@ def search(
     return results
 
 
-def _hits(snapshot: Snapshot, query: Query, request: Request) -> list[Hit]:
+def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None) -> list[Hit]:
     ranking = request.ranking
-    found = tiers(snapshot, query, request.mode, where=request.where, min_similarity=ranking.min_similarity)
+    least = ranking.min_similarity
+    found = tiers(snapshot, query, request.mode, where=request.where, min_similarity=least, first=first)
     chosen = rerank.chosen(snapshot, found, ranking)
     candidates = list(islice(chosen, ranking.offset, ranking.offset + request.k))
     if not candidates:

@@ -7,7 +7,6 @@ Regularizing ad hoc retrieval scores, CIKM). Its effect is measured in docs/rese
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,11 +33,14 @@ def smoothed(scores: NDArray[np.float32], directions: NDArray[np.float32]) -> ND
     count = min(NEIGHBOURS, len(scores) - 1)
     if count < 1:
         return scores
-    faiss.omp_set_num_threads(1)  # waiting for further threads is slow on a busy machine
-    cosines, nearest = faiss.knn(directions, directions, count + 1, metric=faiss.METRIC_INNER_PRODUCT)
-    weights = np.maximum(cosines, np.float32(1e-6))
-    weights[nearest == np.arange(len(scores))[:, None]] = 0  # each candidate is usually its own nearest neighbour ...
-    weights[weights.all(axis=1), -1] = 0  # ... but among copies, it may not be listed
-    around = (weights * scores[nearest]).sum(axis=1) / weights.sum(axis=1)
-    drawn: NDArray[np.float32] = (1 - SHARE) * scores + SHARE * around
+    cosines, own = directions @ directions.T, np.arange(len(scores))
+    np.fill_diagonal(cosines, -np.inf)
+    around, total = np.zeros(len(scores), np.float32), np.zeros(len(scores), np.float32)
+    for _ in range(count):
+        nearest = cosines.argmax(axis=1)
+        weights = np.maximum(cosines[own, nearest], np.float32(1e-6))
+        around += weights * scores[nearest]
+        total += weights
+        cosines[own, nearest] = -np.inf
+    drawn: NDArray[np.float32] = (1 - SHARE) * scores + SHARE * around / total
     return np.where(scores == scores.max(), scores, drawn).astype(np.float32)

@@ -12,8 +12,9 @@ Opening reads everything but the lists and compares the checksum. The file of th
 so the lists of another index are never taken for it; only its size is compared on opening. Damaged lists can make the
 index propose the wrong vectors, but no similarity becomes wrong. ``docsim verify`` reads the lists too.
 
-Inverted lists follow Sivic & Zisserman 2003. Their codes follow André et al. 2017 (4-bit product quantisation, scanned
-in registers), and graphs follow Malkov & Yashunin 2018 (HNSW).
+Inverted lists follow Sivic & Zisserman 2003. Codes follow André et al. 2017 (4-bit product quantisation, scanned in
+registers), and graphs follow Malkov & Yashunin 2018 (HNSW). Without lists, all codes are scanned, which is a fifth of
+the work of comparing all vectors, and needs no training of lists, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ __all__ = [
     "damage",
     "factory",
     "forget",
+    "is_codes",
     "load",
     "note",
     "save",
@@ -57,9 +59,16 @@ logger = logging.getLogger(__name__)
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
 
-AUTO_FROM = 200_000
-"""From this many passages on, ``auto`` searches approximately. Exact search takes 5 ms at this size, and 2.6 ms more
-for each further 100,000 passages (measured by benchmarks/scale.py)."""
+AUTO_FROM = 100_000
+"""From this many passages on, ``auto`` scans the codes of all passages, if that reaches ``AUTO_RECALL``. It takes a
+fifth of the time of exact search (measured by benchmarks/hybrid_latency.py)."""
+
+AUTO_RECALL = 0.99
+"""The least recall at which ``auto`` scans codes, however little is asked for: it need give up nothing for speed."""
+
+LISTS_FROM = 200_000
+"""From this many passages on, ``auto`` uses inverted lists. Exact search takes 5 ms at this size, and 2.6 ms more for
+each further 100,000 passages (measured by benchmarks/scale.py)."""
 
 LEAST = 1_000
 """With fewer passages than this, search is always exact."""
@@ -91,7 +100,7 @@ class Settings:
     """The index type and recall that a user has chosen for an index.
 
     Attributes:
-        kind: One of ``KINDS``, or the factory string of a FAISS index of inverted lists or an HNSW graph.
+        kind: One of ``KINDS``, or the factory string of a FAISS index of inverted lists, an HNSW graph or 4-bit codes.
         recall: The share of the ten nearest passages that a search has to find, above 0 and at most 1.
 
     Raises:
@@ -119,7 +128,8 @@ class Facts:
         target: The recall that the user chose.
         recall: The recall@10 that was measured against exact search.
         passages: The number of passages in it.
-        breadth: How many lists are probed, or graph vertices kept as candidates, for each query.
+        breadth: How many lists are probed, graph vertices kept as candidates, or vectors proposed by their codes, for
+            each query.
         digest: Checksum of its file (128-bit XXH3).
         lists: Checksum of the file of its inverted lists; empty if it has none.
     """
@@ -153,38 +163,84 @@ class Approximate:
     ) -> NDArray[np.int64] | None:
         """Propose rows among which to look for the ``k`` nearest; None if exact search is as fast.
 
+        What is proposed for a query does not depend on the other queries.
+
         Args:
             queries: ``float32 (n, dim)``, unit rows.
             k: How many neighbours are wanted for each query.
             alive: ``bool (rows,)``: which rows may be found; all of them by default.
 
         Returns:
-            Row numbers, ``int64 (n, proposed)``; -1 fills up where fewer are proposed.
+            Row numbers, ``int64 (n, proposed)``; -1 stands where fewer are proposed.
         """
         rows = self.index.ntotal if alive is None else int(np.count_nonzero(alive))
         wanted = max(PROPOSED, 2 * k)
         if wanted > BROADEST * rows or rows < SELECTIVE * self.index.ntotal:
             return None
-        breadth = math.ceil(self.breadth * max(1.0, k / TUNED_NEIGHBOURS) * self.index.ntotal / rows)
+        share = rows / self.index.ntotal
+        breadth = math.ceil(self.breadth * max(1.0, k / TUNED_NEIGHBOURS) / share)
         if breadth > self.broadest:
             return None
-        selector = None if alive is None else faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))
-        found: NDArray[np.int64] = self.index.search(
-            queries, wanted, params=_parameters(self.index, breadth, selector)
-        )[1]
+        if is_codes(self.index):
+            found = self._nearest_codes(queries, max(breadth, math.ceil(wanted / share)), alive=alive, share=share)
+        else:
+            selector = None if alive is None else faiss.IDSelectorBitmap(np.packbits(alive, bitorder="little"))
+            found = self.index.search(queries, wanted, params=_parameters(self.index, breadth, selector))[1]
         found[found >= self.index.ntotal] = -1  # a damaged file can name rows that do not exist
+        return found
+
+    def _nearest_codes(
+        self, queries: NDArray[np.float32], wanted: int, *, alive: NDArray[np.bool_] | None, share: float
+    ) -> NDArray[np.int64]:
+        """Return the rows of the nearest codes; none for a query near which too few may be found.
+
+        FAISS cannot leave rows out of this scan, so they are dropped afterwards.
+        """
+        found: NDArray[np.int64] = self.index.search(queries, wanted)[1]
+        if alive is not None:
+            known = (found >= 0) & (found < len(alive))
+            found[~known | ~alive[np.where(known, found, 0)]] = -1
+            found[(found >= 0).sum(axis=1) < share * wanted / 2] = -1
+        return found
+
+    def refined(
+        self, exact: faiss.Index, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]] | None:
+        """Return the ``k`` nearest of what is proposed, compared inside FAISS; None where that cannot be done.
+
+        It can for codes of all vectors, as long as none was deleted or left out by a filter.
+
+        Args:
+            exact: The vectors whose rows are proposed.
+            queries: ``float32 (n, dim)``, unit rows.
+            k: How many neighbours are wanted for each query.
+
+        Returns:
+            Similarities, ``float32 (n, k)``, best first, and rows, ``int64 (n, k)``.
+        """
+        wanted = math.ceil(max(PROPOSED, 2 * k, self.breadth * max(1.0, k / TUNED_NEIGHBOURS)))
+        if not is_codes(self.index) or wanted > self.broadest:
+            return None
+        together = faiss.IndexRefine(self.index, exact)
+        factor = np.nextafter(np.float32(wanted / k), np.float32(np.inf))  # FAISS rounds the product down
+        found: tuple[NDArray[np.float32], NDArray[np.int64]] = together.search(
+            queries, k, params=faiss.IndexRefineSearchParameters(k_factor=float(factor))
+        )
         return found
 
     def suffices(self, queries: NDArray[np.float32]) -> bool:
         """Return whether at least ``TUNED_NEIGHBOURS`` rows are proposed for each query."""
-        found = self.proposed(queries, TUNED_NEIGHBOURS)
-        return found is not None and bool((found[:, TUNED_NEIGHBOURS - 1] >= 0).all())
+        asked = queries[:1] if is_codes(self.index) else queries  # codes propose as many for each query
+        found = self.proposed(asked, TUNED_NEIGHBOURS)
+        return found is not None and bool(((found >= 0).sum(axis=1) >= TUNED_NEIGHBOURS).all())
 
 
 def factory(kind: str, *, count: int, dim: int) -> str:
     """Return the FAISS factory string of an index type for ``count`` vectors; empty if search is to be exact."""
     if count < LEAST or kind == "flat" or (kind == "auto" and count < AUTO_FROM):
         return ""
+    if kind == "auto" and count < LISTS_FROM:
+        return f"PQ{dim // 2}x4fs" if dim % 2 == 0 else ""
     if kind == "hnsw":
         return f"HNSW16,{'SQ8' if dim % 2 == 0 else 'Flat'}"
     if kind in ("auto", "ivf"):
@@ -206,7 +262,8 @@ def build(factory: str, rows: NDArray[np.float16]) -> faiss.Index:
     index = _empty(factory, dim=rows.shape[1])
     count = min(len(rows), max(_SAMPLE, _SAMPLE_PER_LIST * getattr(index, "nlist", 0)))
     sample = np.sort(np.random.default_rng(0).choice(len(rows), count, replace=False))
-    faiss.omp_set_num_threads(os.cpu_count() or 1)
+    # Codes are trained in thousands of small steps, at whose ends threads would wait for one another.
+    faiss.omp_set_num_threads(1 if is_codes(index) else os.cpu_count() or 1)
     try:
         index.train(rows[sample].astype(np.float32))
         for start in range(0, len(rows), _CHUNK):
@@ -308,24 +365,29 @@ def _empty(factory: str, *, dim: int) -> faiss.Index:
     """Return an untrained index for inner products.
 
     Raises:
-        UsageError: The factory string is neither one of inverted lists nor of an HNSW graph, or FAISS rejects it.
+        UsageError: The factory string is none of inverted lists, an HNSW graph or 4-bit codes, or FAISS rejects it.
     """
     numbers = [int(number) for number in re.findall(r"[0-9]+", factory[:_LONGEST])]
     index = None
     if (
-        factory.startswith(("IVF", "HNSW"))
+        factory.startswith(("IVF", "HNSW", "PQ"))
         and len(factory) <= _LONGEST
         and all(1 <= number <= _LARGEST_NUMBER for number in numbers)  # a 0 makes FAISS crash the process
         and not re.search("HNSW1(?![0-9])", factory)  # a graph with one link per vertex fails in FAISS
     ):
         with suppress(RuntimeError):
             index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
-    if not isinstance(index, faiss.IndexIVF | faiss.IndexHNSW):
+    if not isinstance(index, faiss.IndexIVF | faiss.IndexHNSW) and not is_codes(index):
         raise UsageError(
-            f"expected an index type of {', '.join(KINDS)}, or a FAISS factory string that begins with IVF or HNSW, "
-            f"has no number below 1 and fits {dim} dimensions, got {factory[:_LONGEST]!r}"
+            f"expected an index type of {', '.join(KINDS)}, or a FAISS factory string that begins with IVF or HNSW or "
+            f"is like PQ64x4fs, has no number below 1 and fits {dim} dimensions, got {factory[:_LONGEST]!r}"
         )
     return index
+
+
+def is_codes(index: faiss.Index | None) -> bool:
+    """Return whether an index scans 4-bit codes of all its vectors."""
+    return isinstance(index, faiss.IndexPQFastScan)
 
 
 def _parameters(index: faiss.Index, breadth: int, selector: faiss.IDSelector | None) -> faiss.SearchParameters:

@@ -36,7 +36,8 @@ SPAN = 100
 """Characters in a span, which is about as long as a question."""
 
 MARGIN = 0.01
-"""Tuning aims this much above the recall asked for, because other queries find less than those used for tuning."""
+"""Tuning aims this much above the recall asked for, because other queries find less than those used for tuning; halfway
+to 1, where that is less."""
 
 GROWTH = 0.3
 """If the number of passages has grown by more than this share since tuning, the measured recall may no longer hold."""
@@ -129,11 +130,11 @@ def _made(
         logger.warning("%s; searching exactly", error)
         return None
     queries = _queries(store, vectors, encoder)
-    found, recall = tuned(vectors, index, queries, target=facts.target)
-    if facts.kind == "auto" and (recall < facts.target or not found.suffices(queries)):
-        logger.info(
-            "%s is no faster than exact search at a recall of %.3f; searching exactly", facts.factory, facts.target
-        )
+    is_early = facts.kind == "auto" and len(vectors) < ann.LISTS_FROM
+    target = max(facts.target, ann.AUTO_RECALL) if is_early else facts.target
+    found, recall = tuned(vectors, index, queries, target=target)
+    if facts.kind == "auto" and (recall < target or not found.suffices(queries)):
+        logger.info("%s is no faster than exact search at a recall of %.3f; searching exactly", facts.factory, target)
         return None
     return index, replace(facts, recall=recall, breadth=found.breadth)
 
@@ -182,16 +183,18 @@ def tuned(
     def useful(breadth: int) -> float:
         return recall(breadth) if Approximate(index, breadth).suffices(queries) else 0.0
 
-    breadth = _narrowest(useful, min(1.0, target + MARGIN), broadest=Approximate(index, 1).broadest)
+    aimed, broadest = target + min(MARGIN, (1 - target) / 2), Approximate(index, 1).broadest
+    step = ann.PROPOSED if ann.is_codes(index) else 1  # how many codes are proposed hardly changes how long it takes
+    breadth = _narrowest(useful, aimed, step=step, broadest=broadest)
     return Approximate(index, breadth), recall(breadth)
 
 
-def _narrowest(recall: Callable[[int], float], target: float, *, broadest: int) -> int:
+def _narrowest(recall: Callable[[int], float], target: float, *, step: int, broadest: int) -> int:
     """Return about the least breadth that reaches a recall, found by doubling and then bisecting."""
-    below, enough = 0, 1
+    below, enough = 0, min(step, broadest)
     while enough < broadest and recall(enough) < target:
         below, enough = enough, min(2 * enough, broadest)
-    while enough - below > max(1, enough // 16):
+    while enough - below > max(step, enough // 16):
         middle = (below + enough) // 2
         below, enough = (below, middle) if recall(middle) >= target else (middle, enough)
     return enough

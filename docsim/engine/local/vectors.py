@@ -21,6 +21,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from docsim import cores
 from docsim.errors import StoreError
 from docsim.files import replacing
 
@@ -248,14 +249,30 @@ def _flat(dim: int) -> faiss.Index:
 
 
 def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
+    """Search one segment: among what is proposed, and exactly for queries for which too little is proposed."""
     queries = np.ascontiguousarray(queries, np.float32)
     # FAISS gives each thread some queries; threads without any only wait, which is slow on a busy machine.
-    faiss.omp_set_num_threads(max(1, min(len(queries), os.cpu_count() or 1)))
-    if segment.approximate is not None:
-        proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
-        found = None if proposed is None else _compared(segment, queries, proposed, k=k)
-        if found is not None:
-            return found
+    faiss.omp_set_num_threads(max(1, min(len(queries), cores.available())))
+    if segment.approximate is None:
+        return _exact(segment, queries, k)
+    if segment.alive is None and (refined := segment.approximate.refined(segment.index, queries, k)):
+        return Neighbours(refined[0], segment.ids[refined[1]])
+    proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
+    if proposed is None:
+        return _exact(segment, queries, k)
+    short = np.count_nonzero(proposed >= 0, axis=1) < k
+    if short.all():
+        return _exact(segment, queries, k)
+    found = Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
+    for number in np.flatnonzero(~short).tolist():
+        found.similarities[number], found.ids[number] = _nearest(segment, queries[number], proposed[number], k=k)
+    if short.any():
+        exact = _exact(segment, queries[short], k)
+        found.similarities[short], found.ids[short] = exact.similarities, exact.ids
+    return found
+
+
+def _exact(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
     parameters = None
     if segment.alive is not None:
         bitmap = np.packbits(segment.alive, bitorder="little")
@@ -265,19 +282,14 @@ def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbou
     return Neighbours(similarities, segment.ids[rows])
 
 
-def _compared(
-    segment: _Segment, queries: NDArray[np.float32], proposed: NDArray[np.int64], *, k: int
-) -> Neighbours | None:
-    """Return the ``k`` nearest of the rows proposed for each query; None if a query has fewer than ``k``."""
-    if (proposed[:, k - 1] < 0).any():
-        return None
-    vectors, found = segment.rows, Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), int))
-    for number, (query, some) in enumerate(zip(queries, proposed, strict=True)):
-        rows = some[some >= 0]
-        similarities = vectors[rows].astype(np.float32) @ query
-        best = np.lexsort((rows, -similarities))[:k]
-        found.similarities[number], found.ids[number] = similarities[best], segment.ids[rows[best]]
-    return found
+def _nearest(
+    segment: _Segment, query: NDArray[np.float32], proposed: NDArray[np.int64], *, k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the similarities and numbers of the ``k`` nearest of the rows that were proposed for a query."""
+    rows = np.sort(proposed[proposed >= 0])  # in the order in which they lie in memory
+    similarities = segment.rows[rows].astype(np.float32) @ query
+    best = np.argsort(-similarities, kind="stable")[:k]
+    return similarities[best], segment.ids[rows[best]]
 
 
 def _without(segment: _Segment, ranges: list[tuple[int, int]]) -> _Segment:

@@ -11,6 +11,8 @@ from pathlib import Path
 from docsim.engine.local import ann_tuning, locks, snapshots
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.local.words import keeping
+from docsim.engine.local.words.beside import Beside
+from docsim.engine.local.words.building import Text
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
 from docsim.models import Failure
 
@@ -38,9 +40,34 @@ def opened(path: Path, *, wait: bool) -> Iterator[LocalWriter]:
 class LocalWriter(Store):
     """A ``docsim.engine.base.Writer``. Whoever has one holds the writer's lock, so the live generation stays live."""
 
+    def __init__(self, path: Path, *, writable: bool) -> None:
+        super().__init__(path, writable=writable)
+        self._texts: list[Text] = []  # of the open transaction
+        self._begun: tuple[int, int] | None = None  # the last passage number and deletion before the first document
+        self._beside: Beside | None = None
+
+    def close(self) -> None:
+        """Close the database; safe to call twice."""
+        if self._beside is not None:
+            self._beside.abandon()
+            self._beside = None
+        super().close()
+
     def transaction(self) -> AbstractContextManager[None]:
         """Make the block one transaction: all of it is committed at its end, or nothing is."""
         return self.writing()
+
+    @contextmanager
+    def writing(self, *, visible: bool = True) -> Iterator[None]:
+        """Make the block one transaction, see ``Database.writing``; then let the words of its documents be found."""
+        self._texts = []
+        with super().writing(visible=visible):
+            yield
+        if self._texts and self._begun:
+            if self._beside is None:
+                after, deletion = self._begun
+                self._beside = Beside(keeping.folder(self.path.parent), after=after, deletion=deletion)
+            self._beside.add(self._texts)
 
     @cached_property
     def _live(self) -> LocalGeneration:
@@ -61,6 +88,8 @@ class LocalWriter(Store):
         """
         document, count = embedded.document, len(embedded.passages)
         first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
+        if self._begun is None:
+            self._begun = first - 1, keeping.last_deletion(self)
         metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
         fields = (document.title, document.text, metadata, digest or document.digest(), first, count)
         if number is None:
@@ -78,6 +107,7 @@ class LocalWriter(Store):
         sql = 'INSERT INTO passages (number, document, start, "end", heading) VALUES (?, ?, ?, ?, ?)'
         self._connection.executemany(sql, rows)
         self.add_embeddings(number, first, embedded.vectors, generation=self._live.number)
+        self._texts.append(Text(number, first, document.title, document.text))
         return number
 
     def remove(self, number: int) -> None:
@@ -171,5 +201,15 @@ class LocalWriter(Store):
         Args:
             force: Write it in any case, and trust nothing of the one that is there.
         """
-        keeping.write(self, self.path.parent, force=force)
+        self.write_words(force=force)
         snapshots.snapshot(self, self.path.parent, force=force)
+
+    def write_words(self, *, force: bool = False) -> None:
+        """Write the words of documents that came later, most of which were found while others were encoded.
+
+        Args:
+            force: Make all words again from the stored texts.
+        """
+        made = self._beside.finish() if self._beside else None
+        self._beside = self._begun = None
+        keeping.write(self, self.path.parent, force=force, made=made)

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
 from docsim.engine.local.words import building, merging, segment
+from docsim.engine.local.words.beside import Made
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
-__all__ = ["Row", "folder", "refreshed", "rows", "write"]
+__all__ = ["Row", "folder", "last_deletion", "refreshed", "rows", "write"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,12 +100,12 @@ def _read(store: Store, place: Path, counting: Sequence[Row], earlier: WordIndex
             gone = [first for _, first, _ in store.deletions_after(row.deletion)]
             found.append((one, row.digest, _without(one, None, gone)))
     segments, digests, alive = zip(*found, strict=True) if found else ((), (), ())
-    return WordIndex(segments, digests, alive, counting[-1].passage if counting else 0, _last_deletion(store))
+    return WordIndex(segments, digests, alive, counting[-1].passage if counting else 0, last_deletion(store))
 
 
 def _caught_up(store: Store, index: WordIndex) -> WordIndex:
     """Add the documents that came later, and take away those that were deleted."""
-    deletion = _last_deletion(store)
+    deletion = last_deletion(store)
     gone = [first for _, first, _ in store.deletions_after(index.deletion)] if deletion > index.deletion else []
     alive = (
         tuple(_without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True)) if gone else index.alive
@@ -163,7 +164,8 @@ def _readable(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _last_deletion(store: Store) -> int:
+def last_deletion(store: Store) -> int:
+    """Return the sequence number of the last deletion."""
     last = store.value("SELECT coalesce(max(sequence), 0) FROM deletions")
     return max(int(last), store.forgotten())
 
@@ -171,13 +173,14 @@ def _last_deletion(store: Store) -> int:
 # Writing, by the one writer
 
 
-def write(store: Store, index: Path, *, force: bool = False) -> bool:
+def write(store: Store, index: Path, *, force: bool = False, made: Made | None = None) -> bool:
     """Write what no segment on disk covers, merge small segments, and leave out documents that were deleted.
 
     Args:
         store: Writable, with no transaction open.
         index: The index's directory.
         force: Make all segments again from the stored texts.
+        made: Segments of the last documents that are on disk and do not count yet.
 
     Returns:
         Whether anything was written.
@@ -190,17 +193,31 @@ def write(store: Store, index: Path, *, force: bool = False) -> bool:
         place.mkdir(exist_ok=True)
         before = [] if force else _readable_rows(store, place)
         after = before[-1].passage if before else 0
-        counting = list(before)
-        for one in building.segments(_texts(store, after)):
-            last = int(one.firsts[-1])
-            counting.append(Row(segment.save(one, place), after, last, _last_deletion(store)))
-            after = last
-        counting = _merged(store, place, counting)
+        usable = made if made and not force and after <= made.after and not _is_touched(store, made) else None
+        counting = _merged(store, place, [*before, *_further(store, place, after, usable)])
         changed = force or counting != rows(store)
         if changed:
             _commit(store, counting)
         _tidy(store, place)
     return changed
+
+
+def _is_touched(store: Store, made: Made) -> bool:
+    """Return whether a document of some segments may have been deleted since they were begun."""
+    later = store.deletions_after(made.deletion)
+    return store.forgotten() > made.deletion or any(first > made.after for _, first, _ in later)
+
+
+def _further(store: Store, place: Path, after: int, made: Made | None) -> Iterator[Row]:
+    """Write what no segment covers, and yield its rows, those of segments that were made already last."""
+    deletion = last_deletion(store)
+    for one in building.segments(_texts(store, after, made.after if made else None)):
+        last = int(one.firsts[-1])
+        yield Row(segment.save(one, place), after, last, deletion)
+        after = last
+    for digest, last in made.segments if made else ():
+        yield Row(digest, after, last, deletion)
+        after = last
 
 
 def _readable_rows(store: Store, place: Path) -> list[Row]:
@@ -254,7 +271,7 @@ def _as_one(store: Store, place: Path, counting: Sequence[Row]) -> list[Row]:
         return []
     with ExitStack() as stack:
         digest = segment.save(merging.merged(segments, alive, place, stack), place)
-    return [Row(digest, counting[0].after, counting[-1].passage, _last_deletion(store))]
+    return [Row(digest, counting[0].after, counting[-1].passage, last_deletion(store))]
 
 
 def _commit(store: Store, counting: Sequence[Row]) -> None:
