@@ -27,7 +27,7 @@ from docsim.search.fusion import Circumstances
 
 RESULTS = Path(__file__).parent / "results" / "fusion_shares.json"
 SHARES = np.linspace(0, 1, 21)
-GRID = {"EVEN": (0.4, 0.5, 0.6), "LESS": (0.0, 0.1, 0.2), "MOST_UNKNOWN": (0.02, 0.04, 0.08, 1e9)}
+GRID = {"EVEN": (0.4, 0.5, 0.6), "LESS": (0.0, 0.1, 0.2), "MOST_UNKNOWN": (0.01, 0.02, 0.04, 0.08, 1e9)}
 TOP = 10
 
 Floats = NDArray[np.float64]

@@ -54,6 +54,7 @@ _CONSTANTS: Mapping[str, str] = {
     "background_least": "docsim.search.percentiles:FEWEST_SPANS",
     "background_most": "docsim.search.percentiles:SPANS",
     "gate_questions": "docsim.reindex.gate:LEAST_QUESTIONS",
+    "gate_chance": "docsim.reindex.gate:CHANCE",
     "gate_recall": "docsim.reindex.gate:LEAST_RECALL",
     "gate_spans": "docsim.reindex.held_out:MOST_EACH_KIND",
     "adapter_sample": "docsim.reindex.instant:SAMPLED",

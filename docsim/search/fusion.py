@@ -21,7 +21,7 @@ ADAPTED = 0.3
 MOST = 0.97
 """Their weight where the encoder knows nothing: embeddings only decide between documents that match equally."""
 
-MOST_UNKNOWN = 0.04
+MOST_UNKNOWN = 0.02
 """From this share of unknown tokens in an index on, the weight of lexical scores is ``MOST``."""
 
 
