@@ -11,7 +11,6 @@ where ``fusion_shares.py`` reads it. ``sample`` is the sample handbook of this r
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import time
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ from docsim.index import Index
 from docsim.models import Document
 from docsim.search import retrieval, scoring, vocabulary
 from docsim.search.query_terms import is_sentence, query_terms
-from docsim.text.tokens import words_of
 
 ROOT = Path(__file__).parents[1]
 QUESTIONS = ("sample", "sumo_firefox", "hint3_tickets", "medline", "cranfield", "cacm", "scifact", "xquad_mixed")
@@ -125,12 +123,10 @@ def collected(judged: Judged, snapshot: Snapshot, encoder: Encoder, queries: lis
     starts = np.cumsum([0, *(len(each) for each in columns["dense"])])
     ragged = ("dense", "lexical", "grade", "around", "weights")
     ends = {name: np.concatenate(columns[name]) for name in ragged}
-    terms = np.array([json.dumps(one) for one in columns["terms"]])
-    facts = {name: np.array(columns[name]) for name in columns if name not in (*ragged, "terms")}
+    facts = {name: np.array(columns[name]) for name in columns if name not in ragged}
     return {
         **ends,
         **facts,
-        "terms": terms,
         "starts": starts,
         "documents": len(ids),
         "name": judged.name,
@@ -150,32 +146,21 @@ def of_query(judged: Judged, snapshot: Snapshot, encoder: Encoder, one: Asked, i
     grades = np.array([max(0, judged_here.get(ids[number], 0)) for number in numbers.tolist()], np.int32)
     excluded = {ids[number] for number in one.exclude}
     best = sorted((grade for id, grade in judged_here.items() if grade > 0 and id not in excluded), reverse=True)[:10]
-    text = f"{one.document.title}\n{one.document.text}".strip()
-    tokens = encoder.tokens(text)
-    frequencies = snapshot.frequencies(terms.telling)
+    ideal = sum(grade / np.log2(place + 2) for place, grade in enumerate(best))
     return {
         "queries": one.id,
         "dense": found.scores,
         "lexical": words.of(numbers),
-        "best": np.array([each.max() for each in found.similarities], np.float32),
-        "centroid": found.directions @ scoring.centroid(one.vectors),
-        "passages_of": np.array([len(each) for each in rows], np.int32),
         "grade": grades,
-        "near": np.isin(numbers, near),
         "around": around,
         "weights": weights,
-        "ideal_linear": sum(g / np.log2(place + 2) for place, g in enumerate(best)),
+        "ideal_linear": ideal,
         "passages": len(one.vectors),
-        "words": len(words_of(text)),
-        "characters": len(text),
-        "tokens": len(tokens),
+        "sentence": is_sentence(one.document),
         "unknown": vocabulary.unknown_in(snapshot, one.document),
         "unknown_in_index": vocabulary.unknown_in_index(snapshot),
         "contextual": encoder.is_contextual,
         "adapted": encoder.is_adapted,
-        "matching": len(words),
-        "terms": [[" ".join(t.words), t.weight, n, t.exact] for t, n in zip(terms.telling, frequencies, strict=True)],
-        "sentence": is_sentence(one.document),
     }
 
 

@@ -218,7 +218,7 @@ class Encoder:
     @property
     def is_contextual(self) -> bool:
         """Whether a token's part in the embedding depends on the tokens around it."""
-        return self.manifest["kind"] != "average"
+        return str(self.manifest["kind"]) != "average"
 
     @property
     def is_adapted(self) -> bool:
