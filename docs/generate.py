@@ -44,6 +44,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "speed-in-brief": ("speed", speed_tables.in_brief),
     "passages": ("passages", ranking_tables.passages),
     "hybrid": ("hybrid", ranking_tables.hybrid),
+    "fusion-shares": ("fusion_shares", ranking_tables.fusion_shares),
     "smoothing": ("hybrid", ranking_tables.smoothing),
     "hybrid-beside": ("hybrid", ranking_tables.hybrid_beside),
     "percentiles": ("short_queries", partial(ranking_tables.short, "percentiles")),

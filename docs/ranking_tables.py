@@ -5,7 +5,7 @@ from __future__ import annotations
 import short_query_tables
 from tables import result, table
 
-__all__ = ["hybrid", "hybrid_beside", "passages", "short", "smoothing"]
+__all__ = ["fusion_shares", "hybrid", "hybrid_beside", "passages", "short", "smoothing"]
 
 AFTER = {"untrained": "not trained", "trained": "trained on each set without labels"}
 
@@ -70,6 +70,19 @@ def short(name: str) -> str:
     """Return a table of what short queries find."""
     rows: list[tuple[str, ...]] = getattr(short_query_tables, name)(result("short_queries")[name])
     return table(rows)
+
+
+def fusion_shares() -> str:
+    """Return what each side reaches alone, and both with a fixed share and with the rule, on every set."""
+    names = ("dense", "lexical", "fixed", "docsim", "left out")
+    lines = [("set", "encoder", "queries", *names)]
+    for encoder, sets in result("fusion_shares").items():
+        shown = "all-MiniLM-L6-v2" if encoder == "minilm" else encoder
+        for name, row in sets.items():
+            lines.append((name, shown, str(row["queries"]), *(f"{row[one]:.3f}" for one in names)))
+        means = [sum(row[one] for row in sets.values()) / len(sets) for one in names]
+        lines.append(("**mean**", shown, "", *(f"{mean:.3f}" for mean in means)))
+    return "nDCG@10:\n\n" + table(lines)
 
 
 def by_set(sets: dict[str, dict[str, float]]) -> str:

@@ -155,7 +155,7 @@ class DictSnapshot:
     generation: Generation
     mapped: Mapped | None
     encoder: Encoder
-    background: dict[int | None, NDArray[np.float32]]
+    background: dict[int | str | None, NDArray[np.float32]]
 
     @property
     def revision(self) -> int:
@@ -599,7 +599,7 @@ class DictEngine:
 
     def __init__(self, shared: Shared, *, pinned: int | None = None) -> None:
         self._shared, self._pinned = shared, pinned
-        self._background: tuple[int, str, dict[int | None, NDArray[np.float32]]] = (-1, "", {})
+        self._background: tuple[int, str, dict[int | str | None, NDArray[np.float32]]] = (-1, "", {})
 
     @classmethod
     def create(cls, folder: Path, encoder: Encoder) -> DictEngine:

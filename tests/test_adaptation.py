@@ -90,6 +90,14 @@ def test_other_settings_are_learned_with_anew(index: Index, adapted: Encoder) ->
     assert task(index, seed=1).known is None
 
 
+def test_what_an_older_recipe_made_is_learned_anew(
+    index: Index, adapted: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(index, adapted)
+    monkeypatch.setattr(adapt, "RECIPE", adapt.RECIPE + 1)
+    assert task(index).known is None
+
+
 def test_what_was_learned_is_used_again_after_going_back(index: Index, adapted: Encoder) -> None:
     published(index, adapted)
     rollback(index)

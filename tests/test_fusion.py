@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from docsim.search.fusion import Fusion
+from docsim.search.fusion import MOST, MOST_UNKNOWN, Circumstances, Fusion
 
 SCORES = arrays(np.float32, 6, elements=st.floats(-1, 1, width=32))
 
@@ -39,3 +39,21 @@ def test_the_order_does_not_depend_on_the_unit_of_the_lexical_scores(
     first = Fusion.fitted(dense, lexical, share=0.3).scores(dense, lexical)
     second = Fusion.fitted(dense, moved, share=0.3).scores(dense, moved)
     assert second == pytest.approx(first, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("known", "share"),
+    [
+        (Circumstances(), 0.5),
+        (Circumstances(sentence=True), 0.4),
+        (Circumstances(sentence=True, contextual=True), 0.3),
+        (Circumstances(long=True, sentence=True, contextual=True), 0.5),
+        (Circumstances(long=True, adapted=True), 0.3),
+        (Circumstances(unknown=MOST_UNKNOWN), MOST),
+        (Circumstances(unknown=MOST_UNKNOWN / 2), (0.5 + MOST) / 2),
+        (Circumstances(sentence=True, unknown=1.0, unasked=0.2), MOST),
+        (Circumstances(unasked=1.0), MOST),
+    ],
+)
+def test_words_count_as_much_as_embeddings_are_known_to_tell_less(known: Circumstances, share: float) -> None:
+    assert known.share == pytest.approx(share)

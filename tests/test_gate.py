@@ -83,7 +83,9 @@ def test_a_worse_encoder_is_not_published(index: Index, refused: Reindexed) -> N
     assert refused.gate is not None
     verdict = refused.gate.verdict
     assert (verdict.passed, verdict.sound) == (False, True)
-    assert [check.name for check in verdict.checks if not check.passed] == ["spans", "questions"]
+    assert [check.name for check in verdict.checks if not check.passed] == ["spans"]
+    questions = next(check for check in verdict.checks if check.name == "questions")
+    assert questions.detail.endswith("; may be chance")  # 40 questions of words at random, in hybrid mode
     assert verdict.refusal == "worse"
     assert verdict.quality is not None
     assert verdict.quality.gain < -0.1
@@ -304,8 +306,8 @@ def test_the_report_lists_what_lost_most_with_both_results(index: Index, refused
     losses = [one["nDCG@10"][0] - one["nDCG@10"][1] for one in lost]
     assert len(lost) == 5
     assert losses == sorted(losses, reverse=True)
-    assert losses[0] == 1  # first before, not among the first ten now
-    assert [lost[0]["old"][0]["id"]] == lost[0]["relevant"]
+    assert losses[0] > 0
+    assert lost[0]["relevant"][0] in [one["id"] for one in lost[0]["old"]]
     assert len(lost[0]["new"]) == 10
 
 

@@ -89,7 +89,7 @@ def test_a_question_is_taken_out_of_its_document() -> None:
     for one in made_questions(EXPENSES, CORPUS, 20):
         assert one.text not in one.rest.text
         assert one.text != one.rest.title
-        assert one.shown == one.text
+        assert one.shown.startswith(one.text)
 
 
 def test_half_of_the_words_of_questions_are_struck_from_the_rest() -> None:

@@ -19,9 +19,9 @@ from docsim.engine.local.vectors import VectorIndex
 from docsim.index import Index
 from docsim.models import MODES, Document, Mode, Ranking
 from docsim.search import retrieval, scoring, smoothing
-from docsim.search.fusion import LONG, SHORT, Fusion
+from docsim.search.fusion import Fusion
 from docsim.search.query_terms import query_terms
-from docsim.search.retrieval import Candidate, Query, tiers
+from docsim.search.retrieval import Candidate, Query, share_for, tiers
 
 WORDS = """
 train ticket book keys signing rotate boil lentils soup cook water server deploy database backup
@@ -84,7 +84,8 @@ def test_each_mode_ranks_as_brute_force_does(index: Index, words: list[str], lon
     dense, matching = scores(index, query)
     numbers = sorted(dense)
     d, w = (np.array([one[number] for number in numbers], np.float32) for one in (dense, matching))
-    share = LONG if len(query.vectors) > 1 else SHORT
+    with snapshot_of(index) as snapshot:
+        share = share_for(snapshot, query.document, long=len(query.vectors) > 1)
     fused = (1 - share) * (d - d.mean()) / d.std() + share * (w - w.mean()) / (w.std() if w.std() > 1e-4 else 1)
     fused = fused if len(query.vectors) > 1 else drawn(index, numbers, fused)
     for mode, expected in (("dense", d), ("lexical", w), ("hybrid", fused)):
@@ -152,10 +153,12 @@ def test_fusion_is_fitted_on_the_first_tier_only(index: Index, monkeypatch: pyte
     query = asked(index, "boil water")
     dense, matching = scores(index, query)
     first, *_ = narrow = found(index, query, "hybrid")
+    with snapshot_of(index) as snapshot:
+        share = share_for(snapshot, query.document, long=False)
     fusion = Fusion.fitted(
         np.array([dense[one.number] for one in first], np.float32),
         np.array([matching[one.number] for one in first], np.float32),
-        share=SHORT,
+        share=share,
     )
     last = narrow[-1][-1]
     expected = fusion.scores(np.array([dense[last.number]], np.float32), np.array([matching[last.number]], np.float32))

@@ -71,8 +71,8 @@ def adapt(
     """Train the encoder on the index's own documents, and re-index.
 
     No labels are needed. Each time, training starts from the encoder that the index had before it was first adapted.
-    The new generation is published only if its answers are not worse (see docsim reindex). If neither the documents nor
-    the options have changed since the last time, nothing is trained.
+    The new generation is published only if its answers are not worse (see docsim reindex). If the documents, the
+    options and docsim's way of training are those of the last time, nothing is trained.
     """
     options.check_teacher(learning.teacher, learning.teacher_weight)
     path = options.index_directory(index_path)

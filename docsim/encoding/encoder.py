@@ -213,6 +213,24 @@ class Encoder:
         times = Counter(ids.tolist())
         return [replace(token, share=kept[token.id] / times[token.id]) for token in found]
 
+    def unknown_shares(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what share of each text's tokens the vocabulary does not know: ``float32 (len(texts),)``, in [0, 1].
+
+        What it does not know has one embedding, whatever it is. A blank text is unknown altogether.
+        """
+        return self._tokeniser.unknown_shares(texts)
+
+    @property
+    def is_contextual(self) -> bool:
+        """Whether a token's part in the embedding depends on the tokens around it."""
+        return str(self.manifest["kind"]) != "average"
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether it was trained on documents without labels. Older manifests tell it by their held-out documents."""
+        lineage = self.manifest.get("lineage", {})
+        return bool(lineage.get("adapted", lineage.get("parent") and lineage.get("held_out")))
+
     def _check_fingerprint(self, digests: Mapping[str, str]) -> None:
         """Compare the manifest's fingerprint with the one computed from the digests of its files."""
         found = fingerprint(digests, preprocessing=self._preprocessing, max_tokens=self.max_tokens)

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -126,6 +127,29 @@ class Tokeniser:
         encoding = self._tokenizer.encode(whole, add_special_tokens=self._special)
         tokens = [Token(id, *span) for id, span in zip(encoding.ids, encoding.offsets, strict=True)]
         return tokens or [Token(id, 0, 0) for id in self._empty]
+
+    def unknown_shares(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what share of each text's tokens the vocabulary does not know, ``float32 (texts,)``, in [0, 1].
+
+        A text without tokens is unknown altogether. A vocabulary that spells out every text knows all others.
+        """
+        tokens = self.tokenise(texts)
+        added = self._tokenizer.num_special_tokens_to_add(False) if self._special else 0
+        counted = tokens.lengths - added
+        unknown = [
+            np.count_nonzero(tokens.ids[start : start + length] == self._unknown)
+            for start, length in zip(tokens.starts.tolist(), tokens.lengths.tolist(), strict=True)
+        ]
+        shares = np.array(unknown, np.float32) / np.maximum(counted, 1)
+        blank = np.array([not text.strip() for text in texts], np.bool_)
+        return np.where(blank | (counted < 1), 1, np.minimum(shares, 1)).astype(np.float32)
+
+    @cached_property
+    def _unknown(self) -> int:
+        """The id that stands for whatever the vocabulary does not know; -1 without one."""
+        unknown = getattr(self._tokenizer.model, "unk_token", None) or "<unk>"
+        id = self._tokenizer.token_to_id(unknown)
+        return -1 if id is None else int(id)
 
     def _tokenise_words(self, texts: Sequence[list[str]]) -> Tokens:
         """Return the ids of texts, given as words. Each distinct word is looked up once; NumPy does the rest."""

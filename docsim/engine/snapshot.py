@@ -79,8 +79,11 @@ class Snapshot(Protocol):
         """
 
     @property
-    def background(self) -> dict[int | None, NDArray[np.float32]]:
-        """What search noted of this state: see ``docsim.search.percentiles``. Shared by all snapshots of the state."""
+    def background(self) -> dict[int | str | None, NDArray[np.float32]]:
+        """What search noted of this state, see ``docsim.search.percentiles`` and ``docsim.search.vocabulary``.
+
+        Shared by all snapshots of the state.
+        """
 
     def counts(self) -> Counts:
         """Return how many documents and passages there are."""

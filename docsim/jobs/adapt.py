@@ -25,7 +25,10 @@ from docsim.reindex import rebuilding
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
 from docsim.reindex.rebuilding import Reindexed
 
-__all__ = ["AdaptOptions", "Adapted", "Task", "adapt", "carry_out", "note", "task"]
+__all__ = ["RECIPE", "AdaptOptions", "Adapted", "Task", "adapt", "carry_out", "note", "task"]
+
+RECIPE = 2
+"""Raised whenever training makes another encoder of the same documents, so that indexes are adapted anew."""
 
 _KEY = "adapted"
 
@@ -95,7 +98,8 @@ def adapt(
 ) -> Adapted:
     """Train on the documents of an index, without labels, and re-index with the result.
 
-    Nothing is trained when neither the documents nor the start nor the settings have changed since the last time.
+    Nothing is trained when neither the documents nor the start, the settings nor docsim's recipe of training have
+    changed since the last time.
 
     Args:
         index: The index.
@@ -164,9 +168,9 @@ def note(index: Index, found: Task, encoder: Encoder) -> None:
 
 
 def _settings(options: AdaptOptions) -> str:
-    """Return what decides about the result beside documents and start."""
+    """Return what decides about the result beside documents and start, the recipe of this docsim among it."""
     teacher = f" {fingerprint_of(options.teacher)} {options.teacher_weight}" if options.teacher else ""
-    return f"{options.seed} {options.time_limit}{teacher}"
+    return f"recipe {RECIPE} {options.seed} {options.time_limit}{teacher}"
 
 
 def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress) -> Trained:

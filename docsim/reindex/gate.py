@@ -5,7 +5,8 @@
     quality    on the same questions, the new generation answers no worse than the live one, up to a tolerance; each
                kind of question is a check of its own
 
-Quality is nDCG@10. The mean difference over questions comes with its 95 % bootstrap interval, paired by question.
+Quality is nDCG@10. The mean difference over questions comes with its 95 % bootstrap interval, paired by question. A
+loss counts unless it may be chance: if both were equally good, one of ten comparisons would show as large a loss.
 With too few questions quality is not measured, and what is not measured does not pass.
 """
 
@@ -29,13 +30,27 @@ from docsim.index import Index
 from docsim.reindex.made_questions import QUESTIONS, SPANS
 from docsim.reindex.questions import JUDGED, Answer, Questions
 
-__all__ = ["LEAST_QUESTIONS", "METRIC", "Check", "KindComparison", "Quality", "Verdict", "checks", "judge", "quality"]
+__all__ = [
+    "CHANCE",
+    "LEAST_QUESTIONS",
+    "METRIC",
+    "Check",
+    "KindComparison",
+    "Quality",
+    "Verdict",
+    "checks",
+    "judge",
+    "quality",
+]
 
 METRIC = "nDCG@10"
 """The metric that decides about quality."""
 
 LEAST_QUESTIONS = 10
 """With fewer questions, quality is not measured, and the generation does not pass."""
+
+CHANCE = 0.2
+"""A loss whose two-sided p-value is above this may be chance, as it often is with few questions."""
 
 LEAST_RECALL = 0.95
 """The recall@10 that a search has to reach against exact search."""
@@ -257,4 +272,6 @@ def _of_quality(compared: Quality, max_loss: float) -> Iterator[Check]:
             f"{METRIC} {found.old[METRIC]:.4f} before, {found.new[METRIC]:.4f} after: {one.value:+.4f} (95 % interval "
             f"{one.low:+.4f} to {one.high:+.4f}) over {found.differences[METRIC].queries} {source}"
         )
-        yield Check(kind, one.value >= -max_loss, detail)
+        lost = one.value < -max_loss
+        chance = lost and found.differences[METRIC].p > CHANCE
+        yield Check(kind, not lost or chance, f"{detail}{'; may be chance' if chance else ''}")

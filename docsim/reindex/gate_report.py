@@ -20,6 +20,7 @@ from docsim.engine.records import Generation
 from docsim.errors import StoreError
 from docsim.evaluation.measures import RunComparison
 from docsim.reindex.gate import METRIC, KindComparison, Quality, Verdict
+from docsim.reindex.made_questions import SPANS
 from docsim.reindex.mapped_recall import MappedRecall
 from docsim.reindex.questions import Answer
 from docsim.rendering import pages, plots
@@ -159,10 +160,14 @@ def _mapped(threshold: float, old: NDArray[np.float64], new: NDArray[np.float64]
 
 
 def _changed(quality: Quality, *, sign: int) -> list[dict[str, Any]]:
-    """Return the questions that gained (``sign`` 1) or lost (-1) most, with the answers of both generations."""
+    """Return the questions that gained (``sign`` 1) or lost (-1) most, with the answers of both generations.
+
+    Spans are listed only where there are no questions, as they begin and end anywhere in a text.
+    """
     old, new = quality.old.per_query, quality.new.per_query
     changes = {id: sign * (new[id][METRIC] - old[id][METRIC]) for id in old}
-    chosen = sorted((id for id in changes if changes[id] > 0), key=lambda id: -changes[id])[:_LISTED]
+    readable = {id for id, kind in quality.questions.kinds.items() if kind != SPANS} & set(changes) or set(changes)
+    chosen = sorted((id for id in readable if changes[id] > 0), key=lambda id: (-changes[id], id))[:_LISTED]
     return [
         {
             "id": id,

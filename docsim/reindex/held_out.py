@@ -25,8 +25,9 @@ from docsim.models import Document
 from docsim.reindex.made_questions import SPANS, CorpusWords, MadeQuestion, made_questions, made_span
 from docsim.reindex.questions import DEPTH, Answer, Found
 from docsim.search import scoring
-from docsim.search.fusion import SHORT, Fusion
+from docsim.search.fusion import Fusion
 from docsim.search.query_terms import query_terms
+from docsim.search.retrieval import share_for
 
 __all__ = ["MOST_EACH_KIND", "HeldOut", "held_out"]
 
@@ -90,7 +91,10 @@ class HeldOut:
                 numbers = np.append(np.setdiff1d(np.intersect1d(others, embedded), [number]), number)
                 rows = [*snapshot.embeddings(numbers[:-1]), rest.astype(np.float16)]
                 scored = scoring.scored(query[None], rows)
-                scores = _fused(scored.scores, words.of(numbers), question.left) if words else scored.scores
+                scores = scored.scores
+                if words:
+                    share = share_for(snapshot, Document("question", question.text), long=False)
+                    scores = _fused(scored.scores, words.of(numbers), question.left, share)
                 answers[id] = _answer(snapshot, numbers, scores, scored.similarities)
             return answers
 
@@ -154,11 +158,11 @@ def _words_of(snapshot: Snapshot, question: MadeQuestion) -> TextMatches | None:
     return snapshot.text_search(query_terms(snapshot, Document("question", question.text)).telling)
 
 
-def _fused(dense: NDArray[np.float32], lexical: NDArray[np.float32], left: float) -> NDArray[np.float32]:
+def _fused(dense: NDArray[np.float32], lexical: NDArray[np.float32], left: float, share: float) -> NDArray[np.float32]:
     """Return the hybrid scores of documents, the last of which holds only a part of the question's words."""
     lexical = lexical.copy()
     lexical[-1] *= left
-    return Fusion.fitted(dense, lexical, share=SHORT).scores(dense, lexical)
+    return Fusion.fitted(dense, lexical, share=share).scores(dense, lexical)
 
 
 def _answer(

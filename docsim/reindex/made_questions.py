@@ -35,6 +35,8 @@ _QUESTION_WORDS = (2, 25)  # the smallest and largest number of words in a quest
 _HEADING_WORDS = 12  # the largest number of words in a heading
 _TELLING_WORDS = (3, 7)  # the smallest and largest number of telling words
 _PARAGRAPH_WORDS = 20  # the least number of words in a paragraph that telling words are taken from
+_PROSE = 0.75  # the least share of letters and spaces in a text that a person can read
+_SHOWN = 160  # characters of a paragraph that a reader is shown
 _MOST_CHARACTERS = 50_000  # questions come from this many leading characters of a document
 
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai to Chinese
@@ -126,30 +128,44 @@ def made_questions(document: Document, corpus: CorpusWords, most: int = 1) -> li
     made: dict[str, MadeQuestion] = {}
     for sort in _sorts(document, corpus, random):
         texts = list(sort)
-        for text in random.sample(texts, len(texts)):
+        for text, shown in random.sample(texts, len(texts)):
             question = _question(document, text, corpus, random) if len(made) < most else None
             if question is not None:
-                made.setdefault(text.casefold(), question)
+                made.setdefault(text.casefold(), replace(question, shown=shown))
     return list(made.values())
 
 
-def _sorts(document: Document, corpus: CorpusWords, random: Random) -> Iterator[Iterable[str]]:
-    """Yield the texts of each sort that may be a question, those first that are most like people's."""
+def _sorts(document: Document, corpus: CorpusWords, random: Random) -> Iterator[Iterable[tuple[str, str]]]:
+    """Yield the texts of each sort that may be a question, and what a reader is shown, most like people's first."""
     lines = [line for line in map(_plain, document.text.splitlines()) if line]
     sentences = (sentence for line in lines for sentence in _sentences(line))
-    yield [one for one in sentences if one.endswith(("?", "？")) and _is_question(one, corpus)]
+    asking = [one for one in sentences if one.endswith(("?", "？"))]
     headings = [document.title.strip(), *filter(_is_heading, lines)]
-    yield [one for one in headings if _is_question(one, corpus)]
-    paragraphs = [part for part in _PARAGRAPH.split(document.text) if len(_words(part)) >= _PARAGRAPH_WORDS]
-    first = [next(iter(_sentences(_plain(_line(part)))), "") for part in paragraphs]
-    telling = [_telling(part, corpus, random) for part in random.sample(paragraphs, min(len(paragraphs), 10))]
-    yield [one for one in (*first, *telling) if _is_question(one, corpus)]
+    yield from ([(one, one) for one in some if _is_question(one, corpus)] for some in (asking, headings))
+    paragraphs = [_plain(_line(part)) for part in _PARAGRAPH.split(document.text)]
+    paragraphs = [part for part in paragraphs if len(_words(part)) >= _PARAGRAPH_WORDS and _is_prose(part)]
+    first = [next(iter(_sentences(part)), "") for part in paragraphs]
+    chosen = random.sample(paragraphs, min(len(paragraphs), 10))
+    telling = [(_telling(part, corpus, random), part) for part in chosen]
+    shown = [(one, one) for one in first] + [(words, f"{words} (from: {_clipped(part)})") for words, part in telling]
+    yield [(one, read) for one, read in shown if _is_question(one, corpus)]
+
+
+def _clipped(text: str) -> str:
+    """Return the beginning of a text, up to the end of a word."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN].rsplit(' ', 1)[0]} ..."
 
 
 def _is_question(text: str, corpus: CorpusWords) -> bool:
-    """Return whether a text is as long as a question, and is not said in several documents."""
+    """Return whether a text is as long as a question, can be read, and is not said in several documents."""
     count = len(_words(text))
-    return _QUESTION_WORDS[0] <= count <= _QUESTION_WORDS[1] and corpus.lines[text.casefold()] <= 1
+    fits = _QUESTION_WORDS[0] <= count <= _QUESTION_WORDS[1]
+    return fits and _is_prose(text) and corpus.lines[text.casefold()] <= 1
+
+
+def _is_prose(text: str) -> bool:
+    """Return whether a text is mostly letters and spaces, and no row of a table, path or piece of code."""
+    return sum(one.isalpha() or one.isspace() for one in text) >= _PROSE * len(text)
 
 
 def _is_heading(line: str) -> bool:

@@ -7,13 +7,56 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LONG", "SHORT", "Fusion"]
+__all__ = ["ADAPTED", "EVEN", "LESS", "MOST", "MOST_UNKNOWN", "Circumstances", "Fusion"]
 
-SHORT = 0.5
-"""The weight of lexical scores for a query of one passage; measured, see docs/research/ranking.md."""
+EVEN = 0.5
+"""The weight of lexical scores where nothing speaks for another; measured, see docs/research/ranking.md."""
 
-LONG = 0.3
-"""The weight of lexical scores for a longer query, where a smaller part of the words tells what it is about."""
+LESS = 0.1
+"""How much less it is for a question in a sentence, and again for an encoder that reads words in context."""
+
+ADAPTED = 0.3
+"""The weight for a query of several passages, where the encoder was trained on documents."""
+
+MOST = 0.97
+"""Their weight where the encoder knows nothing: embeddings only decide between documents that match equally."""
+
+MOST_UNKNOWN = 0.02
+"""From this share of unknown tokens in an index on, the weight of lexical scores is ``MOST``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What decides how much words count in a query's score.
+
+    Attributes:
+        long: Whether the query has several passages.
+        sentence: Whether it is worded as a sentence, and not as keywords.
+        contextual: Whether the encoder reads tokens in context.
+        adapted: Whether it was trained on documents.
+        unknown: The share of tokens in the index that it does not know, in [0, 1].
+        unasked: The share of the query's tokens that it does not know, in [0, 1].
+    """
+
+    long: bool = False
+    sentence: bool = False
+    contextual: bool = False
+    adapted: bool = False
+    unknown: float = 0.0
+    unasked: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The weight of lexical scores, in [0, ``MOST``]; dense scores have the rest.
+
+        What the vocabulary of the encoder does not know can be found by words only. In an index with unknown tokens,
+        the others mislead as well: texts of one language, or with as many unknown tokens, resemble each other. Fitted
+        on all judged sets, see docs/research/ranking.md.
+        """
+        share = EVEN - LESS * (self.sentence + self.contextual)
+        if self.long:
+            share = ADAPTED if self.adapted else EVEN
+        return share + (MOST - share) * max(min(1.0, self.unknown / MOST_UNKNOWN), self.unasked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,20 +17,23 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
 from docsim.engine.base import Snapshot
 from docsim.engine.records import QueryTerm
 from docsim.models import Document
-from docsim.text.languages import language_of
+from docsim.text.languages import SAMPLE, is_small, language_of
 from docsim.text.tokens import Token, is_unspaced, token, tokens, without_ends
 
-__all__ = ["QueryTerms", "is_written_apart", "query_terms"]
+__all__ = ["QueryTerms", "is_sentence", "is_written_apart", "query_terms"]
 
 REPEATED = 0.7
 """A term that a query holds n times weighs n to this power; measured, see docs/research/ranking.md."""
+
+SMALL = 0.25
+"""What a small word, such as "how" or "do", weighs beside others; measured, see docs/research/ranking.md."""
 
 MOST_TERMS = 80
 """A query is asked by at most this many terms, the most telling ones; measured, see docs/research/ranking.md."""
@@ -47,6 +50,7 @@ MOST_JOINED = 6
 _RUN_LENGTHS = (2, 3, 4)
 """How many neighbouring words are run together."""
 
+_SENTENCE = 2  # small words of a query that is worded as a sentence
 _MOST_SPLIT = 24  # letters of a word that may be two words run together
 _KINDS = re.compile(r"\d+|[^\W\d]+")  # letters and digits apart
 
@@ -109,6 +113,14 @@ def query_terms(snapshot: Snapshot, document: Document, further: Sequence[QueryT
     return _parted(sorted(matching, key=_order)[:MOST_TERMS])
 
 
+def is_sentence(document: Document) -> bool:
+    """Return whether a query is worded as a sentence: whether it holds several small words, such as "how do I"."""
+    found = without_ends(tokens(f"{document.title}\n{document.text}"))[:SAMPLE]
+    language = language_of(found)
+    small = (word for one in found for word in token(one).words if is_small(word, language))
+    return len(list(islice(small, _SENTENCE))) == _SENTENCE
+
+
 def _order(one: _Counted) -> tuple[float, tuple[str, ...]]:
     """Sort by worth, then by words, a phrase before its first words: it tells more than they do."""
     return -one.worth, (*one.term.words, chr(sys.maxunicode))
@@ -117,13 +129,18 @@ def _order(one: _Counted) -> tuple[float, tuple[str, ...]]:
 def _matching(snapshot: Snapshot, counted: Sequence[tuple[QueryTerm, int]], *, at_most: int | None) -> list[_Counted]:
     """Return the terms that documents hold, given how many times each is in the query."""
     total = snapshot.counts().documents
-    terms = [replace(term, weight=float(times**REPEATED)) for term, times in counted]
+    terms = [replace(term, weight=float(times**REPEATED) * _part(term)) for term, times in counted]
     frequencies = snapshot.frequencies(terms, at_most=at_most)
     return [
         _Counted(term, documents, times * _rarity(documents, total))
         for term, (_, times), documents in zip(terms, counted, frequencies, strict=True)
         if documents
     ]
+
+
+def _part(term: QueryTerm) -> float:
+    """Return what part of its weight a term has: small words tell nothing, but a title may consist of them."""
+    return SMALL if len(term.words) == 1 and not term.exact and is_small(term.words[0], term.language) else 1.0
 
 
 def _rarity(documents: int, total: int) -> float:

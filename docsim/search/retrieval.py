@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot, TextMatches
 from docsim.engine.records import Neighbours, Numbers, QueryTerm
+from docsim.errors import EncoderError
 from docsim.filters.condition import Condition, narrowed
 from docsim.models import Correction, Document, Mode
-from docsim.search import scoring, smoothing
-from docsim.search.fusion import LONG, SHORT, Fusion
-from docsim.search.query_terms import QueryTerms, query_terms
+from docsim.search import scoring, smoothing, vocabulary
+from docsim.search.fusion import EVEN, Circumstances, Fusion
+from docsim.search.query_terms import QueryTerms, is_sentence, query_terms
 from docsim.search.scoring import Scored
 
-__all__ = ["CANDIDATES", "Asked", "Candidate", "Query", "Tier", "nearest", "tiers"]
+__all__ = ["CANDIDATES", "Asked", "Candidate", "Query", "Tier", "nearest", "share_for", "tiers"]
 
 CANDIDATES = 100
 """The first tier is taken from this many nearest passages of each query embedding, and best matching documents."""
@@ -164,7 +165,8 @@ def tiers(
         first: What ``nearest`` returned for the query, if it was called.
     """
     seen, where = np.array(query.exclude, np.int64), narrowed(where, *query.asked.conditions)
-    scorer, highest = _Scoring(mode, long=len(query.vectors) > 1), np.inf
+    share = share_for(snapshot, query.document, long=len(query.vectors) > 1) if mode == "hybrid" else EVEN
+    scorer, highest = _Scoring(mode, long=len(query.vectors) > 1, share=share), np.inf
     near = _near(snapshot, query, where, exact=min_similarity is not None, first=first)
     for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)
@@ -180,6 +182,29 @@ def tiers(
             return
 
 
+def share_for(snapshot: Snapshot, document: Document, *, long: bool) -> float:
+    """Return the weight of lexical scores for a query, in [0, 1].
+
+    Args:
+        snapshot: What is searched.
+        document: The query.
+        long: Whether it has several passages.
+    """
+    try:
+        encoder = snapshot.encoder
+        unknown = vocabulary.unknown_in_index(snapshot)
+    except EncoderError:  # an indexed document finds others by stored embeddings, even if the encoder is lost
+        return EVEN
+    return Circumstances(
+        long=long,
+        sentence=is_sentence(document),
+        contextual=encoder.is_contextual,
+        adapted=encoder.is_adapted,
+        unknown=unknown,
+        unasked=vocabulary.unknown_in(snapshot, document),
+    ).share
+
+
 @dataclass(slots=True)
 class _Scoring:
     """What ranks the candidates of one query, tier by tier.
@@ -187,11 +212,13 @@ class _Scoring:
     Attributes:
         mode: What ranks.
         long: Whether the query has several passages.
+        share: The weight of lexical scores in hybrid mode.
         fusion: Fitted on the first tier.
     """
 
     mode: Mode
     long: bool
+    share: float
     fusion: Fusion | None = None
 
     def scores(self, found: Scored, matching: NDArray[np.float32] | None) -> NDArray[np.float32]:
@@ -202,7 +229,7 @@ class _Scoring:
             return matching
         if self.fusion is not None:
             return self.fusion.scores(found.scores, matching)
-        self.fusion = Fusion.fitted(found.scores, matching, share=LONG if self.long else SHORT)
+        self.fusion = Fusion.fitted(found.scores, matching, share=self.share)
         fused = self.fusion.scores(found.scores, matching)
         return fused if self.long else smoothing.smoothed(fused, found.directions)
 

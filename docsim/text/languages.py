@@ -10,10 +10,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from docsim.text.tokens import token
 
-__all__ = ["DEFAULT", "ENOUGH", "LANGUAGES", "SAMPLE", "evidence", "language_of", "language_of_script", "told_by"]
+__all__ = [
+    "DEFAULT",
+    "ENOUGH",
+    "LANGUAGES",
+    "SAMPLE",
+    "evidence",
+    "is_small",
+    "language_of",
+    "language_of_script",
+    "told_by",
+]
 
 DEFAULT = "en"
 """The language of words in the Latin script where nothing tells another."""
@@ -75,6 +86,12 @@ _SCRIPTS = (
 )  # fmt: skip
 """The first and last letter of scripts that one stemmer serves, and the language of that."""
 
+_QUESTION_WORDS = {
+    "en": "me us our you he she they them am were been being had did does could should would why where whom whose than "
+    "then so into out some such only own same too very just while because does",
+}
+"""Further words that carry no meaning in a question; they need not tell a language."""
+
 LANGUAGES = tuple(_SMALL_WORDS)
 """The languages that are told apart, ISO 639-1."""
 
@@ -125,6 +142,21 @@ def told_by(scores: Sequence[float]) -> str | None:
     """Return the language that most speaks for, given how much speaks for each of ``LANGUAGES``; None if too little."""
     best = max(range(len(scores)), key=scores.__getitem__)
     return LANGUAGES[best] if scores[best] >= (1.0 if LANGUAGES[best] == DEFAULT else ENOUGH) else None
+
+
+def is_small(word: str, language: str | None) -> bool:
+    """Return whether a folded word is one of a language's small words, which carry no meaning: "how", "i", "the".
+
+    Args:
+        word: The word.
+        language: The language that it is in, ISO 639-1; ``DEFAULT`` where it is not known.
+    """
+    return word in _small_words(language or DEFAULT)
+
+
+@cache
+def _small_words(language: str) -> frozenset[str]:
+    return frozenset(f"{_SMALL_WORDS.get(language, '')} {_QUESTION_WORDS.get(language, '')}".split())
 
 
 def language_of_script(word: str) -> str | None:

@@ -83,7 +83,7 @@ class OpenGeneration:
         return self.load_encoder()
 
     @property
-    def background(self) -> dict[int | None, NDArray[np.float32]]:
+    def background(self) -> dict[int | str | None, NDArray[np.float32]]:
         """What search noted of this state."""
         return self.view.known.background
 

@@ -81,8 +81,8 @@ class Known:
     Attributes:
         words: The words of the documents; None until needed.
         earlier_words: Those of an earlier state, to build on.
-        background: How similar documents are to random texts, ascending, by the length of the texts; see
-            ``docsim.search.percentiles``.
+        background: What search noted: how similar documents are to random texts, ascending, by the length of the
+            texts, see ``docsim.search.percentiles``; and ``docsim.search.vocabulary``.
         counts: The numbers of documents and passages; None until needed.
         sample: Numbers of documents spread over the index, ``int64 (n,)``; None until needed.
         allowed: The documents that meet each filter.
@@ -93,7 +93,7 @@ class Known:
     words: WordIndex | None = None
     earlier_words: WordIndex | None = None
     counts: Counts | None = None
-    background: dict[int | None, NDArray[np.float32]] = field(default_factory=dict)
+    background: dict[int | str | None, NDArray[np.float32]] = field(default_factory=dict)
     sample: NDArray[np.int64] | None = None
     allowed: dict[Condition, Allowed] = field(default_factory=dict)
     order: NDArray[np.int64] | None = None

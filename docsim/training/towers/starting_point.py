@@ -7,7 +7,6 @@ scratch     random token vectors over the default encoder's vocabulary
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoding.encoder import Encoder, read_manifest
+from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.training.towers.average import TOKENS_LAYER, token_vectors
 from docsim.training.towers.kinds import KINDS, TowerOptions, build_tower, trainable
@@ -84,7 +83,7 @@ def make_starting_point(
         keras.config.set_dtype_policy(policy)
     if of == SCRATCH:
         return StartingPoint(made, encoder.fingerprint, SCRATCH)
-    return StartingPoint(made, encoder.fingerprint, encoder.name, _is_adapted(read_manifest(path).get("lineage", {})))
+    return StartingPoint(made, encoder.fingerprint, encoder.name, encoder.is_adapted)
 
 
 def encoder_directory(of: str) -> Path:
@@ -106,11 +105,6 @@ def set_token_weights(tower: keras.Model, weights: NDArray[np.float32], *, share
     before = np.array(keras.ops.convert_to_numpy(layer.weights_by_token))
     after = np.where(before > 0, before ** (1 - share) * weights**share, 0)
     layer.weights_by_token.assign((after * (before.mean() / max(float(after.mean()), 1e-12))).astype(np.float32))
-
-
-def _is_adapted(lineage: Mapping[str, object]) -> bool:
-    """Return whether a manifest says so. Older manifests do not, but only such trainings had held-out documents."""
-    return bool(lineage.get("adapted", lineage.get("parent") and lineage.get("held_out")))
 
 
 def _trainable_parts(
