@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from docsim.encoding.encoder import Encoder
@@ -136,7 +136,7 @@ def _as_before(index: Index, source: Source) -> Source:
     number, _ = origins.found(index.engine.sources(), _name(source))
     if number is None or source.reading != Reading():
         return source
-    return replace(source, reading=Reading.of(source_notes.note(index.engine, number).reading))
+    return source.read_as(Reading.of(source_notes.note(index.engine, number).reading))
 
 
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
@@ -151,7 +151,7 @@ def _synced(index: Index, source: Source, options: SyncOptions, progress: Progre
     )
     number, _ = origins.found(index.engine.sources(), _name(source))
     if number is not None and not options.dry_run:
-        source_notes.keep(index.engine, number, reading=source.reading.written(), left_out=report.left_out)
+        source_notes.keep(index.engine, number, reading=source.written(), left_out=report.left_out)
     return report
 
 
