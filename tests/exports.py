@@ -14,7 +14,8 @@ from docsim.models import Document, Entry, Failure, Item, LeftOut
 
 __all__ = ["Read", "folder", "read", "zipped"]
 
-Content = str | bytes | list[Any] | dict[str, Any]
+Content = object
+"""The content of a file: text, bytes, or what is written as JSON."""
 
 
 class Read:
@@ -60,6 +61,6 @@ def folder(path: Path, files: Mapping[str, Content]) -> Path:
 
 
 def _bytes(content: Content) -> bytes:
-    if isinstance(content, list | dict):
-        return json.dumps(content).encode()
-    return content.encode() if isinstance(content, str) else content
+    if isinstance(content, bytes):
+        return content
+    return (content if isinstance(content, str) else json.dumps(content)).encode()

@@ -1,5 +1,7 @@
 """The export of a Confluence space, as HTML and as XML."""
 
+# ruff: noqa: E501  # exports have long lines
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -32,7 +34,9 @@ def test_pages_of_the_html_export(tmp_path: Path) -> None:
     above = '<li><span><a href="Home_100.html">Home</a></span></li>'
     files = {
         "ENG/index.html": "<html><body>Space</body></html>",
-        "ENG/Home_100.html": _PAGE.format(title="Home", above="", body="<p>Welcome</p>").replace("attachments/200/", "none/"),
+        "ENG/Home_100.html": _PAGE.format(title="Home", above="", body="<p>Welcome</p>").replace(
+            "attachments/200/", "none/"
+        ),
         "ENG/200.html": _PAGE.format(title="Firewall : rules", above=above, body=body),
         "ENG/attachments/200/7.txt": "443 8443",
         "ENG/attachments/200/8.png": b"\x89PNG",
@@ -96,7 +100,16 @@ def _entities() -> str:
         _object("InternalUser", "9", name="ana@example.com", displayName="Ana Ruiz"),
         _object("Page", "100", title="Home", contentStatus="current", list_bodyContents="500", **by, **dates),
         _object("BodyContent", "500", body="Welcome to h1. nothing"),
-        _object("Page", "200", title="Firewall", contentStatus="current", parent="=100", **by, **dates, list_labellings="701"),
+        _object(
+            "Page",
+            "200",
+            title="Firewall",
+            contentStatus="current",
+            parent="=100",
+            **by,
+            **dates,
+            list_labellings="701",
+        ),
         _object("BodyContent", "501", body=_STORED, content="=200"),
         _object("Page", "199", title="Firewall", contentStatus="current", originalVersion="=200", **by),
         _object("Page", "300", title="Draft", contentStatus="draft", **by),
@@ -105,11 +118,22 @@ def _entities() -> str:
         _object("Label", "601", name="favourite", namespace="my"),
         _object("Labelling", "701", label="=600"),
         _object("Labelling", "702", label="=601", content="=200"),
-        _object("Comment", "800", containerContent="=200", contentStatus="current", creator="=k2", creationDate="2023-11-05 10:00:00.000"),
+        _object(
+            "Comment",
+            "800",
+            containerContent="=200",
+            contentStatus="current",
+            creator="=k2",
+            creationDate="2023-11-05 10:00:00.000",
+        ),
         _object("BodyContent", "502", body="<p>Thanks</p>", content="=800"),
         _object("Attachment", "900", title="ports.txt", containerContent="=200", contentStatus="current"),
     ]
-    return '<?xml version="1.0" encoding="UTF-8"?>\n<hibernate-generic datetime="2023-11-05">\n' + "".join(objects) + "</hibernate-generic>"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<hibernate-generic datetime="2023-11-05">\n'
+        + "".join(objects)
+        + "</hibernate-generic>"
+    )
 
 
 def test_pages_of_the_xml_export(tmp_path: Path) -> None:
@@ -148,7 +172,11 @@ def test_pages_of_the_xml_export(tmp_path: Path) -> None:
 
 def test_entities_that_expand_are_not_resolved(tmp_path: Path) -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;"><!ENTITY f SYSTEM "file:///etc/passwd">]>'
-    text = _entities().replace("<hibernate", f"{bomb}<hibernate", 1).replace("<![CDATA[Welcome to h1. nothing]]>", "x &b; &f; y")
+    text = (
+        _entities()
+        .replace("<hibernate", f"{bomb}<hibernate", 1)
+        .replace("<![CDATA[Welcome to h1. nothing]]>", "x &b; &f; y")
+    )
     found = read(zipped(tmp_path / "a.zip", {"entities.xml": text}), "confluence")
     assert "root" not in found["ENG/100"].text
     assert "aaaa" not in found["ENG/100"].text

@@ -1,5 +1,7 @@
 """Mail: threads from any kind of mailbox, what each mail adds, and attachments as documents."""
 
+# ruff: noqa: E501  # exports have long lines
+
 from __future__ import annotations
 
 import mailbox
@@ -13,7 +15,9 @@ from docsim.ingest.forms.quoting import own_text
 from docsim.models import Document
 
 
-def _mail(id: str, subject: str, text: str, *, day: int, by: str = "Ana Ruiz <ana@example.com>", parent: str = "") -> EmailMessage:
+def _mail(
+    id: str, subject: str, text: str, *, day: int, by: str = "Ana Ruiz <ana@example.com>", parent: str = ""
+) -> EmailMessage:
     mail = EmailMessage()
     mail["Message-ID"] = f"<{id}@example.com>"
     mail["Subject"], mail["From"], mail["To"] = subject, by, "Team <team@example.com>"
@@ -70,7 +74,9 @@ def _written(path: Path, kind: str) -> Path:
     if kind == "mbox":
         return _mbox(path.with_suffix(".mbox"))
     if kind == "zip":
-        return zipped(path.with_suffix(".zip"), {"Takeout/Mail/All mail.mbox": _mbox(path.with_suffix(".mbox")).read_bytes()})
+        return zipped(
+            path.with_suffix(".zip"), {"Takeout/Mail/All mail.mbox": _mbox(path.with_suffix(".mbox")).read_bytes()}
+        )
     if kind == "thunderbird":
         return folder(path, {"Inbox": _mbox(path.with_suffix(".mbox")).read_bytes(), "Inbox.msf": "index"})
     if kind == "maildir":
@@ -85,7 +91,9 @@ def test_a_thread_is_a_document_of_what_each_mail_adds(tmp_path: Path, kind: str
     found = read(_written(tmp_path / "mail", kind), "mail")
     assert sorted(found.documents) == ["1@example.com", "1@example.com/vpn.log", "9@example.com"]
     thread = found["1@example.com"]
-    box = {"mbox": "mail.mbox", "zip": "Mail/All mail.mbox", "thunderbird": "Inbox", "files": "a", "emlx": "a"}.get(kind)
+    box = {"mbox": "mail.mbox", "zip": "Mail/All mail.mbox", "thunderbird": "Inbox", "files": "a", "emlx": "a"}.get(
+        kind
+    )
     metadata = dict(thread.metadata)
     assert metadata.pop("mailbox", None) == box
     assert Document(thread.id, thread.text, thread.title, metadata) == _THREAD
@@ -113,7 +121,10 @@ def test_attachments_of_one_name_and_mails_without_ids_are_all_read(tmp_path: Pa
     assert any(one.text == "no headers at all" for one in found.documents.values())
 
 
-@pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b"From: =?x?q?=\nSubject: =?utf-8?b?!!?=\nDate: never\n\nstill text", b"\n\n", b"a" * 5000])
+@pytest.mark.parametrize(
+    "damage",
+    [b"\xff\xfe\x00", b"From: =?x?q?=\nSubject: =?utf-8?b?!!?=\nDate: never\n\nstill text", b"\n\n", b"a" * 5000],
+)
 def test_damaged_mails_are_read_as_far_as_they_go(tmp_path: Path, damage: bytes) -> None:
     found = read(folder(tmp_path / "m", {"a.eml": damage, "b.eml": _mails()[1].as_bytes()}), "mail")
     assert "9@example.com" in found.documents

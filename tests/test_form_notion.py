@@ -1,5 +1,7 @@
 """Notion's export: pages without ids in their names, rows of databases with their properties, links as relations."""
 
+# ruff: noqa: E501  # exports have long lines
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -75,7 +77,10 @@ def test_pages_and_rows_of_the_markdown_export_in_nested_archives(tmp_path: Path
     assert leave.metadata["links"] == ["Handbook.md"]
     assert found["Handbook/Leave & holidays/policy.txt"].metadata["parent"] == "Handbook/Leave & holidays.md"
     assert found["Handbook/Tasks/Paint it"] == Document(
-        "Handbook/Tasks/Paint it", "Name: Paint it\nStatus: Open", "Paint it", {"Name": "Paint it", "Status": "Open", "breadcrumb": ["Handbook", "Tasks"]}
+        "Handbook/Tasks/Paint it",
+        "Name: Paint it\nStatus: Open",
+        "Paint it",
+        {"Name": "Paint it", "Status": "Open", "breadcrumb": ["Handbook", "Tasks"]},
     )
     assert found.left_out == {f"Handbook/Leave & holidays {_LEAVE}/image.png": ".png"}
 
@@ -87,7 +92,9 @@ def test_pages_of_the_html_export(tmp_path: Path) -> None:
         '<tr class="property-row property-row-multi_select"><th><span class="icon"></span>Tags</th>'
         '<td><span class="selected-value">office</span><span class="selected-value">urgent</span></td></tr>'
         '<tr class="property-row property-row-last_edited_time"><th>Last edited time</th><td><time>@November 4, 2023 9:00 AM</time></td></tr>'
-        '</tbody></table></header><div class="page-body"><p>The <a href="../Handbook%20' + _HOME + '.html">hinge</a> is loose.</p></div>'
+        '</tbody></table></header><div class="page-body"><p>The <a href="../Handbook%20'
+        + _HOME
+        + '.html">hinge</a> is loose.</p></div>'
         "</article></body></html>"
     )
     files = {"index.html": "<ul></ul>", f"Handbook {_HOME}.html": page, f"Tasks/Fix the door {_FIX}.html": page}

@@ -54,7 +54,13 @@ def _vault() -> dict[str, Any]:
 @pytest.mark.parametrize("write", [folder, zipped])
 def test_a_note_is_read_as_obsidian_shows_it(tmp_path: Path, write: Any) -> None:
     found = read(write(tmp_path / "vault.zip", _vault()), "obsidian")
-    assert sorted(found.documents) == ["Board.canvas", "Deploy.md", "Kubernetes.md", "Servers/Deploy.md", "Servers/db1.md"]
+    assert sorted(found.documents) == [
+        "Board.canvas",
+        "Deploy.md",
+        "Kubernetes.md",
+        "Servers/Deploy.md",
+        "Servers/db1.md",
+    ]
     assert found["Kubernetes.md"] == Document(
         "Kubernetes.md",
         "Also called: k8s, kube\n\n# Kubernetes\n\n"
@@ -71,6 +77,10 @@ def test_a_note_is_read_as_obsidian_shows_it(tmp_path: Path, write: Any) -> None
         },
     )
     board = found["Board.canvas"]
-    assert (board.text, board.title, board.metadata) == ("Release\n\nThen the cluster\n\nleads to", "Board", {"links": ["Deploy.md"]})
+    assert (board.text, board.title, board.metadata) == (
+        "Release\n\nThen the cluster\n\nleads to",
+        "Board",
+        {"links": ["Deploy.md"]},
+    )
     assert found.left_out["plan.png"] == ".png"
     assert [(one.path, one.reason[:19]) for one in found.failures] == [("Broken.canvas", "the file is damaged")]

@@ -24,9 +24,15 @@ def _said(ts: str, text: str, user: str = "U01", **more: Any) -> dict[str, Any]:
 def _files() -> dict[str, Any]:
     root = {"thread_ts": "1700000000.000100"}
     first = [
-        _said("1700000000.000100", "How do I rotate the <https://vault.example.com/pki|staging cert> &amp; key? <@U02>", **root),
+        _said(
+            "1700000000.000100",
+            "How do I rotate the <https://vault.example.com/pki|staging cert> &amp; key? <@U02>",
+            **root,
+        ),
         _said("1700000100.000000", "<@U01> has joined the channel", subtype="channel_join"),
-        _said("1700000200.000000", "build 17 failed", user="", subtype="bot_message", bot_id="B99", username="deploybot"),
+        _said(
+            "1700000200.000000", "build 17 failed", user="", subtype="bot_message", bot_id="B99", username="deploybot"
+        ),
         _said("1700000300.000200", "See <#C02|ops-runbooks>, step 3", "U02", **root),
     ]
     second = [
@@ -35,12 +41,17 @@ def _files() -> dict[str, Any]:
             "1700091000.000400",
             "",
             "U02",
-            files=[{"name": "disk.txt", "title": "Disk usage", "permalink": "https://acme.slack.com/files/U02/F1/disk.txt"}],
+            files=[
+                {"name": "disk.txt", "title": "Disk usage", "permalink": "https://acme.slack.com/files/U02/F1/disk.txt"}
+            ],
         ),
     ]
     return {
         "users.json": _USERS,
-        "channels.json": [{"id": "C01", "name": "ops", "members": ["U01", "U02"]}, {"id": "C02", "name": "ops-runbooks"}],
+        "channels.json": [
+            {"id": "C01", "name": "ops", "members": ["U01", "U02"]},
+            {"id": "C02", "name": "ops-runbooks"},
+        ],
         "dms.json": [{"id": "D01", "members": ["U01", "U02"]}],
         "ops/2023-11-14.json": first,
         "ops/2023-11-15.json": second,
@@ -89,7 +100,14 @@ def test_a_broken_day_is_a_failure_that_keeps_what_was_indexed(tmp_path: Path) -
 
 
 def test_messages_of_any_shape_are_read_or_left_out(tmp_path: Path) -> None:
-    odd = [None, 3, {}, {"ts": 1.5}, {"ts": "1.0", "text": None}, {"ts": "2.0", "text": "x", "files": "y", "edited": None}]
+    odd = [
+        None,
+        3,
+        {},
+        {"ts": 1.5},
+        {"ts": "1.0", "text": None},
+        {"ts": "2.0", "text": "x", "files": "y", "edited": None},
+    ]
     found = read(zipped(tmp_path / "export.zip", _files() | {"ops/2023-11-15.json": odd}), "slack")
     assert found["ops/2.0"].text == "**unknown**: x"
 

@@ -45,7 +45,10 @@ def _message(ts: str, text: str, **more: Any) -> dict[str, Any]:
 
 
 def _slack(*days: list[dict[str, Any]]) -> dict[str, Any]:
-    lists = {"users.json": [{"id": "U1", "profile": {"real_name": "Ana"}}], "channels.json": [{"id": "C1", "name": "ops"}]}
+    lists = {
+        "users.json": [{"id": "U1", "profile": {"real_name": "Ana"}}],
+        "channels.json": [{"id": "C1", "name": "ops"}],
+    }
     return lists | {f"ops/2026-01-0{number}.json": day for number, day in enumerate(days, 1)}
 
 
@@ -101,12 +104,12 @@ def test_another_package_adds_a_form(here: Path, monkeypatch: pytest.MonkeyPatch
             if path.endswith(".note"):
                 yield page.page(path, tree.text(path), "", author="Ana")
 
-    other = SimpleNamespace(recognise=lambda tree: any(one.endswith(".note") for one in tree.glance()), documents=documents)
-    point = importlib.metadata.EntryPoint("notes", "elsewhere:form", forms.GROUP)
+    other = SimpleNamespace(
+        recognise=lambda tree: any(one.endswith(".note") for one in tree.glance()), documents=documents
+    )
     monkeypatch.setattr(importlib.metadata.EntryPoint, "load", lambda one: other)
-    known = importlib.metadata.entry_points
-    points = lambda **how: importlib.metadata.EntryPoints([point]) if how.get("group") == forms.GROUP else known(**how)  # noqa: E731
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **how: points(**how).select(**how))
+    point = importlib.metadata.EntryPoint("notes", "elsewhere:form", forms.GROUP)
+    monkeypatch.setattr(forms, "_added", lambda: {"notes": point})
     folder(here / "kept", {"a.note": "Wind turns it.", "b.bin": b"\0"})
     source = open_source("kept")
     assert source.form == "notes"

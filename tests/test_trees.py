@@ -45,7 +45,16 @@ def _tar(path: Path, files: dict[str, bytes], mode: str, links: dict[str, str] |
     return path
 
 
-_LEAVING = ["../up.md", "a/../../up.md", "/etc/passwd", "C:\\boot.md", "..\\up.md", "\\\\server\\x.md", "a\x01b.md", ".."]
+_LEAVING = [
+    "../up.md",
+    "a/../../up.md",
+    "/etc/passwd",
+    "C:\\boot.md",
+    "..\\up.md",
+    "\\\\server\\x.md",
+    "a\x01b.md",
+    "..",
+]
 
 
 def test_paths_that_leave_and_links_are_left_out_of_a_zip(tmp_path: Path) -> None:
@@ -75,7 +84,9 @@ def test_paths_that_leave_and_links_are_left_out_of_a_zip(tmp_path: Path) -> Non
     }
 
 
-@pytest.mark.parametrize(("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz"), ("a.tgz", "w:gz"), ("a.tar.bz2", "w:bz2")])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz"), ("a.tgz", "w:gz"), ("a.tar.bz2", "w:bz2")]
+)
 def test_a_tar_is_read_without_links_and_paths_that_leave(tmp_path: Path, name: str, mode: str) -> None:
     files = {"wiki-1.2/b.md": b"B", "./wiki-1.2/a.md": b"A", "../up.md": b"out", "/etc/x.md": b"out"}
     found, left = _read(_tar(tmp_path / name, files, mode, {"l.md": "/etc/passwd", "hard.md": "wiki-1.2/b.md"}))
@@ -131,7 +142,12 @@ def test_protected_and_damaged_archives_are_refused_as_a_whole(tmp_path: Path) -
     with pytest.raises(SourceError, match="protected by a password; unpack it"):
         trees.opened(path)
     whole = _tar(tmp_path / "b.tar.gz", {"a.md": bytes(range(256)) * 100}, "w:gz").read_bytes()
-    for name, content in (("c.zip", b""), ("d.zip", data[:-20]), ("e.tar.gz", whole[:200]), ("f.tar", b"no tar at all")):
+    for name, content in (
+        ("c.zip", b""),
+        ("d.zip", data[:-20]),
+        ("e.tar.gz", whole[:200]),
+        ("f.tar", b"no tar at all"),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(SourceError, match="the archive is damaged, or cut short"):
             trees.opened(tmp_path / name)

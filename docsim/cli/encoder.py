@@ -19,7 +19,7 @@ from docsim.engine import opening
 from docsim.errors import SourceError, UsageError
 from docsim.index import Index
 from docsim.ingest import sources
-from docsim.models import Entry
+from docsim.models import Document, Entry
 
 if TYPE_CHECKING:
     from docsim.training.wordvectors.encoder import WordPooling, WordVectorEncoder

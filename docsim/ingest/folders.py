@@ -152,7 +152,7 @@ def _reason_within(root: Path, path: str, include: Sequence[str]) -> str:
 
 
 def unread_content(path: str, head: bytes, include: Sequence[str] = ()) -> str:
-    """Return why a file is not read, by its first bytes: what its suffix does not identify must be text, and no script."""
+    """Return why a file is not read, by its first bytes: what has no known suffix must be text, and no script."""
     if suffix(path) in formats.SUFFIXES:
         return ""
     if encodings.is_binary(head):

@@ -121,7 +121,8 @@ class Source:
     def entries(self) -> Iterator[Item]:
         """Yield every document or an entry for it, a ``Failure`` for each that cannot be read, and what is left out.
 
-        Load each entry before the next one is asked for: an archive is closed at the end. Standard input can be read only once.
+        Load each entry before the next one is asked for: an archive is closed at the end. Standard input can be read
+        only once.
 
         Raises:
             SourceError: The source as a whole can no longer be read.

@@ -3,7 +3,7 @@
 A form has two functions:
 
     recognise(tree)   whether a tree of files is an export of this form; looks at names and the beginning of a few files
-    documents(tree)   yields a ``Document`` for every page, ``Entry`` for what is read later, ``Failure`` and ``LeftOut``
+    documents(tree)   yields a ``Document`` for every page, an ``Entry`` for what is read later, failures
 
 Files of the tree that a form never opens are told as left out, so that nothing is lost silently. Packages of others add
 forms by an entry point in the group ``docsim.sources``, which names a module or an object with these two functions.
@@ -11,10 +11,11 @@ forms by an entry point in the group ``docsim.sources``, which names a module or
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -35,7 +36,7 @@ FILES = "files"
 """The form of what is no export: every file is a document."""
 
 NAMES = (
-    *("slack", "notion", "confluence", "mail", "mediawiki", "obsidian", "openapi", "tickets", "site", "git"),
+    *("slack", "notion", "confluence", "mail", "mediawiki", "obsidian", "openapi", "tickets", "git", "site"),
     FILES,
 )
 """The forms that docsim knows, in the order in which they are tried; each is a module of this package."""
@@ -53,7 +54,7 @@ class Form(Protocol):
 
 def names() -> tuple[str, ...]:
     """Return the names of all forms, those of other packages first."""
-    return (*(one.name for one in importlib.metadata.entry_points(group=GROUP)), *NAMES)
+    return (*_added(), *NAMES)
 
 
 def recognised(path: Path) -> str:
@@ -117,7 +118,7 @@ def _form(name: str) -> Form:
     Raises:
         UsageError: There is none of this name, or the package that has it cannot be imported.
     """
-    for one in importlib.metadata.entry_points(group=GROUP, name=name):
+    if one := _added().get(name):
         try:
             return cast(Form, one.load())
         except Exception as error:
@@ -125,3 +126,9 @@ def _form(name: str) -> Form:
     if name not in NAMES:
         raise UsageError(f"expected a form that is one of {', '.join(names())}, got {name!r}")
     return cast(Form, importlib.import_module(f"docsim.ingest.forms.{name}"))
+
+
+@functools.cache
+def _added() -> Mapping[str, importlib.metadata.EntryPoint]:
+    """Return the forms of other packages, by name; looking for them takes a tenth of a second."""
+    return {one.name: one for one in importlib.metadata.entry_points(group=GROUP)}

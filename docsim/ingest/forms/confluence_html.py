@@ -82,9 +82,9 @@ def _attachments(root: Element, folder: str, tree: Tree) -> Iterator[tuple[str, 
 def _with_heading(root: Element, id: str) -> Iterator[Element]:
     """Yield the sections of a page whose heading has an id."""
     for section in root.iter("div"):
-        if "pageSection" in (section.get("class") or "").split():
-            if any(one.get("id") == id for one in section.iter("h2", "h3")):
-                yield section
+        is_section = "pageSection" in (section.get("class") or "").split()
+        if is_section and any(one.get("id") == id for one in section.iter("h2", "h3")):
+            yield section
 
 
 def _document(path: str, root: Element, space: str, attachments: list[str]) -> Document:

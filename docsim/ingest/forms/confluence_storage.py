@@ -115,7 +115,12 @@ def _resource(element: Element, tag: str) -> None:
     link = element.getparent()
     has_text = link is not None and any("".join(one.itertext()).strip() for one in link if one is not element)
     name = element.get(f"{_RI}content-title") or element.get(f"{_RI}filename") or element.get(f"{_RI}value") or ""
-    is_link = link is not None and link.tag == f"{_AC}link" and not has_text and tag in ("page", "blog-post", "attachment", "url")
+    is_link = (
+        link is not None
+        and link.tag == f"{_AC}link"
+        and not has_text
+        and tag in ("page", "blog-post", "attachment", "url")
+    )
     element.tag = "span"
     element.text = name if is_link else ""
 

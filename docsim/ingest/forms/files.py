@@ -1,6 +1,4 @@
-"""Files: an archive whose every file is a document, by the same rules as in a folder. Also folders as SharePoint, OneDrive
-and Google Drive sync them, whose shortcuts hold no text.
-"""
+"""Files: an archive whose every file is a document, by the same rules as in a folder."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def documents(tree: Tree) -> Iterator[Item]:
 
 
 def _base(tree: Tree) -> str:
-    """Return the address below which the files of a repository are read; without the user and password of the remote."""
+    """Return the address below which the files are read; without the user and password of the remote."""
     try:
         match = _REMOTE.search(tree.text(".git/config"))
     except SourceError:

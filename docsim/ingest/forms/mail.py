@@ -1,8 +1,8 @@
 """Mail: mbox, Maildir, ``.eml`` and ``.msg``.
 
 A thread is a document, with what each mail adds to it: without what it quotes of others, and without signatures. The
-first mail's ``Message-ID`` is its id, so that it stays the same wherever the mails are moved; a mail that lies in several
-mailboxes counts once. Attachments are documents of their own.
+first mail's ``Message-ID`` is its id, so that it stays the same wherever the mails are moved. A mail that lies in
+several mailboxes counts once. Attachments are documents of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import email.errors
 import email.utils
 import hashlib
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -201,7 +202,7 @@ def _roots(found: Mapping[str, _Mail]) -> dict[str, str]:
 
     for mail in found.values():
         chain = [*mail.parents, mail.id]
-        for parent, child in zip(chain, chain[1:], strict=False):
+        for parent, child in itertools.pairwise(chain):
             first, second = root(parent), root(child)
             if first != second:
                 above[second] = first

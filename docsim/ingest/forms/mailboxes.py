@@ -1,4 +1,4 @@
-"""Mailboxes: the mails in mbox files, Maildirs and folders of ``.eml``, ``.emlx`` and ``.msg`` files, one after the other."""
+"""Mailboxes: the mails in mbox files, Maildirs and folders of ``.eml``, ``.emlx`` and ``.msg`` files, one by one."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _html(tree: Tree, path: str, names: _Names) -> Document:
     title = next((one_line("".join(one.itertext())) for one in article.iter("h1")), "")
     properties = dict(_rows(article))
     hrefs = [one.get("href", "") for one in article.iter("a")]
-    dropped = {one for one in article.iter("header", "style", "script")}
+    dropped = set(article.iter("header", "style", "script"))
     described = "\n\n".join(one_line("".join(one.itertext())) for one in _of_class(article, "page-description"))
     body = to_markdown(article, skipped=lambda element: element in dropped)
     listed = "\n".join(f"{name}: {value}" for name, value in properties.items())

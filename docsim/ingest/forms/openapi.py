@@ -1,4 +1,4 @@
-"""OpenAPI: an API described in JSON or YAML, of version 2 (Swagger) or 3. Each operation is a document, and so is the API."""
+"""OpenAPI: an API described in JSON or YAML, in version 2 (Swagger) or 3; each operation is a document."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _responses(api: _Api, operation: Mapping[str, Any]) -> list[str]:
 
 
 def _fields(api: _Api, schema: object, depth: int = 0) -> list[str]:
-    """Return a line for each field of a schema, indented by how deep it lies; references that go round end somewhere."""
+    """Return a line for each field of a schema, indented by how deep it lies, to a limit."""
     found = api.followed(schema)
     if depth > _DEEPEST or not found:
         return []
@@ -170,8 +170,8 @@ def _fields(api: _Api, schema: object, depth: int = 0) -> list[str]:
     for name, value in _mapping(found.get("properties")).items():
         inner = api.followed(value)
         needed = ", required" if name in required else ""
-        said = f"{'  ' * depth}- `{name}` ({_kind(api, inner)}{needed}): {_line(inner.get('description'))}{_choices(inner)}"
-        lines += [said.rstrip(": "), *_fields(api, value, depth + 1)]
+        said = f"- `{name}` ({_kind(api, inner)}{needed}): {_line(inner.get('description'))}{_choices(inner)}"
+        lines += ["  " * depth + said.rstrip(": "), *_fields(api, value, depth + 1)]
         if len(lines) > _MOST:
             return lines[:_MOST]
     return lines

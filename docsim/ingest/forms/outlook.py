@@ -1,4 +1,4 @@
-"""Outlook: ``.msg`` files as the mails that they were, by python-oxmsg, which reads the format that Microsoft documents."""
+"""Outlook: ``.msg`` files as the mails that they were; python-oxmsg reads the format, which Microsoft documents."""
 
 from __future__ import annotations
 

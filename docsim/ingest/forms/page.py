@@ -40,7 +40,7 @@ _AS_WRITTEN = re.compile(r"\d{4}(?:-\d\d(?:-\d\d)?)?\Z")
 
 
 def page(id: str, text: str, title: str, **facts: Any) -> Document:
-    """Return a document. Facts that are empty are left out; a title that is empty becomes the first words of the text."""
+    """Return a document. Empty facts are left out; an empty title becomes the first words of the text."""
     text = tidy(legible(text))
     kept = {name: value for name, value in facts.items() if not _is_empty(value)}
     return Document(id, text, one_line(title) or summary(text) or id, kept)

@@ -12,7 +12,7 @@ _SPAN = re.compile(r"(?<!`)(`++)(?!`)[^\n]*?(?<!`)\1(?!`)")
 
 
 def changed(text: str, change: Callable[[str], str]) -> str:
-    """Return Markdown in which ``change`` was applied to all that stands outside of code blocks and code within lines."""
+    """Return Markdown in which ``change`` was applied to all that is no code block, and no code within a line."""
     pieces: list[str] = []
     prose: list[str] = []
     fence = ""

@@ -43,8 +43,9 @@ _SENT_FROM = re.compile(
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"(?:(?:best|kind|warm|with kind|with best)?[ ]?regards|best(?: wishes)?|cheers|sincerely(?: yours)?|yours (?:sincerely"
-    r"|truly|faithfully)|(?:many )?thanks(?: and regards)?|thank you|mit freundlichen grüßen|(?:viele|beste|liebe|schöne)"
+    r"(?:(?:best|kind|warm|with kind|with best)?[ ]?regards|best(?: wishes)?|cheers|sincerely(?: yours)?|yours"
+    r" (?:sincerely|truly|faithfully)|(?:many )?thanks(?: and regards)?|thank you|mit freundlichen grüßen"
+    r"|(?:viele|beste|liebe|schöne)"
     r" grüße|freundliche grüsse|cordialement|bien à vous|saludos(?: cordiales)?|atentamente|cordiali saluti|saluti"
     r"|met vriendelijke groeten?|groeten|atenciosamente|med venlig hilsen|med vänliga hälsningar|pozdrawiam|mvh|mfg|lg)"
     r"[,.! ]*\Z",

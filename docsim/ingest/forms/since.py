@@ -51,7 +51,9 @@ def since(items: Iterable[Item], written: str) -> Iterator[Item]:
             dated = next((date for field in _FIELDS if (date := moment(item.metadata.get(field)))), None)
             is_older = dated is not None and dated < first
         else:
-            is_older = isinstance(item, Entry) and any(path[: match.start()] in older for match in re.finditer("/", path))
+            is_older = isinstance(item, Entry) and any(
+                path[: match.start()] in older for match in re.finditer("/", path)
+            )
         if is_older:
             older.add(path)
         yield LeftOut(path, f"older than {written}") if is_older else item

@@ -80,7 +80,7 @@ class Site:
 
 
 def is_configuration(path: str) -> bool:
-    """Return whether a file is one of a site, by its name; ``conf.py`` and ``config.toml`` only in their usual place."""
+    """Return whether a file is one of a site, by its name; ``conf.py`` only in its usual place."""
     match = _CONFIGURATION.match(path)
     if match is None:
         return False
@@ -90,7 +90,7 @@ def is_configuration(path: str) -> bool:
 
 
 def sites(tree: Tree) -> list[Site]:
-    """Return the sites of a tree, those with the innermost folders first. A configuration that cannot be read is none."""
+    """Return the sites of a tree, the innermost first. A configuration that cannot be read is none."""
     found: list[Site] = []
     for path in tree.glance():
         match = _CONFIGURATION.match(path)

@@ -1,4 +1,4 @@
-"""The markup that builders of sites add to Markdown and reStructuredText: includes, admonitions, tabs, tables of contents."""
+"""The markup that builders of sites add to Markdown and reStructuredText: includes, admonitions, tabs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 
 from docsim.errors import SourceError
-from docsim.ingest.forms import prose
 from docsim.ingest.forms.prose import joined
 from docsim.ingest.forms.site_config import Site
 from docsim.ingest.trees.tree import Tree
@@ -15,12 +14,14 @@ __all__ = ["included", "links", "plain"]
 
 _INCLUDE = re.compile(
     r"^(?P<indent>[ \t]*)(?:--8<--[ \t]+[\"'](?P<snippet>[^\"'\n]+)[\"']"  # MkDocs: snippets
-    r"|\{%-?[ \t]*include(?:-markdown)?[ \t]+[\"'](?P<plugin>[^\"'\n]+)[\"'][^\n]*?%\}|\{![ \t]*(?P<bang>[^!\n]+?)[ \t]*!\}"
+    r"|\{%-?[ \t]*include(?:-markdown)?[ \t]+[\"'](?P<plugin>[^\"'\n]+)[\"'][^\n]*?%\}"
+    r"|\{![ \t]*(?P<bang>[^!\n]+?)[ \t]*!\}"
     r"|\.\.[ \t]+include::[ \t]+(?P<rst>\S+)|`{3,}\{include\}[ \t]+(?P<myst>\S+)[ \t]*\n(?:[^`\n]*\n)*?`{3,})[ \t]*$",
     re.MULTILINE,
 )
 _MOST = 1 << 20  # characters of what one page includes
 _DEEPEST = 5
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 
 _ADMONITION = re.compile(
     r"^([ \t]*)(?:!!!|\?\?\?\+?)[ \t]+([\w -]*?)[ \t]*(?:inline(?: end)?)?(?:\"([^\"\n]*)\")?[ \t]*$"
@@ -53,12 +54,9 @@ def included(text: str, path: str, site: Site, tree: Tree, depth: int = 0) -> st
     def found(match: re.Match[str]) -> str:
         target = next(match[kind] for kind in ("snippet", "plugin", "bang", "rst", "myst") if match[kind])
         target = target.partition(":")[0].strip()
-        folder = path.rpartition("/")[0]
-        for place in (
-            joined(folder, target),
-            joined(site.folder.rstrip("/"), target),
-            joined(site.root.rstrip("/"), target),
-        ):
+        folder = site.folder.rstrip("/") if target.startswith("/") else path.rpartition("/")[0]
+        for above in (folder, site.folder.rstrip("/"), site.root.rstrip("/")):
+            place = joined(above, target.lstrip("/"))
             if place and place != path and depth < _DEEPEST:
                 try:
                     inner = tree.text(place)
@@ -78,10 +76,10 @@ def included(text: str, path: str, site: Site, tree: Tree, depth: int = 0) -> st
 
 
 def plain(text: str, *, restructured: bool) -> str:
-    """Return a page whose admonitions are quotations with a title, and whose directives for the builder are left out."""
+    """Return a page whose admonitions are quotations with a title, without directives for the builder."""
     if restructured:
         return _ROLE.sub(r"\1", "\n".join(_undirected(text.split("\n"))))
-    return prose.changed(text, lambda part: "\n".join(_unframed(part.split("\n"))))
+    return "\n".join(_unframed(text.split("\n")))
 
 
 def links(text: str, path: str, folder: str) -> list[str]:
@@ -100,26 +98,50 @@ def links(text: str, path: str, folder: str) -> list[str]:
 
 def _unframed(lines: list[str]) -> Iterator[str]:
     """Yield the lines of Markdown: frames become quotations, tabs their titles, and what is in them is not indented."""
-    inside: list[int] = []  # the indentation of the frames around
-    quoted = 0
+    inside: list[tuple[int, bool]] = []  # the indentation of each frame around, and whether it is quoted
+    blank, fence = 0, ""
     for line in lines:
+        if not line.strip():
+            blank += 1
+            continue
         indent = len(line) - len(line.lstrip())
-        while inside and line.strip() and indent <= inside[-1]:
+        before = sum(quoted for _, quoted in inside)
+        while inside and indent <= inside[-1][0]:
             inside.pop()
-            quoted = min(quoted, len(inside))
-        body = line[4 * len(inside) :] if line[: 4 * len(inside)].isspace() or not inside else line.lstrip()
-        if frame := _ADMONITION.match(line):
-            yield "> " * quoted + f"> **{frame[3] or frame[2].split(' ')[0].capitalize()}**" if frame[3] != "" else ">"
-            inside.append(indent)
-            quoted += 1
+            fence = ""
+        quotes = sum(quoted for _, quoted in inside)
+        yield from [("> " * min(before, quotes)).rstrip()] * blank
+        blank = 0
+        body = _outdented(line, 4 * len(inside))
+        match = _FENCE.match(body)
+        is_code = bool(fence)
+        if match:
+            fence = match[1] if not fence else "" if match[1].startswith(fence) else fence
+        if is_code or match:
+            yield "> " * quotes + body
+        elif frame := _ADMONITION.match(line):
+            title = frame[3] if frame[3] is not None else frame[2].partition(" ")[0].capitalize()
+            yield "> " * (quotes + 1) + (f"**{title}**" if title else "")
+            inside.append((indent, True))
         elif tab := _TAB.match(line):
-            yield f"**{tab[2]}**"
-            inside.append(indent)
-        elif container := _CONTAINER.match(line):
-            title = (container[2] or container[3] or container[1].capitalize()).strip()
-            yield f"**{title}**" if title else ""
+            yield "> " * quotes + f"**{tab[2]}**"
+            inside.append((indent, False))
         else:
-            yield f"{'> ' * quoted}{body}".rstrip() if inside else line
+            yield "> " * quotes + _contained(body)
+    yield from [""] * blank
+
+
+def _outdented(line: str, count: int) -> str:
+    return line[count:] if not line[:count].strip() else line.lstrip()
+
+
+def _contained(line: str) -> str:
+    """Return a line; that which begins or ends a container of Docusaurus or MyST becomes its title."""
+    container = _CONTAINER.match(line)
+    if container is None:
+        return line
+    title = (container[2] or container[3] or container[1].capitalize()).strip()
+    return f"**{title}**" if title else ""
 
 
 def _undirected(lines: list[str]) -> Iterator[str]:

@@ -38,7 +38,7 @@ def tickets(found: object) -> Iterator[Ticket]:
         if ticket := _ticket(found):
             yield ticket
             return
-        listed = next((found[key] for key in _KEYS if isinstance(found.get(key), list)), [])
+        listed: list[Any] = next((found[key] for key in _KEYS if isinstance(found.get(key), list)), [])
         for one in listed:
             if isinstance(one, dict) and (ticket := _ticket(one)):
                 yield ticket
@@ -185,32 +185,31 @@ def _jira_text(value: object) -> str:
     return _nodes(value).strip() if isinstance(value, dict) else marked_up(str(value or ""))
 
 
+_AROUND = {
+    **{
+        "codeBlock": ("```\n", "\n```\n\n"),
+        "paragraph": ("", "\n\n"),
+        "blockquote": ("", "\n\n"),
+        "tableRow": ("", "\n"),
+    },
+    **{"orderedList": ("", "\n"), "bulletList": ("", "\n"), "tableCell": ("", " | "), "tableHeader": ("", " | ")},
+}
+_BULLETS = {"orderedList": "1. ", "bulletList": "* "}
+
+
 def _nodes(node: Mapping[str, Any], bullet: str = "") -> str:
-    kind = str(node.get("type"))
-    attributes = _mapping(node.get("attrs"))
-    if kind == "text":
-        return str(node.get("text") or "")
-    if kind in ("mention", "emoji", "status", "inlineCard", "date"):
-        return str(attributes.get("text") or attributes.get("shortName") or attributes.get("url") or "")
-    if kind == "hardBreak":
-        return "\n"
-    marks = {"orderedList": "1. ", "bulletList": "* "}
-    inner = "".join(_nodes(one, marks.get(kind, bullet)) for one in _dicts(node.get("content")))
-    if kind == "codeBlock":
-        return f"```\n{inner}\n```\n\n"
+    """Return a node of a document of Jira, with those in it, as Markdown."""
+    kind, attributes = str(node.get("type")), _mapping(node.get("attrs"))
+    if kind in ("text", "mention", "emoji", "status", "inlineCard", "date", "hardBreak"):
+        said = node.get("text") or attributes.get("text") or attributes.get("shortName") or attributes.get("url")
+        return "\n" if kind == "hardBreak" else str(said or "")
+    inner = "".join(_nodes(one, _BULLETS.get(kind, bullet)) for one in _dicts(node.get("content")))
     if kind == "heading":
         return f"{'#' * int(attributes.get('level') or 1)} {inner}\n\n"
     if kind == "listItem":
         return f"{bullet}{inner.strip()}\n"
-    if kind in ("tableCell", "tableHeader"):
-        return f"{' '.join(inner.split())} | "
-    return (
-        f"{inner}\n"
-        if kind in ("tableRow", "orderedList", "bulletList")
-        else f"{inner}\n\n"
-        if kind in ("paragraph", "blockquote")
-        else inner
-    )
+    before, after = _AROUND.get(kind, ("", ""))
+    return f"{before}{inner.strip() if kind.startswith('tableC') else inner}{after}"
 
 
 def _dicts(value: object) -> Iterator[Mapping[str, Any]]:

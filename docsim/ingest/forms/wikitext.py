@@ -21,7 +21,7 @@ _FILE = re.compile(
 _DROPPED = {"ref", "references", "gallery", "timeline", "math", "style", "script", "templatestyles", "imagemap"}
 _VERBATIM = {"pre", "source", "syntaxhighlight", "code", "nowiki"}
 _MAGIC = re.compile(r"__[A-Z]{3,20}__")
-_BULLET = re.compile(r"^((?:\* ?)+|1\.)[ \t]+", re.MULTILINE)
+_BULLET = re.compile(r"^((?:\* ?)*\*|1\.)[ \t]+", re.MULTILINE)
 _MARKS = {"b": "**", "i": "*", "strong": "**", "em": "*"}
 _BLOCKS = {"p", "div", "br", "tr", "hr", "blockquote", "center"}
 
@@ -113,10 +113,7 @@ def _tag(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
     if markup and tag in ("li", "dd", "dt"):
         return {"*": "* ", "#": "1. ", ":": "", ";": ""}.get(markup, "* ")
     if tag in _VERBATIM:
-        inner = html.unescape(str(node.contents).strip("\n"))
-        if tag in ("code", "nowiki") or "\n" not in inner:
-            return f"`{inner}`" if tag != "nowiki" else inner
-        return f"\n```\n{inner}\n```\n"
+        return _verbatim(tag, html.unescape(str(node.contents).strip("\n")))
     inner = "".join(_written(node.contents, found, namespaces)) if node.contents is not None else ""
     if tag in ("td", "th"):
         return f" {' '.join(inner.split())} |"
@@ -126,9 +123,15 @@ def _tag(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
     return f"\n{inner}\n" if tag in _BLOCKS else f"{mark}{inner}{mark}"
 
 
+def _verbatim(tag: str, inner: str) -> str:
+    if tag == "nowiki":
+        return inner
+    return f"\n```\n{inner}\n```\n" if "\n" in inner and tag != "code" else f"`{inner}`"
+
+
 def _table(rows: list[str]) -> str:
     """Return a table in Markdown; what stands in it outside of cells, such as its title, comes first."""
-    cells = [f"|{row}" if not row.startswith("|") else row for row in rows if row.endswith("|")]
+    cells = [f"| {row}" if not row.startswith("|") else row for row in rows if row.endswith("|")]
     titles = [row for row in rows if not row.endswith("|")]
     if cells:
         cells.insert(1, "|" + " --- |" * (cells[0].count("|") - 1))

@@ -162,15 +162,22 @@ class Archive(Tree):
             archive = self._open_files.enter_context(zipfile.ZipFile(stream))
             yield from _zip_members(archive, budget)
             return
-        packers = {"gz": gzip.open, "tgz": gzip.open, "bz2": bz2.open, "tbz": bz2.open, "tbz2": bz2.open}
+        packers: dict[str, Callable[..., object]] = {
+            "gz": gzip.open,
+            "tgz": gzip.open,
+            "bz2": bz2.open,
+            "tbz": bz2.open,
+            "tbz2": bz2.open,
+        }
         packer = packers.get(name.lower().rpartition(".")[2])
         if packer is not None:
             stream = self._copied(cast("IO[bytes]", packer(stream, "rb")), budget)
-        yield from _tar_members(self._open_files.enter_context(tarfile.open(fileobj=stream, mode="r:")), budget)
+        packed = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115  # closed with the others
+        yield from _tar_members(self._open_files.enter_context(packed), budget)
 
     def _copied(self, stream: IO[bytes], budget: _Budget) -> IO[bytes]:
         """Return what can be read in any order: a temporary file with what a stream gives, counted as it comes."""
-        target = cast("IO[bytes]", self._open_files.enter_context(tempfile.TemporaryFile()))
+        target: IO[bytes] = self._open_files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         while piece := stream.read(1 << 20):
             budget.spend(len(piece))
             target.write(piece)

@@ -36,8 +36,8 @@ class Tree(abc.ABC):
         name: What the source is called: the name of its folder, or that of its file without suffixes.
         place: Its path in the file system.
         include: Patterns of the names of files that are read whatever their suffix.
-        told: Files that are left out whatever the form, such as hidden ones, and folders that could not be read; complete
-            once ``files`` was called.
+        told: Files that are left out whatever the form, such as hidden ones, and folders that could not be read;
+            complete once ``files`` was called.
         used: The files that were opened.
     """
 
@@ -56,7 +56,7 @@ class Tree(abc.ABC):
     ) -> None:
         self.close()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # most have nothing to close
         """Close what is open."""
 
     @abc.abstractmethod
