@@ -108,7 +108,7 @@ _SHARES: Mapping[str, str] = {
 _MEGABYTES: Mapping[str, tuple[str, int]] = {
     "mapped_mb": ("docsim.engine.local.vectors:MAPPED", 1_000_000),
     "unpacked_mb": ("docsim.ingest.readers.archives:UNPACKED_LIMIT", 1_000_000),
-    "file_limit_mb": ("docsim.ingest.sources:FILE_LIMIT", 1 << 20),
+    "file_limit_mb": ("docsim.ingest.trees.tree:FILE_LIMIT", 1 << 20),
 }
 
 

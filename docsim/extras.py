@@ -2,7 +2,7 @@
 
 ``pip install docsim`` indexes and searches text. Each extra adds to that:
 
-    files    reads PDF, Word, PowerPoint, Excel, EPUB and Jupyter notebooks
+    files    reads PDF, Word, PowerPoint, Excel, EPUB, notebooks, Outlook's mails and dumps of MediaWiki
     eval     evaluates rankings with trec_eval's code, and similarities by rank correlation
     map      draws topic maps
     train    trains, distils and imports encoders
@@ -22,7 +22,7 @@ from docsim.errors import MissingExtra
 __all__ = ["PACKAGES", "available", "require"]
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "files": ("markitdown", "mammoth", "pptx", "openpyxl", "pypdfium2"),
+    "files": ("markitdown", "mammoth", "pptx", "openpyxl", "pypdfium2", "mwparserfromhell", "oxmsg"),
     "eval": ("ir_measures", "scipy"),
     "map": ("sklearn", "matplotlib", "threadpoolctl"),
     "train": ("tensorflow", "keras", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna"),

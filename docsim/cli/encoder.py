@@ -19,7 +19,7 @@ from docsim.engine import opening
 from docsim.errors import SourceError, UsageError
 from docsim.index import Index
 from docsim.ingest import sources
-from docsim.models import Entry
+from docsim.models import Document, Entry
 
 if TYPE_CHECKING:
     from docsim.training.wordvectors.encoder import WordPooling, WordVectorEncoder
@@ -205,9 +205,9 @@ def _texts(corpus: Path) -> Iterator[str]:
                 yield _with_title(stored.document.title, stored.document.text)
         return
     for entry in sources.open_source(str(corpus)).entries():
-        if isinstance(entry, Entry):
+        if isinstance(entry, Document | Entry):
             with contextlib.suppress(SourceError):
-                document = entry.load()
+                document = entry.load() if isinstance(entry, Entry) else entry
                 yield _with_title(document.title, document.text)
 
 

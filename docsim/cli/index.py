@@ -14,6 +14,7 @@ from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
 from docsim.ingest import converting
+from docsim.ingest.forms import NAMES
 from docsim.ingest.sources import Reading, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 from docsim.models import SyncReport
@@ -58,6 +59,17 @@ _reading = options.grouped(
         metavar="S",
         help=f"Seconds that converting one file, such as a PDF, may take.  [default: {converting.TIMEOUT:g}]",
     ),
+    click.option(
+        "--as",
+        "form",
+        metavar="KIND",
+        help=f"Read an export as {', '.join(NAMES[:-1])} or {NAMES[-1]}.  [default: recognised by its content]",
+    ),
+    click.option(
+        "--since",
+        metavar="DATE",
+        help="Leave out pages of an export that were last changed before, such as 2026-01-31.",
+    ),
 )
 
 
@@ -67,6 +79,7 @@ Examples:
   docsim index handbook/                      a folder: only new and changed files are read
   docsim index handbook/ tickets.jsonl        two sources in one index
   docsim index tickets.csv --text-column Description
+  docsim index slack-export.zip --since 2025-01-01
   docsim index handbook/ --dim 128            half the space, finds a little less
   docsim index handbook/ --dry-run            show what would be done
   export-tickets | docsim index - --index indexes/tickets
@@ -94,7 +107,8 @@ def index(
     last time, unless options say how.
 
     SOURCE is a folder (without what .gitignore and .docsimignore exclude), a document, a .jsonl or .csv file with the
-    columns id, title and text (all other columns become metadata), or - for JSONL on standard input.
+    columns id, title and text (all other columns become metadata), an archive (.zip, .tar.gz), or - for JSONL on
+    standard input. Exports of Slack, Notion, Confluence, mail and other tools are recognised, as archive or folder.
 
     Exits with 3 if some documents could not be read, or if a source other than - holds none.
     """

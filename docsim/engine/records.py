@@ -171,7 +171,7 @@ class SourceName:
     """What a source is known by in an index.
 
     Attributes:
-        kind: ``folder``, ``file``, ``records``, ``stdin``, ``python`` or ``api``.
+        kind: ``folder``, ``file``, ``records``, ``export``, ``stdin``, ``python`` or ``api``.
         location: Unique in the index: an absolute path, or any name for what is not in the file system.
         name: Short; put before a document's path when another source already holds a document of that id.
     """
@@ -187,7 +187,7 @@ class SourceName:
     @property
     def is_gone(self) -> bool:
         """Whether it was in the file system and no longer is. A path that is not UTF-8 cannot be looked up."""
-        is_file = self.kind in ("folder", "file", "records") and "\\udc" not in self.location
+        is_file = self.kind in ("folder", "file", "records", "export") and "\\udc" not in self.location
         return is_file and not Path(self.location).exists()
 
     def path_of(self, file: Path) -> str | None:

@@ -4,6 +4,7 @@ A source is known by its location. A symbolic link is a location of its own, so 
 to another folder. Where a source is gone, its documents go over to one that has taken its place:
 
 - records of the same name, and a file of the same name;
+- an export of the same name, without dates and numbers, that has at least half of its pages;
 - a folder of the same name that has at least half of its files, of which 1,000 are looked at;
 - a folder of another name that has at least half of its files, with the same content.
 """
@@ -16,7 +17,9 @@ from pathlib import Path
 
 from docsim.engine.base import Sources
 from docsim.engine.records import RecordedSource, SourceName
+from docsim.errors import SourceError, UsageError
 from docsim.ingest import sources as files
+from docsim.models import Document, LeftOut
 
 __all__ = ["found"]
 
@@ -40,12 +43,14 @@ def found(sources: Sources, source: SourceName) -> tuple[int | None, SourceName]
 
 
 def _is_same_place(one: SourceName, other: SourceName) -> bool:
-    is_file = one.kind in ("folder", "file", "records") and not one.is_gone and not other.is_gone
+    is_file = one.kind in ("folder", "file", "records", "export") and not one.is_gone and not other.is_gone
     return is_file and os.path.realpath(one.location) == os.path.realpath(other.location)
 
 
 def _is_moved(sources: Sources, one: RecordedSource, source: SourceName) -> bool:
     """Return whether a source that is gone has become another one of its kind."""
+    if source.kind == "export":
+        return one.source.name == source.name and _has_half(sources, one, source)
     if source.kind != "folder":
         return one.source.name == source.name and (source.kind == "records" or _has_its_file(sources, one, source))
     paths = sources.paths(one.number, most=_LOOKED_AT)
@@ -57,6 +62,19 @@ def _is_moved(sources: Sources, one: RecordedSource, source: SourceName) -> bool
 
 def _has_its_file(sources: Sources, one: RecordedSource, source: SourceName) -> bool:
     return all(path == Path(source.location).name for path in sources.paths(one.number, most=_LOOKED_AT))
+
+
+def _has_half(sources: Sources, one: RecordedSource, source: SourceName) -> bool:
+    """Return whether an export has at least half of the pages of one that is gone, of which 1,000 are looked for."""
+    wanted = set(sources.paths(one.number, most=_LOOKED_AT))
+    try:
+        entries = files.open_source(source.location).entries()
+        found = {
+            item.id if isinstance(item, Document) else item.path for item in entries if not isinstance(item, LeftOut)
+        }
+    except (SourceError, UsageError, OSError):
+        return False
+    return 2 * len(wanted & found) >= len(wanted)
 
 
 def _is_unchanged(sources: Sources, one: RecordedSource, path: str, file: Path) -> bool:

@@ -23,10 +23,11 @@ from docsim.files import INDEX_FILE
 from docsim.ingest import encodings, formats, ignoring, manpages, tables
 from docsim.models import Failure, LeftOut
 
-__all__ = ["files", "suffix"]
+__all__ = ["files", "stem", "suffix", "unread", "unread_content"]
 
 _INDEX = {INDEX_FILE, "generations"}
 _SUFFIX = re.compile(r"\.(?!\d+\Z)[A-Za-z0-9_+~-]{1,12}\Z")
+_PACKED = re.compile(r"(?<=.)\.(?:gz|bz2|tgz|tbz2?)\Z", re.IGNORECASE)
 _NAMED_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{2,}\.[A-Za-z_]{2,10}\Z")  # README.de, COPYING.LESSER
 
 
@@ -114,11 +115,19 @@ def _reason(entry: os.DirEntry[str], path: str, patterns: tuple[ignoring.Pattern
         return ""
     if not entry.is_file():
         return "special file"
-    return "lock file" if entry.name.startswith("~$") else _unread(entry.name, path, include)
+    return unread(path, include)
 
 
-def _unread(name: str, path: str, include: Sequence[str]) -> str:
-    """Return why a file is not read, as far as its name tells."""
+def stem(name: str) -> str:
+    """Return the name of a file without its suffix, and without those of packers: ``export`` for ``export.tar.gz``."""
+    return PurePosixPath(_PACKED.sub("", name)).stem or name
+
+
+def unread(path: str, include: Sequence[str] = ()) -> str:
+    """Return why a file is not read, as far as its name tells; empty when it is."""
+    name = path.rpartition("/")[2]
+    if name.startswith("~$"):
+        return "lock file"
     found = suffix(name)
     if _is_included(path, include) or found in formats.SUFFIXES or found in manpages.SUFFIXES:
         return ""
@@ -135,11 +144,17 @@ def _is_included(path: str, include: Sequence[str]) -> bool:
 
 
 def _reason_within(root: Path, path: str, include: Sequence[str]) -> str:
-    """Return why a file is left out, by its content: what its suffix does not identify must be text, and no script."""
+    """Return why a file is left out, by its content."""
     if suffix(path) in formats.SUFFIXES:
         return ""
     with (root / path).open("rb") as file:
-        head = file.read(encodings.SNIFFED)
+        return unread_content(path, file.read(encodings.SNIFFED), include)
+
+
+def unread_content(path: str, head: bytes, include: Sequence[str] = ()) -> str:
+    """Return why a file is not read, by its first bytes: what has no known suffix must be text, and no script."""
+    if suffix(path) in formats.SUFFIXES:
+        return ""
     if encodings.is_binary(head):
         return "" if _is_included(path, include) else "binary file"
     return "script" if head.startswith(b"#!") and not _is_included(path, include) else ""

@@ -3,7 +3,10 @@
     folder     every document below it; ``docsim.ingest.folders`` says which files are documents
     file       one document, with any suffix
     records    one document per line of JSONL or row of CSV, perhaps gzipped; see ``docsim.ingest.tables``
+    export     an archive, or a file that a tool made, in one of the forms of ``docsim.ingest.forms``
     stdin      ``-``: one document per line of JSONL
+
+A folder may have a form, too: an unpacked export, a vault, a site.
 
 A source is read as a stream. Each file is hashed when its turn comes, and read and converted only when its entry is
 loaded.
@@ -16,6 +19,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterator
@@ -24,15 +28,20 @@ from pathlib import Path
 from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import converting, folders, formats, tables
-from docsim.models import Document, Entry, Failure, LeftOut, composed
+from docsim.ingest import converting, folders, formats, forms, tables, trees
+from docsim.ingest.forms.since import checked
+from docsim.ingest.trees.tree import FILE_LIMIT, id_of
+from docsim.models import Document, Entry, Failure, Item, LeftOut
 
-__all__ = ["Reading", "Source", "digest", "open_source", "read_document"]
+__all__ = ["FILE_LIMIT", "Reading", "Source", "digest", "open_source", "read_document"]
 
 logger = logging.getLogger(__name__)
 
-FILE_LIMIT = 1 << 29
-"""The largest file that is read as one document, in bytes."""
+_VERSION = re.compile(  # what tools put into the names of exports: ids, dates, numbers
+    r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9]+(?:[-_.T:]*[0-9]+)*"
+    r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Reading:
         title_column: The field that is its title; by default ``title``.
         id_column: The field that is its id; by default ``id``.
         convert_timeout: Seconds that converting one file may take; see ``docsim.ingest.converting``.
+        form: The form that it is read in, one of ``forms.names()``; by default the one that is recognised.
+        since: A date in ISO 8601: documents of an export that were last changed before are left out.
     """
 
     include: tuple[str, ...] = ()
@@ -52,6 +63,8 @@ class Reading:
     title_column: str | None = None
     id_column: str | None = None
     convert_timeout: float | None = None
+    form: str | None = None
+    since: str | None = None
 
     def columns(self) -> tables.Columns:
         """Return which fields of a record make the document."""
@@ -80,13 +93,23 @@ class Source:
             without its suffixes, or ``stdin``.
         stdin: What is read when ``kind`` is ``stdin``; None for the standard input of the process.
         reading: How it is read.
+        form: The form that it is read in; empty for a plain folder, file, or file of records.
     """
 
-    kind: Literal["folder", "file", "records", "stdin"]
+    kind: Literal["folder", "file", "records", "export", "stdin"]
     location: str
     name: str
     stdin: IO[bytes] | None = field(default=None, repr=False, compare=False)
     reading: Reading = Reading()
+    form: str = ""
+
+    def read_as(self, reading: Reading) -> Source:
+        """Return the source as it is to be read in another way."""
+        return replace(self, reading=reading, form=reading.form or self.form)
+
+    def written(self) -> str:
+        """Return how the source is read, as it is remembered: an export stays in its form."""
+        return replace(self.reading, form=self.form or self.reading.form).written()
 
     def check(self) -> None:
         """Raise an error unless records can be read from a file of records.
@@ -94,31 +117,36 @@ class Source:
         Raises:
             UsageError: It cannot be opened, is binary, or is CSV without a column for the text.
         """
-        if self.kind == "records":
+        if self.kind == "records" and not self.form:
             tables.check(Path(self.location), self.reading.columns())
 
-    def entries(self) -> Iterator[Entry | Failure | LeftOut]:
-        """Yield an entry for every document, a ``Failure`` for each that cannot be read, and what is left out.
+    def entries(self) -> Iterator[Item]:
+        """Yield every document or an entry for it, a ``Failure`` for each that cannot be read, and what is left out.
 
-        Standard input can be read only once.
+        Load each entry before the next one is asked for: an archive is closed at the end. Standard input can be read
+        only once.
 
         Raises:
             SourceError: The source as a whole can no longer be read.
             UsageError: A CSV file has no column for the text.
         """
         path = Path(self.location)
-        if self.kind == "stdin":
+        if self.form:
+            yield from forms.documents(path, self.form, include=self.reading.include, since=self.reading.since or "")
+        elif self.kind == "stdin":
             yield from tables.stream_entries(self.stdin or sys.stdin.buffer, self.reading.columns())
         elif self.kind == "records":
             yield from tables.entries(path, self.reading.columns())
         elif self.kind == "file":
-            yield _entry(path, composed(_id(path.name)), self.reading)
+            yield _entry(path, id_of(path.name), self.reading)
         else:
             yield from _folder_entries(path, self.reading)
 
     def total(self) -> int | None:
         """Return the number of entries and failures that there will be, or None when it cannot be known in advance."""
         path = Path(self.location)
+        if self.form:
+            return None
         if self.kind == "folder":
             return sum(not isinstance(one, LeftOut) for one in folders.files(path, include=self.reading.include))
         if self.kind == "records":
@@ -140,10 +168,13 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
     if argument == "-":
         return Source("stdin", "-", "stdin", stdin, reading)
     path, mode = _located(argument)
+    form = _form(path, mode, reading)
     if stat.S_ISDIR(mode) and os.access(path, os.R_OK | os.X_OK):
-        return Source("folder", str(path), path.name or "root", reading=reading)
+        return Source("folder", str(path), path.name or "root", reading=reading, form=form)
     if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
         raise UsageError(f"expected a folder or a file, got {argument!r}, which is neither or cannot be read")
+    if form:
+        return Source("export", str(path), _export_name(path), reading=reading, form=form)
     if tables.is_table(path.name):
         return Source("records", str(path), tables.stem(path.name), reading=reading)
     return Source("file", str(path), path.parent.name or "root", reading=reading)
@@ -166,7 +197,7 @@ def read_document(path: Path, *, id: str | None = None, timeout: float | None = 
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"could not be read: {error.strerror}") from error
-    name = composed(_id("/".join(path.absolute().parts[-2:])))
+    name = id_of("/".join(path.absolute().parts[-2:]))
     try:
         content = converting.read(data, folders.suffix(path.name), name, timeout=timeout)
     except SourceError:
@@ -175,7 +206,7 @@ def read_document(path: Path, *, id: str | None = None, timeout: float | None = 
         logger.debug("%s could not be read", path, exc_info=True)
         raise SourceError(f"could not be read: {type(error).__name__}") from error
     metadata = {**content.metadata, "incomplete": list(content.lost)} if content.lost else content.metadata
-    return Document(id=id or composed(_id(path.name)), text=content.text, title=content.title, metadata=metadata)
+    return Document(id=id or id_of(path.name), text=content.text, title=content.title, metadata=metadata)
 
 
 def digest(path: Path) -> str:
@@ -203,6 +234,32 @@ def _located(argument: str) -> tuple[Path, int]:
         raise UsageError(f"expected a folder or a file, got {argument!r}: {reason}") from error
 
 
+def _form(path: Path, mode: int, reading: Reading) -> str:
+    """Return the form that a folder or file is read in; empty if it is a plain one.
+
+    Raises:
+        UsageError: There is no such form or date, or the archive cannot be read.
+    """
+    checked(reading.since or "")
+    is_readable = (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) and os.access(path, os.R_OK)
+    if reading.form and reading.form not in forms.names():
+        raise UsageError(f"expected --as with one of {', '.join(forms.names())}, got {reading.form!r}")
+    if not is_readable or reading.columns() != tables.Columns():
+        return ""
+    if reading.form:
+        return "" if reading.form == forms.FILES and not trees.is_archive(path) else reading.form
+    try:
+        return forms.recognised(path)
+    except (SourceError, OSError) as error:
+        raise UsageError(f"could not read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _export_name(path: Path) -> str:
+    """Return a name that an export and a later one of the same share: without ids, dates and numbers."""
+    stem = folders.stem(path.name)
+    return " ".join(re.sub(r"[\s_-]+", " ", _VERSION.sub(" ", stem)).split()) or stem
+
+
 def _here() -> Path:
     """Return the folder that the user is in, as the shell names it, in which symbolic links are kept."""
     real = Path.cwd()
@@ -213,11 +270,11 @@ def _here() -> Path:
 def _folder_entries(root: Path, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
     for found in folders.files(root, include=reading.include):
         if isinstance(found, LeftOut):
-            yield LeftOut(_id(found.path), found.reason)
+            yield LeftOut(id_of(found.path), found.reason)
         elif isinstance(found, str) and tables.is_table(found):
-            yield from _table_entries(root / found, composed(_id(found)), reading)
+            yield from _table_entries(root / found, id_of(found), reading)
         else:
-            yield found if isinstance(found, Failure) else _entry(root / found, composed(_id(found)), reading)
+            yield found if isinstance(found, Failure) else _entry(root / found, id_of(found), reading)
     converting.rest()
 
 
@@ -243,8 +300,3 @@ def _entry(path: Path, id: str, reading: Reading) -> Entry | Failure:
         return Entry(id, hashed, load)
     conversion = converting.Ahead(load)
     return Entry(id, hashed, conversion.result, conversion.start)
-
-
-def _id(path: str) -> str:
-    r"""Return a path as text. Bytes that are not valid UTF-8 are written as ``\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

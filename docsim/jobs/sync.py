@@ -138,7 +138,7 @@ def _as_before(index: Index, source: Source) -> Source:
     if number is None or source.reading != Reading(convert_timeout=timeout):
         return source
     before = Reading.of(source_notes.note(index.engine, number).reading)
-    return replace(source, reading=replace(before, convert_timeout=timeout or before.convert_timeout))
+    return source.read_as(replace(before, convert_timeout=timeout or before.convert_timeout))
 
 
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
@@ -153,7 +153,7 @@ def _synced(index: Index, source: Source, options: SyncOptions, progress: Progre
     )
     number, _ = origins.found(index.engine.sources(), _name(source))
     if number is not None and not options.dry_run:
-        source_notes.keep(index.engine, number, reading=source.reading.written(), left_out=report.left_out)
+        source_notes.keep(index.engine, number, reading=source.written(), left_out=report.left_out)
     return report
 
 

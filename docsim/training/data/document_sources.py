@@ -58,7 +58,9 @@ def documents_of_corpus(argument: str, *, seed: int = 0) -> Iterator[Document]:
 
 def _readable(argument: str) -> Iterator[Document]:
     for entry in sources.open_source(argument).entries():
-        if isinstance(entry, Entry):
+        if isinstance(entry, Document):
+            yield entry
+        elif isinstance(entry, Entry):
             try:
                 yield entry.load()
             except (SourceError, OSError):

@@ -1,0 +1,104 @@
+"""Mailboxes: the mails in mbox files, Maildirs and folders of ``.eml``, ``.emlx`` and ``.msg`` files, one by one."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+from collections.abc import Iterator, Sequence
+from email.message import EmailMessage
+from typing import IO
+
+from docsim.errors import SourceError
+from docsim.ingest.trees.tree import Tree, id_of
+from docsim.models import Failure
+
+__all__ = ["LIMIT", "MAIL", "is_mail", "is_mbox", "mails"]
+
+MAIL = (".eml", ".emlx", ".msg")
+"""The suffixes of files that hold one mail."""
+
+LIMIT = 1 << 28
+"""The largest mail, in bytes."""
+
+_MBOX = re.compile(r"\.(?:mbox|mbx)(?:/mbox)?\Z", re.IGNORECASE)
+_MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/[^/]+\Z")
+_ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
+_FROM = re.compile(rb"From \S.{0,300}\d\d:\d\d|From - \w")
+
+
+def is_mbox(path: str, names: Sequence[str] = ()) -> bool:
+    """Return whether a file is an mbox, by its name; one of Thunderbird has an index ``.msf`` beside it."""
+    return bool(_MBOX.search(path)) or f"{path}.msf" in names
+
+
+def is_mail(path: str) -> bool:
+    """Return whether a file holds one mail, by its name."""
+    return path.lower().endswith(MAIL) or bool(_MAILDIR.search(path))
+
+
+def mails(tree: Tree) -> Iterator[tuple[str, EmailMessage] | Failure]:
+    """Yield every mail of a tree, with the path of the mailbox that it is in."""
+    names = set(tree.files)
+    for path in tree.files:
+        try:
+            if is_mail(path):
+                yield _mailbox(path), _one(path, tree.read(path))
+            elif is_mbox(path, tree.files if f"{path}.msf" in names else ()):
+                with tree.open(path) as stream:
+                    for data in _messages(stream):
+                        yield id_of(path), parsed(data)
+        except (SourceError, OSError) as error:
+            yield Failure(id_of(path), str(error), identified=False)
+
+
+def parsed(data: bytes) -> EmailMessage:
+    """Parse a mail."""
+    return email.message_from_bytes(data, policy=email.policy.default)
+
+
+def _mailbox(path: str) -> str:
+    """Return the mailbox of a file: the Maildir, or the folder."""
+    folder = path.rpartition("/")[0]
+    if _MAILDIR.search(path):
+        folder = folder.rpartition("/")[0]
+    return id_of(folder)
+
+
+def _one(path: str, data: bytes) -> EmailMessage:
+    suffix = path.lower().rpartition(".")[2]
+    if suffix == "msg":
+        try:
+            from docsim.ingest.forms import outlook
+        except ImportError as error:
+            raise SourceError('reading .msg files needs the extra "files": pip install "docsim[files]"') from error
+        return outlook.mail(data)
+    if suffix == "emlx":  # Apple Mail: the length, the mail, and a property list
+        first, _, rest = data.partition(b"\n")
+        data = rest[: int(first)] if first.strip().isdigit() else data
+    return parsed(data)
+
+
+def _messages(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the mails of an mbox. A line ``From`` begins one, if an empty line or nothing is before it.
+
+    Raises:
+        SourceError: A mail is too large, or the file is none.
+    """
+    lines: list[bytes] = []
+    size, is_blank, is_begun = 0, True, False
+    while line := stream.readline(LIMIT):
+        if is_blank and line.startswith(b"From ") and (not is_begun or _FROM.match(line)):
+            if is_begun:
+                yield _ESCAPED.sub(rb"\1", b"".join(lines))
+            lines, size, is_begun = [], 0, True
+        elif is_begun:
+            lines.append(line)
+            size += len(line)
+        elif line.strip():
+            raise SourceError("expected an mbox that begins with a line From, got another file")
+        if size > LIMIT:
+            raise SourceError(f"a mail is larger than {LIMIT >> 20} MB")
+        is_blank = not line.strip()
+    if is_begun:
+        yield _ESCAPED.sub(rb"\1", b"".join(lines))

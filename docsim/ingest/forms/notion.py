@@ -1,0 +1,239 @@
+"""Notion: the export of pages as Markdown and CSV, or as HTML.
+
+Names end with the id of the page, 32 hexadecimal digits, which is taken off: ``Handbook/Leave 0123...ef.md`` becomes
+``Handbook/Leave.md``. Each row of a database is a document, whose properties are metadata, too. Where a row has a page
+of its own, that page is the document.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from docsim.errors import SourceError
+from docsim.ingest import folders
+from docsim.ingest.content import one_line
+from docsim.ingest.encodings import decode
+from docsim.ingest.forms import page
+from docsim.ingest.readers import html
+from docsim.ingest.readers.html_markdown import Element, to_markdown
+from docsim.ingest.trees.tree import Tree
+from docsim.models import Document, Failure, Item
+
+__all__ = ["documents", "recognise"]
+
+_ID = re.compile(r"[ _-]([0-9a-f]{32})(?=(?:_all)?(?:\.\w+)?\Z)")
+_DASHED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PROPERTY = re.compile(r"([^\n:]{1,100}): ?([^\n]*)\Z")
+_LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)*)\)")
+_FACTS = {
+    **{"created": "created", "created time": "created", "date created": "created", "created at": "created"},
+    **{"last edited time": "updated", "last edited": "updated", "updated": "updated", "last updated": "updated"},
+    **{"created by": "author", "author": "author", "tags": "labels", "labels": "labels"},
+}
+_DATES = {"created", "updated"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Under which id each file of an export becomes a document, by its path."""
+
+    ids: Mapping[str, str]
+
+    def linked(self, path: str, href: str) -> str:
+        """Return the id of the document that a page links to; empty where it is none of the export."""
+        target = urllib.parse.unquote(href.partition("#")[0])
+        if match := re.search(r"([0-9a-f]{32})(?:[?#]|\Z)", target if "notion.so" in target else ""):
+            return next((id for one, id in self.ids.items() if match[1] in one.rpartition("/")[2]), "")
+        if "://" in target or not target:
+            return ""
+        return self.ids.get(_joined(path.rpartition("/")[0], target), "")
+
+
+def recognise(tree: Tree) -> bool:
+    """Return whether most pages of a tree have the ids of Notion in their names."""
+    pages = [one for one in tree.glance() if one.endswith((".md", ".html", ".csv")) and not one.endswith("index.html")]
+    return bool(pages) and 2 * sum(bool(_ID.search(one)) for one in pages) > len(pages)
+
+
+def documents(tree: Tree) -> Iterator[Item]:
+    """Yield pages, rows of databases that have no page, and attached files."""
+    names = _Names(_ids([one for one in tree.files if not one.endswith(".csv")]))
+    rows: dict[str, set[str]] = {}
+    for path in tree.files:
+        name = path.rpartition("/")[2]
+        if path.endswith(".csv"):
+            continue
+        if path.endswith((".md", ".html")) and name != "index.html":
+            titles = rows.setdefault(_clean(path.rpartition("/")[0]), set())
+            titles.add(_row_name(_stem(name)))
+            try:
+                document = (_markdown if path.endswith(".md") else _html)(tree, path, names)
+            except SourceError as error:
+                yield Failure(names.ids[path], str(error))
+            else:
+                titles.add(_row_name(document.title))
+                yield document
+        elif name != "index.html" and not folders.unread(path, tree.include):
+            above = names.ids.get(_page_of(path, names.ids), "")
+            yield page.attachment(tree, path, names.ids[path], parent=above)
+    yield from _databases(tree, rows)
+
+
+def _ids(paths: list[str]) -> dict[str, str]:
+    """Return the id of each file: its path without Notion's ids, save where two would be the same."""
+    counts = Counter(map(_clean, paths))
+    return {path: _clean(path) if counts[_clean(path)] == 1 else _told_apart(path) for path in paths}
+
+
+def _told_apart(path: str) -> str:
+    """Return a path whose last part keeps its id."""
+    folder, slash, name = path.rpartition("/")
+    return f"{_clean(folder)}{slash}{name}"
+
+
+def _clean(path: str) -> str:
+    return "/".join(_ID.sub("", step) for step in path.split("/"))
+
+
+def _stem(name: str) -> str:
+    return _clean(name).rpartition(".")[0]
+
+
+def _page_of(path: str, known: Mapping[str, str]) -> str:
+    """Return the page whose folder a file lies in; empty where there is none."""
+    folder = path.rpartition("/")[0]
+    ends = (".md", ".html")
+    found = [f"{folder}{end}" for end in ends if f"{folder}{end}" in known]
+    clean = _clean(folder)
+    return (
+        found[0]
+        if found
+        else next(
+            (one for one in known if one.endswith(ends) and _clean(one)[: -len(one.rpartition(".")[2]) - 1] == clean),
+            "",
+        )
+    )
+
+
+def _facts(path: str, properties: Mapping[str, str], id: str) -> dict[str, Any]:
+    """Return the metadata of a page: its properties, those that all forms have by their names there."""
+    match = _ID.search(path.rpartition("/")[2]) if path else None
+    number = id or (match[1] if match else "")
+    facts: dict[str, Any] = {"url": f"https://www.notion.so/{number}" if number else ""}
+    for name, value in properties.items():
+        fact = _FACTS.get(name.lower(), name)
+        given = page.iso(value) if fact in _DATES else value
+        facts[fact] = [one.strip() for one in value.split(",")] if fact == "labels" else given
+    return facts | {"breadcrumb": [_clean(one) for one in path.split("/")[:-1]]}
+
+
+def _markdown(tree: Tree, path: str, names: _Names) -> Document:
+    text = tree.text(path)
+    heading, _, rest = text.lstrip().partition("\n")
+    title = heading[2:].strip() if heading.startswith("# ") else ""
+    properties = _properties(rest.lstrip("\n").partition("\n\n")[0]) if title else {}
+    links = [names.linked(path, match[2]) for match in _LINK.finditer(text)]
+    plain = _LINK.sub(lambda match: match[1] if names.linked(path, match[2]) else match[0], text)
+    facts = _facts(path, properties, "")
+    return page.page(names.ids[path], plain, title or _stem(path.rpartition("/")[2]), **facts, links=_each(links))
+
+
+def _properties(block: str) -> dict[str, str]:
+    """Return the properties at the beginning of the page of a row; nothing if a line is none."""
+    found: dict[str, str] = {}
+    for line in block.split("\n"):
+        match = _PROPERTY.match(line)
+        if match is None or line.startswith(("#", "-", "*", ">", "|", "http", "!")):
+            return {}
+        found[match[1].strip()] = match[2].strip()
+    return found
+
+
+def _html(tree: Tree, path: str, names: _Names) -> Document:
+    data = tree.read(path)
+    root = html.tree(decode(data, declared=html.declared_encoding(data)))
+    if root is None:
+        raise SourceError("the page is nested too deeply")
+    article = next(root.iter("article"), root)
+    title = next((one_line("".join(one.itertext())) for one in article.iter("h1")), "")
+    properties = dict(_rows(article))
+    hrefs = [one.get("href", "") for one in article.iter("a")]
+    dropped = set(article.iter("header", "style", "script"))
+    described = "\n\n".join(one_line("".join(one.itertext())) for one in _of_class(article, "page-description"))
+    body = to_markdown(article, skipped=lambda element: element in dropped)
+    listed = "\n".join(f"{name}: {value}" for name, value in properties.items())
+    facts = _facts(path, properties, (article.get("id") or "").replace("-", ""))
+    text = "\n\n".join(filter(None, [f"# {title}" if title else "", described, listed, body]))
+    links = _each(names.linked(path, href) for href in hrefs)
+    return page.page(names.ids[path], text, title or _stem(path.rpartition("/")[2]), **facts, links=links)
+
+
+def _of_class(root: Element, name: str) -> Iterator[Element]:
+    return (one for one in root.iter() if name in (one.get("class") or "").split())
+
+
+def _rows(article: Element) -> Iterator[tuple[str, str]]:
+    """Yield the properties in the table above a page."""
+    for row in _of_class(article, "property-row"):
+        name = next((one_line("".join(one.itertext())) for one in row.iter("th")), "")
+        cell = next(row.iter("td"), None)
+        if not name or cell is None:
+            continue
+        chosen = [one_line("".join(one.itertext())) for one in _of_class(cell, "selected-value")]
+        yield name, ", ".join(chosen) or one_line("".join(cell.itertext())).lstrip("@")
+
+
+def _databases(tree: Tree, rows: Mapping[str, set[str]]) -> Iterator[Item]:
+    """Yield the rows of databases that have no page; of a database and its current view, the whole is read."""
+    tables = [one for one in tree.files if one.endswith(".csv")]
+    for path in tables:
+        whole = f"{path[:-4]}_all.csv"
+        if whole in tables:
+            tree.used.add(path)
+            continue
+        database = _clean(path).removesuffix(".csv").removesuffix("_all")
+        try:
+            records = list(csv.DictReader(io.StringIO(tree.text(path)), restkey="", restval=""))
+        except (SourceError, csv.Error) as error:
+            yield Failure(f"{database}.csv", str(error), identified=False)
+            continue
+        counts = Counter[str]()
+        for record in records:
+            fields = {str(name).lstrip("\ufeff"): str(value) for name, value in record.items() if name and value}
+            title = one_line(next(iter(record.values()), "") or "")
+            if fields and _row_name(title) not in rows.get(database, ()):
+                counts[title] += 1
+                number = f" {counts[title]}" if counts[title] > 1 else ""
+                yield _row(database, title + number, title, fields)
+
+
+def _row_name(title: str) -> str:
+    """Return a title as it is compared with the name of a file, which lacks some characters and may be cut."""
+    return "".join(filter(str.isalnum, title)).casefold()[:40]
+
+
+def _row(database: str, name: str, title: str, fields: Mapping[str, str]) -> Document:
+    facts = _facts("", fields, "") | {"breadcrumb": database.split("/")}
+    text = "\n".join(f"{field}: {value}" for field, value in fields.items())
+    return page.page(f"{database}/{name or 'Untitled'}", text, title or "Untitled", **facts)
+
+
+def _joined(folder: str, target: str) -> str:
+    steps = folder.split("/") if folder else []
+    for step in target.split("/"):
+        if step == "..":
+            steps = steps[:-1]
+        elif step not in ("", "."):
+            steps.append(step)
+    return "/".join(steps)
+
+
+def _each(ids: Any) -> list[str]:
+    return list(dict.fromkeys(filter(None, ids)))

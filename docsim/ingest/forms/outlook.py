@@ -1,0 +1,50 @@
+"""Outlook: ``.msg`` files as the mails that they were; python-oxmsg reads the format, which Microsoft documents."""
+
+from __future__ import annotations
+
+import email.utils
+import io
+from email.message import EmailMessage
+
+from oxmsg import Message
+
+from docsim.errors import SourceError
+
+__all__ = ["mail"]
+
+_KEPT = ("Message-ID", "In-Reply-To", "References", "Date", "Cc")
+
+
+def mail(data: bytes) -> EmailMessage:
+    """Return the mail in a ``.msg`` file.
+
+    Raises:
+        SourceError: It is damaged, or holds something else than a mail.
+    """
+    try:
+        return _made(Message.load(io.BytesIO(data)))
+    except Exception as error:
+        raise SourceError(
+            f"the file is damaged, or is not the .msg file that its name says ({type(error).__name__})"
+        ) from error
+
+
+def _made(message: Message) -> EmailMessage:
+    made = EmailMessage()
+    headers = {name.lower(): value for name, value in message.message_headers.items()}
+    for name in _KEPT:
+        if value := headers.get(name.lower()):
+            made[name] = " ".join(value.split())
+    made["Subject"] = " ".join((message.subject or "").split())
+    made["From"] = " ".join((message.sender or "").split())
+    made["To"] = ", ".join(email.utils.formataddr((one.name, one.email_address)) for one in message.recipients)
+    if "Date" not in made and message.sent_date:
+        made["Date"] = email.utils.format_datetime(message.sent_date)
+    if message.body or not message.html_body:
+        made.set_content((message.body or "").replace("\r\n", "\n"))
+    else:
+        made.set_content(message.html_body, subtype="html")
+    for one in message.attachments:
+        if one.file_bytes:
+            made.add_attachment(one.file_bytes, "application", "octet-stream", filename=one.file_name or "attachment")
+    return made
