@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import sqlite3
-import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from mounted import sealed
 from opened import snapshot_file, store_of, write_snapshot
 
 from docsim.cli import main
@@ -390,20 +390,11 @@ def test_repairing_a_sound_index_changes_no_answer(index: Index) -> None:
 
 
 def test_an_index_in_a_read_only_folder_can_be_checked_and_not_repaired(index: Index, tmp_path: Path) -> None:
-    mounted = tmp_path / "mounted"
-    mounted.mkdir()
     index.close()
-    bind = subprocess.run(["mount", "--bind", str(index.path), str(mounted)], capture_output=True, check=False)
-    if bind.returncode:
-        pytest.skip("file systems cannot be mounted here, and permissions do not bind root")
-    try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(mounted)], check=True)
-        with Index.open(mounted) as sealed:
-            assert sealed.search("soup").hits[0].id == "soup"
-            assert verify.problems(sealed) == []
-            with pytest.raises(DocsimError, match="could not write"):
-                verify.repair(sealed)
-            with pytest.raises(DocsimError, match="could not write"):
-                sealed.sync([Document("a", "b")])
-    finally:
-        subprocess.run(["umount", "-l", str(mounted)], check=True)
+    with sealed(index.path, tmp_path / "mounted") as mounted, Index.open(mounted) as opened:
+        assert opened.search("soup").hits[0].id == "soup"
+        assert verify.problems(opened) == []
+        with pytest.raises(DocsimError, match="could not write"):
+            verify.repair(opened)
+        with pytest.raises(DocsimError, match="could not write"):
+            opened.sync([Document("a", "b")])

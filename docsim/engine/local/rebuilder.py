@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.engine.local import encoders, locks, mappings, snapshots
+from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.records import Embeddings, Generation, Unembedded
 from docsim.errors import IndexLocked, StoreError
@@ -56,7 +57,7 @@ class LocalRebuilder(Store):
         """
         live = self.generation()
         if live is None:
-            raise snapshots.unfinished(self._path)
+            raise unfinished(self._path)
         return live
 
     # Encoders

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import encoders, snapshot_documents
+from docsim.engine.local.database import unfinished
 from docsim.engine.local.encoders import directory, explained
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
@@ -47,7 +48,6 @@ __all__ = [
     "refreshed",
     "snapshot",
     "snapshot_path",
-    "unfinished",
 ]
 
 logger = logging.getLogger(__name__)
@@ -191,11 +191,6 @@ class View:
         last = len(self.documents) - 1
         ends = np.where(positions < last, self.documents[np.minimum(positions + 1, last), 0], self.passage + 1)
         return np.stack([self.documents[positions, 0], ends], axis=1)
-
-
-def unfinished(index: Path) -> StoreError:
-    """Return the error for an index that has no live generation."""
-    return StoreError(f"the index at {index} was never finished", hint=f"docsim index SOURCE --index {index}")
 
 
 def _ascending(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from docsim.engine.local import ann_tuning, locks, snapshots
+from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.local.words import keeping
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
@@ -46,7 +47,7 @@ class LocalWriter(Store):
     def _live(self) -> LocalGeneration:
         live = self.generation()
         if live is None:
-            raise snapshots.unfinished(self.path.parent)
+            raise unfinished(self.path.parent)
         return live
 
     # Documents
