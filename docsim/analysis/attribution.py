@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import ONNX_FILE, Encoder
-from docsim.encoding.onnx_graph import without_scaling
+from docsim.encoding.onnx_unscaled import without_scaling
 from docsim.encoding.tokenizer import Token
 from docsim.runtime import onnxruntime
 

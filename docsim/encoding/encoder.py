@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoding import onnx_limits
+from docsim.encoding import onnx_check
 from docsim.encoding.manifest import (
     FORMAT,
     KERAS_FILE,
@@ -262,7 +262,7 @@ def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
     Raises:
         EncoderError: The graph is one that docsim refuses to run.
     """
-    if reason := onnx_limits.problem(onnx, loops=kind == "lstm"):
+    if reason := onnx_check.problem(onnx, loops=kind == "lstm"):
         raise EncoderError(f"its {ONNX_FILE} {reason}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
