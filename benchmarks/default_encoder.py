@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.training.data.batches import input_format, tokenize
+from docsim.training.data.batch_layout import input_format, tokenize
 from docsim.training.distill.from_vocabulary import DistillationRecipe, distill_vocabulary
 from docsim.training.distill.student import DistillationSet, StudentConfig, StudentResult, train_student
 from docsim.training.distill.teacher import Teacher, load_teacher

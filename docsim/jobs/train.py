@@ -18,7 +18,7 @@ from docsim.models import Document, TrainingOptions
 from docsim.progress import SILENT, Progress, stages
 
 if TYPE_CHECKING:
-    from docsim.training.data.examples import Examples
+    from docsim.training.data.labelled_examples import Examples
     from docsim.training.loop.checkpoint import ProgressPoint
     from docsim.training.loop.config import TeacherConfig, TrainingConfig
     from docsim.training.loop.report import TowerSnapshot
@@ -179,7 +179,7 @@ def check_directory(out: Path) -> None:
 def _examples(texts: TrainingTexts) -> Examples | None:
     if not isinstance(texts, LabelledTexts):
         return None
-    from docsim.training.data.examples import read_examples
+    from docsim.training.data.labelled_examples import read_examples
 
     return read_examples(texts.file, score_range=texts.score_range)
 
