@@ -23,7 +23,7 @@ _MARKED = re.compile(r"<!-- n ([a-z0-9_]+) -->(.*?)<!-- /n -->", re.DOTALL)
 # What is quoted from the code: its name in a page, and where it stands; see constants.py.
 _CONSTANTS: Mapping[str, str] = {
     "auto_from": "docsim.engine.local.ann:AUTO_FROM",
-    "recall_target": "docsim.engine.local.ann:Settings.recall",
+    "recall_target": "docsim.engine.local.ann:SearchChoice.recall",
     "passage_characters": "docsim.ingest.passages:TARGET",
     "passage_overlap": "docsim.ingest.passages:OVERLAP",
     "candidates": "docsim.search.retrieval:CANDIDATES",

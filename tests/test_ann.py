@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, Facts, Settings
+from docsim.engine.local.ann import Approximate, Facts, SearchChoice
 from docsim.engine.local.ann_tuning import doubts, tuned
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import UsageError
@@ -280,13 +280,13 @@ def test_the_factory_string_depends_on_the_number_of_passages(kind: str, count: 
 )
 def test_another_index_type_is_refused_by_name(kind: str) -> None:
     with pytest.raises(UsageError, match=r"expected an index type of auto, flat, ivf, hnsw, or a FAISS factory string"):
-        Settings(kind)
+        SearchChoice(kind)
 
 
 @pytest.mark.parametrize("wanted", [0, -1, 1.5, float("nan")])
 def test_a_recall_that_is_none_is_refused(wanted: float) -> None:
     with pytest.raises(UsageError, match="expected a recall above 0"):
-        Settings("auto", wanted)
+        SearchChoice("auto", wanted)
 
 
 def test_too_few_vectors_to_train_on_are_refused() -> None:

@@ -296,7 +296,7 @@ def test_a_damaged_adapter_leaves_the_old_encoder_to_answer_and_says_so(
     assert any(str(path.parent) in problem for problem in verify.problems(index))
 
 
-def test_a_damaged_adapter_is_learnt_anew(index: Index, new: Encoder) -> None:
+def test_a_damaged_adapter_is_learned_anew(index: Index, new: Encoder) -> None:
     upgrade(index, new)
     mappings.alignment_path(index.path, 2).unlink()
     upgrade(index)

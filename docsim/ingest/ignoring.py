@@ -28,7 +28,7 @@ class Patterns:
 
     below: str
     lead: str
-    rules: gitignore.Rules
+    rules: gitignore.IgnoreRules
 
     def ignores(self, path: str, *, is_folder: bool) -> bool | None:
         """Return whether a path from the root is ignored; None where no pattern applies."""

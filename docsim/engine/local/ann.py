@@ -42,7 +42,7 @@ __all__ = [
     "KINDS",
     "Approximate",
     "Facts",
-    "Settings",
+    "SearchChoice",
     "build",
     "damage",
     "factory",
@@ -87,7 +87,7 @@ _LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SearchChoice:
     """The index type and recall that a user has chosen for an index.
 
     Attributes:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, Facts, Settings
+from docsim.engine.local.ann import Approximate, Facts, SearchChoice
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
@@ -42,17 +42,17 @@ GROWTH = 0.3
 """If the number of passages has grown by more than this share since tuning, the measured recall may no longer hold."""
 
 
-def settings(store: Store) -> Settings:
+def settings(store: Store) -> SearchChoice:
     """Return the index type and recall that are stored for an index."""
     stored = dict(store.rows("SELECT key, value FROM meta WHERE key IN ('index_type', 'recall')"))
-    default = Settings()
-    return Settings(str(stored.get("index_type", default.kind)), float(stored.get("recall", default.recall)))
+    default = SearchChoice()
+    return SearchChoice(str(stored.get("index_type", default.kind)), float(stored.get("recall", default.recall)))
 
 
 def check(kind: str | None, recall: float | None) -> None:
     """Raise ``UsageError`` unless ``choose`` accepts these values."""
-    default = Settings()
-    Settings(kind or default.kind, default.recall if recall is None else recall)
+    default = SearchChoice()
+    SearchChoice(kind or default.kind, default.recall if recall is None else recall)
 
 
 def choose(store: Store, kind: str | None = None, recall: float | None = None) -> None:
@@ -60,14 +60,14 @@ def choose(store: Store, kind: str | None = None, recall: float | None = None) -
 
     Args:
         store: Writable.
-        kind: An index type, see ``Settings``; None keeps the stored one.
+        kind: An index type, see ``SearchChoice``; None keeps the stored one.
         recall: The share of the nearest passages to find; None keeps the stored one.
 
     Raises:
         UsageError: There is no such index type, or the recall is out of range.
     """
     before = settings(store)
-    chosen = Settings(kind or before.kind, before.recall if recall is None else recall)
+    chosen = SearchChoice(kind or before.kind, before.recall if recall is None else recall)
     if chosen != before:
         with store.writing():
             store.set_meta("index_type", chosen.kind)

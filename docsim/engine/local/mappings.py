@@ -2,7 +2,7 @@
 
 An alignment maps the live embeddings into the new encoder's space, once; readers map what is indexed later themselves.
 A row in the database makes it count, from the next query on. It counts only while the new generation is being built
-and the embeddings that it was learnt from are live, so publishing ends it in the same transaction. When a mapping
+and the embeddings that it was learned from are live, so publishing ends it in the same transaction. When a mapping
 cannot be read, the old encoder goes on answering.
 
     generations/0002/adapter/adapter.npz    the alignment

@@ -70,7 +70,7 @@ class OpenGeneration:
 
     @property
     def mapped_from(self) -> int | None:
-        """How many passages the alignment was learnt from that maps the embeddings; None when they are not mapped."""
+        """How many passages the alignment was learned from that maps the embeddings; None when they are not mapped."""
         return self.view.mapping.row.passages if self.view.mapping else None
 
     @property

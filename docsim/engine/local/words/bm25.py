@@ -1,8 +1,8 @@
 """BM25: scores of the documents that hold the terms of a query.
 
-BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)) is a sum over words. A word counts as its stem, which
-other words may share, and to a lesser part as itself, so that pages which say "train" come before those which say
-"training" when "train" is asked for.
+BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)) is a sum over words. A word counts as its stem,
+which other words may share, and to a lesser part as itself, so that pages which say "train" come before those which
+say "training" when "train" is asked for.
 """
 
 from __future__ import annotations
