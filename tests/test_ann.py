@@ -224,7 +224,7 @@ def test_lists_that_are_not_all_there_are_not_used(tmp_path: Path, damage: str) 
     else:
         file.unlink()
     assert ann.load(tmp_path, "a snapshot") is None
-    assert "docsim repair" in ann.damage(tmp_path)
+    assert "repair the index" in ann.damage(tmp_path)
 
 
 @given(seed=st.integers(0, 1000))
@@ -240,7 +240,7 @@ def test_altered_lists_give_right_similarities_and_no_unknown_passage(
     places = random.integers(0, len(content), len(content) // 20)
     content[places] = random.integers(0, 256, len(places))
     content.tofile(file)
-    assert "docsim repair" in ann.damage(folder)
+    assert "repair the index" in ann.damage(folder)
     found = exact.with_approximate(ann.load(folder, "a snapshot")).search(QUERIES, 10)
     similarities = np.einsum("qd,qkd->qk", QUERIES, ROWS[found.ids].astype(np.float32))
     np.testing.assert_allclose(found.similarities, similarities, atol=1e-5)

@@ -83,8 +83,8 @@ def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
         for problem in problems:
             echo(problem)
         warn(warnings)
-        if not problems and not output.quiet:
-            echo("The index is sound.")
+        if not output.quiet:
+            _advise(index_path, problems, warnings)
     if problems:
         ctx.exit(1)
 
@@ -127,6 +127,17 @@ def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, w
         )
     if problems:
         ctx.exit(1)
+
+
+def _advise(index_path: Path | None, problems: list[str], warnings: list[str]) -> None:
+    """Say that nothing is wrong, or which command mends what is."""
+    chosen = f" --index {index_path}" if index_path else ""
+    if problems:
+        echo(f"To rebuild what can be rebuilt: docsim repair{chosen}")
+    else:
+        echo("The index is sound.")
+    if warnings:
+        echo(f"To change how it is searched: docsim repair{chosen} --index-type TYPE", err=True)
 
 
 def _listed(ids: list[str], most: int = 5) -> str:

@@ -276,7 +276,7 @@ def damage(folder: Path) -> str:
         return ""
     for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
         if digest and (not path.is_file() or _digest(path) != digest):
-            return f"{path} is missing or its content has changed; docsim repair rebuilds it"
+            return f"{path} is missing or its content has changed; repair the index to rebuild it"
     return ""
 
 

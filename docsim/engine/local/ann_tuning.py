@@ -209,18 +209,18 @@ def doubts(facts: Facts | None, passages: int) -> list[str]:
     if not facts.factory:
         why = (
             f"{facts.passages:,} passages are too few for an index of type {facts.kind}, so search is exact; "
-            "docsim repair --index-type auto chooses a type that fits"
+            "the index type auto chooses one that fits"
         )
         return [] if facts.kind == "auto" else [why]
     found = []
     if facts.recall < facts.target:
         found.append(
             f"the approximate index {facts.factory} has a recall of {facts.recall:.3f}, and {facts.target:.3f} was "
-            "asked for; docsim repair --index-type flat searches exactly instead"
+            "asked for; the index type flat searches exactly instead"
         )
     if passages > (1 + GROWTH) * facts.passages:
         found.append(
             f"the approximate index was tuned for {facts.passages:,} passages, and there are {passages:,} now; "
-            "docsim repair tunes it again"
+            "repair the index to tune it again"
         )
     return found

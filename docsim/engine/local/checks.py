@@ -118,7 +118,7 @@ def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterato
     try:
         VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
-        yield f"{error}: docsim repair"
+        yield str(error)
         return
     ids, rows = snapshots.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
     row = 0
@@ -127,14 +127,14 @@ def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterato
         if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(
             rows[here], vectors
         ):
-            yield f"the FAISS file at {path} disagrees with the stored embeddings; docsim repair rebuilds it"
+            yield f"the FAISS file at {path} disagrees with the stored embeddings; repair the index to rebuild it"
             return
         row += len(vectors)
     listed = snapshot_documents.load(path, generation.snapshot_digest)
     if len(listed) and not np.array_equal(listed, _listable(store, generation, listed)):
-        yield f"the listing beside {path} disagrees with the stored documents; docsim repair rebuilds it"
+        yield f"the listing beside {path} disagrees with the stored documents; repair the index to rebuild it"
     if row != len(ids):
-        yield f"the FAISS file at {path} holds {len(ids)} passages, the store {row}; docsim repair rebuilds it"
+        yield f"the FAISS file at {path} holds {len(ids)} passages, the store {row}; repair the index to rebuild it"
 
 
 def _listable(store: Store, generation: LocalGeneration, listed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -155,13 +155,13 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
-        yield f"the alignment for {path} or the file itself is damaged; docsim reindex --instant makes both again"
+        yield f"the alignment for {path} or the file itself is damaged; start the instant upgrade again"
         return
     mapped = snapshots.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
     ids, rows = snapshots.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
     found, held = mapped.reconstruct()
     if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
-        yield f"the mapped embeddings at {path} disagree with the stored ones; docsim reindex --instant maps them again"
+        yield f"the mapped embeddings at {path} disagree with the stored ones; start the instant upgrade again"
 
 
 def _words(path: Path, store: Store) -> Iterator[str]:
@@ -176,4 +176,4 @@ def _words(path: Path, store: Store) -> Iterator[str]:
         gone = [first for _, first, _ in store.deletions_after(row.deletion)]
         stored = {first for (first,) in store.rows(sql, row.after, row.passage)}
         if set(held.firsts.tolist()) - set(gone) != stored:
-            yield f"the words in {keeping.folder(path)} disagree with the documents; docsim repair makes them again"
+            yield f"the words in {keeping.folder(path)} disagree with the documents; repair the index"
