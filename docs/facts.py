@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -185,9 +185,31 @@ def _taught() -> list[tuple[float, float]]:
     return sorted((row["median_tokens"], row["ndcg"]["with"] - row["ndcg"]["without"]) for row in sets)
 
 
-def _adapted(change: str) -> list[float]:
+def _adapted(change: str, variant: str = "docsim") -> list[float]:
+    """Return which share of a full re-index an instant upgrade reaches on each set, in ascending order."""
     rows = (row for row in result("adapter")["rows"] if row["change"] == change)
-    return sorted(row["variants"]["docsim"]["share"] for row in rows)
+    return sorted(row["variants"][variant]["share"] for row in rows)
+
+
+_PEERS = {"small": "businesscentral", "large": "win32"}
+
+
+def _peer_rate(corpus: str, which: str | Callable[[Iterable[float]], float]) -> Callable[[], str]:
+    """Return how many documents a second docsim indexes, or the slowest or fastest other tool with a static model."""
+
+    def rate() -> str:
+        found = result("peers")["corpora"][corpus]["contenders"]
+        rates = {name: steps["indexing"]["documents_per_s"] for name, steps in found.items() if "MiniLM" not in name}
+        docsim = rates.pop("docsim")
+        return f"{docsim if isinstance(which, str) else which(rates.values()):,.0f}"
+
+    return rate
+
+
+def _cold(*tools: str) -> list[float]:
+    """Return how many seconds a query takes as a process of its own, of tools with static models, on each corpus."""
+    found = (one for corpus in result("peers")["corpora"].values() for one in corpus["contenders"].items())
+    return [steps["cold"]["cold_s"] for name, steps in found if name.startswith(tools) and "MiniLM" not in name]
 
 
 def _tried(*path: str) -> Any:
@@ -204,7 +226,7 @@ def _size(extra: str) -> Callable[[], str]:
 
 
 _OTHERS: Mapping[str, Callable[[], str]] = {
-    **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "all")},
+    **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "serve", "all")},
     "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
     "encoder_dim": lambda: str(_default_encoder()["dim"]),
     "max_loss": _option("reindex", "--max-loss"),
@@ -241,6 +263,15 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "scale_from": lambda: f"{min(one['passages'] for one in result('scale').values()):,}",
     "scale_to": lambda: f"{max(one['passages'] for one in result('scale').values()):,}",
     "scale_exact_ms": lambda: f"{_scale(200_000, 'exact_ms'):.0f}",
+    **{f"peers_{name}_docsim": _peer_rate(corpus, "docsim") for name, corpus in _PEERS.items()},
+    **{f"peers_{name}_least": _peer_rate(corpus, min) for name, corpus in _PEERS.items()},
+    **{f"peers_{name}_most": _peer_rate(corpus, max) for name, corpus in _PEERS.items()},
+    "cold_least": lambda: f"{min(_cold('docsim')):.2f}",
+    "cold_most": lambda: f"{max(_cold('docsim')):.2f}",
+    "cold_torch_least": lambda: f"{min(_cold('txtai', 'llm', 'sentence-transformers')):.2f}",
+    "query_seconds": lambda: f"{result('speed')['cold_query']['measured']['docsim query']['wall_s']:.2f}",
+    "mapped_queries_least": lambda: f"{min(_adapted('first training', 'queries, rotation')):.0%}",
+    "mapped_queries_most": lambda: f"{max(_adapted('first training', 'queries, rotation')):.0%}",
     "faster_than_minilm": lambda: f"{_indexed('docsim index') / _indexed('txtai, all-MiniLM-L6-v2'):.0f}",
     "int8_faster": lambda: f"{_imported('docsim int8') / _imported('docsim float32'):.1f}",
     "limits_of": lambda: str(result("default_limits")["of"]),

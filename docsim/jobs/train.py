@@ -1,6 +1,7 @@
 """Training an encoder: on the documents of an index or a corpus, without labels, or on labelled examples.
 
-Keras is imported when a training begins. This module is light, so that a command line can be made from its records.
+Keras, which takes seconds to import, is imported only when a training begins: the command line uses the records of this
+module for its options, and has to start quickly.
 """
 
 from __future__ import annotations
