@@ -1,4 +1,4 @@
-"""The seam: what docsim needs of the place that keeps documents and vectors, and nothing of how it keeps them.
+"""The seam: the protocols through which docsim uses whatever stores its documents and vectors.
 
 An engine keeps one index: documents, their passages, and for every generation the embeddings of the passages under one
 encoder. Search, analysis, re-indexing and maintenance are written against these protocols only. There is no SQL here,

@@ -1,4 +1,4 @@
-"""Mapped recall: how good an instant upgrade was, beside what the new generation finds once it is built."""
+"""Mapped recall: how much of what a finished generation finds was found by the instant upgrade before it."""
 
 from __future__ import annotations
 

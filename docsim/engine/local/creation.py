@@ -1,4 +1,4 @@
-"""Creation: a new index in a directory, and how it is to be searched."""
+"""Creation: makes a new index in a directory, and stores how it is to be searched."""
 
 from __future__ import annotations
 

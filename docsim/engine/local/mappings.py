@@ -1,9 +1,9 @@
-"""Mappings: a generation that is being built already answers, over the live generation's embeddings.
+"""Mappings: while a generation is built, its encoder already answers queries, over the live embeddings mapped for it.
 
-An alignment maps the live embeddings into the new encoder's space, once; readers map what is indexed later themselves.
-A row in the database makes it count, from the next query on. It counts only while the new generation is being built
-and the embeddings that it was learned from are live, so publishing ends it in the same transaction. When a mapping
-cannot be read, the old encoder goes on answering.
+An alignment maps the live embeddings into the new encoder's space, once. Embeddings of documents that are indexed later
+are mapped by the readers. A mapping is used while the database has a row for it, the new generation is being built, and
+the embeddings that it was learned from are live, so publishing ends it in the same transaction. When a mapping cannot be
+read, the old encoder goes on answering.
 
     generations/0002/adapter/adapter.npz    the alignment
     generations/0002/adapter/index.faiss    the live embeddings, mapped

@@ -1,4 +1,4 @@
-"""Sampling: documents from all over an index, and pieces of their texts, the same ones whenever they are asked for."""
+"""Sampling: draws documents from all over an index, and pieces of their texts; the same index gives the same sample."""
 
 from __future__ import annotations
 

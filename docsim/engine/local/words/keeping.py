@@ -1,4 +1,4 @@
-"""Keeping: the segments on disk, and the words of a committed state, made of them and of what was written since.
+"""Keeping: stores the segments of words on disk, and puts together the words of a committed state from them.
 
     words/DIGEST.words    a segment, named after its checksum
     table ``words``       which segments count, and the range of first passage numbers and the last deletion of each
