@@ -2,8 +2,8 @@
 
 An alignment maps the live embeddings into the new encoder's space, once. Embeddings of documents that are indexed later
 are mapped by the readers. A mapping is used while the database has a row for it, the new generation is being built, and
-the embeddings that it was learned from are live, so publishing ends it in the same transaction. When a mapping cannot be
-read, the old encoder goes on answering.
+the embeddings that it was learned from are live, so publishing ends it in the same transaction. When a mapping cannot
+be read, the old encoder goes on answering.
 
     generations/0002/adapter/adapter.npz    the alignment
     generations/0002/adapter/index.faiss    the live embeddings, mapped
