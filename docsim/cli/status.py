@@ -72,7 +72,7 @@ def show(id: str, index_path: Path | None, output: Output) -> None:
 def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
     """Check an index for damage; exit with 1 if anything is wrong.
 
-    Checks texts, embeddings, encoders, words, snapshots and counts. Also warns when an approximate index
+    Checks texts, embeddings, encoders, words, FAISS files and counts. Also warns when an approximate index
     finds too little or should be tuned again.
     """
     with options.open_index(index_path) as index:

@@ -1,4 +1,4 @@
-"""Tuning: chooses the approximate index of a snapshot, and searches it just broadly enough to reach the recall."""
+"""Tuning: chooses the approximate index of a FAISS file, and searches it just broadly enough to reach the recall."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check(kind: str | None, recall: float | None) -> None:
 
 
 def choose(store: Store, kind: str | None = None, recall: float | None = None) -> None:
-    """Store the index type and recall for future snapshots; only the one writer may call this.
+    """Store the index type and recall for future FAISS files; only the one writer may call this.
 
     Args:
         store: Writable.
@@ -75,47 +75,47 @@ def choose(store: Store, kind: str | None = None, recall: float | None = None) -
 
 
 def mark(generation: LocalGeneration) -> str:
-    """Return a text that identifies the current snapshot of a generation."""
+    """Return a text that identifies the current FAISS file of a generation."""
     return f"{generation.snapshot_digest}-{generation.snapshot_passage}-{generation.snapshot_deletion}"
 
 
 def refresh(
     store: Store,
-    snapshot: Path,
+    file: Path,
     generation: LocalGeneration,
     *,
     count: int,
     encoder: Callable[[], Encoder],
     force: bool = False,
 ) -> bool:
-    """Build and tune the approximate index of a snapshot if it needs one; return whether it was written.
+    """Build and tune the approximate index of a FAISS file if it needs one; return whether it was written.
 
     Args:
         store: Where settings and texts are.
-        snapshot: The snapshot's file; the approximate index is put beside it.
-        generation: The snapshot's generation.
+        file: The FAISS file; the approximate index is put beside it.
+        generation: The generation whose embeddings it holds.
         count: The number of passages, by which ``auto`` chooses an index type.
         encoder: Loads the generation's encoder, which encodes the queries.
         force: Build it even if it is there already.
 
     Raises:
         OSError: It cannot be written.
-        StoreError: The snapshot cannot be read.
+        StoreError: The FAISS file cannot be read.
     """
-    asked, known = settings(store), ann.written(snapshot.parent)
+    asked, known = settings(store), ann.written(file.parent)
     factory = ann.factory(asked.kind, count=count, dim=generation.dim)
     if not factory:
-        ann.forget(snapshot.parent)
+        ann.forget(file.parent)
         return False
     if known and not force and (known.snapshot, known.kind, known.target) == (mark(generation), *astuple(asked)):
         return False
-    vectors = VectorIndex.load(snapshot, digest=str(generation.snapshot_digest), dim=generation.dim)
+    vectors = VectorIndex.load(file, digest=str(generation.snapshot_digest), dim=generation.dim)
     facts = Facts(mark(generation), asked.kind, factory, asked.recall, recall=1.0, passages=len(vectors), breadth=1)
     made = _made(store, vectors, facts, encoder)
     if made is None:
-        ann.note(snapshot.parent, replace(facts, factory=""))
+        ann.note(file.parent, replace(facts, factory=""))
     else:
-        ann.save(snapshot.parent, *made)
+        ann.save(file.parent, *made)
     return made is not None
 
 
@@ -167,7 +167,7 @@ def tuned(
     What the index cannot propose well enough is searched exactly, and so counts as found.
 
     Args:
-        vectors: A snapshot; its rows are those of ``index``.
+        vectors: A FAISS file; its rows are those of ``index``.
         index: What ``ann.build`` made of it.
         queries: ``float32 (n, dim)``, unit rows.
         target: The recall to reach. If no breadth that is faster than exact search reaches it, the largest such breadth

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import meeting, sampling
-from docsim.engine.local.snapshots import Allowed, View
 from docsim.engine.local.store import Store
+from docsim.engine.local.views import Allowed, View
 from docsim.engine.local.words import bm25, keeping, known
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from docsim.engine.local import ann_tuning, locks, snapshots
+from docsim.engine.local import ann_tuning, locks, views
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.local.words import keeping
@@ -167,10 +167,10 @@ class LocalWriter(Store):
         ann_tuning.choose(self, index_type, recall)
 
     def optimize(self, *, force: bool = False) -> None:
-        """Write the snapshot of the live generation when it is stale, and the words of documents that came later.
+        """Write the FAISS file of the live generation when it is stale, and the words of documents that came later.
 
         Args:
             force: Write it in any case, and trust nothing of the one that is there.
         """
         keeping.write(self, self.path.parent, force=force)
-        snapshots.snapshot(self, self.path.parent, force=force)
+        views.write_faiss_file(self, self.path.parent, force=force)
