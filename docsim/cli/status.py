@@ -1,4 +1,4 @@
-"""``docsim status``, ``show``, ``verify`` and ``repair``: look after an index."""
+"""``docsim status``: what an index holds, and what is left out of it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from pathlib import Path
 import click
 
 from docsim.cli import options
-from docsim.cli.options import TuningOptions
-from docsim.cli.output import Output, echo, plural, print_json, styled, warn
-from docsim.engine.records import SearchFacts, StoredDocument
+from docsim.cli.output import Output, echo, plural, print_json, styled
+from docsim.engine.records import SearchFacts
 from docsim.index import Index
-from docsim.maintenance import verify as verification
 from docsim.maintenance.status import GenerationStatus, Status, read_incomplete, read_left_out, read_status
-from docsim.models import composed
 
-__all__ = ["repair", "show", "status", "verify"]
+__all__ = ["status"]
 
 
 @click.command(
@@ -38,121 +35,6 @@ def status(what: str | None, index_path: Path | None, output: Output) -> None:
         print_json(asdict(found))
     else:
         _print_status(found)
-
-
-@click.command(
-    epilog="\b\nExamples:\n  docsim show people/annual-leave.md\n  docsim show people/annual-leave.md --json\n"
-)
-@click.argument("id")
-@options.index_option
-@options.output
-def show(id: str, index_path: Path | None, output: Output) -> None:
-    """Show the metadata and the text of an indexed document.
-
-    The text is that which was indexed: for a PDF, what could be extracted from it.
-    """
-    with options.open_index(index_path) as index:
-        id = id if index.has(id) else composed(id)
-        stored = index.document(id)
-        passages = index.passages(id)
-    document = stored.document
-    if output.as_json:
-        shown = {"id": document.id, "title": document.title, "metadata": document.metadata, "text": document.text}
-        print_json({**shown, "passages": [asdict(one) for one in passages]})
-        return
-    if not output.quiet:
-        _print_head(stored)
-    echo(document.text)
-
-
-@click.command(epilog="\b\nExamples:\n  docsim verify && echo sound\n  docsim verify --json | jq '.problems[]'\n")
-@options.index_option
-@options.output
-@click.pass_context
-def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
-    """Check an index for damage; exit with 1 if anything is wrong.
-
-    Checks texts, embeddings, encoders, words, FAISS files and counts. Also warns when an approximate index
-    finds too little or should be tuned again.
-    """
-    with options.open_index(index_path) as index:
-        problems, warnings = verification.problems(index), verification.warnings(index)
-    if output.as_json:
-        print_json({"sound": not problems, "problems": problems, "warnings": warnings})
-    else:
-        for problem in problems:
-            echo(problem)
-        warn(warnings)
-        if not output.quiet:
-            _advise(index_path, problems, warnings)
-    if problems:
-        ctx.exit(1)
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  docsim repair --index indexes/handbook
-  docsim repair --index-type ivf --recall 0.98     search approximately from now on, tuned to this recall
-"""
-)
-@options.index_option
-@options.tuning
-@options.wait_option
-@options.output
-@click.pass_context
-def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, wait: bool, output: Output) -> None:
-    """Rebuild what can be rebuilt from the stored documents.
-
-    Rebuilds the words and the FAISS file, and encodes documents again whose embeddings are damaged.
-
-    A damaged text cannot be rebuilt. It is named, here and by docsim verify, until its source is indexed again. Exits
-    with 1 if problems remain.
-    """
-    with options.open_index(index_path) as index:
-        lost = verification.repair(index, wait=wait, index_type=tuning.index_type, recall=tuning.recall)
-        problems, warnings = verification.problems(index), verification.warnings(index)
-    warn(warnings)
-    if output.as_json:
-        print_json({"sound": not problems, "problems": problems, "lost": lost})
-    elif not output.quiet:
-        echo("Rebuilt." if not problems else "Rebuilt what can be rebuilt; these problems remain:")
-        for problem in problems:
-            echo(problem)
-    if lost:
-        echo(
-            f"What is stored of {_listed(lost)} is damaged and cannot be rebuilt. Index the source again to bring it "
-            "back: docsim index SOURCE",
-            err=True,
-        )
-    if problems:
-        ctx.exit(1)
-
-
-def _advise(index_path: Path | None, problems: list[str], warnings: list[str]) -> None:
-    """Say that nothing is wrong, or which command mends what is."""
-    chosen = f" --index {index_path}" if index_path else ""
-    if problems:
-        echo(f"To rebuild what can be rebuilt: docsim repair{chosen}")
-    else:
-        echo("The index is sound.")
-    if warnings:
-        echo(f"To change how it is searched: docsim repair{chosen} --index-type TYPE", err=True)
-
-
-def _listed(ids: list[str], most: int = 5) -> str:
-    """Return some ids as one phrase."""
-    named = ", ".join(ids[:most])
-    return f"{named} and {len(ids) - most} more documents" if len(ids) > most else named
-
-
-def _print_head(stored: StoredDocument) -> None:
-    document = stored.document
-    styled(document.title or document.id, bold=True)
-    styled(f"{document.id}, {len(document.text)} characters, {stored.passages} passages", dim=True)
-    for name, value in document.metadata.items():
-        styled(f"{name}: {value}", dim=True)
-    echo()
 
 
 def _search_described(search: SearchFacts) -> str:
