@@ -228,6 +228,7 @@ def _size(extra: str) -> Callable[[], str]:
 _OTHERS: Mapping[str, Callable[[], str]] = {
     **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "serve", "all")},
     "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
+    "size_libraries": lambda: f"{_libraries():.0f}",
     "encoder_dim": lambda: str(_default_encoder()["dim"]),
     "max_loss": _option("reindex", "--max-loss"),
     "default_k": _option("query", "-k"),
@@ -285,6 +286,12 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
         )
     },
 }
+
+
+def _libraries() -> float:
+    """Return the megabytes of the plain package that are ONNX Runtime, FAISS and NumPy."""
+    largest = result("installed_size")["installed"]["plain"]["largest"]
+    return sum(largest[name] for name in ("onnxruntime", "faiss_cpu", "faiss", "numpy"))
 
 
 def _indexed(name: str) -> float:
