@@ -4,7 +4,7 @@
 
 The encoders are trained by ``docsim train`` on each set without labels, with two seeds; those that are in .bench are
 taken as they are. Another change is from 128 components of the default encoder and, with ``--teacher`` and on the
-smallest set, from the default encoder to a transformer. Every map is learnt from 2,000 passages drawn from all of a
+smallest set, from the default encoder to a transformer. Every map is learned from 2,000 passages drawn from all of a
 set: of the old vectors into the new space, as docsim does, or of the new queries into the old space. Queries are
 encoded by the new encoder, documents as queries too. Writes benchmarks/results/adapter.json.
 """
@@ -24,7 +24,7 @@ from judged import Judged, load
 from numpy.typing import NDArray
 from self_supervision import KEPT, SETS, documents, passages, queries, score, trained
 
-from docsim.encoding.alignment import Alignment, K, agreement, fitted, learnt, procrustes
+from docsim.encoding.alignment import Alignment, K, agreement, fitted, learned, procrustes
 from docsim.encoding.encoder import Encoder
 from docsim.reindex.instant import SAMPLED
 
@@ -57,7 +57,7 @@ def affine(given: Floats, wanted: Floats, rank: int = 64) -> Map:
 
 
 def perceptron(given: Floats, wanted: Floats) -> Map:
-    """The rotation plus one hidden layer, learnt in Keras to come near the wanted embeddings."""
+    """The rotation plus one hidden layer, learned in Keras to come near the wanted embeddings."""
     import keras
 
     keras.utils.set_random_seed(SEED)
@@ -113,14 +113,14 @@ def compare(embedded: Embedded, old: Encoder, new: Encoder) -> dict[str, object]
     shuffled = np.random.default_rng(SEED).permutation(len(whole_old))
     drawn, unseen = shuffled[:SAMPLED], shuffled[-1000:]
     started = time.perf_counter()
-    adapter = learnt(whole_old[drawn], whole_new[drawn], source=old.fingerprint, target=new.fingerprint)
-    learnt_in = time.perf_counter()
+    adapter = learned(whole_old[drawn], whole_new[drawn], source=old.fingerprint, target=new.fingerprint)
+    learned_in = time.perf_counter()
     adapter.apply(whole_old)
     mapped_in = time.perf_counter()
     full, before = score(judged, new_rows, new_asked), score(judged, old_rows, old_asked)
     row: dict[str, object] = {"full": full, "old": before, "old_share": before / full, "dims": [old.dim, new.dim]}
-    row |= {"learning_s": learnt_in - started, "mapping_s": mapped_in - learnt_in, "passages": len(whole_old)}
-    row["agreement"] = {"learnt": adapter.agreement, "old": adapter.before}
+    row |= {"learning_s": learned_in - started, "mapping_s": mapped_in - learned_in, "passages": len(whole_old)}
+    row["agreement"] = {"learned": adapter.agreement, "old": adapter.before}
     told = {}
     maps = {"docsim": (adapter.apply, None), **variants(whole_old[drawn], whole_new[drawn])}
     for name, (vectors, asking) in maps.items():

@@ -39,7 +39,7 @@ from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import Encoder
 from docsim.runtime import onnxruntime
-from docsim.training.data.batches import epoch_order
+from docsim.training.data.batch_layout import epoch_order
 from docsim.training.distill.student import agreement
 from docsim.training.imports.checkpoint import read_transformer
 from docsim.training.imports.importing import import_encoder

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.training.data.batches import input_format, tokenize
+from docsim.training.data.batch_layout import input_format, tokenize
 from docsim.training.distill.from_vocabulary import DistillationRecipe, distill_vocabulary
 from docsim.training.distill.student import DistillationSet, StudentConfig, StudentResult, train_student
 from docsim.training.distill.teacher import Teacher, load_teacher
@@ -51,7 +51,7 @@ def asked(teacher: Path, texts: list[str], cache: Path) -> NDArray[np.float32]:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def learnt(
+def learned(
     parts: EncoderParts, texts: list[str], targets: NDArray[np.float32], tuning: StudentConfig
 ) -> tuple[EncoderParts, StudentResult]:
     """Return the student after learning from texts, small again, and how it went; the last texts are held out."""
@@ -85,7 +85,7 @@ def main() -> None:
     targets = asked(options.teacher, texts, options.cache)
     teacher = load_teacher(options.teacher)
     tuning = replace(TUNING, steps=options.steps)
-    parts, done = learnt(distill_vocabulary(teacher, DistillationRecipe()), texts, targets, tuning)
+    parts, done = learned(distill_vocabulary(teacher, DistillationRecipe()), texts, targets, tuning)
     content = [teacher.digest, hashlib.sha256("\0".join(texts).encode()).hexdigest(), json.dumps(asdict(tuning))]
     material = hashlib.sha256(" ".join(content).encode()).hexdigest()
     encoder = written(parts, done, options.out, teacher=teacher, material=material)

@@ -1,11 +1,12 @@
 """How large is docsim, plain and with each extra?
 
-    python benchmarks/installed_size.py
+    python benchmarks/installed_size.py [EXTRA ...]
 
 Installs the wheel of this checkout into fresh environments and writes benchmarks/results/installed_size.json: for each
 the megabytes of all files of its site-packages, as they are unpacked; the byte code that pip compiles of them, and
 Python otherwise when they are first imported; and the largest packages. pip itself, which sqlite-utils asks for and
-nearly every environment has, is counted. Needs a package index, a few minutes and, for that time, 5 GB of disk.
+nearly every environment has, is counted. With names of extras, or "plain", only those are measured again. Needs a
+package index, a few minutes and, for that time, 5 GB of disk.
 """
 
 from __future__ import annotations
@@ -30,15 +31,19 @@ LISTED = 8  # packages named for each environment
 
 
 def main() -> None:
-    results: dict[str, Any] = {"system": platform.system(), "python": platform.python_version(), "installed": {}}
+    wanted = sys.argv[1:] or [extra or "plain" for extra in EXTRAS]
+    results: dict[str, Any] = {"installed": {}}
+    if sys.argv[1:]:
+        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results |= {"system": platform.system(), "python": platform.python_version()}
     with TemporaryDirectory() as folder:
         (wheels := Path(folder) / "wheels").mkdir()
         wheel = build_wheel(wheels)
         results["wheel_mb"] = megabytes(wheel.stat().st_size)
-        for extra in EXTRAS:
-            binaries = make_environment(Path(folder) / (extra or "plain"), wheel, extra)
-            results["installed"][extra or "plain"] = measured(site_packages(binaries))
-            print(extra or "plain", json.dumps(results["installed"][extra or "plain"]))
+        for name in wanted:
+            binaries = make_environment(Path(folder) / name, wheel, "" if name == "plain" else name)
+            results["installed"][name] = measured(site_packages(binaries))
+            print(name, json.dumps(results["installed"][name]), flush=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 

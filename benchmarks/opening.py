@@ -2,7 +2,7 @@
 
     python benchmarks/opening.py --data DIR [--passages 1000000] [--work DIR] [--quick]
 
-Both are whole indexes, with texts, full-text search and snapshots: one of 2,000 documents and one of as many passages
+Both are whole indexes, with texts, full-text search and FAISS files: one of 2,000 documents and one of as many passages
 as asked for. Documents are those of DIR/scale/win32/corpus.jsonl.gz; where they run out, they come again under other
 ids, their embeddings with noise added (see scale.py). Timed are ``Index.open`` and one search in a process that has
 imported docsim, and a whole ``docsim query`` process, in turn. Files stay in the page cache. Writes

@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=1_000_000)
     parser.add_argument("--type", default="ivf", help="index type, as docsim index has it")
     parser.add_argument("--recall", type=float, default=0.95)
-    parser.add_argument("--work", type=Path, help="where snapshots are put; a temporary folder when not given")
+    parser.add_argument("--work", type=Path, help="where FAISS files are put; a temporary folder when not given")
     parser.add_argument("--quick", action="store_true", help="20,000 passages; write nothing")
     parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -25,7 +25,7 @@ _CONSTANTS: Mapping[str, str] = {
     "auto_from": "docsim.engine.local.ann:AUTO_FROM",
     "auto_recall": "docsim.engine.local.ann:AUTO_RECALL",
     "lists_from": "docsim.engine.local.ann:LISTS_FROM",
-    "recall_target": "docsim.engine.local.ann:Settings.recall",
+    "recall_target": "docsim.engine.local.ann:SearchChoice.recall",
     "passage_characters": "docsim.ingest.passages:TARGET",
     "passage_overlap": "docsim.ingest.passages:OVERLAP",
     "candidates": "docsim.search.retrieval:CANDIDATES",
@@ -68,7 +68,7 @@ _CONSTANTS: Mapping[str, str] = {
     "duplicates_contained": "docsim.analysis.duplicates:CONTAINED_SIMILARITY",
     "shingle_words": "docsim.analysis.shingles:LENGTH",
     "training_least": "docsim.training.data.corpus:MIN_DOCUMENTS",
-    "training_examples": "docsim.training.data.examples:MIN_EXAMPLES",
+    "training_examples": "docsim.training.data.labelled_examples:MIN_EXAMPLES",
     "training_steps": "docsim.training.loop.defaults:_DOCUMENTS.steps",
     "training_batch": "docsim.training.loop.defaults:_DOCUMENTS.batch_size",
     "training_rate": "docsim.training.loop.defaults:_DOCUMENTS.learning_rate",
@@ -76,10 +76,10 @@ _CONSTANTS: Mapping[str, str] = {
     "training_patience": "docsim.training.loop.config:Schedule.patience",
     "training_warm_up": "docsim.training.loop.config:Schedule.warm_up",
     "training_temperature": "docsim.training.loop.defaults:_DOCUMENTS.temperature",
-    "span_shortest": "docsim.training.data.spans:SpanRecipe.shortest",
-    "span_longest": "docsim.training.data.spans:SpanRecipe.longest",
-    "question_least": "docsim.training.data.spans:_QUESTION_TOKENS.0",
-    "question_most": "docsim.training.data.spans:_QUESTION_TOKENS.1",
+    "span_shortest": "docsim.training.data.document_pairs:SpanRecipe.shortest",
+    "span_longest": "docsim.training.data.document_pairs:SpanRecipe.longest",
+    "question_least": "docsim.training.data.document_pairs:_QUESTION_TOKENS.0",
+    "question_most": "docsim.training.data.document_pairs:_QUESTION_TOKENS.1",
     "damping": "docsim.encoding.tokenizer:_DAMPING",
     "probe_documents": "docsim.training.loop.probe:_MAX_DOCUMENTS",
     "teacher_tokens": "docsim.training.loop.preparation:SHORT",
@@ -91,15 +91,15 @@ _CONSTANTS: Mapping[str, str] = {
 # The same as percentages.
 _SHARES: Mapping[str, str] = {
     "smoothing_share": "docsim.search.smoothing:SHARE",
-    "very_word": "docsim.engine.local.words.bm25:EXACT",
+    "very_word": "docsim.engine.local.words.weights:EXACT",
     "selective": "docsim.engine.local.ann:SELECTIVE",
     "growth": "docsim.engine.local.ann_tuning:GROWTH",
-    "title_share": "docsim.training.data.spans:SpanRecipe.title_share",
-    "title_before": "docsim.training.data.spans:SpanRecipe.prefix_share",
-    "question_share": "docsim.training.data.spans:SpanRecipe.question_share",
-    "question_strike": "docsim.training.data.spans:SpanRecipe.question_strike",
-    "strike": "docsim.training.data.spans:SpanRecipe.strike",
-    "word_dropout": "docsim.training.data.spans:SpanRecipe.word_dropout",
+    "title_share": "docsim.training.data.document_pairs:SpanRecipe.title_share",
+    "title_before": "docsim.training.data.document_pairs:SpanRecipe.prefix_share",
+    "question_share": "docsim.training.data.document_pairs:SpanRecipe.question_share",
+    "question_strike": "docsim.training.data.document_pairs:SpanRecipe.question_strike",
+    "strike": "docsim.training.data.document_pairs:SpanRecipe.strike",
+    "word_dropout": "docsim.training.data.document_pairs:SpanRecipe.word_dropout",
     "corpus_share": "docsim.training.loop.preparation:_CORPUS_SHARE",
     "gate_strike": "docsim.reindex.made_questions:_STRIKE",
 }
@@ -192,9 +192,31 @@ def _taught() -> list[tuple[float, float]]:
     return sorted((row["median_tokens"], row["ndcg"]["with"] - row["ndcg"]["without"]) for row in sets)
 
 
-def _adapted(change: str) -> list[float]:
+def _adapted(change: str, variant: str = "docsim") -> list[float]:
+    """Return which share of a full re-index an instant upgrade reaches on each set, in ascending order."""
     rows = (row for row in result("adapter")["rows"] if row["change"] == change)
-    return sorted(row["variants"]["docsim"]["share"] for row in rows)
+    return sorted(row["variants"][variant]["share"] for row in rows)
+
+
+_PEERS = {"small": "businesscentral", "large": "win32"}
+
+
+def _peer_rate(corpus: str, which: str | Callable[[Iterable[float]], float]) -> Callable[[], str]:
+    """Return how many documents a second docsim indexes, or the slowest or fastest other tool with a static model."""
+
+    def rate() -> str:
+        found = result("peers")["corpora"][corpus]["contenders"]
+        rates = {name: steps["indexing"]["documents_per_s"] for name, steps in found.items() if "MiniLM" not in name}
+        docsim = rates.pop("docsim")
+        return f"{docsim if isinstance(which, str) else which(rates.values()):,.0f}"
+
+    return rate
+
+
+def _cold(*tools: str) -> list[float]:
+    """Return how many seconds a query takes as a process of its own, of tools with static models, on each corpus."""
+    found = (one for corpus in result("peers")["corpora"].values() for one in corpus["contenders"].items())
+    return [steps["cold"]["cold_s"] for name, steps in found if name.startswith(tools) and "MiniLM" not in name]
 
 
 def _tried(*path: str) -> Any:
@@ -211,8 +233,9 @@ def _size(extra: str) -> Callable[[], str]:
 
 
 _OTHERS: Mapping[str, Callable[[], str]] = {
-    **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "all")},
+    **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "serve", "all")},
     "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
+    "size_libraries": lambda: f"{_libraries():.0f}",
     "encoder_dim": lambda: str(_default_encoder()["dim"]),
     "max_loss": _option("reindex", "--max-loss"),
     "default_k": _option("query", "-k"),
@@ -248,6 +271,15 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "scale_from": lambda: f"{min(one['passages'] for one in result('scale').values()):,}",
     "scale_to": lambda: f"{max(one['passages'] for one in result('scale').values()):,}",
     "scale_exact_ms": lambda: f"{_scale(200_000, 'exact_ms'):.0f}",
+    **{f"peers_{name}_docsim": _peer_rate(corpus, "docsim") for name, corpus in _PEERS.items()},
+    **{f"peers_{name}_least": _peer_rate(corpus, min) for name, corpus in _PEERS.items()},
+    **{f"peers_{name}_most": _peer_rate(corpus, max) for name, corpus in _PEERS.items()},
+    "cold_least": lambda: f"{min(_cold('docsim')):.2f}",
+    "cold_most": lambda: f"{max(_cold('docsim')):.2f}",
+    "cold_torch_least": lambda: f"{min(_cold('txtai', 'llm', 'sentence-transformers')):.2f}",
+    "query_seconds": lambda: f"{result('speed')['cold_query']['measured']['docsim query']['wall_s']:.2f}",
+    "mapped_queries_least": lambda: f"{min(_adapted('first training', 'queries, rotation')):.0%}",
+    "mapped_queries_most": lambda: f"{max(_adapted('first training', 'queries, rotation')):.0%}",
     "faster_than_minilm": lambda: f"{_indexed('docsim index') / _indexed('txtai, all-MiniLM-L6-v2'):.0f}",
     "int8_faster": lambda: f"{_imported('docsim int8') / _imported('docsim float32'):.1f}",
     "limits_of": lambda: str(result("default_limits")["of"]),
@@ -261,6 +293,12 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
         )
     },
 }
+
+
+def _libraries() -> float:
+    """Return the megabytes of the plain package that are ONNX Runtime, FAISS and NumPy."""
+    largest = result("installed_size")["installed"]["plain"]["largest"]
+    return sum(largest[name] for name in ("onnxruntime", "faiss_cpu", "faiss", "numpy"))
 
 
 def _indexed(name: str) -> float:

@@ -81,7 +81,7 @@ class StoreError(DocsimError):
 
 
 class IndexChanged(StoreError):
-    """An index in a folder that cannot be written to was changed while it was read; asking again helps."""
+    """The index was changed while it was read, in a folder that this user may not write to; asking again helps."""
 
 
 class IndexLocked(StoreError):

@@ -1,4 +1,4 @@
-"""Durable files: written completely before they replace the old file, so a crash leaves one of the two, never a mix."""
+"""Durable files: written completely before they replace the old file, so a crash leaves the old file or the new one."""
 
 from __future__ import annotations
 

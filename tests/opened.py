@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot
-from docsim.engine.local import snapshots, writer
+from docsim.engine.local import views, writer
 from docsim.engine.local.engine import LocalEngine
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.records import QueryTerm
@@ -19,14 +19,14 @@ from docsim.index import Index
 __all__ = [
     "embeddings_of",
     "engine_of",
+    "faiss_file",
     "generation_of",
     "ids_of",
-    "snapshot_file",
     "snapshot_of",
     "store_of",
     "terms_of",
     "texts_of",
-    "write_snapshot",
+    "write_faiss_file",
 ]
 
 
@@ -46,12 +46,12 @@ def generation_of(index: Index) -> LocalGeneration:
     return engine_of(index).generation()
 
 
-def snapshot_file(index: Index) -> Path:
+def faiss_file(index: Index) -> Path:
     """Return where the FAISS file of the live generation is."""
-    return snapshots.snapshot_path(index.path, generation_of(index))
+    return views.faiss_path(index.path, generation_of(index))
 
 
-def write_snapshot(path: Path) -> None:
+def write_faiss_file(path: Path) -> None:
     """Write the FAISS file of the live generation now, which a small index would do without."""
     with writer.opened(path, wait=False) as opened:
         opened.optimize(force=True)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from docsim.encoding import alignment
-from docsim.encoding.alignment import Alignment, agreement, fitted, learnt, procrustes
+from docsim.encoding.alignment import Alignment, agreement, fitted, learned, procrustes
 from docsim.errors import StoreError
 
 Floats = NDArray[np.float32]
@@ -49,7 +49,7 @@ def bent(rows: Floats, *, seed: int = 3) -> Floats:
 
 def test_a_space_that_was_only_turned_is_turned_too() -> None:
     old = unit_rows(300, 16)
-    found = learnt(old, old @ rotation(16), source="old", target="new")
+    found = learned(old, old @ rotation(16), source="old", target="new")
     np.testing.assert_allclose(
         found.apply(unit_rows(9, 16, seed=5)), unit_rows(9, 16, seed=5) @ rotation(16), atol=1e-3
     )
@@ -59,7 +59,7 @@ def test_a_space_that_was_only_turned_is_turned_too() -> None:
 def test_a_space_is_brought_into_one_of_more_dimensions() -> None:
     old = unit_rows(300, 8)
     new = np.concatenate([old, np.zeros((300, 4), np.float32)], axis=1) @ rotation(12)
-    found = learnt(old, new, source="old", target="new")
+    found = learned(old, new, source="old", target="new")
     assert found.dims == (8, 12)
     np.testing.assert_allclose(found.apply(old), new, atol=1e-3)
 
@@ -67,7 +67,7 @@ def test_a_space_is_brought_into_one_of_more_dimensions() -> None:
 def test_a_space_is_brought_into_one_of_fewer_dimensions() -> None:
     new = unit_rows(300, 8)
     old = np.concatenate([new, np.zeros((300, 4), np.float32)], axis=1) @ rotation(12)
-    np.testing.assert_allclose(learnt(old, new, source="old", target="new").apply(old), new, atol=1e-3)
+    np.testing.assert_allclose(learned(old, new, source="old", target="new").apply(old), new, atol=1e-3)
 
 
 def test_what_few_passages_say_nothing_about_stays_as_it_is() -> None:
@@ -83,10 +83,10 @@ def test_the_correction_brings_unseen_passages_nearer_than_the_rotation() -> Non
     assert (mapped * bent(unseen)).sum(1).mean() > by_rotation + 0.5 * (1 - by_rotation)
 
 
-def test_its_agreement_is_what_passages_find_that_it_was_not_learnt_from() -> None:
+def test_its_agreement_is_what_passages_find_that_it_was_not_learned_from() -> None:
     old = unit_rows(500, 16)
     unlike = unit_rows(500, 16, seed=4)  # nothing of which follows from the old embeddings
-    found = learnt(old, unlike, source="old", target="new")
+    found = learned(old, unlike, source="old", target="new")
     assert found.agreement == pytest.approx(10 / 99, abs=0.06)  # 10 of 99 by chance
     assert found.before == pytest.approx(10 / 99, abs=0.06)
 
@@ -189,10 +189,10 @@ def test_a_pickled_object_is_not_read(tmp_path: Path) -> None:
 
 def test_passages_that_do_not_pair_up_are_refused() -> None:
     with pytest.raises(ValueError, match="got 3 and 4"):
-        learnt(unit_rows(3, 4), unit_rows(4, 4), source="old", target="new")
+        learned(unit_rows(3, 4), unit_rows(4, 4), source="old", target="new")
 
 
 def test_embeddings_that_are_not_finite_are_refused() -> None:
     rows = unit_rows(4, 4)
     with pytest.raises(ValueError, match="finite"):
-        learnt(np.where(rows > 0, np.nan, rows).astype(np.float32), rows, source="old", target="new")
+        learned(np.where(rows > 0, np.nan, rows).astype(np.float32), rows, source="old", target="new")

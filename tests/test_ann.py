@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, Facts, Settings
+from docsim.engine.local.ann import Approximate, Facts, SearchChoice
 from docsim.engine.local.ann_tuning import doubts, tuned
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import UsageError
@@ -243,7 +243,7 @@ def test_lists_that_are_not_all_there_are_not_used(tmp_path: Path, damage: str) 
     else:
         file.unlink()
     assert ann.load(tmp_path, "a snapshot") is None
-    assert "docsim repair" in ann.damage(tmp_path)
+    assert "repair the index" in ann.damage(tmp_path)
 
 
 @given(seed=st.integers(0, 1000))
@@ -259,7 +259,7 @@ def test_altered_lists_give_right_similarities_and_no_unknown_passage(
     places = random.integers(0, len(content), len(content) // 20)
     content[places] = random.integers(0, 256, len(places))
     content.tofile(file)
-    assert "docsim repair" in ann.damage(folder)
+    assert "repair the index" in ann.damage(folder)
     found = exact.with_approximate(ann.load(folder, "a snapshot")).search(QUERIES, 10)
     similarities = np.einsum("qd,qkd->qk", QUERIES, ROWS[found.ids].astype(np.float32))
     np.testing.assert_allclose(found.similarities, similarities, atol=1e-5)
@@ -312,13 +312,13 @@ def test_the_factory_string_depends_on_the_number_of_passages(kind: str, count: 
 )
 def test_another_index_type_is_refused_by_name(kind: str) -> None:
     with pytest.raises(UsageError, match=r"expected an index type of auto, flat, ivf, hnsw, or a FAISS factory string"):
-        Settings(kind)
+        SearchChoice(kind)
 
 
 @pytest.mark.parametrize("wanted", [0, -1, 1.5, float("nan")])
 def test_a_recall_that_is_none_is_refused(wanted: float) -> None:
     with pytest.raises(UsageError, match="expected a recall above 0"):
-        Settings("auto", wanted)
+        SearchChoice("auto", wanted)
 
 
 def test_too_few_vectors_to_train_on_are_refused() -> None:

@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from opened import engine_of, generation_of, snapshot_file
+from opened import engine_of, faiss_file, generation_of
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, ann_tuning, snapshot_documents, snapshots
+from docsim.engine.local import ann, ann_tuning, faiss_listing, views
 from docsim.engine.local.ann import Facts
 from docsim.index import Index
 from docsim.maintenance import verify
@@ -22,7 +22,7 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
 
 
 def known(index: Index) -> Facts | None:
-    return ann.written(snapshots.directory(index.path, index.generation().number))
+    return ann.written(views.directory(index.path, index.generation().number))
 
 
 def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(
@@ -96,7 +96,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> P
 @pytest.mark.parametrize("pattern", ["approximate.*.lists", "approximate.faiss"])
 def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, tuned: Path, pattern: str) -> None:
     with Index.open(shutil.copytree(tuned, tmp_path / "index")) as index:
-        (path,) = snapshots.directory(index.path, 1).glob(pattern)
+        (path,) = views.directory(index.path, 1).glob(pattern)
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
@@ -108,13 +108,13 @@ def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, 
 def test_a_listing_of_other_documents_is_told_by_verify_and_mended_by_repair(tmp_path: Path, encoder: Encoder) -> None:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync(Document(f"{i}", f"soup {i}") for i in range(30))
-        snapshot = snapshot_file(index)
+        snapshot = faiss_file(index)
         digest = str(generation_of(index).snapshot_digest)
-        listed = snapshot_documents.load(snapshot, digest)
+        listed = faiss_listing.load(snapshot, digest)
         assert len(listed) == 30
         wrong = listed.copy()
         wrong[3, 1] = 1
-        snapshot_documents.save(snapshot, digest, wrong)
+        faiss_listing.save(snapshot, digest, wrong)
         assert [problem for problem in verify.problems(index) if "listing" in problem]
         verify.repair(index)
         assert verify.problems(index) == []

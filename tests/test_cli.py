@@ -261,7 +261,7 @@ def test_verify_and_repair_say_whether_the_index_is_sound(indexed: Path) -> None
     assert run("verify").stdout == "The index is sound.\n"
     assert answer("verify") == {"sound": True, "problems": [], "warnings": []}
     (indexed / "generations" / "0001" / "index.faiss").write_bytes(b"damaged")
-    assert "repair the index: docsim repair" in run("verify", code=1).stdout
+    assert "To rebuild what can be rebuilt: docsim repair" in run("verify", code=1).stdout
     assert run("repair").stdout == "Rebuilt.\n"
     assert answer("repair") == {"sound": True, "problems": [], "lost": []}
 

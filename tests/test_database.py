@@ -108,7 +108,7 @@ def test_a_file_of_a_newer_docsim_is_refused(store: LocalWriter, tmp_path: Path)
 
 def test_an_empty_file_is_no_finished_index(tmp_path: Path) -> None:
     (tmp_path / "index.db").touch()
-    with pytest.raises(StoreError, match="sync it to bring it up to date"):
+    with pytest.raises(StoreError, match="never finished"):
         Store(tmp_path, writable=False)
 
 

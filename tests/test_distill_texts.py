@@ -54,8 +54,8 @@ def teacher(teacher_dir: Path) -> Teacher:
 
 
 @pytest.fixture(scope="module")
-def learnt(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> tuple[DistilledStudent, Encoder, Encoder]:
-    """What was learnt, the student before and the student after."""
+def learned(teacher: Teacher, tmp_path_factory: pytest.TempPathFactory) -> tuple[DistilledStudent, Encoder, Encoder]:
+    """What was learned, the student before and the student after."""
     directory = tmp_path_factory.mktemp("students")
     parts = distill_vocabulary(teacher, DistillationRecipe(dim=8))
     done = distill_texts(parts, teacher, documents(200), config=TUNING, cache=directory / "cache")
@@ -68,9 +68,9 @@ def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def test_similarities_come_closer_to_the_teacher_s_on_texts_never_seen(
-    learnt: tuple[DistilledStudent, Encoder, Encoder], teacher: Teacher
+    learned: tuple[DistilledStudent, Encoder, Encoder], teacher: Teacher
 ) -> None:
-    done, before, after = learnt
+    done, before, after = learned
     assert done.after > done.before + 0.05
     texts = [document.text for document in documents(400, seed=7)]  # of 100, agreement changes by .05 with their seed
     wanted = unit(teacher.embed(texts))
@@ -87,8 +87,8 @@ def test_the_student_learns_from_no_more_of_a_text_than_the_teacher_reads(teache
     assert (whole.before, whole.after) == pytest.approx((other.before, other.after), abs=1e-6)
 
 
-def test_the_manifest_tells_what_was_learnt_from_whom(learnt: tuple[DistilledStudent, Encoder, Encoder]) -> None:
-    done, _, after = learnt
+def test_the_manifest_tells_what_was_learned_from_whom(learned: tuple[DistilledStudent, Encoder, Encoder]) -> None:
+    done, _, after = learned
     lineage = json.loads((after.path / "manifest.json").read_text())["lineage"]
     assert (lineage["teacher"], lineage["material"]) == ("tiny-bert", done.digest)
     assert lineage["metrics"]["agreement_after"] == pytest.approx(done.after, abs=1e-6)
@@ -96,12 +96,12 @@ def test_the_manifest_tells_what_was_learnt_from_whom(learnt: tuple[DistilledStu
 
 
 def test_the_same_seed_gives_the_same_student(
-    learnt: tuple[DistilledStudent, Encoder, Encoder], teacher: Teacher, tmp_path: Path
+    learned: tuple[DistilledStudent, Encoder, Encoder], teacher: Teacher, tmp_path: Path
 ) -> None:
     parts = distill_vocabulary(teacher, DistillationRecipe(dim=8))
     again = distill_texts(parts, teacher, documents(200), config=TUNING, cache=tmp_path)
-    assert again.after == pytest.approx(learnt[0].after, abs=1e-5)
-    assert again.digest == learnt[0].digest
+    assert again.after == pytest.approx(learned[0].after, abs=1e-5)
+    assert again.digest == learned[0].digest
 
 
 def test_learning_that_only_harms_returns_the_student_as_it_was(teacher: Teacher, tmp_path: Path) -> None:

@@ -69,6 +69,17 @@ def test_every_relative_link_leads_somewhere(document: str) -> None:
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+def test_the_links_of_the_readme_work_on_the_package_index_too() -> None:
+    links = re.findall(r"\]\(([^)\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert [link for link in links if not re.match("https://|#", link)] == []
+    ours = [
+        re.match(r"https://(?:raw\.)?github\w*\.com/docsim/docsim/(?:(?:blob|tree)/)?main/(.*)", link) for link in links
+    ]
+    paths = [found[1] for found in ours if found]
+    assert len(paths) >= 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("document", PAGES)
 def test_every_command_that_is_shown_exists_with_its_options(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")

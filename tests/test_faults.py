@@ -27,10 +27,10 @@ from typing import Any
 import pytest
 from effort import examples, thorough
 from encoder_variants import with_other_dim
-from opened import ids_of, snapshot_file, store_of, texts_of
+from opened import faiss_file, ids_of, store_of, texts_of
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, snapshots
+from docsim.engine.local import ann, views
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
 from docsim.indexing import pipeline
@@ -270,7 +270,7 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, ev
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
     pipeline.BATCH = A_BATCH
-    snapshots.STALE = 0.0
+    views.STALE = 0.0
     ann.LEAST = ann.PROPOSED = ann.TUNED_NEIGHBOURS = 1
     ann.BROADEST = 4.0  # so that a dozen passages are searched approximately
     chance = random.Random(0)
@@ -490,7 +490,7 @@ def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_ru
 def test_a_snapshot_that_cannot_be_written_keeps_what_was_committed(small_disk: Path, encoder: Encoder) -> None:
     with Index.create(small_disk / "index", encoder=encoder) as index:
         index.sync(documents(OLD))
-        blocked = snapshot_file(index)
+        blocked = faiss_file(index)
         blocked.unlink()
         blocked.mkdir()
         with pytest.raises(StoreError, match="committed before is safe"):

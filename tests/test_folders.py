@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from docsim.ingest.sources import Reading, open_source
-from docsim.models import Entry, Failure, LeftOut
+from docsim.models import Document, Entry, Failure, LeftOut
 
 
 def folder(root: Path, *names: str) -> Path:
@@ -77,7 +77,7 @@ def test_tables_that_are_included_are_read_record_by_record(tmp_path: Path) -> N
     folder(tmp_path, "a.md", "deep/t.jsonl", "deep/u.csv")
     (tmp_path / "deep/t.jsonl").write_text('{"id": 1, "text": "one"}\n{"id": 2}\n')
     found = list(open_source(str(tmp_path), reading=Reading(include=("*.jsonl", "*.csv"))).entries())
-    assert [(type(one).__name__, one.path) for one in found] == [
+    assert [(type(one).__name__, one.id if isinstance(one, Document) else one.path) for one in found] == [
         ("Entry", "a.md"), ("Entry", "deep/t.jsonl/1"), ("Failure", "deep/t.jsonl/2"), ("LeftOut", "deep/u.csv"),
     ]  # fmt: skip
 

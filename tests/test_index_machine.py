@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from numpy.typing import NDArray
-from opened import ids_of, snapshot_file, store_of, write_snapshot
+from opened import faiss_file, ids_of, store_of, write_faiss_file
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann
@@ -209,8 +209,8 @@ class IndexMachine(SyncMachine):
     # What happens to the snapshot
 
     @rule()
-    def write_snapshot(self) -> None:
-        write_snapshot(self.path)
+    def write_faiss_file(self) -> None:
+        write_faiss_file(self.path)
         self.kept = self.snapshot.read_bytes()
         self.damaged.discard(self.index.generation().number)
 
@@ -231,7 +231,7 @@ class IndexMachine(SyncMachine):
 
     @property
     def snapshot(self) -> Path:
-        return snapshot_file(self.index)
+        return faiss_file(self.index)
 
     # What must be true
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import email
 import json
 import os
@@ -80,6 +81,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DOCSIM"))}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
+
+
+def test_modules_and_functions_stay_small() -> None:
+    sources = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docsim").rglob("*.py")}
+    assert {str(path) for path, text in sources.items() if text.count("\n") > 400} == set()
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for text in sources.values() for node in ast.walk(ast.parse(text)) if isinstance(node, functions)]
+    lengths = sorted((node.end_lineno or 0) - node.lineno + 1 for node in nodes)
+    assert lengths[len(lengths) * 9 // 10] <= 25
 
 
 def test_the_wheel_holds_every_module_and_the_mark_of_types(names: set[str]) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoder_variants import reading_fewer_tokens, with_nan, with_other_dim
-from opened import embeddings_of, generation_of, snapshot_file, store_of
+from opened import embeddings_of, faiss_file, generation_of, store_of
 from told import Told
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import rebuilder, snapshots, writer
+from docsim.engine.local import rebuilder, views, writer
 from docsim.engine.local.words import keeping
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
@@ -96,7 +96,7 @@ def test_its_snapshot_is_written_before_it_is_published(index: Index, other: Enc
     generation = generation_of(index)
     assert generation.snapshot_digest is not None
     assert generation.snapshot_passage == store_of(index).value("SELECT max(number) FROM passages")
-    assert snapshot_file(index).is_file()
+    assert faiss_file(index).is_file()
 
 
 def test_the_live_generation_answers_while_the_other_is_built(index: Index, other: Encoder) -> None:
@@ -317,7 +317,7 @@ def test_deletions_that_no_file_needs_are_forgotten_and_an_open_reader_notices(i
         index.remove(["d5"])
         with writer.opened(index.path, wait=False) as store:
             for number in (1, 2):
-                snapshots.snapshot(store, index.path, force=True, number=number)
+                views.write_faiss_file(store, index.path, force=True, number=number)
             keeping.write(store, index.path, force=True)
         prune(index, keep=2)
         assert store_of(index).value("SELECT count(*) FROM deletions") == 0

@@ -49,7 +49,7 @@ def asked(index: Index, words: str, exclude: int | None = None) -> Query:
 
 def found(index: Index, query: Query, mode: Mode) -> list[list[Candidate]]:
     with snapshot_of(index) as snapshot:
-        return list(tiers(snapshot, query, mode))
+        return [list(tier) for tier in tiers(snapshot, query, mode)]
 
 
 def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, float]]:

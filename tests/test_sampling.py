@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from docsim.engine.local.sampling import sample
-from docsim.engine.local.snapshots import View
 from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.local.views import View
 
 MOST = 160
 

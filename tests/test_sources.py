@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import formats, sources, tables
 from docsim.ingest.sources import Source, open_source, read_document
-from docsim.models import Document, Entry, Failure, LeftOut
+from docsim.models import Document, Entry, Failure, Item, LeftOut
 
 
 def _tree(root: Path, files: dict[str, str]) -> Path:
@@ -32,8 +32,12 @@ def _tree(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
+def _path(item: Item) -> str:
+    return item.id if isinstance(item, Document) else item.path
+
+
 def _paths(source: Source) -> list[str]:
-    return [entry.path for entry in source.entries() if not isinstance(entry, LeftOut)]
+    return [_path(entry) for entry in source.entries() if not isinstance(entry, LeftOut)]
 
 
 def _documents(source: Source) -> list[Document]:
@@ -127,7 +131,7 @@ def test_a_folder_that_cannot_be_listed_is_a_failure_that_bears_no_id(tmp_path: 
     first = next(entries)
     shutil.rmtree(tmp_path / "b")
     failure, last = entries
-    assert (first.path, last.path) == ("a.md", "d.md")
+    assert (_path(first), _path(last)) == ("a.md", "d.md")
     assert failure == Failure("b/", "could not be read: No such file or directory", identified=False)
 
 
@@ -145,7 +149,7 @@ def test_what_may_not_be_read_is_a_failure_and_the_rest_goes_on(tmp_path: Path) 
     (tmp_path / "b").chmod(0)
     entries = list(open_source(str(tmp_path)).entries())
     (tmp_path / "b").chmod(0o700)
-    assert [(entry.path, isinstance(entry, Failure)) for entry in entries] == [
+    assert [(_path(entry), isinstance(entry, Failure)) for entry in entries] == [
         ("a.md", True),
         ("b/", True),
         ("d.md", False),
@@ -282,7 +286,7 @@ def test_a_record_without_text_is_a_failure_under_its_id(tmp_path: Path, fields:
 
 def test_a_record_with_the_id_of_another_is_a_failure_at_its_place(tmp_path: Path) -> None:
     first, second = _records(tmp_path / "a.jsonl", '{"id": 1, "text": "a"}\n{"id": "1", "text": "b"}').entries()
-    assert first.path == "1"
+    assert _path(first) == "1"
     assert second == Failure("a.jsonl:2", "an earlier record has the same id '1'; give each record its own")
 
 
@@ -341,7 +345,7 @@ def test_csv_rows_that_do_not_fit_their_header_are_failures(tmp_path: Path) -> N
     too_long, too_short, fits = _records(tmp_path / "a.csv", "id,text\n1,a,b\n2\n3,c\n").entries()
     assert too_long == Failure("a.csv:2", "the row has 3 cells, but the header has 2 columns", identified=False)
     assert too_short == Failure("2", "expected a string as text in line 3, got nothing")
-    assert fits.path == "3"
+    assert _path(fits) == "3"
 
 
 @pytest.mark.parametrize(("content", "found"), [("name,body\na,b\n", "name, body"), ("", "none")])
@@ -370,7 +374,8 @@ def test_a_packed_file_that_ends_early_yields_what_it_holds_and_a_failure(tmp_pa
 
 @given(
     st.lists(
-        st.dictionaries(st.text(), st.none() | st.booleans() | st.floats() | st.text() | st.integers(), max_size=5)
+        st.dictionaries(st.text(), st.none() | st.booleans() | st.floats() | st.text() | st.integers(), max_size=5),
+        max_size=10,
     )
 )
 def test_any_records_are_counted_and_none_stops_the_rest(records: list[dict[str, Any]]) -> None:

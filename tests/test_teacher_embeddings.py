@@ -12,8 +12,8 @@ import toy_training
 
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
-from docsim.training.data.batches import BatchOptions, input_format
-from docsim.training.data.spans import SpanRecipe
+from docsim.training.data.batch_layout import BatchOptions, input_format
+from docsim.training.data.document_pairs import SpanRecipe
 from docsim.training.data.teacher_embeddings import BatchesWithTeacher, TeacherEmbeddings, embed_passages
 from docsim.training.loop.config import Objective, Schedule, TeacherConfig, TrainingConfig
 from docsim.training.loop.preparation import SHORT, job_from_documents
@@ -121,7 +121,7 @@ def test_a_student_comes_to_find_alike_what_its_teacher_does(teacher: Encoder, t
         schedule = replace(SCHEDULE, steps=40, probe_every=40)
         Trainer(made, schedule).run()
         texts = [document.text for document in toy_training.documents()]
-        from docsim.training.data.batches import tokenize
+        from docsim.training.data.batch_layout import tokenize
         from docsim.training.loop.probe import embedded
 
         own = embedded(made.tower, tokenize(texts, toy_training.parts()), input_format(toy_training.parts()))

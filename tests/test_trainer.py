@@ -21,9 +21,9 @@ from effort import thorough
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import input_format, tokenize
-from docsim.training.data.examples import Examples
-from docsim.training.data.spans import SpanRecipe
+from docsim.training.data.batch_layout import input_format, tokenize
+from docsim.training.data.document_pairs import SpanRecipe
+from docsim.training.data.labelled_examples import Examples
 from docsim.training.loop.config import Objective, Schedule, TrainingConfig
 from docsim.training.loop.preparation import job_from_documents, job_from_examples
 from docsim.training.loop.probe import embedded

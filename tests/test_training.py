@@ -221,7 +221,7 @@ def test_each_student_id_stands_for_the_teachers_same_token() -> None:
     assert [tokenizer.id_to_token(number) for number in vocabulary.teacher_ids] == list(vocabulary.tokens)
 
 
-def test_the_student_tokenises_as_the_teacher_does_without_marks() -> None:
+def test_the_student_tokenizes_as_the_teacher_does_without_marks() -> None:
     tokenizer = teacher_tokenizer()
     text = "Boil the lentils, zest & 42 caf\u00e9s!"
     assert student_vocabulary(tokenizer).tokenizer.encode(text).tokens == tokenizer.encode(text).tokens[1:-1]

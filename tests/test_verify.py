@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import sqlite3
-import subprocess
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from opened import snapshot_file, store_of, write_snapshot
+from mounted import sealed
+from opened import faiss_file, store_of, write_faiss_file
 
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder, fingerprint
-from docsim.engine.local import snapshots
+from docsim.engine.local import views
 from docsim.engine.local.words import keeping
 from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, StoreError
@@ -39,7 +39,7 @@ def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     """An index of three documents with a fresh snapshot."""
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         index.sync(DOCUMENTS)
-        write_snapshot(index.path)
+        write_faiss_file(index.path)
         yield index
 
 
@@ -97,7 +97,7 @@ def flip_blob(index: Index) -> None:
 
 def other_encoder(index: Index) -> None:
     """Put a sound encoder of another fingerprint in the place of the index's own."""
-    folder = snapshots.directory(index.path, 1) / "encoder"
+    folder = views.directory(index.path, 1) / "encoder"
     manifest = json.loads((folder / "manifest.json").read_text()) | {"max_tokens": 9, "name": "other"}
     manifest["fingerprint"] = fingerprint(
         manifest["files"], preprocessing=Encoder.load(folder)._preprocessing, max_tokens=9
@@ -124,8 +124,8 @@ DAMAGES: dict[str, tuple[Callable[[Index], object], str]] = {
         "the embeddings of long are missing or damaged",
     ),
     "embeddings that the snapshot does not hold": (lambda i: replace_vectors(i, negate), "disagrees with the stored"),
-    "a flipped snapshot": (lambda i: flip(snapshot_file(i)), "its checksum does not match"),
-    "a deleted snapshot": (lambda i: snapshot_file(i).unlink(), "could not read it"),
+    "a flipped snapshot": (lambda i: flip(faiss_file(i)), "its checksum does not match"),
+    "a deleted snapshot": (lambda i: faiss_file(i).unlink(), "could not read it"),
     "flipped words": (lambda i: flip(words_file(i)), ".words is missing or damaged"),
     "deleted words": (lambda i: words_file(i).unlink(), ".words is missing or damaged"),
     "words of too few documents": (lambda i: sql(i, "UPDATE words SET after = 1"), "disagree with the documents"),
@@ -210,11 +210,11 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
         "a row of origins refers to a row of documents that does not exist",
     ),
     "a flipped encoder": (
-        lambda i: flip(snapshots.directory(i.path, 1) / "encoder" / "tower.onnx"),
+        lambda i: flip(views.directory(i.path, 1) / "encoder" / "tower.onnx"),
         "tower.onnx does not match its digest",
     ),
     "a deleted encoder": (
-        lambda i: shutil.rmtree(snapshots.directory(i.path, 1) / "encoder"),
+        lambda i: shutil.rmtree(views.directory(i.path, 1) / "encoder"),
         "expected an encoder directory",
     ),
     "another encoder": (other_encoder, "answers only with its own encoder"),
@@ -359,7 +359,7 @@ def test_damaged_embeddings_never_give_a_wrong_answer(index: Index, damage: str,
     expected = {query: index.search(query, mode="dense").hits for query in TEXTS.values()}
     DAMAGES[damage][0](index)
     if not with_snapshot:
-        snapshot_file(index).unlink()
+        faiss_file(index).unlink()
     with Index.open(index.path) as reopened:
         for query, hits in expected.items():
             with contextlib.suppress(StoreError):
@@ -390,20 +390,11 @@ def test_repairing_a_sound_index_changes_no_answer(index: Index) -> None:
 
 
 def test_an_index_in_a_read_only_folder_can_be_checked_and_not_repaired(index: Index, tmp_path: Path) -> None:
-    mounted = tmp_path / "mounted"
-    mounted.mkdir()
     index.close()
-    bind = subprocess.run(["mount", "--bind", str(index.path), str(mounted)], capture_output=True, check=False)
-    if bind.returncode:
-        pytest.skip("file systems cannot be mounted here, and permissions do not bind root")
-    try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(mounted)], check=True)
-        with Index.open(mounted) as sealed:
-            assert sealed.search("soup").hits[0].id == "soup"
-            assert verify.problems(sealed) == []
-            with pytest.raises(DocsimError, match="could not write"):
-                verify.repair(sealed)
-            with pytest.raises(DocsimError, match="could not write"):
-                sealed.sync([Document("a", "b")])
-    finally:
-        subprocess.run(["umount", "-l", str(mounted)], check=True)
+    with sealed(index.path, tmp_path / "mounted") as mounted, Index.open(mounted) as opened:
+        assert opened.search("soup").hits[0].id == "soup"
+        assert verify.problems(opened) == []
+        with pytest.raises(DocsimError, match="could not write"):
+            verify.repair(opened)
+        with pytest.raises(DocsimError, match="could not write"):
+            opened.sync([Document("a", "b")])

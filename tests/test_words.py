@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from written import embedded, opened, put
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, building, keeping, merging, segment
+from docsim.engine.local.words import bm25, building, keeping, merging, segment, weights
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import Segment
@@ -118,7 +118,9 @@ class Naive:
         if not any(held) or (len(held) == 1 and held[0] == own):
             return self.weighed((own, 1.0))
         others = {number: times for number, times in own.items() if not script and self.languages[number] not in asked}
-        whole = self.weighed((own, bm25.EXACT), *((one, 1 - bm25.EXACT) for one in held), (own, 1 - bm25.EXACT))
+        whole = self.weighed(
+            (own, weights.EXACT), *((one, 1 - weights.EXACT) for one in held), (own, 1 - weights.EXACT)
+        )
         return [*whole[:-1], (others, whole[-1][1])]
 
     def weighed(self, *parts: tuple[dict[int, int], float]) -> list[tuple[dict[int, int], float]]:

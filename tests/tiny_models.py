@@ -45,7 +45,7 @@ NAMES: Mapping[str, tuple[str, ...]] = _OLD | dict.fromkeys(
 
 @dataclass(frozen=True)
 class Family:
-    """A family: how it tokenises, which positions it skips, what it adds to variances."""
+    """A family: how it tokenizes, which positions it skips, what it adds to variances."""
 
     name: str
     skipped: int

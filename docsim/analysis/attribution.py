@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import ONNX_FILE, Encoder
-from docsim.encoding.onnx_graph import without_scaling
-from docsim.encoding.tokenizer import Token
+from docsim.encoding.onnx_unscaled import without_scaling
+from docsim.encoding.tokenizer import TokenSpan
 from docsim.runtime import onnxruntime
 
 __all__ = ["Attributed", "Attribution", "Link", "Word"]
@@ -122,7 +122,7 @@ class Attribution:
         spans, starts = _grouped(text, tokens)
         return spans, np.add.reduceat(self._token_vectors(tokens), starts, axis=0)
 
-    def _token_vectors(self, tokens: Sequence[Token]) -> NDArray[np.float64]:
+    def _token_vectors(self, tokens: Sequence[TokenSpan]) -> NDArray[np.float64]:
         """Return the vector that each token adds to the sum, float64 ``(len(tokens), dim)``."""
         assert self._tower is not None
         column = np.array([token.id for token in tokens], dtype=np.int32)[:, None]
@@ -168,7 +168,7 @@ def _unscaled(encoder: Encoder) -> onnxruntime.InferenceSession | None:
     return None if model is None else onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
-def _grouped(text: str, tokens: Sequence[Token]) -> tuple[list[tuple[int, int]], list[int]]:
+def _grouped(text: str, tokens: Sequence[TokenSpan]) -> tuple[list[tuple[int, int]], list[int]]:
     """Group the tokens of a text into words.
 
     A token that stands for no character, or for several words, is a word of its own.

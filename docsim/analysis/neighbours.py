@@ -1,9 +1,9 @@
 """Neighbours: the nearest passages of every passage of an index, in batches.
 
-Comparing every passage with every other is exact, and fast enough for some ten thousand. For more, FAISS sorts the
-embeddings into cells, and each passage is compared with those in the cells nearest to it: first by short codes, which
+Up to ``EXACT`` passages, every passage is compared with every other. Of more, FAISS sorts the embeddings into clusters
+(inverted lists), and each passage is compared with those in the clusters nearest to it: first by short codes, which
 stay in the processor's cache, where reading whole embeddings would take most of the time, and then the best exactly.
-Near-duplicates have nearly equal embeddings, so they lie in the same cell or in one next to it.
+Near-duplicates have nearly equal embeddings, so they lie in the same cluster or in neighbouring ones.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EXACT = 20_000
 """Up to this many rows, every row is compared with every other."""
 
 _PROBES = 16
-_TRAINED_ON = 40  # rows a cell
+_TRAINED_ON = 40  # rows per cluster
 _COMPARED = 4  # times k: passages whose codes are nearest, which are compared exactly
 _STEPS = 8  # in which codes are trained; more make them hardly better
 _TOGETHER = 4096
@@ -35,7 +35,7 @@ class Nearest:
 
     Attributes:
         similarities: ``float32 (n, k)`` inner products.
-        places: ``int64 (n, k)``: which rows they are, -1 where too few were near.
+        places: ``int64 (n, k)`` row numbers; -1 where the clusters searched held fewer than k rows.
     """
 
     similarities: NDArray[np.float32]
@@ -55,7 +55,7 @@ def nearest(
     """
     k = min(k, len(rows))
     faiss.omp_set_num_threads(os.cpu_count() or 1)
-    index = _flat(rows) if len(rows) <= exact else _cells(rows)
+    index = _flat(rows) if len(rows) <= exact else _clustered(rows)
     similarities, places = np.zeros((len(rows), k), np.float32), np.zeros((len(rows), k), np.int64)
     for start in range(0, len(rows), _TOGETHER):
         batch = slice(start, start + _TOGETHER)
@@ -71,7 +71,7 @@ def _flat(rows: NDArray[np.float32]) -> faiss.Index:
     return index
 
 
-def _cells(rows: NDArray[np.float32]) -> faiss.Index:
+def _clustered(rows: NDArray[np.float32]) -> faiss.Index:
     count = int(2 * math.sqrt(len(rows)))
     dim = rows.shape[1]
     codes = f"PQ{dim // 2}x4fs" if dim % 2 == 0 else "SQ8"

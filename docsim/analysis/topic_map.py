@@ -47,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeMap:
-    """A knowledge base in two dimensions: topics, the largest first, and points in the order of indexing.
+    """A map of a knowledge base: its topics, the largest first, and its documents, in the order of indexing.
 
     Documents that lie close together are similar. Axes and long distances have no meaning.
     """
@@ -60,7 +60,7 @@ def knowledge_map(snapshot: Snapshot, *, seed: int = 0) -> KnowledgeMap:
     """Lay out all documents of an index in the plane, and group them by topic.
 
     Args:
-        snapshot: The index. The layout is that of the centroids of the documents' passages.
+        snapshot: The index. Each document is placed by the mean of its passages' embeddings.
         seed: The same seed gives the same map of the same documents.
 
     Raises:

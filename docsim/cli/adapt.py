@@ -1,4 +1,4 @@
-"""``docsim adapt``: train on the documents of an index and re-index, in one command to run again and again."""
+"""``docsim adapt``: train an encoder on the documents of an index, and re-index with it; made to be run regularly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several commands do with encoders: find one, and say which one it is."""
+"""Encoders on the command line: loads the one that an option names, and prints which one it is."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, Unpack
 
 import click
 
-__all__ = ["Output", "echo", "json_text", "masked", "plural", "print_json", "styled", "visible", "warn"]
+__all__ = ["Output", "Style", "echo", "json_text", "masked", "plural", "print_json", "styled", "visible", "warn"]
 
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters but tabs and line feeds, and marks of the direction of text."""
@@ -48,7 +48,15 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(visible(text), err=err, nl=nl)
 
 
-def styled(text: str, *, err: bool = False, nl: bool = True, **style: Any) -> None:
+class Style(TypedDict, total=False):
+    """How a text looks: what ``click.style`` takes and docsim uses."""
+
+    fg: str
+    bold: bool
+    dim: bool
+
+
+def styled(text: str, *, err: bool = False, nl: bool = True, **style: Unpack[Style]) -> None:
     """Print a text in a colour or a weight, without control characters of its own."""
     click.secho(visible(text), err=err, nl=nl, **style)
 

@@ -1,4 +1,4 @@
-"""``docsim reindex``: change the encoder of an index that goes on answering."""
+"""``docsim reindex``: change the encoder of an index while it answers queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams: standard input as it comes, and standard streams that are closed."""
+"""Streams: reads standard input as it arrives, and replaces standard streams that are closed."""
 
 from __future__ import annotations
 

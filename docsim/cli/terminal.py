@@ -1,4 +1,4 @@
-"""What commands do to the terminal: keep native noise off it."""
+"""The terminal: keeps off it what libraries written in C print."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Alignment: maps embeddings of an old encoder into the space of a new one, so that new queries can search them.
 
-It is learnt from passages that both encoders have embedded, in two steps. The first is the rotation that brings the old
-embeddings nearest to the new ones (orthogonal Procrustes, Schönemann 1966, https://doi.org/10.1007/BF02289451). The
-second is a correction, which kernel ridge regression learns from what remains after the rotation (Saunders, Gammerman
-and Vovk, ICML 1998). The kernel of two embeddings is exp((a . b - 1) / WIDTH), which for unit vectors is the Gaussian
-kernel.
+It is learned from passages that both encoders have embedded, in two steps. The first is the rotation that brings the
+old embeddings nearest to the new ones (orthogonal Procrustes, Schönemann 1966, https://doi.org/10.1007/BF02289451).
+The second is a correction, which kernel ridge regression learns from what remains after the rotation (Saunders,
+Gammerman and Vovk, ICML 1998). The kernel of two embeddings is exp((a . b - 1) / WIDTH), which for unit vectors is the
+Gaussian kernel.
 
     adapter.npz   arrays format, source, target, rotation, landmarks, weights, agreement, before; no pickle
 """
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from docsim.errors import StoreError
 from docsim.files import replacing
 
-__all__ = ["FORMAT", "LEAST", "Alignment", "K", "agreement", "fitted", "learnt", "procrustes"]
+__all__ = ["FORMAT", "LEAST", "Alignment", "K", "agreement", "fitted", "learned", "procrustes"]
 
 FORMAT = 2
 """Version of the file; files of other versions are refused."""
@@ -133,10 +133,10 @@ class Alignment:
             ) from error
 
 
-def learnt(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0) -> Alignment:
+def learned(old: Floats, new: Floats, *, source: str, target: str, seed: int = 0) -> Alignment:
     """Learn an alignment from passages that two encoders have embedded.
 
-    An alignment learnt from four fifths of the passages is measured on the rest. The one that is returned is learnt
+    An alignment learned from four fifths of the passages is measured on the rest. The one that is returned is learned
     from all of them, and bears that measurement.
 
     Args:

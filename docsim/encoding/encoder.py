@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoding import onnx_limits
+from docsim.encoding import onnx_check
 from docsim.encoding.manifest import (
     FORMAT,
     KERAS_FILE,
@@ -33,7 +33,7 @@ from docsim.encoding.manifest import (
     read_manifest,
     with_components,
 )
-from docsim.encoding.tokenizer import Token, Tokeniser, damped
+from docsim.encoding.tokenizer import TextTokenizer, TokenSpan, damped
 from docsim.errors import EncoderError
 from docsim.runtime import onnxruntime
 
@@ -51,7 +51,7 @@ __all__ = [
     "shortened",
 ]
 
-_CHUNK_CHARACTERS = 400_000  # tokenised at a time: bounds memory, and gives every core enough to do
+_CHUNK_CHARACTERS = 400_000  # tokenized at a time: bounds memory, and gives every core enough to do
 _BATCH_TOKENS = {"average": 4096, "lstm": 4096, "transformer": 256, "onnx": 256}
 """Padded tokens in one ONNX call, by kind: small enough for intermediate results to stay in the processor's cache."""
 _Item = TypeVar("_Item")
@@ -102,7 +102,7 @@ class Encoder:
         self._check_components()
         self._check_prefixes()
         self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
-        # An average tower spends its time on tokenising, so several chunks are encoded at a time. Other towers spend it
+        # An average tower spends its time on tokenizing, so several chunks are encoded at a time. Other towers spend it
         # in ONNX Runtime, so several batches of one chunk are.
         cores = os.cpu_count() or 1
         self._chunk_workers, self._batch_workers = (min(cores, _MOST_WORKERS), 1) if kind == "average" else (1, cores)
@@ -113,7 +113,7 @@ class Encoder:
         tokenizer = checked_content(self.path / TOKENIZER_FILE, digests)
         self._check_fingerprint(digests)
         try:
-            self._tokeniser = self._read_tokenizer(tokenizer.decode())
+            self._text_tokenizer = self._read_tokenizer(tokenizer.decode())
             self._session = _session(onnx, kind)
         except Exception as error:  # ONNX Runtime has no error type of its own
             raise EncoderError(f"the encoder at {self.path} cannot be loaded: {error}") from error
@@ -195,7 +195,7 @@ class Encoder:
         if isinstance(texts, str):
             raise TypeError("Encoder.encode expects a sequence of texts, not one str; pass [text]")
         embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
-        # ONNX Runtime releases the interpreter's lock, so one chunk is tokenised while another is encoded.
+        # ONNX Runtime releases the interpreter's lock, so one chunk is tokenized while another is encoded.
         _each(
             lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk], unpadded=unpadded),
             list(_chunks(texts)),
@@ -203,9 +203,9 @@ class Encoder:
         )
         return embeddings
 
-    def tokens(self, text: str) -> list[Token]:
+    def tokens(self, text: str) -> list[TokenSpan]:
         """Return the tokens that a text is encoded as, at least one, with their offsets in the text."""
-        found = self._tokeniser.tokens(text)
+        found = self._text_tokenizer.tokens(text)
         if not self._preprocessing.damped:
             return found
         ids = np.array([token.id for token in found], np.int32)
@@ -218,7 +218,7 @@ class Encoder:
 
         What it does not know has one embedding, whatever it is. A blank text is unknown altogether.
         """
-        return self._tokeniser.unknown_shares(texts)
+        return self._text_tokenizer.unknown_shares(texts)
 
     @property
     def is_contextual(self) -> bool:
@@ -240,9 +240,9 @@ class Encoder:
                 f"{self.fingerprint[:12]}, its files and settings give {found[:12]}"
             )
 
-    def _read_tokenizer(self, content: str) -> Tokeniser:
+    def _read_tokenizer(self, content: str) -> TextTokenizer:
         settings = self._preprocessing
-        return Tokeniser(
+        return TextTokenizer(
             content,
             max_tokens=self.max_tokens,
             empty_id=settings.empty_id,
@@ -252,7 +252,7 @@ class Encoder:
 
     def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32], *, unpadded: bool) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
-        tokens = self._tokeniser.tokenise(texts)
+        tokens = self._text_tokenizer.tokenize(texts)
 
         def encode(rows: NDArray[np.int64]) -> None:
             batch = tokens.batch(rows, padding=self._preprocessing.padding_id)
@@ -286,7 +286,7 @@ def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
     Raises:
         EncoderError: The graph is one that docsim refuses to run.
     """
-    if reason := onnx_limits.problem(onnx, loops=kind == "lstm"):
+    if reason := onnx_check.problem(onnx, loops=kind == "lstm"):
         raise EncoderError(f"its {ONNX_FILE} {reason}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

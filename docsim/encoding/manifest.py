@@ -48,7 +48,7 @@ class Preprocessing:
         padding_id: The id that fills up the short rows of a batch; the tower ignores it.
         empty_id: The id that stands for a text without any token.
         special_tokens: Whether the tokenizer adds its special tokens, such as ``[CLS]``.
-        by_word: Whether to tokenise each whitespace-separated word by itself, which is faster. The ids are the same for
+        by_word: Whether to tokenize each whitespace-separated word by itself, which is faster. The ids are the same for
             BERT's tokenizers, as long as no special tokens are added.
         damped: Whether a token that a text repeats counts less each time; for ``average`` towers only.
         components: The number of leading components of the tower's output to keep, rescaled to unit length; None keeps

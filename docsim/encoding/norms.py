@@ -1,4 +1,4 @@
-"""Norms: whether embeddings are what they have to be, finite and of unit norm."""
+"""Norms: checks that embeddings are finite and of unit norm."""
 
 from __future__ import annotations
 

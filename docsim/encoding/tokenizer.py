@@ -1,8 +1,8 @@
 """Texts as token ids, by a tokenizer file of the Hugging Face ``tokenizers`` library.
 
 BERT's tokenizers split a text at white space before they do anything else, so the tokens of a text are the tokens of
-its words. Most words of a collection occur many times. Each distinct word is therefore tokenised once and remembered,
-which takes a quarter of the time. Words are found with ``str.split``, which also splits at form feeds and six other
+its words. Most words of a collection occur many times. Each distinct word is therefore tokenized once and remembered,
+which is faster. Words are found with ``str.split``, which also splits at form feeds and six other
 control characters that BERT's tokenizers delete.
 """
 
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from docsim.encoding.tokenizer_file import read_tokenizer
 
-__all__ = ["Token", "Tokeniser", "Tokens", "damped"]
+__all__ = ["TextTokenizer", "TokenIds", "TokenSpan", "damped"]
 
 _DAMPING = 0.7  # measured, see docs/research/training.md
 
 _REMEMBERED_WORDS = 50_000  # some 15 MB; when there would be more, all are forgotten
 _REMEMBERED_CHARACTERS = 40  # longer words are not remembered
-_WORDS_AT_ONCE = 128  # new words that are tokenised as one text
+_WORDS_AT_ONCE = 128  # new words that are tokenized as one text
 _MARK = " | "  # between new words
 _FEW_WORDS = 300  # up to this many, lists are faster than arrays
 
@@ -36,7 +36,7 @@ _SPACE = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenIds:
     """The token ids of several texts, one text after another.
 
     Attributes:
@@ -67,7 +67,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class TokenSpan:
     """One token of a text.
 
     Attributes:
@@ -83,7 +83,7 @@ class Token:
     share: float = 1.0
 
 
-class Tokeniser:
+class TextTokenizer:
     """Turns texts into token ids. Safe to call from several threads."""
 
     def __init__(self, content: str, *, max_tokens: int, empty_id: int, special_tokens: bool, by_word: bool) -> None:
@@ -94,7 +94,7 @@ class Tokeniser:
             max_tokens: The number of ids of a text that are kept.
             empty_id: The id that stands for a text without any token.
             special_tokens: Whether to add the tokenizer's special tokens.
-            by_word: Whether to tokenise each word by itself; cannot be combined with special tokens.
+            by_word: Whether to tokenize each word by itself; cannot be combined with special tokens.
 
         Raises:
             EncoderError: The content is not a tokenizer, or a damaged one.
@@ -107,33 +107,33 @@ class Tokeniser:
         self._mark = self._tokenizer.token_to_id(_MARK.strip())
         self._remembered: dict[str, list[int]] = {}
 
-    def tokenise(self, texts: Sequence[str]) -> Tokens:
+    def tokenize(self, texts: Sequence[str]) -> TokenIds:
         """Return the ids of texts, each cut at ``max_tokens``. Unpaired surrogates are read as U+FFFD."""
         if self._by_word:
             words = [text.split() for text in texts]
             if sum(map(len, words)) > _FEW_WORDS:
-                return self._tokenise_words(words)
+                return self._tokenize_words(words)
             ids = [list(chain.from_iterable(self._word_ids(one)))[: self._max_tokens] for one in words]
         else:
             ids = self._tokenizer_ids(texts)
         flat, lengths = _flat([one or self._empty for one in ids])
-        return Tokens(flat, np.cumsum(lengths) - lengths, lengths)
+        return TokenIds(flat, np.cumsum(lengths) - lengths, lengths)
 
-    def tokens(self, text: str) -> list[Token]:
-        """Return the tokens of one text, at least one: the same ids as ``tokenise`` gives, with their offsets."""
+    def tokens(self, text: str) -> list[TokenSpan]:
+        """Return the tokens of one text, at least one: the same ids as ``tokenize`` gives, with their offsets."""
         whole = _SURROGATES.sub("\ufffd", text)
         if self._by_word:
-            whole = _SPACE.sub(" ", whole)  # so that the tokenizer splits where ``tokenise`` does
+            whole = _SPACE.sub(" ", whole)  # so that the tokenizer splits where ``tokenize`` does
         encoding = self._tokenizer.encode(whole, add_special_tokens=self._special)
-        tokens = [Token(id, *span) for id, span in zip(encoding.ids, encoding.offsets, strict=True)]
-        return tokens or [Token(id, 0, 0) for id in self._empty]
+        tokens = [TokenSpan(id, *span) for id, span in zip(encoding.ids, encoding.offsets, strict=True)]
+        return tokens or [TokenSpan(id, 0, 0) for id in self._empty]
 
     def unknown_shares(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return what share of each text's tokens the vocabulary does not know, ``float32 (texts,)``, in [0, 1].
 
         A text without tokens is unknown altogether. A vocabulary that spells out every text knows all others.
         """
-        tokens = self.tokenise(texts)
+        tokens = self.tokenize(texts)
         added = self._tokenizer.num_special_tokens_to_add(False) if self._special else 0
         counted = tokens.lengths - added
         unknown = [
@@ -151,7 +151,7 @@ class Tokeniser:
         id = self._tokenizer.token_to_id(unknown)
         return -1 if id is None else int(id)
 
-    def _tokenise_words(self, texts: Sequence[list[str]]) -> Tokens:
+    def _tokenize_words(self, texts: Sequence[list[str]]) -> TokenIds:
         """Return the ids of texts, given as words. Each distinct word is looked up once; NumPy does the rest."""
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__  # a word that is new gets the next number
@@ -169,7 +169,7 @@ class Tokeniser:
         # Texts without tokens share a single id, which comes after all others.
         flat = np.concatenate([ids[place], ids[-1:]])
         begins = np.where(lengths > 0, until - lengths, len(place))
-        return Tokens(flat, begins, np.clip(lengths, 1, self._max_tokens))
+        return TokenIds(flat, begins, np.clip(lengths, 1, self._max_tokens))
 
     def _word_ids(self, words: list[str]) -> list[list[int]]:
         """Return the ids of each word, remembered ones without asking the tokenizer."""

@@ -1,4 +1,4 @@
-"""Reading a ``tokenizer.json`` from anybody: what the ``tokenizers`` library would not survive is refused before it."""
+"""Reads a ``tokenizer.json`` that may come from a stranger, and refuses what would crash the ``tokenizers`` library."""
 
 from __future__ import annotations
 

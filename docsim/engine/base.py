@@ -1,4 +1,4 @@
-"""The seam: what docsim needs of the place that keeps documents and vectors, and nothing of how it keeps them.
+"""The seam: the protocols through which docsim uses whatever stores its documents and vectors.
 
 An engine keeps one index: documents, their passages, and for every generation the embeddings of the passages under one
 encoder. Search, analysis, re-indexing and maintenance are written against these protocols only. There is no SQL here,
@@ -66,16 +66,17 @@ class Engine(Protocol):
         """Load, side by side, what the first search needs."""
 
     def snapshot(self, *, encoder: bool = False) -> AbstractContextManager[Snapshot]:
-        """See one committed state for the length of the block.
+        """Read one committed state: whatever others write meanwhile, the block sees nothing of it.
 
         Args:
-            encoder: Whether the state's encoder is needed, which is then known to be there.
+            encoder: Also load the encoder of that state, so that its failure is reported here.
 
         Raises:
             StoreError: There is no such generation, or the index is damaged.
-            EncoderError: The encoder is needed, and missing or damaged.
-            IndexChanged: At the end of the block, where an engine cannot keep what is read apart from what others
-                write: use nothing that was read, and read it again (``docsim.engine.retrying.retried``).
+            EncoderError: ``encoder`` is on, and the encoder is missing or damaged.
+            IndexChanged: At the end of the block, if the index was changed during it and this engine could not hide the
+                change. Discard everything that was read, and run the block again; a function decorated with
+                ``docsim.engine.retrying.retried`` does so by itself.
         """
 
     def sources(self) -> Sources:

@@ -1,4 +1,4 @@
-"""Retrying: read again what may have been read from two states of an index."""
+"""Retrying: reads again after another process has changed the index in the middle of a read."""
 
 from __future__ import annotations
 

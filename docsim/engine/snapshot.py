@@ -64,7 +64,7 @@ class Snapshot(Protocol):
 
     @property
     def mapped_from(self) -> int | None:
-        """How many passages an alignment was learnt from that maps the embeddings into the space of another encoder.
+        """How many passages an alignment was learned from that maps the embeddings into the space of another encoder.
 
         None when the embeddings are the generation's own.
         """

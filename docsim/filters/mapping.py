@@ -1,12 +1,13 @@
 """Mappings as filters: values by field name, as Python and JSON write them.
 
-    {"team": "sre"}                 the field equals the value
-    {"team": ["sre", "web"]}        ... one of the elements of a list, tuple or set
-    {"owner": None}                 the document lacks the field, or has null in it
-    {"owner": ["x", None]}          either
-    {"author": {"name": "x"}}       the field holds an object, whose members meet the inner mapping
+    {"team": "sre"}                 the field ``team`` is "sre"
+    {"team": ["sre", "web"]}        it is "sre" or "web"; a tuple or a set will do, too
+    {"owner": None}                 the document has no field ``owner``, or it is null
+    {"owner": ["x", None]}          the field is "x", or null, or missing
+    {"author": {"name": "x"}}       the field ``author`` is an object, and its field ``name`` is "x"
 
-All of them must hold. Names are taken literally: ``{"a.b": 1}`` asks about a field called ``a.b``.
+A document has to meet every entry of the mapping. A dot in a name has no meaning here: ``{"a.b": 1}`` asks for a field
+that is called ``a.b``.
 """
 
 from __future__ import annotations

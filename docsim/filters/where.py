@@ -1,4 +1,4 @@
-"""What a search may return, as its arguments ``where`` and ``within`` say it."""
+"""The arguments ``where`` and ``within`` of a search, turned into one condition."""
 
 from __future__ import annotations
 

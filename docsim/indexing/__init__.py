@@ -1,1 +1,1 @@
-"""Documents into an engine: one pipeline that splits, encodes and commits batch by batch."""
+"""Puts documents into an engine: one pipeline that splits, encodes and commits them batch by batch."""

@@ -1,4 +1,4 @@
-"""Encodings: which one a text is in, decided on the whole of it and strictly.
+"""Encodings: finds out which encoding a text is in, from all of its bytes.
 
 In this order: a byte order mark; UTF-8, if every byte is valid; UTF-16 without a mark; what the text declares, if it is
 a label of the WHATWG Encoding Standard and decodes; UTF-8 with a few damaged bytes; and what chardet finds the most

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec, RegexPattern
 
-__all__ = ["Rules", "parse"]
+__all__ = ["IgnoreRules", "parse"]
 
 _FOLDER_END = "ps_d"
 """The group that matches the slash after a folder, in the regular expression of a pattern that matches folders."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class IgnoreRules:
     """The patterns in the ignore files of one folder, the last one first."""
 
     patterns: tuple[RegexPattern, ...]
@@ -48,7 +48,7 @@ class Rules:
         return None
 
 
-def parse(lines: Iterable[str]) -> Rules:
+def parse(lines: Iterable[str]) -> IgnoreRules:
     """Return the patterns in the lines of an ignore file. Lines that are not valid patterns are skipped."""
     patterns: list[RegexPattern] = []
     for line in lines:
@@ -61,7 +61,7 @@ def parse(lines: Iterable[str]) -> Rules:
         if line.strip() == "!/":  # names nothing to git, and every folder to pathspec
             continue
         patterns += [pattern for pattern in found if isinstance(pattern, RegexPattern)]
-    return Rules(tuple(reversed(patterns)))
+    return IgnoreRules(tuple(reversed(patterns)))
 
 
 def _applies(pattern: RegexPattern, path: str) -> bool:

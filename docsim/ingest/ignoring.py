@@ -1,4 +1,4 @@
-"""Ignoring: which paths of a folder are left out because an ignore file says so.
+"""Ignoring: applies the ignore files of a folder to the paths in it.
 
 Within one folder ``.docsimignore`` overrides ``.gitignore``; the innermost folder with a pattern for a path decides. In
 a git work tree the ``.gitignore`` files above the folder count, too, and so does ``.git/info/exclude``.
@@ -28,7 +28,7 @@ class Patterns:
 
     below: str
     lead: str
-    rules: gitignore.Rules
+    rules: gitignore.IgnoreRules
 
     def ignores(self, path: str, *, is_folder: bool) -> bool | None:
         """Return whether a path from the root is ignored; None where no pattern applies."""

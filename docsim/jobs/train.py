@@ -1,6 +1,7 @@
 """Training an encoder: on the documents of an index or a corpus, without labels, or on labelled examples.
 
-Keras is imported when a training begins. This module is light, so that a command line can be made from its records.
+Keras, which takes seconds to import, is imported only when a training begins: the command line uses the records of this
+module for its options, and has to start quickly.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from docsim.models import Document, TrainingOptions
 from docsim.progress import SILENT, Progress, stages
 
 if TYPE_CHECKING:
-    from docsim.training.data.examples import Examples
+    from docsim.training.data.labelled_examples import Examples
     from docsim.training.loop.checkpoint import ProgressPoint
     from docsim.training.loop.config import TeacherConfig, TrainingConfig
     from docsim.training.loop.report import TowerSnapshot
@@ -179,7 +180,7 @@ def check_directory(out: Path) -> None:
 def _examples(texts: TrainingTexts) -> Examples | None:
     if not isinstance(texts, LabelledTexts):
         return None
-    from docsim.training.data.examples import read_examples
+    from docsim.training.data.labelled_examples import read_examples
 
     return read_examples(texts.file, score_range=texts.score_range)
 

@@ -1,1 +1,1 @@
-"""Another encoder for an index that goes on answering: build, compare, publish, and the way back."""
+"""Changes the encoder of an index while it answers queries: build, compare, publish, roll back."""

@@ -213,7 +213,7 @@ def _similarities_drawn(quality: Quality) -> str:
 def _mapping(found: Mapping[str, Any]) -> str:
     return (
         f"<p>While it was built, the new encoder answered over embeddings mapped from the live generation, by an "
-        f"alignment learnt from {found['passages']} passages. For {found['queries']} queries, it found "
+        f"alignment learned from {found['passages']} passages. For {found['queries']} queries, it found "
         f"{found['recall']:.1%} of the {found['k']} documents that the new generation finds; the old encoder finds "
         f"{found['before']:.1%} of them.</p>"
     )

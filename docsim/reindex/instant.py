@@ -1,6 +1,6 @@
 """Instant upgrades: the new encoder answers at once, over the live embeddings mapped into its space.
 
-An alignment between the two spaces is learnt from a sample of passages that both encoders embedded. ``reindex`` then
+An alignment between the two spaces is learned from a sample of passages that both encoders embedded. ``reindex`` then
 goes on to embed the documents themselves; until that is published, aborted or refused, searches use the mapped ones.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLED", "upgrade"]
 
 SAMPLED = 2000
-"""Passages, at most, that an alignment is learnt from."""
+"""Passages, at most, that an alignment is learned from."""
 
 _TOGETHER = 200  # documents that are encoded together
 
@@ -71,13 +71,13 @@ def upgrade(
 
 def _aligned(index: Index, rebuilder: Rebuilder, live: Generation, new: Generation) -> Alignment | None:
     """Learn an alignment and map the live embeddings by it; None where that would not find more than there is."""
-    from docsim.encoding.alignment import LEAST, learnt
+    from docsim.encoding.alignment import LEAST, learned
 
     with index.at(live.number) as opened:
         old, embedded = _embedded_twice(opened, rebuilder.encoder(new))
     if len(old) < LEAST:
         return None
-    alignment = learnt(old, embedded, source=live.fingerprint, target=new.fingerprint)
+    alignment = learned(old, embedded, source=live.fingerprint, target=new.fingerprint)
     if alignment.agreement < alignment.before:
         return None
     rebuilder.map_live(new.number, alignment)

@@ -1,4 +1,4 @@
-"""Mapped recall: how good an instant upgrade was, beside what the new generation finds once it is built."""
+"""Mapped recall: how much of what a finished generation finds was found by the instant upgrade before it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MappedRecall:
         k: Hits of each.
         recall: Share of the new generation's hits that the new encoder found among the mapped embeddings, in [0, 1].
         before: Share of them that the old encoder finds.
-        passages: Passages that the alignment was learnt from.
+        passages: Passages that the alignment was learned from.
     """
 
     queries: int
@@ -47,7 +47,7 @@ def measure(index: Index, live: Index, new: Index, texts: Sequence[str]) -> Mapp
     Returns:
         What was found; None where there is nothing to ask, or no mapping that can be read.
     """
-    passages = _learnt_from(index)
+    passages = _learned_from(index)
     if passages is None:
         return None
     asked = [text for text in _asked(live, texts) if text.strip()]
@@ -62,7 +62,7 @@ def measure(index: Index, live: Index, new: Index, texts: Sequence[str]) -> Mapp
 
 
 @retried
-def _learnt_from(index: Index) -> int | None:
+def _learned_from(index: Index) -> int | None:
     with index.engine.snapshot() as snapshot:
         return snapshot.mapped_from
 

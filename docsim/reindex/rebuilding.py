@@ -1,4 +1,4 @@
-"""Re-indexing: give an index another encoder while it goes on answering, and take it back.
+"""Re-indexing: changes the encoder of an index while it answers queries, and changes it back.
 
     begin -> build -> optimize -> gate -> catch up -> publish
 

@@ -1,1 +1,1 @@
-"""The engine of one machine: SQLite for what is true, FAISS and FTS5 for finding it fast."""
+"""The engine of one machine: documents and embeddings in SQLite; FAISS files and a words index to search them."""

@@ -43,7 +43,7 @@ __all__ = [
     "KINDS",
     "Approximate",
     "Facts",
-    "Settings",
+    "SearchChoice",
     "build",
     "damage",
     "factory",
@@ -96,7 +96,7 @@ _LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SearchChoice:
     """The index type and recall that a user has chosen for an index.
 
     Attributes:
@@ -333,7 +333,7 @@ def damage(folder: Path) -> str:
         return ""
     for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
         if digest and (not path.is_file() or _digest(path) != digest):
-            return f"{path} is missing or its content has changed; docsim repair rebuilds it"
+            return f"{path} is missing or its content has changed; repair the index to rebuild it"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Tuning: chooses the approximate index of a snapshot, and searches it just broadly enough to reach the recall."""
+"""Tuning: chooses the approximate index of a FAISS file, and searches it just broadly enough to reach the recall."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, Facts, Settings
+from docsim.engine.local.ann import Approximate, Facts, SearchChoice
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
@@ -43,32 +43,32 @@ GROWTH = 0.3
 """If the number of passages has grown by more than this share since tuning, the measured recall may no longer hold."""
 
 
-def settings(store: Store) -> Settings:
+def settings(store: Store) -> SearchChoice:
     """Return the index type and recall that are stored for an index."""
     stored = dict(store.rows("SELECT key, value FROM meta WHERE key IN ('index_type', 'recall')"))
-    default = Settings()
-    return Settings(str(stored.get("index_type", default.kind)), float(stored.get("recall", default.recall)))
+    default = SearchChoice()
+    return SearchChoice(str(stored.get("index_type", default.kind)), float(stored.get("recall", default.recall)))
 
 
 def check(kind: str | None, recall: float | None) -> None:
     """Raise ``UsageError`` unless ``choose`` accepts these values."""
-    default = Settings()
-    Settings(kind or default.kind, default.recall if recall is None else recall)
+    default = SearchChoice()
+    SearchChoice(kind or default.kind, default.recall if recall is None else recall)
 
 
 def choose(store: Store, kind: str | None = None, recall: float | None = None) -> None:
-    """Store the index type and recall for future snapshots; only the one writer may call this.
+    """Store the index type and recall for future FAISS files; only the one writer may call this.
 
     Args:
         store: Writable.
-        kind: An index type, see ``Settings``; None keeps the stored one.
+        kind: An index type, see ``SearchChoice``; None keeps the stored one.
         recall: The share of the nearest passages to find; None keeps the stored one.
 
     Raises:
         UsageError: There is no such index type, or the recall is out of range.
     """
     before = settings(store)
-    chosen = Settings(kind or before.kind, before.recall if recall is None else recall)
+    chosen = SearchChoice(kind or before.kind, before.recall if recall is None else recall)
     if chosen != before:
         with store.writing():
             store.set_meta("index_type", chosen.kind)
@@ -76,47 +76,47 @@ def choose(store: Store, kind: str | None = None, recall: float | None = None) -
 
 
 def mark(generation: LocalGeneration) -> str:
-    """Return a text that identifies the current snapshot of a generation."""
+    """Return a text that identifies the current FAISS file of a generation."""
     return f"{generation.snapshot_digest}-{generation.snapshot_passage}-{generation.snapshot_deletion}"
 
 
 def refresh(
     store: Store,
-    snapshot: Path,
+    file: Path,
     generation: LocalGeneration,
     *,
     count: int,
     encoder: Callable[[], Encoder],
     force: bool = False,
 ) -> bool:
-    """Build and tune the approximate index of a snapshot if it needs one; return whether it was written.
+    """Build and tune the approximate index of a FAISS file if it needs one; return whether it was written.
 
     Args:
         store: Where settings and texts are.
-        snapshot: The snapshot's file; the approximate index is put beside it.
-        generation: The snapshot's generation.
+        file: The FAISS file; the approximate index is put beside it.
+        generation: The generation whose embeddings it holds.
         count: The number of passages, by which ``auto`` chooses an index type.
         encoder: Loads the generation's encoder, which encodes the queries.
         force: Build it even if it is there already.
 
     Raises:
         OSError: It cannot be written.
-        StoreError: The snapshot cannot be read.
+        StoreError: The FAISS file cannot be read.
     """
-    asked, known = settings(store), ann.written(snapshot.parent)
+    asked, known = settings(store), ann.written(file.parent)
     factory = ann.factory(asked.kind, count=count, dim=generation.dim)
     if not factory:
-        ann.forget(snapshot.parent)
+        ann.forget(file.parent)
         return False
     if known and not force and (known.snapshot, known.kind, known.target) == (mark(generation), *astuple(asked)):
         return False
-    vectors = VectorIndex.load(snapshot, digest=str(generation.snapshot_digest), dim=generation.dim)
+    vectors = VectorIndex.load(file, digest=str(generation.snapshot_digest), dim=generation.dim)
     facts = Facts(mark(generation), asked.kind, factory, asked.recall, recall=1.0, passages=len(vectors), breadth=1)
     made = _made(store, vectors, facts, encoder)
     if made is None:
-        ann.note(snapshot.parent, replace(facts, factory=""))
+        ann.note(file.parent, replace(facts, factory=""))
     else:
-        ann.save(snapshot.parent, *made)
+        ann.save(file.parent, *made)
     return made is not None
 
 
@@ -168,7 +168,7 @@ def tuned(
     What the index cannot propose well enough is searched exactly, and so counts as found.
 
     Args:
-        vectors: A snapshot; its rows are those of ``index``.
+        vectors: A FAISS file; its rows are those of ``index``.
         index: What ``ann.build`` made of it.
         queries: ``float32 (n, dim)``, unit rows.
         target: The recall to reach. If no breadth that is faster than exact search reaches it, the largest such breadth
@@ -212,18 +212,18 @@ def doubts(facts: Facts | None, passages: int) -> list[str]:
     if not facts.factory:
         why = (
             f"{facts.passages:,} passages are too few for an index of type {facts.kind}, so search is exact; "
-            "docsim repair --index-type auto chooses a type that fits"
+            "the index type auto chooses one that fits"
         )
         return [] if facts.kind == "auto" else [why]
     found = []
     if facts.recall < facts.target:
         found.append(
             f"the approximate index {facts.factory} has a recall of {facts.recall:.3f}, and {facts.target:.3f} was "
-            "asked for; docsim repair --index-type flat searches exactly instead"
+            "asked for; the index type flat searches exactly instead"
         )
     if passages > (1 + GROWTH) * facts.passages:
         found.append(
             f"the approximate index was tuned for {facts.passages:,} passages, and there are {passages:,} now; "
-            "docsim repair tunes it again"
+            "repair the index to tune it again"
         )
     return found

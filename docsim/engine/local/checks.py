@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.norms import are_unit
-from docsim.engine.local import ann, document_checks, encoders, mappings, snapshot_documents, snapshots
-from docsim.engine.local.snapshots import Mapping
+from docsim.engine.local import ann, document_checks, encoders, faiss_listing, mappings, views
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.local.views import Mapping
 from docsim.engine.local.words import keeping, segment
 from docsim.engine.records import Soundness
 from docsim.errors import StoreError
@@ -76,13 +76,13 @@ def _orphans(store: Store) -> Iterator[str]:
 
 
 def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:
-    """Check a generation's embeddings and snapshot; yield one sentence per problem."""
+    """Check a generation's embeddings and FAISS file; yield one sentence per problem."""
     where = "" if generation.state == "live" else f" in generation {generation.number}"
     wrong = damaged(store, generation)
     for stored in store.documents(wrong).values():
         yield f"the embeddings of {stored.document.id}{where} are missing or damaged"
     if not wrong:
-        yield from _snapshot(path, store, generation)
+        yield from _faiss_file(path, store, generation)
     if damage := ann.damage(encoders.directory(path, generation.number)):
         yield damage
 
@@ -110,35 +110,35 @@ def _sound(blob: bytes, checksum: int, *, shape: tuple[int, int]) -> bool:
     return are_unit(np.frombuffer(blob, np.float16).reshape(shape))
 
 
-def _snapshot(index: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:
-    """Check that the snapshot, together with later changes, holds exactly the stored embeddings."""
+def _faiss_file(index: Path, store: Store, generation: LocalGeneration) -> Iterator[str]:
+    """Check that the FAISS file, together with later changes, holds exactly the stored embeddings."""
     if generation.snapshot_digest is None:
         return
-    path = snapshots.snapshot_path(index, generation)
+    path = views.faiss_path(index, generation)
     try:
         VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
-        yield f"{error}: docsim repair"
+        yield str(error)
         return
-    ids, rows = snapshots.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
+    ids, rows = views.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
     row = 0
     for first, vectors in store.vectors_after(generation.number, 0):
         here = slice(row, row + len(vectors))
         if not np.array_equal(ids[here], np.arange(first, first + len(vectors))) or not np.array_equal(
             rows[here], vectors
         ):
-            yield f"the FAISS file at {path} disagrees with the stored embeddings; docsim repair rebuilds it"
+            yield f"the FAISS file at {path} disagrees with the stored embeddings; repair the index to rebuild it"
             return
         row += len(vectors)
-    listed = snapshot_documents.load(path, generation.snapshot_digest)
+    listed = faiss_listing.load(path, generation.snapshot_digest)
     if len(listed) and not np.array_equal(listed, _listable(store, generation, listed)):
-        yield f"the listing beside {path} disagrees with the stored documents; docsim repair rebuilds it"
+        yield f"the listing beside {path} disagrees with the stored documents; repair the index to rebuild it"
     if row != len(ids):
-        yield f"the FAISS file at {path} holds {len(ids)} passages, the store {row}; docsim repair rebuilds it"
+        yield f"the FAISS file at {path} holds {len(ids)} passages, the store {row}; repair the index to rebuild it"
 
 
 def _listable(store: Store, generation: LocalGeneration, listed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what a snapshot's listing should be; documents deleted since count as listed correctly."""
+    """Return what a FAISS file's listing should be; documents deleted since count as listed correctly."""
     stored = store.documents_after(generation.number, 0)
     gone = [first for _, first, _ in store.deletions_after(generation.snapshot_deletion)]
     rows = np.concatenate([stored[stored[:, 0] <= generation.snapshot_passage], listed[np.isin(listed[:, 0], gone)]])
@@ -150,18 +150,18 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
     row = store.mapping()
     if row is None:
         return
-    path = snapshots.mapped_path(index, row.generation)
+    path = views.mapped_path(index, row.generation)
     try:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
-        yield f"the alignment for {path} or the file itself is damaged; docsim reindex --instant makes both again"
+        yield f"the alignment for {path} or the file itself is damaged; start the instant upgrade again"
         return
-    mapped = snapshots.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
-    ids, rows = snapshots.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
+    mapped = views.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
+    ids, rows = views.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
     found, held = mapped.reconstruct()
     if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
-        yield f"the mapped embeddings at {path} disagree with the stored ones; docsim reindex --instant maps them again"
+        yield f"the mapped embeddings at {path} disagree with the stored ones; start the instant upgrade again"
 
 
 def _words(path: Path, store: Store) -> Iterator[str]:
@@ -176,4 +176,4 @@ def _words(path: Path, store: Store) -> Iterator[str]:
         gone = [first for _, first, _ in store.deletions_after(row.deletion)]
         stored = {first for (first,) in store.rows(sql, row.after, row.passage)}
         if set(held.firsts.tolist()) - set(gone) != stored:
-            yield f"the words in {keeping.folder(path)} disagree with the documents; docsim repair makes them again"
+            yield f"the words in {keeping.folder(path)} disagree with the documents; repair the index"

@@ -1,11 +1,11 @@
-"""Creation: a new index in a directory, and how it is to be searched."""
+"""Creation: makes a new index in a directory, and stores how it is to be searched."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docsim.engine.local import ann_tuning, snapshots, writer
+from docsim.engine.local import ann_tuning, views, writer
 from docsim.engine.local.database import FILE
 from docsim.errors import StoreError
 
@@ -38,7 +38,7 @@ def create(path: Path, *, encoder: Encoder | None, index_type: str | None, recal
     ann_tuning.check(index_type, recall)
     with writer.opened(path, wait=wait) as opened:
         if opened.generation() is None:
-            snapshots.begin(opened, path, encoder or _default())
+            views.begin(opened, path, encoder or _default())
         opened.configure(index_type, recall)
 
 

@@ -26,7 +26,7 @@ from docsim.engine.retrying import PAUSE, TRIES, retried
 from docsim.errors import IndexChanged, StoreError
 from docsim.files import INDEX_FILE
 
-__all__ = ["FILE", "Database", "State"]
+__all__ = ["FILE", "Database", "OlderFormat", "State", "unfinished"]
 
 FILE = INDEX_FILE
 
@@ -37,6 +37,17 @@ State = tuple[int, int, int, bytes]
 """What identifies the content of a database file: its inode, size, time of the last change, and SQLite's header."""
 
 
+class OlderFormat(StoreError):
+    """An index was written by an older docsim, and cannot be read before it is upgraded."""
+
+
+def unfinished(path: Path) -> StoreError:
+    """Return the error for an index at ``path`` that has no live generation."""
+    return StoreError(
+        f"the index at {path} was never finished; index its source again", hint=f"docsim index SOURCE --index {path}"
+    )
+
+
 class Database:
     """An open ``index.db``. Reading is safe from several threads; writing belongs to one."""
 
@@ -44,6 +55,7 @@ class Database:
         """Open ``path / "index.db"``, and create it if ``writable``.
 
         Raises:
+            OlderFormat: It was written by an older docsim, and ``writable`` is off.
             StoreError: There is no index, it cannot be opened, or it was written by a newer docsim.
         """
         self.path = path / FILE
@@ -66,15 +78,15 @@ class Database:
             raise
 
     def _check_version(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > schema.VERSION or (version < schema.VERSION and not self.writable):
-            expected = f"expected an index of format {schema.VERSION} at {self.path.parent}, found format {version}"
-            if version > schema.VERSION:
-                raise StoreError(f"{expected}; it needs a newer docsim")
-            raise StoreError(
-                f"{expected}; it was not finished, or an older docsim wrote it: sync it to bring it up to date",
-                hint=f"docsim index SOURCE --index {self.path.parent}",
-            )
+        version, path = self._connection.execute("PRAGMA user_version").fetchone()[0], self.path.parent
+        found = f"expected an index of format {schema.VERSION} at {path}, found format {version}"
+        if version > schema.VERSION:
+            raise StoreError(f"{found}; it needs a newer docsim")
+        if self.writable or version == schema.VERSION:
+            return
+        if version == 0:
+            raise unfinished(path)
+        raise OlderFormat(f"{found}; it has to be upgraded")
 
     @property
     def _connection(self) -> sqlite3.Connection:

@@ -29,17 +29,17 @@ MISMATCHED = {
 
 def problems(store: Store) -> Iterator[str]:
     """Check every document against its digest, its passages against its text, and its sources against each other."""
-    again = "index its source again after: docsim repair"
+    again = "repair the index, then index its source again"
     for number, stored in each(store):
         if not is_sound(stored):
             yield f"the text of {id_of(store, number)} is not what was stored, or its title or metadata; {again}"
         elif not _is_covered(store, stored):
-            yield f"the passages of {id_of(store, number)} leave out some of its text; mend it with: docsim repair"
+            yield f"the passages of {id_of(store, number)} leave out some of its text; repair the index"
     for number in store.disputed():
         digests = {one.digest for one in store.holders(number) if not one.source.is_gone}
         if len(digests - {DISTRUSTED}) > 1:
             held = f"{id_of(store, number)} stands for files that read differently"
-            yield f"{held}; index their sources again with: docsim index SOURCE"
+            yield f"{held}; index their sources again"
 
 
 def each(store: Store) -> Iterator[tuple[int, StoredDocument | None]]:

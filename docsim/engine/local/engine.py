@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, facts, locks, snapshots
-from docsim.engine.local.database import State
+from docsim.engine.local import encoders, facts, locks, views
+from docsim.engine.local.database import OlderFormat, State, unfinished
 from docsim.engine.local.mappings import Mappings
 from docsim.engine.local.open_generation import OpenGeneration
-from docsim.engine.local.snapshots import View
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
+from docsim.engine.local.views import View
 from docsim.engine.records import GenerationFacts, SearchFacts, Sizes, Soundness
 from docsim.errors import EncoderError, StoreError
 
@@ -37,18 +37,20 @@ class LocalEngine:
     """
 
     def __init__(self, path: Path, *, generation: int | None = None) -> None:
-        """Open an index.
+        """Open an index; one that an older docsim made is upgraded first.
 
         Args:
             path: The index's directory.
             generation: Number of the generation to read, whatever its state; the live one when not given.
 
         Raises:
-            StoreError: There is no index at ``path``, or it is damaged.
+            IndexLocked: It has to be upgraded, and another process is writing to it.
+            StoreError: There is no index at ``path``, it is damaged, or it has to be upgraded in a folder that cannot
+                be written to.
         """
         self.path = path
         self.pinned = generation
-        self.store = Store(path, writable=False)
+        self.store = _opened_store(path)
         self._view: View | None = None
         self._state: State | None = None  # of the database file when the view was made, where that matters
         self._encoder: Encoder | None = None
@@ -82,7 +84,7 @@ class LocalEngine:
                 hint="docsim generations",
             )
         if generation is None:
-            raise snapshots.unfinished(self.path)
+            raise unfinished(self.path)
         return generation
 
     # Snapshots
@@ -147,7 +149,7 @@ class LocalEngine:
             return view
         read = self._mappings.read(None if self.pinned else self.store.mapping())
         mapping = read.mapping if read else None
-        return snapshots.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
+        return views.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
 
     def _encoder_for(self, row: StoredMapping | None) -> Encoder:
         read = self._mappings.read(row)
@@ -274,6 +276,16 @@ class LocalEngine:
         from docsim.engine.local import repairs
 
         return repairs.repair(self.path, index_type=index_type, recall=recall, wait=wait)
+
+
+def _opened_store(path: Path) -> Store:
+    """Open the database for reading, and upgrade it first if an older docsim wrote it."""
+    try:
+        return Store(path, writable=False)
+    except OlderFormat:
+        from docsim.engine.local import upgrading  # here, because it is needed once
+
+        return upgrading.upgraded(path)
 
 
 def _encoder_failure(opened: OpenGeneration) -> EncoderError | None:

@@ -1,13 +1,13 @@
-"""Mappings: a generation that is being built already answers, over the live generation's embeddings.
+"""Mappings: while a generation is built, its encoder already answers queries, over the live embeddings mapped for it.
 
-An alignment maps the live embeddings into the new encoder's space, once; readers map what is indexed later themselves.
-A row in the database makes it count, from the next query on. It counts only while the new generation is being built
-and the embeddings that it was learnt from are live, so publishing ends it in the same transaction. When a mapping
-cannot be read, the old encoder goes on answering.
+An alignment maps the live embeddings into the new encoder's space, once. Embeddings of documents that are indexed later
+are mapped by the readers. A mapping is used while the database has a row for it, the new generation is being built, and
+the embeddings that it was learned from are live, so publishing ends it in the same transaction. When a mapping cannot
+be read, the old encoder goes on answering.
 
     generations/0002/adapter/adapter.npz    the alignment
     generations/0002/adapter/index.faiss    the live embeddings, mapped
-    generations/0002/adapter/documents.*    which documents they belong to, see ``snapshot_documents``
+    generations/0002/adapter/documents.*    which documents they belong to, see ``faiss_listing``
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, snapshot_documents, snapshots
-from docsim.engine.local.snapshots import Mapping
+from docsim.engine.local import encoders, faiss_listing, views
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.local.views import Mapping
 from docsim.errors import DocsimError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Mappings:
 
 def alignment_path(index: Path, number: int) -> Path:
     """Return where the alignment of generation ``number`` is."""
-    return snapshots.mapped_path(index, number).with_name("adapter.npz")
+    return views.mapped_path(index, number).with_name("adapter.npz")
 
 
 def committed(store: Store, path: Path, number: int | None = None) -> Alignment | None:
@@ -93,8 +93,8 @@ def committed(store: Store, path: Path, number: int | None = None) -> Alignment 
         return None
     try:
         alignment = Alignment.load(alignment_path(path, row.generation), digest=row.digest)
-        snapshot = snapshots.mapped_path(path, row.generation)
-        VectorIndex.load(snapshot, digest=row.snapshot_digest, dim=alignment.dims[1])
+        file = views.mapped_path(path, row.generation)
+        VectorIndex.load(file, digest=row.snapshot_digest, dim=alignment.dims[1])
     except DocsimError as error:
         logger.warning("%s; learning it again", error)
         return None
@@ -108,13 +108,13 @@ def commit(store: Store, path: Path, alignment: Alignment, *, live: LocalGenerat
         StoreError: They cannot be written.
     """
     with store.reading():
-        view = snapshots.refreshed(store, path, None, number=live.number)
-    snapshot = snapshots.mapped_path(path, new)
+        view = views.refreshed(store, path, None, number=live.number)
+    file = views.mapped_path(path, new)
     with encoders.explained(path):
-        snapshot.parent.mkdir(exist_ok=True)
+        file.parent.mkdir(exist_ok=True)
         digest = alignment.save(alignment_path(path, new))
-        written = view.vectors.mapped(alignment.apply, alignment.dims[1]).save(snapshot)
-        snapshot_documents.save(snapshot, written, view.documents[view.vectors.holds(view.documents[:, 0])])
+        written = view.vectors.mapped(alignment.apply, alignment.dims[1]).save(file)
+        faiss_listing.save(file, written, view.documents[view.vectors.holds(view.documents[:, 0])])
     row = {
         "generation": new,
         "source": live.fingerprint,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import meeting, sampling
-from docsim.engine.local.snapshots import Allowed, View
 from docsim.engine.local.store import Store
+from docsim.engine.local.views import Allowed, View
 from docsim.engine.local.words import bm25, keeping, known
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
@@ -70,7 +70,7 @@ class OpenGeneration:
 
     @property
     def mapped_from(self) -> int | None:
-        """How many passages the alignment was learnt from that maps the embeddings; None when they are not mapped."""
+        """How many passages the alignment was learned from that maps the embeddings; None when they are not mapped."""
         return self.view.mapping.row.passages if self.view.mapping else None
 
     @property

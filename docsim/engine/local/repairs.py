@@ -8,7 +8,8 @@ import numpy as np
 
 from docsim.encoding.documents import encode_passages
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann_tuning, checks, document_checks, encoders, locks, snapshots, writer
+from docsim.engine.local import ann_tuning, checks, document_checks, encoders, locks, writer
+from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import Embedded, StoredDocument
@@ -40,7 +41,7 @@ def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bo
         store.configure(index_type, recall)
         live = store.generation()
         if live is None:
-            raise snapshots.unfinished(path)
+            raise unfinished(path)
         unreadable = [number for number, stored in document_checks.each(store) if stored is None]
         wrong = {*unreadable, *checks.damaged(store, live), *document_checks.badly_split(store)}
         _embed_again(store, encoders.load(path, live) if wrong else None, sorted(wrong))

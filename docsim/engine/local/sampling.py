@@ -1,4 +1,4 @@
-"""Sampling: documents from all over an index, and pieces of their texts, the same ones whenever they are asked for."""
+"""Sampling: draws documents from all over an index, and pieces of their texts; the same index gives the same sample."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.snapshots import View
 from docsim.engine.local.store import Store
+from docsim.engine.local.views import View
 from docsim.engine.records import Numbers
 
 __all__ = ["excerpts", "sample"]
@@ -26,7 +26,7 @@ def sample(view: View, most: int) -> Numbers:
         for place, rows in zip(places.tolist(), view.rows(places), strict=True):
             if len(taken) == most:
                 return np.array(taken, np.int64)
-            if len(rows):  # documents that were deleted since the snapshot are still listed
+            if len(rows):  # documents that were deleted since the FAISS file was written are still listed
                 taken.append(int(view.documents[place, 1]))
     return np.array(taken, np.int64)
 

@@ -47,10 +47,10 @@ class StoredMapping:
         generation: The generation that is being built; its directory holds the alignment and the new encoder.
         fingerprint: The fingerprint of the new encoder.
         digest: SHA-256 of the alignment's file.
-        passages: The number of passages that the alignment was learnt from.
-        snapshot_digest: Checksum of the snapshot of mapped embeddings.
-        snapshot_passage: The last passage number that the snapshot covers.
-        snapshot_deletion: The sequence number of the last deletion that the snapshot takes into account.
+        passages: The number of passages that the alignment was learned from.
+        snapshot_digest: Checksum of the FAISS file of mapped embeddings.
+        snapshot_passage: The last passage number that the FAISS file covers.
+        snapshot_deletion: The sequence number of the last deletion that the FAISS file takes into account.
     """
 
     generation: int
@@ -85,7 +85,7 @@ class Store(Origins):
     def mapping(self) -> StoredMapping | None:
         """Return the mapping of the live embeddings, or None.
 
-        It counts only while its generation is being built and the embeddings that it was learnt from are live.
+        It counts only while its generation is being built and the embeddings that it was learned from are live.
         """
         sql = (
             "SELECT a.generation, new.fingerprint, a.digest, a.passages, a.snapshot_digest, a.snapshot_passage,"
@@ -278,7 +278,7 @@ class Store(Origins):
         return int(self.value("SELECT value FROM meta WHERE key = 'forgotten'") or 0)
 
     def forget_deletions(self) -> None:
-        """Remove the records of deletions that every snapshot has seen. No snapshot may be being written."""
+        """Remove the records of deletions that every FAISS file takes into account. None may be written meanwhile."""
         last = self.value(
             "SELECT min(coalesce((SELECT max(sequence) FROM deletions), 0),"
             " coalesce((SELECT min(snapshot_deletion) FROM generations WHERE snapshot_digest IS NOT NULL), 1 << 62),"

@@ -1,6 +1,6 @@
 """Vectors: exact inner-product search in FAISS over the embeddings of one generation.
 
-Everything here is derived from the store and can be rebuilt from it. A snapshot on disk is a plain FAISS file whose ids
+Everything here is derived from the store and can be rebuilt from it. On disk, vectors are a plain FAISS file whose ids
 are passage numbers. Passages written later are added as further segments, and passages deleted later are masked. A
 ``VectorIndex`` never changes once it is made, so any number of threads can search it while a newer one is prepared.
 """
@@ -183,7 +183,7 @@ class VectorIndex:
         return self.with_approximate(None)
 
     def with_approximate(self, approximate: Approximate | None) -> VectorIndex:
-        """Return an index whose first segment, the one that comes from a snapshot, is searched approximately.
+        """Return an index whose first segment, the one that comes from a FAISS file, is searched approximately.
 
         Args:
             approximate: Proposes the rows of the segment to compare; ignored if it has another number of rows. With

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from docsim.engine.local import ann_tuning, locks, snapshots
+from docsim.engine.local import ann_tuning, locks, views
+from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.local.words import keeping
 from docsim.engine.local.words.beside import Beside
@@ -73,7 +74,7 @@ class LocalWriter(Store):
     def _live(self) -> LocalGeneration:
         live = self.generation()
         if live is None:
-            raise snapshots.unfinished(self.path.parent)
+            raise unfinished(self.path.parent)
         return live
 
     # Documents
@@ -196,13 +197,13 @@ class LocalWriter(Store):
         ann_tuning.choose(self, index_type, recall)
 
     def optimize(self, *, force: bool = False) -> None:
-        """Write the snapshot of the live generation when it is stale, and the words of documents that came later.
+        """Write the FAISS file of the live generation when it is stale, and the words of documents that came later.
 
         Args:
             force: Write it in any case, and trust nothing of the one that is there.
         """
         self.write_words(force=force)
-        snapshots.snapshot(self, self.path.parent, force=force)
+        views.write_faiss_file(self, self.path.parent, force=force)
 
     def write_words(self, *, force: bool = False) -> None:
         """Write the words of documents that came later, most of which were found while others were encoded.

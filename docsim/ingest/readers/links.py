@@ -1,4 +1,4 @@
-"""Links in Markdown that a library made: only their text is read."""
+"""Removes the addresses of links from Markdown that a library made, and keeps their text."""
 
 from __future__ import annotations
 

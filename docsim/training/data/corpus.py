@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from docsim.errors import TrainingError
 from docsim.ingest import passages
 from docsim.models import Document
-from docsim.training.data.batches import Floats, Ids, epoch_order, tokenize
+from docsim.training.data.batch_layout import Floats, Ids, epoch_order, tokenize
 from docsim.training.towers.average import TOKENS_LAYER
 from docsim.training.towers.saving import EncoderParts
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from docsim.files import replacing
-from docsim.training.data.batches import Floats
+from docsim.training.data.batch_layout import Floats
 
 __all__ = ["CountProgress", "EmbeddingCache"]
 

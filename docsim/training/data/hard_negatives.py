@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-from docsim.training.data.batches import Floats
+from docsim.training.data.batch_layout import Floats
 from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus
 
 __all__ = ["bm25_negatives", "embedding_negatives"]

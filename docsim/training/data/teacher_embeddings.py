@@ -20,7 +20,7 @@ from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.ingest import passages
 from docsim.models import Document
-from docsim.training.data.batches import Batch, Batches, BatchOptions, Floats, Ids, epoch_order, tokenize
+from docsim.training.data.batch_layout import Batch, Batches, BatchOptions, Floats, Ids, epoch_order, tokenize
 from docsim.training.data.embedding_cache import CountProgress, EmbeddingCache
 from docsim.training.towers.saving import EncoderParts
 

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.models import Document
-from docsim.training.data.batches import Floats, epoch_order, input_format, tokenize
+from docsim.training.data.batch_layout import Floats, epoch_order, input_format, tokenize
 from docsim.training.data.embedding_cache import EmbeddingCache
 from docsim.training.distill.student import DistillationSet, StageProgress, StudentConfig, train_student
 from docsim.training.distill.teacher import Teacher

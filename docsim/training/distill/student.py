@@ -27,7 +27,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import Floats, Ids, InputFormat, epoch_order
+from docsim.training.data.batch_layout import Floats, Ids, InputFormat, epoch_order
 from docsim.training.loop.losses import matryoshka, similarity_divergence
 from docsim.training.loop.optimizers import make_optimizer
 from docsim.training.loop.probe import embedded

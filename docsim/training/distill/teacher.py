@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import Floats
+from docsim.training.data.batch_layout import Floats
 from docsim.training.imports.checkpoint import FAMILIES
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory
 from docsim.training.imports.static_model import is_static

@@ -1,4 +1,4 @@
-"""Tokenizers whose id 0 is free for padding, as docsim's towers want it.
+"""Changes the ids of a tokenizer so that 0 is free for padding, as docsim's towers need.
 
 Every tower ignores id 0. In BERT's vocabularies it belongs to ``[PAD]``, in RoBERTa's to ``<s>``, and either may stand
 in a text, where the original model reads it. So whatever token has id 0 gets a new one, above all others, and so does

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from tokenizers import Tokenizer
 
-from docsim.encoding import onnx_limits
+from docsim.encoding import onnx_check
 from docsim.encoding.encoder import Encoder, Preprocessing
 from docsim.errors import EncoderError, TrainingError
 from docsim.runtime import onnxruntime
@@ -70,10 +70,10 @@ def graph_parts(model: ModelDirectory, file: Path) -> Exported:
     """Return an encoder that runs a model's own ONNX export.
 
     Raises:
-        TrainingError: The graph is refused (``docsim.encoding.onnx_limits``), or has other inputs or outputs.
+        TrainingError: The graph is refused (``docsim.encoding.onnx_check``), or has other inputs or outputs.
     """
     content = file.read_bytes()
-    if reason := onnx_limits.problem(content):
+    if reason := onnx_check.problem(content):
         raise TrainingError(f"expected an ONNX graph that docsim can run in {file}; it {reason}")
     try:
         graph = onnx.load_model_from_string(content)

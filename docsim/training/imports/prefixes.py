@@ -1,4 +1,4 @@
-"""What stands before questions and documents when an imported model encodes them."""
+"""Prefixes: the words that an imported model expects before questions and documents."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ import keras
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.models import TrainingOptions
+from docsim.training.data.document_pairs import SpanRecipe
 from docsim.training.data.embedding_cache import CountProgress
-from docsim.training.data.spans import SpanRecipe
 from docsim.training.loop.losses import Loss, cosent, cosine_mse, in_batch_softmax, matryoshka, triplet, with_teacher
 
 __all__ = ["LOSSES", "NEGATIVES", "Objective", "Schedule", "TeacherConfig", "TrainingConfig"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from docsim.models import TrainingOptions
-from docsim.training.data.examples import Examples
-from docsim.training.data.spans import SpanRecipe
+from docsim.training.data.document_pairs import SpanRecipe
+from docsim.training.data.labelled_examples import Examples
 from docsim.training.loop.config import Objective, Schedule, TrainingConfig
 
 __all__ = ["training_config", "with_epochs"]

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
 from docsim.models import Document
-from docsim.training.data.batches import BatchOptions, Ids, InputFormat, input_format, tokenize
+from docsim.training.data.batch_layout import BatchOptions, Ids, InputFormat, input_format, tokenize
 from docsim.training.data.corpus import TokenizedCorpus, held_out, tokenize_corpus
-from docsim.training.data.examples import ExampleBatches, Examples, split_examples
+from docsim.training.data.document_pairs import SpanBatches, SpanRecipe
 from docsim.training.data.hard_negatives import bm25_negatives, embedding_negatives
-from docsim.training.data.spans import SpanBatches, SpanRecipe
+from docsim.training.data.labelled_examples import ExampleBatches, Examples, split_examples
 from docsim.training.data.teacher_embeddings import BatchesWithTeacher, embed_passages
 from docsim.training.loop.config import TeacherConfig, TrainingConfig
 from docsim.training.loop.probe import ExamplesProbe, HalvesProbe, embedded

@@ -19,10 +19,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.training.data.batches import Floats, Ids, InputFormat, epoch_order
+from docsim.training.data.batch_layout import Floats, Ids, InputFormat, epoch_order
 from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus
-from docsim.training.data.examples import Examples
-from docsim.training.data.spans import without_shared
+from docsim.training.data.document_pairs import without_shared
+from docsim.training.data.labelled_examples import Examples
 
 __all__ = ["EmbeddedSample", "ExamplesProbe", "HalvesProbe", "Probe", "Similarities", "embedded"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from docsim.training.data.batches import Ids
+from docsim.training.data.batch_layout import Ids
 from docsim.training.loop.losses import Loss
 from docsim.training.towers.average import TOKENS_LAYER
 from docsim.training.towers.layers import PADDING_ID, Tensor, WeightedTokenSum

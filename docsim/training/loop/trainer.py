@@ -21,7 +21,7 @@ import numpy as np
 
 from docsim.encoding.encoder import Preprocessing
 from docsim.errors import TrainingError
-from docsim.training.data.batches import Batches
+from docsim.training.data.batch_layout import Batches
 from docsim.training.loop.checkpoint import Arrays, Checkpoint, ProgressPoint, read_checkpoint, write_checkpoint
 from docsim.training.loop.config import Objective, Schedule
 from docsim.training.loop.optimizers import TowerAdagrad, TowerAdam, make_optimizer

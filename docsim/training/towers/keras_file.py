@@ -1,4 +1,4 @@
-"""Loading ``tower.keras`` from anybody: only layers that docsim's towers are made of, and nothing that runs code.
+"""Loads a ``tower.keras`` that may come from a stranger: only docsim's own layers, and nothing that runs code.
 
 Keras' safe mode refuses functions written in Python. A description of a model can name other classes, though, some of
 which read files or call functions by name, so their names are checked before Keras sees them.

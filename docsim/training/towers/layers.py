@@ -48,12 +48,12 @@ class WeightedTokenSum(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
 
     def build(self, input_shape: Shape) -> None:
         """Create the variables, all zero."""
-        learnt = self.storage == "float32"
+        learned = self.storage == "float32"
         self.rows = self.add_weight(
-            name="rows", shape=(self.vocabulary, self.dim), dtype=self.storage, initializer="zeros", trainable=learnt
+            name="rows", shape=(self.vocabulary, self.dim), dtype=self.storage, initializer="zeros", trainable=learned
         )
         self.weights_by_token = self.add_weight(
-            name="weights_by_token", shape=(self.vocabulary,), dtype="float32", initializer="zeros", trainable=learnt
+            name="weights_by_token", shape=(self.vocabulary,), dtype="float32", initializer="zeros", trainable=learned
         )
 
     def call(self, ids: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """BM25: scores of the documents that hold the terms of a query.
 
-BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)), with k1 = 1.2 and b = 0.75, is a sum over words. A
-word counts as its stem, which other words may share, and to a lesser part as itself, so that pages which say "train"
-come before those which say "training" when "train" is asked for.
+BM25 (Robertson & Zaragoza 2009, Foundations and Trends in IR 3(4)) is a sum over words. A word counts as its stem,
+which other words may share, and to a lesser part as itself, so that pages which say "train" come before those which
+say "training" when "train" is asked for.
 """
 
 from __future__ import annotations
@@ -17,17 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.words.index import Postings, WordIndex
+from docsim.engine.local.words.weights import EXACT, K1, RAREST, B
 from docsim.engine.records import Numbers, QueryTerm
 from docsim.text.folding import folded
 from docsim.text.languages import LANGUAGES, language_of_script
 
-__all__ = ["EXACT", "Matches", "frequencies", "matches", "stemmed"]
+__all__ = ["Matches", "frequencies", "matches", "stemmed"]
 
-EXACT = 0.3
-"""The share of a word's score that only documents with the very word get; measured, see docs/research/ranking.md."""
-
-_K1, _B = 1.2, 0.75
-_RAREST = 1e-6  # what a word weighs at least, that most documents hold
 _FEW = 100_000  # documents: of more, those that match are sorted, instead of counting over all
 
 
@@ -47,7 +43,7 @@ class _Held:
 
     def gained(self, index: WordIndex, slots: NDArray[np.int64], times: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what documents get that hold the term so many times, ``float32 (n,)``."""
-        gained = np.float32(self.weight * (_K1 + 1)) * times / (times + index.norms(_K1, _B)[slots])
+        gained = np.float32(self.weight * (K1 + 1)) * times / (times + index.norms(K1, B)[slots])
         return gained if self.shares is None else gained * self.shares[index.spoken[slots]]
 
 
@@ -188,7 +184,7 @@ def _shared(index: WordIndex, term: QueryTerm, own: Postings, stems: list[Postin
 def _weighed(index: WordIndex, postings: Postings, share: float = 1.0) -> _Held:
     """Return documents with a share of the inverse document frequency of BM25."""
     held = len(postings)
-    return _Held(postings, share * max(_RAREST, math.log((index.count - held + 0.5) / (held + 0.5))))
+    return _Held(postings, share * max(RAREST, math.log((index.count - held + 0.5) / (held + 0.5))))
 
 
 def frequencies(index: WordIndex, terms: Sequence[QueryTerm]) -> list[int]:

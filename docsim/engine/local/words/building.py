@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.words.segment import Segment, hashes, stem_hashes
+from docsim.engine.local.words.weights import TITLE_WEIGHT
 from docsim.text.languages import DEFAULT, LANGUAGES, SAMPLE, evidence, language_of_script, told_by
 from docsim.text.stemming import stems
 from docsim.text.tokens import token, tokens
 
-__all__ = ["TITLE_WEIGHT", "Text", "segments"]
-
-TITLE_WEIGHT = 2
-"""What a word in the title counts, where one in the text counts 1; measured, see docs/research/ranking.md."""
+__all__ = ["Text", "segments"]
 
 MOST_TOKENS = 3_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.words import forms
-from docsim.engine.local.words.building import TITLE_WEIGHT
 from docsim.engine.local.words.letters import Letters
 from docsim.engine.local.words.merging import ragged
 from docsim.engine.local.words.segment import Segment, hashes, stem_hashes
+from docsim.engine.local.words.weights import TITLE_WEIGHT
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 

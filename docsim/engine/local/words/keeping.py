@@ -1,4 +1,4 @@
-"""Keeping: the segments on disk, and the words of a committed state, made of them and of what was written since.
+"""Keeping: stores the segments of words on disk, and puts together the words of a committed state from them.
 
     words/DIGEST.words    a segment, named after its checksum
     table ``words``       which segments count, and the range of first passage numbers and the last deletion of each
@@ -28,7 +28,7 @@ from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
-__all__ = ["Row", "folder", "last_deletion", "refreshed", "rows", "write"]
+__all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "write"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ MOST_IN_MEMORY = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SegmentRow:
     """A segment that counts.
 
     Attributes:
@@ -61,10 +61,10 @@ def folder(index: Path) -> Path:
     return index / "words"
 
 
-def rows(store: Store) -> list[Row]:
+def rows(store: Store) -> list[SegmentRow]:
     """Return the segments that count, in ascending order of what they cover."""
     sql = "SELECT digest, after, passage, deletion FROM words WHERE format = ? ORDER BY after"
-    return [Row(*row) for row in store.rows(sql, FORMAT)]
+    return [SegmentRow(*row) for row in store.rows(sql, FORMAT)]
 
 
 def refreshed(store: Store, index: Path, earlier: WordIndex | None) -> WordIndex:
@@ -81,12 +81,12 @@ def refreshed(store: Store, index: Path, earlier: WordIndex | None) -> WordIndex
     return _caught_up(store, earlier)
 
 
-def _reaches(earlier: WordIndex, counting: Sequence[Row]) -> bool:
+def _reaches(earlier: WordIndex, counting: Sequence[SegmentRow]) -> bool:
     """Return whether the segments on disk are those that an earlier state was made of."""
     return [one.digest for one in counting] == [digest for digest in earlier.digests if digest is not None]
 
 
-def _read(store: Store, place: Path, counting: Sequence[Row], earlier: WordIndex | None) -> WordIndex:
+def _read(store: Store, place: Path, counting: Sequence[SegmentRow], earlier: WordIndex | None) -> WordIndex:
     """Return what is on disk; instead of a segment that cannot be read, one made of the texts."""
     known = dict(zip(earlier.digests, earlier.segments, strict=True)) if earlier else {}
     found: list[tuple[Segment, str | None, NDArray[np.bool_] | None]] = []
@@ -208,19 +208,19 @@ def _is_touched(store: Store, made: Made) -> bool:
     return store.forgotten() > made.deletion or any(first > made.after for _, first, _ in later)
 
 
-def _further(store: Store, place: Path, after: int, made: Made | None) -> Iterator[Row]:
+def _further(store: Store, place: Path, after: int, made: Made | None) -> Iterator[SegmentRow]:
     """Write what no segment covers, and yield its rows, those of segments that were made already last."""
     deletion = last_deletion(store)
     for one in building.segments(_texts(store, after, made.after if made else None)):
         last = int(one.firsts[-1])
-        yield Row(segment.save(one, place), after, last, deletion)
+        yield SegmentRow(segment.save(one, place), after, last, deletion)
         after = last
     for digest, last in made.segments if made else ():
-        yield Row(digest, after, last, deletion)
+        yield SegmentRow(digest, after, last, deletion)
         after = last
 
 
-def _readable_rows(store: Store, place: Path) -> list[Row]:
+def _readable_rows(store: Store, place: Path) -> list[SegmentRow]:
     """Return the segments that count, up to the first that cannot be read."""
     found = []
     for row in rows(store):
@@ -232,7 +232,7 @@ def _readable_rows(store: Store, place: Path) -> list[Row]:
     return found
 
 
-def _merged(store: Store, place: Path, counting: Sequence[Row]) -> list[Row]:
+def _merged(store: Store, place: Path, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
     """Merge segments so that each is more than twice as large as all that follow it, and few of its documents are gone.
 
     Every document is so written again only as often as the index doubles.
@@ -252,29 +252,29 @@ def _merged(store: Store, place: Path, counting: Sequence[Row]) -> list[Row]:
     return [*counting[:start], *_as_one(store, place, tail)]
 
 
-def _sizes(store: Store, place: Path, row: Row) -> tuple[int, int]:
+def _sizes(store: Store, place: Path, row: SegmentRow) -> tuple[int, int]:
     """Return how many documents of a segment were not deleted, and how many it holds."""
     one = segment.load(place, row.digest)
     alive = _alive(store, one, row)
     return int(alive.sum()), len(one)
 
 
-def _alive(store: Store, one: Segment, row: Row) -> NDArray[np.bool_]:
+def _alive(store: Store, one: Segment, row: SegmentRow) -> NDArray[np.bool_]:
     alive = _without(one, None, [first for _, first, _ in store.deletions_after(row.deletion)])
     return np.ones(len(one), bool) if alive is None else alive
 
 
-def _as_one(store: Store, place: Path, counting: Sequence[Row]) -> list[Row]:
+def _as_one(store: Store, place: Path, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
     segments = [segment.load(place, row.digest) for row in counting]
     alive = [_alive(store, one, row) for one, row in zip(segments, counting, strict=True)]
     if not any(one.any() for one in alive):
         return []
     with ExitStack() as stack:
         digest = segment.save(merging.merged(segments, alive, place, stack), place)
-    return [Row(digest, counting[0].after, counting[-1].passage, last_deletion(store))]
+    return [SegmentRow(digest, counting[0].after, counting[-1].passage, last_deletion(store))]
 
 
-def _commit(store: Store, counting: Sequence[Row]) -> None:
+def _commit(store: Store, counting: Sequence[SegmentRow]) -> None:
     with store.writing(visible=False):
         store.execute("DELETE FROM words")
         for row in counting:

@@ -46,7 +46,8 @@ class Letters:
         lengths = np.abs(self.lengths.astype(np.int16) - min(len(word), _LONGEST)) <= edits
         places: NDArray[np.int64] = np.flatnonzero(lengths)
         few = np.bitwise_count(self.masks[places] ^ own) <= 2 * edits
-        return places[few]
+        found: NDArray[np.int64] = places[few]
+        return found
 
 
 def _of(segment: Segment, low: int, high: int) -> Letters:

@@ -1,8 +1,8 @@
-"""Limits on ONNX graphs: what a graph from anybody may be made of.
+"""A check of ONNX graphs before they are loaded, since a model may come from a stranger.
 
-A graph is refused if it reads other files (tensors whose data are kept outside), if it holds graphs of its own (loops
-and branches, whose time is not bounded by what is seen), functions, or far more operators than any encoder has. Only
-lstm towers, whose loop is over the tokens of a text, may have inner graphs.
+A graph is refused if it reads other files (tensors whose data are kept outside), if it contains loops, branches or
+functions, or if it has far more operators than any encoder. A loop may run forever, and the file does not show
+whether it does. Only the graphs of lstm towers, which loop over the tokens of a text, may contain loops.
 
 The content is walked field by field in the wire format of protobuf, because nothing has to be parsed or copied for it
 (https://protobuf.dev/programming-guides/encoding/, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).

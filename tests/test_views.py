@@ -10,10 +10,10 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from opened import generation_of, snapshot_file, store_of, write_snapshot
+from opened import faiss_file, generation_of, store_of, write_faiss_file
 
 from docsim.encoding.encoder import Encoder, fingerprint
-from docsim.engine.local import encoders, snapshots
+from docsim.engine.local import encoders, views
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
@@ -40,15 +40,15 @@ def documents(count: int, *, version: int = 0) -> list[Document]:
 
 def written_snapshot(index: Index) -> Path:
     """Write a snapshot now; return its file."""
-    write_snapshot(index.path)
-    return snapshot_file(index)
+    write_faiss_file(index.path)
+    return faiss_file(index)
 
 
-def fresh_view(path: Path) -> snapshots.View:
+def fresh_view(path: Path) -> views.View:
     store = Store(path, writable=False)
     try:
         with store.reading():
-            return snapshots.refreshed(store, path, None)
+            return views.refreshed(store, path, None)
     finally:
         store.close()
 
@@ -65,10 +65,10 @@ def writable(path: Path) -> Iterator[Store]:
 def refreshed_twice(path: Path) -> list[bool]:
     """Write the snapshot where it is stale, twice; return whether it was written each time."""
     with writable(path) as store:
-        return [snapshots.snapshot(store, path) for _ in range(2)]
+        return [views.write_faiss_file(store, path) for _ in range(2)]
 
 
-def assert_holds_what_is_stored(view: snapshots.View, path: Path) -> None:
+def assert_holds_what_is_stored(view: views.View, path: Path) -> None:
     store = Store(path, writable=False)
     rows = list(store.vectors_after(1, 0))
     store.close()
@@ -95,14 +95,14 @@ def test_a_view_without_a_snapshot_holds_what_is_stored(index: Index) -> None:
 
 
 def test_a_fresh_snapshot_holds_what_is_stored(index: Index) -> None:
-    write_snapshot(index.path)
+    write_faiss_file(index.path)
     view = fresh_view(index.path)
     assert len(view.vectors.segments) == 1
     assert_holds_what_is_stored(view, index.path)
 
 
 def test_what_was_added_changed_and_removed_after_a_snapshot_is_seen(index: Index) -> None:
-    write_snapshot(index.path)
+    write_faiss_file(index.path)
     index.sync([*documents(10, version=1), *documents(20)[10:], Document("new", "quite new")])
     assert_holds_what_is_stored(fresh_view(index.path), index.path)
     assert len(fresh_view(index.path).vectors) == 21
@@ -110,7 +110,7 @@ def test_what_was_added_changed_and_removed_after_a_snapshot_is_seen(index: Inde
 
 def test_a_snapshot_taken_after_deletions_does_not_bring_them_back(index: Index) -> None:
     index.remove(["d0", "d29"])
-    write_snapshot(index.path)
+    write_faiss_file(index.path)
     index.sync(documents(1), prune=False)
     assert_holds_what_is_stored(fresh_view(index.path), index.path)
 
@@ -127,7 +127,7 @@ def test_a_damaged_snapshot_changes_no_answer(index: Index, damage: str, caplog:
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_snapshot_can_be_written_anew(index: Index, damage: str) -> None:
     DAMAGES[damage](written_snapshot(index))
-    write_snapshot(index.path)
+    write_faiss_file(index.path)
     view = fresh_view(index.path)
     assert len(view.vectors.segments) == 1
     assert_holds_what_is_stored(view, index.path)
@@ -141,7 +141,7 @@ def test_an_older_snapshot_put_back_in_place_of_the_newer_is_refused(index: Inde
 
 
 def test_writing_a_snapshot_leaves_no_other_file(index: Index) -> None:
-    write_snapshot(index.path)
+    write_faiss_file(index.path)
     folder = written_snapshot(index).parent
     assert sorted(path.name.split(".")[0] for path in folder.iterdir()) == ["documents", "encoder", "index"]
 
@@ -169,7 +169,7 @@ def test_a_snapshot_that_cannot_be_read_is_not_fresh_though_nothing_came_after_i
 
 
 def test_a_snapshot_whose_writing_was_stopped_is_not_fresh(index: Index) -> None:
-    write_snapshot(index.path)
+    write_faiss_file(index.path)
     with writable(index.path) as store, store.writing(visible=False):
         store.execute("UPDATE generations SET snapshot_digest = NULL")
     assert refreshed_twice(index.path) == [True, False]
@@ -182,7 +182,7 @@ def test_a_snapshot_that_was_never_written_is_not_fresh(tmp_path: Path, encoder:
 
 
 def test_deletions_make_a_snapshot_stale_like_additions(index: Index) -> None:
-    write_snapshot(index.path)
+    write_faiss_file(index.path)
     index.remove(["d0", "d1"])  # of 30
     assert generation_of(index).snapshot_deletion == 0
     index.remove(["d2", "d3"])
@@ -191,10 +191,10 @@ def test_deletions_make_a_snapshot_stale_like_additions(index: Index) -> None:
 
 
 def test_only_so_many_filters_are_remembered(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "MAX_FILTERS", 3)
+    monkeypatch.setattr(views, "MAX_FILTERS", 3)
     kept = []
     with writable(index.path) as store, store.reading():
-        view = snapshots.refreshed(store, index.path, None)
+        view = views.refreshed(store, index.path, None)
         for number in (*range(7), 6):
             view.allowed(parse(f"id = 'd{number}'"), store.meeting)
             kept.append(len(view.known.allowed))
@@ -221,38 +221,38 @@ def test_a_snapshot_replaced_while_it_is_read_is_read_as_it_was(
 def test_a_view_is_kept_while_nothing_is_written(index: Index) -> None:
     view = fresh_view(index.path)
     with store_of(index).reading():
-        assert snapshots.refreshed(store_of(index), index.path, view) is view
+        assert views.refreshed(store_of(index), index.path, view) is view
 
 
 def test_a_view_that_catches_up_shares_what_it_had(index: Index) -> None:
     view = fresh_view(index.path)
     index.sync([Document("new", "new")], prune=False)
     with store_of(index).reading():
-        newer = snapshots.refreshed(store_of(index), index.path, view)
+        newer = views.refreshed(store_of(index), index.path, view)
     assert newer.vectors.segments[0] is view.vectors.segments[0]
     assert (len(newer.vectors), len(view.vectors)) == (31, 30)
 
 
 def test_a_view_that_catches_up_equals_one_made_anew(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "_DOCUMENTS_A_SEGMENT", 3)
+    monkeypatch.setattr(views, "_DOCUMENTS_A_SEGMENT", 3)
     view = fresh_view(index.path)
     for version in range(1, 6):
         index.sync(documents(40 - 5 * version, version=version))
         with store_of(index).reading():
-            view = snapshots.refreshed(store_of(index), index.path, view)
+            view = views.refreshed(store_of(index), index.path, view)
         assert_holds_what_is_stored(view, index.path)
 
 
 def test_an_index_without_a_live_generation_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, writable=True)
     with store.reading(), pytest.raises(StoreError, match="never finished"):
-        snapshots.refreshed(store, tmp_path, None)
+        views.refreshed(store, tmp_path, None)
     store.close()
 
 
 def encoder_in(index: Index) -> tuple[Path, LocalGeneration]:
     generation = generation_of(index)
-    return snapshots.directory(index.path, generation.number) / "encoder", generation
+    return views.directory(index.path, generation.number) / "encoder", generation
 
 
 @pytest.mark.parametrize("name", ["tower.onnx", "tokenizer.json", "manifest.json"])

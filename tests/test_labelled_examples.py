@@ -10,8 +10,8 @@ import pytest
 import toy_training
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import BatchOptions, input_format, tokenize
-from docsim.training.data.examples import ExampleBatches, Examples, read_examples, split_examples
+from docsim.training.data.batch_layout import BatchOptions, input_format, tokenize
+from docsim.training.data.labelled_examples import ExampleBatches, Examples, read_examples, split_examples
 
 
 def written(path: Path, header: str, rows: list[str]) -> Path:

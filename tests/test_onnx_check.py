@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docsim.encoding import onnx_limits
+from docsim.encoding import onnx_check
 from docsim.encoding.encoder import Encoder
 from docsim.encoding.manifest import Preprocessing, fingerprint
 from docsim.errors import EncoderError
@@ -67,29 +67,29 @@ def nested(depth: int) -> bytes:
     ids=str,
 )
 def test_what_a_graph_must_not_be_made_of(content: bytes, reason: str) -> None:
-    assert onnx_limits.problem(content) == reason
+    assert onnx_check.problem(content) == reason
 
 
 def test_an_ordinary_graph_passes() -> None:
     content = model(field(1, NODE) * 20_000, field(5, field(9, b"x" * 100) + field(14, 0)))
-    assert onnx_limits.problem(content) is None
+    assert onnx_check.problem(content) is None
 
 
 def test_loops_are_followed_where_they_are_allowed() -> None:
-    assert onnx_limits.problem(nested(3), loops=True) is None
-    assert onnx_limits.problem(nested(9), loops=True) == "has graphs inside graphs, more than 8 deep"
+    assert onnx_check.problem(nested(3), loops=True) is None
+    assert onnx_check.problem(nested(9), loops=True) == "has graphs inside graphs, more than 8 deep"
     inner = field(7, field(1, NODE + field(5, field(6, field(5, EXTERNAL)))))
-    assert onnx_limits.problem(inner, loops=True) == "keeps data in other files"
+    assert onnx_check.problem(inner, loops=True) == "keeps data in other files"
 
 
 @settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_judged_without_an_error(content: bytes) -> None:
-    assert onnx_limits.problem(content) is None or isinstance(onnx_limits.problem(content), str)
+    assert onnx_check.problem(content) is None or isinstance(onnx_check.problem(content), str)
 
 
 def test_the_default_encoder_passes() -> None:
-    assert onnx_limits.problem((Encoder.default().path / "tower.onnx").read_bytes()) is None
+    assert onnx_check.problem((Encoder.default().path / "tower.onnx").read_bytes()) is None
 
 
 def strangers(original: Path, path: Path, name: str, content: bytes) -> Path:

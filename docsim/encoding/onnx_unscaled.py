@@ -1,7 +1,8 @@
-"""ONNX files, as far as docsim looks into them where it only searches: what the graph's output is made from.
+"""A copy of an encoder's ONNX graph that returns embeddings before they are scaled to unit length.
 
-The fields that are needed are read with protobuf, which ONNX Runtime brings; the ``onnx`` package, which training uses,
-would add a tenth to what docsim installs. All other fields are kept as they are.
+``docsim explain`` needs it to add up what each word contributes. The few fields that have to be changed are read with
+protobuf, which ONNX Runtime depends on anyway, because the ``onnx`` package is installed only for training. All other
+fields are copied as they are.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from docsim.errors import TrainingError
 from docsim.index import Index
 from docsim.models import Document
-from docsim.training.data.batches import BatchOptions, input_format
+from docsim.training.data.batch_layout import BatchOptions, input_format
 from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus, held_out, tokenize_corpus
+from docsim.training.data.document_pairs import SpanBatches, SpanRecipe, without_shared
 from docsim.training.data.document_sources import documents_of_corpus, documents_of_index
 from docsim.training.data.hard_negatives import bm25_negatives, embedding_negatives
-from docsim.training.data.spans import SpanBatches, SpanRecipe, without_shared
 
 PARTS = toy_training.parts()
 NAMES = {number: entry for entry, number in PARTS.tokenizer.get_vocab().items()}

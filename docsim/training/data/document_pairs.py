@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.training.data.batches import Batch, BatchOptions, Floats, Ids, epoch_order
+from docsim.training.data.batch_layout import Batch, BatchOptions, Floats, Ids, epoch_order
 from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus, TokenizedDocument
 
 __all__ = ["SpanBatches", "SpanRecipe", "without_shared"]

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from docsim.encoding.encoder import ONNX_FILE
-from docsim.encoding.onnx_graph import without_scaling
+from docsim.encoding.onnx_unscaled import without_scaling
 
 
 def test_the_last_division_is_left_out_and_nothing_else_changes(tiny_encoder_dir: Path) -> None:

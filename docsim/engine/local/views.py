@@ -1,11 +1,12 @@
 """Generations on disk and in memory: the embeddings of every passage under one encoder.
 
     generations/0001/encoder/      the encoder that the generation was made with
-    generations/0001/index.faiss   its snapshot: a faster way to read its embeddings
-    generations/0001/documents.*   which documents the snapshot covers, see ``docsim.engine.local.snapshot_documents``
+    generations/0001/index.faiss   its FAISS file: its embeddings in a form that opens quickly
+    generations/0001/documents.*   which documents the FAISS file covers, see ``docsim.engine.local.faiss_listing``
 
-A snapshot covers passages and deletions up to the numbers in the generation's row. Later ones are read from the store.
-So a stale, damaged or missing snapshot costs time, but never gives a wrong answer.
+A FAISS file covers passages and deletions up to the numbers in the generation's row, whose columns have the file's
+older name, snapshot. Later ones are read from the store. So a stale, damaged or missing file costs time, but never
+gives a wrong answer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, snapshot_documents
+from docsim.engine.local import encoders, faiss_listing
+from docsim.engine.local.database import unfinished
 from docsim.engine.local.encoders import directory, explained
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
@@ -43,17 +45,16 @@ __all__ = [
     "begin",
     "directory",
     "explained",
+    "faiss_path",
     "mapped_path",
     "refreshed",
-    "snapshot",
-    "snapshot_path",
-    "unfinished",
+    "write_faiss_file",
 ]
 
 logger = logging.getLogger(__name__)
 
 STALE = 0.1
-"""A snapshot is written again when more than this share of its passages is missing from it or deleted."""
+"""A FAISS file is written again when more than this share of its passages is missing from it or deleted."""
 
 _DOCUMENTS_A_SEGMENT = 20_000
 
@@ -193,11 +194,6 @@ class View:
         return np.stack([self.documents[positions, 0], ends], axis=1)
 
 
-def unfinished(index: Path) -> StoreError:
-    """Return the error for an index that has no live generation."""
-    return StoreError(f"the index at {index} was never finished", hint=f"docsim index SOURCE --index {index}")
-
-
 def _ascending(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the order that sorts some document numbers; empty if they are sorted already.
 
@@ -208,7 +204,7 @@ def _ascending(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.argsort(numbers, kind="stable")
 
 
-def snapshot_path(index: Path, generation: LocalGeneration) -> Path:
+def faiss_path(index: Path, generation: LocalGeneration) -> Path:
     """Return the path of a generation's FAISS file."""
     return directory(index, generation.number) / "index.faiss"
 
@@ -273,16 +269,16 @@ def refreshed(
     known = Known(earlier_words=view.known.words or view.known.earlier_words) if view else Known()
     lags = view is not None and view.deletion < store.forgotten()
     if view is None or lags or view.generation.number != generation.number or view.mapping != mapping:
-        view = _from_snapshot(store, index, generation, revision, mapping=mapping)
+        view = _from_file(store, index, generation, revision, mapping=mapping)
     return _caught_up(store, replace(view, revision=revision, generation=generation, known=known))
 
 
-def _from_snapshot(
+def _from_file(
     store: Store, index: Path, generation: LocalGeneration, revision: int, *, mapping: Mapping | None = None
 ) -> View:
-    """Return what a snapshot on disk holds, mapped or not; an empty view if it is missing or damaged."""
+    """Return what a FAISS file on disk holds, mapped or not; an empty view if it is missing or damaged."""
     row: LocalGeneration | StoredMapping = generation
-    dim, path = generation.dim, snapshot_path(index, generation)
+    dim, path = generation.dim, faiss_path(index, generation)
     if mapping:
         row, dim, path = mapping.row, mapping.alignment.dims[1], mapped_path(index, mapping.row.generation)
     empty = View(revision, generation, VectorIndex(dim), 0, 0, np.zeros((0, 2), np.int64), mapping=mapping)
@@ -297,7 +293,7 @@ def _from_snapshot(
         from docsim.engine.local import ann, ann_tuning
 
         vectors = vectors.with_approximate(ann.load(path.parent, ann_tuning.mark(generation)))
-    documents = snapshot_documents.load(path, row.snapshot_digest)
+    documents = faiss_listing.load(path, row.snapshot_digest)
     if gone := [first for _, first, _ in store.deletions_after(row.snapshot_deletion)]:
         documents = documents[~np.isin(documents[:, 0], gone)]
     passage, deletion = row.snapshot_passage, row.snapshot_deletion
@@ -321,10 +317,10 @@ def _caught_up(store: Store, view: View) -> View:
     return replace(view, vectors=vectors, passage=passage, deletion=deletion, documents=documents)
 
 
-def snapshot(store: Store, index: Path, *, force: bool = False, number: int | None = None) -> bool:
-    """Write a generation's snapshot if it is stale. Only the one process that writes to the generation may call this.
+def write_faiss_file(store: Store, index: Path, *, force: bool = False, number: int | None = None) -> bool:
+    """Write a generation's FAISS file if it is stale. Only the one process that writes to the generation may call this.
 
-    The new file is complete before it replaces the old one. Before that, a commit says that there is no snapshot, and
+    The new file is complete before it replaces the old one. Before that, a commit says that there is no FAISS file, and
     after it, one that there is; readers in between use the stored embeddings.
 
     Args:
@@ -344,7 +340,7 @@ def snapshot(store: Store, index: Path, *, force: bool = False, number: int | No
         if generation is None:
             return False
         trusted = replace(generation, snapshot_digest=None) if force else generation
-        old = _from_snapshot(store, index, trusted, store.revision())
+        old = _from_file(store, index, trusted, store.revision())
         view = _caught_up(store, old)
         is_read = generation.snapshot_digest is not None and old.passage == generation.snapshot_passage
         fresh = is_read and _pending(store, generation) <= STALE * len(view.vectors)
@@ -356,7 +352,7 @@ def snapshot(store: Store, index: Path, *, force: bool = False, number: int | No
 
 
 def _tuned(store: Store, index: Path, number: int, *, count: int, force: bool) -> bool:
-    """Build the approximate index of a snapshot if it needs one; return whether it was built."""
+    """Build the approximate index of a FAISS file if it needs one; return whether it was built."""
     generation = store.generation(number)
     assert generation is not None
     from docsim.engine.local import ann_tuning  # here, because searching does not need it
@@ -364,7 +360,7 @@ def _tuned(store: Store, index: Path, number: int, *, count: int, force: bool) -
     with explained(index):
         return ann_tuning.refresh(
             store,
-            snapshot_path(index, generation),
+            faiss_path(index, generation),
             generation,
             count=count,
             encoder=partial(encoders.load, index, generation),
@@ -373,14 +369,14 @@ def _tuned(store: Store, index: Path, number: int, *, count: int, force: bool) -
 
 
 def _write(store: Store, index: Path, view: View) -> None:
-    """Write the snapshot of a view, and commit that it is there."""
+    """Write the FAISS file of a view, and commit that it is there."""
     number = view.generation.number
     with store.writing(visible=False):
         store.execute("UPDATE generations SET snapshot_digest = NULL WHERE number = ?", number)
     with explained(index):
-        path = snapshot_path(index, view.generation)
+        path = faiss_path(index, view.generation)
         digest = view.vectors.save(path)
-        snapshot_documents.save(path, digest, view.documents[view.vectors.holds(view.documents[:, 0])])
+        faiss_listing.save(path, digest, view.documents[view.vectors.holds(view.documents[:, 0])])
     with store.writing(visible=False):
         store.execute(
             "UPDATE generations SET snapshot_digest = ?, snapshot_passage = ?, snapshot_deletion = ? WHERE number = ?",
@@ -389,7 +385,7 @@ def _write(store: Store, index: Path, view: View) -> None:
 
 
 def _pending(store: Store, generation: LocalGeneration) -> int:
-    """Return how many passages were added or deleted since the generation's snapshot."""
+    """Return how many passages were added or deleted since the generation's FAISS file was written."""
     added = store.value("SELECT count(*) FROM passages WHERE number > ?", generation.snapshot_passage)
     deleted = store.value(
         "SELECT coalesce(sum(passages), 0) FROM deletions WHERE sequence > ?", generation.snapshot_deletion
