@@ -16,7 +16,7 @@ from docsim.errors import UsageError
 from docsim.ingest.sources import Reading, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 
-__all__ = ["index"]
+__all__ = ["chosen", "index"]
 
 FAILED = 3
 """Exit code when some documents could not be read and the others went in, or when a source holds none that is read."""
@@ -90,7 +90,7 @@ def index(
     Exits with 3 if some documents could not be read, or if a source holds files but none that is read.
     """
     sources = [open_source(argument, reading=reading) for argument in source]
-    path = options.named_index(index_path) or _chosen(sources, source)
+    path = options.named_index(index_path) or chosen(sources, source)
     wanted = encoder.load()
     with watching(quiet=output.quiet) as progress:
         synced = sync(path, sources, how, encoder=wanted, progress=progress)
@@ -105,7 +105,7 @@ def index(
         ctx.exit(FAILED)
 
 
-def _chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
+def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     """Return the index that holds one of the sources already, or a new one; never one that holds others only.
 
     Raises:

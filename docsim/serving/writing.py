@@ -26,6 +26,8 @@ from docsim.engine.records import SourceName
 from docsim.errors import DocsimError
 from docsim.index import Index
 from docsim.ingest.sources import Source
+from docsim.jobs.backup import SERVING_LOCK
+from docsim.jobs.sync import SyncOptions, sync_source
 from docsim.models import Document, Failure
 from docsim.serving.ledger import Ledger, instant
 from docsim.serving.watching import Watching
@@ -201,7 +203,7 @@ class Writing:
             self._thread.join(_LAST_SECONDS)
 
     def _run(self) -> None:
-        lock = FileLock(self._index.path / "serving.lock", timeout=0)
+        lock = FileLock(self._index.path / SERVING_LOCK, timeout=0)
         while not self._ending.is_set():
             try:
                 with lock, self._watching.running(), self._beside():
@@ -225,9 +227,8 @@ class Writing:
 
     def _read(self, source: Source) -> None:
         """Bring the index up to date with a source; what goes wrong is logged, and tried again at the next change."""
-        name = SourceName(source.kind, source.location, source.name)
         try:
-            report = self._index.sync(source.entries(), source=name, wait=True)
+            report = sync_source(self._index, source, SyncOptions(wait=True))
         except DocsimError as error:
             logger.error("the source %s could not be read: %s", source.name, error)
             return
