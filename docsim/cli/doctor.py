@@ -17,7 +17,9 @@ __all__ = ["doctor"]
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-@click.command(epilog="\b\nExamples:\n  docsim doctor\n  docsim doctor --index indexes/handbook --quiet || mail -s docsim admin\n")
+@click.command(
+    epilog="\b\nExamples:\n  docsim doctor\n  docsim doctor --index indexes/handbook --quiet || mail -s docsim admin\n"
+)
 @options.index_option
 @options.output
 @click.pass_context

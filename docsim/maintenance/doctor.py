@@ -83,7 +83,9 @@ def _environment() -> Iterator[Check]:
     have = [name for name in extras.PACKAGES if extras.available(name)]
     lack = [name for name in extras.PACKAGES if name not in have]
     told = f"installed: {', '.join(have) or 'none'}"
-    yield Check("extras", "ok", told + (f'; not installed: {", ".join(lack)} (pip install "docsim[all]")' if lack else ""))
+    yield Check(
+        "extras", "ok", told + (f'; not installed: {", ".join(lack)} (pip install "docsim[all]")' if lack else "")
+    )
 
 
 def _of_index(index: Index) -> Iterator[Check]:

@@ -68,13 +68,9 @@ async def duplicates(request: Request, asked: Annotated[given.DuplicatesParamete
     answered with 503, goes on, and is there when it is asked for again.
     """
     analyses: Analyses = request.app.state.analyses
-    found = await in_thread(
-        analyses.duplicates, allowed(request), threshold=asked.threshold, seconds=_seconds(request)
-    )
+    found = await in_thread(analyses.duplicates, allowed(request), threshold=asked.threshold, seconds=_seconds(request))
     groups = found["groups"]
-    return JSONResponse(
-        found | {"groups": groups[asked.offset : asked.offset + asked.limit], "total": len(groups)}
-    )
+    return JSONResponse(found | {"groups": groups[asked.offset : asked.offset + asked.limit], "total": len(groups)})
 
 
 @routes.get("/map", response_model=given.MapAnswer, summary="Lay documents out in the plane")
@@ -107,25 +103,19 @@ async def job(request: Request, id: str, _: Annotated[given.Nothing, Query()]) -
 
 
 @routes.post("/publish", response_model=given.JobAnswer, responses=TAKEN, summary="Publish a generation that waits")
-async def publish(
-    request: Request, body: given.PublishBody, asked: Annotated[given.Waiting, Query()]
-) -> Response:
+async def publish(request: Request, body: given.PublishBody, asked: Annotated[given.Waiting, Query()]) -> Response:
     """Compare the generation that was built with the live one again, and publish it if it passes."""
     return await _begun(request, "publish", body.model_dump(), wait=asked.wait)
 
 
 @routes.post("/rollback", response_model=given.JobAnswer, responses=TAKEN, summary="Go back to a generation")
-async def rollback(
-    request: Request, body: given.RollbackBody, asked: Annotated[given.Waiting, Query()]
-) -> Response:
+async def rollback(request: Request, body: given.RollbackBody, asked: Annotated[given.Waiting, Query()]) -> Response:
     """Make an earlier generation live again; documents that it lacks are embedded first."""
     return await _begun(request, "rollback", body.model_dump(), wait=asked.wait)
 
 
 @routes.post("/reindex", response_model=given.JobAnswer, responses=TAKEN, summary="Change to another encoder")
-async def reindex(
-    request: Request, body: given.ReindexBody, asked: Annotated[given.Waiting, Query()]
-) -> Response:
+async def reindex(request: Request, body: given.ReindexBody, asked: Annotated[given.Waiting, Query()]) -> Response:
     """Build a generation with another encoder beside the live one, and publish it if its answers are not worse."""
     return await _begun(request, "reindex", body.model_dump(), wait=asked.wait)
 

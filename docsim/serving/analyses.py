@@ -89,7 +89,9 @@ class Analyses:
         """
         from docsim.analysis.duplicates import find
 
-        return self._of(access, ("duplicates", threshold), lambda seen: asdict(find(seen, threshold=threshold)), seconds)
+        return self._of(
+            access, ("duplicates", threshold), lambda seen: asdict(find(seen, threshold=threshold)), seconds
+        )
 
     def map(self, access: Access, *, seed: int, seconds: float) -> Answer:
         """Return documents in the plane, as ``docsim map --json`` prints them.

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from docsim import __version__
 from docsim.errors import DocsimError
 from docsim.index import Index
-from docsim.serving import administration, api, dialects, metrics, page, problems, records
+from docsim.serving import administration, api, dialects, metrics, overview, page, problems, records
 from docsim.serving.access import read_rules
 from docsim.serving.analyses import Analyses
 from docsim.serving.assistants import Assistants
@@ -71,7 +71,7 @@ def application(settings: Settings) -> ASGIApp:
     app = _described(lifespan)
     app.state.settings, app.state.reading, app.state.analyses = settings, reading, analyses
     app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
-    for each in (api, administration, dialects, page):
+    for each in (api, administration, dialects, page, overview):
         app.router.routes += each.routes.routes
     app.router.routes.append(Route("/mcp", assistants))
     _add_health(app)

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 
 from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
-from docsim.filters.condition import All, Compare, Condition, Either, Exists, Not, Value
+from docsim.filters.condition import All, Compare, Condition, Either, Exists, Not, Operator, Value, any_of
 from docsim.filters.condition import Field as Names
 from docsim.models import Document, Ranking
 from docsim.search import scoring
@@ -234,19 +234,22 @@ class Setting(Nothing):
     score_threshold_enabled: bool = True
 
 
+_Values = str | int | float | bool | list[str] | None
+
+
 class Test(Nothing):
     """A test of a field."""
 
     name: list[str] | str
     comparison_operator: str
-    value: str | float | bool | list[str] | None = None
+    value: _Values = None
 
 
 class Tests(Nothing):
     """Tests of fields, all or one of which have to be passed."""
 
     logical_operator: Literal["and", "or"] = "and"
-    conditions: Annotated[list[Test], Field(max_length=50)] = []
+    conditions: list[Test] = Field([], max_length=50)
 
 
 class RetrievalBody(Nothing):
@@ -277,7 +280,7 @@ class RetrievalAnswer(BaseModel):
 async def retrieval(request: Request, body: RetrievalBody, _: Annotated[Nothing, Query()]) -> Response:
     """Return the best passage of each document that is found."""
     access, reading = allowed(request), _reading(request)
-    name = reading.index.path.name
+    name = reading.name
     if body.knowledge_id != name:
         raise Problem(404, f"expected the knowledge id {name}, the name of the index; got {body.knowledge_id[:100]!r}")
     request.state.text = body.query
@@ -304,7 +307,10 @@ def _record(hit: dict[str, Any], base: str) -> dict[str, Any]:
     return {"content": best["text"], "score": score, "title": hit["title"] or hit["id"], "metadata": metadata}
 
 
-_ORDERS = {">": ">", "<": "<", "≥": ">=", "≤": "<=", "after": ">", "before": "<"}
+_DIFFERENT = {"is not": "=", "≠": "=", "not in": "=", "not contains": "contains"}
+_OPERATORS: dict[str, Operator] = {"is": "=", "=": "=", "in": "=", "contains": "contains"}
+_OPERATORS |= {"start with": "like", "end with": "like"}
+_OPERATORS |= {">": ">", "<": "<", "≥": ">=", "≤": "<=", "after": ">", "before": "<"}
 
 
 def _condition(tests: Tests | None) -> Condition | None:
@@ -317,30 +323,20 @@ def _condition(tests: Tests | None) -> Condition | None:
 
 def _tested(test: Test) -> Condition:
     names = test.name if isinstance(test.name, list) else [test.name]
-    found = tuple(_one(tuple(name.split(".")), test) for name in names)
-    return found[0] if len(found) == 1 else Either(found)
+    return any_of(_one(tuple(name.split(".")), test.comparison_operator, test.value) for name in names)
 
 
-def _one(field: Names, test: Test) -> Condition:
-    operator, value = test.comparison_operator, test.value
+def _one(field: Names, operator: str, value: _Values) -> Condition:
+    """Return one of Dify's tests of one field."""
     if operator in ("empty", "not empty"):
         return Not(Exists(field)) if operator == "empty" else Exists(field)
+    if operator in _DIFFERENT:
+        return Not(_one(field, _DIFFERENT[operator], value))
+    if operator not in _OPERATORS:
+        raise Problem(400, f"expected an operator that Dify has in metadata_condition, got {operator[:40]!r}")
     values: tuple[Value, ...] = tuple(value) if isinstance(value, list) else (value,) if value is not None else ()
     if not values:
         raise Problem(400, f"expected a value for {operator!r} in metadata_condition, got none")
-    if operator in ("is", "=", "in", "is not", "≠", "not in"):
-        equal = Compare(field, "=", values)
-        return Not(equal) if operator in ("is not", "≠", "not in") else equal
-    if operator in _ORDERS:
-        return Compare(field, _ORDERS[operator], values)  # type: ignore[arg-type]  # one of the operators
-    text = str(values[0])
-    match operator:
-        case "contains":
-            return Compare(field, "contains", (text,))
-        case "not contains":
-            return Not(Compare(field, "contains", (text,)))
-        case "start with":
-            return Compare(field, "like", (f"{text}%",))
-        case "end with":
-            return Compare(field, "like", (f"%{text}",))
-    raise Problem(400, f"expected an operator that Dify has in metadata_condition, got {operator[:40]!r}")
+    if operator in ("start with", "end with"):
+        values = (f"{values[0]}%" if operator == "start with" else f"%{values[0]}",)
+    return Compare(field, _OPERATORS[operator], values)

@@ -99,6 +99,11 @@ class Reading:
     def __post_init__(self) -> None:
         self.catalogue = Catalogue(self.index.engine, self.rules)
 
+    @property
+    def name(self) -> str:
+        """The name of the index: that of its directory."""
+        return self.index.path.name
+
     # Searching
 
     def search(self, access: Access, text: str, asked: Asked) -> Answer:
@@ -251,8 +256,14 @@ class Reading:
             revision, documents = snapshot.revision, _count(snapshot, access)
             generation, encoder = snapshot.generation.number, snapshot.fingerprint
         if access.viewer.groups is None:
-            return asdict(read_status(self.index)) | {"revision": revision}
-        return {"documents": documents, "generation": generation, "encoder": encoder, "revision": revision}
+            return {"name": self.name} | asdict(read_status(self.index)) | {"revision": revision}
+        return {
+            "name": self.name,
+            "documents": documents,
+            "generation": generation,
+            "encoder": encoder,
+            "revision": revision,
+        }
 
     def generations(self) -> Answer:
         """Return the generations, as ``docsim generations --json`` does."""

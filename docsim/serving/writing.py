@@ -156,8 +156,9 @@ class Jobs:
 
 
 def _job(row: Sequence[Any]) -> Job:
-    *told, result, progress = row
-    return Job(*told, json.loads(result) if result else None, json.loads(progress) if progress else None)
+    id, kind, state, submitted, finished, *held = row
+    result, progress = (json.loads(one) if one else None for one in held)
+    return Job(id, kind, state, submitted, finished, result, progress)
 
 
 def _marks(values: Sequence[object]) -> str:
