@@ -34,7 +34,7 @@ from docsim.serving.tokens import Tokens
 from docsim.serving.watching import watched_sources
 from docsim.serving.writing import Jobs, Writing
 
-__all__ = ["application", "from_environment"]
+__all__ = ["application", "description", "from_environment"]
 
 
 def from_environment() -> ASGIApp:
@@ -71,8 +71,7 @@ def application(settings: Settings) -> ASGIApp:
     app = _described(lifespan)
     app.state.settings, app.state.reading, app.state.analyses = settings, reading, analyses
     app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
-    for each in (api, administration, dialects, page, overview):
-        app.router.routes += each.routes.routes
+    _add_routes(app)
     app.router.routes.append(Route("/mcp", assistants))
     _add_health(app)
     _add_errors(app)
@@ -80,7 +79,20 @@ def application(settings: Settings) -> ASGIApp:
     return Recorded(Guarded(Limited(app, settings), settings, rules, app.state.tokens), settings)
 
 
-def _described(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+def description() -> dict[str, Any]:
+    """Return the description of the API, which needs no index."""
+    app = _described(None)
+    _add_routes(app)
+    _describe_errors(app)
+    return app.openapi()
+
+
+def _add_routes(app: FastAPI) -> None:
+    for each in (api, administration, dialects, page, overview):
+        app.router.routes += each.routes.routes
+
+
+def _described(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
     """Return an application without routes; its own description is all that it serves."""
     return FastAPI(
         title="docsim",
