@@ -45,19 +45,27 @@ def watch(source: tuple[Path, ...], index_path: Path | None, output: Output) -> 
 
     sources = watched_sources([str(one) for one in source])
     path = options.named_index(index_path) or chosen(sources, [str(one) for one in source])
-    changed = threading.Event()
+    changed, ended = threading.Event(), threading.Event()
     watching = Watching(sources, path, changed.set)
+
+    def end(signal_number: int, frame: FrameType | None) -> None:
+        """Finish what is being read, and end; asked again, end at once: what is not committed is done the next time."""
+        if ended.is_set():
+            raise SystemExit(0)
+        ended.set()
+        changed.set()
+
     for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, _end)
+        signal.signal(one, end)
     with watching.running():
-        while True:
+        while not ended.is_set():
             changed.clear()
             if due := watching.due():
                 try:
                     _tell(due.location, sync(path, [due], SyncOptions(wait=True)), output)
                 except DocsimError as error:
                     echo(f"{due.location} could not be read: {error}", err=True)
-            else:
+            elif not ended.is_set():
                 changed.wait(1.0)
 
 
@@ -71,8 +79,3 @@ def _tell(location: str, synced: Synced, output: Output) -> None:
         echo(json_text({"source": location, **counts, "failed": len(synced.failures)}))
     elif not output.quiet and any(counts.values()):
         echo(f"{location}: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count))
-
-
-def _end(signal_number: int, frame: FrameType | None) -> None:
-    """End as asked for: what is not committed yet is done the next time."""
-    raise SystemExit(0)
