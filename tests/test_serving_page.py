@@ -191,7 +191,7 @@ def test_signing_in_begins_a_session_that_reads_and_signing_out_ends_it(tmp_path
     ("text", "shown"),
     [
         ("# Lentil soup\n\nOn the stove.\n", "On the stove."),
-        ("## After\n- Ring [the desk](../desk.md).\n- **Do not** `boot`\n1. Wait", "After · Ring the desk. Do not boot · Wait"),
+        ("## Now\n- Ring [it](../it.md).\n- **Do not** `boot`\n1. Wait", "Now · Ring it. Do not boot · Wait"),
         ("| Country | Days |\n|:--|---|\n| UK | 27 |", "Country · Days · UK · 27"),
         ("```\nqb status\n```\n![A pot](pot.png) and ~~old~~ <https://a.b>", "qb status · A pot and old https://a.b"),
         ("snake_case, 2*3*4, __init__, a < b & <b>bold</b>", "snake_case, 2*3*4, __init__, a < b & <b>bold</b>"),
