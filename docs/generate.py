@@ -27,6 +27,7 @@ import speed_tables
 import training_tables
 from api_reference import api
 from command_reference import reference
+from http_reference import http_api
 from tables import RESULTS, ROOT, result, table
 
 DOCS = ROOT / "docs"
@@ -35,6 +36,7 @@ DOCS = ROOT / "docs"
 GENERATED: dict[Path, Callable[[], str]] = {
     DOCS / "reference" / "cli.md": reference,
     DOCS / "reference" / "python.md": api,
+    DOCS / "api.md": http_api,
 }
 
 # name of the marker: the result it needs, and what makes it

@@ -26,7 +26,9 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "eval": ("ir_measures", "scipy"),
     "map": ("sklearn", "matplotlib", "threadpoolctl"),
     "train": ("tensorflow", "keras", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna"),
-    "serve": ("fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart"),
+    "serve": (
+        "fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart", "markdown_it",
+    ),
 }  # fmt: skip
 """The packages of each extra that docsim imports, by their import names."""
 

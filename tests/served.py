@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2  # what clients of servers in this process are made of
 
 from docsim import Document, Encoder, Index
 from docsim.serving.access import Scope
@@ -103,7 +104,7 @@ def token(index: Path, name: str, *, scope: Scope = "read", groups: Sequence[str
     return Tokens(Ledger(index)).add(name, scope=scope, groups=groups)
 
 
-def problem(answer: httpx.Response, status: int) -> str:
+def problem(answer: httpx.Response | httpx2.Response, status: int) -> str:
     """Check that an answer is a problem of a status, and return its sentence."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"

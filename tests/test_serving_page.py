@@ -17,6 +17,7 @@ from served import PAGES, Served, made, serving, token
 
 from docsim import Document
 from docsim.serving import marking
+from docsim.serving import page as page_module
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -132,8 +133,11 @@ def test_a_draft_is_compared_with_what_there_is(client: httpx.Client) -> None:
     same = client.post("/have", files={"file": ("draft.txt", PAGES[0].text.encode())}).text
     assert "There is this already" in same
     assert 'href="/d/soup.md"' in same
-    other = client.post("/have", data={"text": "Something about lentils"}).text
-    assert "No document says the same word for word" in other
+    kept = client.post("/have", data={"text": "Something about lentils"})
+    assert (kept.status_code, kept.headers["location"]) == (303, "/have?text=Something+about+lentils")
+    assert "No document says the same word for word" in client.get(kept.headers["location"]).text
+    long = client.post("/have", data={"text": f"{PAGES[0].text} " * 100})
+    assert (long.status_code, "Lentil soup" in long.text) == (200, True)
     nothing = client.post("/have", data={"text": " "})
     assert nothing.status_code == 400
     assert "expected a text to search for" in nothing.text
@@ -181,6 +185,28 @@ def test_signing_in_begins_a_session_that_reads_and_signing_out_ends_it(tmp_path
 
 
 # Marking
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("# Lentil soup\n\nOn the stove.\n", "On the stove."),
+        ("## Now\n- Ring [it](../it.md).\n- **Do not** `boot`\n1. Wait", "Now · Ring it. Do not boot · Wait"),
+        ("| Country | Days |\n|:--|---|\n| UK | 27 |", "Country · Days · UK · 27"),
+        ("```\nqb status\n```\n![A pot](pot.png) and ~~old~~ <https://a.b>", "qb status · A pot and old https://a.b"),
+        ("snake_case, 2*3*4, __init__, a < b & <b>bold</b>", "snake_case, 2*3*4, __init__, a < b & <b>bold</b>"),
+        ("Lentil soup", "Lentil soup"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_snippet_reads_without_the_marks_of_markdown(text: str, shown: str) -> None:
+    assert marking.readable(text, title="Lentil Soup") == shown
+
+
+def test_closeness_is_never_rounded_up_and_never_all_of_it() -> None:
+    for percentile, shown in ((100.0, "99.9"), (99.99, "99.9"), (99.96, "99.9"), (87.65, "87.6"), (0.0, "0.0")):
+        assert page_module._closeness(percentile) == f"closer than {shown} % of random pairs"
+    assert page_module._closeness(None) is None
 
 
 def test_a_snippet_begins_near_the_first_word_that_was_asked_for() -> None:

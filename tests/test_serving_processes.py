@@ -124,8 +124,8 @@ def test_an_index_that_is_not_there_is_told(tmp_path: Path, command: list[str]) 
 def test_tokens_are_made_listed_and_revoked(tmp_path: Path, tiny_encoder_dir: Path) -> None:
     index = made(tmp_path / "index", tiny_encoder_dir, PAGES[:1])
 
-    def docsim(*arguments: str, code: int = 0) -> str:
-        told = CliRunner().invoke(main, ["token", *arguments, "--index", str(index)])
+    def docsim(*arguments: str, code: int = 0, group: str = "token") -> str:
+        told = CliRunner().invoke(main, [group, *arguments, "--index", str(index)])
         assert told.exit_code == code, told.output
         return told.output
 
@@ -137,11 +137,15 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, tiny_encoder_dir: Pa
     assert secret not in docsim("list")
     assert "which another token has" in docsim("add", "anna", code=2)
     assert "sees all documents" in docsim("add", "half", "--scope", "write", "--group", "hr", code=2)
-    shown = docsim("why", "ci", "soup.md")
+    shown = docsim("why", "ci", "soup.md", group="access")
     assert shown == "shown: ci sees all documents; soup.md is of everyone, by the default\n"
     (tmp_path / "rules.yaml").write_text("soup.md: [legal]")
-    told = docsim("why", "anna", "soup.md", "--rules", str(tmp_path / "rules.yaml"), code=1)
+    ruled = ("soup.md", "--rules", str(tmp_path / "rules.yaml"))
+    told = docsim("why", "anna", *ruled, code=1, group="access")
     assert told == "not shown: anna sees what is of everyone, hr; soup.md is of legal, by the rule for soup.md\n"
+    by_proxy = json.loads(docsim("why", "bob", *ruled, "--group", "legal", "--json", group="access"))
+    assert (by_proxy["shown"], by_proxy["groups"]) == (True, ["everyone", "legal"])
+    assert "found no token 'bob'" in docsim("why", "bob", "soup.md", code=2, group="access")
     docsim("revoke", "anna")
     assert "found no token 'anna'" in docsim("revoke", "anna", code=2)
 

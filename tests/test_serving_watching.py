@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from served import made, problem, serving
 
 from docsim import Index
+from docsim.cli import main
 from docsim.errors import UsageError
+from docsim.ingest.sources import Reading, open_source
+from docsim.jobs.sync import sync
 from docsim.serving import watching
 
 
@@ -78,3 +87,46 @@ def test_a_source_is_read_again_after_a_while_without_any_event(
     assert watched.due() is None
     monkeypatch.setattr(watching, "SCAN_SECONDS", 0.0)
     assert watched.due() is not None
+
+
+def test_watch_keeps_an_index_up_to_date_without_a_server_until_it_is_ended(
+    tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "tickets.csv"
+    table.write_text("id,Description\n1,The first ticket\n")
+    index = made(tmp_path / "index", tiny_encoder_dir, [])
+    reading = Reading(text_column="Description")
+    sync(index, [open_source(str(table), reading=reading)])  # it is read so from then on
+    found: list[str] = []
+
+    def change() -> None:
+        table.write_text("id,Description\n1,The first ticket\n2,The second ticket\n")
+        with Index.open(index) as opened:
+            found.append("2" if until(lambda: opened.has("2")) else "nothing")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    changing = threading.Thread(target=change)
+    monkeypatch.setattr(signal, "signal", _starting(changing, signal.signal))
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        told = CliRunner().invoke(main, ["watch", str(table), "--index", str(index), "--json"])
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+    changing.join()
+    assert (told.exit_code, found) == (0, ["2"]), told.output
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert sum(one["added"] for one in lines) == 1
+    assert all(one["removed"] == one["failed"] == 0 for one in lines)
+
+
+def _starting(thread: threading.Thread, install: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what installs a handler of signals, and starts a thread with the first, which may then send one."""
+
+    def installed(*given: Any) -> Any:
+        was = install(*given)
+        if not thread.ident:
+            thread.start()
+        return was
+
+    return installed

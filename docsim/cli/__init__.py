@@ -51,6 +51,9 @@ _SECTIONS = {
         "repair": "docsim.cli.verify:repair",
         "generations": "docsim.cli.generations:generations",
         "prune": "docsim.cli.generations:prune",
+        "backup": "docsim.cli.backup:backup",
+        "restore": "docsim.cli.backup:restore",
+        "doctor": "docsim.cli.doctor:doctor",
     },
     "Encoders": {
         "train": "docsim.cli.train:train",
@@ -60,7 +63,9 @@ _SECTIONS = {
     },
     "Serve": {
         "serve": "docsim.cli.serve:serve",
+        "watch": "docsim.cli.watch:watch",
         "token": "docsim.cli.token:token",
+        "access": "docsim.cli.access:access",
         "mcp": "docsim.cli.mcp:mcp",
     },
     "Evaluate": {

@@ -19,7 +19,7 @@ from docsim.ingest.sources import Reading, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 from docsim.models import SyncReport
 
-__all__ = ["index"]
+__all__ = ["chosen", "index"]
 
 FAILED = 3
 """Exit code when some documents could not be read and the others went in, or when a source holds none."""
@@ -113,7 +113,7 @@ def index(
     Exits with 3 if some documents could not be read, or if a source other than - holds none.
     """
     sources = [open_source(argument, reading=reading) for argument in source]
-    path = options.named_index(index_path) or _chosen(sources, source)
+    path = options.named_index(index_path) or chosen(sources, source)
     wanted = encoder.load()
     with watching(quiet=output.quiet) as progress:
         synced = sync(path, sources, how, encoder=wanted, progress=progress)
@@ -131,7 +131,7 @@ def index(
         ctx.exit(FAILED)
 
 
-def _chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
+def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     """Return the index that holds one of the sources already, or a new one; never one that holds others only.
 
     Raises:

@@ -11,13 +11,13 @@ import click
 from docsim.cli import options
 from docsim.cli.output import print_json
 from docsim.engine import opening
-from docsim.errors import StoreError, UsageError
+from docsim.errors import StoreError
 
 if TYPE_CHECKING:
     from docsim.serving.access import Scope
     from docsim.serving.tokens import Tokens
 
-__all__ = ["default_access_option", "rules_option", "token"]
+__all__ = ["default_access_option", "rules_option", "token", "tokens"]
 
 rules_option = click.option(
     "--rules",
@@ -77,7 +77,7 @@ def add(
     Without --group and --everybody it shows all documents.
     """
     limited = list(groups) if groups or everybody else None
-    made = _tokens(index_path).add(name, scope=scope, groups=limited, days=days)
+    made = tokens(index_path).add(name, scope=scope, groups=limited, days=days)
     if as_json:
         print_json({"name": name, "token": made})
     else:
@@ -89,7 +89,7 @@ def add(
 @_as_json
 def list_(index_path: Path | None, as_json: bool) -> None:
     """List tokens by name."""
-    found = _tokens(index_path).list()
+    found = tokens(index_path).list()
     if as_json:
         print_json([asdict(one) for one in found])
         return
@@ -103,41 +103,15 @@ def list_(index_path: Path | None, as_json: bool) -> None:
 @options.index_option
 def revoke(name: str, index_path: Path | None) -> None:
     """End a token, and the sessions that it began, at once."""
-    _tokens(index_path).revoke(name)
+    tokens(index_path).revoke(name)
 
 
-@token.command(
-    epilog="""\b
-Examples:
-  docsim token why anna hr/pay.md
-  docsim token why anna hr/pay.md --rules rules.yaml --default-access none      as the server was started
-"""
-)
-@click.argument("name")
-@click.argument("document")
-@options.index_option
-@rules_option
-@default_access_option
-def why(name: str, document: str, index_path: Path | None, rules: Path | None, shown_by_default: str) -> None:
-    """Say whether a token shows a document, and why. Exits with 1 if it does not."""
-    from docsim.serving.access import EVERYONE, read_rules
+def tokens(index_path: Path | None) -> Tokens:
+    """Return the tokens of an index.
 
-    found = next((one for one in _tokens(index_path).list() if one.name == name), None)
-    if found is None:
-        raise UsageError(f"expected the name of a token, found no token {name!r}")
-    ruled = read_rules(rules, shown_by_default=shown_by_default == "all")
-    with options.open_index(index_path) as index:
-        stored = index.document(document).document
-    reason, groups = ruled.reason(stored.id, stored.metadata), ruled.groups(stored.id, stored.metadata)
-    is_shown = found.groups is None or bool(groups & {*found.groups, EVERYONE})
-    mine = "all documents" if found.groups is None else f"what is of {', '.join((EVERYONE, *found.groups))}"
-    theirs = ", ".join(sorted(groups)) or "nobody"
-    click.echo(f"{'shown' if is_shown else 'not shown'}: {name} sees {mine}; {document} is of {theirs}, by {reason}")
-    if not is_shown:
-        click.get_current_context().exit(1)
-
-
-def _tokens(index_path: Path | None) -> Tokens:
+    Raises:
+        StoreError: There is no index.
+    """
     from docsim.serving.ledger import Ledger
     from docsim.serving.tokens import Tokens
 

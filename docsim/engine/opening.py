@@ -15,9 +15,9 @@ from docsim.files import INDEX_FILE
 
 if TYPE_CHECKING:
     from docsim.encoding.encoder import Encoder
-    from docsim.engine.records import Generation
+    from docsim.engine.records import Copied, Generation
 
-__all__ = ["check_encoder", "create_engine", "exists", "open_engine"]
+__all__ = ["check_encoder", "copy_engine", "create_engine", "exists", "open_engine"]
 
 
 def open_engine(address: str | Path, *, generation: int | None = None) -> Engine:
@@ -50,6 +50,19 @@ def create_engine(
     from docsim.engine.local import creation  # here, because searching does without
 
     creation.create(Path(address), encoder=encoder, index_type=index_type, recall=recall, wait=wait)
+
+
+def copy_engine(address: str | Path, target: Path) -> Copied:
+    """Copy an index as it is at one moment to a folder that does not exist yet, and verify the copy.
+
+    Others may write to it meanwhile.
+
+    Raises:
+        StoreError: There is no finished index, it is damaged, or the copy cannot be written.
+    """
+    from docsim.engine.local import copying  # here, because searching does without
+
+    return copying.copy(Path(address), target)
 
 
 def check_encoder(encoder: Encoder, generation: Generation, address: str | Path) -> None:

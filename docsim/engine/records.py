@@ -13,6 +13,7 @@ from docsim.models import Document, Passage, composed, storable
 
 __all__ = [
     "DISTRUSTED",
+    "Copied",
     "Counts",
     "Embedded",
     "Embeddings",
@@ -114,6 +115,23 @@ class Counts:
 
     documents: int
     passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy of an index that was verified.
+
+    Attributes:
+        documents: How many documents it has.
+        revision: The state that it is of.
+        generations: How many generations it has.
+        bytes: The size of its files.
+    """
+
+    documents: int
+    revision: int
+    generations: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from docsim.maintenance import verify
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
 
-__all__ = ["SyncOptions", "Synced", "holds", "sync"]
+__all__ = ["SyncOptions", "Synced", "holds", "sync", "sync_source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,13 @@ def sync(
     with index:
         reports = tuple(_synced(index, source, options, progress) for source in sources)
         return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(verify.warnings(index)))
+
+
+def sync_source(index: Index, source: Source, options: SyncOptions = SyncOptions()) -> SyncReport:
+    """Bring an open index up to date with one source, read as it was the last time; see ``sync``."""
+    found = _as_before(index, source)
+    found.check()
+    return _synced(index, found, options, SILENT)
 
 
 def holds(path: Path, sources: Sequence[Source]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from docsim import extras
+from docsim.errors import MissingExtra
 from docsim.ingest import converters, converting
 from docsim.models import Document
 from docsim.serving import parameters as given
@@ -22,12 +24,12 @@ from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
 from docsim.serving.writing import Job, Jobs, Writing
 
-__all__ = ["allowed", "file_document", "routes"]
+__all__ = ["TAKEN", "WENT_WRONG", "allowed", "file_document", "routes", "told", "unrestricted"]
 
-_WENT_WRONG: dict[int | str, dict[str, Any]] = {
+WENT_WRONG: dict[int | str, dict[str, Any]] = {
     "default": {"model": given.ProblemAnswer, "description": "Why it was not answered"}
 }
-routes = APIRouter(prefix="/v1", responses=_WENT_WRONG)
+routes = APIRouter(prefix="/v1", responses=WENT_WRONG)
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _LINES = {"application/x-ndjson": {"schema": {"type": "string"}}}
@@ -49,17 +51,21 @@ def allowed(request: Request, scope: Scope = "read") -> Access:
     return access
 
 
-def _reading(request: Request) -> Reading:
-    reading: Reading = request.app.state.reading
-    return reading
+def unrestricted(request: Request) -> Access:
+    """Return what whoever asks may see.
 
-
-def _unrestricted(request: Request) -> Access:
-    """Return what whoever asks may see, which has to be everything."""
+    Raises:
+        Problem: It is not everything.
+    """
     access = allowed(request)
     if access.viewer.groups is not None:
         raise Problem(403, "expected a token that sees all documents, got one that sees those of some groups")
     return access
+
+
+def _reading(request: Request) -> Reading:
+    reading: Reading = request.app.state.reading
+    return reading
 
 
 # Searching
@@ -133,11 +139,14 @@ def file_document(content: bytes, name: str) -> Document:
 
     Raises:
         SourceError: It cannot be read.
-        MissingExtra: Its format needs an extra that is not installed.
+        Problem: Its format needs an extra that is not installed.
     """
     suffix = PurePosixPath(name).suffix
     if suffix.lower() in converters.SUFFIXES:
-        extras.require("files", f"reading {suffix} files")
+        try:
+            extras.require("files", f"reading {suffix} files")
+        except MissingExtra as error:
+            raise Problem(415, str(error)) from error
     read = converting.read(content, suffix, PurePosixPath(name).name or "file")
     return Document(name, read.text, read.title, read.metadata)
 
@@ -177,11 +186,11 @@ async def document(request: Request, id: str, asked: Annotated[given.StateParame
     return JSONResponse(await in_thread(_reading(request).document, allowed(request), id, at_least=asked.at_least))
 
 
-_TAKEN: dict[int | str, dict[str, Any]] = {202: {"model": given.JobAnswer, "description": "Taken in"}}
+TAKEN: dict[int | str, dict[str, Any]] = {202: {"model": given.JobAnswer, "description": "Taken in"}}
 
 
 @routes.put(
-    "/documents/{id:path}", response_model=given.JobAnswer, responses=_TAKEN, summary="Add or replace a document"
+    "/documents/{id:path}", response_model=given.JobAnswer, responses=TAKEN, summary="Add or replace a document"
 )
 async def put(
     request: Request, id: str, body: given.DocumentBody, asked: Annotated[given.Waiting, Query()]
@@ -192,22 +201,22 @@ async def put(
         raise Problem(400, unfit)
     await _check_changeable(request, [id])
     job = await in_thread(_jobs(request).put, [body.document(id)], access.viewer.name)
-    return await _told(request, job, wait=asked.wait)
+    return await told(request, job, wait=asked.wait)
 
 
-@routes.delete("/documents/{id:path}", response_model=given.JobAnswer, responses=_TAKEN, summary="Remove a document")
+@routes.delete("/documents/{id:path}", response_model=given.JobAnswer, responses=TAKEN, summary="Remove a document")
 async def delete(request: Request, id: str, asked: Annotated[given.Waiting, Query()]) -> Response:
     """Remove a document; removing one that is not there changes nothing."""
     access = allowed(request, "write")
     await _check_changeable(request, [id])
     job = await in_thread(_jobs(request).delete, [id], access.viewer.name)
-    return await _told(request, job, wait=asked.wait)
+    return await told(request, job, wait=asked.wait)
 
 
 @routes.post(
     "/documents",
     response_model=given.JobAnswer,
-    responses=_TAKEN,
+    responses=TAKEN,
     summary="Add or replace many documents",
     openapi_extra={"requestBody": {"required": True, "content": _LINES}},
 )
@@ -216,17 +225,7 @@ async def post(request: Request, asked: Annotated[given.Waiting, Query()]) -> Re
     access = allowed(request, "write")
     body = await request.body()
     job = await in_thread(lambda: _jobs(request).put(_records(body), access.viewer.name))
-    return await _told(request, job, wait=asked.wait)
-
-
-@routes.get("/jobs/{id}", response_model=given.JobAnswer, summary="Say how far a job is")
-async def job(request: Request, id: str, _: Annotated[given.Nothing, Query()]) -> Response:
-    """Return a job: what was asked to be written."""
-    allowed(request, "write")
-    found = _jobs(request).job(id)
-    if found is None:
-        raise Problem(404, f"expected the id of a job, found no job {id!r}")
-    return JSONResponse(_shown(found))
+    return await told(request, job, wait=asked.wait)
 
 
 def _records(body: bytes) -> list[Document]:
@@ -273,45 +272,11 @@ def _jobs(request: Request) -> Jobs:
     return jobs
 
 
-def _shown(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "kind": job.kind,
-        "state": job.state,
-        "submitted": job.submitted,
-        "finished": job.finished,
-        "result": job.result,
-    }
-
-
-async def _told(request: Request, job: Job, *, wait: bool) -> Response:
+async def told(request: Request, job: Job, *, wait: bool) -> Response:
     """Answer with a job, when it is over if that is waited for, and in time for the request's own limit."""
     end = time.monotonic() + 0.8 * request.app.state.settings.time_limit
     while wait and not job.is_over and time.monotonic() < end:
         await anyio.sleep(_POLL)
         job = _jobs(request).job(job.id) or job
     status = 200 if job.is_over else 202
-    return JSONResponse(_shown(job), status, {"Location": f"/v1/jobs/{job.id}"})
-
-
-# The index
-
-
-@routes.get("/status", summary="Say what the index holds")
-async def status(request: Request, _: Annotated[given.Nothing, Query()]) -> Response:
-    """Return what the index holds; to who sees all documents, as ``docsim status --json`` does."""
-    return JSONResponse(await in_thread(_reading(request).status, allowed(request)))
-
-
-@routes.get("/generations", summary="List generations")
-async def generations(request: Request, _: Annotated[given.Nothing, Query()]) -> Response:
-    """Return the generations of the index, to who sees all documents."""
-    _unrestricted(request)
-    return JSONResponse(await in_thread(_reading(request).generations))
-
-
-@routes.get("/failures", summary="List what could not be read")
-async def failures(request: Request, _: Annotated[given.Nothing, Query()]) -> Response:
-    """Return the documents that could not be read the last time, to who sees all documents."""
-    _unrestricted(request)
-    return JSONResponse(await in_thread(_reading(request).failures))
+    return JSONResponse(asdict(job), status, {"Location": f"/v1/jobs/{job.id}"})

@@ -18,21 +18,23 @@ from starlette.types import ASGIApp
 from docsim import __version__
 from docsim.errors import DocsimError
 from docsim.index import Index
-from docsim.serving import api, metrics, page, problems, records
+from docsim.serving import administration, api, dialects, metrics, overview, page, problems, records
 from docsim.serving.access import read_rules
+from docsim.serving.analyses import Analyses
 from docsim.serving.assistants import Assistants
 from docsim.serving.guard import Guarded
 from docsim.serving.ledger import Ledger
 from docsim.serving.limits import Limited, in_thread
 from docsim.serving.problems import NOT_FOUND_SECONDS, Problem
 from docsim.serving.reading import Reading
+from docsim.serving.rebuilding import Rebuilding
 from docsim.serving.records import Recorded
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
 from docsim.serving.watching import watched_sources
 from docsim.serving.writing import Jobs, Writing
 
-__all__ = ["application", "from_environment"]
+__all__ = ["application", "description", "from_environment"]
 
 
 def from_environment() -> ASGIApp:
@@ -53,7 +55,9 @@ def application(settings: Settings) -> ASGIApp:
     jobs = Jobs(ledger)
     reading = Reading(index, rules)
     assistants = Assistants(reading)
-    writing = Writing(index, jobs, watched_sources(settings.watch))
+    rebuilding = Rebuilding(settings.index, jobs)
+    writing = Writing(index, jobs, watched_sources(settings.watch), rebuilding.running)
+    analyses = Analyses(reading)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -61,19 +65,34 @@ def application(settings: Settings) -> ASGIApp:
         with writing.running() if ledger.exists else nullcontext():
             yield
         await assistants.close()
+        analyses.close()
         index.close()
 
     app = _described(lifespan)
-    app.state.settings, app.state.reading = settings, reading
+    app.state.settings, app.state.reading, app.state.analyses = settings, reading, analyses
     app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
-    app.router.routes += [*api.routes.routes, *page.routes.routes, Route("/mcp", assistants)]
+    _add_routes(app)
+    app.router.routes.append(Route("/mcp", assistants))
     _add_health(app)
     _add_errors(app)
     _describe_errors(app)
     return Recorded(Guarded(Limited(app, settings), settings, rules, app.state.tokens), settings)
 
 
-def _described(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+def description() -> dict[str, Any]:
+    """Return the description of the API, which needs no index."""
+    app = _described(None)
+    _add_routes(app)
+    _describe_errors(app)
+    return app.openapi()
+
+
+def _add_routes(app: FastAPI) -> None:
+    for each in (api, administration, dialects, page, overview):
+        app.router.routes += each.routes.routes
+
+
+def _described(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None) -> FastAPI:
     """Return an application without routes; its own description is all that it serves."""
     return FastAPI(
         title="docsim",

@@ -6,7 +6,7 @@ a loopback address without tokens that is whoever uses this machine, who may see
 
 A page of another site can make a browser send requests here. So a request has to be addressed to this machine by a
 name that a stranger cannot give it (else it may have been led here by DNS rebinding), and one that does more than read
-has to come from this server's own pages (CSRF). A session may only read.
+has to come from this server's own pages (CSRF). Where a request does not say that it does, a session may only read.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Guarded:
             kind, _, token = given.partition(" ")
             return self._tokens.viewer(token.strip()) if kind.lower() == "bearer" else None
         if (session := _session(headers)) and (viewer := self._tokens.resumed(session)):
-            return viewer
+            is_own = scope["method"] in _SAFE or _is_from_own_page(scope, headers)
+            return viewer if is_own else Viewer(viewer.name, viewer.groups)
         return self._from_proxy(scope, headers) or self._anonymous(headers)
 
     def _is_from_proxy(self, scope: Scope) -> bool:
@@ -159,10 +160,19 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
     if scope["method"] in _SAFE:
         return
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    own = f"{scope['scheme']}://{headers.get('host', '')}"
-    foreign = origin is not None and origin not in (own, own.replace("http://", "https://", 1))
-    if foreign or site not in (None, "same-origin", "none"):
+    if origin not in (None, *_own(scope, headers)) or site not in (None, "same-origin", "none"):
         raise Problem(403, "expected a request from a page of this server, got one from a page of another site")
+
+
+def _is_from_own_page(scope: Scope, headers: Headers) -> bool:
+    """Return whether a browser says that a request comes from a page of this server."""
+    return headers.get("sec-fetch-site") == "same-origin" or headers.get("origin") in _own(scope, headers)
+
+
+def _own(scope: Scope, headers: Headers) -> tuple[str, str]:
+    """Return the origins of this server's pages; a proxy may speak HTTPS before it."""
+    own = f"{scope['scheme']}://{headers.get('host', '')}"
+    return own, own.replace("http://", "https://", 1)
 
 
 def _session(headers: Headers) -> str | None:

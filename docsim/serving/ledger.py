@@ -2,7 +2,7 @@
 
     tokens      SHA-256 of each token, its name, scope, groups and expiry; a token itself is nowhere
     sessions    of people on the page, each under the token that began it
-    jobs        what was asked of the one writer, with what to write until it is written
+    jobs        what was asked of the one writer, with what to write until it is written, and how far it is
 
 It is the file ``serving.db`` in the index's directory, readable by its owner only. An index that cannot be written to
 is served without it.
@@ -25,7 +25,7 @@ __all__ = ["FILE", "Ledger", "instant"]
 
 FILE = "serving.db"
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS tokens (
     hash TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, scope TEXT NOT NULL, groups TEXT, created TEXT NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 );
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, state TEXT NOT NULL,
-    owner TEXT NOT NULL, content BLOB, result TEXT, submitted TEXT NOT NULL, finished TEXT
+    owner TEXT NOT NULL, content BLOB, result TEXT, submitted TEXT NOT NULL, finished TEXT, progress TEXT
 );
 CREATE INDEX IF NOT EXISTS open_jobs ON jobs (number) WHERE state IN ('queued', 'running');
 """
@@ -72,7 +72,12 @@ class Ledger:
         if version < _VERSION:
             connection = self._connection()
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+            with self.transaction():
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+                if not self.rows("SELECT 1 FROM pragma_table_info('jobs') WHERE name = 'progress'"):  # of version 1
+                    connection.execute("ALTER TABLE jobs ADD COLUMN progress TEXT")
+                connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection."""

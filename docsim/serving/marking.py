@@ -1,12 +1,20 @@
-"""Marking: texts in parts, of which some are marked. What is marked is told by position, never by HTML."""
+"""Marking: texts in parts, of which some are marked. What is marked is told by position, never by HTML.
+
+A snippet is shown as people read a page, not as it was written: without the marks of Markdown, in which most texts are
+kept. Where a text is no Markdown, hardly anything in it looks like it.
+"""
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Part", "cut", "snippet", "telling"]
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+__all__ = ["Part", "cut", "readable", "snippet", "telling"]
 
 Part = tuple[str, bool]
 """A piece of a text, and whether it is marked."""
@@ -15,6 +23,12 @@ _SHOWN = 320
 """Characters of a passage that a hit shows."""
 
 _BEFORE = 80
+_BETWEEN = " · "
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_|~~)(?=[^\s*_])(.+?)(?<=[^\s*_])\1(?![\w*])")
+_ROW = re.compile(r"\s*\|(.*)\|\s*")
+_RULE = re.compile(r"[\s|:-]*-[\s|:-]*\|[\s|:-]*|\s*\|[\s|:-]*-[\s|:-]*")
+"""The line below the head of a table."""
+
 _WORD = re.compile(r"[^\W_]+")
 _SHARE = 0.5
 """The words that make up this share of all that speaks for a match are marked."""
@@ -27,9 +41,15 @@ def cut(text: str, start: int, end: int) -> list[Part]:
     return [part for part in ((text[:start], False), (text[start:end], True), (text[end:], False)) if part[0]]
 
 
-def snippet(text: str, question: str) -> list[Part]:
-    """Return the piece of a passage around the first word of a question, with such words marked."""
-    text = " ".join(text.split())
+def snippet(text: str, question: str, *, title: str = "") -> list[Part]:
+    """Return the piece of a passage around the first word of a question, with such words marked.
+
+    Args:
+        text: The passage, maybe Markdown.
+        question: What was asked.
+        title: The title that is shown above it, which need not be said again.
+    """
+    text = readable(text, title=title)
     asked = [word.casefold() for word in _WORD.findall(question) if len(word) > 2]
     found = [match.span() for match in _WORD.finditer(text) if _is_asked(match[0].casefold(), asked)]
     first = max(0, found[0][0] - _BEFORE) if found and found[0][0] > _SHOWN - _BEFORE else 0
@@ -38,6 +58,49 @@ def snippet(text: str, question: str) -> list[Part]:
     inside = [(start, end) for start, end in found if start >= first and end <= last]
     parts = _marked(text, inside, first, last)
     return [("… ", False)] * bool(first) + parts + [(" …", False)] * (last < len(text))
+
+
+def readable(text: str, *, title: str = "") -> str:
+    """Return a text on one line, as it reads without the marks of Markdown; pieces are set apart by a dot.
+
+    Args:
+        text: Any text, or a stretch of one.
+        title: A title; a first piece that says the same is left out.
+    """
+    rows = (_ROW.sub(_cells, line) for line in text.splitlines() if not _RULE.fullmatch(line))
+    pieces = [" ".join(piece.split()) for piece in _pieces("\n".join(rows))]
+    pieces = [piece for piece in pieces if piece]
+    if len(pieces) > 1 and pieces[0].casefold() == " ".join(title.split()).casefold():
+        del pieces[0]
+    shown = ""
+    for piece in pieces:
+        shown += (" " if shown[-1:] in ".!?:;,…" else _BETWEEN) * bool(shown) + piece
+    return shown
+
+
+@functools.cache
+def _markdown() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).disable("emphasis")  # which takes 2*3*4 for one
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield the text of each block."""
+    for token in _markdown().parse(text):
+        if token.type == "inline":
+            yield _EMPHASIS.sub(r"\2", "".join(map(_said, token.children or ())))
+        elif token.content:  # code
+            yield token.content
+
+
+def _said(token: Token) -> str:
+    if token.type == "image":
+        return "".join(map(_said, token.children or ()))
+    return " " if token.type in ("softbreak", "hardbreak") else token.content
+
+
+def _cells(row: re.Match[str]) -> str:
+    """Return a row of a table as a block of its own, with a dot between its cells."""
+    return "\n" + _BETWEEN.join(cell.strip() for cell in row[1].split("|") if cell.strip()) + "\n"
 
 
 def telling(span: Mapping[str, Any]) -> list[Part]:

@@ -6,42 +6,42 @@ another host. The style sheet and the script are files of ours, without a build.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 from pydantic import Field
 from starlette.datastructures import UploadFile
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
-from docsim.models import Document, Ranking
-from docsim.serving import marking
-from docsim.serving.access import FIELD, Access
+from docsim.models import Document
+from docsim.serving import marking, templating
+from docsim.serving.access import FIELD
 from docsim.serving.api import allowed, file_document
 from docsim.serving.guard import COOKIE
 from docsim.serving.limits import in_thread
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
+from docsim.serving.templating import page as _page
 from docsim.serving.tokens import SESSION_SECONDS, Tokens
 
 __all__ = ["problem", "routes"]
 
 PER_PAGE = 10
+FACETED = 50
+"""The best hits, whose metadata can be chosen from."""
+
+SHARED = 2000
+"""Characters of a text that its results have an address with."""
+
 _FACETS, _VALUES = 6, 8
 _HERE = Path(__file__).parent
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 routes = APIRouter(include_in_schema=False)
-
-_templates = Environment(
-    loader=FileSystemLoader(_HERE / "templates"),
-    autoescape=select_autoescape(default=True),
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 class SearchPage(Nothing):
@@ -49,7 +49,7 @@ class SearchPage(Nothing):
 
     q: Annotated[str, Field(max_length=10_000)] = ""
     f: list[Annotated[str, Field(max_length=1000)]] = Field([], max_length=20)
-    offset: Annotated[int, Field(ge=0, le=100_000)] = 0
+    offset: Annotated[int, Field(ge=0, le=10_000)] = 0
     part: bool = False
 
 
@@ -59,6 +59,19 @@ class DocumentPage(Nothing):
     start: Annotated[int, Field(ge=0)] = 0
     end: Annotated[int, Field(ge=0)] = 0
     q: Annotated[str, Field(max_length=10_000)] = ""
+
+
+class MorePage(Nothing):
+    """What else hits are to resemble, and what they are to differ from."""
+
+    like: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field([], max_length=20)
+    unlike: list[Annotated[str, Field(min_length=1, max_length=4096)]] = Field([], max_length=20)
+
+
+class HavePage(Nothing):
+    """A text that something like it is looked for."""
+
+    text: Annotated[str, Field(max_length=SHARED)]
 
 
 class WhyPage(Nothing):
@@ -72,16 +85,17 @@ class WhyPage(Nothing):
 async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Response:
     """Show the search, and what it found."""
     access, reading = allowed(request), _reading(request)
-    found, facets = None, []
+    found, facets, more = None, [], False
     chosen = [tuple(one.split("=", 1)) for one in asked.f if "=" in one]
     if asked.q.strip():
         where: dict[str, Any] = {}
         for name, value in chosen:
             where.setdefault(name, []).append(value)
-        wanted = Asked(PER_PAGE, where=where or None, ranking=Ranking(offset=asked.offset))
-        found = await in_thread(reading.search, access, asked.q, wanted)
-        facets = _facets(found["hits"], chosen)
+        best = await in_thread(reading.search, access, asked.q, Asked(_best(asked.offset), where=where or None))
+        found = best | {"hits": best["hits"][asked.offset : asked.offset + PER_PAGE]}
+        facets, more = _facets(best["hits"][:FACETED], chosen), len(best["hits"]) > asked.offset + PER_PAGE
     shown: dict[str, Any] = {"q": asked.q, "chosen": chosen, "facets": facets, "found": found, "offset": asked.offset}
+    shown |= {"more": more, "faceted": FACETED}
     template = "hits.html" if asked.part else "search.html"
     return _page(request, template, **shown, hits=_hits(found, asked.q), link=_linker(asked.q, chosen), per=PER_PAGE)
 
@@ -95,12 +109,13 @@ async def document(request: Request, id: str, asked: Annotated[DocumentPage, Que
 
 
 @routes.get("/more/{id:path}")
-async def more(request: Request, id: str, _: Annotated[Nothing, Query()]) -> Response:
-    """Show documents that are similar to one."""
+async def more(request: Request, id: str, asked: Annotated[MorePage, Query()]) -> Response:
+    """Show documents that are similar to one, and maybe to others, and unlike some."""
     access, reading = allowed(request), _reading(request)
-    found = await in_thread(reading.similar, access, [id], [], Asked(PER_PAGE))
+    found = await in_thread(reading.similar, access, [id, *asked.like], asked.unlike, Asked(PER_PAGE))
     seed = await in_thread(reading.document, access, id)
     shown: dict[str, Any] = {"title": "Similar documents", "seed": seed, "same": None, "a": id}
+    shown |= {"like": asked.like, "unlike": asked.unlike, "link": _examples(id, asked)}
     return _page(request, "similar.html", **shown, hits=_hits(found, ""))
 
 
@@ -123,21 +138,29 @@ async def why(request: Request, id: str, asked: Annotated[WhyPage, Query()]) -> 
     return _page(request, "why.html", found=found, pairs=pairs, q=asked.q, a=asked.a)
 
 
+@routes.get("/have")
+async def have_text(request: Request, asked: Annotated[HavePage, Query()]) -> Response:
+    """Show what there is like a text."""
+    return await _like(request, Document("text", asked.text), "What there is like this text")
+
+
 @routes.post("/have")
 async def have(request: Request, _: Annotated[Nothing, Query()]) -> Response:
     """Show what there is like a file that is uploaded, or a text that is pasted."""
-    access, reading = allowed(request), _reading(request)
     async with request.form(max_files=1, max_fields=2, max_part_size=16 << 20) as form:
-        file, text = form.get("file"), form.get("text")
+        file, text = form.get("file"), str(form.get("text") or "")
         name, content = (file.filename or "", await file.read()) if isinstance(file, UploadFile) else ("", b"")
+    if name and content:
+        return await _like(request, await in_thread(file_document, content, name), f"What there is like {name}")
+    if text.strip() and len(text) <= SHARED:
+        return RedirectResponse(f"/have?{urlencode({'text': text})}", 303)
+    return await _like(request, Document("text", text), "What there is like this text")
 
-    def answer() -> tuple[Document, dict[str, Any]]:
-        given = file_document(content, name) if name and content else Document("text", str(text or ""))
-        return given, reading.similar_to(access, given, Asked(PER_PAGE))
 
-    given, found = await in_thread(answer)
-    title = f"What there is like {given.id}" if name and content else "What there is like this text"
-    return _page(request, "similar.html", title=title, seed=None, same=found["same"], hits=_hits(found, ""), a="")
+async def _like(request: Request, given: Document, title: str) -> Response:
+    found = await in_thread(_reading(request).similar_to, allowed(request), given, Asked(PER_PAGE))
+    hits = _hits(found, "")
+    return _page(request, "similar.html", title=title, seed=None, same=found["same"], hits=hits, a="", text=given.text)
 
 
 # Signing in
@@ -188,20 +211,13 @@ async def static(name: str) -> Response:
 @routes.get("/opensearch.xml")
 async def opensearch(request: Request) -> Response:
     """Describe the search to browsers, so that it can be asked from the address bar."""
-    content = _templates.get_template("opensearch.xml").render(base=str(request.base_url))
+    content = templating.content("opensearch.xml", base=str(request.base_url), name=_reading(request).name)
     return Response(content, media_type="application/opensearchdescription+xml")
 
 
 def problem(request: Request, found: Problem) -> Response:
     """Return a problem as a page."""
     return _page(request, "problem.html", status=found.status, told=str(found))
-
-
-def _page(request: Request, template: str, *, status: int = 200, **shown: Any) -> Response:
-    access: Access | None = getattr(request.state, "access", None)
-    signed_in = access.viewer.name if access is not None and COOKIE in request.cookies else None
-    content = _templates.get_template(template).render(**shown, signed_in=signed_in)
-    return HTMLResponse(content, status)
 
 
 def _reading(request: Request) -> Reading:
@@ -222,12 +238,24 @@ def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
                 "id": hit["id"],
                 "path": path,
                 "url": f"/d/{path}?{urlencode(place)}#passage",
-                "parts": marking.snippet(best["text"], q),
-                "percentile": hit["percentile"],
+                "parts": marking.snippet(best["text"], q, title=hit["title"]),
+                "closeness": _closeness(hit["percentile"]),
                 "similarity": hit["similarity"],
             }
         )
     return shown
+
+
+def _closeness(percentile: float | None) -> str | None:
+    """Return how many of 100 random pairs are less similar, never rounded up, and never all: somebody may be closer."""
+    if percentile is None:
+        return None
+    return f"closer than {min(99.9, math.floor(10 * percentile) / 10):.1f} % of random pairs"
+
+
+def _best(offset: int) -> int:
+    """Return how many hits are looked for: those that are shown, one more, and those whose metadata are counted."""
+    return max(FACETED, offset + PER_PAGE + 1)
 
 
 def _facets(hits: list[dict[str, Any]], chosen: list[Any]) -> list[tuple[str, list[tuple[str, int]]]]:
@@ -252,6 +280,18 @@ def _linker(q: str, chosen: list[Any]) -> Any:
         filters = [one for one in filters if one != remove] + ([add] if add else [])
         pairs = [("q", q), *(("f", one) for one in filters)] + ([("offset", str(offset))] if offset else [])
         return f"/?{urlencode(pairs)}"
+
+    return link
+
+
+def _examples(id: str, asked: MorePage) -> Any:
+    """Return what makes the address of a page like this one, with an example more or less."""
+
+    def link(like: str = "", unlike: str = "", remove: str = "") -> str:
+        wanted = [one for one in asked.like if one != remove] + ([like] if like else [])
+        unwanted = [one for one in asked.unlike if one != remove] + ([unlike] if unlike else [])
+        pairs = [("like", one) for one in wanted] + [("unlike", one) for one in unwanted]
+        return f"/more/{quote(id, safe='/')}" + (f"?{urlencode(pairs)}" if pairs else "")
 
     return link
 

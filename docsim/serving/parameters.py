@@ -10,24 +10,35 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from docsim.analysis.duplicates import Duplicates
 from docsim.analysis.explain import Explanation
+from docsim.analysis.topic_map import KnowledgeMap
 from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult
 from docsim.serving.reading import Asked
+from docsim.serving.writing import Kind
 
 __all__ = [
+    "AdaptBody",
     "BodyFilter",
-    "Deleting",
     "DocumentAnswer",
     "DocumentBody",
     "DocumentRecord",
     "DocumentsAnswer",
     "DocumentsParameters",
+    "DuplicatesAnswer",
+    "DuplicatesParameters",
     "ExplainAnswer",
     "ExplainParameters",
     "FileParameters",
     "JobAnswer",
+    "JobsAnswer",
+    "MapAnswer",
+    "MapParameters",
     "Nothing",
     "ProblemAnswer",
+    "PublishBody",
+    "ReindexBody",
+    "RollbackBody",
     "SameAnswer",
     "SearchAnswer",
     "SearchBody",
@@ -182,10 +193,54 @@ class DocumentRecord(DocumentBody):
     id: _Id
 
 
-class Deleting(Nothing):
-    """Documents to remove."""
+class DuplicatesParameters(Nothing):
+    """Which duplicates."""
 
-    ids: Annotated[list[_Id], Field(min_length=1, max_length=10_000)]
+    threshold: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Share of their wording that near-duplicates have in common; chosen by default."),
+    ] = None
+    offset: Annotated[int, Field(ge=0, le=1_000_000, description="Skip this many groups.")] = 0
+    limit: Annotated[int, Field(ge=1, le=MOST_HITS, description="Most groups.")] = 100
+
+
+class MapParameters(Nothing):
+    """Which map."""
+
+    seed: Annotated[int, Field(ge=0, le=1_000_000, description="Another seed gives another map.")] = 0
+
+
+class Gate(Nothing):
+    """What a new generation has to pass to be published."""
+
+    max_loss: Annotated[float, Field(ge=0, le=1, description="Publish if nDCG@10 falls by no more than this.")] = 0.01
+    publish_anyway: Annotated[bool, Field(description="Publish a sound generation even if it is worse.")] = False
+
+
+class PublishBody(Gate):
+    """Which generation to publish."""
+
+    generation: Annotated[int, Field(ge=1, description="The one that waits to be published.")]
+
+
+class RollbackBody(Nothing):
+    """Which generation to go back to."""
+
+    generation: Annotated[int | None, Field(ge=1, description="By default the one that was live before.")] = None
+
+
+class ReindexBody(Gate):
+    """Which encoder to change to; without any, the unfinished re-index goes on."""
+
+    encoder: Annotated[str | None, Field(max_length=4096, description="Its directory, on the server.")] = None
+    dim: Annotated[int | None, Field(ge=1, description="Keep this many components; of docsim's own by default.")] = None
+
+
+class AdaptBody(Gate):
+    """How to train on the documents."""
+
+    time_limit: Annotated[float | None, Field(gt=0, description="Train for at most this many seconds.")] = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
 
 # Answers
@@ -275,11 +330,34 @@ class JobAnswer:
     """Something to write, and how far it is."""
 
     id: str
-    kind: Literal["put", "delete"]
+    kind: Kind
     state: Literal["queued", "running", "done", "failed"]
     submitted: str
     finished: str | None
     result: dict[str, Any] | None
+    progress: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobsAnswer:
+    """Jobs, latest first."""
+
+    jobs: tuple[JobAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesAnswer(Duplicates):
+    """Groups of duplicates, how many there are in all, and the revision that they are from."""
+
+    total: int = 0
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MapAnswer(KnowledgeMap):
+    """Documents in the plane, and the revision that they are from."""
+
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

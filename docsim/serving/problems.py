@@ -45,7 +45,7 @@ def of(error: Exception, request_id: str) -> Problem:
         case Problem():
             return error
         case MissingExtra():
-            return Problem(415, str(error))
+            return Problem(501, str(error))
         case UsageError():
             return Problem(400, str(error))
         case SourceError():

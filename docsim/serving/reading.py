@@ -21,7 +21,7 @@ from docsim.encoding.documents import encode_documents
 from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
-from docsim.filters.condition import Under
+from docsim.filters.condition import Condition, Under, all_of
 from docsim.filters.where import Where, wanted
 from docsim.index import Index
 from docsim.maintenance.status import read_generations, read_status
@@ -58,6 +58,7 @@ class Asked:
         explain: Whether to say why each hit is one.
         plain: Whether a question is taken as it is: no operators, no corrections.
         at_least: The revision that the answer has to have at least.
+        also: What documents have to meet besides.
     """
 
     k: int = 10
@@ -68,6 +69,16 @@ class Asked:
     explain: bool = False
     at_least: int = 0
     plain: bool = False
+    also: Condition | None = None
+
+    def condition(self) -> Condition | None:
+        """Return what documents have to meet; None where all will do.
+
+        Raises:
+            UsageError: The filter cannot be read.
+        """
+        conditions = [one for one in (wanted(self.where, self.within), self.also) if one is not None]
+        return all_of(conditions) if conditions else None
 
 
 @dataclass(slots=True)
@@ -87,6 +98,11 @@ class Reading:
 
     def __post_init__(self) -> None:
         self.catalogue = Catalogue(self.index.engine, self.rules)
+
+    @property
+    def name(self) -> str:
+        """The name of the index: that of its directory."""
+        return self.index.path.name
 
     # Searching
 
@@ -147,7 +163,7 @@ class Reading:
     ) -> Answer:
         """Answer a query that is made in the state that is searched."""
         started = time.perf_counter()
-        condition = access.restricted(wanted(asked.where, asked.within))
+        condition = access.restricted(asked.condition())
         request = Request(asked.k, asked.mode, asked.ranking, condition, asked.plain, access.restricted(None))
         self.index.engine.prepare()
         with self.index.engine.snapshot(encoder=True) as snapshot:
@@ -240,8 +256,14 @@ class Reading:
             revision, documents = snapshot.revision, _count(snapshot, access)
             generation, encoder = snapshot.generation.number, snapshot.fingerprint
         if access.viewer.groups is None:
-            return asdict(read_status(self.index)) | {"revision": revision}
-        return {"documents": documents, "generation": generation, "encoder": encoder, "revision": revision}
+            return {"name": self.name} | asdict(read_status(self.index)) | {"revision": revision}
+        return {
+            "name": self.name,
+            "documents": documents,
+            "generation": generation,
+            "encoder": encoder,
+            "revision": revision,
+        }
 
     def generations(self) -> Answer:
         """Return the generations, as ``docsim generations --json`` does."""

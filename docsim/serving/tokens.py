@@ -1,7 +1,8 @@
 """Tokens: what scripts and people show to be let in, and the sessions of people on the page.
 
 A token is 32 random bytes, shown once when it is made. Only its SHA-256 is kept: it is too long to be guessed, so it
-needs no slow hash. A session is such a token for one browser, for a day; it may only read.
+needs no slow hash. A session is such a token for one browser, for a day; it allows what the token does, but changes
+something only from the page itself: see ``docsim.serving.guard``.
 """
 
 from __future__ import annotations
@@ -126,17 +127,14 @@ class Tokens:
         return session
 
     def resumed(self, session: str) -> Viewer | None:
-        """Return whom a session stands for, who may only read; None if it or its token has ended."""
+        """Return whom a session stands for; None if it or its token has ended."""
         columns = ", ".join(f"t.{name}" for name in _COLUMNS.split(", "))
         sql = (
             f"SELECT {columns} FROM sessions s JOIN tokens t ON t.hash = s.token"
             " WHERE s.hash = ? AND s.expires > ? AND (t.expires IS NULL OR t.expires > ?)"
         )
         rows = self._ledger.rows(sql, _hash(session), instant(), instant())
-        if not rows:
-            return None
-        found = _viewer(_token(rows[0]))
-        return Viewer(found.name, found.groups, "read")
+        return _viewer(_token(rows[0])) if rows else None
 
     def end(self, session: str) -> None:
         """End a session."""

@@ -2,7 +2,8 @@
 
 A request becomes a job in the ledger, which outlives every process. Whichever process of a server holds
 ``serving.lock`` does the jobs; when it ends, however it ends, another takes over, and does again what was being done:
-a job that is done twice has the same outcome as one that is done once.
+a job that is done twice has the same outcome as one that is done once. What takes minutes, because it changes the
+encoder, is done beside it: see ``docsim.serving.rebuilding``.
 
 Documents that came this way are a source of their own, ``api``. What another source holds is changed there only, as its
 next sync would bring it back.
@@ -14,10 +15,10 @@ import json
 import logging
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
@@ -25,15 +26,23 @@ from docsim.engine.records import SourceName
 from docsim.errors import DocsimError
 from docsim.index import Index
 from docsim.ingest.sources import Source
+from docsim.jobs.backup import SERVING_LOCK
+from docsim.jobs.sync import SyncOptions, sync_source
 from docsim.models import Document, Failure
 from docsim.serving.ledger import Ledger, instant
 from docsim.serving.watching import Watching
 
-__all__ = ["Job", "Jobs", "Writing"]
+__all__ = ["Change", "Job", "Jobs", "Kind", "Rebuild", "Writing"]
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["put", "delete"]
+Change = Literal["put", "delete"]
+"""Jobs that change documents."""
+
+Rebuild = Literal["publish", "rollback", "reindex", "adapt"]
+"""Jobs that change which encoder answers."""
+
+Kind = Change | Rebuild
 
 _SOURCE = SourceName("api", "api", "api")
 _PAUSE = 0.2
@@ -42,6 +51,7 @@ _PAUSE = 0.2
 _LAST_SECONDS = 2.0
 """Seconds that the job in progress has when the server ends."""
 
+_COLUMNS = "id, kind, state, submitted, finished, result, progress"
 _KEPT = 1000
 """Finished jobs that can still be asked about."""
 
@@ -52,12 +62,13 @@ class Job:
 
     Attributes:
         id: What it is asked about by.
-        kind: ``put`` or ``delete``.
+        kind: What is to be done.
         state: ``queued``, ``running``, ``done`` or ``failed``.
         submitted: When it came, ISO 8601 in UTC.
         finished: When it was done, or failed; None before.
-        result: What was done, counted as by ``docsim index --json``, with the revision from which on a search sees it;
-            or what went wrong; None before.
+        result: What was done, counted as by ``docsim index --json`` or ``docsim reindex --json``, with the revision
+            from which on a search sees it; or what went wrong; None before.
+        progress: How far it is, of what takes minutes: the step, how much of it is done and how much there is.
     """
 
     id: str
@@ -66,6 +77,7 @@ class Job:
     submitted: str
     finished: str | None
     result: dict[str, Any] | None
+    progress: dict[str, Any] | None
 
     @property
     def is_over(self) -> bool:
@@ -90,6 +102,10 @@ class Jobs:
         """Take in ids of documents to remove."""
         return self._submit("delete", list(ids), owner)
 
+    def rebuild(self, kind: Rebuild, asked: Mapping[str, Any], owner: str) -> Job:
+        """Take in a change of the encoder that answers; see ``docsim.jobs.child`` for what can be asked for."""
+        return self._submit(kind, dict(asked), owner)
+
     def _submit(self, kind: Kind, content: object, owner: str) -> Job:
         id = secrets.token_urlsafe(12)
         held = json.dumps(content, ensure_ascii=False).encode()
@@ -102,42 +118,73 @@ class Jobs:
 
     def job(self, id: str) -> Job | None:
         """Return a job, or None when there is none or it has been forgotten."""
-        sql = "SELECT id, kind, state, submitted, finished, result FROM jobs WHERE id = ?"
-        for found, kind, state, submitted, finished, result in self._ledger.rows(sql, id):
-            return Job(found, kind, state, submitted, finished, json.loads(result) if result else None)
-        return None
+        rows = self._ledger.rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", id)
+        return _job(rows[0]) if rows else None
+
+    def rebuilds(self, most: int = 20) -> list[Job]:
+        """Return the last jobs that changed the encoder that answers, or are to, latest first."""
+        kinds = get_args(Rebuild)
+        sql = f"SELECT {_COLUMNS} FROM jobs WHERE kind IN ({_marks(kinds)}) ORDER BY number DESC LIMIT ?"
+        return [_job(row) for row in self._ledger.rows(sql, *kinds, most)]
 
     def waiting(self) -> int:
         """Return how many jobs are not over."""
         return int((self._ledger.rows("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')") or [[0]])[0][0])
 
-    def next(self) -> tuple[int, str, Any] | None:
-        """Return number, kind and content of the first job that is not over, now running; None when there is none."""
-        sql = "SELECT number, kind, content FROM jobs WHERE state IN ('queued', 'running') ORDER BY number LIMIT 1"
-        for number, kind, content in self._ledger.rows(sql):
+    def next(self, kinds: Sequence[str]) -> tuple[int, str, Any] | None:
+        """Return number, kind and content of the first job of some kinds that is not over, which then is running."""
+        sql = (
+            "SELECT number, kind, content FROM jobs WHERE state IN ('queued', 'running')"
+            f" AND kind IN ({_marks(kinds)}) ORDER BY number LIMIT 1"
+        )
+        for number, kind, content in self._ledger.rows(sql, *kinds):
             self._ledger.execute("UPDATE jobs SET state = 'running' WHERE number = ?", number)
             return number, kind, json.loads(content)
         return None
 
-    def finish(self, number: int, state: str, result: dict[str, Any]) -> None:
+    def note(self, number: int, progress: Mapping[str, Any]) -> None:
+        """Record how far a job is."""
+        self._ledger.execute(
+            "UPDATE jobs SET progress = ? WHERE number = ?", json.dumps(progress, ensure_ascii=False), number
+        )
+
+    def finish(self, number: int, state: str, result: Mapping[str, Any]) -> None:
         """Record how a job ended, and forget what was to be written and jobs of long ago."""
         sql = "UPDATE jobs SET state = ?, result = ?, finished = ?, content = NULL WHERE number = ?"
         self._ledger.execute(sql, state, json.dumps(result, ensure_ascii=False), instant(), number)
         self._ledger.execute("DELETE FROM jobs WHERE state IN ('done', 'failed') AND number <= ?", number - _KEPT)
 
 
+def _job(row: Sequence[Any]) -> Job:
+    id, kind, state, submitted, finished, *held = row
+    result, progress = (json.loads(one) if one else None for one in held)
+    return Job(id, kind, state, submitted, finished, result, progress)
+
+
+def _marks(values: Sequence[object]) -> str:
+    """Return as many question marks as there are values."""
+    return ", ".join("?" * len(values))
+
+
 class Writing:
     """A thread that does the jobs, while no other process of a server of the index does."""
 
-    def __init__(self, index: Index, jobs: Jobs, sources: Sequence[Source] = ()) -> None:
+    def __init__(
+        self,
+        index: Index,
+        jobs: Jobs,
+        sources: Sequence[Source] = (),
+        beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         """Make the thread; ``running`` starts it.
 
         Args:
             index: The index that is written to.
             jobs: What is to be done.
             sources: What the index is kept up to date with.
+            beside: What else this process does while it is the one that does jobs.
         """
-        self._index, self._jobs = index, jobs
+        self._index, self._jobs, self._beside = index, jobs, beside
         self._watching = Watching(sources, index.path, jobs.came.set)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="docsim-writing", daemon=True)
@@ -157,10 +204,10 @@ class Writing:
             self._thread.join(_LAST_SECONDS)
 
     def _run(self) -> None:
-        lock = FileLock(self._index.path / "serving.lock", timeout=0)
+        lock = FileLock(self._index.path / SERVING_LOCK, timeout=0)
         while not self._ending.is_set():
             try:
-                with lock, self._watching.running():
+                with lock, self._watching.running(), self._beside():
                     self._write()
             except Timeout:
                 self._ending.wait(1.0)
@@ -172,7 +219,7 @@ class Writing:
         """Do jobs until the server ends."""
         while not self._ending.is_set():
             self._jobs.came.clear()
-            if job := self._jobs.next():
+            if job := self._jobs.next(get_args(Change)):
                 self._do(*job)
             elif source := self._watching.due():
                 self._read(source)
@@ -181,9 +228,8 @@ class Writing:
 
     def _read(self, source: Source) -> None:
         """Bring the index up to date with a source; what goes wrong is logged, and tried again at the next change."""
-        name = SourceName(source.kind, source.location, source.name)
         try:
-            report = self._index.sync(source.entries(), source=name, wait=True)
+            report = sync_source(self._index, source, SyncOptions(wait=True))
         except DocsimError as error:
             logger.error("the source %s could not be read: %s", source.name, error)
             return

@@ -60,3 +60,16 @@ if (have) {
     have.submit();
   });
 }
+
+// Jobs that go on are shown anew every few seconds, until they are over.
+async function renew() {
+  const jobs = document.querySelector("#jobs[data-refresh]");
+  if (!jobs) return;
+  const answer = await fetch(location.pathname, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (answer?.ok) {
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#jobs");
+    if (found) jobs.replaceWith(found); // our own template, as above
+  }
+  setTimeout(renew, 3000);
+}
+if (document.querySelector("#jobs[data-refresh]")) setTimeout(renew, 3000);

@@ -1,0 +1,81 @@
+"""``docsim watch``: keep an index up to date with its sources."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from docsim.cli import options
+from docsim.cli.output import Output, echo, json_text
+from docsim.errors import DocsimError
+
+if TYPE_CHECKING:
+    from docsim.jobs.sync import Synced
+
+__all__ = ["watch"]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  docsim watch ~/handbook                                   until Ctrl-C
+  docsim watch ~/handbook tickets.jsonl --index indexes/all
+  docsim watch ~/handbook --json | jq .changed
+"""
+)
+@click.argument("source", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path, resolve_path=True))
+@options.index_option
+@options.output
+@options.needs("serve")
+def watch(source: tuple[Path, ...], index_path: Path | None, output: Output) -> None:
+    """Keep an index up to date with folders and files, until Ctrl-C or SIGTERM.
+
+    What changes is indexed within seconds, and each source is read again every five minutes, because network drives
+    tell of no changes. What docsim index would remove is removed. A server of the index finds what is new at its next
+    request; docsim serve --watch does the same within the server.
+    """
+    from docsim.cli.index import chosen
+    from docsim.jobs.sync import SyncOptions, sync
+    from docsim.serving.watching import Watching, watched_sources
+
+    sources = watched_sources([str(one) for one in source])
+    path = options.named_index(index_path) or chosen(sources, [str(one) for one in source])
+    changed, ended = threading.Event(), threading.Event()
+    watching = Watching(sources, path, changed.set)
+
+    def end(signal_number: int, frame: FrameType | None) -> None:
+        """Finish what is being read, and end; asked again, end at once: what is not committed is done the next time."""
+        if ended.is_set():
+            raise SystemExit(0)
+        ended.set()
+        changed.set()
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, end)
+    with watching.running():
+        while not ended.is_set():
+            changed.clear()
+            if due := watching.due():
+                try:
+                    _tell(due.location, sync(path, [due], SyncOptions(wait=True)), output)
+                except DocsimError as error:
+                    echo(f"{due.location} could not be read: {error}", err=True)
+            elif not ended.is_set():
+                changed.wait(1.0)
+
+
+def _tell(location: str, synced: Synced, output: Output) -> None:
+    """Print what was done, a line for each reading that found something."""
+    total = synced.total
+    counts = {name: getattr(total, name) for name in ("added", "changed", "removed")}
+    for failure in synced.failures:
+        echo(f"Not read: {failure.path}: {failure.reason}", err=True)
+    if output.as_json:
+        echo(json_text({"source": location, **counts, "failed": len(synced.failures)}))
+    elif not output.quiet and any(counts.values()):
+        echo(f"{location}: " + ", ".join(f"{count} {name}" for name, count in counts.items() if count))
