@@ -29,8 +29,10 @@ from docsim.serving.reading import Reading
 from docsim.serving.records import Recorded
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
+from docsim.serving.use import Use
 from docsim.serving.watching import watched_sources
 from docsim.serving.writing import Jobs, Writing
+from docsim.use.recording import Recorder
 
 __all__ = ["application", "from_environment"]
 
@@ -51,7 +53,8 @@ def application(settings: Settings) -> ASGIApp:
     rules = read_rules(settings.rules, shown_by_default=settings.shown_by_default)
     index, ledger = Index.open(settings.index), Ledger(settings.index)
     jobs = Jobs(ledger)
-    reading = Reading(index, rules)
+    recorder = Recorder(settings.index, keep_days=settings.keep_days) if settings.record else None
+    reading = Reading(index, rules, Use(recorder, swaps=settings.swaps))
     assistants = Assistants(reading)
     writing = Writing(index, jobs, watched_sources(settings.watch))
 
@@ -61,6 +64,7 @@ def application(settings: Settings) -> ASGIApp:
         with writing.running() if ledger.exists else nullcontext():
             yield
         await assistants.close()
+        reading.use.close()
         index.close()
 
     app = _described(lifespan)

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from docsim.analysis.explain import Explanation
 from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult
 from docsim.serving.reading import Asked
+from docsim.serving.use import Said
+from docsim.use.records import Kind
 
 __all__ = [
     "BodyFilter",
@@ -24,6 +26,8 @@ __all__ = [
     "DocumentsParameters",
     "ExplainAnswer",
     "ExplainParameters",
+    "FeedbackAnswer",
+    "FeedbackBody",
     "FileParameters",
     "JobAnswer",
     "Nothing",
@@ -150,6 +154,20 @@ class SuggestParameters(Nothing):
     limit: Annotated[int, Field(ge=1, le=50)] = 10
 
 
+class FeedbackBody(Nothing):
+    """What became of a question."""
+
+    query_id: Annotated[str | None, Field(min_length=1, max_length=64, description="As a search answered it.")] = None
+    text: Annotated[str | None, Field(min_length=1, max_length=10_000, description="The question, instead.")] = None
+    kind: Annotated[Kind, Field(description="What happened; only nothing, that nothing helped, needs no document.")]
+    id: Annotated[_Id | None, Field(description="The document that it happened to.")] = None
+    seconds: Annotated[float | None, Field(ge=0, le=86_400, description="How long it was read, for dwell.")] = None
+
+    def said(self) -> Said:
+        """Return what is said."""
+        return Said(self.kind, self.id, self.query_id, self.text, self.seconds)
+
+
 class DocumentsParameters(StateParameters):
     """Which documents to list."""
 
@@ -193,9 +211,10 @@ class Deleting(Nothing):
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer(SearchResult):
-    """Hits, and the revision of the index that they are from."""
+    """Hits, and the revision of the index that they are from; what to name the question by, if it was recorded."""
 
     revision: int = 0
+    query_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +287,13 @@ class SuggestAnswer:
     """Documents whose titles begin so."""
 
     suggestions: tuple[Suggestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackAnswer:
+    """What the question is named by."""
+
+    query_id: str
 
 
 @dataclass(frozen=True, slots=True)
