@@ -115,7 +115,7 @@ def _by_model(keys: NDArray[np.int64], ranks: NDArray[np.int64], looks: Floats, 
     prior = np.arange(1, MOST_SHOWN + 1) ** -_PRIOR_FALL
     propensity = prior.copy()
     if not len(keys):
-        return propensity
+        return prior.astype(np.float64)
     count = int(keys.max()) + 1
     mean = min(0.5, float(clicks.sum() / (looks * prior[ranks]).sum()) or 0.01)
     worth = np.full(count, mean)
