@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docsim.use.asked import asked
-from docsim.use.clicks import propensities
+from docsim.use.clicks import read_clicks
 from docsim.use.judgements import Judged, Judgement, judged
 from docsim.use.records import Event, Kind, Question, Session, Shown
 from docsim.use.sittings import key_of, sittings
@@ -161,8 +161,8 @@ def clicks(count: int, falling: float, *, swaps: float, seed: int = 0) -> tuple[
 @pytest.mark.parametrize("swaps", [0.0, 1.0])
 def test_the_bias_of_position_is_found_and_taken_out(swaps: float) -> None:
     made, answers = clicks(1200, 1.0, swaps=swaps)
-    found = propensities(sittings(made)[0])
-    assert found[:4] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4], abs=0.17)
+    found = read_clicks(sittings(made)[0])
+    assert found.propensities[:4].tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4], abs=0.17)
     concluded = judged(made)
     best = {one.text: one.judgements[0].document for one in concluded.questions}
     right = sum(best[text] == answer for text, answer in answers.items() if text in best)

@@ -1,9 +1,9 @@
 """Judgements: from use to graded judgements, as evaluation, training and the gate take them.
 
     3   somebody said "this is what I was looking for"
-    2   people called it good, or opened it nearly always when they looked at it
-    1   opened more often than not when somebody looked at it
-    0   called bad, or looked at and passed over where another document was opened
+    2   people called it good, or several opened it and it almost surely answers the question
+    1   by what was opened, it probably answers the question
+    0   called bad, or by what was opened, it probably does not
 
 What people say counts before what they open. Where they disagree, the majority decides, the confidence is low, and the
 judgement says how much they disagree. A question of which nothing was opened and nothing said gets no judgements.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from docsim.use.clicks import Evidence, evidence, propensities
+from docsim.use.clicks import Evidence, read_clicks
 from docsim.use.log import UseLog
 from docsim.use.records import Session
 from docsim.use.sittings import Sitting, sittings
@@ -30,10 +30,10 @@ Part = Literal["learn", "probe", "gate"]
 """What a question is for: to learn from, to tell when learning ends, or to decide by in the end."""
 
 _GATE_SHARE, _PROBE_SHARE = 0.2, 0.1
-_OFTEN = (0.6, 3)  # opened so often by somebody who looks at it, and by so many people: grade 2
-_WORTH = 0.35  # opened so often: grade 1
-_LOOKED = 0.5  # looked at so often without being opened: grade 0
-_DOUBT = 1.0  # clicks and looks count against so many that are not known
+_SURE = (0.9, 3)  # so probably an answer, and opened by so many people: grade 2
+_PROBABLE = 0.5  # so probably an answer: grade 1
+_LOOKED = 0.5  # looked at so often: grade 0 if it is probably none
+_SUREST = 0.95  # clicks are never surer than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,8 @@ class Judged:
         sessions: How many sessions there were.
         left_out: How many of them were left out: of machines, or half typed.
         propensities: How likely each rank is looked at, compared with the first.
+        appeal: How likely an answer is opened when it is looked at.
+        temptation: How likely something else is.
         swaps: How many sessions had neighbours drawn to be swapped.
     """
 
@@ -110,6 +112,8 @@ class Judged:
     sessions: int
     left_out: int
     propensities: tuple[float, ...]
+    appeal: float
+    temptation: float
     swaps: int
 
     def qrels(self, *parts: Part) -> dict[str, dict[str, int]]:
@@ -131,7 +135,7 @@ class Judged:
         return hashlib.sha256(json.dumps(told).encode()).hexdigest() if told else ""
 
 
-NOTHING = Judged((), 0, 0, (), 0)
+NOTHING = Judged((), 0, 0, (), 0.0, 0.0, 0)
 
 
 def of_index(index: Path) -> Judged:
@@ -149,11 +153,10 @@ def of_index(index: Path) -> Judged:
 def judged(sessions: Sequence[Session]) -> Judged:
     """Return the judgements from some sessions; their order makes no difference."""
     held, left_out = sittings(sessions)
-    propensity = propensities(held)
-    found = evidence(held, propensity)
+    clicks = read_clicks(held)
     votes = _votes(held)
     by_question = defaultdict[str, dict[str, Evidence]](dict)
-    for (key, document), one in found.items():
+    for (key, document), one in clicks.evidence.items():
         by_question[key][document] = one
     for key, document in votes:
         by_question[key].setdefault(document, Evidence(0.0, 0.0, 0.0, 0))
@@ -166,7 +169,8 @@ def judged(sessions: Sequence[Session]) -> Judged:
             questions.append(JudgedQuestion(_id(key), text, asked, graded, _part(key)))
     swaps = sum(one.pair is not None for one in held)
     ordered = tuple(sorted(questions, key=lambda one: one.id))
-    return Judged(ordered, len(sessions), left_out, tuple(propensity.tolist()), swaps)
+    ranks = tuple(clicks.propensities.tolist())
+    return Judged(ordered, len(sessions), left_out, ranks, clicks.appeal, clicks.temptation, swaps)
 
 
 def _graded(
@@ -189,16 +193,16 @@ def _judgement(document: str, found: Evidence, said: Counter[int], *, was_opened
         grade = 0 if bad > good else 3 if said[2] * 2 >= good else 2
         confidence = (max(good, bad) + 1) / (good + bad + 1.5)
         return Judgement(document, grade, confidence, found.clicks, found.looks, good, bad)
-    often, people = _OFTEN
-    doubt = 0.5 if good else 1.0
-    if found.clicks and found.worth >= _WORTH:
-        grade = 2 if found.worth >= often and found.people >= people else 1
-        confidence = doubt * found.worth * found.clicks / (found.clicks + _DOUBT)
-        return Judgement(document, grade, confidence, found.clicks, found.looks, good, bad)
-    if was_opened and found.looks >= _LOOKED:
-        confidence = doubt * (1 - found.worth) * found.looks / (found.looks + _DOUBT)
-        return Judgement(document, 0, confidence, found.clicks, found.looks, good, bad)
-    return None
+    doubt = 0.5 if good else 1.0  # as many called it bad
+    sure, people = _SURE
+    if found.clicks and found.answers >= _PROBABLE:
+        grade = 2 if found.answers >= sure and found.people >= people else 1
+        confidence = doubt * min(_SUREST, found.answers)
+    elif was_opened and found.looks >= _LOOKED and found.answers < _PROBABLE:
+        grade, confidence = 0, doubt * min(_SUREST, 1 - found.answers)
+    else:
+        return None
+    return Judgement(document, grade, confidence, found.clicks, found.looks, good, bad)
 
 
 def _votes(held: Iterable[Sitting]) -> dict[tuple[str, str], Counter[int]]:
