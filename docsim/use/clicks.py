@@ -138,8 +138,7 @@ def _counted(sittings: Sequence[Sitting]) -> _Counts:
     )
     for one in sittings:
         for document in {*one.shown, *one.opened}:
-            rank = one.shown.get(document, _UNRANKED + 1) - 1
-            place = (one.key, document, min(rank, _UNRANKED))
+            place = (one.key, document, min(one.shown.get(document, _UNRANKED + 1) - 1, _UNRANKED))
             shown[place].append(one.weight)
             if document in one.opened:
                 opened[place].append(one.weight)
