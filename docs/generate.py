@@ -25,6 +25,7 @@ import reindex_tables
 import scale_tables
 import speed_tables
 import training_tables
+import use_tables
 from api_reference import api
 from command_reference import reference
 from http_reference import http_api
@@ -79,6 +80,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "peers-large": ("peers", partial(peer_tables.shown, "win32")),
     "peers-quality": ("peers", lambda: table(peer_tables.quality(result("peers")))),
     "peers-versions": ("peers", lambda: table(peer_tables.versions(result("peers")))),
+    "use": ("use", lambda: table(use_tables.use(result("use")))),
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),

@@ -41,6 +41,11 @@ _SECTIONS = {
         "reindex": "docsim.cli.reindex:reindex",
         "rollback": "docsim.cli.generations:rollback",
     },
+    "Learn from use": {
+        "judge": "docsim.cli.judge:judge",
+        "feedback": "docsim.cli.use:feedback",
+        "use": "docsim.cli.use:use",
+    },
     "Look after an index": {
         "status": "docsim.cli.status:status",
         "sources": "docsim.cli.sources:sources",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -28,6 +28,7 @@ class _Learning:
     teacher_weight: float | None
     time_limit: float | None
     seed: int
+    ignore_use: bool
     wait: bool
 
 
@@ -43,6 +44,7 @@ _learning = options.grouped(
     ),
     *options.learning_options,
     options.seed_option,
+    click.option("--ignore-use", is_flag=True, help="Do not learn from, or decide by, what people asked and opened."),
     options.wait_option,
 )
 
@@ -68,11 +70,13 @@ def adapt(
     gate: GateFlags,
     output: Output,
 ) -> None:
-    """Train the encoder on the index's own documents, and re-index.
+    """Train the encoder on the index's own documents and on what people asked of it, and re-index.
 
-    No labels are needed. Each time, training starts from the encoder that the index had before it was first adapted.
-    The new generation is published only if its answers are not worse (see docsim reindex). If the documents, the
-    options and docsim's way of training are those of the last time, nothing is trained.
+    No labels are needed. What people asked, opened and said counts where it is recorded (docsim serve --record): a
+    fifth of their questions is never trained on, and decides. Each time, training starts from the encoder that the
+    index had before it was first adapted. The new generation is published only if its answers are not worse (see
+    docsim reindex). If the documents, their use, the options and docsim's way of training are those of the last time,
+    nothing is trained.
     """
     options.check_teacher(learning.teacher, learning.teacher_weight)
     path = options.index_directory(index_path)
@@ -82,7 +86,8 @@ def adapt(
         teacher_weight=learning.teacher_weight,
         time_limit=learning.time_limit,
         seed=learning.seed,
-        gate=gate.load(),
+        gate=replace(gate.load(), use=not learning.ignore_use),
+        use=not learning.ignore_use,
         wait=learning.wait,
     )
     with Index.open(path) as index:

@@ -22,8 +22,9 @@ Examples:
 )
 @options.index_option
 @click.option("--print-config", is_flag=True, help="Print what to add to the settings of an assistant, and end.")
+@click.option("--record", is_flag=True, help="Record what is asked and found good, for docsim judge and adapt.")
 @options.needs("serve")
-def mcp(index_path: Path | None, print_config: bool) -> None:
+def mcp(index_path: Path | None, print_config: bool, record: bool) -> None:
     """Let an assistant search an index, over standard input and output (Model Context Protocol).
 
     The assistant starts this command itself. It may search and read everything in the index, and change nothing. For
@@ -31,10 +32,12 @@ def mcp(index_path: Path | None, print_config: bool) -> None:
     """
     directory = options.index_directory(index_path).resolve()
     if print_config:
-        command = {"command": "docsim", "args": ["mcp", "--index", str(directory)]}
+        command = {"command": "docsim", "args": ["mcp", "--index", str(directory), *(("--record",) if record else ())]}
         print_json({"mcpServers": {"docsim": command}})
         return
     with Index.open(directory) as index:
         from docsim.serving.assistants import serve_standard_input
+        from docsim.serving.use import Use
+        from docsim.use.recording import Recorder
 
-        serve_standard_input(index)
+        serve_standard_input(index, Use(Recorder(directory) if record else None))

@@ -9,6 +9,7 @@ import click
 
 from docsim.cli import options
 from docsim.cli.token import default_access_option, rules_option
+from docsim.use.recording import KEEP_DAYS
 
 __all__ = ["serve"]
 
@@ -22,6 +23,15 @@ class _Allowing:
     rules: Path | None
     shown_by_default: str
     proxies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """What is recorded of questions and answers."""
+
+    record: bool
+    keep_days: float
+    swaps: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,27 @@ _allowing = options.grouped(
         multiple=True,
         metavar="ADDRESS",
         help="Believe X-Forwarded-User and X-Forwarded-Groups from this address or network.",
+    ),
+)
+_recording = options.grouped(
+    _Recording,
+    "recording",
+    click.option(
+        "--record", is_flag=True, help="Record what is asked, shown, opened and said, for docsim judge and adapt."
+    ),
+    click.option(
+        "--keep-days",
+        type=click.FloatRange(0, 36500, min_open=True),
+        default=KEEP_DAYS,
+        show_default=True,
+        help="Delete what was recorded after so many days.",
+    ),
+    click.option(
+        "--swaps",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        help="Share of recorded answers in which two neighbours are drawn, and swapped half of the time, to learn how "
+        "often each rank is looked at.  [default: none]",
     ),
 )
 _running = options.grouped(
@@ -88,6 +119,7 @@ Examples:
   docsim serve --host 0.0.0.0 --open                 for others, who all see what is everybody's
   docsim serve --watch ~/handbook                    what changes there is found within seconds
   docsim serve --workers 4                           four processes answer
+  docsim serve --record                              learn from what people ask and open
   curl 'http://127.0.0.1:8080/v1/search?text=parental+leave&k=3'
 """
 )
@@ -102,6 +134,7 @@ Examples:
     help="Keep the index up to date with this folder or file; may be repeated.",
 )
 @_allowing
+@_recording
 @_running
 @options.needs("serve")
 def serve(
@@ -110,6 +143,7 @@ def serve(
     port: int,
     watch: tuple[Path, ...],
     allowing: _Allowing,
+    recording: _Recording,
     limits: _Running,
 ) -> None:
     """Serve an index: an HTTP API below /v1 and a page.
@@ -123,7 +157,7 @@ def serve(
     from docsim.serving import running
     from docsim.serving.settings import Settings
 
-    given = asdict(allowing) | asdict(limits)
+    given = asdict(allowing) | asdict(recording) | asdict(limits)
     given["shown_by_default"] = allowing.shown_by_default == "all"
     given["rules"] = allowing.rules.resolve() if allowing.rules else None
     given["watch"] = tuple(map(str, watch))

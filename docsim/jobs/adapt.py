@@ -24,6 +24,7 @@ from docsim.progress import SILENT, Progress
 from docsim.reindex import rebuilding
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
 from docsim.reindex.rebuilding import Reindexed
+from docsim.use import judgements
 
 __all__ = ["RECIPE", "AdaptOptions", "Adapted", "Task", "adapt", "carry_out", "note", "task"]
 
@@ -44,6 +45,7 @@ class AdaptOptions:
         time_limit: Seconds after which training ends, with the best weights so far.
         seed: Seed of everything that is random.
         gate: What the new generation has to pass to be published.
+        use: Whether what people asked is learned from, if it is recorded.
         wait: Wait for another process that is training or re-indexing.
     """
 
@@ -53,6 +55,7 @@ class AdaptOptions:
     time_limit: float | None = None
     seed: int = 0
     gate: GateOptions = DEFAULT_GATE
+    use: bool = True
     wait: bool = False
 
 
@@ -96,10 +99,10 @@ def adapt(
     *,
     progress: Progress = SILENT,
 ) -> Adapted:
-    """Train on the documents of an index, without labels, and re-index with the result.
+    """Train on the documents of an index, and on what people asked of it, and re-index with the result.
 
-    Nothing is trained when neither the documents nor the start, the settings nor docsim's recipe of training have
-    changed since the last time.
+    Nothing is trained when neither the documents nor their use, the start, the settings nor docsim's recipe of training
+    have changed since the last time.
 
     Args:
         index: The index.
@@ -127,6 +130,7 @@ def task(index: Index, options: AdaptOptions = AdaptOptions()) -> Task:
     digest = hashlib.sha256(f"{base.fingerprint} {_settings(options)}".encode())
     for content in contents:
         digest.update(content.encode())
+    digest.update(judgements.of_index(index.path).digest().encode() if options.use else b"")
     noted = json.loads(engine.note(_KEY) or "{}")
     fingerprint = str(noted.get("encoder", "")) if noted.get("digest") == digest.hexdigest() else ""
     places = [engine.encoder_directory(one.generation.number) for one in engine.generations()]
@@ -187,7 +191,7 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
             seed=options.seed,
             time_limit=options.time_limit,
         )
-        trained = train(IndexTexts(index.path), _trained_directory(index), wanted, progress=progress)
+        trained = train(IndexTexts(index.path, options.use), _trained_directory(index), wanted, progress=progress)
         note(index, task, trained.encoder)
     return trained
 

@@ -17,6 +17,7 @@ from docsim.encoding.encoder import MANIFEST_FILE, Encoder
 from docsim.errors import UsageError
 from docsim.models import Document, TrainingOptions
 from docsim.progress import SILENT, Progress, stages
+from docsim.use import judgements
 
 if TYPE_CHECKING:
     from docsim.training.data.labelled_examples import Examples
@@ -40,9 +41,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class IndexTexts:
-    """The documents of the index in a directory."""
+    """The documents of the index in a directory, and what people asked of it.
+
+    Attributes:
+        path: The index's directory.
+        use: Whether the record of use is learned from, if there is one.
+    """
 
     path: Path
+    use: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +168,7 @@ def train(
         _documents(texts, options.seed) if examples is None else examples,
         config,
         teacher=_teacher(options, out, progress),
+        used=judgements.of_index(texts.path) if isinstance(texts, IndexTexts) and texts.use else None,
     )
     return _Training(start, job, with_epochs(config, options.epochs, job.batches.per_epoch), options).run(out, progress)
 

@@ -14,6 +14,7 @@ from docsim.evaluation.judgements import Qrels
 from docsim.index import Index
 from docsim.reindex import gate, gate_report, held_out, mapped_recall, questions
 from docsim.reindex.gate_report import GateReport
+from docsim.use import judgements as use
 
 __all__ = ["DEFAULT_GATE", "GateOptions", "examine"]
 
@@ -24,7 +25,9 @@ class GateOptions:
 
     Attributes:
         max_loss: How much lower nDCG@10 may be than that of the live one, in [0, 1].
-        qrels: Your judgements; without them, questions are made from the documents.
+        qrels: Your judgements; without them, questions are made from the documents, and those are asked as well that
+            people asked, as far as it is recorded what they opened.
+        use: Whether what people asked may be asked.
         texts: The judged queries by id; without them, queries are indexed documents.
         threshold: A similarity that you use as a limit, to be mapped to the new encoder.
         report: The directory for the report; by default the generation's own.
@@ -37,6 +40,7 @@ class GateOptions:
     threshold: float | None = None
     report: Path | None = None
     publish_anyway: bool = False
+    use: bool = True
 
 
 DEFAULT_GATE = GateOptions()
@@ -72,7 +76,9 @@ def _questions(live: Index, new: Generation, options: GateOptions) -> questions.
     except EncoderError:
         return None
     if options.qrels is None:
-        return held_out.held_out(live, only=_unseen(live, new))
+        made = held_out.held_out(live, only=_unseen(live, new))
+        used = questions.used(live, use.of_index(live.path)) if options.use else None
+        return questions.Together([made, used]) if used else made
     return questions.judged(live, options.qrels, options.texts)
 
 

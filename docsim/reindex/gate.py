@@ -28,7 +28,7 @@ from docsim.evaluation import measures
 from docsim.evaluation.measures import PerQuery, RunComparison, RunReport
 from docsim.index import Index
 from docsim.reindex.made_questions import QUESTIONS, SPANS
-from docsim.reindex.questions import JUDGED, Answer, Questions
+from docsim.reindex.questions import JUDGED, USED, Answer, Questions
 
 __all__ = [
     "CHANCE",
@@ -55,7 +55,7 @@ CHANCE = 0.2
 LEAST_RECALL = 0.95
 """The recall@10 that a search has to reach against exact search."""
 
-_KINDS = (JUDGED, SPANS, QUESTIONS)  # of questions; the other checks are about soundness
+_KINDS = (JUDGED, USED, SPANS, QUESTIONS)  # of questions; the other checks are about soundness
 _K = 10
 _SAMPLE = 100  # documents whose first passages are the queries of the search check
 _EQUAL = 1e-4  # similarities that differ by less count as equal: float16 rounding
@@ -268,6 +268,7 @@ def _of_quality(compared: Quality, max_loss: float) -> Iterator[Check]:
     for kind, found in compared.kinds.items():
         one = found.differences[METRIC].difference
         source = compared.questions.source if kind == JUDGED else f"{kind} {compared.questions.source}"
+        source = "questions that people asked" if kind == USED else source
         detail = (
             f"{METRIC} {found.old[METRIC]:.4f} before, {found.new[METRIC]:.4f} after: {one.value:+.4f} (95 % interval "
             f"{one.low:+.4f} to {one.high:+.4f}) over {found.differences[METRIC].queries} {source}"

@@ -22,7 +22,7 @@ from docsim.evaluation.measures import RunComparison
 from docsim.reindex.gate import METRIC, KindComparison, Quality, Verdict
 from docsim.reindex.made_questions import SPANS
 from docsim.reindex.mapped_recall import MappedRecall
-from docsim.reindex.questions import Answer
+from docsim.reindex.questions import USED, Answer
 from docsim.rendering import pages, plots
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def _compared(quality: Quality, threshold: float | None) -> dict[str, Any]:
         "threshold": None if threshold is None else _mapped(threshold, old, new),
         "gained": _changed(quality, sign=1),
         "lost": _changed(quality, sign=-1),
+        "asked": _asked(quality),
     }
 
 
@@ -159,15 +160,33 @@ def _mapped(threshold: float, old: NDArray[np.float64], new: NDArray[np.float64]
     return {"old": threshold, "new": float(np.quantile(new, 1 - share)), "share": share}
 
 
+def _asked(quality: Quality) -> dict[str, list[str]] | None:
+    """Return which of the questions that people asked gained and lost, most first; None where none were asked."""
+    if USED not in quality.kinds:
+        return None
+    texts, kinds = quality.questions.texts, quality.questions.kinds
+    return {
+        name: [texts[id] for id in _by_change(quality, sign) if kinds[id] == USED]
+        for name, sign in (("gained", 1), ("lost", -1))
+    }
+
+
+def _by_change(quality: Quality, sign: int) -> list[str]:
+    """Return the ids of the questions that gained (``sign`` 1) or lost (-1), most first."""
+    old, new = quality.old.per_query, quality.new.per_query
+    changes = {id: sign * (new[id][METRIC] - old[id][METRIC]) for id in old}
+    return sorted((id for id in changes if changes[id] > 0), key=lambda id: (-changes[id], id))
+
+
 def _changed(quality: Quality, *, sign: int) -> list[dict[str, Any]]:
     """Return the questions that gained (``sign`` 1) or lost (-1) most, with the answers of both generations.
 
     Spans are listed only where there are no questions, as they begin and end anywhere in a text.
     """
+    changed = _by_change(quality, sign)
+    readable = {id for id, kind in quality.questions.kinds.items() if kind != SPANS} & set(quality.old.per_query)
+    chosen = [id for id in changed if not readable or id in readable][:_LISTED]
     old, new = quality.old.per_query, quality.new.per_query
-    changes = {id: sign * (new[id][METRIC] - old[id][METRIC]) for id in old}
-    readable = {id for id, kind in quality.questions.kinds.items() if kind != SPANS} & set(changes) or set(changes)
-    chosen = sorted((id for id in readable if changes[id] > 0), key=lambda id: (-changes[id], id))[:_LISTED]
     return [
         {
             "id": id,
@@ -194,9 +213,13 @@ def _page(told: Mapping[str, Any], quality: Quality | None) -> str:
         body += _mapping(told["adapter"])
     if quality is not None:
         body += _quality(told) + _similarities_drawn(quality)
-        body += _threshold(told["threshold"]) + "".join(
-            f"<h2>{title}</h2>" + "".join(map(_question, told[name]))
-            for name, title in (("lost", "Questions that lost most"), ("gained", "Questions that gained most"))
+        body += (
+            _threshold(told["threshold"])
+            + _named(told["asked"])
+            + "".join(
+                f"<h2>{title}</h2>" + "".join(map(_question, told[name]))
+                for name, title in (("lost", "Questions that lost most"), ("gained", "Questions that gained most"))
+            )
         )
     return pages.page(f"From generation {old['number']} to {new['number']}", body)
 
@@ -245,6 +268,15 @@ def _threshold(mapped: Mapping[str, float] | None) -> str:
     return (
         f"<p>{mapped['share']:.1%} of the live generation's hits reach the similarity threshold of "
         f"{mapped['old']:.3f}; the same share of the new hits reaches {mapped['new']:.3f}.</p>"
+    )
+
+
+def _named(asked: Mapping[str, Sequence[str]] | None) -> str:
+    """Return the questions of people that gained and lost."""
+    return "".join(
+        f"<h2>Questions that people asked and that {name} ({len(texts)})</h2>"
+        f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in texts)}</ul>"
+        for name, texts in (asked or {}).items()
     )
 
 

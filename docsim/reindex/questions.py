@@ -2,6 +2,7 @@
 
 JudgedQueries    queries that people have judged
 HeldOut          for an index without judgements: questions made from documents; see ``docsim.reindex.held_out``
+Together         several of these
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from docsim.evaluation.judgements import Qrels
 from docsim.evaluation.measures import DEFAULT_METRICS
 from docsim.index import Index
 from docsim.models import DEFAULT_MODE, SearchResult
+from docsim.use.judgements import Judged
 
-__all__ = ["DEPTH", "JUDGED", "Answer", "Found", "JudgedQueries", "Questions", "judged"]
+__all__ = ["DEPTH", "JUDGED", "USED", "Answer", "Found", "JudgedQueries", "Questions", "Together", "judged", "used"]
 
 DEPTH = 100
 """How many hits of each ranking are judged."""
 
 JUDGED = "quality"
 """The kind of judged queries."""
+
+USED = "use"
+"""The kind of questions that people asked, judged by what they opened and said."""
 
 MOST_QUERIES = 1000
 """The largest number of judged queries that are asked; if there are more, a random sample of them is."""
@@ -83,6 +88,7 @@ class JudgedQueries:
         by_text: Whether queries are texts; otherwise they are ids of indexed documents.
         source: What kind of questions they are, for people.
         metrics: The metrics to compute.
+        kind: The kind of all of them.
     """
 
     texts: Mapping[str, str]
@@ -90,11 +96,12 @@ class JudgedQueries:
     by_text: bool
     source: str = f"judged queries, {DEFAULT_MODE}"
     metrics: Sequence[str] = DEFAULT_METRICS
+    kind: str = JUDGED
 
     @property
     def kinds(self) -> Mapping[str, str]:
-        """``JUDGED`` for every query."""
-        return dict.fromkeys(self.qrels, JUDGED)
+        """The one kind, for every query."""
+        return dict.fromkeys(self.qrels, self.kind)
 
     def ask(self, index: Index) -> dict[str, Answer]:
         """Return the documents found for each query, by the same search that users run."""
@@ -110,6 +117,59 @@ class JudgedQueries:
         for start in range(0, len(queries), _TOGETHER):
             some = queries[start : start + _TOGETHER]
             yield from zip(some, index.search_many([self.texts[query] for query in some], DEPTH), strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Questions of several sorts, asked together.
+
+    Attributes:
+        parts: The sorts; their kinds differ.
+    """
+
+    parts: Sequence[Questions]
+
+    @property
+    def source(self) -> str:
+        """What the first are."""
+        return self.parts[0].source
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The questions as people read them, by id."""
+        return {id: text for one in self.parts for id, text in one.texts.items()}
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The kind of each question, by id."""
+        return {id: kind for one in self.parts for id, kind in one.kinds.items()}
+
+    @property
+    def qrels(self) -> Qrels:
+        """The relevant documents of each question."""
+        return {id: grades for one in self.parts for id, grades in one.qrels.items()}
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """The metrics of the first that all have."""
+        return [name for name in self.parts[0].metrics if all(name in one.metrics for one in self.parts)]
+
+    def ask(self, index: Index) -> dict[str, Answer]:
+        """Return the answer of an index to each question that it can answer."""
+        return {id: answer for one in self.parts for id, answer in one.ask(index).items()}
+
+
+def used(index: Index, found: Judged) -> JudgedQueries | None:
+    """Return the questions from use that no training learns from; None where none has a relevant document."""
+    held = {
+        id: {one: grade for one, grade in grades.items() if index.has(one)}
+        for id, grades in found.qrels("gate").items()
+    }
+    relevant = judgements.relevant(held)
+    if not relevant:
+        return None
+    texts = {id: text for id, text in found.texts().items() if id in relevant}
+    return JudgedQueries(texts, relevant, by_text=True, source="questions that people asked", kind=USED)
 
 
 def judged(index: Index, qrels: Qrels, texts: Mapping[str, str] | None = None, *, seed: int = 0) -> JudgedQueries:

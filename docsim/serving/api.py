@@ -22,6 +22,7 @@ from docsim.serving.access import SCOPES, Access, Scope
 from docsim.serving.limits import in_thread
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
+from docsim.serving.use import person_of
 from docsim.serving.writing import Job, Jobs, Writing
 
 __all__ = ["TAKEN", "WENT_WRONG", "allowed", "file_document", "routes", "told", "unrestricted"]
@@ -85,7 +86,10 @@ async def search_json(request: Request, body: given.SearchBody, _: Annotated[giv
 
 async def _searched(request: Request, text: str, asked: Asked) -> Response:
     request.state.text = text
-    return JSONResponse(await in_thread(_reading(request).search, allowed(request), text, asked))
+    reading = _reading(request)
+    found = await in_thread(reading.search, allowed(request), text, asked)
+    reading.use.asked(found, text, person=person_of(request), route="api")
+    return JSONResponse(found)
 
 
 @routes.get("/similar", response_model=given.SameAnswer, summary="Find documents similar to others, or to a text")
@@ -165,6 +169,15 @@ async def explain(request: Request, asked: Annotated[given.ExplainParameters, Qu
 async def suggest(request: Request, asked: Annotated[given.SuggestParameters, Query()]) -> Response:
     """Return documents whose titles, or words in them, begin with a text."""
     return JSONResponse(await in_thread(_reading(request).suggest, allowed(request), asked.text, asked.limit))
+
+
+@routes.post("/feedback", response_model=given.FeedbackAnswer, summary="Say what became of a question")
+async def feedback(request: Request, body: given.FeedbackBody, _: Annotated[given.Nothing, Query()]) -> Response:
+    """Record that a document was opened, read for so long, or called good or bad, or that nothing helped."""
+    access, reading, person = allowed(request), _reading(request), person_of(request)
+    if body.id is not None:
+        await in_thread(reading.document, access, body.id)
+    return JSONResponse({"query_id": reading.use.happened(body.said(), person=person, route="api")})
 
 
 # Documents

@@ -31,8 +31,10 @@ from docsim.serving.rebuilding import Rebuilding
 from docsim.serving.records import Recorded
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
+from docsim.serving.use import Use
 from docsim.serving.watching import watched_sources
 from docsim.serving.writing import Jobs, Writing
+from docsim.use.recording import Recorder
 
 __all__ = ["application", "description", "from_environment"]
 
@@ -53,7 +55,8 @@ def application(settings: Settings) -> ASGIApp:
     rules = read_rules(settings.rules, shown_by_default=settings.shown_by_default)
     index, ledger = Index.open(settings.index), Ledger(settings.index)
     jobs = Jobs(ledger)
-    reading = Reading(index, rules)
+    recorder = Recorder(settings.index, keep_days=settings.keep_days) if settings.record else None
+    reading = Reading(index, rules, Use(recorder, swaps=settings.swaps))
     assistants = Assistants(reading)
     rebuilding = Rebuilding(settings.index, jobs)
     writing = Writing(index, jobs, watched_sources(settings.watch), rebuilding.running)
@@ -66,6 +69,7 @@ def application(settings: Settings) -> ASGIApp:
             yield
         await assistants.close()
         analyses.close()
+        reading.use.close()
         index.close()
 
     app = _described(lifespan)

@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -22,7 +24,8 @@ from docsim.serving import problems
 from docsim.serving.access import Access, Rules, Viewer
 from docsim.serving.limits import in_thread
 from docsim.serving.reading import Reading
-from docsim.serving.tools import TOOLS, Places, instructions, page_places
+from docsim.serving.tools import FEEDBACK, TOOLS, Places, Tool, instructions, page_places
+from docsim.serving.use import Use
 
 if TYPE_CHECKING:
     from mcp.server import Server
@@ -76,12 +79,12 @@ class Assistants:
                 await self._task
 
 
-def serve_standard_input(index: Index) -> None:
+def serve_standard_input(index: Index, use: Use) -> None:
     """Answer an assistant that started this process, which may see everything, until it closes standard input."""
     import anyio
     from mcp.server.stdio import stdio_server
 
-    reading = Reading(index, Rules())
+    reading = Reading(index, Rules(), use)
     access = Access(Viewer("local", None), reading.rules)
 
     async def run() -> None:
@@ -89,7 +92,10 @@ def serve_standard_input(index: Index) -> None:
         async with stdio_server() as (received, sent):
             await server.run(received, sent, server.create_initialization_options())
 
-    anyio.run(run)
+    try:
+        anyio.run(run)
+    finally:
+        use.close()
 
 
 def _server(reading: Reading, told: str, access: Access | None) -> Server[Any]:
@@ -103,7 +109,8 @@ def _server(reading: Reading, told: str, access: Access | None) -> Server[Any]:
     import mcp_types as types
     from mcp.server import Server
 
-    listed = types.ListToolsResult(tools=[_described(name) for name in TOOLS])
+    tools = {**TOOLS, **FEEDBACK} if reading.use.is_on else TOOLS
+    listed = types.ListToolsResult(tools=[_described(name, tool) for name, tool in tools.items()])
 
     async def list_tools(context: Any, parameters: Any) -> types.ListToolsResult:
         return listed
@@ -114,36 +121,41 @@ def _server(reading: Reading, told: str, access: Access | None) -> Server[Any]:
             request = context.request
             assert isinstance(request, Request)
             seen, places = request.state.access, page_places(str(request.base_url))
-        return await in_thread(_called, reading, seen, parameters.name, parameters.arguments or {}, places)
+        called = partial(_called, reading, seen, tools, parameters.name, parameters.arguments or {}, places)
+        return await in_thread(called)
 
     return Server("docsim", version=__version__, instructions=told, on_list_tools=list_tools, on_call_tool=call_tool)
 
 
-def _described(name: str) -> Any:
+def _described(name: str, tool: Tool) -> Any:
     """Return the description of a tool."""
     import mcp_types as types
 
-    tool = TOOLS[name]
     return types.Tool(
         name=name,
         description=tool.parameters.__doc__,
         input_schema=tool.parameters.model_json_schema(),
         output_schema=tool.answer.model_json_schema(mode="serialization"),
         annotations=types.ToolAnnotations(
-            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+            read_only_hint=name not in FEEDBACK,
+            destructive_hint=False,
+            idempotent_hint=True,
+            open_world_hint=False,
         ),
     )
 
 
-def _called(reading: Reading, access: Access, name: str, given: dict[str, Any], places: Places) -> CallToolResult:
+def _called(
+    reading: Reading, access: Access, tools: Mapping[str, Tool], name: str, given: dict[str, Any], places: Places
+) -> CallToolResult:
     """Call a tool; what goes wrong is told to the assistant in one sentence."""
     import mcp_types as types
 
     started = time.monotonic()
     try:
-        if name not in TOOLS:
-            raise problems.Problem(404, f"expected one of the tools {', '.join(TOOLS)}, got {name[:100]!r}")
-        tool = TOOLS[name]
+        if name not in tools:
+            raise problems.Problem(404, f"expected one of the tools {', '.join(tools)}, got {name[:100]!r}")
+        tool = tools[name]
         answer = tool.call(reading, access, tool.parameters.model_validate(given), places)
     except ValidationError as error:
         told = problems.sentence(list(error.errors(include_url=False)))

@@ -12,12 +12,12 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field
+from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from docsim.models import Document
-from docsim.serving import marking, templating
+from docsim.serving import marking, problems, templating
 from docsim.serving.access import FIELD
 from docsim.serving.api import allowed, file_document
 from docsim.serving.guard import COOKIE
@@ -27,6 +27,8 @@ from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
 from docsim.serving.templating import page as _page
 from docsim.serving.tokens import SESSION_SECONDS, Tokens
+from docsim.serving.use import Said, person_of
+from docsim.use.records import Kind
 
 __all__ = ["problem", "routes"]
 
@@ -51,14 +53,27 @@ class SearchPage(Nothing):
     f: list[Annotated[str, Field(max_length=1000)]] = Field([], max_length=20)
     offset: Annotated[int, Field(ge=0, le=10_000)] = 0
     part: bool = False
+    thanks: bool = False
 
 
 class DocumentPage(Nothing):
-    """Which passage of a document is marked, and what was searched for."""
+    """Which passage of a document is marked, what was searched for, and as which question that was recorded."""
 
     start: Annotated[int, Field(ge=0)] = 0
     end: Annotated[int, Field(ge=0)] = 0
     q: Annotated[str, Field(max_length=10_000)] = ""
+    s: Annotated[str, Field(max_length=64)] = ""
+    thanks: bool = False
+
+
+class FeedbackForm(Nothing):
+    """What somebody says with a button, or what the script says of how long a document was read."""
+
+    s: Annotated[str, Field(min_length=1, max_length=64)]
+    kind: Kind
+    id: Annotated[str | None, Field(min_length=1, max_length=4096)] = None
+    seconds: Annotated[float | None, Field(ge=0, le=86_400)] = None
+    back: Annotated[str, Field(max_length=20_000)] = "/"
 
 
 class MorePage(Nothing):
@@ -93,9 +108,10 @@ async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Res
             where.setdefault(name, []).append(value)
         best = await in_thread(reading.search, access, asked.q, Asked(_best(asked.offset), where=where or None))
         found = best | {"hits": best["hits"][asked.offset : asked.offset + PER_PAGE]}
+        reading.use.asked(found, asked.q, person=person_of(request), route="page")
         facets, more = _facets(best["hits"][:FACETED], chosen), len(best["hits"]) > asked.offset + PER_PAGE
     shown: dict[str, Any] = {"q": asked.q, "chosen": chosen, "facets": facets, "found": found, "offset": asked.offset}
-    shown |= {"more": more, "faceted": FACETED}
+    shown |= {"more": more, "faceted": FACETED, "s": (found or {}).get("query_id"), "thanks": asked.thanks}
     template = "hits.html" if asked.part else "search.html"
     return _page(request, template, **shown, hits=_hits(found, asked.q), link=_linker(asked.q, chosen), per=PER_PAGE)
 
@@ -103,9 +119,29 @@ async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Res
 @routes.get("/d/{id:path}")
 async def document(request: Request, id: str, asked: Annotated[DocumentPage, Query()]) -> Response:
     """Show a document, at the passage that was found."""
-    shown = await in_thread(_reading(request).document, allowed(request), id)
-    parts = marking.cut(shown["text"], asked.start, asked.end)
-    return _page(request, "document.html", document=shown, parts=parts, q=asked.q, metadata=_plain(shown["metadata"]))
+    reading = _reading(request)
+    shown = await in_thread(reading.document, allowed(request), id)
+    s = asked.s if reading.use.is_on else ""
+    if s and not asked.thanks:
+        reading.use.happened(Said("opened", id, s), person=person_of(request), route="page")
+    parts, metadata = marking.cut(shown["text"], asked.start, asked.end), _plain(shown["metadata"])
+    told: dict[str, Any] = {"q": asked.q, "metadata": metadata, "s": s, "thanks": asked.thanks}
+    return _page(request, "document.html", document=shown, parts=parts, **told)
+
+
+@routes.post("/feedback")
+async def feedback(request: Request, _: Annotated[Nothing, Query()]) -> Response:
+    """Record what somebody says of a document, or that nothing helped; then show the page that they come from."""
+    async with request.form(max_files=0, max_fields=8) as form:
+        said = _said(dict(form))
+    reading, person = _reading(request), person_of(request)
+    if said.id is not None:
+        await in_thread(reading.document, allowed(request), said.id)
+    reading.use.happened(Said(said.kind, said.id, said.s, None, said.seconds), person=person, route="page")
+    if said.kind == "dwell":
+        return Response(status_code=204)
+    place, hash, anchor = (said.back if _is_own(said.back) else "/").partition("#")
+    return RedirectResponse(f"{place}{'&' if '?' in place else '?'}thanks=true{hash}{anchor}", 303)
 
 
 @routes.get("/more/{id:path}")
@@ -161,6 +197,18 @@ async def _like(request: Request, given: Document, title: str) -> Response:
     found = await in_thread(_reading(request).similar_to, allowed(request), given, Asked(PER_PAGE))
     hits = _hits(found, "")
     return _page(request, "similar.html", title=title, seed=None, same=found["same"], hits=hits, a="", text=given.text)
+
+
+def _said(form: dict[str, Any]) -> FeedbackForm:
+    """Return what a form says.
+
+    Raises:
+        Problem: It is no form of ours.
+    """
+    try:
+        return FeedbackForm.model_validate(form)
+    except ValidationError as error:
+        raise Problem(400, problems.sentence(list(error.errors(include_url=False)))) from error
 
 
 # Signing in
@@ -231,6 +279,7 @@ def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
     for hit in found["hits"] if found else []:
         best = hit["passages"][0]
         place = {"start": best["start"], "end": best["end"]} | ({"q": q} if q else {})
+        place |= {"s": found["query_id"]} if found and "query_id" in found else {}
         path = quote(hit["id"], safe="/")
         shown.append(
             {

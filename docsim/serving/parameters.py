@@ -15,7 +15,9 @@ from docsim.analysis.explain import Explanation
 from docsim.analysis.topic_map import KnowledgeMap
 from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult
 from docsim.serving.reading import Asked
-from docsim.serving.writing import Kind
+from docsim.serving.use import Said
+from docsim.serving.writing import Kind as JobKind
+from docsim.use.records import Kind
 
 __all__ = [
     "AdaptBody",
@@ -29,6 +31,8 @@ __all__ = [
     "DuplicatesParameters",
     "ExplainAnswer",
     "ExplainParameters",
+    "FeedbackAnswer",
+    "FeedbackBody",
     "FileParameters",
     "JobAnswer",
     "JobsAnswer",
@@ -161,6 +165,20 @@ class SuggestParameters(Nothing):
     limit: Annotated[int, Field(ge=1, le=50)] = 10
 
 
+class FeedbackBody(Nothing):
+    """What became of a question."""
+
+    query_id: Annotated[str | None, Field(min_length=1, max_length=64, description="As a search answered it.")] = None
+    text: Annotated[str | None, Field(min_length=1, max_length=10_000, description="The question, instead.")] = None
+    kind: Annotated[Kind, Field(description="What happened; only nothing, that nothing helped, needs no document.")]
+    id: Annotated[_Id | None, Field(description="The document that it happened to.")] = None
+    seconds: Annotated[float | None, Field(ge=0, le=86_400, description="How long it was read, for dwell.")] = None
+
+    def said(self) -> Said:
+        """Return what is said."""
+        return Said(self.kind, self.id, self.query_id, self.text, self.seconds)
+
+
 class DocumentsParameters(StateParameters):
     """Which documents to list."""
 
@@ -248,9 +266,10 @@ class AdaptBody(Gate):
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer(SearchResult):
-    """Hits, and the revision of the index that they are from."""
+    """Hits, and the revision of the index that they are from; what to name the question by, if it was recorded."""
 
     revision: int = 0
+    query_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,11 +345,18 @@ class SuggestAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedbackAnswer:
+    """What the question is named by."""
+
+    query_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobAnswer:
     """Something to write, and how far it is."""
 
     id: str
-    kind: Kind
+    kind: JobKind
     state: Literal["queued", "running", "done", "failed"]
     submitted: str
     finished: str | None

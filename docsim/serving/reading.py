@@ -33,6 +33,7 @@ from docsim.search.searcher import Request, search
 from docsim.serving.access import Access, Rules
 from docsim.serving.catalogue import Catalogue
 from docsim.serving.problems import Problem
+from docsim.serving.use import Use
 
 __all__ = ["Asked", "Reading"]
 
@@ -88,11 +89,13 @@ class Reading:
     Attributes:
         index: The index.
         rules: Which groups see which documents.
+        use: Records what is asked, if anything is recorded.
         catalogue: Its documents in order.
     """
 
     index: Index
     rules: Rules
+    use: Use = field(default_factory=Use)
     catalogue: Catalogue = field(init=False)
     _attribution: Attribution | None = field(init=False, default=None)
 

@@ -35,6 +35,9 @@ class Settings:
         rate: Requests a minute that one token or one address may make of a worker; 0 for no limit.
         log_texts: Whether logs hold what was searched for.
         watch: Sources to keep the index up to date with.
+        record: Whether to record what is asked, shown, opened and said.
+        keep_days: Days after which what was recorded is deleted, above 0.
+        swaps: The share of recorded answers in which two neighbours may be swapped, in [0, 1].
 
     Raises:
         UsageError: A value is out of range.
@@ -54,6 +57,9 @@ class Settings:
     rate: int = 0
     log_texts: bool = False
     watch: tuple[str, ...] = ()
+    record: bool = False
+    keep_days: float = 180.0
+    swaps: float = 0.0
 
     def __post_init__(self) -> None:
         for proxy in self.proxies:

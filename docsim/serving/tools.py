@@ -1,6 +1,6 @@
 """Tools: what assistants may ask of an index, and answers that never flood them.
 
-Each tool only reads. Its parameters are checked and unknown ones refused. An answer, as JSON, has at most so many
+All but one only read. Their parameters are checked and unknown ones refused. An answer, as JSON, has at most so many
 characters as were asked for, and says how to go on. ``search`` and ``fetch`` also fulfil what ChatGPT's connectors
 expect.
 """
@@ -22,8 +22,10 @@ from docsim.serving.access import Access
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
+from docsim.serving.use import Said
+from docsim.use.records import Kind
 
-__all__ = ["TOOLS", "Places", "Tool", "instructions", "page_places"]
+__all__ = ["FEEDBACK", "TOOLS", "Places", "Tool", "instructions", "page_places"]
 
 _Budget = Annotated[
     int, Field(ge=1000, le=100_000, description="Most characters of the answer, as JSON; ask on for what is left out.")
@@ -77,6 +79,15 @@ class Explain(Nothing):
     max_characters: _Budget = 4000
 
 
+class Feedback(Nothing):
+    """Say which documents answered a question, and which did not, once you know; searching gets better by it."""
+
+    query_id: str | None = Field(None, min_length=1, max_length=64, description="The question: query_id of a search.")
+    query: str | None = Field(None, min_length=1, max_length=10_000, description="The question itself, instead.")
+    good: list[_Id] = Field([], max_length=20, description="Ids of documents that answered it.")
+    bad: list[_Id] = Field([], max_length=20, description="Ids of documents that did not.")
+
+
 class Status(Nothing):
     """Say how many documents there are, and how fresh the index is."""
 
@@ -105,6 +116,7 @@ class Results(BaseModel):
     corrections: Annotated[
         list[dict[str, str]], Field(description="Words that were searched for instead of others that nothing holds.")
     ] = []
+    query_id: Annotated[str | None, Field(description="Names the question, for feedback.")] = None
 
 
 class Fetched(BaseModel):
@@ -149,6 +161,7 @@ def _search(reading: Reading, access: Access, given: Search, places: Places) -> 
     ranking = Ranking(given.offset)
     asked = Asked(given.k, given.mode, given.where, given.within, ranking, plain=given.plain)
     found = reading.search(access, given.query, asked)
+    reading.use.asked(found, given.query, person=access.viewer.name, route="mcp")
     understood = _understood(found)
     budget = given.max_characters - len(_dumped(understood))
     return _results(found, places, budget, offset=given.offset, k=given.k) | understood
@@ -206,6 +219,20 @@ def _status(reading: Reading, access: Access, given: Status, places: Places) -> 
     return {name: found[name] for name in names if name in found} | ({"last_sync": max(read)} if read else {})
 
 
+def _feedback(reading: Reading, access: Access, given: Feedback, places: Places) -> dict[str, Any]:
+    said: list[tuple[Kind, str]] = [("good", id) for id in given.good]
+    said += [("bad", id) for id in given.bad]
+    if not said:
+        raise Problem(400, "expected at least one id of a document that is good or bad, got none")
+    for _, id in said:
+        reading.document(access, id)
+    query, text = given.query_id, given.query
+    for kind, id in said:
+        query = reading.use.happened(Said(kind, id, query, text), person=access.viewer.name, route="mcp")
+        text = None
+    return {"query_id": query, "recorded": len(said)}
+
+
 def _results(found: Mapping[str, Any], places: Places, budget: int, *, offset: int, k: int) -> dict[str, Any]:
     """Return results that fit into a budget: with shorter passages, or else fewer."""
     results = [_result(hit, places) for hit in found["hits"]]
@@ -214,7 +241,7 @@ def _results(found: Mapping[str, Any], places: Places, budget: int, *, offset: i
         "next_offset": offset + k,
         "revision": found["revision"],
         "same": found.get("same", ()),
-    }
+    } | ({"query_id": found["query_id"]} if "query_id" in found else {})
     shown, whole = len(results), len(results)
     while len(_dumped(answer)) > budget and results:
         longest = max(len(one["text"]) for one in results)
@@ -260,6 +287,9 @@ TOOLS: Mapping[str, Tool] = {
     "status": Tool(Status, Facts, _status),
 }
 """The tools by name."""
+
+FEEDBACK = {"feedback": Tool(Feedback, Facts, _feedback)}
+"""The tool that is there as well where use is recorded."""
 
 
 def page_places(base: str) -> Places:

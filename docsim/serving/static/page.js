@@ -73,3 +73,19 @@ async function renew() {
   setTimeout(renew, 3000);
 }
 if (document.querySelector("#jobs[data-refresh]")) setTimeout(renew, 3000);
+// How long a document was read, once the page is left; told only where use is recorded.
+const say = document.querySelector("#say");
+if (say) {
+  const opened = Date.now();
+  let told = false;
+  addEventListener("pagehide", () => {
+    if (told) return;
+    told = true;
+    const seconds = Math.min((Date.now() - opened) / 1000, 86400);
+    const form = new FormData();
+    for (const [name, value] of [["s", say.elements.s.value], ["id", say.elements.id.value], ["kind", "dwell"], ["seconds", seconds]]) {
+      form.append(name, value);
+    }
+    navigator.sendBeacon("/feedback", form);
+  });
+}

@@ -105,11 +105,16 @@ class SpanBatches:
         self._size = min(options.size, len(rows))
         self.per_epoch = len(rows) // self._size
 
-    def batch(self, step: int) -> Batch:
-        """Return batch ``step``, from 0."""
+    def rows(self, step: int) -> NDArray[np.int64]:
+        """Return the numbers of the documents of batch ``step``, int64 ``(pairs,)``."""
         epoch, place = divmod(step, self.per_epoch)
         order = epoch_order(len(self._rows), seed=self._options.seed, epoch=epoch)
-        rows = self._rows[order[place * self._size : (place + 1) * self._size]]
+        chosen: NDArray[np.int64] = self._rows[order[place * self._size : (place + 1) * self._size]]
+        return chosen
+
+    def batch(self, step: int) -> Batch:
+        """Return batch ``step``, from 0."""
+        rows = self.rows(step)
         random = np.random.default_rng([self._options.seed, 1, step])
         pairs = [self._pair(self._corpus.documents[row], random) for row in rows]
         format = self._options.input_format

@@ -78,6 +78,7 @@ def in_batch_softmax(
     *,
     temperature: float = 0.05,
     excluded: Tensor | None = None,
+    excluded_negatives: Tensor | None = None,
 ) -> Tensor:
     """Return the cross-entropy of finding each text's partner among all partners in the batch, in both directions.
 
@@ -93,6 +94,7 @@ def in_batch_softmax(
         temperature: Above 0; the smaller, the more the nearest wrong partners count.
         excluded: Bool ``(pairs, pairs)``; True where row and column must not be negatives of each other although they
             are not a pair, such as near-duplicates. The diagonal is never excluded.
+        excluded_negatives: Bool ``(pairs, negatives)``; True where a hard negative is none of that anchor's.
     """
     logits = ops.matmul(anchors, ops.transpose(positives)) / temperature
     if excluded is not None:
@@ -100,7 +102,10 @@ def in_batch_softmax(
         logits = ops.where(ops.logical_and(excluded, ops.logical_not(itself)), _FAR_BELOW, logits)
     backward = _own_entropy(ops.transpose(logits))
     if negatives is not None:
-        logits = ops.concatenate([logits, ops.matmul(anchors, ops.transpose(negatives)) / temperature], axis=1)
+        wrong = ops.matmul(anchors, ops.transpose(negatives)) / temperature
+        if excluded_negatives is not None:
+            wrong = ops.where(excluded_negatives, _FAR_BELOW, wrong)
+        logits = ops.concatenate([logits, wrong], axis=1)
     return (_own_entropy(logits) + backward) / 2
 
 

@@ -22,19 +22,24 @@ from docsim.training.data.document_pairs import SpanBatches, SpanRecipe
 from docsim.training.data.hard_negatives import bm25_negatives, embedding_negatives
 from docsim.training.data.labelled_examples import ExampleBatches, Examples, split_examples
 from docsim.training.data.teacher_embeddings import BatchesWithTeacher, embed_passages
+from docsim.training.data.used_questions import BatchesWithQuestions, UsedPairs, used_pairs
 from docsim.training.loop.config import TeacherConfig, TrainingConfig
-from docsim.training.loop.probe import ExamplesProbe, HalvesProbe, embedded
+from docsim.training.loop.probe import ExamplesProbe, HalvesProbe, QuestionsProbe, embedded
 from docsim.training.loop.trainer import TrainingJob
 from docsim.training.towers.saving import EncoderParts
 from docsim.training.towers.starting_point import StartingPoint, set_token_weights
+from docsim.use.judgements import Judged
 
-__all__ = ["SHORT", "job_from_documents", "job_from_examples", "training_job"]
+__all__ = ["LEAST_PROBED", "SHORT", "job_from_documents", "job_from_examples", "training_job"]
 
 _LOSSES = {"scored": ("cosent", "mse"), "positive": ("softmax",), "triplet": ("triplet", "softmax")}
 """Losses that can be trained on each kind of examples; the first is the default."""
 
 SHORT = 512
 """Tokens of a document that is too short for two of the longest spans, so that its pairs teach little."""
+
+LEAST_PROBED = 10
+"""With fewer questions that are not trained on, only documents tell when training ends."""
 
 _NEGATIVES, _SKIPPED = 10, 5  # hard negatives of a document; nearest documents left out
 _CORPUS_SHARE = 0.25  # of the corpus' inverse document frequencies in the token weights
@@ -47,15 +52,18 @@ def training_job(
     config: TrainingConfig,
     *,
     teacher: TeacherConfig | None = None,
+    used: Judged | None = None,
 ) -> TrainingJob:
     """Return the job of training on examples or documents.
+
+    ``used`` are the judgements from what people asked about the documents; they are learned from as well.
 
     Raises:
         TrainingError: See ``job_from_documents`` and ``job_from_examples``.
     """
     if isinstance(texts, Examples):
         return job_from_examples(start, texts, config)
-    return job_from_documents(start, texts, config, teacher=teacher)
+    return job_from_documents(start, texts, config, teacher=teacher, used=used)
 
 
 def job_from_documents(
@@ -64,8 +72,9 @@ def job_from_documents(
     config: TrainingConfig,
     *,
     teacher: TeacherConfig | None = None,
+    used: Judged | None = None,
 ) -> TrainingJob:
-    """Return the job of training on documents without labels, and on a teacher's embeddings if there is a teacher.
+    """Return the job of training on documents without labels, on what a teacher and people's questions teach, if any.
 
     Raises:
         TrainingError: There are too few documents, too few different ones, or the loss needs labels.
@@ -92,6 +101,8 @@ def job_from_documents(
         held_out=[corpus.documents[row].id for row in held],
         preprocessing=parts.preprocessing,
     )
+    if used is not None and used.questions:
+        job = _with_questions(job, used_pairs(used, corpus, parts, without=held), corpus, parts, config)
     weight = _teacher_weight(teacher, corpus) if teacher else 0.0
     return _with_teacher(job, documents, parts, config, teacher, weight=weight) if teacher and weight else job
 
@@ -176,6 +187,24 @@ def _with_teacher(
         objective=replace(job.objective, guidance=weight),
         digest=hashlib.sha256(f"{job.digest} {taught.digest}".encode()).hexdigest(),
         teacher=taught.teacher,
+    )
+
+
+def _with_questions(
+    job: TrainingJob, used: UsedPairs, corpus: TokenizedCorpus, parts: EncoderParts, config: TrainingConfig
+) -> TrainingJob:
+    """Return the job with pairs of people's questions beside those made from documents."""
+    batches, probe, expected = job.batches, job.probe, input_format(parts)
+    if not used.learn or not isinstance(batches, SpanBatches) or not isinstance(probe, HalvesProbe):
+        return job
+    options = BatchOptions(expected, config.batch_size, config.seed)
+    recipe = _shortened(config.recipe, expected)
+    asked = len({one.number for one in used.probe})
+    return replace(
+        job,
+        batches=BatchesWithQuestions(batches, corpus, used.learn, recipe=recipe, options=options),
+        probe=QuestionsProbe(probe, corpus, used.probe, input_format=expected) if asked >= LEAST_PROBED else probe,
+        digest=hashlib.sha256(f"{job.digest} {used.digest}".encode()).hexdigest(),
     )
 
 

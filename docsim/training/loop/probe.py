@@ -1,6 +1,7 @@
 """Probes: validation measures of a tower on texts that it was not trained on; one number, higher is better.
 
     HalvesProbe     documents without labels: mean reciprocal rank at which half of a document finds its other half
+    QuestionsProbe  the same, and how well questions that people asked find the documents that they opened
     ExamplesProbe   labelled examples: Spearman's correlation, mean reciprocal rank, or share of triplets in order
 
 A probe decides when training stops and which weights are kept, so it should measure what matters for search. The halves
@@ -23,8 +24,9 @@ from docsim.training.data.batch_layout import Floats, Ids, InputFormat, epoch_or
 from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus
 from docsim.training.data.document_pairs import without_shared
 from docsim.training.data.labelled_examples import Examples
+from docsim.training.data.used_questions import UsedPair
 
-__all__ = ["EmbeddedSample", "ExamplesProbe", "HalvesProbe", "Probe", "Similarities", "embedded"]
+__all__ = ["EmbeddedSample", "ExamplesProbe", "HalvesProbe", "Probe", "QuestionsProbe", "Similarities", "embedded"]
 
 _MAX_DOCUMENTS = 3000  # whose halves are searched; more would take longer and change little
 _MAX_TOKENS = 256  # of a half
@@ -160,6 +162,52 @@ class HalvesProbe:
         own = np.diagonal(similarities)[:, None].copy()
         ranks = 1 + ((similarities > own) & ~self._alike).sum(axis=1)
         return np.asarray(1 / ranks, dtype=np.float64)
+
+
+class QuestionsProbe:
+    """What another probe measures, and whether questions that people asked find the documents that they opened.
+
+    The measure is the mean of the other probe's and of the reciprocal rank of each question's document among all
+    documents, each by its title and its beginning; in (0, 1].
+    """
+
+    def __init__(
+        self, other: HalvesProbe, corpus: TokenizedCorpus, pairs: Sequence[UsedPair], *, input_format: InputFormat
+    ) -> None:
+        """Use pairs that are not trained on, at least one."""
+        self._other, self._pairs, self._input_format = other, pairs, input_format
+        self.name = f"{other.name}, and questions answered, MRR"
+        answers = [one.row for one in pairs]
+        rest = [row for row in range(len(corpus.documents)) if row not in set(answers)]
+        self._rows = np.array([*dict.fromkeys(answers), *rest[:_MAX_DOCUMENTS]])
+        chosen = [corpus.documents[row] for row in self._rows]
+        self._documents = [np.concatenate([one.title, one.body])[:_MAX_TOKENS] for one in chosen]
+
+    def measure(self, tower: keras.Model) -> float:
+        """Return the mean of both measures."""
+        return (self._other.measure(tower) + float(self._found(tower).mean())) / 2
+
+    def values(self, tower: keras.Model) -> NDArray[np.float64]:
+        """Return what the other probe measured, then each question's reciprocal rank, float64 ``(any,)``."""
+        return np.concatenate([self._other.values(tower), self._found(tower)])
+
+    def similarities(self, tower: keras.Model) -> Similarities:
+        """Return those of the other probe."""
+        return self._other.similarities(tower)
+
+    def sample(self, tower: keras.Model) -> EmbeddedSample:
+        """Return that of the other probe."""
+        return self._other.sample(tower)
+
+    def _found(self, tower: keras.Model) -> NDArray[np.float64]:
+        """Return the reciprocal rank of each question's document; others that answer it as well do not count."""
+        asked = embedded(tower, [one.question for one in self._pairs], self._input_format, questions=True)
+        similarities = asked @ embedded(tower, self._documents, self._input_format).T
+        ranks = []
+        for one, row in zip(self._pairs, similarities, strict=True):
+            own = row[int(np.flatnonzero(self._rows == one.row)[0])]
+            ranks.append(1 + int(((row > own) & ~np.isin(self._rows, list(one.others))).sum()))
+        return 1 / np.array(ranks, np.float64)
 
 
 class ExamplesProbe:
