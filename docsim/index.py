@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from docsim.engine import opening
@@ -124,9 +123,7 @@ class Index:
     def __enter__(self) -> Index:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # Reading
@@ -375,8 +372,7 @@ class Index:
         """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
 
         Args:
-            threshold: The share of their wording, in (0, 1], that near-duplicates have in common; by default derived
-                from what is usual in this index.
+            threshold: The share of wording, in (0, 1], that near-duplicates have in common; chosen by default.
             progress: Told what is being done.
 
         Raises:
