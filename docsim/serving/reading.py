@@ -27,6 +27,7 @@ from docsim.index import Index
 from docsim.maintenance.status import read_generations, read_status
 from docsim.models import DEFAULT_MODE, Correction, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.search import scoring
+from docsim.search.highlighting import highlighted
 from docsim.search.questions import questions
 from docsim.search.retrieval import Query
 from docsim.search.searcher import Request, search
@@ -121,7 +122,7 @@ class Reading:
         def query(snapshot: Snapshot, request: Request) -> Query:
             return questions(snapshot, [text], request)[0]
 
-        return self._answer(access, query, asked, reason=Document("query", text))
+        return self._answer(access, query, asked, reason=Document("query", text), question=True)
 
     def similar_to(self, access: Access, document: Document, asked: Asked) -> Answer:
         """Return what is similar to any document, and, under ``same``, the ids of hits with the very same text.
@@ -162,7 +163,13 @@ class Reading:
 
     @retried
     def _answer(
-        self, access: Access, query: Callable[[Snapshot, Request], Query], asked: Asked, *, reason: str | Document
+        self,
+        access: Access,
+        query: Callable[[Snapshot, Request], Query],
+        asked: Asked,
+        *,
+        reason: str | Document,
+        question: bool = False,
     ) -> Answer:
         """Answer a query that is made in the state that is searched."""
         started = time.perf_counter()
@@ -171,8 +178,8 @@ class Reading:
         self.index.engine.prepare()
         with self.index.engine.snapshot(encoder=True) as snapshot:
             _check(snapshot, asked.at_least)
-            found = search(snapshot, [query(snapshot, request)], request, started=started)[0]
-            answer = _told(self._seen(access, found)) | {"revision": snapshot.revision}
+            found = self._seen(access, search(snapshot, [query(snapshot, request)], request, started=started)[0])
+            answer = _told(highlighted(snapshot, found) if question else found) | {"revision": snapshot.revision}
             if asked.explain:
                 for hit in answer["hits"]:
                     hit["explain"] = self._explained(snapshot, access, reason, hit["id"], pairs=1)
