@@ -298,18 +298,6 @@ class Index:
         request = requested(k, mode, where, within, ranking, plain=plain)
         return ask_texts(self.engine, texts, request, started=started)
 
-    @retried
-    def highlighted(self, result: SearchResult) -> SearchResult:
-        """Return the answer to a question with ``PassageHit.matches``: where passages hold what was asked for.
-
-        Args:
-            result: What ``search`` or ``search_many`` returned.
-        """
-        from docsim.search.highlighting import highlighted  # here, because answers in Python seldom need it
-
-        with self.engine.snapshot() as snapshot:
-            return highlighted(snapshot, result)
-
     def similar(
         self,
         id: str,

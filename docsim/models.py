@@ -218,7 +218,7 @@ class PassageHit:
         heading: The headings above the passage, outermost first, joined by `` > ``; empty when there are none.
         matches: Where it holds words of the question, or others of their stems: offsets of the first character and one
             past the last, in the document's text as ``start`` and ``end`` are, in order and without overlap. Filled in
-            by ``Index.highlighted`` for questions.
+            by ``docsim.highlighted``.
     """
 
     start: int

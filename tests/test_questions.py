@@ -18,6 +18,7 @@ from docsim.filters.condition import Compare
 from docsim.index import Index
 from docsim.models import MODES, Correction, Document, Mode, SearchResult
 from docsim.search.corrections import corrected
+from docsim.search.highlighting import highlighted
 
 DOCUMENTS = [
     Document("leave", "Annual leave is 25 days. Sick leave is paid.", "Leave policy", {"team": "hr"}),
@@ -183,3 +184,17 @@ def test_words_of_what_somebody_may_not_see_are_neither_used_nor_known(index: In
         assert corrected(snapshot, "zanzibaar", where=seen, visible=seen) == ("zanzibaar", ())
         assert corrected(snapshot, "backap", where=seen, visible=seen)[1] == (Correction("backap", "backup"),)
         assert corrected(snapshot, "backap") == ("backap", ())
+
+
+# Highlighting
+
+
+def test_the_passages_of_an_answer_say_where_they_hold_what_was_asked_for(index: Index) -> None:
+    result = highlighted(index.search('"sick leave" polcy', mode="lexical"))
+    (passage,) = result.hits[0].passages
+    assert [passage.text[start - passage.start : end - passage.start] for start, end in passage.matches] == [
+        "leave",
+        "Sick leave",
+    ]
+    assert highlighted(index.search("anything else")).hits
+    assert index.search("leave").hits[0].passages[0].matches == ()

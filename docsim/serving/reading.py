@@ -179,7 +179,7 @@ class Reading:
         with self.index.engine.snapshot(encoder=True) as snapshot:
             _check(snapshot, asked.at_least)
             found = self._seen(access, search(snapshot, [query(snapshot, request)], request, started=started)[0])
-            answer = _told(highlighted(snapshot, found) if question else found) | {"revision": snapshot.revision}
+            answer = _told(highlighted(found) if question else found) | {"revision": snapshot.revision}
             if asked.explain:
                 for hit in answer["hits"]:
                     hit["explain"] = self._explained(snapshot, access, reason, hit["id"], pairs=1)

@@ -21,6 +21,7 @@ __all__ = [
     "MOST_PARTS",
     "Reading",
     "Token",
+    "around",
     "is_unspaced",
     "phrase_of",
     "places",
@@ -176,6 +177,16 @@ def written(text: str) -> set[str]:
     return set(tokens(text)) if text.isascii() else set(_compiled(_WRITTEN_RUN).findall(text))
 
 
+def around(text: str, place: int) -> tuple[int, int]:
+    """Return where the token of ``written`` begins and ends that a character of a text belongs to."""
+    runs = _compiled(_ASCII_RUN if text.isascii() else _WRITTEN_RUN)
+    start = place
+    while start and runs.match(text[start - 1]):
+        start -= 1
+    found = runs.match(text, start)
+    return start, found.end() if found else place + 1
+
+
 def places(text: str, one: str) -> Iterator[int]:
     """Yield where a token of ``written`` begins in its text."""
     runs = _compiled(_ASCII_RUN if text.isascii() else _WRITTEN_RUN)
@@ -189,8 +200,10 @@ def places(text: str, one: str) -> Iterator[int]:
 
 def readings(one: str) -> list[Reading]:
     """Return what a token of ``written`` and its pieces stand for, a whole before its parts."""
-    if one.isascii() and one.isalnum() and _is_plain(one):
-        return [Reading(0, len(one), one[:LONGEST].lower())]
+    core = one.strip(_JOINTS)
+    if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
+        start = one.index(core)
+        return [Reading(start, start + len(core), core[:LONGEST].lower())]
     if one.isascii() or not _compiled(_AN_UNSPACED).search(one):
         return list(_spaced_readings(one))
     pieces = _compiled(_ONE_KIND).finditer(one)
@@ -208,13 +221,21 @@ def _spaced_readings(one: str) -> Iterator[Reading]:
     for word in words:
         cuts = [0, *(cut.start() for cut in _HUMP.finditer(word[0])), len(word[0])]
         for low, high in [*(pairwise(cuts)), *([(0, cuts[-1])] if len(cuts) > 2 else [])]:
-            yield Reading(word.start() + low, word.start() + high, _of(word[0][low:high]))
+            for form in _stood_for(word[0][low:high]):
+                yield Reading(word.start() + low, word.start() + high, form)
 
 
 def _unspaced_readings(one: str) -> Iterator[Reading]:
     spans = [found.span() for found in _compiled(_CLUSTER).finditer(one)]
     pairs = [(here[0], after[1]) for here, after in pairwise(spans)]
     yield from (Reading(start, end, _of(one[start:end])) for start, end in [*pairs, *spans])
+
+
+def _stood_for(piece: str) -> Iterator[str]:
+    """Yield what a written piece of a word stands for: more than itself where it is short for something else."""
+    yield _of(piece)
+    if not piece.isascii() and normalized(piece) != piece:
+        yield from words_of(piece)
 
 
 def _of(word: str) -> str:
