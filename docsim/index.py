@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from docsim.analysis.topic_map import KnowledgeMap
     from docsim.encoding.encoder import Encoder
     from docsim.filters.where import Where
+    from docsim.search.suggestions import Suggestions
 
 __all__ = ["Index"]
 
@@ -344,6 +345,25 @@ class Index:
         request = requested(k, mode, where, within, ranking)
         exclude = self.engine.sources().read_from(file.resolve()) if file else None
         return ask(self.engine, document, request, exclude=exclude, started=started)
+
+    @retried
+    def suggest(self, text: str, k: int = 10, *, where: Where = None, within: str = "") -> Suggestions:
+        """Return how a text that somebody is typing may go on: words that documents hold, and titles.
+
+        Args:
+            text: What was typed so far.
+            k: The largest number of words, and of titles, at least 1.
+            where: Use only documents whose metadata match; see ``search``.
+            within: Use only documents whose id is this path or lies below it.
+
+        Raises:
+            UsageError: ``k`` is below 1, or ``where`` cannot be parsed.
+        """
+        from docsim.search.suggestions import suggestions  # here, because searching does not need it
+
+        request = requested(k, DEFAULT_MODE, where, within, None)
+        with self.engine.snapshot() as snapshot:
+            return suggestions(snapshot, text, request.k, where=request.where)
 
     # Analysis
 

@@ -60,5 +60,8 @@ def test_matches_lie_in_the_text_in_order_and_a_text_matches_itself(question: st
     assert all(0 <= one.start < one.end <= len(text) and one.asked in matcher.asked for one in found)
     stretches = list(united(found))
     assert all(before[1] < after[0] for before, after in pairwise(stretches))
-    if any(words_of(text)):
-        assert Matcher(text).matches(text)
+
+
+@given(st.lists(pieces).map("".join))
+def test_a_text_matches_itself(text: str) -> None:
+    assert bool(Matcher(text).matches(text)) == any(words_of(text))

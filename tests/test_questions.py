@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from opened import snapshot_of
 
 from docsim.encoding.encoder import Encoder
+from docsim.errors import UsageError
 from docsim.filters.condition import Compare
 from docsim.index import Index
 from docsim.models import MODES, Correction, Document, Mode, SearchResult
@@ -198,3 +199,22 @@ def test_the_passages_of_an_answer_say_where_they_hold_what_was_asked_for(index:
     ]
     assert highlighted(index.search("anything else")).hits
     assert index.search("leave").hits[0].passages[0].matches == ()
+
+
+# Suggestions
+
+
+def test_what_is_typed_is_completed_by_what_most_documents_hold(index: Index) -> None:
+    found = index.suggest("annual le")
+    assert [(one.text, one.documents) for one in found.words] == [("annual leave", 3)]
+    assert [one.id for one in found.titles] == ["empty"]
+    assert [one.text for one in index.suggest("back", 2).words] == ["backup", "backap"]
+    assert [one.text for one in index.suggest("back", where="team = 'board'").words] == ["backap"]
+    assert [one.text for one in index.suggest("Münch").words] == ["munchen"]
+    assert {one.id for one in index.suggest("pol").titles} == {"leave", "leave-uk", "empty"}
+    assert {one.id for one in index.suggest("pol", where="team = 'hr'").titles} == {"leave", "leave-uk"}
+    assert [one.id for one in index.suggest("休").titles] == ["japanese"]
+    for nothing in ("", " ", "zzz", "東", "..."):
+        assert index.suggest(nothing).words == ()
+    with pytest.raises(UsageError, match="expected k"):
+        index.suggest("back", 0)

@@ -31,6 +31,7 @@ from docsim.search.highlighting import highlighted
 from docsim.search.questions import questions
 from docsim.search.retrieval import Query
 from docsim.search.searcher import Request, search
+from docsim.search.suggestions import Completion, completions
 from docsim.serving.access import Access, Rules
 from docsim.serving.catalogue import Catalogue
 from docsim.serving.problems import Problem
@@ -244,11 +245,17 @@ class Reading:
         return {"documents": documents, "next": following, "total": total, "revision": revision}
 
     def suggest(self, access: Access, text: str, limit: int) -> Answer:
-        """Return documents whose titles, or words in them, begin with a text."""
+        """Return documents whose titles, or words in them, begin with a text, and the text with its word completed."""
         if not text.strip():
-            return {"suggestions": []}
+            return {"suggestions": [], "words": []}
         shown, _, _ = self._confirmed(access, [one.id for one in islice(self.catalogue.beginning(text, access), limit)])
-        return {"suggestions": [{"id": one.id, "title": one.title} for one in shown]}
+        words = [asdict(one) for one in self._completions(access, text, limit)]
+        return {"suggestions": [{"id": one.id, "title": one.title} for one in shown], "words": words}
+
+    @retried
+    def _completions(self, access: Access, text: str, limit: int) -> tuple[Completion, ...]:
+        with self.index.engine.snapshot() as snapshot:
+            return completions(snapshot, text, limit, where=access.restricted(None))
 
     @retried
     def _confirmed(self, access: Access, ids: Sequence[str], *, within: str = "") -> tuple[list[Document], int, int]:

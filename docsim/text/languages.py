@@ -23,7 +23,6 @@ __all__ = [
     "is_small",
     "language_of",
     "language_of_script",
-    "small_words",
     "told_by",
 ]
 
@@ -116,12 +115,6 @@ def _shares(found: Mapping[str, Iterable[str]], weight: float) -> dict[str, dict
 
 _WORDS_TELL = _shares({language: words.split() for language, words in _SMALL_WORDS.items()}, 1.0)
 _LETTERS_TELL = _shares(_LETTERS, _LETTER)
-
-
-@cache
-def small_words(language: str) -> frozenset[str]:
-    """Return some of the commonest words of a language that carry no meaning, folded; none where it is not known."""
-    return frozenset(_SMALL_WORDS.get(language, "").split())
 
 
 def evidence(one: str, words: Sequence[str]) -> dict[int, float]:

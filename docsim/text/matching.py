@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from docsim.text.folding import folded, normalized
-from docsim.text.languages import DEFAULT, LANGUAGES, evidence, language_of, language_of_script, small_words
+from docsim.text.languages import DEFAULT, LANGUAGES, evidence, is_small, language_of, language_of_script
 from docsim.text.stemming import stems
 from docsim.text.tokens import around, is_unspaced, places, readings, token, tokens, without_ends, written
 
@@ -69,6 +69,7 @@ class Matcher:
 
     def matches(self, text: str) -> list[Match]:
         """Return the matches in a text, in order; they may overlap, as "東京" and "京都" do in "東京都"."""
+        text = text if text.isascii() else text.translate(_FORMS)
         level = text.translate(_LEVELS)
         found = [
             Match(start + one.start, start + one.end, one.asked)
@@ -150,7 +151,7 @@ def _meaning(found: Sequence[str], language: str) -> frozenset[str]:
     stand_for = [token(one) for one in found]
     words = {word for one in stand_for for word in one.words}
     words |= {form for one in stand_for for _, form in one.beside if not is_unspaced(form)}
-    words = words - small_words(language) or words
+    words = {word for word in words if not is_small(word, language)} or words
     single = [one.words[0] if len(one.words) == 1 else "" for one in stand_for]
     pairs = pairwise(single) if len(stand_for) <= _MOST_JOINED else ()
     return frozenset(words | {a + b for a, b in pairs if a and b and not is_unspaced(a + b)})
@@ -161,6 +162,23 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str]:
     return re.compile(r"(?<![^\W_])" + r"[\W_]+".join(map(re.escape, words)) + r"(?![^\W_])")
 
 
+def _is_half(character: str) -> bool:
+    """Return whether what is written may be this and the character beside it: an accent, or narrow kana."""
+    return bool(unicodedata.combining(character)) or "\uff65" <= character <= "\uff9f"
+
+
+class _Forms(dict[int, str]):
+    """Characters in the form that words are compared in, where that is one character; else as they are."""
+
+    def __missing__(self, code: int) -> str:
+        form, character = normalized(chr(code)), chr(code)
+        self[code] = form = form if len(form) == 1 and not _is_half(character) else character
+        return form
+
+
+_FORMS = _Forms()
+
+
 class _Levels(dict[int, str]):
     """Characters without case and accents, one for one; ``_ODD`` for those that stand for more or fewer than one."""
 
@@ -168,8 +186,7 @@ class _Levels(dict[int, str]):
         character = chr(code)
         form = normalized(character)
         level = folded(form)
-        half = unicodedata.combining(character) or "\uff65" <= character <= "\uff9f"  # of an accented letter, of kana
-        if half or (len(level) != 1 and (character.isalnum() or not form)):
+        if _is_half(character) or (len(level) != 1 and (character.isalnum() or not form)):
             level = _ODD
         elif len(level) != 1:
             level = character
