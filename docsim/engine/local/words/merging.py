@@ -199,8 +199,9 @@ def _word_rows(place: int, part: _Part, chunk: NDArray[np.uint64]) -> _WordRows:
     counts = one.counts[here].astype(np.int64)
     begins = one.places[words.start] + np.cumsum(counts) - counts
     keys = np.repeat(np.searchsorted(chunk, one.exact[words]), np.diff(one.starts[words.start : words.stop + 1]))
-    columns = (keys, slots, one.weights[here], counts, begins, np.full(len(keys), place))
-    return _WordRows(*(column[slots >= 0] for column in columns))
+    kept = slots >= 0
+    owners = np.full(int(kept.sum()), place)
+    return _WordRows(keys[kept], slots[kept], one.weights[here][kept], counts[kept], begins[kept], owners)
 
 
 def _positions(segments: Sequence[Segment], found: _WordRows, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -252,8 +253,8 @@ def _stem_rows(part: _Part, chunk: NDArray[np.uint64], owned: NDArray[np.bool_])
     begins, ends = one.stem_starts[stems][mine], one.stem_ends[stems][mine]
     rows = ragged(begins, ends - begins)
     slots = part.slots[one.slots[rows]]
-    columns = (np.repeat(numbers[mine], ends - begins), slots, one.weights[rows])
-    return _StemRows(*(column[slots >= 0] for column in columns))
+    kept = slots >= 0
+    return _StemRows(np.repeat(numbers[mine], ends - begins)[kept], slots[kept], one.weights[rows][kept])
 
 
 def _shared(segments: Sequence[Segment]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
