@@ -29,8 +29,8 @@ from docsim.serving.reading import Asked, Reading
 from docsim.serving.templating import page as _page
 from docsim.serving.tokens import SESSION_SECONDS, Tokens
 from docsim.serving.use import Said, person_of
-from docsim.use.records import Kind
 from docsim.text.matching import Matcher
+from docsim.use.records import Kind
 
 __all__ = ["problem", "routes"]
 
@@ -117,7 +117,14 @@ async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Res
     shown: dict[str, Any] = {"q": asked.q, "chosen": chosen, "facets": facets, "found": found, "offset": asked.offset}
     shown |= {"more": more, "faceted": FACETED, "s": (found or {}).get("query_id"), "thanks": asked.thanks}
     template = "hits.html" if asked.part else "search.html"
-    return _page(request, template, **shown, hits=_hits(found, asked.q), link=_linker(asked.q, chosen, plain=asked.plain), per=PER_PAGE)
+    return _page(
+        request,
+        template,
+        **shown,
+        hits=_hits(found, asked.q),
+        link=_linker(asked.q, chosen, plain=asked.plain),
+        per=PER_PAGE,
+    )
 
 
 @routes.get("/d/{id:path}")

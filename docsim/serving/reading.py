@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from docsim.analysis.attribution import Attribution
+from docsim.analysis.attribution import Attribution, attribution
 from docsim.analysis.explain import PAIRS, explained, spanned
 from docsim.encoding.documents import encode_documents
 from docsim.engine.base import Snapshot
@@ -62,6 +62,7 @@ class Asked:
         plain: Whether a question is taken as it is: no operators, no corrections.
         at_least: The revision that the answer has to have at least.
         also: What documents have to meet besides.
+        highlight: Whether to say where the passages of an answer hold what a question asked for.
     """
 
     k: int = 10
@@ -73,6 +74,7 @@ class Asked:
     at_least: int = 0
     plain: bool = False
     also: Condition | None = None
+    highlight: bool = True
 
     def condition(self) -> Condition | None:
         """Return what documents have to meet; None where all will do.
@@ -180,7 +182,9 @@ class Reading:
         with self.index.engine.snapshot(encoder=True) as snapshot:
             _check(snapshot, asked.at_least)
             found = self._seen(access, search(snapshot, [query(snapshot, request)], request, started=started)[0])
-            answer = _told(highlighted(found) if question else found) | {"revision": snapshot.revision}
+            answer = _told(highlighted(found) if question and asked.highlight else found) | {
+                "revision": snapshot.revision
+            }
             if asked.explain:
                 for hit in answer["hits"]:
                     hit["explain"] = self._explained(snapshot, access, reason, hit["id"], pairs=1)
@@ -205,14 +209,12 @@ class Reading:
             return found | {"revision": snapshot.revision}
 
     def _explained(self, snapshot: Snapshot, access: Access, a: str | Document, b: str, *, pairs: int) -> Answer:
-        attribution = self._attribution
-        if attribution is None or attribution.encoder is not snapshot.encoder:
-            attribution = self._attribution = Attribution(snapshot.encoder)
+        known = self._attribution = attribution(snapshot.encoder, self._attribution)
         for side in (a, b):
             if isinstance(side, str):
                 _visible(snapshot, access, side)
         sides = [spanned(snapshot, side) for side in (a, b)]
-        found = asdict(explained(snapshot, attribution, *sides, pairs=pairs))
+        found = asdict(explained(snapshot, known, *sides, pairs=pairs))
         if access.viewer.groups is not None:  # in how many documents a term is would count those of others
             terms = [one | {"documents": None} for one in found["terms"]]
             found["terms"] = sorted(terms, key=lambda one: str(one["term"]))
