@@ -89,6 +89,9 @@ class Matcher:
         for some in (*self._alike, *_JOINTS):
             place = level.find(some)
             while place >= 0:
+                if place and text[place].islower() and text[place - 1].isalnum():  # within a word
+                    place = level.find(some, place + 1)
+                    continue
                 start, end = around(text, place)
                 if start not in seen:
                     seen.add(start)
