@@ -49,6 +49,7 @@ BENCHMARKS = (
     Benchmark("gate_calibration", "dev", "tldr/corpus.jsonl.gz", ("docsim", "keras")),
     Benchmark("questions", "dev", "sumo_firefox/corpus.jsonl.gz", wanted=("teacher",)),
     Benchmark("filters", ".", "", quick=True),
+    Benchmark("typing_errors", ".", "dev/sumo_firefox/corpus.jsonl.gz", quick=True),
     Benchmark("opening", ".", "scale/win32/corpus.jsonl.gz", quick=True),
     Benchmark("serving", ".", "dev/mdn/corpus.jsonl.gz", ("docsim", "uvicorn", "psutil"), quick=True),
     Benchmark("scale", ".", "scale/win32/corpus.jsonl.gz", quick=True),

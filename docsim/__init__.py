@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from docsim.models import Ranking as Ranking
     from docsim.models import SearchResult as SearchResult
     from docsim.models import SyncReport as SyncReport
+    from docsim.search.highlighting import highlighted as highlighted
 
 __version__ = "0.1.0"
 
@@ -31,9 +32,21 @@ _HOMES = {
     "Ranking": "docsim.models",
     "SearchResult": "docsim.models",
     "SyncReport": "docsim.models",
+    "highlighted": "docsim.search.highlighting",
 }
 
-__all__ = ["DocsimError", "Document", "Encoder", "Hit", "Index", "Ranking", "SearchResult", "SyncReport", "__version__"]
+__all__ = [
+    "DocsimError",
+    "Document",
+    "Encoder",
+    "Hit",
+    "Index",
+    "Ranking",
+    "SearchResult",
+    "SyncReport",
+    "__version__",
+    "highlighted",
+]
 
 
 def __getattr__(name: str) -> object:

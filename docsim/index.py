@@ -20,7 +20,7 @@ from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.models import DEFAULT_MODE, Document, Item, Mode, Passage, Ranking, SearchResult, SyncReport
 from docsim.progress import SILENT, Progress
-from docsim.search.asking import ask, ask_indexed, ask_texts, requested, stored_document
+from docsim.search.asking import ask, ask_indexed, ask_texts, requested, stored_document, suggested
 
 if TYPE_CHECKING:
     from docsim.analysis.attribution import Attribution
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from docsim.analysis.topic_map import KnowledgeMap
     from docsim.encoding.encoder import Encoder
     from docsim.filters.where import Where
+    from docsim.search.suggestions import Suggestions
 
 __all__ = ["Index"]
 
@@ -230,14 +231,11 @@ class Index:
             UsageError: The index was opened at one generation.
             IndexLocked: Another process is writing and ``wait`` is off.
         """
+        from docsim.indexing.sync import removed
+
         self._check_writable()
         with self.engine.writer(wait=wait) as writer:
-            with writer.transaction():
-                found = [number for id in dict.fromkeys(ids) if (number := writer.number(id)) is not None]
-                for number in found:
-                    writer.remove(number)
-            writer.optimize()
-        return len(found)
+            return removed(writer, ids)
 
     def _check_writable(self) -> None:
         if self._pinned:
@@ -261,11 +259,9 @@ class Index:
     ) -> SearchResult:
         """Return the documents most similar to a text, best first.
 
-        A text may hold operators: ``"exact words"``, ``-word``, ``title:word`` and ``begin*``; see
-        ``docs/reference/queries.md``. A word that no document holds is searched for as the one that was likely meant.
-
         Args:
-            text: A question, a few words or a whole document; a long text is compared passage by passage.
+            text: A question, which may hold operators (``docs/reference/queries.md``), a few words or a whole document;
+                a long text is compared passage by passage.
             k: The number of hits, at least 1; there are fewer only if fewer documents qualify.
             mode: Rank by embeddings (``dense``), by words (``lexical``) or by both (``hybrid``).
             where: Return only documents whose metadata match: an expression such as ``"team = 'sre'"``, or a mapping
@@ -325,22 +321,22 @@ class Index:
     ) -> SearchResult:
         """Return the documents most similar to any document, encoded with its title; see ``search`` for the rest.
 
-        Args:
-            document: The document; it need not be indexed.
-            k: The number of hits, at least 1.
-            file: The file that it was read from; if that file is indexed, it is left out of the hits.
-            mode: ``dense``, ``lexical`` or ``hybrid``.
-            where: Return only documents whose metadata match.
-            within: Return only documents whose id is this path or lies below it.
-            ranking: How hits are chosen.
-
-        Raises:
-            UsageError: ``k`` is below 1, there is no such mode, or ``where`` cannot be parsed.
+        The document need not be indexed. If ``file``, which it was read from, is indexed, that is left out of the hits.
         """
         started = time.perf_counter()
         request = requested(k, mode, where, within, ranking)
         exclude = self.engine.sources().read_from(file.resolve()) if file else None
         return ask(self.engine, document, request, exclude=exclude, started=started)
+
+    def suggest(self, text: str, k: int = 10, *, where: Where = None, within: str = "") -> Suggestions:
+        """Return how a text that is being typed may go on: by ``k`` words and ``k`` titles at most.
+
+        Only documents that meet ``where`` and ``within``, see ``search``, are used and counted.
+
+        Raises:
+            UsageError: ``k`` is below 1, or ``where`` cannot be parsed.
+        """
+        return suggested(self.engine, text, requested(k, DEFAULT_MODE, where, within, None))
 
     # Analysis
 
@@ -356,16 +352,12 @@ class Index:
         Raises:
             UsageError: There is no such document, or ``pairs`` is below 1.
         """
-        if pairs < 1:
-            raise UsageError(f"expected at least 1 pair of passages to explain, got {pairs}")
-        from docsim.analysis.attribution import Attribution
+        from docsim.analysis.attribution import attribution
         from docsim.analysis.explain import explained, spanned
 
         with self.engine.snapshot(encoder=True) as snapshot:
-            if self._attribution is None or self._attribution.encoder is not snapshot.encoder:
-                self._attribution = Attribution(snapshot.encoder)
-            sides = [spanned(snapshot, side) for side in (a, b)]
-            return explained(snapshot, self._attribution, *sides, pairs=pairs)
+            self._attribution = attribution(snapshot.encoder, self._attribution)
+            return explained(snapshot, self._attribution, *(spanned(snapshot, one) for one in (a, b)), pairs=pairs)
 
     @retried
     def duplicates(self, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:

@@ -216,6 +216,9 @@ class PassageHit:
         text: The passage, ``document.text[start:end]``.
         similarity: The highest similarity between this passage and a passage of the query, in [-1, 1].
         heading: The headings above the passage, outermost first, joined by `` > ``; empty when there are none.
+        matches: Where it holds words of the question, or others of their stems: offsets of the first character and one
+            past the last, in the document's text as ``start`` and ``end`` are, in order and without overlap. Filled in
+            by ``docsim.highlighted``.
     """
 
     start: int
@@ -223,6 +226,7 @@ class PassageHit:
     text: str
     similarity: float
     heading: str = ""
+    matches: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

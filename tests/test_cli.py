@@ -164,7 +164,7 @@ def test_the_json_of_query_has_just_these_keys(indexed: Path) -> None:
     assert [hit["rank"] for hit in result["hits"]] == [1, 2]
     for hit in result["hits"]:
         assert list(hit) == HIT_KEYS
-        assert list(hit["passages"][0]) == ["start", "end", "text", "similarity", "heading"]
+        assert list(hit["passages"][0]) == ["start", "end", "text", "similarity", "heading", "matches"]
         assert hit["similarity"] == hit["passages"][0]["similarity"]
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from docsim import Index
 from docsim.cli import hits, last_answer, main
+from docsim.text.matching import Matcher
 
 LEAVE = "# Annual leave\n\n## Days\n\nEverybody has 27 days of leave a year, and all public holidays on top of them.\n"
 PAGES = {
@@ -125,7 +126,7 @@ def test_people_see_the_sentence_that_answers_and_one_of_two_versions(here: Path
         result = index.search("how many days of leave", 3)
         outputs = []
         for fold in (True, False):
-            table = hits.rows(result, result.query, {}, encoder=index.encoder, fold=fold)
+            table = hits.rows(result, result.query, {}, Matcher(result.query), encoder=index.encoder, fold=fold)
             console = Console(file=io.StringIO(), width=120, color_system=None)
             console.print(table)
             outputs.append(console.file.getvalue())  # type: ignore[attr-defined]

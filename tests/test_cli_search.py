@@ -55,6 +55,20 @@ def test_lexical_finds_codes_and_identifiers_and_nothing_else() -> None:
     assert found("similar", "soup", "--mode", "lexical", "--min-similarity", "0.9") == ["stew"]
 
 
+def test_operators_and_corrections_are_said_and_can_be_switched_off() -> None:
+    told = run("query", 'lentlis "the soup" -salt')
+    assert "Showing results for lentils instead of lentlis" in told
+    assert 'Read as operators: "the soup" -salt' in told
+    assert [line.split("\t")[2] for line in told.splitlines() if "\t" in line] == ["soup"]
+    found = answer("query", 'lentlis "the soup" -salt')
+    assert found["corrections"] == [{"given": "lentlis", "used": "lentils"}]
+    assert found["operators"] == ['"the soup"', "-salt"]
+    best = found["hits"][0]["passages"][0]
+    assert [best["text"][start:end] for start, end in best["matches"]] == ["lentils", "the soup"]
+    plain = answer("query", 'lentlis "the soup" -salt', "--plain")
+    assert (plain["corrections"], plain["operators"], len(plain["hits"])) == ([], [], 4)
+
+
 def test_an_offset_gives_the_next_page() -> None:
     every = found("query", "boil lentils")
     page = answer("query", "boil lentils", "-k", "2", "--offset", "2")

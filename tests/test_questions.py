@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from opened import snapshot_of
 
 from docsim.encoding.encoder import Encoder
+from docsim.errors import UsageError
 from docsim.filters.condition import Compare
 from docsim.index import Index
 from docsim.models import MODES, Correction, Document, Mode, SearchResult
 from docsim.search.corrections import corrected
+from docsim.search.highlighting import highlighted
 
 DOCUMENTS = [
     Document("leave", "Annual leave is 25 days. Sick leave is paid.", "Leave policy", {"team": "hr"}),
@@ -183,3 +185,36 @@ def test_words_of_what_somebody_may_not_see_are_neither_used_nor_known(index: In
         assert corrected(snapshot, "zanzibaar", where=seen, visible=seen) == ("zanzibaar", ())
         assert corrected(snapshot, "backap", where=seen, visible=seen)[1] == (Correction("backap", "backup"),)
         assert corrected(snapshot, "backap") == ("backap", ())
+
+
+# Highlighting
+
+
+def test_the_passages_of_an_answer_say_where_they_hold_what_was_asked_for(index: Index) -> None:
+    result = highlighted(index.search('"sick leave" polcy', mode="lexical"))
+    (passage,) = result.hits[0].passages
+    assert [passage.text[start - passage.start : end - passage.start] for start, end in passage.matches] == [
+        "leave",
+        "Sick leave",
+    ]
+    assert highlighted(index.search("anything else")).hits
+    assert index.search("leave").hits[0].passages[0].matches == ()
+
+
+# Suggestions
+
+
+def test_what_is_typed_is_completed_by_what_most_documents_hold(index: Index) -> None:
+    found = index.suggest("annual le")
+    assert [(one.text, one.documents) for one in found.words] == [("annual leave", 3)]
+    assert [one.id for one in found.titles] == ["empty"]
+    assert [one.text for one in index.suggest("back", 2).words] == ["backup", "backap"]
+    assert [one.text for one in index.suggest("back", where="team = 'board'").words] == ["backap"]
+    assert [one.text for one in index.suggest("Münch").words] == ["munchen"]
+    assert {one.id for one in index.suggest("pol").titles} == {"leave", "leave-uk", "empty"}
+    assert {one.id for one in index.suggest("pol", where="team = 'hr'").titles} == {"leave", "leave-uk"}
+    assert [one.id for one in index.suggest("休").titles] == ["japanese"]
+    for nothing in ("", " ", "zzz", "東", "..."):
+        assert index.suggest(nothing).words == ()
+    with pytest.raises(UsageError, match="expected k"):
+        index.suggest("back", 0)

@@ -77,6 +77,9 @@ def test_no_surface_names_or_counts_what_somebody_may_not_see(
     assert reading.status(access)["documents"] == len(seen)
     suggested = [one["id"] for word in WORDS for one in reading.suggest(access, word, 50)["suggestions"]]
     assert sorted(suggested) == sorted(seen)
+    completed = {one["text"]: one["documents"] for word in WORDS for one in reading.suggest(access, word, 50)["words"]}
+    known = [word for id in seen for word in WORDS if word in everything[id].text.split()]
+    assert completed == {word: known.count(word) for word in known}
     for id in seen:
         similar = reading.similar(access, [id], [], Asked(k=50, explain=True))
         assert {hit["id"] for hit in similar["hits"]} == seen - {id}

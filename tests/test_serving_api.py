@@ -135,6 +135,8 @@ def test_suggestions_complete_titles_and_words_in_them(client: httpx.Client) -> 
     assert suggested("TICK") == ["travel/ticket.md"]
     assert suggested("icket") == []
     assert suggested(" ") == []
+    words = client.get("/v1/suggest", params={"text": "boil LEN"}).json()["words"]
+    assert words == [{"text": "boil lentils", "documents": 2}, {"text": "boil lentil", "documents": 2}][::-1]
 
 
 # Documents

@@ -18,6 +18,7 @@ from served import PAGES, Served, made, serving, token
 from docsim import Document
 from docsim.serving import marking
 from docsim.serving import page as page_module
+from docsim.text.matching import Matcher
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -85,6 +86,15 @@ def test_a_search_shows_hits_with_the_words_marked(client: httpx.Client) -> None
     assert page.index("Lentil soup") < page.index("Signing keys")
     assert "<mark>Boil</mark> the <mark>lentils</mark>" in page
     assert "of random pairs" in page
+
+
+def test_what_a_question_was_taken_for_is_said_and_can_be_taken_back(client: httpx.Client) -> None:
+    shown = client.get("/", params={"q": 'lentlis "until the soup" -train'}).text
+    assert "<b>lentils</b> instead of lentlis" in shown
+    assert "&#34;until the soup&#34; -train" in shown
+    assert shown.count('<li class="hit"') == 1
+    (plain, *_) = [link for link in links(shown) if "plain=true" in link]
+    assert "instead of" not in client.get(plain).text
 
 
 def test_every_link_of_a_search_leads_somewhere(client: httpx.Client) -> None:
@@ -211,7 +221,7 @@ def test_closeness_is_never_rounded_up_and_never_all_of_it() -> None:
 
 def test_a_snippet_begins_near_the_first_word_that_was_asked_for() -> None:
     text = "word " * 200 + "certificates are rotated " + "more " * 200
-    parts = marking.snippet(text, "rotate a certificate")
+    parts = marking.snippet(text, Matcher("rotate a certificate"))
     assert [part for part, is_marked in parts if is_marked] == ["certificates", "rotated"]
     assert (parts[0], parts[-1]) == (("… ", False), (" …", False))
     assert len("".join(part for part, _ in parts)) < 340

@@ -11,6 +11,7 @@ from docsim.analysis.alike import folded
 from docsim.models import Hit, PassageHit
 from docsim.rendering.readable import inline, sentences
 from docsim.rendering.snippets import Snippet, snippets
+from docsim.text.matching import Matcher
 
 PAGE = """\
 ## Setup
@@ -39,7 +40,7 @@ def hit(text: str, *, rank: int = 1, title: str = "", heading: str = "") -> Hit:
 
 def shown(question: str, text: str, **more: str) -> Snippet:
     one = hit(text, **more)  # type: ignore[arg-type]
-    return snippets(question, [(one.title, one.passages)])[0]
+    return snippets(Matcher(question), [(one.title, one.passages)])[0]
 
 
 def read(snippet: Snippet) -> str:
@@ -116,8 +117,8 @@ def test_without_shared_words_similarity_decides() -> None:
         return np.array([0.0, 0.9, 0.1], np.float32)
 
     passages = hit("One thing. Rail fares are paid. Another thing.").passages
-    assert read(snippets("train", [("", passages)], similar=similar)[0]).startswith("Rail fares")
-    assert snippets("x", [("", ())]) == [Snippet("", ())]
+    assert read(snippets(Matcher("train"), [("", passages)], similar=similar)[0]).startswith("Rail fares")
+    assert snippets(Matcher("x"), [("", ())]) == [Snippet("", ())]
 
 
 def test_hits_that_say_the_same_are_one_group() -> None:

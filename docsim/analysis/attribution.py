@@ -25,7 +25,7 @@ from docsim.encoding.onnx_unscaled import without_scaling
 from docsim.encoding.tokenizer import TokenSpan
 from docsim.runtime import onnxruntime
 
-__all__ = ["Attributed", "Attribution", "Link", "Word"]
+__all__ = ["Attributed", "Attribution", "Link", "Word", "attribution"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _MOST_LINKS = 20
@@ -160,6 +160,11 @@ class Attribution:
             span: loss / len(each) for loss, each in zip(losses, occurrences.values(), strict=True) for span in each
         }
         return _words(text, spans, [shares.get(span, 0.0) for span in spans])
+
+
+def attribution(encoder: Encoder, known: Attribution | None) -> Attribution:
+    """Return what attributes similarities by an encoder; what is known already, if that is for this one."""
+    return known if known is not None and known.encoder is encoder else Attribution(encoder)
 
 
 def _unscaled(encoder: Encoder) -> onnxruntime.InferenceSession | None:

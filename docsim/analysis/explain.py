@@ -14,6 +14,7 @@ from docsim.analysis.attribution import Attributed, Attribution, Link, Word
 from docsim.analysis.shared_terms import SharedTerm, shared_terms
 from docsim.encoding.documents import Role, inputs, prefix
 from docsim.engine.base import Snapshot
+from docsim.errors import UsageError
 from docsim.ingest import passages
 from docsim.models import Document, Passage
 from docsim.search import scoring
@@ -160,7 +161,12 @@ def explained(
         a: The first document, usually the query.
         b: The document that it is compared with.
         pairs: The largest number of pairs of passages to explain, at least 1.
+
+    Raises:
+        UsageError: ``pairs`` is below 1.
     """
+    if pairs < 1:
+        raise UsageError(f"expected at least 1 pair of passages to explain, got {pairs}")
     encoder = attribution.encoder
     texts = [inputs(encoder, side.document, side.passages, role=side.role) for side in (a, b)]
     heads = (prefix(encoder, a.role), prefix(encoder, b.role))

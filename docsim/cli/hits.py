@@ -16,6 +16,7 @@ from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.models import Hit, SearchResult
 from docsim.rendering.snippets import Snippet, snippets
+from docsim.text.matching import Matcher
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,7 +38,13 @@ _RANKED = {
 
 
 def rows(
-    result: SearchResult, question: str, words: Mapping[str, str], *, encoder: Encoder | None = None, fold: bool = True
+    result: SearchResult,
+    question: str,
+    words: Mapping[str, str],
+    matcher: Matcher,
+    *,
+    encoder: Encoder | None = None,
+    fold: bool = True,
 ) -> Table:
     """Return hits as a table.
 
@@ -45,6 +52,7 @@ def rows(
         result: The answer.
         question: What was asked.
         words: By a hit's id, the words that make it one; of some hits or none.
+        matcher: Finds in texts what was asked for.
         encoder: Finds the sentences that are similar to the question; without it, shared words find them.
         fold: Whether hits that say the same are shown as one.
     """
@@ -57,7 +65,7 @@ def rows(
     table.add_column()
     groups = folded(result.hits) if fold else [[hit] for hit in result.hits]
     similar = _similar_to(question, encoder) if encoder and encoder.manifest["kind"] in _FAST else None
-    shown = snippets(question, [(group[0].title, group[0].passages) for group in groups], similar=similar)
+    shown = snippets(matcher, [(group[0].title, group[0].passages) for group in groups], similar=similar)
     for (hit, *others), snippet in zip(groups, shown, strict=True):
         described = _described(hit, snippet, Text())
         if carried := words.get(hit.id):

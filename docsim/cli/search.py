@@ -22,6 +22,8 @@ from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.models import Document, SearchResult
+from docsim.search import highlighting
+from docsim.text.matching import Matcher
 
 if TYPE_CHECKING:
     from docsim.analysis.explain import Explanation
@@ -30,6 +32,9 @@ __all__ = ["query", "similar"]
 
 _TOGETHER = 256
 """Queries of a batch that are encoded together."""
+
+_READ = 2_000
+"""Characters of a document whose words are marked in what is similar to it."""
 
 _SHORT = 500
 """Characters of a text that is a question, of which all sentences of an answer are compared with it."""
@@ -165,9 +170,9 @@ class _Asking:
                 reasons = self._reasons(Document("query", text), result)
                 if self.output.as_json:
                     head = {"id": id} if id is not None else {}
-                    click.echo(json_text(head | _json(result, reasons)))
+                    click.echo(json_text(head | _json(result, reasons, is_question=True)))
                 else:
-                    self._table(result, reasons, text, name=id or str(number))
+                    self._question_table(result, reasons, name=id or str(number))
 
     def _reasons(self, wanted: str | Document, result: SearchResult) -> list[Explanation]:
         """Return why each hit is one, if that is wanted."""
@@ -176,20 +181,34 @@ class _Asking:
     def _print(self, result: SearchResult, wanted: str | Document) -> None:
         reasons = self._reasons(wanted, result)
         if self.output.as_json:
-            print_json(_json(result, reasons))
+            is_question = isinstance(wanted, Document) and wanted.id == "query"
+            print_json(_json(result, reasons, is_question=is_question))
             return
         remember(self.index, result)
         document = self.index.document(wanted).document if isinstance(wanted, str) else wanted
-        meant = " ".join(one.used for one in result.corrections)
-        text = f"{document.text} {meant}" if document.id == "query" else f"{document.title}\n{document.text}"
-        self._table(result, reasons, text)
+        if document.id == "query":
+            self._question_table(result, reasons)
+        else:
+            text = f"{document.title}\n{document.text}"
+            self._table(result, reasons, text, Matcher(text[:_READ]))
+
+    def _question_table(self, result: SearchResult, reasons: Sequence[Explanation], *, name: str | None = None) -> None:
+        said = result.query, result.operators, result.corrections
+        self._table(result, reasons, highlighting.searched_for(*said), highlighting.asked(*said), name=name)
 
     def _table(
-        self, result: SearchResult, reasons: Sequence[Explanation], text: str, *, name: str | None = None
+        self,
+        result: SearchResult,
+        reasons: Sequence[Explanation],
+        text: str,
+        matcher: Matcher,
+        *,
+        name: str | None = None,
     ) -> None:
         """Print an answer for people; to a pipe, one tab-separated line per hit.
 
-        ``name`` is that of one of several queries. To a pipe, it is the first field.
+        ``matcher`` finds what was asked for. ``name`` is that of one of several queries. To a pipe, it is the first
+        field.
         """
         words = [", ".join(_telling(reason)) for reason in reasons]
         for line in _understood(result):
@@ -210,7 +229,7 @@ class _Asking:
         if result.hits:
             by_id = {hit.id: carried for hit, carried in zip(result.hits, words, strict=False)}
             encoder = self.index.encoder if len(text) <= _SHORT else None
-            console.print(hits.rows(result, text, by_id, encoder=encoder, fold=self.fold))
+            console.print(hits.rows(result, text, by_id, matcher, encoder=encoder, fold=self.fold))
         for line in () if self.output.quiet else hits.footnotes(result, **self._chosen()):
             console.print(visible(line), style="dim", markup=False)
 
@@ -242,9 +261,9 @@ def _batch_queries(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str | N
         yield (None if id is None else str(id)), text
 
 
-def _json(result: SearchResult, reasons: Sequence[Explanation]) -> dict[str, object]:
+def _json(result: SearchResult, reasons: Sequence[Explanation], *, is_question: bool) -> dict[str, object]:
     """Return an answer as it is printed as JSON."""
-    shown = asdict(result)
+    shown = asdict(highlighting.highlighted(result) if is_question else result)
     for hit, reason in zip(shown["hits"], reasons, strict=False):
         hit["explain"] = asdict(reason)
     return shown

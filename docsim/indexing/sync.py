@@ -28,7 +28,7 @@ from docsim.ingest import passages
 from docsim.models import Document, Entry, Failure, Item, LeftOut, SyncReport, storable
 from docsim.progress import SILENT, Progress
 
-__all__ = ["Plan", "Sync"]
+__all__ = ["Plan", "Sync", "removed"]
 
 _AHEAD = 16
 """Files that are read ahead, those that are being read included."""
@@ -294,6 +294,16 @@ class Sync(Plan):
             for path in self._prune(prune):
                 self._writer.unlink(self.source_number, path)
             self._writer.close_source(self.source_number, self.failures)
+
+
+def removed(writer: Writer, ids: Iterable[str]) -> int:
+    """Remove documents by id, in one transaction; return how many were removed."""
+    with writer.transaction():
+        found = [number for id in dict.fromkeys(ids) if (number := writer.number(id)) is not None]
+        for number in found:
+            writer.remove(number)
+    writer.optimize()
+    return len(found)
 
 
 def _characters(change: _Change) -> int:

@@ -8,7 +8,6 @@ shared when their stems are equal.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,21 +17,16 @@ from numpy.typing import NDArray
 
 from docsim.models import PassageHit
 from docsim.rendering.readable import Sentence, sentences
-from docsim.text.folding import folded, normalized
-from docsim.text.languages import DEFAULT, LANGUAGES, evidence, language_of, language_of_script
-from docsim.text.stemming import stems
-from docsim.text.tokens import is_unspaced, tokens
+from docsim.text.matching import Matcher, united
 
 __all__ = ["Part", "Snippet", "snippets"]
 
 Part = tuple[str, bool]
 """A piece of a text, and whether it is marked."""
 
-_ASKED = 2_000  # characters of a question that count
 _OF_CODE = 0.5  # what a word of a line of code counts
 _ABOVE = 0.6  # what a word of the heading counts, where one of the sentence itself counts 1
 _SIMILAR = 5.0  # what a similarity of 1 counts, where a word that one sentence in twenty holds counts 3
-_WORD = re.compile(r"[^\W_]+(?:[\u0300-\u036f]+[^\W_]*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class Snippet:
 
 
 def snippets(
-    question: str,
+    asked: Matcher,
     hits: Sequence[tuple[str, Sequence[PassageHit]]],
     *,
     similar: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
@@ -58,17 +52,16 @@ def snippets(
     """Return what to show of each hit.
 
     Args:
-        question: What was asked; of a long text, its beginning.
+        asked: Finds what was asked for.
         hits: The title of each hit, and its passages, best first.
         similar: Tells how similar texts are to the question, ``float32 (texts,)`` in [-1, 1]; without it, the words
             that a sentence shares with the question decide.
         length: Characters to show of each at most.
     """
-    asked = _Asked(question)
     read = [[_read(passage) for passage in passages] for _, passages in hits]
     every = [one for each in read for passage in each for one in passage]
-    held = Counter(stem for one in every for stem in {stem for *_, stem in asked.stretches(one.text)})
-    weights = {stem: math.log1p((len(every) + 0.5) / (held[stem] + 0.5)) for stem in asked.stems | asked.pairs}
+    held = Counter(word for one in every for word in _asked_in(asked, one.text))
+    weights = {word: math.log1p((len(every) + 0.5) / (held[word] + 0.5)) for word in asked.asked}
     worth = [_worth(asked, one, weights, length) for one in every]
     if similar and every:
         near = similar([f"{one.section}\n{one.text[:length]}" for one in every]).tolist()
@@ -82,43 +75,20 @@ def snippets(
     return shown
 
 
-class _Asked:
-    """The words of a question that tell something, as stems, and its pairs of characters in unspaced scripts."""
-
-    def __init__(self, question: str) -> None:
-        found = tokens(question[:_ASKED])
-        self.language = language_of(found) or DEFAULT
-        self.pairs = {folded(one) for one in found if is_unspaced(one) and len(one) > 1}
-        words = [folded(normalized(match[0])) for match in _WORD.finditer(question[:_ASKED])]
-        words = [word for word in words if not is_unspaced(word)]
-        place = LANGUAGES.index(self.language) if self.language in LANGUAGES else -1
-        telling = [word for word in words if place not in evidence(word, [word])]
-        self.stems = set(map(self.stem, telling or words))
-
-    def stem(self, word: str) -> str:
-        return stems([word], language_of_script(word) or self.language)[0]
-
-    def stretches(self, text: str) -> list[tuple[int, int, str]]:
-        """Return where a text holds what is asked for: start, end, and the stem or pair, in order."""
-        found = [
-            (match.start(), match.end(), stem)
-            for match in _WORD.finditer(text)
-            if (stem := self.stem(folded(normalized(match[0])))) in self.stems
-        ]
-        for pair in self.pairs:
-            found += ((match.start(), match.end(), pair) for match in re.finditer(re.escape(pair), text))
-        return sorted(found)
+def _asked_in(asked: Matcher, text: str) -> set[str]:
+    """Return what of a question a text holds."""
+    return {one.asked for one in asked.matches(text)}
 
 
 def _read(passage: PassageHit) -> list[Sentence]:
     return sentences(passage.text, passage.heading.rpartition(" > ")[2])
 
 
-def _snippet(asked: _Asked, title: str, found: Sequence[Sentence], place: int, length: int) -> Snippet:
+def _snippet(asked: Matcher, title: str, found: Sequence[Sentence], place: int, length: int) -> Snippet:
     """Return what to show of a passage whose sentence at a place answers."""
     place = _introduced(found, place)
     text, is_cut = _text(asked, found, place, length)
-    parts = (("\u2026 ", False),) * is_cut + _marked(text, asked.stretches(text))
+    parts = (("\u2026 ", False),) * is_cut + _marked(text, asked)
     section = found[place].section
     return Snippet("" if section.casefold() == title.casefold() else section, parts)
 
@@ -133,15 +103,15 @@ def _introduced(found: Sequence[Sentence], place: int) -> int:
     return place
 
 
-def _worth(asked: _Asked, one: Sentence, weights: dict[str, float], length: int) -> float:
+def _worth(asked: Matcher, one: Sentence, weights: dict[str, float], length: int) -> float:
     """Return how much a sentence tells about the question."""
-    inside = {stem for *_, stem in asked.stretches(one.text[:length])}
-    above = {stem for *_, stem in asked.stretches(one.section)} - inside
+    inside = _asked_in(asked, one.text[:length])
+    above = _asked_in(asked, one.section) - inside
     share = _OF_CODE if one.is_code else 1.0
-    return share * sum(weights[stem] for stem in inside) + _ABOVE * sum(weights[stem] for stem in above)
+    return share * sum(weights[word] for word in inside) + _ABOVE * sum(weights[word] for word in above)
 
 
-def _text(asked: _Asked, found: Sequence[Sentence], place: int, length: int) -> tuple[str, bool]:
+def _text(asked: Matcher, found: Sequence[Sentence], place: int, length: int) -> tuple[str, bool]:
     """Return a sentence and those that follow it in its section, and whether it begins within a sentence."""
     one = found[place]
     start = _begin(asked, one.text, length)
@@ -155,23 +125,17 @@ def _text(asked: _Asked, found: Sequence[Sentence], place: int, length: int) -> 
     return text, bool(start)
 
 
-def _begin(asked: _Asked, text: str, length: int) -> int:
+def _begin(asked: Matcher, text: str, length: int) -> int:
     """Return where to begin in a sentence that is too long: a little before the first word that is asked for."""
-    first = next((start for start, *_ in asked.stretches(text)), 0)
+    first = next((one.start for one in asked.matches(text)), 0)
     if len(text) <= length or first < length * 2 // 3:
         return 0
     return text.rfind(" ", 0, max(first - length // 3, 0)) + 1
 
 
-def _marked(text: str, stretches: Sequence[tuple[int, int, str]]) -> tuple[Part, ...]:
-    joined: list[list[int]] = []
-    for start, end, _ in stretches:
-        if joined and start <= joined[-1][1]:  # pairs of characters overlap
-            joined[-1][1] = max(joined[-1][1], end)
-        else:
-            joined.append([start, end])
+def _marked(text: str, asked: Matcher) -> tuple[Part, ...]:
     parts, at = list[Part](), 0
-    for start, end in joined:
+    for start, end in united(asked.matches(text)):
         parts += [(text[at:start], False), (text[start:end], True)]
         at = end
     return tuple(part for part in [*parts, (text[at:], False)] if part[0])

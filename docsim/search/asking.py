@@ -22,8 +22,9 @@ from docsim.search.side_by_side import search_many
 if TYPE_CHECKING:
     from docsim.filters.condition import Condition
     from docsim.filters.where import Where
+    from docsim.search.suggestions import Suggestions
 
-__all__ = ["ask", "ask_indexed", "ask_texts", "meant_by", "requested", "stored_document"]
+__all__ = ["ask", "ask_indexed", "ask_texts", "meant_by", "requested", "stored_document", "suggested"]
 
 _COMPARED = 5000
 """Ids that are compared with one that does not exist, to find what was meant."""
@@ -94,6 +95,15 @@ def ask_indexed(engine: Engine, id: str, request: Request) -> SearchResult:
         vectors = snapshot.embeddings(np.array([stored.number], np.int64))[0].astype(np.float32)
         query = Query(id, stored.document, vectors, exclude=(stored.number,))
         return search(snapshot, [query], request, started=started)[0]
+
+
+@retried
+def suggested(engine: Engine, text: str, request: Request) -> Suggestions:
+    """Return how a text that somebody is typing may go on: as many words, and titles, as hits are wanted."""
+    from docsim.search.suggestions import suggestions  # here, because searching does not need it
+
+    with engine.snapshot() as snapshot:
+        return suggestions(snapshot, text, request.k, where=request.where)
 
 
 def stored_document(snapshot: Snapshot, id: str) -> StoredDocument:

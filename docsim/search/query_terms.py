@@ -17,7 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 import numpy as np
 
@@ -204,9 +204,12 @@ def _split(snapshot: Snapshot, counted: Counter[QueryTerm]) -> list[QueryTerm]:
 
 def is_written_apart(snapshot: Snapshot, words: Sequence[str], word: str) -> bool:
     """Return whether documents hold a word of a question in parts, or run together with the words beside it."""
-    parts = [QueryTerm(each) for each in _apart(word)] if len(word) <= _MOST_SPLIT else []
-    together = [QueryTerm(("".join(pair),), exact=True) for pair in pairwise(words) if word in pair]
-    return bool(_known(snapshot, [*parts, *together]))
+    ways = list(_apart(word)) if len(word) <= _MOST_SPLIT else []
+    together = ["".join(pair) for pair in pairwise(words) if word in pair]
+    asked = [QueryTerm((one,), exact=True) for one in dict.fromkeys([*together, *chain(*ways)])]
+    known = {term.words[0] for term in _known(snapshot, asked)}
+    parts = [QueryTerm(each) for each in ways if known.issuperset(each)]
+    return not known.isdisjoint(together) or bool(_known(snapshot, parts))
 
 
 def _apart(word: str) -> Iterator[Words]:

@@ -286,7 +286,9 @@ async def retrieval(request: Request, body: RetrievalBody, _: Annotated[Nothing,
     request.state.text = body.query
     setting = body.retrieval_setting
     least = setting.score_threshold if setting.score_threshold_enabled and setting.score_threshold else None
-    asked = Asked(setting.top_k, ranking=Ranking(min_similarity=least), also=_condition(body.metadata_condition))
+    asked = Asked(
+        setting.top_k, ranking=Ranking(min_similarity=least), also=_condition(body.metadata_condition), highlight=False
+    )
     found = await in_thread(reading.search, access, body.query, asked)
     base = str(request.base_url)
     return JSONResponse({"records": [_record(hit, base) for hit in found["hits"]]})

@@ -14,6 +14,8 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from docsim.text.matching import Matcher, united
+
 __all__ = ["Part", "cut", "readable", "snippet", "telling"]
 
 Part = tuple[str, bool]
@@ -29,7 +31,6 @@ _ROW = re.compile(r"\s*\|(.*)\|\s*")
 _RULE = re.compile(r"[\s|:-]*-[\s|:-]*\|[\s|:-]*|\s*\|[\s|:-]*-[\s|:-]*")
 """The line below the head of a table."""
 
-_WORD = re.compile(r"[^\W_]+")
 _SHARE = 0.5
 """The words that make up this share of all that speaks for a match are marked."""
 
@@ -41,17 +42,16 @@ def cut(text: str, start: int, end: int) -> list[Part]:
     return [part for part in ((text[:start], False), (text[start:end], True), (text[end:], False)) if part[0]]
 
 
-def snippet(text: str, question: str, *, title: str = "") -> list[Part]:
-    """Return the piece of a passage around the first word of a question, with such words marked.
+def snippet(text: str, asked: Matcher, *, title: str = "") -> list[Part]:
+    """Return the piece of a passage around the first word that was asked for, with such words marked.
 
     Args:
         text: The passage, maybe Markdown.
-        question: What was asked.
+        asked: Finds what was asked for.
         title: The title that is shown above it, which need not be said again.
     """
     text = readable(text, title=title)
-    asked = [word.casefold() for word in _WORD.findall(question) if len(word) > 2]
-    found = [match.span() for match in _WORD.finditer(text) if _is_asked(match[0].casefold(), asked)]
+    found = list(united(asked.matches(text)))
     first = max(0, found[0][0] - _BEFORE) if found and found[0][0] > _SHOWN - _BEFORE else 0
     first = text.find(" ", first) + 1 if first else 0
     last = len(text) if len(text) <= first + _SHOWN else max(text.rfind(" ", first, first + _SHOWN), first + 1)
@@ -123,11 +123,3 @@ def _marked(text: str, stretches: list[tuple[int, int]], first: int, last: int) 
             parts += [(text[at:start], False), (text[start:end], True)]
             at = end
     return [part for part in [*parts, (text[at:last], False)] if part[0]]
-
-
-def _is_asked(word: str, asked: list[str]) -> bool:
-    """Return whether a word is one of a question's, or differs from it in its ending only."""
-    return any(
-        word == one or (min(len(word), len(one)) >= 4 and (word.startswith(one[:-1]) or one.startswith(word[:-1])))
-        for one in asked
-    )

@@ -16,7 +16,8 @@ from pydantic import Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from docsim.models import Document
+from docsim.models import Correction, Document
+from docsim.search import highlighting
 from docsim.serving import marking, problems, templating
 from docsim.serving.access import FIELD
 from docsim.serving.api import allowed, file_document
@@ -28,6 +29,7 @@ from docsim.serving.reading import Asked, Reading
 from docsim.serving.templating import page as _page
 from docsim.serving.tokens import SESSION_SECONDS, Tokens
 from docsim.serving.use import Said, person_of
+from docsim.text.matching import Matcher
 from docsim.use.records import Kind
 
 __all__ = ["problem", "routes"]
@@ -54,6 +56,7 @@ class SearchPage(Nothing):
     offset: Annotated[int, Field(ge=0, le=10_000)] = 0
     part: bool = False
     thanks: bool = False
+    plain: bool = False
 
 
 class DocumentPage(Nothing):
@@ -106,14 +109,22 @@ async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Res
         where: dict[str, Any] = {}
         for name, value in chosen:
             where.setdefault(name, []).append(value)
-        best = await in_thread(reading.search, access, asked.q, Asked(_best(asked.offset), where=where or None))
+        wanted = Asked(_best(asked.offset), where=where or None, plain=asked.plain, highlight=False)
+        best = await in_thread(reading.search, access, asked.q, wanted)
         found = best | {"hits": best["hits"][asked.offset : asked.offset + PER_PAGE]}
         reading.use.asked(found, asked.q, person=person_of(request), route="page")
         facets, more = _facets(best["hits"][:FACETED], chosen), len(best["hits"]) > asked.offset + PER_PAGE
     shown: dict[str, Any] = {"q": asked.q, "chosen": chosen, "facets": facets, "found": found, "offset": asked.offset}
     shown |= {"more": more, "faceted": FACETED, "s": (found or {}).get("query_id"), "thanks": asked.thanks}
     template = "hits.html" if asked.part else "search.html"
-    return _page(request, template, **shown, hits=_hits(found, asked.q), link=_linker(asked.q, chosen), per=PER_PAGE)
+    return _page(
+        request,
+        template,
+        **shown,
+        hits=_hits(found, asked.q),
+        link=_linker(asked.q, chosen, plain=asked.plain),
+        per=PER_PAGE,
+    )
 
 
 @routes.get("/d/{id:path}")
@@ -275,11 +286,15 @@ def _reading(request: Request) -> Reading:
 
 def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
     """Return hits as they are shown: with addresses, and the best passage with the words of the question marked."""
+    if not found:
+        return []
+    corrections = [Correction(**one) for one in found["corrections"]]
+    matcher = highlighting.asked(q, found["operators"], corrections) if q else Matcher("")
     shown = []
-    for hit in found["hits"] if found else []:
+    for hit in found["hits"]:
         best = hit["passages"][0]
         place = {"start": best["start"], "end": best["end"]} | ({"q": q} if q else {})
-        place |= {"s": found["query_id"]} if found and "query_id" in found else {}
+        place |= {"s": found["query_id"]} if "query_id" in found else {}
         path = quote(hit["id"], safe="/")
         shown.append(
             {
@@ -287,7 +302,7 @@ def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
                 "id": hit["id"],
                 "path": path,
                 "url": f"/d/{path}?{urlencode(place)}#passage",
-                "parts": marking.snippet(best["text"], q, title=hit["title"]),
+                "parts": marking.snippet(best["text"], matcher, title=hit["title"]),
                 "closeness": _closeness(hit["percentile"]),
                 "similarity": hit["similarity"],
             }
@@ -321,13 +336,14 @@ def _facets(hits: list[dict[str, Any]], chosen: list[Any]) -> list[tuple[str, li
     return [(name, sorted(held.items(), key=lambda one: (-one[1], one[0]))[:_VALUES]) for name, held in ordered]
 
 
-def _linker(q: str, chosen: list[Any]) -> Any:
+def _linker(q: str, chosen: list[Any], *, plain: bool) -> Any:
     """Return what makes the address of a search like this one, with a filter more or less, or another page."""
 
-    def link(add: str = "", remove: str = "", offset: int = 0) -> str:
+    def link(add: str = "", remove: str = "", offset: int = 0, plain: bool = plain) -> str:
         filters = [f"{name}={value}" for name, value in chosen]
         filters = [one for one in filters if one != remove] + ([add] if add else [])
         pairs = [("q", q), *(("f", one) for one in filters)] + ([("offset", str(offset))] if offset else [])
+        pairs += [("plain", "true")] if plain else []
         return f"/?{urlencode(pairs)}"
 
     return link

@@ -14,6 +14,7 @@ from docsim.analysis.duplicates import Duplicates
 from docsim.analysis.explain import Explanation
 from docsim.analysis.topic_map import KnowledgeMap
 from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult
+from docsim.search.suggestions import Completion
 from docsim.serving.reading import Asked
 from docsim.serving.use import Said
 from docsim.serving.writing import Kind as JobKind
@@ -159,7 +160,7 @@ class ExplainParameters(Nothing):
 
 
 class SuggestParameters(Nothing):
-    """The beginning of a title, or of a word in it."""
+    """The beginning of a title, or of a word."""
 
     text: Annotated[str, Field(max_length=200)]
     limit: Annotated[int, Field(ge=1, le=50)] = 10
@@ -339,9 +340,10 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class SuggestAnswer:
-    """Documents whose titles begin so."""
+    """Documents whose titles begin so, and the text with its last word completed."""
 
     suggestions: tuple[Suggestion, ...]
+    words: tuple[Completion, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from docsim.analysis.attribution import Attribution
+from docsim.analysis.attribution import Attribution, attribution
 from docsim.analysis.explain import PAIRS, explained, spanned
 from docsim.encoding.documents import encode_documents
 from docsim.engine.base import Snapshot
@@ -27,9 +27,11 @@ from docsim.index import Index
 from docsim.maintenance.status import read_generations, read_status
 from docsim.models import DEFAULT_MODE, Correction, Document, Hit, Mode, PassageHit, Ranking, SearchResult
 from docsim.search import scoring
+from docsim.search.highlighting import highlighted
 from docsim.search.questions import questions
 from docsim.search.retrieval import Query
 from docsim.search.searcher import Request, search
+from docsim.search.suggestions import Completion, completions
 from docsim.serving.access import Access, Rules
 from docsim.serving.catalogue import Catalogue
 from docsim.serving.problems import Problem
@@ -60,6 +62,7 @@ class Asked:
         plain: Whether a question is taken as it is: no operators, no corrections.
         at_least: The revision that the answer has to have at least.
         also: What documents have to meet besides.
+        highlight: Whether to say where the passages of an answer hold what a question asked for.
     """
 
     k: int = 10
@@ -71,6 +74,7 @@ class Asked:
     at_least: int = 0
     plain: bool = False
     also: Condition | None = None
+    highlight: bool = True
 
     def condition(self) -> Condition | None:
         """Return what documents have to meet; None where all will do.
@@ -121,7 +125,7 @@ class Reading:
         def query(snapshot: Snapshot, request: Request) -> Query:
             return questions(snapshot, [text], request)[0]
 
-        return self._answer(access, query, asked, reason=Document("query", text))
+        return self._answer(access, query, asked, reason=Document("query", text), question=True)
 
     def similar_to(self, access: Access, document: Document, asked: Asked) -> Answer:
         """Return what is similar to any document, and, under ``same``, the ids of hits with the very same text.
@@ -162,7 +166,13 @@ class Reading:
 
     @retried
     def _answer(
-        self, access: Access, query: Callable[[Snapshot, Request], Query], asked: Asked, *, reason: str | Document
+        self,
+        access: Access,
+        query: Callable[[Snapshot, Request], Query],
+        asked: Asked,
+        *,
+        reason: str | Document,
+        question: bool = False,
     ) -> Answer:
         """Answer a query that is made in the state that is searched."""
         started = time.perf_counter()
@@ -171,8 +181,10 @@ class Reading:
         self.index.engine.prepare()
         with self.index.engine.snapshot(encoder=True) as snapshot:
             _check(snapshot, asked.at_least)
-            found = search(snapshot, [query(snapshot, request)], request, started=started)[0]
-            answer = _told(self._seen(access, found)) | {"revision": snapshot.revision}
+            found = self._seen(access, search(snapshot, [query(snapshot, request)], request, started=started)[0])
+            answer = _told(highlighted(found) if question and asked.highlight else found) | {
+                "revision": snapshot.revision
+            }
             if asked.explain:
                 for hit in answer["hits"]:
                     hit["explain"] = self._explained(snapshot, access, reason, hit["id"], pairs=1)
@@ -197,14 +209,12 @@ class Reading:
             return found | {"revision": snapshot.revision}
 
     def _explained(self, snapshot: Snapshot, access: Access, a: str | Document, b: str, *, pairs: int) -> Answer:
-        attribution = self._attribution
-        if attribution is None or attribution.encoder is not snapshot.encoder:
-            attribution = self._attribution = Attribution(snapshot.encoder)
+        known = self._attribution = attribution(snapshot.encoder, self._attribution)
         for side in (a, b):
             if isinstance(side, str):
                 _visible(snapshot, access, side)
         sides = [spanned(snapshot, side) for side in (a, b)]
-        found = asdict(explained(snapshot, attribution, *sides, pairs=pairs))
+        found = asdict(explained(snapshot, known, *sides, pairs=pairs))
         if access.viewer.groups is not None:  # in how many documents a term is would count those of others
             terms = [one | {"documents": None} for one in found["terms"]]
             found["terms"] = sorted(terms, key=lambda one: str(one["term"]))
@@ -237,11 +247,17 @@ class Reading:
         return {"documents": documents, "next": following, "total": total, "revision": revision}
 
     def suggest(self, access: Access, text: str, limit: int) -> Answer:
-        """Return documents whose titles, or words in them, begin with a text."""
+        """Return documents whose titles, or words in them, begin with a text, and the text with its word completed."""
         if not text.strip():
-            return {"suggestions": []}
+            return {"suggestions": [], "words": []}
         shown, _, _ = self._confirmed(access, [one.id for one in islice(self.catalogue.beginning(text, access), limit)])
-        return {"suggestions": [{"id": one.id, "title": one.title} for one in shown]}
+        words = [asdict(one) for one in self._completions(access, text, limit)]
+        return {"suggestions": [{"id": one.id, "title": one.title} for one in shown], "words": words}
+
+    @retried
+    def _completions(self, access: Access, text: str, limit: int) -> tuple[Completion, ...]:
+        with self.index.engine.snapshot() as snapshot:
+            return completions(snapshot, text, limit, where=access.restricted(None))
 
     @retried
     def _confirmed(self, access: Access, ids: Sequence[str], *, within: str = "") -> tuple[list[Document], int, int]:

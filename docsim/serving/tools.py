@@ -159,7 +159,7 @@ class Tool:
 
 def _search(reading: Reading, access: Access, given: Search, places: Places) -> dict[str, Any]:
     ranking = Ranking(given.offset)
-    asked = Asked(given.k, given.mode, given.where, given.within, ranking, plain=given.plain)
+    asked = Asked(given.k, given.mode, given.where, given.within, ranking, plain=given.plain, highlight=False)
     found = reading.search(access, given.query, asked)
     reading.use.asked(found, given.query, person=access.viewer.name, route="mcp")
     understood = _understood(found)

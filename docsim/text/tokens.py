@@ -21,8 +21,10 @@ __all__ = [
     "MOST_PARTS",
     "Reading",
     "Token",
+    "around",
     "is_unspaced",
     "phrase_of",
+    "places",
     "readings",
     "token",
     "tokens",
@@ -170,41 +172,70 @@ class Reading:
     word: str
 
 
-def written(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the tokens of a text as they stand in it, each with the place of its first character.
+def written(text: str) -> set[str]:
+    """Return the tokens of a text as they stand in it: in a form other than that of ``tokens`` they may be longer."""
+    return set(tokens(text)) if text.isascii() else set(_compiled(_WRITTEN_RUN).findall(text))
 
-    Where a text is not in the form that words are compared in, they are longer or shorter than those of ``tokens``.
-    """
-    if text.isascii():
-        yield from ((found.start(), found[0]) for found in _compiled(_ASCII_RUN).finditer(text))
-        return
-    for found in _compiled(_WRITTEN_RUN).finditer(text):
-        for piece in _compiled(_ONE_KIND).finditer(found[0]):
-            yield found.start() + piece.start(), piece[0]
+
+def around(text: str, place: int) -> tuple[int, int]:
+    """Return where the token of ``written`` begins and ends that a character of a text belongs to."""
+    runs = _compiled(_ASCII_RUN if text.isascii() else _WRITTEN_RUN)
+    start = place
+    while start and runs.match(text[start - 1]):
+        start -= 1
+    found = runs.match(text, start)
+    return start, found.end() if found else place + 1
+
+
+def places(text: str, one: str) -> Iterator[int]:
+    """Yield where a token of ``written`` begins in its text."""
+    runs = _compiled(_ASCII_RUN if text.isascii() else _WRITTEN_RUN)
+    place = text.find(one)
+    while place >= 0:
+        end = place + len(one)
+        if not (place and runs.match(text[place - 1])) and not runs.match(text[end : end + 1]):
+            yield place
+        place = text.find(one, end)
 
 
 def readings(one: str) -> list[Reading]:
     """Return what a token of ``written`` and its pieces stand for, a whole before its parts."""
-    if is_unspaced(one):
-        return _pair_readings(one)
-    held = token(normalized(one))
+    core = one.strip(_JOINTS)
+    if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
+        start = one.index(core)
+        return [Reading(start, start + len(core), core[:LONGEST].lower())]
+    if one.isascii() or not _compiled(_AN_UNSPACED).search(one):
+        return list(_spaced_readings(one))
+    pieces = _compiled(_ONE_KIND).finditer(one)
+    return [
+        Reading(piece.start() + held.start, piece.start() + held.end, held.word)
+        for piece in pieces
+        for held in (_unspaced_readings if is_unspaced(piece[0]) else _spaced_readings)(piece[0])
+    ]
+
+
+def _spaced_readings(one: str) -> Iterator[Reading]:
     words = list(_compiled(_WRITTEN_WORD).finditer(one))
-    if not words:
-        return []
-    found = [Reading(words[0].start(), words[-1].end(), form) for _, form in held.beside if form[:1].isalnum()]
-    found += [Reading(0, len(one), form) for _, form in held.beside if not form.isalnum()]
+    for _, form in token(normalized(one)).beside if words else ():
+        yield Reading(words[0].start(), words[-1].end(), form) if form.isalnum() else Reading(0, len(one), form)
     for word in words:
         cuts = [0, *(cut.start() for cut in _HUMP.finditer(word[0])), len(word[0])]
-        pieces = [(word.start() + low, word.start() + high) for low, high in pairwise(cuts)]
-        whole = [word.span()] if len(pieces) > 1 else []
-        found += [Reading(*span, _of(one[slice(*span)])) for span in [*whole, *pieces]]
-    return found
+        for low, high in [*(pairwise(cuts)), *([(0, cuts[-1])] if len(cuts) > 2 else [])]:
+            for form in _stood_for(word[0][low:high]):
+                yield Reading(word.start() + low, word.start() + high, form)
 
 
-def _pair_readings(one: str) -> list[Reading]:
-    places = [found.span() for found in _compiled(_CLUSTER).finditer(one)]
-    pairs = [Reading(here[0], after[1], _of(one[here[0] : after[1]])) for here, after in pairwise(places)]
-    return [*pairs, *(Reading(start, end, _of(one[start:end])) for start, end in places)]
+def _unspaced_readings(one: str) -> Iterator[Reading]:
+    spans = [found.span() for found in _compiled(_CLUSTER).finditer(one)]
+    pairs = [(here[0], after[1]) for here, after in pairwise(spans)]
+    yield from (Reading(start, end, _of(one[start:end])) for start, end in [*pairs, *spans])
+
+
+def _stood_for(piece: str) -> Iterator[str]:
+    """Yield what a written piece of a word stands for: more than itself where it is short for something else."""
+    yield _of(piece)
+    if not piece.isascii() and normalized(piece) != piece:
+        yield from words_of(piece)
 
 
 def _of(word: str) -> str:

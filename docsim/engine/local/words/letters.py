@@ -1,7 +1,8 @@
 """Letters: which letters each word of a segment has, so that most words are known to differ without comparing them.
 
-The letters of a word are a set of 64 bits, one for each letter modulo 64. One edit changes at most two of them, so two
-words that are few edits apart differ in few bits: a test without false negatives that takes a nanosecond a word.
+The letters of a word are a set of 64 bits, one for each letter modulo 64. One edit takes at most one of them away and
+adds at most one. So of two words that are few edits apart, neither has many that the other lacks: a test without false
+negatives that takes nanoseconds a word.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Letters:
         """Return the places of all words that may be so few edits from one, ascending, ``int64 (n,)``."""
         points = np.frombuffer(word.encode("utf-32-le", "surrogatepass"), np.uint32)
         own = np.bitwise_or.reduce(_bits(points))
-        lengths = np.abs(self.lengths.astype(np.int16) - min(len(word), _LONGEST)) <= edits
-        places: NDArray[np.int64] = np.flatnonzero(lengths)
-        few = np.bitwise_count(self.masks[places] ^ own) <= 2 * edits
-        found: NDArray[np.int64] = places[few]
+        length = min(len(word), _LONGEST)
+        shortest, longest = max(length - edits, 0), min(length + edits, _LONGEST)
+        places: NDArray[np.int64] = np.flatnonzero((self.lengths >= shortest) & (self.lengths <= longest))
+        masks = self.masks[places]
+        gone, added = np.bitwise_count(own & ~masks) <= edits, np.bitwise_count(masks & ~own) <= edits
+        found: NDArray[np.int64] = places[gone & added]
         return found
 
 

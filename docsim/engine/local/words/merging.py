@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +76,7 @@ def merged(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], fold
     Raises:
         OSError: The files cannot be written.
     """
-    ends = np.cumsum([int(one.sum()) for one in alive])
-    parts = [
-        _Part(segment, np.where(kept, np.cumsum(kept) - 1 + end - kept.sum(), -1).astype(np.int32))
-        for segment, kept, end in zip(segments, alive, ends, strict=True)
-    ]
+    parts = _renumbered(segments, alive)
     growing = _Growing(folder, stack)
     _merge_words(parts, growing)
     exact = growing.array("exact", np.uint64)
@@ -88,14 +84,10 @@ def merged(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], fold
     places = np.append(0, np.cumsum(growing.array("places", np.int64)))
     _merge_stems(parts, growing, exact, starts)
     kept_forms = _forms(segments, exact)
-    documents = {
-        name: np.concatenate([getattr(one, name)[kept] for one, kept in zip(segments, alive, strict=True)])
-        for name in ("numbers", "firsts", "lengths", "titles", "languages")
-    }
-    rows = {name: growing.array(name, np.uint16) for name in ("weights", "counts", "positions")}
-    stems = {name: growing.array(name, np.int64) for name in ("stem_starts", "stem_ends")}
     return Segment(
-        **documents,
+        **{name: _kept(segments, alive, name) for name in ("numbers", "firsts", "lengths", "titles", "languages")},
+        **{name: growing.array(name, np.uint16) for name in ("weights", "counts", "positions")},
+        **{name: growing.array(name, np.int64) for name in ("stem_starts", "stem_ends")},
         exact=exact,
         starts=starts,
         places=places,
@@ -103,9 +95,21 @@ def merged(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], fold
         slots=growing.array("slots", np.int32),
         forms=np.frombuffer(b"".join(kept_forms), np.uint8),
         form_starts=np.cumsum([0, *map(len, kept_forms)]),
-        **rows,
-        **stems,
     )
+
+
+def _renumbered(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> list[_Part]:
+    """Return segments with the slots that their documents get, one after the other."""
+    ends = np.cumsum([int(one.sum()) for one in alive])
+    return [
+        _Part(segment, np.where(kept, np.cumsum(kept) - 1 + end - kept.sum(), -1).astype(np.int32))
+        for segment, kept, end in zip(segments, alive, ends, strict=True)
+    ]
+
+
+def _kept(segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]], name: str) -> NDArray[Any]:
+    """Return an array about documents, of those that are alive."""
+    return np.concatenate([getattr(one, name)[kept] for one, kept in zip(segments, alive, strict=True)])
 
 
 def _chunks(hashed: Sequence[NDArray[np.uint64]], rows: Sequence[Ints]) -> Iterator[NDArray[np.uint64]]:
@@ -120,91 +124,137 @@ def _chunks(hashed: Sequence[NDArray[np.uint64]], rows: Sequence[Ints]) -> Itera
         start = stop
 
 
+@dataclass(frozen=True, slots=True)
+class _WordRows:
+    """Rows of some words.
+
+    Attributes:
+        keys: Which word each is of, by its place among those that are merged now.
+        slots: The document's new slot.
+        weights: As in ``Segment``.
+        counts: As in ``Segment``.
+        begins: Where the positions of each begin in the segment that it comes from.
+        owners: The place of that segment.
+    """
+
+    keys: Ints
+    slots: NDArray[np.int32]
+    weights: NDArray[np.unsignedinteger[Any]]
+    counts: Ints
+    begins: Ints
+    owners: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _StemRows:
+    """Rows of some stems; see ``_WordRows``."""
+
+    keys: Ints
+    slots: NDArray[np.int32]
+    weights: NDArray[np.unsignedinteger[Any]]
+
+
+_Rows = TypeVar("_Rows", _WordRows, _StemRows)
+
+
+def _together(parts: Sequence[_Rows]) -> _Rows:
+    """Return the rows of several segments, by their keys; those of one key in the order of the segments."""
+    order = np.argsort(np.concatenate([one.keys for one in parts]), kind="stable")
+    kind = type(parts[0])
+    return kind(*(np.concatenate([getattr(one, name) for one in parts])[order] for name in kind.__slots__))
+
+
 def _merge_words(parts: Sequence[_Part], growing: _Growing) -> None:
     segments = [one.segment for one in parts]
-    wide = {
-        name: np.result_type(*(getattr(one, name) for one in segments)) for name in ("weights", "counts", "positions")
-    }
+    wide = {name: _widest(segments, name) for name in ("weights", "counts", "positions")}
     for chunk in _chunks([one.exact for one in segments], [np.diff(one.starts) for one in segments]):
-        key, slot, weight, count, where, owner = [], [], [], [], [], []
-        for place, part in enumerate(parts):
-            one = part.segment
-            low, high = (
-                np.searchsorted(one.exact, chunk[:1])[0],
-                np.searchsorted(one.exact, chunk[-1:], side="right")[0],
-            )
-            here = slice(one.starts[low], one.starts[high])
-            slots = part.slots[one.slots[here]]
-            kept = slots >= 0
-            counts = one.counts[here].astype(np.int64)
-            begins = one.places[low] + np.cumsum(counts) - counts
-            keys = np.repeat(np.searchsorted(chunk, one.exact[low:high]), np.diff(one.starts[low : high + 1]))
-            key.append(keys[kept])
-            slot.append(slots[kept])
-            weight.append(one.weights[here][kept])
-            count.append(counts[kept])
-            where.append(begins[kept])
-            owner.append(np.full(int(kept.sum()), place))
-        keys = np.concatenate(key)
-        order = np.argsort(keys, kind="stable")
-        counts, owners, begins = (np.concatenate(each)[order] for each in (count, owner, where))
-        positions = np.zeros(int(counts.sum()), wide["positions"])
-        targets = np.cumsum(counts) - counts
-        for place, one in enumerate(segments):
-            mine = owners == place
-            positions[ragged(targets[mine], counts[mine])] = one.positions[ragged(begins[mine], counts[mine])]
-        rows = np.bincount(keys, minlength=len(chunk))
+        found = _together([_word_rows(place, part, chunk) for place, part in enumerate(parts)])
+        rows = np.bincount(found.keys, minlength=len(chunk))
+        places = np.bincount(found.keys, weights=found.counts, minlength=len(chunk)).astype(np.int64)
         held = rows > 0
         growing.add("exact", chunk[held])
         growing.add("rows", rows[held])
-        growing.add(
-            "places", np.bincount(keys, weights=np.concatenate(count), minlength=len(chunk)).astype(np.int64)[held]
-        )
-        growing.add("slots", np.concatenate(slot)[order])
-        growing.add("weights", np.concatenate(weight)[order].astype(wide["weights"]))
-        growing.add("counts", counts.astype(wide["counts"]))
-        growing.add("positions", positions)
+        growing.add("places", places[held])
+        growing.add("slots", found.slots)
+        growing.add("weights", found.weights.astype(wide["weights"]))
+        growing.add("counts", found.counts.astype(wide["counts"]))
+        growing.add("positions", _positions(segments, found, wide["positions"]))
+
+
+def _widest(segments: Sequence[Segment], name: str) -> np.dtype[Any]:
+    return np.result_type(*(getattr(one, name) for one in segments))
+
+
+def _within(hashed: NDArray[np.uint64], chunk: NDArray[np.uint64]) -> slice:
+    """Return where hashes lie that are not below the first of a chunk and not above its last."""
+    low, high = np.searchsorted(hashed, chunk[:1])[0], np.searchsorted(hashed, chunk[-1:], side="right")[0]
+    return slice(int(low), int(high))
+
+
+def _word_rows(place: int, part: _Part, chunk: NDArray[np.uint64]) -> _WordRows:
+    """Return the rows that a segment has of some words, without those of documents that are left out."""
+    one, words = part.segment, _within(part.segment.exact, chunk)
+    here = slice(one.starts[words.start], one.starts[words.stop])
+    slots = part.slots[one.slots[here]]
+    counts = one.counts[here].astype(np.int64)
+    begins = one.places[words.start] + np.cumsum(counts) - counts
+    keys = np.repeat(np.searchsorted(chunk, one.exact[words]), np.diff(one.starts[words.start : words.stop + 1]))
+    kept = slots >= 0
+    owners = np.full(int(kept.sum()), place)
+    return _WordRows(keys[kept], slots[kept], one.weights[here][kept], counts[kept], begins[kept], owners)
+
+
+def _positions(segments: Sequence[Segment], found: _WordRows, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the positions of rows, one row after the other."""
+    positions = np.zeros(int(found.counts.sum()), dtype)
+    targets = np.cumsum(found.counts) - found.counts
+    for place, one in enumerate(segments):
+        mine = found.owners == place
+        counts = found.counts[mine]
+        positions[ragged(targets[mine], counts)] = one.positions[ragged(found.begins[mine], counts)]
+    return positions
 
 
 def _merge_stems(parts: Sequence[_Part], growing: _Growing, exact: NDArray[np.uint64], starts: Ints) -> None:
     """Merge the rows of stems; those of a stem that stands for one word only in every segment are that word's."""
     segments = [one.segment for one in parts]
-    shared = _shared(segments)
-    row = int(starts[-1])
+    stems, words = _shared(segments)
+    row, dtype = int(starts[-1]), _widest(segments, "weights")
     for chunk in _chunks([one.stems for one in segments], [one.stem_ends - one.stem_starts for one in segments]):
-        word = shared[1][np.searchsorted(shared[0], chunk)]
-        place = np.minimum(np.searchsorted(exact, word), max(0, len(exact) - 1))
-        alone = (word > 0) & (exact[place] == word) if len(exact) else np.zeros(len(chunk), bool)
-        gone = (word > 0) & ~alone
-        key, slot, weight = [], [], []
-        for part in parts:
-            one = part.segment
-            low, high = (
-                np.searchsorted(one.stems, chunk[:1])[0],
-                np.searchsorted(one.stems, chunk[-1:], side="right")[0],
-            )
-            numbers = np.searchsorted(chunk, one.stems[low:high])
-            mine = ~(alone | gone)[numbers]
-            begin, end = one.stem_starts[low:high][mine], one.stem_ends[low:high][mine]
-            rows = ragged(begin, end - begin)
-            slots = part.slots[one.slots[rows]]
-            kept = slots >= 0
-            key.append(np.repeat(numbers[mine], end - begin)[kept])
-            slot.append(slots[kept])
-            weight.append(one.weights[rows][kept])
-        keys = np.concatenate(key)
-        order = np.argsort(keys, kind="stable")
-        counts = np.bincount(keys, minlength=len(chunk))
-        ends = row + np.cumsum(counts)
-        begins = np.where(alone, starts[place] if len(exact) else 0, ends - counts)
-        stops = np.where(alone, starts[place + 1] if len(exact) else 0, ends)
-        held = stops > begins
+        word = words[np.searchsorted(stems, chunk)]
+        begins, ends = _rows_of(word, exact, starts)
+        found = _together([_stem_rows(part, chunk, word == 0) for part in parts])
+        counts = np.bincount(found.keys, minlength=len(chunk))
+        own = row + np.cumsum(counts)
+        begins, ends = np.where(word > 0, begins, own - counts), np.where(word > 0, ends, own)
+        held = ends > begins
         growing.add("stems", chunk[held])
         growing.add("stem_starts", begins[held])
-        growing.add("stem_ends", stops[held])
-        growing.add("slots", np.concatenate(slot)[order])
-        growing.add("weights", np.concatenate(weight)[order].astype(np.result_type(*(one.weights for one in segments))))
-        row += len(keys)
+        growing.add("stem_ends", ends[held])
+        growing.add("slots", found.slots)
+        growing.add("weights", found.weights.astype(dtype))
+        row += len(found.keys)
+
+
+def _rows_of(words: NDArray[np.uint64], exact: NDArray[np.uint64], starts: Ints) -> tuple[Ints, Ints]:
+    """Return where the merged rows of some words start and end; 0 for those that no document holds any longer."""
+    if not len(exact):
+        return np.zeros(len(words), np.int64), np.zeros(len(words), np.int64)
+    places = np.minimum(np.searchsorted(exact, words), len(exact) - 1)
+    held = exact[places] == words
+    return np.where(held, starts[places], 0), np.where(held, starts[places + 1], 0)
+
+
+def _stem_rows(part: _Part, chunk: NDArray[np.uint64], owned: NDArray[np.bool_]) -> _StemRows:
+    """Return the rows that a segment has of some stems, of those that get rows of their own."""
+    one, stems = part.segment, _within(part.segment.stems, chunk)
+    numbers = np.searchsorted(chunk, one.stems[stems])
+    mine = owned[numbers]
+    begins, ends = one.stem_starts[stems][mine], one.stem_ends[stems][mine]
+    rows = ragged(begins, ends - begins)
+    slots = part.slots[one.slots[rows]]
+    kept = slots >= 0
+    return _StemRows(np.repeat(numbers[mine], ends - begins)[kept], slots[kept], one.weights[rows][kept])
 
 
 def _shared(segments: Sequence[Segment]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

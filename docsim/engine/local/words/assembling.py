@@ -1,0 +1,243 @@
+"""Assembling: from where each word was found to a segment, with rows by word and by stem.
+
+A word in a document at a position is one number of 64 bits, so sorting such numbers groups words by document.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from docsim.engine.local.words.segment import Segment, hashes, stem_hashes
+from docsim.engine.local.words.weights import TITLE_WEIGHT
+from docsim.text.languages import LANGUAGES, language_of_script
+from docsim.text.stemming import stems
+
+__all__ = ["MOST_DOCUMENTS", "Documents", "Found", "assembled"]
+
+MOST_DOCUMENTS = 65_536
+"""A segment is made of at most so many documents at a time."""
+
+_DOCUMENT, _POSITION = np.uint64(16), np.uint64(24)  # bits of a number below those of the word
+_FARTHEST = (1 << 24) - 1  # positions beyond are not told apart
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """The documents of a segment, each in its slot.
+
+    Attributes:
+        texts: Number and first passage number of each, ``int64 (documents, 2)``.
+        lengths: How many words each has, ``int64 (documents,)``.
+        titles: How many of them are in its title, ``int64 (documents,)``.
+        languages: Places in ``docsim.text.languages.LANGUAGES``, ``uint8 (documents,)``.
+    """
+
+    texts: Ints
+    lengths: Ints
+    titles: Ints
+    languages: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where each word was found: its number, the document's slot, and the position, ``int64 (n,)`` each."""
+
+    term: Ints
+    slot: Ints
+    position: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A row for each word in a document, by ascending hash of the word and then by slot.
+
+    Attributes:
+        term: The word, counted by ascending hash, ``int64 (rows,)``.
+        slot: The document.
+        weights: How often that holds the word, those in the title counting more.
+        counts: How often it holds the word.
+        begin: Where its positions begin, ``int64 (rows + 1,)``; the last is where all end.
+        position: Where, ``int64 (words found,)``, ascending in each row.
+    """
+
+    term: Ints
+    slot: Ints
+    weights: Ints
+    counts: Ints
+    begin: Ints
+    position: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Stemmed:
+    """Rows of stems, by ascending hash of the stem, and where those of each start and end; some are those of a word."""
+
+    hashes: NDArray[np.uint64]
+    starts: Ints
+    ends: Ints
+    slots: Ints
+    weights: Ints
+
+
+def assembled(documents: Documents, found: Found, terms: list[str]) -> Segment:
+    """Return the segment of some documents.
+
+    Args:
+        documents: The documents, by ascending first passage number.
+        found: The words found in them, by their place in ``terms``.
+        terms: Different folded words.
+    """
+    hashed = hashes(terms)
+    order = np.argsort(hashed)
+    rows = _rows(found, _ranks(order), documents.titles)
+    starts = np.searchsorted(rows.term, np.arange(len(terms) + 1))
+    stemmed = _stemmed([terms[i] for i in order], rows, starts, documents.languages)
+    forms = sorted(one.encode("utf-8", "surrogatepass") for one in terms)
+    return Segment(
+        numbers=documents.texts[:, 0],
+        firsts=documents.texts[:, 1],
+        lengths=documents.lengths.astype(np.int32),
+        titles=documents.titles.astype(np.int32),
+        languages=documents.languages,
+        exact=hashed[order],
+        starts=starts,
+        places=rows.begin[starts],
+        stems=stemmed.hashes,
+        stem_starts=stemmed.starts,
+        stem_ends=stemmed.ends,
+        slots=np.concatenate([rows.slot, stemmed.slots]).astype(np.int32),
+        weights=_smallest(np.concatenate([rows.weights, stemmed.weights])),
+        counts=_smallest(rows.counts),
+        positions=_smallest(rows.position),
+        forms=np.frombuffer(b"".join(forms), np.uint8),
+        form_starts=np.cumsum([0, *map(len, forms)]),
+    )
+
+
+def _ranks(order: Ints) -> Ints:
+    """Return the place in a sorted list of each of its values, given the order that sorts them."""
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+def _smallest(values: Ints) -> NDArray[np.unsignedinteger[Any]]:
+    """Return unsigned numbers in 16 bits each where they fit, else in 32."""
+    return values.astype(np.uint16 if not len(values) or values.max() < 1 << 16 else np.uint32)
+
+
+def _rows(found: Found, ranks: Ints, titles: Ints) -> _Rows:
+    """Group words by document.
+
+    Args:
+        found: The words.
+        ranks: The place of each among all by ascending hash.
+        titles: How many words the title of each document has.
+    """
+    keys = ranks[found.term].astype(np.uint64) << (_DOCUMENT + _POSITION)
+    keys |= found.slot.astype(np.uint64) << _POSITION
+    keys |= np.minimum(found.position, _FARTHEST).astype(np.uint64)
+    keys.sort()
+    position = (keys & np.uint64(_FARTHEST)).astype(np.int64)
+    rows = keys >> _POSITION
+    begin = _changes(rows)
+    rows = rows[begin]
+    slot = _slots(rows)
+    counts = np.diff(begin, append=len(keys))
+    in_title = position < titles[np.repeat(slot, counts)]
+    weights = counts + (TITLE_WEIGHT - 1) * _sums(in_title, begin)
+    return _Rows((rows >> _DOCUMENT).astype(np.int64), slot, weights, counts, np.append(begin, len(keys)), position)
+
+
+def _changes(values: NDArray[np.uint64]) -> Ints:
+    """Return where each run of equal values begins."""
+    return np.flatnonzero(np.diff(values, prepend=values[:1] + np.uint64(1))) if len(values) else np.zeros(0, np.int64)
+
+
+def _slots(rows: NDArray[np.uint64]) -> Ints:
+    return (rows & np.uint64(MOST_DOCUMENTS - 1)).astype(np.int64)
+
+
+def _sums(values: NDArray[Any], begin: Ints) -> Ints:
+    """Return the sum of each run of values, given where each begins."""
+    sums: Ints = np.add.reduceat(values, begin, dtype=np.int64) if len(begin) else np.zeros(0, np.int64)
+    return sums
+
+
+def _stemmed(terms: list[str], rows: _Rows, starts: Ints, languages: NDArray[np.uint8]) -> _Stemmed:
+    """Group rows by the stems of their words, in the language of their documents.
+
+    Args:
+        terms: The words, by ascending hash.
+        rows: Their rows.
+        starts: Where those of each word start.
+        languages: The language of each document.
+    """
+    pairs, each = np.unique(rows.term * len(LANGUAGES) + languages[rows.slot], return_inverse=True)
+    words = pairs // len(LANGUAGES)
+    names, of_pair = _stems_of(terms, words, pairs % len(LANGUAGES))
+    hashed = stem_hashes(names)
+    order = np.argsort(hashed)
+    of_pair = _ranks(order)[of_pair]
+    begin, end = _alone(of_pair, words, starts, len(names))
+    owned = begin == end
+    stem = of_pair[each]
+    mine = owned[stem]
+    owner, slots, weights = _stem_rows(stem[mine], rows.slot[mine], rows.weights[mine])
+    bounds = np.searchsorted(owner, np.arange(len(names) + 1)) + len(rows.term)
+    begin[owned], end[owned] = bounds[:-1][owned], bounds[1:][owned]
+    return _Stemmed(hashed[order], begin, end, slots, weights)
+
+
+def _alone(of_pair: Ints, words: Ints, starts: Ints, count: int) -> tuple[Ints, Ints]:
+    """Return where the rows start and end of each stem that stands for one word only, which are the word's own.
+
+    Both are 0 for all other stems, which get rows of their own.
+
+    Args:
+        of_pair: The stem of each pair of a word and a language.
+        words: The word of each pair.
+        starts: Where the rows of each word start.
+        count: How many stems there are.
+    """
+    stem, word = np.unique(np.stack([of_pair, words]), axis=1)
+    words_of_stem = np.bincount(stem, minlength=count)
+    stems_of_word = np.bincount(word, minlength=len(starts) - 1)
+    alone = (words_of_stem[stem] == 1) & (stems_of_word[word] == 1)
+    begin, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    begin[stem[alone]], end[stem[alone]] = starts[word[alone]], starts[word[alone] + 1]
+    return begin, end
+
+
+def _stem_rows(stem: Ints, slot: Ints, weights: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return one row for each stem in a document: the stem, ascending, the slot, and the sum of the weights."""
+    keys = (stem.astype(np.uint64) << np.uint64(40)) | (slot.astype(np.uint64) << np.uint64(24))
+    keys |= np.minimum(weights, _FARTHEST).astype(np.uint64)
+    keys.sort()
+    rows = keys >> np.uint64(24)
+    begin = _changes(rows)
+    summed = _sums((keys & np.uint64(_FARTHEST)).astype(np.int64), begin)
+    return (rows[begin] >> np.uint64(16)).astype(np.int64), _slots(rows[begin]), summed
+
+
+def _stems_of(
+    terms: list[str], words: NDArray[np.int64], languages: NDArray[np.int64]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Return different stems, and which of them each word has in a language."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for place, (word, language) in enumerate(zip(words.tolist(), languages.tolist(), strict=True)):
+        groups[language_of_script(terms[word]) or LANGUAGES[language]].append(place)
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    found = np.zeros(len(words), np.int64)
+    for language, places in groups.items():
+        stemmed = stems([terms[words[place]] for place in places], language)
+        found[places] = np.fromiter(map(numbers.__getitem__, stemmed), np.int64, len(places))
+    return list(numbers), found
