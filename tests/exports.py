@@ -34,7 +34,7 @@ def read(path: Path, form: str, **how: Any) -> Read:
     """Read an export, which has to be recognised as of a form."""
     assert forms.recognised(path) == form
     items: list[Item] = []
-    for item in forms.documents(path, form, **how):
+    for item in forms.documents(path, form, forms.How(**how)):
         try:
             items.append(item.load() if isinstance(item, Entry) else item)
         except SourceError as error:

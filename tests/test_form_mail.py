@@ -8,6 +8,7 @@ import mailbox
 from email.message import EmailMessage
 from pathlib import Path
 
+import outlook_files
 import pytest
 from exports import Content, folder, read, zipped
 
@@ -99,9 +100,29 @@ def test_a_thread_is_a_document_of_what_each_mail_adds(tmp_path: Path, kind: str
     assert Document(thread.id, thread.text, thread.title, metadata) == _THREAD
     assert found["9@example.com"].text == "Soup at noon\nFrom there we go on."
     attached = found["1@example.com/vpn.log"]
-    assert (attached.text, attached.metadata["parent"]) == ("10:00 link down", "1@example.com")
+    assert (attached.text, attached.metadata["parent"]) == ("10:00 link down\n", "1@example.com")
     assert found.left_out["1@example.com/photo.png"] == ".png"
     assert not found.failures
+
+
+def test_a_mail_of_outlook_joins_its_thread(tmp_path: Path) -> None:
+    sent = outlook_files.msg(
+        {
+            0x007D: "Message-ID: <7@example.com>\r\nFrom: Cy <cy@example.com>\r\nDate: Tue, 06 Jan 2026 12:00:00 +0000\r\n\r\n",
+            0x0037: "RE: VPN drops",
+            0x1042: "<1@example.com>",
+            0x1000: "Same here.\r\n\r\nFrom: Ana\r\nSent: Monday\r\nTo: Team\r\nSubject: VPN\r\n\r\nold",
+        },
+        [{0x3001: "Team", 0x3003: "team@example.com"}],
+        [{0x3707: "times.txt", 0x3701: b"11:00 link down"}],
+    )
+    found = read(folder(tmp_path / "m", {"1.eml": _mails()[2].as_bytes(), "2.msg": sent}), "mail")
+    thread = found["1@example.com"]
+    assert thread.text.endswith("## Cy, 2026-01-06T12:00:00Z\n\nSame here.")
+    assert (thread.metadata["to"], thread.metadata["author"]) == ("Team", ["Ana Ruiz", "Cy"])
+    assert found["1@example.com/times.txt"].text == "11:00 link down"
+    (tmp_path / "bad.msg").write_bytes(sent[:700])
+    assert read(tmp_path / "bad.msg", "mail").failures[0].reason.startswith("the file is damaged")
 
 
 def test_attachments_of_one_name_and_mails_without_ids_are_all_read(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_page_is_read_as_it_reads(tmp_path: Path, name: str, packed: Callable[
 
 def test_a_dump_that_is_cut_short_or_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.xml").write_text(_DUMP[:-200])
-    with pytest.raises(SourceError, match=r"a.xml is damaged or cut short"):
+    with pytest.raises(SourceError, match="damaged or cut short"):
         list(forms.documents(tmp_path / "a.xml", "mediawiki"))
     monkeypatch.setattr(mediawiki, "UNPACKED_EXEMPT", 1000)
     (tmp_path / "b.xml.gz").write_bytes(gzip.compress(_DUMP.encode() + b" " * 10_000_000))

@@ -115,8 +115,8 @@ _GITHUB = {
     "comments": [{"author": {"login": "bo"}, "body": "Me too", "createdAt": "2023-11-03T17:00:00Z"}],
 }
 _ISSUE = Document(
-    "#42",
-    "#42: Crash at night\n\nIt crashes.\n\n## Comments\n\n**bo**, 2023-11-03T17:00:00Z:\n\nMe too",
+    "acme/tool#42",
+    "acme/tool#42: Crash at night\n\nIt crashes.\n\n## Comments\n\n**bo**, 2023-11-03T17:00:00Z:\n\nMe too",
     "Crash at night",
     {
         "url": "https://github.com/acme/tool/issues/42",
@@ -139,7 +139,7 @@ def test_issues_of_github(tmp_path: Path, name: str) -> None:
         json.dumps([_GITHUB]) if name.endswith("json") else json.dumps(_GITHUB) + "\n{broken\n"
     )
     found = read(tmp_path / name, "tickets")
-    assert found.documents == {"#42": _ISSUE}
+    assert found.documents == {"acme/tool#42": _ISSUE}
     assert [one.path for one in found.failures] == ([] if name.endswith("json") else ["issues.jsonl:2"])
 
 

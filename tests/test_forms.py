@@ -72,7 +72,23 @@ def test_a_newer_export_takes_the_place_of_the_one_before(here: Path, tiny_encod
     zipped(new, {"notes/wind.md": "# Wind"})
     assert _index(tiny_encoder_dir, new.name, code=3) == counts | {"added": 0, "left_out": {".md": 1}}
     assert json.loads(_run("status", "--index", "made", "--json").stdout)["documents"] == 1
-    assert _index(tiny_encoder_dir, new.name, "--as", "files") == counts | {"added": 1, "removed": 1, "left_out": {}}
+    # what waits behind a page that is converted apart is read though all of the archive was gone through
+    zipped(new, {"notes/a.html": "<h1>Air</h1>", "notes/b.html": "<h1>Sea</h1>", "notes/wind.md": "# Wind"})
+    assert _index(tiny_encoder_dir, new.name, "--as", "files") == counts | {"added": 3, "removed": 1, "left_out": {}}
+
+
+def test_an_unpacked_export_that_is_moved_stays_the_same_source(here: Path, tiny_encoder_dir: Path) -> None:
+    said = [_message(f"176722560{number}.1", f"the pump number {number} is loud") for number in range(3)]
+    counts = {"added": 3, "changed": 0, "unchanged": 0, "removed": 0, "failed": 0, "left_out": {}}
+    assert _index(tiny_encoder_dir, str(folder(here / "first", _slack(said)))) == counts
+    (here / "first").rename(here / "second")
+    (here / "second" / "ops" / "2026-01-01.json").write_text(json.dumps(said[:2]))
+    assert _index(tiny_encoder_dir, "second") == counts | {"added": 0, "unchanged": 2, "removed": 1}
+    (here / "second" / "ops" / "2026-01-01.json").write_text("[{")
+    broken = _index(tiny_encoder_dir, "second", code=3)
+    assert broken == counts | {"added": 0, "failed": 1}
+    assert _index(tiny_encoder_dir, "second", "--since", "2027-01-01", code=3)["failed"] == 1
+    assert json.loads(_run("status", "--index", "made", "--json").stdout)["documents"] == 2
 
 
 def test_what_is_given_is_recognised_by_its_content(here: Path) -> None:

@@ -57,7 +57,8 @@ def _is_moved(sources: Sources, one: RecordedSource, source: SourceName) -> bool
     here = [path for path in paths if Path(source.location, path).exists()]
     if one.source.name != source.name:
         here = [path for path in here if _is_unchanged(sources, one, path, Path(source.location, path))]
-    return 2 * len(here) >= len(paths) and (bool(here) or one.source.name == source.name)
+    is_half = 2 * len(here) >= len(paths) and (bool(here) or one.source.name == source.name)
+    return is_half or (not here and _has_half(sources, one, source))
 
 
 def _has_its_file(sources: Sources, one: RecordedSource, source: SourceName) -> bool:
@@ -68,13 +69,14 @@ def _has_half(sources: Sources, one: RecordedSource, source: SourceName) -> bool
     """Return whether an export has at least half of the pages of one that is gone, of which 1,000 are looked for."""
     wanted = set(sources.paths(one.number, most=_LOOKED_AT))
     try:
-        entries = files.open_source(source.location).entries()
+        opened = files.open_source(source.location)
+        entries = opened.entries() if opened.form else ()
         found = {
             item.id if isinstance(item, Document) else item.path for item in entries if not isinstance(item, LeftOut)
         }
     except (SourceError, UsageError, OSError):
         return False
-    return 2 * len(wanted & found) >= len(wanted)
+    return bool(wanted & found) and 2 * len(wanted & found) >= len(wanted)
 
 
 def _is_unchanged(sources: Sources, one: RecordedSource, path: str, file: Path) -> bool:

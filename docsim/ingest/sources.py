@@ -123,16 +123,18 @@ class Source:
     def entries(self) -> Iterator[Item]:
         """Yield every document or an entry for it, a ``Failure`` for each that cannot be read, and what is left out.
 
-        Load each entry before the next one is asked for: an archive is closed at the end. Standard input can be read
-        only once.
+        Entries of an archive are to be loaded, or started, before the next one is asked for: it is closed at the end.
+        Standard input can be read only once.
 
         Raises:
             SourceError: The source as a whole can no longer be read.
             UsageError: A CSV file has no column for the text.
         """
-        path = Path(self.location)
+        path, reading = Path(self.location), self.reading
         if self.form:
-            yield from forms.documents(path, self.form, include=self.reading.include, since=self.reading.since or "")
+            yield from forms.documents(
+                path, self.form, forms.How(reading.include, reading.since, reading.convert_timeout)
+            )
         elif self.kind == "stdin":
             yield from tables.stream_entries(self.stdin or sys.stdin.buffer, self.reading.columns())
         elif self.kind == "records":

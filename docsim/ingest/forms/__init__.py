@@ -16,18 +16,19 @@ import importlib
 import importlib.metadata
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import folders, trees
+from docsim.ingest import converting, folders, trees
 from docsim.ingest.forms import since as dates
 from docsim.ingest.trees.tree import Tree, id_of
 from docsim.models import Document, Item, LeftOut
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["FILES", "GROUP", "NAMES", "Form", "documents", "names", "recognised"]
+__all__ = ["FILES", "GROUP", "NAMES", "Form", "How", "documents", "names", "recognised"]
 
 GROUP = "docsim.sources"
 """The entry points that add forms."""
@@ -74,26 +75,43 @@ def recognised(path: Path) -> str:
     return FILES if trees.is_archive(path) else ""
 
 
-def documents(path: Path, form: str, *, include: tuple[str, ...] = (), since: str = "") -> Iterator[Item]:
-    """Yield the documents of an export. Entries are to be loaded before the next one is asked for.
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an export is read.
+
+    Attributes:
+        include: Patterns of the names of files that are read whatever their suffix.
+        since: A date in ISO 8601; documents that were last changed before are left out.
+        timeout: Seconds that converting one file may take.
+    """
+
+    include: tuple[str, ...] = ()
+    since: str | None = None
+    timeout: float | None = None
+
+
+def documents(path: Path, form: str, how: How = How()) -> Iterator[Item]:
+    """Yield the documents of an export. Entries are to be loaded or started before the next one is asked for.
 
     Args:
         path: A folder, an archive or a file.
         form: One of ``names()``.
-        include: Patterns of the names of files that are read whatever their suffix.
-        since: A date in ISO 8601; documents that were last changed before are left out.
+        how: How it is read.
 
     Raises:
         SourceError: The source as a whole cannot be read, or is not of this form.
     """
-    with trees.opened(path, include=include) as tree:
+    with trees.opened(path, include=how.include) as tree:
+        tree.timeout = how.timeout
         told = set[str]()
-        for item in dates.since(_guarded(_form(form), tree, form), since):
+        for item in dates.since(_guarded(_form(form), tree, form), how.since or ""):
             told.add(item.id if isinstance(item, Document) else item.path)
             yield item
         if "files" in tree.__dict__:  # else the form has gone by ``tree.documents``, which tells by itself
             yield from tree.told
-            yield from (LeftOut(id_of(one), _suffix(one)) for one in tree.files if one not in tree.used | told)
+            opened = tree.used | told
+            yield from (LeftOut(id_of(one), _suffix(one)) for one in tree.files if one not in opened)
+    converting.rest()
 
 
 def _guarded(form: Form, tree: Tree, name: str) -> Iterator[Item]:

@@ -18,4 +18,4 @@ def recognise(tree: Tree) -> bool:
 
 def documents(tree: Tree) -> Iterator[Item]:
     """Yield the pages, posts and attachments of a space."""
-    return confluence_xml.documents(tree) if confluence_xml.recognise(tree) else confluence_html.documents(tree)
+    return confluence_xml.documents(tree) if "entities.xml" in tree.glance() else confluence_html.documents(tree)

@@ -75,7 +75,7 @@ def _attachments(root: Element, folder: str, tree: Tree) -> Iterator[tuple[str, 
     for section in _with_heading(root, "attachments"):
         for link in section.iter("a"):
             path = before + (link.get("href") or "")
-            if path in tree.files:
+            if path in tree:
                 yield path, one_line("".join(link.itertext())).replace("/", "_") or path.rpartition("/")[2]
 
 

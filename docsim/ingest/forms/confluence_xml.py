@@ -6,17 +6,15 @@ Current pages and posts are documents, with their comments; drafts, deleted page
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
-from lxml import etree
-
-from docsim.errors import SourceError
 from docsim.ingest.content import one_line
 from docsim.ingest.forms import page
 from docsim.ingest.forms.confluence_storage import Stored, stored
+from docsim.ingest.forms.xml_stream import elements
 from docsim.ingest.trees.tree import Tree
 from docsim.models import Document, Item, LeftOut
 
@@ -58,6 +56,8 @@ class _Space:
         self.base = base
         self.people = self._people()
         self.labels = self._labels()
+        self.comments = self._below("Comment")
+        self.attachments = self._below("Attachment")
         self.bodies = {one["content"]: one["body"] for one in self.of["BodyContent"].values() if one["content"]}
         self.by_title = {
             one["title"]: id for id, one in [*self.of["BlogPost"].items(), *self.of["Page"].items()] if _is_current(one)
@@ -85,6 +85,14 @@ class _Space:
     def page(self, id: str) -> _Object | None:
         """Return a page or post."""
         return self.of["Page"].get(id) or self.of["BlogPost"].get(id)
+
+    def _below(self, kind: str) -> dict[str, list[_Object]]:
+        """Return the comments or attachments of each page, those of today only."""
+        found: dict[str, list[_Object]] = defaultdict(list)
+        for one in self.of[kind].values():
+            if _is_current(one):
+                found[one["containerContent"] or one["owner"] or one["content"]].append(one)
+        return found
 
     def _people(self) -> dict[str, str]:
         shown = {one["name"]: one["displayName"] for one in self.of["InternalUser"].values()}
@@ -114,41 +122,27 @@ def recognise(tree: Tree) -> bool:
 def documents(tree: Tree) -> Iterator[Item]:
     """Yield the pages and posts of an export, each followed by its attachments."""
     base = ""
-    if "exportDescriptor.properties" in tree.files:
+    if "exportDescriptor.properties" in tree:
         described = re.search(
             r"^base[-.]?url=(.+)$", tree.text("exportDescriptor.properties"), re.MULTILINE | re.IGNORECASE
         )
         base = described[1].strip().replace("\\", "").rstrip("/") if described else ""
-    try:
-        with tree.open("entities.xml") as stream:
-            space = _Space(_objects(stream), base)
-    except etree.XMLSyntaxError as error:
-        raise SourceError(f"entities.xml is damaged or cut short: {error}") from error
-    left = Counter[str]()
+    with tree.open("entities.xml") as stream:
+        objects = (one for one in elements(stream, "hibernate-generic", "object") if one.get("class") in _CLASSES)
+        space = _Space(map(_object, objects), base)
+    files: dict[str, list[str]] = defaultdict(list)  # all versions of each attached file
+    for path in tree.files:
+        files[path.rpartition("/")[0]].append(path)
     for one in [*space.of["Page"].values(), *space.of["BlogPost"].values()]:
         if _is_current(one):
-            yield from _page(tree, space, one)
+            yield from _page(tree, space, one, files)
         elif not (one["originalVersion"] or one["originalVersionId"]):
-            left[one["contentStatus"]] += 1
             yield LeftOut(space.id(one), f"{one['contentStatus']} page")
 
 
 def _is_current(one: _Object) -> bool:
     is_old = one["originalVersion"] or one["originalVersionId"]
     return not is_old and one["contentStatus"] in ("current", "")
-
-
-def _objects(stream: IO[bytes]) -> Iterator[_Object]:
-    """Yield the objects that matter, one at a time in memory. No entity is resolved."""
-    events = etree.iterparse(
-        stream, tag="object", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=True
-    )
-    for _, element in events:
-        if element.get("class") in _CLASSES:
-            yield _object(element)
-        element.clear()
-        while element.getprevious() is not None:
-            del element.getparent()[0]
 
 
 def _object(element: Any) -> _Object:
@@ -168,31 +162,29 @@ def _object(element: Any) -> _Object:
     return _Object(str(element.get("class")), ((id.text if id is not None else "") or "").strip(), values, lists)
 
 
-def _page(tree: Tree, space: _Space, one: _Object) -> Iterator[Item]:
+def _page(tree: Tree, space: _Space, one: _Object, files: Mapping[str, list[str]]) -> Iterator[Item]:
     id = space.id(one)
-    attached = list(_attachments(tree, space, one))
-    yield _document(space, one, [f"{id}/{name}" for _, name in attached])
-    for path, name in attached:
-        yield page.attachment(tree, path, f"{id}/{name}", parent=id, space=space.space(one)["key"])
+    attached = list(_attachments(space, one, files))
+    yield _document(space, one, [f"{id}/{name}" for name, _ in attached])
+    for name, versions in attached:
+        yield page.attachment(tree, versions[-1], f"{id}/{name}", parent=id, space=space.space(one)["key"])
+        yield from (LeftOut(path, "earlier version") for path in versions[:-1])
 
 
-def _attachments(tree: Tree, space: _Space, one: _Object) -> Iterator[tuple[str, str]]:
-    """Yield the path and name of the newest version of each attached file."""
-    for file in space.of["Attachment"].values():
-        if (file["containerContent"] or file["content"]) != one.id or not _is_current(file):
-            continue
-        before = f"attachments/{one.id}/{file.id}/"
-        versions = sorted((path for path in tree.files if path.startswith(before)), key=lambda path: (len(path), path))
-        tree.used.update(versions)
+def _attachments(space: _Space, one: _Object, files: Mapping[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of each attached file, and the paths of its versions, the newest last."""
+    for file in space.attachments.get(one.id, ()):
+        versions = sorted(files.get(f"attachments/{one.id}/{file.id}", ()), key=lambda path: (len(path), path))
         if versions:
-            yield versions[-1], one_line(file["title"] or file["fileName"]).replace("/", "_")
+            yield one_line(file["title"] or file["fileName"]).replace("/", "_"), versions
 
 
 def _document(space: _Space, one: _Object, attachments: list[str]) -> Document:
     body = stored(space.body(one))
     above = list(_above(space, one))
     home = space.space(one)
-    comments = [_comment(space, comment) for comment in _comments(space, one)]
+    said = sorted(space.comments.get(one.id, ()), key=lambda comment: comment["creationDate"])
+    comments = [_comment(space, comment) for comment in said]
     text = "\n\n".join(filter(None, [f"# {one['title']}", body.text, "## Comments" if comments else "", *comments]))
     return page.page(
         space.id(one),
@@ -226,15 +218,6 @@ def _above(space: _Space, one: _Object) -> Iterator[_Object]:
         found.append(parent)
         one = parent
     return reversed(found)
-
-
-def _comments(space: _Space, one: _Object) -> list[_Object]:
-    found = [
-        comment
-        for comment in space.of["Comment"].values()
-        if one.id in (comment["containerContent"], comment["owner"], comment["content"]) and _is_current(comment)
-    ]
-    return sorted(found, key=lambda comment: comment["creationDate"])
 
 
 def _comment(space: _Space, one: _Object) -> str:

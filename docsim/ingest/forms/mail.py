@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 from docsim.errors import SourceError
-from docsim.ingest import converting, folders, formats
+from docsim.ingest import folders, formats
 from docsim.ingest.content import legible, one_line, tidy
 from docsim.ingest.forms import page
-from docsim.ingest.forms.mailboxes import MAIL, is_mail, is_mbox, mails
+from docsim.ingest.forms.mailboxes import MAIL, begins_mbox, is_mail, is_mbox, mails
 from docsim.ingest.forms.quoting import own_text
-from docsim.ingest.trees.tree import Tree
+from docsim.ingest.trees.tree import Single, Tree
 from docsim.models import Document, Entry, Failure, Item, LeftOut
 
 __all__ = ["documents", "recognise"]
@@ -55,7 +55,10 @@ class _Mail:
 def recognise(tree: Tree) -> bool:
     """Return whether a tree holds an mbox or a Maildir, or mostly mails; or is one of them."""
     names = [name for name in tree.glance() if not name.endswith("/") and not name.rpartition("/")[2].startswith(".")]
-    found = [name for name in names if is_mbox(name, names)]
+    if isinstance(tree, Single) and not is_mail(names[0]):
+        return begins_mbox(tree.read(names[0], most=1000))
+    known = set(names)
+    found = [name for name in names if is_mbox(name, (f"{name}.msf",) if f"{name}.msf" in known else ())]
     if found:
         return any(tree.read(name, most=5) in (b"From ", b"") for name in found[:5])
     mail = [name for name in names if is_mail(name)]
@@ -248,19 +251,14 @@ def _attachments(tree: Tree, roots: Mapping[str, str], found: Mapping[str, _Mail
             elif (id, hashed) in sent:
                 continue  # answers often send an attachment once more
             sent.add((id, hashed))
-            yield _attachment(id, data, mail, thread)
+            yield _attachment(id, data, mail, thread, tree.timeout)
 
 
-def _attachment(id: str, data: bytes, mail: _Mail, thread: str) -> Entry | LeftOut:
+def _attachment(id: str, data: bytes, mail: _Mail, thread: str, timeout: float | None) -> Entry | LeftOut:
     name = id.rpartition("/")[2]
     if reason := folders.unread(name):
         return LeftOut(id, reason)
     facts = {"parent": thread, "author": mail.author, "created": mail.date}
     digest = hashlib.sha256(data + repr([id, facts, formats.FORMATS_VERSION]).encode("utf-8", "surrogatepass"))
 
-    def load() -> Document:
-        content = converting.read(data, folders.suffix(name), name)
-        lost = {"incomplete": list(content.lost)} if content.lost else {}
-        return page.page(id, content.text, content.title, **{**content.metadata, **facts, **lost})
-
-    return Entry(id, digest.hexdigest(), load)
+    return page.later(id, digest.hexdigest(), lambda: data, lambda found: page.converted(found, id, timeout, **facts))

@@ -10,10 +10,10 @@ from email.message import EmailMessage
 from typing import IO
 
 from docsim.errors import SourceError
-from docsim.ingest.trees.tree import Tree, id_of
+from docsim.ingest.trees.tree import Single, Tree, id_of
 from docsim.models import Failure
 
-__all__ = ["LIMIT", "MAIL", "is_mail", "is_mbox", "mails"]
+__all__ = ["LIMIT", "MAIL", "begins_mbox", "is_mail", "is_mbox", "mails"]
 
 MAIL = (".eml", ".emlx", ".msg")
 """The suffixes of files that hold one mail."""
@@ -25,11 +25,17 @@ _MBOX = re.compile(r"\.(?:mbox|mbx)(?:/mbox)?\Z", re.IGNORECASE)
 _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/[^/]+\Z")
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FROM = re.compile(rb"From \S.{0,300}\d\d:\d\d|From - \w")
+_BEGINNING = re.compile(rb"From [^\n]{0,300}\r?\n[A-Za-z][\w-]*:")
 
 
 def is_mbox(path: str, names: Sequence[str] = ()) -> bool:
     """Return whether a file is an mbox, by its name; one of Thunderbird has an index ``.msf`` beside it."""
     return bool(_MBOX.search(path)) or f"{path}.msf" in names
+
+
+def begins_mbox(head: bytes) -> bool:
+    """Return whether a file that begins so is an mbox, whatever its name."""
+    return bool(_BEGINNING.match(head))
 
 
 def is_mail(path: str) -> bool:
@@ -44,7 +50,7 @@ def mails(tree: Tree) -> Iterator[tuple[str, EmailMessage] | Failure]:
         try:
             if is_mail(path):
                 yield _mailbox(path), _one(path, tree.read(path))
-            elif is_mbox(path, tree.files if f"{path}.msf" in names else ()):
+            elif isinstance(tree, Single) or is_mbox(path, (f"{path}.msf",) if f"{path}.msf" in names else ()):
                 with tree.open(path) as stream:
                     for data in _messages(stream):
                         yield id_of(path), parsed(data)

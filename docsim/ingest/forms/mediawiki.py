@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from lxml import etree
-
 from docsim import extras
 from docsim.errors import MissingExtra, SourceError
 from docsim.ingest import encodings
 from docsim.ingest.forms import page, wikitext
+from docsim.ingest.forms.xml_stream import elements
 from docsim.ingest.trees.archive import RATIO, UNPACKED_EXEMPT
 from docsim.ingest.trees.tree import Single, Tree
 from docsim.models import Document, Failure, Item, LeftOut
@@ -93,40 +92,16 @@ def _aliases(tree: Tree, dumps: list[str]) -> dict[str, list[str]]:
 
 def _pages(tree: Tree, path: str, names: dict[int, str]) -> Iterator[tuple[_Page, str]]:
     """Yield every page of a dump, with the address of the wiki; the names of namespaces are put into ``names``."""
-    base = ""
+    base, most = "", max(UNPACKED_EXEMPT, RATIO * tree.place.stat().st_size)
     with tree.open(path) as raw:
-        stream = _Bounded(_unpacked(path, raw), tree.place.stat().st_size)
-        try:
-            for _, element in etree.iterparse(
-                cast("IO[bytes]", stream), resolve_entities=False, no_network=True, huge_tree=True
-            ):
-                tag = _tag(element)
-                if tag == "base":
-                    base = (element.text or "").strip()
-                elif tag == "namespace":
-                    names[int(element.get("key", "0"))] = element.text or ""
-                elif tag == "page":
-                    yield _page(element), base
-                    element.clear()
-                    while element.getprevious() is not None:
-                        del element.getparent()[0]
-        except (etree.XMLSyntaxError, EOFError, OSError) as error:
-            raise SourceError(f"{path} is damaged or cut short: {error}") from error
-
-
-class _Bounded:
-    """A stream that ends with an error when it gives far more than the file weighs."""
-
-    def __init__(self, stream: IO[bytes], size: int) -> None:
-        self._stream = stream
-        self._left = max(UNPACKED_EXEMPT, RATIO * size)
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise SourceError("the dump unpacks to more than is safe to read")
-        return data
+        for element in elements(_unpacked(path, raw), "mediawiki", "base", "namespace", "page", most=most):
+            tag = _tag(element)
+            if tag == "base":
+                base = (element.text or "").strip()
+            elif tag == "namespace":
+                names[int(element.get("key", "0"))] = element.text or ""
+            else:
+                yield _page(element), base
 
 
 def _unpacked(path: str, stream: IO[bytes]) -> IO[bytes]:

@@ -32,6 +32,7 @@ _ID = re.compile(r"[ _-]([0-9a-f]{32})(?=(?:_all)?(?:\.\w+)?\Z)")
 _DASHED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROPERTY = re.compile(r"([^\n:]{1,100}): ?([^\n]*)\Z")
 _LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+(?:\([^()]*\)[^()\s]*)*)\)")
+_RELATED = re.compile(r" \((?:https?://www\.notion\.so/[^()\s]*|[^()\n]*?[0-9a-f]{32}\.(?:md|html))\)")
 _FACTS = {
     **{"created": "created", "created time": "created", "date created": "created", "created at": "created"},
     **{"last edited time": "updated", "last edited": "updated", "updated": "updated", "last updated": "updated"},
@@ -42,15 +43,31 @@ _DATES = {"created", "updated"}
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Under which id each file of an export becomes a document, by its path."""
+    """Under which id each file of an export becomes a document: by path, by Notion's id, by the folder of a page."""
 
     ids: Mapping[str, str]
+    numbers: Mapping[str, str]
+    folders: Mapping[str, str]
+
+    @classmethod
+    def of(cls, paths: list[str]) -> _Names:
+        """Return the names for the files at some paths."""
+        ids = _ids(paths)
+        pages = [path for path in paths if path.endswith((".md", ".html"))]
+        numbers = {match[1]: ids[path] for path in pages if (match := _ID.search(path))}
+        folders = {_clean(path).rpartition(".")[0]: ids[path] for path in pages}
+        return cls(ids, numbers, folders | {path.rpartition(".")[0]: ids[path] for path in pages})
+
+    def page_of(self, path: str) -> str:
+        """Return the page in whose folder a file lies; empty where there is none."""
+        folder = path.rpartition("/")[0]
+        return self.folders.get(folder) or self.folders.get(_clean(folder), "")
 
     def linked(self, path: str, href: str) -> str:
         """Return the id of the document that a page links to; empty where it is none of the export."""
         target = urllib.parse.unquote(href.partition("#")[0])
         if match := re.search(r"([0-9a-f]{32})(?:[?#]|\Z)", target if "notion.so" in target else ""):
-            return next((id for one, id in self.ids.items() if match[1] in one.rpartition("/")[2]), "")
+            return self.numbers.get(match[1], "")
         if "://" in target or not target:
             return ""
         return self.ids.get(_joined(path.rpartition("/")[0], target), "")
@@ -64,7 +81,7 @@ def recognise(tree: Tree) -> bool:
 
 def documents(tree: Tree) -> Iterator[Item]:
     """Yield pages, rows of databases that have no page, and attached files."""
-    names = _Names(_ids([one for one in tree.files if not one.endswith(".csv")]))
+    names = _Names.of([one for one in tree.files if not one.endswith(".csv")])
     rows: dict[str, set[str]] = {}
     for path in tree.files:
         name = path.rpartition("/")[2]
@@ -81,8 +98,7 @@ def documents(tree: Tree) -> Iterator[Item]:
                 titles.add(_row_name(document.title))
                 yield document
         elif name != "index.html" and not folders.unread(path, tree.include):
-            above = names.ids.get(_page_of(path, names.ids), "")
-            yield page.attachment(tree, path, names.ids[path], parent=above)
+            yield page.attachment(tree, path, names.ids[path], parent=names.page_of(path))
     yield from _databases(tree, rows)
 
 
@@ -106,22 +122,6 @@ def _stem(name: str) -> str:
     return _clean(name).rpartition(".")[0]
 
 
-def _page_of(path: str, known: Mapping[str, str]) -> str:
-    """Return the page whose folder a file lies in; empty where there is none."""
-    folder = path.rpartition("/")[0]
-    ends = (".md", ".html")
-    found = [f"{folder}{end}" for end in ends if f"{folder}{end}" in known]
-    clean = _clean(folder)
-    return (
-        found[0]
-        if found
-        else next(
-            (one for one in known if one.endswith(ends) and _clean(one)[: -len(one.rpartition(".")[2]) - 1] == clean),
-            "",
-        )
-    )
-
-
 def _facts(path: str, properties: Mapping[str, str], id: str) -> dict[str, Any]:
     """Return the metadata of a page: its properties, those that all forms have by their names there."""
     match = _ID.search(path.rpartition("/")[2]) if path else None
@@ -129,8 +129,9 @@ def _facts(path: str, properties: Mapping[str, str], id: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"url": f"https://www.notion.so/{number}" if number else ""}
     for name, value in properties.items():
         fact = _FACTS.get(name.lower(), name)
-        given = page.iso(value) if fact in _DATES else value
-        facts[fact] = [one.strip() for one in value.split(",")] if fact == "labels" else given
+        plain = _RELATED.sub("", _LINK.sub(r"\1", value)).strip()
+        given = page.iso(plain) if fact in _DATES else plain
+        facts[fact] = [one.strip() for one in plain.split(",")] if fact == "labels" else given
     return facts | {"breadcrumb": [_clean(one) for one in path.split("/")[:-1]]}
 
 
@@ -139,7 +140,8 @@ def _markdown(tree: Tree, path: str, names: _Names) -> Document:
     heading, _, rest = text.lstrip().partition("\n")
     title = heading[2:].strip() if heading.startswith("# ") else ""
     properties = _properties(rest.lstrip("\n").partition("\n\n")[0]) if title else {}
-    links = [names.linked(path, match[2]) for match in _LINK.finditer(text)]
+    related = (match[0][2:-1] for match in _RELATED.finditer(text))
+    links = [names.linked(path, href) for href in (*(match[2] for match in _LINK.finditer(text)), *related)]
     plain = _LINK.sub(lambda match: match[1] if names.linked(path, match[2]) else match[0], text)
     facts = _facts(path, properties, "")
     return page.page(names.ids[path], plain, title or _stem(path.rpartition("/")[2]), **facts, links=_each(links))

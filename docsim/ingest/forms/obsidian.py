@@ -76,11 +76,11 @@ def _entry(tree: Tree, path: str, vault: _Vault) -> Entry | Failure:
         digest = tree.digest(path, "obsidian", vault.digest)
     except SourceError as error:
         return Failure(id_of(path), str(error))
-    return Entry(id_of(path), digest, lambda: read(tree, path, vault))
+    return page.later(id_of(path), digest, lambda: tree.read(path), lambda data: read(data, path, vault))
 
 
-def _note(tree: Tree, path: str, vault: _Vault) -> Document:
-    content = formats.read(tree.read(path), folders.suffix(path), "/".join(path.split("/")[-2:]))
+def _note(data: bytes, path: str, vault: _Vault) -> Document:
+    content = formats.read(data, folders.suffix(path), "/".join(path.split("/")[-2:]))
     links, embeds, tags = dict[str, None](), dict[str, None](), dict[str, None]()
 
     def named(match: re.Match[str]) -> str:
@@ -115,10 +115,10 @@ def _note(tree: Tree, path: str, vault: _Vault) -> Document:
     return Document(id_of(path), tidy(page.aliased(text, aliases)), content.title, facts)
 
 
-def _canvas(tree: Tree, path: str, vault: _Vault) -> Document:
+def _canvas(data: bytes, path: str, vault: _Vault) -> Document:
     """Return a canvas: the texts of its cards from top to bottom, and the notes on it as relations."""
     try:
-        drawn = json.loads(tree.read(path) or b"{}")
+        drawn = json.loads(data or b"{}")
         cards: list[Mapping[str, Any]] = sorted(
             drawn.get("nodes") or (), key=lambda one: (one.get("y", 0), one.get("x", 0))
         )

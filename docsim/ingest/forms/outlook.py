@@ -12,6 +12,7 @@ from docsim.errors import SourceError
 
 __all__ = ["mail"]
 
+_NUMBERS = {"Message-ID": 0x1035, "In-Reply-To": 0x1042, "References": 0x1039}  # where no header was sent, as in drafts
 _KEPT = ("Message-ID", "In-Reply-To", "References", "Date", "Cc")
 
 
@@ -34,6 +35,9 @@ def _made(message: Message) -> EmailMessage:
     headers = {name.lower(): value for name, value in message.message_headers.items()}
     for name in _KEPT:
         if value := headers.get(name.lower()):
+            made[name] = " ".join(value.split())
+    for name, number in _NUMBERS.items():
+        if name not in made and (value := message.properties.str_prop_value(number)):
             made[name] = " ".join(value.split())
     made["Subject"] = " ".join((message.subject or "").split())
     made["From"] = " ".join((message.sender or "").split())

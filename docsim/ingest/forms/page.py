@@ -19,7 +19,7 @@ import datetime
 import email.utils
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from docsim.errors import SourceError
@@ -28,7 +28,7 @@ from docsim.ingest.content import first_line, legible, one_line, tidy
 from docsim.ingest.trees.tree import Tree
 from docsim.models import Document, Entry, Failure, LeftOut
 
-__all__ = ["aliased", "attachment", "entry", "iso", "page", "several", "summary"]
+__all__ = ["aliased", "attachment", "converted", "entry", "iso", "later", "page", "several", "summary"]
 
 _FORMATS = (
     *("%d/%b/%y %I:%M %p", "%d/%b/%Y %I:%M %p", "%d/%b/%y", "%b %d, %Y %H:%M", "%b %d, %Y %I:%M %p", "%b %d, %Y"),
@@ -118,7 +118,44 @@ def entry(tree: Tree, path: str, id: str, **facts: Any) -> Entry | Failure:
         digest = tree.digest(path, id, repr(sorted(facts.items())))
     except SourceError as error:
         return Failure(id, str(error))
-    return Entry(id, digest, lambda: _read(tree, path, id, facts))
+    return later(id, digest, lambda: tree.read(path), lambda data: converted(data, id, tree.timeout, **facts))
+
+
+def later(id: str, digest: str, read: Callable[[], bytes], convert: Callable[[bytes], Document]) -> Entry:
+    """Return a document that is read when its turn comes, or begun before, while its archive is open."""
+    reading = _Reading(id, read, convert)
+    return Entry(id, digest, reading.result, reading.start)
+
+
+class _Reading:
+    """A document that is being read: what has to be converted apart is so in the background."""
+
+    def __init__(self, id: str, read: Callable[[], bytes], convert: Callable[[bytes], Document]) -> None:
+        self._id = id
+        self._read = read
+        self._convert = convert
+        self._begun: Callable[[], Document] | None = None
+
+    def start(self) -> None:
+        """Read the bytes, and begin to convert them if that is done in another process."""
+        try:
+            work = functools.partial(self._convert, self._read())
+        except SourceError as error:
+            self._begun = functools.partial(_raised, error)
+            return
+        ahead = converting.Ahead(work)
+        if converting.is_apart(folders.suffix(self._id)):
+            ahead.start()
+        self._begun = ahead.result
+
+    def result(self) -> Document:
+        """Return the document, or raise what went wrong."""
+        begun, self._begun = self._begun, None
+        return self._convert(self._read()) if begun is None else begun()
+
+
+def _raised(error: SourceError) -> Document:
+    raise error
 
 
 def attachment(tree: Tree, path: str, id: str, **facts: Any) -> Entry | Failure | LeftOut:
@@ -132,8 +169,14 @@ def attachment(tree: Tree, path: str, id: str, **facts: Any) -> Entry | Failure 
     return entry(tree, path, id, **facts)
 
 
-def _read(tree: Tree, path: str, id: str, facts: Mapping[str, Any]) -> Document:
-    content = converting.read(tree.read(path), folders.suffix(id), "/".join(id.split("/")[-2:]))
+def converted(data: bytes, id: str, timeout: float | None, **facts: Any) -> Document:
+    """Return a file as a document, whose format is told by the end of its id.
+
+    Raises:
+        SourceError: It cannot be read, or not in time.
+    """
+    name = "/".join(id.split("/")[-2:])
+    content = converting.read(data, folders.suffix(id), name, timeout=timeout)
     incomplete = {"incomplete": list(content.lost)} if content.lost else {}
     given = {**content.metadata, **facts, **incomplete}
     title = given.pop("title", "") or content.title

@@ -95,25 +95,26 @@ def _unquoted(lines: Sequence[str]) -> list[str]:
         if not line.lstrip().startswith(">"):
             kept.append(line)
         elif not kept or kept[-1] is not _QUOTED:
-            kept = [*_unattributed(kept), _QUOTED]
-    return [line for line in _unattributed(kept, at_end=True) if line is not _QUOTED]
+            del kept[_attributed(kept) :]
+            kept.append(_QUOTED)
+    return [line for line in kept[: _attributed(kept, at_end=True)] if line is not _QUOTED]
 
 
 _QUOTED = "> quoted"  # known by its identity
 
 
-def _unattributed(lines: list[str], *, at_end: bool = False) -> list[str]:
-    """Return lines without an attribution at their end, which may be broken over three lines."""
+def _attributed(lines: Sequence[str], *, at_end: bool = False) -> int:
+    """Return how many lines are left without an attribution at their end, which may be broken over three lines."""
     end = len(lines)
     while end and not lines[end - 1].strip():
         end -= 1
     for count in (1, 2, 3):
         said = " ".join(line.strip() for line in lines[max(0, end - count) : end])
         if said and _ATTRIBUTION.match(said):
-            return lines[: max(0, end - count)]
+            return max(0, end - count)
     said = lines[end - 1].strip() if end else ""
     is_generic = not at_end and said.endswith((":", "：")) and _ADDRESS.search(said)
-    return lines[: end - 1] if is_generic else lines
+    return end - 1 if is_generic else len(lines)
 
 
 def _unsigned(lines: Sequence[str]) -> list[str]:
@@ -125,7 +126,7 @@ def _unsigned(lines: Sequence[str]) -> list[str]:
             break
     while lines and (not lines[-1].strip() or _SENT_FROM.match(lines[-1].strip())):
         lines.pop()
-    for number in range(len(lines) - 1, 0, -1):
+    for number in range(len(lines) - 1, max(0, len(lines) - 4 * _SIGNED), -1):
         below = [line.strip() for line in lines[number + 1 :] if line.strip()]
         if len(below) > _SIGNED or any(len(one) > _WIDE or one.endswith((".", "?", ":")) for one in below):
             break

@@ -35,6 +35,7 @@ class _Names:
     """What stands for the ids of users and channels."""
 
     users: Mapping[str, str]
+    bots: frozenset[str]
     channels: Mapping[str, Mapping[str, Any]]
 
     def user(self, id: str) -> str:
@@ -80,7 +81,9 @@ def documents(tree: Tree) -> Iterator[Item]:
 
 
 def _names(tree: Tree) -> _Names:
-    users = {str(one.get("id")): _user(one) for one in _listed(tree, "users.json")}
+    people = _listed(tree, "users.json")
+    users = {str(one.get("id")): _user(one) for one in people}
+    bots = frozenset({"USLACKBOT", *(str(one.get("id")) for one in people if one.get("is_bot"))})
     channels: dict[str, Mapping[str, Any]] = {}
     for path, kind in _LISTS.items():
         for one in _listed(tree, path):
@@ -88,7 +91,7 @@ def _names(tree: Tree) -> _Names:
             name = one.get("name") or ", ".join(members) or one.get("id")
             found = {"id": str(one.get("id", "")), "name": name, "kind": kind}
             channels |= {str(one.get("id")): found, str(one.get("name") or one.get("id")): found}
-    return _Names(users, channels)
+    return _Names(users, bots, channels)
 
 
 def _user(one: Mapping[str, Any]) -> str:
@@ -98,7 +101,7 @@ def _user(one: Mapping[str, Any]) -> str:
 
 
 def _listed(tree: Tree, path: str) -> list[Mapping[str, Any]]:
-    return _objects(tree, path) if path in tree.files else []
+    return _objects(tree, path) if path in tree else []
 
 
 def _objects(tree: Tree, path: str) -> list[Mapping[str, Any]]:
@@ -121,7 +124,7 @@ def _threads(channel: str, messages: Sequence[Mapping[str, Any]], names: _Names)
     threads: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for one in messages:
         ts = str(one.get("ts", ""))
-        if reason := _reason(one):
+        if reason := _reason(one, names.bots):
             yield LeftOut(f"{channel}/{ts}", reason)
         elif ts:
             threads[str(one.get("thread_ts") or ts)][ts] = one
@@ -129,12 +132,13 @@ def _threads(channel: str, messages: Sequence[Mapping[str, Any]], names: _Names)
         yield _document(channel, root, [found[ts] for ts in sorted(found)], names)
 
 
-def _reason(message: Mapping[str, Any]) -> str:
+def _reason(message: Mapping[str, Any], bots: frozenset[str]) -> str:
     """Return why a message is left out; empty when it is not."""
     kind = str(message.get("subtype") or "")
     if message.get("hidden") and kind != "thread_broadcast":
         return "deleted message"
-    if kind.startswith("bot") or (message.get("bot_id") and not message.get("user")) or "bot_profile" in message:
+    is_app = message.get("bot_id") and not message.get("user")
+    if kind.startswith("bot") or is_app or "bot_profile" in message or message.get("user") in bots:
         return "bot message"
     if _LEFT_OUT.fullmatch(kind):
         return "message of Slack"
@@ -143,7 +147,7 @@ def _reason(message: Mapping[str, Any]) -> str:
 
 def _raw(message: Mapping[str, Any]) -> str:
     """Return the text of a message as Slack writes it, with that of its attachments and the names of its files."""
-    parts = [str(message.get("text") or "")]
+    parts = [str(message.get("text") or "") or "".join(_blocks(message.get("blocks")))]
     for one in _dicts(message.get("attachments")):
         told = [one.get(name) for name in ("pretext", "title", "text")]
         parts += [str(text) for text in told if text] or [str(one.get("fallback") or "")]
@@ -151,6 +155,16 @@ def _raw(message: Mapping[str, Any]) -> str:
         preview = one.get("preview") or one.get("plain_text") or ""
         parts += [f"File: {one.get('title') or one.get('name') or 'unnamed'}", str(preview)]
     return "\n".join(part for part in parts if part.strip())
+
+
+def _blocks(value: object) -> Iterator[str]:
+    """Yield the texts in blocks, which some apps write in the place of a text."""
+    for one in _dicts(value):
+        text = one.get("text")
+        inner = text.get("text") if isinstance(text, dict) else text
+        yield str(inner or "")
+        yield from _blocks(one.get("elements"))
+        yield "\n" if one.get("type") in ("section", "rich_text_section", "header") else ""
 
 
 def _dicts(value: object) -> Iterable[Mapping[str, Any]]:

@@ -50,8 +50,7 @@ def migrated(one: Mapping[str, Any], comments: Sequence[Mapping[str, Any]]) -> T
     number = re.search(r"github[^/]*/([^/]+/[^/]+)/(?:issues|pull)/(\d+)\Z", address)
     if number is None:
         return None
-    found = _github({**one, "number": int(number[2]), "html_url": address, "comments": list(comments)})
-    return Ticket(f"{number[1]}#{number[2]}", found.title, found.text, found.comments, found.facts)
+    return _github({**one, "number": int(number[2]), "html_url": address, "comments": list(comments)})
 
 
 def _ticket(one: Mapping[str, Any]) -> Ticket | None:
@@ -92,7 +91,8 @@ def _github(one: Mapping[str, Any]) -> Ticket:
         "kind": "pull request" if one.get("pull_request") or "/pull/" in address else "issue",
         "project": repository[1] if repository else "",
     }
-    return Ticket(f"#{one['number']}", str(one["title"]), str(one.get("body") or ""), tuple(said), facts)
+    key = f"{repository[1] if repository else ''}#{one['number']}"
+    return Ticket(key, str(one["title"]), str(one.get("body") or ""), tuple(said), facts)
 
 
 def _jira(one: Mapping[str, Any]) -> Ticket:

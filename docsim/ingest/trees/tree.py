@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,8 @@ FILE_LIMIT = 1 << 29
 """The largest file that is read as a whole, in bytes."""
 
 _GLANCED = 2_000  # names of a folder that a form is recognised by
+_DEEPEST = 8  # folders within each other that are looked at for that
+_PASSED_OVER = re.compile(r"(?:^|/)(?:\.[^/]*|node_modules)/\Z")
 
 
 def id_of(path: str) -> str:
@@ -39,6 +42,7 @@ class Tree(abc.ABC):
         told: Files that are left out whatever the form, such as hidden ones, and folders that could not be read;
             complete once ``files`` was called.
         used: The files that were opened.
+        timeout: Seconds that converting one file may take; None for the usual.
     """
 
     def __init__(self, place: Path, name: str, include: tuple[str, ...] = ()) -> None:
@@ -47,6 +51,7 @@ class Tree(abc.ABC):
         self.include = include
         self.told: list[Failure | LeftOut] = []
         self.used = set[str]()
+        self.timeout: float | None = None
 
     def __enter__(self) -> Tree:
         return self
@@ -70,6 +75,14 @@ class Tree(abc.ABC):
         for one in self._files():
             (found if isinstance(one, str) else self.told).append(one)  # type: ignore[arg-type]
         return tuple(found)
+
+    def __contains__(self, path: str) -> bool:
+        """Return whether there is such a file, whatever its format."""
+        return path in self._names
+
+    @functools.cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.files)
 
     @abc.abstractmethod
     def _files(self) -> Iterator[str | Failure | LeftOut]: ...
@@ -143,19 +156,21 @@ class Folder(Tree):
 
     def glance(self) -> Sequence[str]:
         found: list[str] = []
-        pending = [""]
-        while pending and len(found) < _GLANCED:
-            folder = pending.pop(0)
-            with contextlib.suppress(OSError):
-                for one in sorted((self.place / folder).iterdir()):
-                    path = folder + one.name
-                    if one.is_dir() and not one.is_symlink():
-                        found.append(f"{path}/")
-                        if not one.name.startswith(".") and one.name != "node_modules":
-                            pending.append(f"{path}/")
-                    else:
-                        found.append(path)
+        level = [""]
+        for _ in range(_DEEPEST):
+            entries = [one for folder in level if len(found) < _GLANCED for one in self._listed(folder)]
+            found += entries
+            level = [one for one in entries if one.endswith("/") and not _PASSED_OVER.search(one)]
         return found
+
+    def _listed(self, folder: str) -> list[str]:
+        """Return the paths of what is in a folder, those of folders with a slash at their end; links are files."""
+        try:
+            with os.scandir(f"{self.place}/{folder}") as listing:
+                found = [(one.name, one.is_dir(follow_symlinks=False)) for one in listing]
+        except OSError:
+            return []
+        return sorted(f"{folder}{name}/" if is_folder else f"{folder}{name}" for name, is_folder in found)
 
     def _files(self) -> Iterator[str | Failure | LeftOut]:
         return folders.files(self.place, include=("*",))
