@@ -92,9 +92,7 @@ def search(
     return results
 
 
-def _hits(
-    snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None
-) -> tuple[list[Hit], list[str]]:
+def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None) -> tuple[list[Hit], list[str]]:
     """Return the hits, and what is said of those that are damaged and therefore left out."""
     ranking = request.ranking
     least = ranking.min_similarity
