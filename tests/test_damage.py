@@ -189,6 +189,7 @@ def test_damaged_files_are_told_with_every_answer_until_they_are_mended(copy: Pa
                 (False, True),
             ]
         verify.repair(index)
+    with Index.open(copy) as index:
         assert index.search(QUESTIONS[0], 3).warnings == ()
 
 
