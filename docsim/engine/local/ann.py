@@ -20,7 +20,6 @@ the work of comparing all vectors, and needs no training of lists, which takes m
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -284,12 +283,12 @@ def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
         if isinstance(index, faiss.IndexIVF):
             with replacing(folder / _LISTS) as file:
                 stack.enter_context(inverted_lists.elsewhere(index, file))
-            named, sampled = _digest(folder / _LISTS), _quick(folder / _LISTS)
+            named, sampled = checksums.of_file(folder / _LISTS), checksums.quick_of(folder / _LISTS)
             (folder / _LISTS).replace(_lists(folder, named))
             facts = replace(facts, lists=named, sampled=sampled)
         with replacing(folder / _FILE) as file:
             faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-    _note(folder, replace(facts, digest=_digest(folder / _FILE)))
+    _note(folder, replace(facts, digest=checksums.of_file(folder / _FILE)))
 
 
 def note(folder: Path, facts: Facts) -> None:
@@ -325,7 +324,7 @@ def load(folder: Path, snapshot: str) -> Approximate | None:
         if facts.lists:
             lists = _lists(folder, facts.lists)
             inverted_lists.mapped(index, lists)
-            if facts.sampled and _quick(lists) != facts.sampled:
+            if facts.sampled and checksums.quick_of(lists) != facts.sampled:
                 raise ValueError("the checksum of its lists does not match")
     except (OSError, ValueError, RuntimeError) as error:
         damaged = f"could not read {folder / _FILE} ({error}); searching exactly until the index is repaired"
@@ -340,7 +339,7 @@ def damage(folder: Path) -> str:
     if facts is None or not facts.factory:
         return ""
     for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
-        if digest and (not path.is_file() or _digest(path) != digest):
+        if digest and (not path.is_file() or checksums.of_file(path) != digest):
             return f"{path} is missing or its content has changed; repair the index to rebuild it"
     return ""
 
@@ -349,7 +348,7 @@ def written(folder: Path) -> Facts | None:
     """Return the facts about the approximate index in a folder; None if there are none or they cannot be read."""
     try:
         content = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        is_whole = content.get("checksum", "") in ("", _checksum(content["facts"]))  # older files have none
+        is_whole = content.get("checksum", "") in ("", checksums.of_json(content["facts"]))  # older files have none
         return Facts(**content["facts"]) if is_whole and content["format"] == _FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -359,22 +358,8 @@ def _lists(folder: Path, digest: str) -> Path:
     return folder / f"approximate.{digest}.lists"
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-
-
-def _quick(path: Path) -> str:
-    with path.open("rb") as file:
-        return checksums.quick(file)
-
-
-def _checksum(facts: object) -> str:
-    return xxhash.xxh3_128(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
 def _note(folder: Path, facts: Facts) -> None:
-    content = {"format": _FORMAT, "facts": asdict(facts), "checksum": _checksum(asdict(facts))}
+    content = {"format": _FORMAT, "facts": asdict(facts), "checksum": checksums.of_json(asdict(facts))}
     with replacing(folder / _FACTS) as file:
         file.write(json.dumps(content, indent=2).encode())
 

@@ -6,13 +6,15 @@ A large file is mapped into memory, and reading all of it would take longer than
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from io import BufferedReader
+from pathlib import Path
 
 import numpy as np
 import xxhash
 
-__all__ = ["WHOLE", "quick"]
+__all__ = ["WHOLE", "of_file", "of_json", "quick", "quick_of"]
 
 WHOLE = 64_000_000
 """The largest file of which every byte is read, in bytes."""
@@ -36,3 +38,20 @@ def quick(file: BufferedReader, *, whole: int = WHOLE) -> str:
         file.seek(offset)
         digest.update(file.read(_BLOCK))
     return digest.hexdigest()
+
+
+def quick_of(path: Path) -> str:
+    """Return ``quick`` of the file at a path."""
+    with path.open("rb") as file:
+        return quick(file)
+
+
+def of_file(path: Path) -> str:
+    """Return the checksum of a whole file (128-bit XXH3, 32 hex digits)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+
+
+def of_json(value: object) -> str:
+    """Return the checksum of a JSON value, whatever the order of its keys."""
+    return xxhash.xxh3_128(json.dumps(value, sort_keys=True).encode()).hexdigest()
