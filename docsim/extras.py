@@ -25,7 +25,9 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "files": ("markitdown", "mammoth", "pptx", "openpyxl", "pypdfium2", "mwparserfromhell", "oxmsg"),
     "eval": ("ir_measures", "scipy"),
     "map": ("sklearn", "matplotlib", "threadpoolctl"),
-    "train": ("tensorflow", "keras", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna"),
+    "train": (
+        "tensorflow", "keras", "h5py", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna",
+    ),
     "serve": (
         "fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart", "markdown_it",
     ),

@@ -285,6 +285,8 @@ class SearchResult:
         operators: The parts of the question that were read as operators, such as ``"sick leave"`` or ``-draft``, as
             they were written; see ``docs/reference/queries.md``.
         corrections: The words that were searched for instead of others that no document holds.
+        warnings: What is damaged in the index and was answered around, a sentence each; a document that is damaged
+            itself is no hit, but named here.
     """
 
     query: str
@@ -296,6 +298,7 @@ class SearchResult:
     adapter: bool = False
     operators: tuple[str, ...] = ()
     corrections: tuple[Correction, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ that import another library which loads it call ``offline.before_onnxruntime`` f
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 from typing import Any
 
 from docsim import offline
@@ -17,7 +20,37 @@ import onnxruntime  # noqa: E402
 
 onnxruntime.disable_telemetry_events()  # in case the program loaded it before docsim set the variable
 
-__all__ = ["onnxruntime", "quantization"]
+__all__ = ["bounded", "memory_limit", "onnxruntime", "quantization"]
+
+_LEAST = 1 << 30
+_registering = threading.Lock()
+_registered: list[int] = []
+
+
+def bounded(options: onnxruntime.SessionOptions) -> onnxruntime.SessionOptions:
+    """Make a session take its memory from where all sessions of this process do, which has a limit.
+
+    A graph of a few bytes can ask for any amount of memory. A session that reaches the limit raises an error.
+    """
+    with _registering:
+        if not _registered:
+            limit = memory_limit()
+            kind, use = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+            with contextlib.suppress(Exception):  # the program that uses docsim has set its own
+                onnxruntime.create_and_register_allocator(
+                    onnxruntime.OrtMemoryInfo("Cpu", kind, 0, use), onnxruntime.OrtArenaCfg({"max_mem": limit})
+                )
+            _registered.append(limit)
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    return options
+
+
+def memory_limit() -> int:
+    """Return how many bytes all sessions together may take: half of the machine's memory, and at least 1 GB."""
+    try:
+        return max(_LEAST, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 8 * _LEAST
 
 
 def quantization() -> Any:

@@ -173,6 +173,10 @@ class DictSnapshot:
     def mapped_from(self) -> int | None:
         return len(self.mapped.alignment.landmarks) if self.mapped else None
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
     def counts(self) -> Counts:
         return Counts(len(self.state.documents), sum(self.passage_counts().values()))
 

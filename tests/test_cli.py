@@ -23,7 +23,18 @@ PAGES = {
     "travel/ticket.md": "# Train tickets\n\nBook a train ticket for the team.",
 }
 HIT_KEYS = ["rank", "id", "title", "score", "similarity", "percentile", "metadata", "passages"]
-RESULT_KEYS = ["query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections"]
+RESULT_KEYS = [
+    "query",
+    "mode",
+    "generation",
+    "encoder",
+    "took_ms",
+    "hits",
+    "adapter",
+    "operators",
+    "corrections",
+    "warnings",
+]
 
 
 @pytest.fixture(autouse=True)

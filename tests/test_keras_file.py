@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras")
+h5py = pytest.importorskip("h5py")
 
 from docsim.errors import EncoderError  # noqa: E402
 from docsim.training.towers.average import average_tower  # noqa: E402
@@ -87,6 +89,44 @@ def test_other_classes_and_functions_are_not_loaded(
 ) -> None:
     with pytest.raises(EncoderError, match=f"of docsim's own layers in .*; it names .*{name}"):
         load_tower(described(tmp_path / "tower.keras", change))
+
+
+def filled(weights: Any) -> None:
+    weights.create_dataset("huge", shape=(10**7, 10**5), dtype="f4", fillvalue=1.0)  # 4 TB, none of it stored
+
+
+def compressed(weights: Any) -> None:
+    weights.create_dataset("huge", data=np.ones((4000, 1000), "f4"), compression="gzip")
+
+
+def elsewhere(weights: Any) -> None:
+    weights["theirs"] = h5py.ExternalLink("/etc/other.h5", "/secret")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (filled, "an array that takes 4000000 MB and is not stored"),
+        (compressed, "is not stored as such"),
+        (elsewhere, "refer to other places or files"),
+    ],
+)
+def test_weights_that_take_more_memory_than_their_file_or_other_files_are_refused(
+    tmp_path: Path, change: Callable[[Any], None], reason: str
+) -> None:
+    file = tmp_path / "tower.keras"
+    average_tower(VECTORS).save(file)
+    with zipfile.ZipFile(file) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    stream = io.BytesIO(content["model.weights.h5"])
+    with h5py.File(stream, "r+") as weights:
+        change(weights)
+    content["model.weights.h5"] = stream.getvalue()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    with pytest.raises(EncoderError, match=reason):
+        load_tower(file)
 
 
 def test_a_torn_file_is_refused(tmp_path: Path) -> None:

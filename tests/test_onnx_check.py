@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,3 +136,25 @@ def test_a_prefix_that_is_no_text_is_refused(tiny_encoder_dir: Path, tmp_path: P
     (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(EncoderError, match="has a query_prefix that is no text"):
         Encoder.load(path)
+
+
+def test_an_encoder_that_takes_any_amount_of_memory_is_stopped(tiny_encoder_dir: Path, tmp_path: Path) -> None:
+    """A graph of some hundred bytes makes a tensor of 4 TB, as soon as it encodes a text."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    dim = Encoder.load(tiny_encoder_dir).dim
+    nodes = [
+        helper.make_node("ConstantOfShape", ["huge"], ["tensor"]),
+        helper.make_node("ReduceSum", ["tensor"], ["sum"], keepdims=1),
+        helper.make_node("Cast", ["token_ids"], ["cast"], to=kinds.FLOAT),
+        helper.make_node("Add", ["cast", "sum"], ["embeddings"]),
+    ]
+    given = helper.make_tensor_value_info("token_ids", kinds.INT32, ["n", "tokens"])
+    gives = helper.make_tensor_value_info("embeddings", kinds.FLOAT, ["n", dim])
+    huge = onnx.numpy_helper.from_array(np.array([1_000_000, 1_000_000], np.int64), "huge")
+    graph = helper.make_graph(nodes, "bomb", [given], [gives], initializer=[huge])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    theirs = Encoder.load(strangers(tiny_encoder_dir, tmp_path / "theirs", "tower.onnx", model.SerializeToString()))
+    with pytest.raises(EncoderError, match=r"failed to encode a text: it needs more than \d+ GB of memory"):
+        theirs.encode(["soup"])
+    assert len(Encoder.load(tiny_encoder_dir).encode(["soup"])) == 1

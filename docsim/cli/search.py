@@ -15,7 +15,7 @@ import click
 from docsim.cli import options
 from docsim.cli.last_answer import remember
 from docsim.cli.options import SearchOptions
-from docsim.cli.output import Output, echo, json_text, print_json, visible
+from docsim.cli.output import Output, echo, json_text, print_json, visible, warn
 from docsim.cli.streams import chunks
 from docsim.cli.subjects import file_named, subject
 from docsim.engine.retrying import retried
@@ -211,6 +211,7 @@ class _Asking:
         field.
         """
         words = [", ".join(_telling(reason)) for reason in reasons]
+        warn(result.warnings)
         for line in _understood(result):
             echo(line, err=True)
         if not result.hits:

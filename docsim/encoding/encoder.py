@@ -35,7 +35,7 @@ from docsim.encoding.manifest import (
 )
 from docsim.encoding.tokenizer import TextTokenizer, TokenSpan, damped
 from docsim.errors import EncoderError
-from docsim.runtime import onnxruntime
+from docsim.runtime import bounded, memory_limit, onnxruntime
 
 __all__ = [
     "FORMAT",
@@ -250,6 +250,16 @@ class Encoder:
             by_word=settings.by_word,
         )
 
+    def _run(self, batch: NDArray[np.int32]) -> NDArray[np.float32]:
+        try:
+            rows: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+        except Exception as error:  # of ONNX Runtime's own types
+            reason = str(error).strip().splitlines()[0]
+            if "available memory" in reason.lower():
+                reason = f"it needs more than {memory_limit() / 1e9:.0f} GB of memory"
+            raise EncoderError(f"the encoder at {self.path} failed to encode a text: {reason}") from error
+        return rows
+
     def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32], *, unpadded: bool) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
         tokens = self._text_tokenizer.tokenize(texts)
@@ -258,7 +268,7 @@ class Encoder:
             batch = tokens.batch(rows, padding=self._preprocessing.padding_id)
             if self._preprocessing.damped:
                 batch = damped(batch, padding=self._preprocessing.padding_id)
-            target[rows] = shortened(self._session.run(None, {self._input: batch})[0], self._preprocessing.components)
+            target[rows] = shortened(self._run(batch), self._preprocessing.components)
 
         batches = _batches(tokens.lengths, self._batch_tokens, unpadded=unpadded)
         _each(encode, list(batches), workers=self._batch_workers)
@@ -288,9 +298,9 @@ def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
     """
     if reason := onnx_check.problem(onnx, loops=kind == "lstm"):
         raise EncoderError(f"its {ONNX_FILE} {reason}")
-    options = onnxruntime.SessionOptions()
+    options = bounded(onnxruntime.SessionOptions())
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # errors only
+    options.log_severity_level = 4  # errors are raised
     options.enable_mem_pattern = False  # it plans memory for one shape, but batches differ in shape
     if kind == "average":  # it has nothing to fuse, and searching takes 15 ms
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

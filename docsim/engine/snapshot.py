@@ -79,6 +79,10 @@ class Snapshot(Protocol):
         """
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the engine found damaged and answers around, a sentence each; more may be found while it is read."""
+
+    @property
     def background(self) -> dict[int | str | None, NDArray[np.float32]]:
         """What search noted of this state, see ``docsim.search.percentiles`` and ``docsim.search.vocabulary``.
 

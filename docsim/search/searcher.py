@@ -11,10 +11,10 @@ import numpy as np
 
 from docsim.engine.base import Snapshot
 from docsim.engine.records import Neighbours, StoredDocument
-from docsim.errors import StoreError, UsageError
+from docsim.errors import UsageError
 from docsim.filters.condition import Condition
 from docsim.models import DEFAULT_MODE, MODES, MOST, Hit, Mode, Passage, PassageHit, Ranking, SearchResult
-from docsim.search import percentiles, rerank
+from docsim.search import percentiles, rerank, soundness
 from docsim.search.retrieval import Candidate, Query, nearest, tiers
 
 __all__ = ["PASSAGES_PER_HIT", "Query", "Request", "search"]
@@ -74,7 +74,7 @@ def search(
     results = []
     for query, first in zip(queries, near, strict=True):
         began = time.perf_counter()
-        hits = tuple(_hits(snapshot, query, request, first))
+        hits, damaged = _hits(snapshot, query, request, first)
         results.append(
             SearchResult(
                 query.name,
@@ -82,32 +82,46 @@ def search(
                 snapshot.generation.number,
                 snapshot.fingerprint,
                 took_ms=(time.perf_counter() - began + shared) * 1000,
-                hits=hits,
+                hits=tuple(hits),
                 adapter=snapshot.mapped_from is not None,
                 operators=query.asked.operators,
                 corrections=query.asked.corrections,
+                warnings=(*snapshot.warnings, *damaged),
             )
         )
     return results
 
 
-def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None) -> list[Hit]:
+def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None) -> tuple[list[Hit], list[str]]:
+    """Return the hits, and what is said of those that are damaged and therefore left out."""
     ranking = request.ranking
     least = ranking.min_similarity
     found = tiers(snapshot, query, request.mode, where=request.where, min_similarity=least, first=first)
     chosen = rerank.chosen(snapshot, found, ranking)
     candidates = list(islice(chosen, ranking.offset, ranking.offset + request.k))
     if not candidates:
-        return []
+        return [], []
     numbers = [one.number for one in candidates]
     documents, passages = snapshot.documents(numbers), snapshot.passages(numbers)
     background = percentiles.similarities(snapshot, length=_length(query))
-    hits = []
+    hits, damaged = list[Hit](), list[str]()
     for rank, one in enumerate(candidates, start=ranking.offset + 1):
-        stored = documents[one.number]
-        best = _best_passages(one, stored, passages.get(one.number, []))
-        hits.append(_hit(rank, one, stored, best, percentiles.percentile(background, one.similarity)))
-    return hits
+        stored, spans = documents.get(one.number), passages.get(one.number, [])
+        flaw = soundness.flaw(snapshot, stored, spans, len(one.similarities))
+        if stored is None or flaw:
+            damaged.append(_left_out(rank, one, stored, flaw))
+        else:
+            best = _best_passages(one, stored, spans)
+            hits.append(_hit(rank, one, stored, best, percentiles.percentile(background, one.similarity)))
+    return hits, damaged
+
+
+def _left_out(rank: int, one: Candidate, stored: StoredDocument | None, flaw: str) -> str:
+    name = stored.document.id if stored else f"number {one.number}"
+    return (
+        f"hit {rank} is left out, because document {name} is damaged: {flaw}; mend it with docsim repair, then index "
+        "its source again"
+    )
 
 
 def _length(query: Query) -> int | None:
@@ -117,10 +131,6 @@ def _length(query: Query) -> int | None:
 
 def _best_passages(one: Candidate, stored: StoredDocument, passages: Sequence[Passage]) -> list[PassageHit]:
     """Return the passages of a candidate that are most like the query, best first."""
-    if not len(passages) == len(one.similarities) == stored.passages:
-        raise StoreError(
-            f"the passages of document {stored.document.id} do not match its embeddings", hint="docsim repair"
-        )
     best = np.argsort(-one.similarities, kind="stable")[:PASSAGES_PER_HIT].tolist()
     return [_passage(stored.document.text, passages[i], one.similarities[i]) for i in best]
 

@@ -7,6 +7,7 @@ they may not see is told exactly like one that is not there.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -43,6 +44,8 @@ Answer = dict[str, Any]
 
 _NEGATIVE = 1.0
 """How far what is wanted is moved away from negative examples, in units of the distance to them."""
+
+_PATH = re.compile(r"(?:/[^\s/]+)*/([^\s/]+)")
 
 _COMPARED = 10
 """So many of the best hits are compared with a text, word by word, to see whether one is the same."""
@@ -296,7 +299,9 @@ class Reading:
 def _told(result: SearchResult) -> Answer:
     """Return a result as ``asdict`` does, without copying what is in it, which takes longer than all else here."""
     hits = [_fields(hit) | {"passages": [_fields(one) for one in hit.passages]} for hit in result.hits]
-    return _fields(result) | {"hits": hits, "corrections": [_fields(one) for one in result.corrections]}
+    corrections = [_fields(one) for one in result.corrections]
+    warnings = [_PATH.sub(r"\1", one) for one in result.warnings]  # where files lie is nobody's business
+    return _fields(result) | {"hits": hits, "corrections": corrections, "warnings": warnings}
 
 
 def _fields(record: SearchResult | Hit | PassageHit | Correction) -> Answer:

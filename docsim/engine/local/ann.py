@@ -9,8 +9,9 @@ every vector is compared instead.
     approximate.json           the snapshot that it belongs to, how it was tuned, and its checksums; written last
 
 Opening reads everything but the lists and compares the checksum. The file of the lists is named after its own checksum,
-so the lists of another index are never taken for it; only its size is compared on opening. Damaged lists can make the
-index propose the wrong vectors, but no similarity becomes wrong. ``docsim verify`` reads the lists too.
+so the lists of another index are never taken for it; on opening, all of a small file is compared, and samples of a
+large one. Damage elsewhere can make the index propose the wrong vectors, but no similarity becomes wrong. ``docsim
+verify`` reads all of the lists.
 
 Inverted lists follow Sivic & Zisserman 2003. Codes follow André et al. 2017 (4-bit product quantisation, scanned in
 registers), and graphs follow Malkov & Yashunin 2018 (HNSW). Without lists, all codes are scanned, which is a fifth of
@@ -19,9 +20,7 @@ the work of comparing all vectors, and needs no training of lists, which takes m
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
 import math
 import os
 import re
@@ -35,7 +34,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from docsim.engine.local import inverted_lists
+from docsim.engine.local import checksums, inverted_lists, notices
 from docsim.errors import UsageError
 from docsim.files import replacing
 
@@ -54,8 +53,6 @@ __all__ = [
     "save",
     "written",
 ]
-
-logger = logging.getLogger(__name__)
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
 
@@ -132,6 +129,7 @@ class Facts:
             each query.
         digest: Checksum of its file (128-bit XXH3).
         lists: Checksum of the file of its inverted lists; empty if it has none.
+        sampled: Checksum of that file by samples, see ``checksums``; empty if written by an older docsim.
     """
 
     snapshot: str
@@ -143,6 +141,7 @@ class Facts:
     breadth: int
     digest: str = ""
     lists: str = ""
+    sampled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,12 +283,12 @@ def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
         if isinstance(index, faiss.IndexIVF):
             with replacing(folder / _LISTS) as file:
                 stack.enter_context(inverted_lists.elsewhere(index, file))
-            named = _digest(folder / _LISTS)
+            named, sampled = checksums.of_file(folder / _LISTS), checksums.quick_of(folder / _LISTS)
             (folder / _LISTS).replace(_lists(folder, named))
-            facts = replace(facts, lists=named)
+            facts = replace(facts, lists=named, sampled=sampled)
         with replacing(folder / _FILE) as file:
             faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-    _note(folder, replace(facts, digest=_digest(folder / _FILE)))
+    _note(folder, replace(facts, digest=checksums.of_file(folder / _FILE)))
 
 
 def note(folder: Path, facts: Facts) -> None:
@@ -309,8 +308,12 @@ def forget(folder: Path) -> None:
 
 
 def load(folder: Path, snapshot: str) -> Approximate | None:
-    """Return the approximate index of a snapshot; None if there is none or its files are damaged (logged)."""
+    """Return the approximate index of a snapshot; None if there is none or its files are damaged (which is noted)."""
     facts = written(folder)
+    if facts is None and (folder / _FACTS).exists():
+        notices.note("approximate", f"{folder / _FACTS} is damaged; searching exactly until the index is repaired")
+        return None
+    notices.note("approximate")
     if facts is None or facts.snapshot != snapshot or not facts.factory:
         return None
     try:
@@ -319,9 +322,13 @@ def load(folder: Path, snapshot: str) -> Approximate | None:
             raise ValueError("its checksum does not match")
         index = faiss.read_index(faiss.PyCallbackIOReader(BytesIO(content).read), faiss.IO_FLAG_SKIP_IVF_DATA)
         if facts.lists:
-            inverted_lists.mapped(index, _lists(folder, facts.lists))
+            lists = _lists(folder, facts.lists)
+            inverted_lists.mapped(index, lists)
+            if facts.sampled and checksums.quick_of(lists) != facts.sampled:
+                raise ValueError("the checksum of its lists does not match")
     except (OSError, ValueError, RuntimeError) as error:
-        logger.warning("could not read %s (%s); searching exactly until the index is repaired", folder / _FILE, error)
+        damaged = f"could not read {folder / _FILE} ({error}); searching exactly until the index is repaired"
+        notices.note("approximate", damaged)
         return None
     return Approximate(index, facts.breadth)
 
@@ -332,7 +339,7 @@ def damage(folder: Path) -> str:
     if facts is None or not facts.factory:
         return ""
     for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
-        if digest and (not path.is_file() or _digest(path) != digest):
+        if digest and (not path.is_file() or checksums.of_file(path) != digest):
             return f"{path} is missing or its content has changed; repair the index to rebuild it"
     return ""
 
@@ -341,8 +348,9 @@ def written(folder: Path) -> Facts | None:
     """Return the facts about the approximate index in a folder; None if there are none or they cannot be read."""
     try:
         content = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        return Facts(**content["facts"]) if content["format"] == _FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError):
+        is_whole = content.get("checksum", "") in ("", checksums.of_json(content["facts"]))  # older files have none
+        return Facts(**content["facts"]) if is_whole and content["format"] == _FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -350,13 +358,8 @@ def _lists(folder: Path, digest: str) -> Path:
     return folder / f"approximate.{digest}.lists"
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-
-
 def _note(folder: Path, facts: Facts) -> None:
-    content = {"format": _FORMAT, "facts": asdict(facts)}
+    content = {"format": _FORMAT, "facts": asdict(facts), "checksum": checksums.of_json(asdict(facts))}
     with replacing(folder / _FACTS) as file:
         file.write(json.dumps(content, indent=2).encode())
 

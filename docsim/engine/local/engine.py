@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, facts, locks, views
+from docsim.engine.local import encoders, facts, locks, notices, views
 from docsim.engine.local.database import OlderFormat, State, unfinished
 from docsim.engine.local.mappings import Mappings
 from docsim.engine.local.open_generation import OpenGeneration
@@ -56,6 +56,7 @@ class LocalEngine:
         self._encoder: Encoder | None = None
         self._mappings = Mappings(path)
         self._lock = threading.Lock()
+        self._notices: notices.Notices = {}
 
     @property
     def address(self) -> str:
@@ -140,19 +141,23 @@ class LocalEngine:
             self.store.check_unchanged()
             self._view, self._state = view, self.store.state
         row = view.mapping.row if view.mapping else None
-        return OpenGeneration(self.store, view, lambda: self._encoder_for(row))
+        return OpenGeneration(self.store, view, lambda: self._encoder_for(row), self._notices)
 
     def _refreshed(self, revision: int) -> View:
         """Return a view of the state that is seen; the last one, when nothing was written since."""
         view = self._view
         if view is not None and view.revision == revision:
             return view
-        read = self._mappings.read(None if self.pinned else self.store.mapping())
-        mapping = read.mapping if read else None
-        return views.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
+        with notices.into(self._notices):
+            read = self._mappings.read(None if self.pinned else self.store.mapping())
+            mapping = read.mapping if read else None
+            return views.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
 
     def _encoder_for(self, row: StoredMapping | None) -> Encoder:
-        read = self._mappings.read(row)
+        if row is None:  # which is not to be taken for a mapping that ended
+            return self.encoder
+        with notices.into(self._notices):
+            read = self._mappings.read(row)
         return read.encoder if read else self.encoder
 
     @property

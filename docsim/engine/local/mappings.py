@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, faiss_listing, views
+from docsim.engine.local import encoders, faiss_listing, notices, views
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
 from docsim.engine.local.views import Mapping
@@ -56,6 +56,8 @@ class Mappings:
         with self._lock:
             if row != self._row:
                 self._row, self._read_mapping = row, self._read(row) if row else None
+                if row is None:
+                    notices.note("mapping")
             return self._read_mapping
 
     def _read(self, row: StoredMapping) -> ReadMapping | None:
@@ -65,16 +67,15 @@ class Mappings:
             alignment = Alignment.load(alignment_path(self._path, row.generation), digest=row.digest)
             encoder = Encoder.load(encoders.directory(self._path, row.generation) / "encoder")
         except DocsimError as error:
-            logger.error("%s; answering with the live generation's encoder", error)
+            notices.note("mapping", f"{error}; answering with the live generation's encoder")
             return None
         if encoder.fingerprint == row.fingerprint == alignment.target and alignment.dims[1] == encoder.dim:
+            notices.note("mapping")
             return ReadMapping(encoder, Mapping(row, alignment))
-        logger.error(
-            "expected the encoder %s for the mapping of generation %d, found %s; answering with the live "
-            "generation's encoder",
-            row.fingerprint[:12],
-            row.generation,
-            encoder.fingerprint[:12],
+        notices.note(
+            "mapping",
+            f"expected the encoder {row.fingerprint[:12]} for the mapping of generation {row.generation}, found "
+            f"{encoder.fingerprint[:12]}; answering with the live generation's encoder",
         )
         return None
 

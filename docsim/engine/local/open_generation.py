@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import meeting, sampling
+from docsim.engine.local.notices import Notices, into
 from docsim.engine.local.store import Store
 from docsim.engine.local.views import Allowed, View
 from docsim.engine.local.words import bm25, keeping, known
@@ -42,11 +43,18 @@ class OpenGeneration:
         store: The database, in a transaction that sees the state.
         view: The vectors of that state, and what was found out about it.
         load_encoder: Gives the encoder in whose space the vectors are.
+        notices: What is damaged and was answered around; kept as long as the index is open.
     """
 
     store: Store
     view: View
     load_encoder: Callable[[], Encoder]
+    notices: Notices
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is damaged and was answered around, a sentence each."""
+        return tuple(self.notices.values())
 
     @property
     def revision(self) -> int:
@@ -174,7 +182,8 @@ class OpenGeneration:
     def _words(self) -> WordIndex:
         known = self.view.known
         if known.words is None:
-            known.words = keeping.refreshed(self.store, self.store.path.parent, known.earlier_words)
+            with into(self.notices):
+                known.words = keeping.refreshed(self.store, self.store.path.parent, known.earlier_words)
             known.earlier_words = None
         return known.words
 

@@ -7,7 +7,6 @@ are passage numbers. Passages written later are added as further segments, and p
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import faiss
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from docsim import cores
+from docsim.engine.local import checksums
 from docsim.errors import StoreError
 from docsim.files import replacing
 
@@ -37,7 +36,6 @@ it would take longer than many queries. ``docsim verify`` compares all of it wit
 MAX_SEGMENTS = 8
 """If there are more segments than this, all but the first are merged into one."""
 
-_BLOCK, _BLOCKS = 16_384, 256
 _CHUNK = 65_536
 
 
@@ -206,7 +204,7 @@ class VectorIndex:
         with replacing(path) as file:
             faiss.write_index(wrapped, faiss.PyCallbackIOWriter(file.write))
         with path.open("rb") as written:
-            return _digest(written)
+            return checksums.quick(written, whole=MAPPED)
 
     @classmethod
     def load(cls, path: Path, *, digest: str, dim: int) -> VectorIndex:
@@ -222,7 +220,7 @@ class VectorIndex:
         """
         try:
             with path.open("rb") as file:  # stays the same file even if it is replaced meanwhile
-                if _digest(file) != digest:
+                if checksums.quick(file, whole=MAPPED) != digest:
                     raise StoreError(
                         f"{path} is damaged: its checksum does not match; repair the index", hint="docsim repair"
                     )
@@ -336,18 +334,6 @@ def _merged(
 
 def _widened(rows: NDArray[np.float16]) -> NDArray[np.float32]:
     return rows.astype(np.float32)
-
-
-def _digest(file: BufferedReader) -> str:
-    """Return a checksum of a file. For a large file, which will be mapped, it covers the size and samples only."""
-    size = os.fstat(file.fileno()).st_size
-    if size <= MAPPED:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-    digest = xxhash.xxh3_128(str(size).encode())
-    for offset in np.linspace(0, size - _BLOCK, _BLOCKS, dtype=np.int64).tolist():
-        file.seek(offset)
-        digest.update(file.read(_BLOCK))
-    return digest.hexdigest()
 
 
 def _read(file: BufferedReader) -> faiss.Index:

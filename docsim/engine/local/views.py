@@ -11,7 +11,6 @@ gives a wrong answer.
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, faiss_listing
+from docsim.engine.local import encoders, faiss_listing, notices
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.encoders import directory, explained
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
@@ -50,8 +49,6 @@ __all__ = [
     "refreshed",
     "write_faiss_file",
 ]
-
-logger = logging.getLogger(__name__)
 
 STALE = 0.1
 """A FAISS file is written again when more than this share of its passages is missing from it or deleted."""
@@ -287,8 +284,9 @@ def _from_file(
     try:
         vectors = VectorIndex.load(path, digest=row.snapshot_digest, dim=dim)
     except StoreError as error:
-        logger.warning("%s; answering from the stored embeddings", error)
+        notices.note("embeddings", f"{error}; answering from the stored embeddings")
         return empty
+    notices.note("embeddings")
     if any(path.parent.glob("approximate.*")):  # otherwise, do not import what reads it
         from docsim.engine.local import ann, ann_tuning
 

@@ -14,9 +14,11 @@ from pathlib import Path
 import keras
 
 from docsim.errors import EncoderError
+from docsim.training.towers import weights_file
 from docsim.training.towers.layers import Pooling, TokenVectors, UnitLength, WeightedTokenSum
 from docsim.training.towers.lstm import Lstm
 from docsim.training.towers.transformer import Distances, EncoderBlock, Positions
+from docsim.training.towers.weights_file import WEIGHTS
 
 __all__ = ["load_tower"]
 
@@ -44,6 +46,8 @@ def load_tower(file: Path) -> keras.Model:
             if archive.getinfo("config.json").file_size > _LARGEST_DESCRIPTION:
                 raise ValueError("its description is too large")
             described = json.loads(archive.read("config.json"))
+            if WEIGHTS in archive.namelist() and (reason := weights_file.problem(archive)):
+                raise ValueError(f"its weights {reason}")
     except (OSError, KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
         raise EncoderError(f"expected a Keras model in {file}; it cannot be read ({error})") from error
     described.pop("compile_config", None)  # not loaded

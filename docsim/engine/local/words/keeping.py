@@ -10,7 +10,6 @@ damaged or missing segment costs time, but never gives a wrong answer.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.local import notices
 from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
 from docsim.engine.local.words import building, merging, segment
@@ -29,8 +29,6 @@ from docsim.engine.local.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
 __all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "write"]
-
-logger = logging.getLogger(__name__)
 
 STALE = 0.1
 """A segment is written again when more than this share of its documents was deleted."""
@@ -90,11 +88,12 @@ def _read(store: Store, place: Path, counting: Sequence[SegmentRow], earlier: Wo
     """Return what is on disk; instead of a segment that cannot be read, one made of the texts."""
     known = dict(zip(earlier.digests, earlier.segments, strict=True)) if earlier else {}
     found: list[tuple[Segment, str | None, NDArray[np.bool_] | None]] = []
+    notices.note("words")
     for row in counting:
         try:
             one = known.get(row.digest) or segment.load(place, row.digest)
         except StoreError as error:
-            logger.warning("%s; making it of the stored texts", error)
+            notices.note("words", f"{error}; making it of the stored texts")
             found += [(made, None, None) for made in building.segments(_texts(store, row.after, row.passage))]
         else:
             gone = [first for _, first, _ in store.deletions_after(row.deletion)]
