@@ -281,6 +281,9 @@ class SearchResult:
         operators: The parts of the question that were read as operators, such as ``"sick leave"`` or ``-draft``, as
             they were written; see ``docs/reference/queries.md``.
         corrections: The words that were searched for instead of others that no document holds.
+        answerable: How likely the index holds an answer, in [0, 1]; None where that cannot be told: for what is no
+            question, for long ones, on later pages, and in other modes than hybrid.
+        nothing_here: Whether that is so unlikely that the index probably holds no answer.
     """
 
     query: str
@@ -292,6 +295,8 @@ class SearchResult:
     adapter: bool = False
     operators: tuple[str, ...] = ()
     corrections: tuple[Correction, ...] = ()
+    answerable: float | None = None
+    nothing_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

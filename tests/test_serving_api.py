@@ -20,7 +20,8 @@ from docsim import Document, Index
 from docsim.engine.records import SourceName
 
 SEARCH_KEYS = [
-    "query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections", "revision",
+    "query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections", "answerable",
+    "nothing_here", "revision",
 ]  # fmt: skip
 
 
