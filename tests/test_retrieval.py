@@ -59,8 +59,8 @@ def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, floa
         matching = snapshot.text_search(query_terms(snapshot, query.document).telling)
         for number in snapshot.passage_counts():
             rows = snapshot.embeddings(np.array([number]))[0].astype(np.float32)
-            found = scoring.scored(query.vectors, [rows], nothing=vocabulary.nothing(snapshot))
-            dense[number] = float(found.scores[0])
+            scored = scoring.scored(query.vectors, [rows], nothing=vocabulary.nothing(snapshot))
+            dense[number] = float(scored.scores[0])
             words[number] = float(matching.of(np.array([number]))[0])
     return dense, words
 

@@ -85,8 +85,8 @@ def evidence(
     matches = [snapshot.text_search([term], where=visible) for term in terms]
     covered = [bool(len(found) and found.of(np.array([number]))[0] > 0) for found in matches]
     held = [len(found) > 0 for found in matches]
-    parts = (float(weights[some].sum() / weights.sum()) for some in (covered, held))
-    return Evidence(*parts, first.percentile, first.score)
+    in_hit, anywhere = (float(weights[some].sum() / weights.sum()) for some in (covered, held))
+    return Evidence(in_hit, anywhere, first.percentile, first.score)
 
 
 def _words(question: Document) -> list[QueryTerm]:
