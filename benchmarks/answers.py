@@ -133,7 +133,7 @@ def measured(cases: dict[str, list[Case]]) -> dict[str, Any]:
         }
         rows[name] = row
     weights = [round(float(weight), 3) for weight in fitted(list(cases.values()))]
-    names = ("constant", "covered", "held", "percentile", "score")
+    names = ("constant", "covered", "percentile")
     return {"sets": rows, "weights": dict(zip(names, weights, strict=True))}
 
 

@@ -1,10 +1,9 @@
 """Answers: how likely it is that the index holds an answer to a question.
 
-There is always a nearest document, also to a question that no document answers. Four things tell: whether the first hit
-holds the question's words, by how rare they are; whether any document does; how rare a similarity like the hit's is in
-this index; and how far the hit stands out from the other candidates. Each alone says little. They are weighed by a
-logistic regression over questions whose answers were taken out of an index, and questions asked of the index of another
-subject; see docs/research/ranking.md.
+There is always a nearest document, also to a question that no document answers. Two things tell: whether the first hit
+holds the question's words, by how rare they are, and how rare a similarity like the hit's is in this index. They are
+weighed by a logistic regression over questions whose answers were taken out of an index, and questions asked of the
+index of another subject; see docs/research/ranking.md.
 """
 
 from __future__ import annotations
@@ -34,9 +33,8 @@ FEWEST_DOCUMENTS = 20
 MOST_WORDS = 12
 """A query of more different words is no question that could be judged by them."""
 
-_FAR = 6.0  # what stands out further counts as this far
 _LEAST = 0.05  # the rarity of a word that most documents hold
-_WEIGHTS = (-3.816, 1.459, 1.206, 0.653, 0.327)  # of a constant, and of what ``Evidence.features`` returns
+_WEIGHTS = (-2.678, 2.416, 0.851)  # of a constant, and of what ``Evidence.features`` returns
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +43,16 @@ class Evidence:
 
     Attributes:
         covered: The share of the question's words that the first hit holds, weighted by their rarity, in [0, 1].
-        held: The share that any document holds, weighted likewise, in [0, 1].
         percentile: How many of 100 random pairs are less similar than the question and the first hit, [0, 100].
-        score: The first hit's score in hybrid mode: by how many standard deviations it is above the mean candidate.
     """
 
     covered: float
-    held: float
     percentile: float
-    score: float
 
     @property
-    def features(self) -> tuple[float, ...]:
+    def features(self) -> tuple[float, float]:
         """The numbers that are weighed; the percentile as a power of ten: 99 is 2, 99.9 is 3."""
-        return self.covered, self.held, -math.log10(max(1e-4, 1 - self.percentile / 100)), min(self.score, _FAR)
+        return self.covered, -math.log10(max(1e-4, 1 - self.percentile / 100))
 
     @property
     def likelihood(self) -> float:
@@ -84,9 +78,7 @@ def evidence(
     weights = np.array([max(_LEAST, rarity(count, total)) for count in snapshot.frequencies(terms)])
     matches = [snapshot.text_search([term], where=visible) for term in terms]
     covered = [bool(len(found) and found.of(np.array([number]))[0] > 0) for found in matches]
-    held = [len(found) > 0 for found in matches]
-    in_hit, anywhere = (float(weights[some].sum() / weights.sum()) for some in (covered, held))
-    return Evidence(in_hit, anywhere, first.percentile, first.score)
+    return Evidence(float(weights[covered].sum() / weights.sum()), first.percentile)
 
 
 def _words(question: Document) -> list[QueryTerm]:
