@@ -42,10 +42,10 @@ class LocalWriter(Store):
     """A ``docsim.engine.base.Writer``. Whoever has one holds the writer's lock, so the live generation stays live."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
-        super().__init__(path, writable=writable)
         self._texts: list[Text] = []  # of the open transaction
         self._begun: tuple[int, int] | None = None  # the last passage number and deletion before the first document
         self._beside: Beside | None = None
+        super().__init__(path, writable=writable)  # which closes a database that it cannot read
 
     def close(self) -> None:
         """Close the database; safe to call twice."""
