@@ -47,6 +47,8 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "speed-in-brief": ("speed", speed_tables.in_brief),
     "passages": ("passages", ranking_tables.passages),
     "hybrid": ("hybrid", ranking_tables.hybrid),
+    "answers": ("answers", ranking_tables.answers),
+    "gate-calibration": ("gate_calibration", training_tables.gate),
     "fusion-shares": ("fusion_shares", ranking_tables.fusion_shares),
     "smoothing": ("hybrid", ranking_tables.smoothing),
     "hybrid-beside": ("hybrid", ranking_tables.hybrid_beside),

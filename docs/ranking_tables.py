@@ -5,7 +5,7 @@ from __future__ import annotations
 import short_query_tables
 from tables import result, table
 
-__all__ = ["fusion_shares", "hybrid", "hybrid_beside", "passages", "short", "smoothing"]
+__all__ = ["answers", "fusion_shares", "hybrid", "hybrid_beside", "passages", "short", "smoothing"]
 
 AFTER = {"untrained": "not trained", "trained": "trained on each set without labels"}
 
@@ -83,6 +83,22 @@ def fusion_shares() -> str:
         means = [sum(row[one] for row in sets.values()) / len(sets) for one in names]
         lines.append(("**mean**", shown, "", *(f"{mean:.3f}" for mean in means)))
     return "nDCG@10:\n\n" + table(lines)
+
+
+def answers() -> str:
+    """Return how well questions with and without an answer are told apart."""
+    kinds, names = ("removed", "other"), ("similarity", "percentile", "docsim, left out")
+    sets = result("answers")["default"]["sets"]
+    lines = [("set", *(f"{kind}: {name}" for kind in kinds for name in names), "answered", "removed", "other")]
+    for name, row in sets.items():
+        said = (f"{share:.0%}" for share in row["said to be nothing"].values())
+        lines.append((name, *(f"{row[kind][one]:.3f}" for kind in kinds for one in names), *said))
+    means = [sum(row[kind][one] for row in sets.values()) / len(sets) for kind in kinds for one in names]
+    shares = [
+        sum(row["said to be nothing"][kind] for row in sets.values()) / len(sets) for kind in ("answered", *kinds)
+    ]
+    lines.append(("**mean**", *(f"{mean:.3f}" for mean in means), *(f"{share:.0%}" for share in shares)))
+    return table(lines)
 
 
 def by_set(sets: dict[str, dict[str, float]]) -> str:

@@ -22,6 +22,18 @@ def self_supervision() -> str:
     return f"nDCG@10, mean of {seeds} seeds; seconds and memory of the slowest and the largest run:\n\n" + table(rows)
 
 
+def gate() -> str:
+    """Return what the gate said of trainings, beside the change of judged nDCG@10."""
+    lines = [("set", "training", "seed", "steps kept", "spans", "questions", "judged", "95 %", "published")]
+    for one in result("gate_calibration")["trainings"]:
+        if "judged" in one:
+            changes = (f"{one[name]:+.3f}" if name in one else "" for name in ("spans", "questions", "judged"))
+            interval = f"{one['low']:+.3f} to {one['high']:+.3f}"
+            head = (one["set"], one["strength"], str(one["seed"]), str(one["steps"]))
+            lines.append((*head, *changes, interval, "yes" if one["published"] else "no"))
+    return "Change of nDCG@10:\n\n" + table(lines)
+
+
 def teaching() -> str:
     """Return the table of what a teacher brings."""
     found = result("teaching")

@@ -287,6 +287,9 @@ class SearchResult:
         corrections: The words that were searched for instead of others that no document holds.
         warnings: What is damaged in the index and was answered around, a sentence each; a document that is damaged
             itself is no hit, but named here.
+        answerable: How likely the index holds an answer, in [0, 1]; None where that cannot be told: for what is no
+            question, for long ones, on later pages, and in other modes than hybrid.
+        nothing_here: Whether that is so unlikely that the index probably holds no answer.
     """
 
     query: str
@@ -299,6 +302,8 @@ class SearchResult:
     operators: tuple[str, ...] = ()
     corrections: tuple[Correction, ...] = ()
     warnings: tuple[str, ...] = ()
+    answerable: float | None = None
+    nothing_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,17 +24,9 @@ PAGES = {
 }
 HIT_KEYS = ["rank", "id", "title", "score", "similarity", "percentile", "metadata", "passages"]
 RESULT_KEYS = [
-    "query",
-    "mode",
-    "generation",
-    "encoder",
-    "took_ms",
-    "hits",
-    "adapter",
-    "operators",
-    "corrections",
-    "warnings",
-]
+    "query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections", "warnings",
+    "answerable", "nothing_here",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -254,6 +246,7 @@ def test_the_json_of_status_has_just_these_keys(indexed: Path, pages: Path, tiny
     ]  # fmt: skip
     assert (status["index"], status["documents"], status["failed"]) == ("indexes/pages", 3, 0)
     encoder = Encoder.load(tiny_encoder_dir)
+    assert 0 <= status["encoder"].pop("unknown") <= 1
     assert status["encoder"] == {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
     assert list(status["sizes"]) == ["database", "snapshot", "encoder"]
     (source,) = status["sources"]

@@ -84,8 +84,6 @@ def test_a_worse_encoder_is_not_published(index: Index, refused: Reindexed) -> N
     verdict = refused.gate.verdict
     assert (verdict.passed, verdict.sound) == (False, True)
     assert [check.name for check in verdict.checks if not check.passed] == ["spans"]
-    questions = next(check for check in verdict.checks if check.name == "questions")
-    assert questions.detail.endswith("; may be chance")  # 40 questions of words at random, in hybrid mode
     assert verdict.refusal == "worse"
     assert verdict.quality is not None
     assert verdict.quality.gain < -0.1
@@ -298,6 +296,15 @@ def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
     assert [metric["old"], metric["new"]] == [one.metrics["nDCG@10"].value for one in expected]
     assert metric["difference"] == pytest.approx(metric["new"] - metric["old"])
     assert metric["interval"][0] <= metric["difference"] <= metric["interval"][1]
+
+
+@pytest.mark.parametrize(("lost", "p", "passes"), [(0.005, 0.01, True), (0.05, 0.01, False), (0.05, 0.3, True)])
+def test_a_loss_counts_unless_it_may_be_chance(lost: float, p: float, passes: bool) -> None:
+    one = measures.RunComparison(12, measures.Estimate(-lost, -lost - 0.1, 0.1 - lost), p, p < 0.05)
+    compared = gate.KindComparison({gate.METRIC: 0.5}, {gate.METRIC: 0.5 - lost}, {gate.METRIC: one})
+    check = gate.kind_check("questions", compared, "questions", max_loss=0.01)
+    assert check.passed == passes
+    assert check.detail.endswith("may be chance") == (passes and lost > 0.01)
 
 
 def test_the_report_lists_what_lost_most_with_both_results(index: Index, refused: Reindexed) -> None:

@@ -18,7 +18,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.local.vectors import VectorIndex
 from docsim.index import Index
 from docsim.models import MODES, Document, Mode, Ranking
-from docsim.search import retrieval, scoring, smoothing
+from docsim.search import retrieval, scoring, smoothing, vocabulary
 from docsim.search.fusion import Fusion
 from docsim.search.query_terms import query_terms
 from docsim.search.retrieval import Candidate, Query, share_for, tiers
@@ -59,7 +59,8 @@ def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, floa
         matching = snapshot.text_search(query_terms(snapshot, query.document).telling)
         for number in snapshot.passage_counts():
             rows = snapshot.embeddings(np.array([number]))[0].astype(np.float32)
-            dense[number] = scoring.rank(query.vectors, [rows])[0].score
+            scored = scoring.scored(query.vectors, [rows], nothing=vocabulary.nothing(snapshot))
+            dense[number] = float(scored.scores[0])
             words[number] = float(matching.of(np.array([number]))[0])
     return dense, words
 
@@ -67,7 +68,8 @@ def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, floa
 def drawn(index: Index, numbers: list[int], fused: np.ndarray) -> np.ndarray:
     """Fused scores after smoothing, document by document."""
     with snapshot_of(index) as snapshot:
-        directions = np.array([scoring.centroid(rows) for rows in snapshot.embeddings(np.array(numbers))])
+        rows, nothing = snapshot.embeddings(np.array(numbers)), vocabulary.nothing(snapshot)
+        directions = scoring.scored(np.eye(1, snapshot.dim, dtype=np.float32), rows, nothing=nothing).directions
     cosines = directions @ directions.T
     result = np.empty(len(fused))
     for i in range(len(fused)):
@@ -86,7 +88,9 @@ def test_each_mode_ranks_as_brute_force_does(index: Index, words: list[str], lon
     d, w = (np.array([one[number] for number in numbers], np.float32) for one in (dense, matching))
     with snapshot_of(index) as snapshot:
         share = share_for(snapshot, query.document, long=len(query.vectors) > 1)
-    fused = (1 - share) * (d - d.mean()) / d.std() + share * (w - w.mean()) / (w.std() if w.std() > 1e-4 else 1)
+    fused = (1 - share) * (d - d.mean()) / (d.std() if d.std() > 1e-4 else 1) + share * (w - w.mean()) / (
+        w.std() if w.std() > 1e-4 else 1
+    )
     fused = fused if len(query.vectors) > 1 else drawn(index, numbers, fused)
     for mode, expected in (("dense", d), ("lexical", w), ("hybrid", fused)):
         with mock.patch.object(retrieval, "CANDIDATES", 10_000):

@@ -21,7 +21,7 @@ from docsim.engine.records import SourceName
 
 SEARCH_KEYS = [
     "query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections", "warnings",
-    "revision",
+    "answerable", "nothing_here", "revision",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from docsim import Document, Encoder, Index
+from docsim.models import MODES
 from docsim.search import vocabulary
 from docsim.search.query_terms import is_sentence
 
@@ -44,6 +45,18 @@ def test_an_index_tells_how_much_of_it_the_vocabulary_does_not_know(index: Index
 @pytest.mark.parametrize(("question", "id"), [("育児休業", "0"), ("切符", "1"), ("署名鍵", "2"), ("会議室", "3")])
 def test_what_the_vocabulary_does_not_know_is_ranked_by_words(index: Index, question: str, id: str) -> None:
     assert index.search(question, 4).hits[0].id == id
+
+
+def test_texts_of_which_the_encoder_knows_nothing_are_similar_to_nothing(tmp_path: Path, encoder: Encoder) -> None:
+    texts = {"blank": "", "unknown": "龘靐齉", "known": "train ticket"}
+    with Index.create(tmp_path / "index", encoder=encoder) as made:
+        made.sync(Document(id, text, title="龘靐" if id == "blank" else "") for id, text in texts.items())
+        for question in ("龘麤", "ticket", "靐 ticket"):
+            for mode in MODES:
+                found = {hit.id: hit.similarity for hit in made.search(question, mode=mode).hits}
+                assert found.get("blank", 0) == found.get("unknown", 0) == 0
+        assert made.search("ticket").hits[0].similarity > 0.5
+        assert made.search("龘靐齉").hits[0].id == "unknown"
 
 
 def test_a_question_in_a_sentence_holds_several_small_words() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from docsim.engine.local import vectors
+from docsim.engine.local import checksums
 from docsim.engine.local.vectors import MAX_SEGMENTS, VectorIndex
 from docsim.errors import StoreError
 
@@ -173,18 +173,15 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
         VectorIndex.load(path, digest=digest, dim=DIM)
 
 
-def test_a_mapped_file_is_told_by_256_blocks_of_16_kib_from_its_beginning_to_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mapped_file_is_told_by_256_blocks_of_16_kib_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     """The checksum is kept in indexes, so neither number may ever change."""
     content = np.random.default_rng(0).bytes(9_000_001)
     places = np.linspace(0, len(content) - 16_384, 256, dtype=np.int64).tolist()
     expected = xxhash.xxh3_128(b"9000001" + b"".join(content[place : place + 16_384] for place in places))
     (tmp_path / "file").write_bytes(content)
     with (tmp_path / "file").open("rb") as file:
-        assert vectors._digest(file) == xxhash.xxh3_128_hexdigest(content)  # a small file is read whole
-        monkeypatch.setattr(vectors, "MAPPED", 9_000_000)
-        assert vectors._digest(file) == expected.hexdigest()
+        assert checksums.quick(file, whole=9_000_001) == xxhash.xxh3_128_hexdigest(content)  # a small one is read whole
+        assert checksums.quick(file, whole=9_000_000) == expected.hexdigest()
 
 
 def test_a_file_of_another_kind_with_the_right_digest_is_refused(tmp_path: Path) -> None:

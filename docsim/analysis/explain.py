@@ -17,7 +17,7 @@ from docsim.engine.base import Snapshot
 from docsim.errors import UsageError
 from docsim.ingest import passages
 from docsim.models import Document, Passage
-from docsim.search import scoring
+from docsim.search import scoring, vocabulary
 from docsim.search.asking import stored_document
 
 __all__ = [
@@ -175,14 +175,15 @@ def explained(
         _pair(attribution.of(texts[0][i], texts[1][j]), (a, b), (i, j), heads)
         for i, j in _matches(rows[0] @ rows[1].T, pairs)
     ]
+    compared = scoring.scored(rows[0], [rows[1]], nothing=vocabulary.nothing(snapshot))
     whole = [f"{side.document.title}\n{side.document.text}" for side in (a, b)]
     return Explanation(
         Side(a.document.id, a.document.title),
         Side(b.document.id, b.document.title),
         encoder.fingerprint,
         attribution.exact,
-        scoring.rank(rows[0], [rows[1]])[0].score,
-        min(found[0].similarity, 1.0),
+        float(compared.scores[0]),
+        min(found[0].similarity, 1.0) if compared.similarities[0].any() else 0.0,
         tuple(found),
         tuple(shared_terms(snapshot, *whole)),
     )

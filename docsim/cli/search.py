@@ -214,6 +214,8 @@ class _Asking:
         warn(result.warnings)
         for line in _understood(result):
             echo(line, err=True)
+        if result.nothing_here and not self.output.quiet:
+            echo("Probably nothing here answers this; these come nearest.", err=True)
         if not result.hits:
             echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
         if not sys.stdout.isatty():

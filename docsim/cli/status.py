@@ -12,6 +12,7 @@ from docsim.cli import options
 from docsim.cli.output import Output, echo, plural, print_json, styled
 from docsim.engine.records import SearchFacts
 from docsim.index import Index
+from docsim.maintenance import vocabulary
 from docsim.maintenance.status import GenerationStatus, Status, read_incomplete, read_left_out, read_status
 
 __all__ = ["status"]
@@ -68,6 +69,8 @@ def _print_status(found: Status) -> None:
     echo(f"passages    {found.passages}")
     echo(f"generation  {found.generation}")
     echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
+    if advice := vocabulary.advice(encoder.unknown):
+        echo(f"  Warning: {advice}")
     if found.building:
         echo(f"building    {_building(found.building, found.documents)}; see: docsim reindex --status")
     echo(f"search      {_search_described(found.search)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
 from docsim.ingest.sources import Reading, Source
-from docsim.maintenance import verify
+from docsim.maintenance import verify, vocabulary
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
 
@@ -118,7 +118,13 @@ def sync(
         )
     with index:
         reports = tuple(_synced(index, source, options, progress) for source in sources)
-        return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(verify.warnings(index)))
+        return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(_warnings(index)))
+
+
+def _warnings(index: Index) -> Iterator[str]:
+    yield from verify.warnings(index)
+    if advice := vocabulary.advice(vocabulary.unknown_share(index)):
+        yield advice
 
 
 def sync_source(index: Index, source: Source, options: SyncOptions = SyncOptions()) -> SyncReport:

@@ -9,6 +9,7 @@ from docsim.engine.retrying import retried
 from docsim.filters.condition import Exists
 from docsim.index import Index
 from docsim.indexing import source_notes
+from docsim.maintenance import vocabulary
 from docsim.models import LeftOut
 
 __all__ = [
@@ -28,11 +29,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EncoderStatus:
-    """The encoder that the index answers with."""
+    """The encoder that the index answers with.
+
+    Attributes:
+        name: Its name.
+        fingerprint: Its fingerprint.
+        dim: Components of an embedding.
+        unknown: The share of the documents' tokens that its vocabulary does not know, in [0, 1], by a sample; None if
+            the encoder cannot be read.
+    """
 
     name: str
     fingerprint: str
     dim: int
+    unknown: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +159,9 @@ def read_status(index: Index) -> Status:
         passages=counts.passages,
         failed=len(failures),
         generation=generation.number,
-        encoder=EncoderStatus(generation.encoder, generation.fingerprint, generation.dim),
+        encoder=EncoderStatus(
+            generation.encoder, generation.fingerprint, generation.dim, vocabulary.unknown_share(index)
+        ),
         building=building[0] if building else None,
         search=engine.search_facts(),
         sizes=SizeStatus(*astuple(engine.sizes())),

@@ -40,6 +40,7 @@ __all__ = [
     "Verdict",
     "checks",
     "judge",
+    "kind_check",
     "quality",
 ]
 
@@ -266,13 +267,25 @@ def _unmeasured(questions: Questions, *, passed: bool) -> Check:
 
 def _of_quality(compared: Quality, max_loss: float) -> Iterator[Check]:
     for kind, found in compared.kinds.items():
-        one = found.differences[METRIC].difference
         source = compared.questions.source if kind == JUDGED else f"{kind} {compared.questions.source}"
         source = "questions that people asked" if kind == USED else source
-        detail = (
-            f"{METRIC} {found.old[METRIC]:.4f} before, {found.new[METRIC]:.4f} after: {one.value:+.4f} (95 % interval "
-            f"{one.low:+.4f} to {one.high:+.4f}) over {found.differences[METRIC].queries} {source}"
-        )
-        lost = one.value < -max_loss
-        chance = lost and found.differences[METRIC].p > CHANCE
-        yield Check(kind, not lost or chance, f"{detail}{'; may be chance' if chance else ''}")
+        yield kind_check(kind, found, source, max_loss=max_loss)
+
+
+def kind_check(kind: str, found: KindComparison, source: str, *, max_loss: float) -> Check:
+    """Return whether the questions of one kind are answered well enough.
+
+    Args:
+        kind: The kind of questions.
+        found: How both generations answer them.
+        source: What they are, for people.
+        max_loss: How much lower nDCG@10 may be, in [0, 1].
+    """
+    one = found.differences[METRIC]
+    lost = one.difference.value < -max_loss
+    chance = lost and one.p > CHANCE
+    detail = (
+        f"{METRIC} {found.old[METRIC]:.4f} before, {found.new[METRIC]:.4f} after: {one.difference.value:+.4f} (95 % "
+        f"interval {one.difference.low:+.4f} to {one.difference.high:+.4f}) over {one.queries} {source}"
+    )
+    return Check(kind, not lost or chance, f"{detail}{'; may be chance' if chance else ''}")

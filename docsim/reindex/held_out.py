@@ -24,7 +24,7 @@ from docsim.index import Index
 from docsim.models import Document
 from docsim.reindex.made_questions import SPANS, CorpusWords, MadeQuestion, made_questions, made_span
 from docsim.reindex.questions import DEPTH, Answer, Found
-from docsim.search import scoring
+from docsim.search import scoring, vocabulary
 from docsim.search.fusion import Fusion
 from docsim.search.query_terms import query_terms
 from docsim.search.retrieval import share_for
@@ -90,7 +90,7 @@ class HeldOut:
                 others = np.union1d(near, words.best(_MATCHING)) if words else near
                 numbers = np.append(np.setdiff1d(np.intersect1d(others, embedded), [number]), number)
                 rows = [*snapshot.embeddings(numbers[:-1]), rest.astype(np.float16)]
-                scored = scoring.scored(query[None], rows)
+                scored = scoring.scored(query[None], rows, nothing=vocabulary.nothing(snapshot))
                 scores = scored.scores
                 if words:
                     share = share_for(snapshot, Document("question", question.text), long=False)

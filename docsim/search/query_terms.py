@@ -27,7 +27,7 @@ from docsim.models import Document
 from docsim.text.languages import SAMPLE, is_small, language_of
 from docsim.text.tokens import Token, is_unspaced, token, tokens, without_ends
 
-__all__ = ["QueryTerms", "is_sentence", "is_written_apart", "query_terms"]
+__all__ = ["QueryTerms", "is_sentence", "is_written_apart", "query_terms", "rarity"]
 
 REPEATED = 0.7
 """A term that a query holds n times weighs n to this power; measured, see docs/research/ranking.md."""
@@ -132,7 +132,7 @@ def _matching(snapshot: Snapshot, counted: Sequence[tuple[QueryTerm, int]], *, a
     terms = [replace(term, weight=float(times**REPEATED) * _part(term)) for term, times in counted]
     frequencies = snapshot.frequencies(terms, at_most=at_most)
     return [
-        _Counted(term, documents, times * _rarity(documents, total))
+        _Counted(term, documents, times * rarity(documents, total))
         for term, (_, times), documents in zip(terms, counted, frequencies, strict=True)
         if documents
     ]
@@ -143,7 +143,7 @@ def _part(term: QueryTerm) -> float:
     return SMALL if len(term.words) == 1 and not term.exact and is_small(term.words[0], term.language) else 1.0
 
 
-def _rarity(documents: int, total: int) -> float:
+def rarity(documents: int, total: int) -> float:
     """Return the inverse document frequency of BM25 for a term that ``documents`` of ``total`` hold; 0 from half on."""
     return max(0.0, math.log((total - documents + 0.5) / (documents + 0.5)))
 

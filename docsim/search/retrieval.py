@@ -167,12 +167,13 @@ def tiers(
     seen, where = np.array(query.exclude, np.int64), narrowed(where, *query.asked.conditions)
     share = share_for(snapshot, query.document, long=len(query.vectors) > 1) if mode == "hybrid" else EVEN
     scorer, highest = _Scoring(mode, long=len(query.vectors) > 1, share=share), np.inf
+    nothing = vocabulary.nothing(snapshot)
     near = _near(snapshot, query, where, exact=min_similarity is not None, first=first)
     for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)
         seen = _united(seen, numbers)
         rows = snapshot.embeddings(numbers)
-        found = scoring.scored(query.vectors, rows)
+        found = scoring.scored(query.vectors, rows, nothing=nothing)
         matching = None if reach.words is None else reach.words.of(numbers)
         tier = Tier(numbers, scorer.scores(found, matching), found, highest)
         if tier:

@@ -15,6 +15,8 @@ CENTROID_WEIGHT = 0.5
 
 _FEW = 8  # rows of a document that are added while those of others are
 
+_SAME = 0.9995  # the inner product of two embeddings that differ by rounding only
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -72,7 +74,12 @@ def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]], 
     return [Ranked(int(i), float(found.scores[i]), found.similarities[i]) for i in order]
 
 
-def scored(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]) -> Scored:
+def scored(
+    query: NDArray[np.float32],
+    documents: Sequence[NDArray[np.floating]],
+    *,
+    nothing: NDArray[np.float32] | None = None,
+) -> Scored:
     """Score documents against a query by all passages of both.
 
     The score is a weighted sum of two similarities. The first asks whether the document covers the query: the
@@ -83,6 +90,8 @@ def scored(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
         documents: For each document ``(its passages, dim)``, unit rows, at least one.
+        nothing: The embedding of a text of which the encoder knows nothing, ``float32 (dim,)``. Whatever has it is
+            similar to nothing, also of the query.
     """
     if not documents:
         return Scored(np.zeros(0, np.float32), np.zeros((0, query.shape[1]), np.float32), [])
@@ -90,6 +99,8 @@ def scored(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]
     ends = np.cumsum(counts)
     starts = ends - counts
     stacked = np.concatenate(documents).astype(np.float32)
+    if nothing is not None:
+        query, stacked = _known(query, nothing), _known(stacked, nothing)
     similarities = np.clip(query @ stacked.T, -1, 1)  # rounding to float16 can make a norm slightly greater than 1
     best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
     sums = _sums(stacked, starts, counts)
@@ -99,6 +110,12 @@ def scored(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]]
     best_matches = similarities[0] if len(query) == 1 else similarities.max(axis=0)
     per_document = [best_matches[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
     return Scored(scores.astype(np.float32), directions, per_document)
+
+
+def _known(rows: NDArray[np.float32], nothing: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows with zeros for those that are the embedding of nothing, up to rounding."""
+    empty = rows @ nothing > _SAME
+    return np.where(empty[:, None], np.float32(0), rows) if empty.any() else rows
 
 
 def _sums(rows: NDArray[np.float32], starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float32]:

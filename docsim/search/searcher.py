@@ -14,7 +14,7 @@ from docsim.engine.records import Neighbours, StoredDocument
 from docsim.errors import UsageError
 from docsim.filters.condition import Condition
 from docsim.models import DEFAULT_MODE, MODES, MOST, Hit, Mode, Passage, PassageHit, Ranking, SearchResult
-from docsim.search import percentiles, rerank, soundness
+from docsim.search import answers, percentiles, rerank, soundness
 from docsim.search.retrieval import Candidate, Query, nearest, tiers
 
 __all__ = ["PASSAGES_PER_HIT", "Query", "Request", "search"]
@@ -75,6 +75,7 @@ def search(
     for query, first in zip(queries, near, strict=True):
         began = time.perf_counter()
         hits, damaged = _hits(snapshot, query, request, first)
+        likelihood = _answerable(snapshot, query, request, hits)
         results.append(
             SearchResult(
                 query.name,
@@ -87,9 +88,22 @@ def search(
                 operators=query.asked.operators,
                 corrections=query.asked.corrections,
                 warnings=(*snapshot.warnings, *damaged),
+                answerable=likelihood,
+                nothing_here=likelihood is not None and likelihood < answers.DOUBTFUL,
             )
         )
     return results
+
+
+def _answerable(snapshot: Snapshot, query: Query, request: Request, hits: Sequence[Hit]) -> float | None:
+    """Return how likely the index holds an answer to a question; None where that cannot be told."""
+    if query.document.id != "query" or request.mode != "hybrid" or len(query.vectors) > 1:
+        return None
+    number = snapshot.number(hits[0].id) if hits and hits[0].rank == 1 else None
+    if number is None:
+        return None
+    found = answers.evidence(snapshot, query.document, hits[0], number, visible=request.visible)
+    return found.likelihood if found else None
 
 
 def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None) -> tuple[list[Hit], list[str]]:

@@ -7,11 +7,13 @@ say, and only their words can tell them apart.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot
+from docsim.errors import EncoderError
 from docsim.models import Document
 
-__all__ = ["unknown_in", "unknown_in_index"]
+__all__ = ["nothing", "unknown_in", "unknown_in_index"]
 
 DOCUMENTS = 100
 """Documents in the sample, at most."""
@@ -19,7 +21,7 @@ DOCUMENTS = 100
 CHARACTERS = 400
 """Characters of each that are read."""
 
-_NOTED = "unknown"
+_NOTED, _NOTHING = "unknown", "nothing"
 
 
 def unknown_in_index(snapshot: Snapshot) -> float:
@@ -37,6 +39,22 @@ def unknown_in_index(snapshot: Snapshot) -> float:
         shares = snapshot.encoder.unknown_shares(texts) if texts else np.zeros(1, np.float32)
         known[_NOTED] = shares.mean(keepdims=True)
     return float(known[_NOTED][0])
+
+
+def nothing(snapshot: Snapshot) -> NDArray[np.float32] | None:
+    """Return the embedding of every text of which the encoder knows no token, ``float32 (dim,)``, unit norm.
+
+    None for an encoder that reads tokens in context, which has a different one for each number of them, and for one
+    that cannot be read. It is computed once for a state of the index.
+    """
+    known = snapshot.background
+    if _NOTHING not in known:
+        try:
+            encoder = snapshot.encoder
+            known[_NOTHING] = encoder.encode([""][encoder.is_contextual :])
+        except EncoderError:
+            return None
+    return known[_NOTHING][0] if len(known[_NOTHING]) else None
 
 
 def unknown_in(snapshot: Snapshot, document: Document) -> float:
