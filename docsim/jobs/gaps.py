@@ -97,7 +97,7 @@ def find(index: Index, questions: Sequence[str] = (), *, least: float = LEAST) -
         if text.strip():
             held.setdefault(key_of(text), AskedQuestion(key_of(text), text, 1, 1, 0, 0, 0))
     looked_at = list(held.values())
-    results = index.search_many([one.text for one in looked_at], _NEAREST) if looked_at else []
+    results = index.search_many([one.text for one in looked_at], _NEAREST, plain=True) if looked_at else []
     found = [
         gap
         for one, result in zip(looked_at, results, strict=True)

@@ -182,7 +182,7 @@ def _unfound(index: Index, documents: Sequence[Document], progress: Progress) ->
     progress.begin("titles", len(documents))
     waiting = iter(documents)
     while some := list(islice(waiting, 64)):
-        results = index.search_many([one.title for one in some], FOUND_WITHIN)
+        results = index.search_many([one.title for one in some], FOUND_WITHIN, plain=True)
         for one, result in zip(some, results, strict=True):
             if all(hit.id != one.id and key_of(hit.title) != key_of(one.title) for hit in result.hits):
                 yield Unfound(one.id, one.title, result.hits[0].id if result.hits else None)
