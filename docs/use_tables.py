@@ -11,7 +11,15 @@ Row = tuple[str, ...]
 def use(found: Found) -> list[Row]:
     """Return nDCG@10 of unseen questions before and after learning from use, by set and number of questions."""
     rows: list[Row] = [
-        ("set", "asked", "positive judgements right", "unseen, hybrid", "unseen, by embeddings alone", "asked, hybrid", "the gate"),
+        (
+            "set",
+            "asked",
+            "positive judgements right",
+            "unseen, hybrid",
+            "unseen, by embeddings alone",
+            "asked, hybrid",
+            "the gate",
+        ),
     ]
     for name, runs in found.items():
         for told, one in runs.items():
