@@ -22,9 +22,9 @@ from docsim.reindex.questions import USED
 from docsim.reindex.rebuilding import rollback
 from docsim.serving.app import application
 from docsim.serving.settings import Settings
-from docsim.training.data.batches import BatchOptions, InputFormat
+from docsim.training.data.batch_layout import BatchOptions, InputFormat
 from docsim.training.data.corpus import tokenize_corpus
-from docsim.training.data.spans import SpanBatches, SpanRecipe
+from docsim.training.data.document_pairs import SpanBatches, SpanRecipe
 from docsim.training.data.used_questions import BatchesWithQuestions, UsedPairs, used_pairs
 from docsim.training.towers.saving import Lineage, save
 from docsim.use.judgements import Judged, JudgedQuestion, Judgement

@@ -139,13 +139,13 @@ def different_numbers(first: str, second: str) -> list[tuple[str, str]]:
     a, b = _PIECE.findall(first), _PIECE.findall(second)
     masked = [["0" if _NUMBER.match(one) else one.casefold() for one in side] for side in (a, b)]
     if masked[0] != masked[1]:
-        return _nearly(a, b, SequenceMatcher(None, *masked, autojunk=False))
+        return _nearly(a, b, SequenceMatcher(None, masked[0], masked[1], autojunk=False))
     return list(dict.fromkeys((one, other) for one, other in zip(a, b, strict=True) if _is_other(one, other)))
 
 
 def _nearly(a: Sequence[str], b: Sequence[str], matcher: SequenceMatcher[str]) -> list[tuple[str, str]]:
     """Return the numbers in which texts differ that also differ in very few words, such as the name of a month."""
-    if matcher.real_quick_ratio() < _NEARLY or matcher.ratio() < _NEARLY:
+    if matcher.quick_ratio() < _NEARLY or matcher.ratio() < _NEARLY:
         return []
     pairs = [
         (a[block.a + place], b[block.b + place])
