@@ -5,7 +5,8 @@
 The questions of each set are parted in two at random. What answers the second half is taken out of the corpus, and so
 are the questions of the first half that lose all their answers by it. Then all are asked, and what should be higher for
 the second half is looked at: the probability of ``docsim.search.answering``, and, beside it, the percentile and the
-similarity of the first hit, alone.
+similarity of the first hit, alone. Then simulated people ask each question 1, 3 and 10 times, who open hits as those of
+``use.py`` do, with one look in five ending in the toss of a coin, and ``docsim.jobs.gaps`` counts that as well.
 
 ``--fit`` prints weights fitted to all sets together, each set counting alike, and the area where each set is measured
 with weights fitted to all others. Results are written to ``results/gaps.json``.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ from numpy.typing import NDArray
 from questions import HANDBOOK, handbook
 
 from docsim import Document, Index
+from docsim.jobs.gaps import probability
+from docsim.models import SearchResult
 from docsim.search.answering import Signals, signals
+from docsim.use.asked import AskedQuestion
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".bench" / "gaps"
 RESULTS = Path(__file__).parent / "results" / "gaps.json"
 SETS = (HANDBOOK, "sumo_firefox", "hint3_tickets", "medline", "cranfield", "cacm", "scifact")
 NAMES = ("covered", "known", "unusual")
+TIMES = (1, 3, 10)
 Floats = NDArray[np.float64]
 
 
@@ -46,18 +51,20 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name in options.sets.split(","):
         judged = handbook() if name == HANDBOOK else load(options.data / name)
-        rows, gone = asked(judged)
+        rows, gone, people = asked(judged)
         table = np.array([[one.covered, one.known, one.unusual, similarity] for one, similarity in rows])
         tables[name] = table, gone
         gaps = np.array([one.gap for one, _ in rows])
         areas = {"together": area(gaps, gone), "percentile": area(-table[:, 2], gone)}
         areas |= {"covered": area(-table[:, 0], gone), "known": area(-table[:, 1], gone)}
         areas |= {"similarity": area(-table[:, 3], gone)}
+        areas |= {f"asked {times} times": area(with_people(gaps, people[times]), gone) for times in TIMES}
         found[name] = {key: round(value, 4) for key, value in areas.items()} | at_half(gaps, gone)
         found[name] |= {"questions": len(gone), "without an answer": int(gone.sum())}
         print(name, json.dumps(found[name]), flush=True)
     means = {key: round(float(np.mean([one[key] for one in found.values()])), 4) for key in next(iter(found.values()))}
-    found["mean"] = {key: means[key] for key in ("together", "percentile", "covered", "known", "similarity")}
+    alone = ("together", "percentile", "covered", "known", "similarity")
+    found["mean"] = {key: means[key] for key in (*alone, *(f"asked {times} times" for times in TIMES))}
     print("mean", json.dumps(found["mean"]))
     if options.fit:
         print("weights", dict(zip(("constant", *NAMES), fitted(list(tables.values())).round(3).tolist(), strict=True)))
@@ -68,8 +75,10 @@ def main() -> None:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def asked(judged: Judged, *, seed: int = 0) -> tuple[list[tuple[Signals, float]], NDArray[np.bool_]]:
-    """Return signals and best similarity of each question, and which of them had their answers taken away."""
+def asked(
+    judged: Judged, *, seed: int = 0
+) -> tuple[list[tuple[Signals, float]], NDArray[np.bool_], dict[int, list[AskedQuestion]]]:
+    """Return signals and best similarity of each question, which had their answers taken away, and what people did."""
     ids = sorted(id for id in judged.queries if judged.queries[id] and judged.qrels.get(id))
     random.Random(seed).shuffle(ids)
     taken = ids[: len(ids) // 2]
@@ -83,13 +92,36 @@ def asked(judged: Judged, *, seed: int = 0) -> tuple[list[tuple[Signals, float]]
     texts = [str(judged.queries[id]) for id in (*taken, *kept)]
     with Index.create(KEPT / judged.name) as index:
         index.sync([one for one in documents if one.id not in away], prune=True)
-        results = index.search_many(texts, 5)
+        results = index.search_many(texts, 10, plain=True)
         with index.engine.snapshot(encoder=True) as snapshot:
             rows = [
                 (signals(snapshot, text, result.hits), max(hit.similarity for hit in result.hits))
                 for text, result in zip(texts, results, strict=True)
             ]
-    return rows, np.array([True] * len(taken) + [False] * len(kept))
+    chance = random.Random(seed + 1)
+    people = {
+        times: [
+            watched(result, judged.qrels[id], times, chance)
+            for id, result in zip((*taken, *kept), results, strict=True)
+        ]
+        for times in TIMES
+    }
+    return rows, np.array([True] * len(taken) + [False] * len(kept)), people
+
+
+def watched(result: SearchResult, answers: Mapping[str, int], times: int, chance: random.Random) -> AskedQuestion:
+    """Return how often so many people open something that is found for a question."""
+    opened = 0
+    for _ in range(times):
+        likes = [0.9 if answers.get(hit.id, 0) >= 1 else 0.05 for hit in result.hits]
+        likes = [0.5 if chance.random() < 0.2 else each for each in likes]
+        opened += any(chance.random() < each / rank for rank, each in enumerate(likes, start=1))
+    return AskedQuestion("", "", times, times, times, opened, 0)
+
+
+def with_people(gaps: Floats, people: Sequence[AskedQuestion]) -> Floats:
+    """Return the probabilities with what people did."""
+    return np.array([probability(gap, one) for gap, one in zip(gaps.tolist(), people, strict=True)])
 
 
 def area(scores: Floats, positive: NDArray[np.bool_]) -> float:

@@ -82,6 +82,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "peers-large": ("peers", partial(peer_tables.shown, "win32")),
     "peers-quality": ("peers", lambda: table(peer_tables.quality(result("peers")))),
     "peers-versions": ("peers", lambda: table(peer_tables.versions(result("peers")))),
+    "gaps": ("gaps", lambda: table(use_tables.gaps(result("gaps")))),
     "use": ("use", lambda: table(use_tables.use(result("use")))),
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),

@@ -1,4 +1,4 @@
-"""What the documentation shows of use.json."""
+"""What the documentation shows of use.json and gaps.json."""
 
 from __future__ import annotations
 
@@ -11,11 +11,37 @@ Row = tuple[str, ...]
 def use(found: Found) -> list[Row]:
     """Return nDCG@10 of unseen questions before and after learning from use, by set and number of questions."""
     rows: list[Row] = [
-        ("set", "asked", "positive judgements right", "unseen, hybrid", "unseen, by embeddings alone", "the gate"),
+        (
+            "set",
+            "asked",
+            "positive judgements right",
+            "unseen, hybrid",
+            "unseen, by embeddings alone",
+            "asked, hybrid",
+            "the gate",
+        ),
     ]
     for name, runs in found.items():
         for told, one in runs.items():
-            right = f"{one['judgements']['right']:.0%} of {one['judgements']['pairs']}" if one["judgements"] else ""
+            judged = one.get("judgements")
+            right = f"{judged['right']:.0%} of {judged['pairs']}" if judged else ""
             changes = (f"{one['before'][mode]:.3f} → {one['after'][mode]:.3f}" for mode in ("hybrid", "dense"))
-            rows.append((name, told, right, *changes, "passed" if one["passed"] else "not passed"))
+            verdict = "passed" if one["passed"] else "not passed"
+            rows.append((name, told, right, *changes, f"→ {one['asked_after']['hybrid']:.3f}", verdict))
     return rows
+
+
+_GAPS = {
+    "similarity": "similarity alone",
+    "percentile": "percentile alone",
+    "together": "docsim, without people",
+    "asked 1 times": "asked once",
+    "asked 3 times": "3 times",
+    "asked 10 times": "10 times",
+}
+
+
+def gaps(found: Found) -> list[Row]:
+    """Return the area under the ROC curve by set, head first; the last row is the mean."""
+    rows: list[Row] = [("set", *_GAPS.values())]
+    return rows + [(name, *(f"{one[key]:.2f}" for key in _GAPS)) for name, one in found.items()]

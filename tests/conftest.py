@@ -35,10 +35,10 @@ _MADE_BY = [
 _SLOW_FILES = {
     "test_alignment", "test_ann", "test_ann_tuning", "test_backup", "test_cli_encoder", "test_cli_reindex",
     "test_corpus", "test_docs", "test_duplicates", "test_engine_conformance", "test_filter_sql", "test_filtered_search",
-    "test_filters", "test_gate", "test_gitignore", "test_hostile", "test_index_machine",
+    "test_filters", "test_gaps", "test_gate", "test_gitignore", "test_hostile", "test_index_machine",
     "test_instant", "test_package", "test_privacy", "test_query_terms", "test_rerank", "test_retrieval", "test_sync",
     "test_serving_access", "test_serving_api", "test_serving_assistants", "test_serving_hidden", "test_serving_jobs",
-    "test_serving_page", "test_serving_processes", "test_serving_watching",
+    "test_serving_page", "test_serving_processes", "test_serving_use", "test_serving_watching",
     "test_tokenizer", "test_vectors", "test_word_vectors", "test_words",
 }  # fmt: skip
 """Test files that take more than some seconds, which ``make check`` leaves to ``make test``."""
@@ -47,6 +47,7 @@ _TRAINING_FILES = {
     "test_cli_train", "test_distill_texts", "test_extras", "test_faults", "test_first_id", "test_graph_model",
     "test_importing", "test_keras_file", "test_losses", "test_report", "test_static_model", "test_sweep",
     "test_teacher_embeddings", "test_towers", "test_trainer", "test_training", "test_transformer_model",
+    "test_use_learning",
 }  # fmt: skip
 """Test files whose tests all bear a marker that makes them slow; most of them import Keras, which takes seconds."""
 

@@ -45,6 +45,8 @@ _SECTIONS = {
         "judge": "docsim.cli.judge:judge",
         "feedback": "docsim.cli.use:feedback",
         "use": "docsim.cli.use:use",
+        "gaps": "docsim.cli.gaps:gaps",
+        "hygiene": "docsim.cli.gaps:hygiene",
     },
     "Look after an index": {
         "status": "docsim.cli.status:status",

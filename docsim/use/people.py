@@ -21,6 +21,7 @@ KEY_FILE = "use.key"
 
 _KEY_BYTES = 32
 _HASH_BYTES = 16
+_MOST_KNOWN = 10_000  # hashes that are remembered in memory
 
 
 class People:
@@ -42,11 +43,16 @@ class People:
         if len(key) != _KEY_BYTES:
             raise StoreError(f"expected a key of {_KEY_BYTES} bytes in {path}, found one of {len(key)}")
         self._key = key
+        self._known: dict[str, str] = {}
 
     def hashed(self, name: str) -> str:
         """Return what stands for a name or address: 32 hex digits."""
+        if (known := self._known.get(name)) is not None:
+            return known
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         whole = hmac.digest(self._key, name.encode("utf-8", "surrogateescape"), "sha256")
-        return whole[:_HASH_BYTES].hex()
+        return self._known.setdefault(name, whole[:_HASH_BYTES].hex())
 
     @property
     def mark(self) -> str:

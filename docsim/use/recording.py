@@ -1,4 +1,4 @@
-"""Recording: what is asked goes into a queue, which one thread of the process writes to the log.
+"""Recording: what is asked goes into a queue, which one thread of the process writes to the log now and then.
 
 A search only puts a record into the queue. Whatever goes wrong with the log - a full disk, a lock, damage - is told to
 the program's own log, and costs records, never an answer.
@@ -7,12 +7,11 @@ the program's own log, and costs records, never an answer.
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
-from docsim.errors import DocsimError
 from docsim.use.log import UseLog
 from docsim.use.people import People
 from docsim.use.records import Event, Question
@@ -25,7 +24,6 @@ KEEP_DAYS = 180
 """For so many days records are kept, unless told otherwise."""
 
 _WAITING = 10_000  # records in the queue; more are dropped
-_TOGETHER = 500  # records in one transaction
 _GATHERED_SECONDS = 0.2  # what comes within this time is written together
 _FORGETTING_SECONDS = 3600.0  # between two looks for what is too old
 _COMPLAINT_SECONDS = 60.0  # between two complaints
@@ -47,66 +45,53 @@ class Recorder:
         self.people = People(index)
         UseLog(index).close()
         self._index, self._keep_days = index, keep_days
-        self._queue: queue.SimpleQueue[Question | Event | threading.Event | None] = queue.SimpleQueue()
-        self._complained = -_COMPLAINT_SECONDS
+        self._waiting: deque[Question | Event] = deque()
+        self._ending, self._writing = threading.Event(), threading.Lock()
+        self._complained, self._forgotten = -_COMPLAINT_SECONDS, -_FORGETTING_SECONDS
         self.dropped = 0
         """Records that were lost, because they came too fast or could not be written."""
         self._thread = threading.Thread(target=self._run, name="docsim-recording", daemon=True)
         self._thread.start()
 
     def record(self, one: Question | Event) -> None:
-        """Take in a record; it is written within a second, or dropped when too many are waiting."""
-        if self._queue.qsize() >= _WAITING:
+        """Take in a record; it is written within a second, or dropped when too many are waiting.
+
+        The thread that writes is not woken: switching to it would take longer than all else here.
+        """
+        if len(self._waiting) >= _WAITING:
             self.dropped += 1
         else:
-            self._queue.put(one)
+            self._waiting.append(one)
 
-    def flush(self, timeout: float = 10.0) -> bool:
-        """Wait until everything taken in so far was written or given up; return whether it was in time."""
-        written = threading.Event()
-        self._queue.put(written)
-        return written.wait(timeout)
+    def flush(self) -> None:
+        """Write everything taken in so far."""
+        with self._writing:
+            self._write()
 
     def close(self) -> None:
         """Write what is waiting, and end."""
-        self._queue.put(None)
+        self._ending.set()
         self._thread.join(5)
 
     def _run(self) -> None:
-        forgotten, open_ = -_FORGETTING_SECONDS, True
-        while open_:
-            batch, flushed, open_ = self._gathered()
-            try:
-                with UseLog.opened(self._index) as log:
-                    log.write(batch)
-                    if time.monotonic() - forgotten > _FORGETTING_SECONDS:
-                        forgotten = time.monotonic()
-                        log.forget_before(self._keep_days)
-            except DocsimError as error:
-                self._complain(len(batch), error)
-            except Exception as error:  # whatever it is, the next records may be written
-                self._complain(len(batch), error)
-            for one in flushed:
-                one.set()
+        while not self._ending.wait(_GATHERED_SECONDS):
+            self.flush()
+        self.flush()
 
-    def _gathered(self) -> tuple[list[Question | Event], list[threading.Event], bool]:
-        """Wait for records; return them, who waits for them to be written, and whether there will be more."""
-        batch: list[Question | Event] = []
-        flushed: list[threading.Event] = []
-        end: float | None = None
-        while len(batch) < _TOGETHER and not flushed:
-            try:
-                one = self._queue.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                break
-            if one is None:
-                return batch, flushed, False
-            if isinstance(one, threading.Event):
-                flushed.append(one)
-            else:
-                batch.append(one)
-                end = end or time.monotonic() + _GATHERED_SECONDS
-        return batch, flushed, True
+    def _write(self) -> None:
+        """Write what is waiting, and delete what is too old if that was not looked for lately."""
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        is_due = time.monotonic() - self._forgotten > _FORGETTING_SECONDS
+        if not batch and not is_due:
+            return
+        try:
+            with UseLog.opened(self._index) as log:
+                log.write(batch)
+                if is_due:
+                    self._forgotten = time.monotonic()
+                    log.forget_before(self._keep_days)
+        except Exception as error:  # whatever it is, the next records may be written
+            self._complain(len(batch), error)
 
     def _complain(self, lost: int, error: Exception) -> None:
         self.dropped += lost
