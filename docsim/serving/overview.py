@@ -22,7 +22,7 @@ from docsim.serving import parameters as given
 from docsim.serving import problems
 from docsim.serving.access import SCOPES, Scope
 from docsim.serving.administration import begin
-from docsim.serving.analyses import Analyses
+from docsim.serving.analyses import Analyses, Unready
 from docsim.serving.api import allowed, unrestricted
 from docsim.serving.limits import in_thread
 from docsim.serving.parameters import Nothing
@@ -96,7 +96,10 @@ async def topic_map(request: Request, asked: Annotated[MapPage, Query()]) -> Res
     """Show documents in the plane, and those of one topic in a list."""
     extras.require("map", "a topic map")
     analyses: Analyses = request.app.state.analyses
-    found = await in_thread(analyses.map, allowed(request), seed=0, seconds=_seconds(request))
+    try:
+        found = await in_thread(analyses.map, allowed(request), seed=0, seconds=_seconds(request))
+    except Unready:
+        return page(request, "unready.html", status=503, what="Map")
     topics = _named(found["topics"])
     if asked.topic is not None and asked.topic >= len(topics):
         raise Problem(404, f"expected the number of a topic, found no topic {asked.topic}")
