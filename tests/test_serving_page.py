@@ -309,8 +309,8 @@ def test_every_page_passes_axe(page: Page, axe: str, tmp_path: Path, tiny_encode
         page.goto(f"{running.address}/login")
         for path in (
             "/login", "/", "/?q=lentils&f=team%3Dkitchen", "/d/soup.md?start=0&end=10&q=soup",
-            "/more/soup.md?like=stew.md", "/why/soup.md?q=soup", "/have?text=lentils", "/duplicates", "/map?topic=0", "/admin", "/admin/generations",
-            "/admin/generations/1", "/admin/tokens",
+            "/more/soup.md?like=stew.md", "/why/soup.md?q=soup", "/have?text=lentils", "/duplicates", "/map?topic=0",
+            "/admin", "/admin/generations", "/admin/generations/1", "/admin/tokens",
         ):  # fmt: skip
             if path != "/login":
                 page.goto(running.address + path)

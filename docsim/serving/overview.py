@@ -28,13 +28,14 @@ from docsim.serving.limits import in_thread
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Reading
+from docsim.serving.routing import DirectRoute
 from docsim.serving.templating import page
 from docsim.serving.tokens import Tokens
 from docsim.serving.writing import Jobs, Rebuild
 
 __all__ = ["routes"]
 
-routes = APIRouter(include_in_schema=False)
+routes = APIRouter(include_in_schema=False, route_class=DirectRoute)
 
 _Form = TypeVar("_Form", bound=Nothing)
 
