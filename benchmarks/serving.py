@@ -1,11 +1,12 @@
 """What does docsim serve add to a query, and how much does it answer?
 
-    python benchmarks/serving.py --data DIR [--rounds 400] [--quick]
+    python benchmarks/serving.py --data DIR [--rounds 400] [--quick [--note TEXT]]
 
 The pages of the judged set mdn; some of their titles are the questions. In turns, so that both meet the same machine:
 the library in this process, and ``docsim serve`` over one connection that stays open. Then answers a second from one
-and from two workers with eight clients, each a process, without ever an error; and resident memory of a worker beside
-that of a process that has asked such questions through the library. Writes benchmarks/results/serving.json.
+and from two workers with eight clients, each a process, without ever an error; resident memory of a worker beside that
+of a process that has asked such questions through the library; and the seconds from starting the process to its being
+ready. Writes benchmarks/results/serving.json; a quick run only with a note, of why it was quick, say.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=400)
-    parser.add_argument("--quick", action="store_true", help="few documents and questions; write nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="few documents and questions; write nothing without --note"
+    )
+    parser.add_argument("--note", help="write a quick run, too, with this note")
     given = parser.parse_args()
     rounds = 40 if given.quick else given.rounds
     folder = given.data / "dev" / "mdn"
@@ -54,7 +58,9 @@ def main() -> None:
             index.sync(Document(one["id"], one["text"], one.get("title") or "") for one in documents)
             found = measured(index, path, questions, rounds)
     found = {"documents": len(documents), "rounds": rounds, **found, "machine": machine({})}
-    if not given.quick:
+    if given.note:
+        found["note"] = given.note
+    if not given.quick or given.note:
         RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
 
@@ -65,6 +71,7 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def measured(index: Index, path: Path, questions: list[str], rounds: int) -> dict[str, Any]:
+    ready = sorted(start(path) for _ in range(4))
     with serving(path, 1) as (port, process):
         latency = compared(index, port, questions, rounds)
         memory = {"worker": resident(process.pid), "library": library_memory(path, questions)}
@@ -72,6 +79,7 @@ def measured(index: Index, path: Path, questions: list[str], rounds: int) -> dic
     with serving(path, 2) as (port, _):
         two = throughput(port, questions, rounds)
     return {
+        "ready_seconds": {"median": statistics.median(ready), "best": ready[0]},
         "latency_ms": latency,
         "added_ms": latency["http"]["p50"] - latency["library"]["p50"],
         "memory_mb": memory,
@@ -98,6 +106,21 @@ def serving(path: Path, workers: int) -> Iterator[tuple[int, subprocess.Popen[st
         process.terminate()
         process.wait()
         drain.terminate()
+
+
+def start(path: Path) -> float:
+    """Start a server and end it; return how many seconds it took to be ready."""
+    started = time.perf_counter()
+    code = "from docsim.cli import run; run()"
+    command = [sys.executable, "-c", code, "serve", "--index", str(path), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        line = next(one for one in process.stderr or () if "Serving" in one)
+        opened = connection(int(re.findall(r":(\d+)/", line)[0]))
+        opened.request("GET", "/readyz")
+        assert opened.getresponse().read() == b"ok\n"
+        seconds = time.perf_counter() - started
+        process.terminate()
+    return seconds
 
 
 def connection(port: int) -> http.client.HTTPConnection:

@@ -88,7 +88,8 @@ def test_a_backup_is_of_one_moment_while_documents_come_and_generations_go(index
     for number, copied in enumerate(copies):
         with Index.open(tmp_path / f"copy-{number}") as opened:
             assert verify.problems(opened) == []
-            assert opened.counts().documents == copied.documents == len(PAGES) + (number > 0 or copied.documents > 4)
+            assert opened.counts().documents == copied.documents
+        assert len(PAGES) <= copied.documents <= len(PAGES) + 2  # a page comes before the one that it follows goes
 
 
 def test_nothing_is_left_of_a_backup_that_failed(index: Path, tmp_path: Path) -> None:

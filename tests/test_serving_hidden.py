@@ -80,7 +80,7 @@ def documents(chosen: list[tuple[str, dict[str, Any], str, bool]]) -> dict[str, 
     """Documents that each say a code which no other says: in id, title, text and metadata."""
     found = {}
     for number, (path, metadata, word, copied) in enumerate(chosen):
-        code = f"zq{number}x{number}vk"
+        code = f"zq{2 * chr(97 + number)}ornvk"  # letters only, so that it could be offered as a correction
         text = f"{COPIED} The {word}. {code}" if copied else f"The {word} of {code} is boiled with some other words."
         id = f"{path}/{code}.md"
         found[id] = Document(id, text, f"{word} {code}", {**metadata, "code": code, "team": word})
@@ -123,6 +123,10 @@ def ids(found: Any) -> list[str]:
 
 def check_searches(world: World) -> None:
     everything: dict[str, Any] = {"text": "soup keys train pump filter", "k": 50, "explain": True}
+    for one in [*world.hidden.values(), *world.seen.values()]:  # a slip in a word that only one document holds
+        slip = str(one.metadata["code"]).replace("orn", "rom")
+        world.get("/v1/search", text=f"{slip} soup", k=50)
+        world.get("/", q=slip)
     assert ids(world.get("/v1/search", **everything).json()) == sorted(world.seen)
     for where in ("access exists", "team = 'soup'", "not access exists"):
         found = ids(world.get("/v1/search", **everything, where=where).json())
@@ -209,6 +213,8 @@ def check_refusals(world: World) -> None:
             told = [one.text.replace(asked, "ID") for one, asked in zip(answers, (id, missing), strict=True)]
             assert [one.status_code for one in answers] == [404, 404], path
             assert told[0].partition("request_id")[0] == told[1].partition("request_id")[0], path
+        said = {"text": "soup", "kind": "good", "id": id}
+        assert world.client.post("/v1/feedback", json=said).status_code == 404
         for seen in list(world.seen)[:1]:
             asked = {"id": [seen], "unlike": [id]}
             assert world.client.post("/v1/similar", json=asked).status_code == 404

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -289,6 +291,48 @@ def test_text_can_be_read_in_each_theme_and_fits_the_width(page: Page, served: S
         assert page.locator("h1, .hit h2").count() >= 1
         fields = "[...document.querySelectorAll('input:not([type=hidden]), textarea')]"
         assert page.evaluate(f"{fields}.filter(e => !e.labels.length && !e.ariaLabel).length") == 0
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> str:
+    """The script of axe-core, which checks a page against WCAG: from npm, kept in pytest's cache."""
+    folder = request.config.cache.mkdir("axe") if request.config.cache else tmp_path_factory.mktemp("axe")
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    npm = shutil.which("npm")
+    if not script.exists() and npm is not None:
+        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, capture_output=True, timeout=120, check=False)
+    if not script.exists():
+        pytest.skip("axe-core could not be had from npm, so nothing checks the page against WCAG")
+    return script.read_text()
+
+
+@pytest.mark.browser
+@pytest.mark.thorough
+@pytest.mark.parametrize("page", [("dark", 390)], indirect=True, ids=str)
+def test_every_page_passes_axe(page: Page, axe: str, tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    index = made(tmp_path / "index", tiny_encoder_dir, [*PAGES, HOSTILE])
+    secret = token(index, "boss", scope="admin")
+    with serving(index) as running:
+        found = []
+        page.goto(f"{running.address}/login")
+        for path in (
+            "/login", "/", "/?q=lentils&f=team%3Dkitchen", "/d/soup.md?start=0&end=10&q=soup",
+            "/more/soup.md?like=stew.md", "/why/soup.md?q=soup", "/have?text=lentils", "/duplicates", "/map?topic=0",
+            "/admin", "/admin/generations", "/admin/generations/1", "/admin/tokens",
+        ):  # fmt: skip
+            if path != "/login":
+                page.goto(running.address + path)
+            page.evaluate(f"{axe};0")  # what the page's own policy forbids, the debugger may do
+            tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+            checked = page.evaluate("(tags) => axe.run({ runOnly: tags })", tags)
+            assert len(checked["passes"]) > 5, path
+            found += [(path, one["id"], one["nodes"][0]["html"]) for one in checked["violations"]]
+            if path == "/login":
+                page.fill("#token", secret)
+                page.click("main button")
+        assert found == []
 
 
 CONTRAST = """() => {

@@ -201,6 +201,8 @@ def run() -> None:
     """
     open_closed_streams()
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+    if command == "serve":
+        gc.disable()  # until the server is ready: a tenth of its start goes into looking for garbage in what it imports
     if command not in _ONE_QUESTION:
         main()
     gc.set_threshold(100_000)

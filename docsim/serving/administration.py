@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from docsim import extras
 from docsim.serving import parameters as given
@@ -17,11 +17,12 @@ from docsim.serving.api import TAKEN, WENT_WRONG, allowed, told, unrestricted
 from docsim.serving.limits import in_thread
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Reading
+from docsim.serving.routing import DirectRoute, JSONResponse
 from docsim.serving.writing import Jobs, Rebuild
 
 __all__ = ["begin", "routes"]
 
-routes = APIRouter(prefix="/v1", responses=WENT_WRONG)
+routes = APIRouter(prefix="/v1", responses=WENT_WRONG, route_class=DirectRoute)
 
 _SHARE = 0.8
 """The share of a request's time that an analysis is waited for."""

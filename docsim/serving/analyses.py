@@ -22,13 +22,21 @@ from docsim.serving.access import Access
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Answer, Reading
 
-__all__ = ["Analyses", "Seen"]
+__all__ = ["Analyses", "Seen", "Unready"]
 
 _KEPT = 16
 """Analyses that are kept."""
 
 _WAITING = 8
 """Analyses that wait to be made; more are refused."""
+
+
+class Unready(Problem):
+    """An analysis that is still being made, and is there when it is asked for again."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__(503, "this takes longer, and goes on; ask again in a while", {"Retry-After": "10"})
 
 
 class Seen:
@@ -124,7 +132,7 @@ class Analyses:
         try:
             return future.result(seconds)
         except TimeoutError as error:
-            raise Problem(503, "this takes longer, and goes on; ask again", {"Retry-After": "10"}) from error
+            raise Unready() from error
 
     @retried
     def _analysed(self, access: Access, make: Callable[[Snapshot], Answer]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import anyio
 from fastapi import APIRouter, Query, Request
 from pydantic import ValidationError
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from docsim import extras
 from docsim.errors import MissingExtra
@@ -22,6 +22,7 @@ from docsim.serving.access import SCOPES, Access, Scope
 from docsim.serving.limits import in_thread
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
+from docsim.serving.routing import DirectRoute, JSONResponse
 from docsim.serving.use import person_of
 from docsim.serving.writing import Job, Jobs, Writing
 
@@ -30,7 +31,7 @@ __all__ = ["TAKEN", "WENT_WRONG", "allowed", "file_document", "routes", "told", 
 WENT_WRONG: dict[int | str, dict[str, Any]] = {
     "default": {"model": given.ProblemAnswer, "description": "Why it was not answered"}
 }
-routes = APIRouter(prefix="/v1", responses=WENT_WRONG)
+routes = APIRouter(prefix="/v1", responses=WENT_WRONG, route_class=DirectRoute)
 
 _BINARY = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _LINES = {"application/x-ndjson": {"schema": {"type": "string"}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -65,6 +66,8 @@ def application(settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await in_thread(index.engine.prepare)
+        gc.freeze()  # what is there now stays, and is looked through for garbage no more
+        gc.enable()
         with writing.running() if ledger.exists else nullcontext():
             yield
         await assistants.close()

@@ -17,7 +17,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
@@ -30,11 +30,12 @@ from docsim.serving.limits import in_thread
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
+from docsim.serving.routing import DirectRoute, JSONResponse
 
 __all__ = ["routes"]
 
 MOST_TEXTS = 2048
-routes = APIRouter(responses=WENT_WRONG)
+routes = APIRouter(responses=WENT_WRONG, route_class=DirectRoute)
 
 _Text = Annotated[str, Field(min_length=1, max_length=1_000_000)]
 

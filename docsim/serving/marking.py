@@ -69,7 +69,7 @@ def readable(text: str, *, title: str = "") -> str:
     """
     rows = (_ROW.sub(_cells, line) for line in text.splitlines() if not _RULE.fullmatch(line))
     pieces = [" ".join(piece.split()) for piece in _pieces("\n".join(rows))]
-    pieces = [piece for piece in pieces if piece]
+    pieces = [piece for piece in pieces if _WORD.search(piece)]
     if len(pieces) > 1 and pieces[0].casefold() == " ".join(title.split()).casefold():
         del pieces[0]
     shown = ""
@@ -100,7 +100,7 @@ def _said(token: Token) -> str:
 
 def _cells(row: re.Match[str]) -> str:
     """Return a row of a table as a block of its own, with a dot between its cells."""
-    return "\n" + _BETWEEN.join(cell.strip() for cell in row[1].split("|") if cell.strip()) + "\n"
+    return "\n" + _BETWEEN.join(cell.strip() for cell in row[1].split("|") if _WORD.search(cell)) + "\n"
 
 
 def telling(span: Mapping[str, Any]) -> list[Part]:

@@ -22,19 +22,20 @@ from docsim.serving import parameters as given
 from docsim.serving import problems
 from docsim.serving.access import SCOPES, Scope
 from docsim.serving.administration import begin
-from docsim.serving.analyses import Analyses
+from docsim.serving.analyses import Analyses, Unready
 from docsim.serving.api import allowed, unrestricted
 from docsim.serving.limits import in_thread
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Reading
+from docsim.serving.routing import DirectRoute
 from docsim.serving.templating import page
 from docsim.serving.tokens import Tokens
 from docsim.serving.writing import Jobs, Rebuild
 
 __all__ = ["routes"]
 
-routes = APIRouter(include_in_schema=False)
+routes = APIRouter(include_in_schema=False, route_class=DirectRoute)
 
 _Form = TypeVar("_Form", bound=Nothing)
 
@@ -96,7 +97,10 @@ async def topic_map(request: Request, asked: Annotated[MapPage, Query()]) -> Res
     """Show documents in the plane, and those of one topic in a list."""
     extras.require("map", "a topic map")
     analyses: Analyses = request.app.state.analyses
-    found = await in_thread(analyses.map, allowed(request), seed=0, seconds=_seconds(request))
+    try:
+        found = await in_thread(analyses.map, allowed(request), seed=0, seconds=_seconds(request))
+    except Unready:
+        return page(request, "unready.html", status=503, what="Map")
     topics = _named(found["topics"])
     if asked.topic is not None and asked.topic >= len(topics):
         raise Problem(404, f"expected the number of a topic, found no topic {asked.topic}")

@@ -26,6 +26,7 @@ from docsim.serving.limits import in_thread
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
+from docsim.serving.routing import DirectRoute
 from docsim.serving.templating import page as _page
 from docsim.serving.tokens import SESSION_SECONDS, Tokens
 from docsim.serving.use import Said, person_of
@@ -45,7 +46,7 @@ _FACETS, _VALUES = 6, 8
 _HERE = Path(__file__).parent
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
-routes = APIRouter(include_in_schema=False)
+routes = APIRouter(include_in_schema=False, route_class=DirectRoute)
 
 
 class SearchPage(Nothing):
