@@ -39,6 +39,7 @@ class Overlaps:
         starts: Where each text's shingles start, int64 ``(texts + 1,)``.
         weights: What each shingle weighs, by its number, float64.
         sums: The weights of each text's shingles together, float64 ``(texts,)``.
+        common: The weights of those that other texts have too, float64 ``(texts,)``.
     """
 
     counts: NDArray[np.int64]
@@ -60,6 +61,12 @@ class Overlaps:
         self.shingles: NDArray[np.int64] = (np.cumsum(common) - 1)[every[kept]]
         self.starts = np.concatenate([[0], np.cumsum(np.bincount(texts_of[kept], minlength=len(found)))])
         self.weights: NDArray[np.float64] = weights[common]
+        self.common = np.bincount(texts_of[kept], weights=weights[every[kept]], minlength=len(found))
+
+    def at_most(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return bounds of what ``of`` returns for pairs of different texts, in a moment, in [0, 1]."""
+        bounds: NDArray[np.float64] = self.common[pairs].min(axis=1, keepdims=True) * (1 + 1e-9) / self.sums[pairs]
+        return np.minimum(bounds, 1.0)
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of each text of a pair occurs in the other, by the weights of their shingles.
