@@ -59,13 +59,20 @@ def main() -> None:
     with Index.create(path) as index:
         if options.index is None:
             index.sync(open_source(str(options.corpus)).entries(), source=SourceName("records", "scale", "scale"))
-        result = {"cores": os.cpu_count(), "load": os.getloadavg()[0], **measured(index, options.queries)}
+        result = {**machine(), **measured(index, options.queries)}
         documents = index.counts().documents
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     results[str(documents)] = result
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
+
+
+def machine() -> dict[str, Any]:
+    """Return how many cores there are, how many processes want one, and a note if these are more."""
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    note = "The machine was loaded by others: only ratios within this run tell something, those of cpu most."
+    return {"cores": cores, "load": load, **({"note": note} if load > cores else {})}
 
 
 def measured(index: Index, queries: int) -> dict[str, Any]:

@@ -39,7 +39,9 @@ def plain_overlap(texts: list[str], one: int, other: int) -> float:
 def test_overlaps_are_those_of_a_plain_computation(texts: list[str]) -> None:
     pairs = np.array([(i, j) for i in range(len(texts)) for j in range(len(texts))])
     expected = [[plain_overlap(texts, i, j), plain_overlap(texts, j, i)] for i, j in pairs.tolist()]
-    assert Overlaps(texts).of(pairs) == pytest.approx(np.array(expected), abs=1e-6)
+    assert (overlaps := Overlaps(texts)).of(pairs) == pytest.approx(np.array(expected), abs=1e-6)
+    others = pairs[:, 0] != pairs[:, 1]
+    assert (overlaps.at_most(pairs)[others] >= overlaps.of(pairs)[others]).all()
 
 
 def test_a_character_of_a_script_without_spaces_is_a_word() -> None:

@@ -257,9 +257,13 @@ def _pairs(corpus: _Corpus, found: Nearest) -> _Pairs:
 def _edges(corpus: _Corpus, found: _Pairs, *, near: float, contained: float) -> dict[int, list[_Edge]]:
     """Return for each document, by position, those that could be members of its group."""
     edges: defaultdict[int, list[_Edge]] = defaultdict(list)
-    pairs, shares = found.positions, corpus.overlaps.of(found.positions)
+    likely = corpus.overlaps.at_most(found.positions).max(axis=1) >= min(
+        near, contained
+    )  # few are, and these take time
+    pairs, similarities = found.positions[likely], found.similarities[likely]
+    shares = corpus.overlaps.of(pairs)
     enough = corpus.overlaps.counts[pairs] >= _LEAST_SHINGLES
-    both = (shares.min(axis=1) >= near) & enough.all(axis=1) & (found.similarities >= NEAR_SIMILARITY)
+    both = (shares.min(axis=1) >= near) & enough.all(axis=1) & (similarities >= NEAR_SIMILARITY)
     for (one, other), overlap in zip(pairs[both].tolist(), shares[both].min(axis=1).tolist(), strict=True):
         edges[one].append(_Edge(other, "near", overlap))
         edges[other].append(_Edge(one, "near", overlap))

@@ -22,9 +22,9 @@ __all__ = ["EXACT", "Nearest", "nearest"]
 EXACT = 20_000
 """Up to this many rows, every row is compared with every other."""
 
-_PROBES = 16
+_PROBES = 8
 _TRAINED_ON = 40  # rows per cluster
-_COMPARED = 4  # times k: passages whose codes are nearest, which are compared exactly
+_COMPARED = 8  # times k: passages whose codes are nearest, which are compared exactly
 _STEPS = 8  # in which codes are trained; more make them hardly better
 _TOGETHER = 4096
 
@@ -72,7 +72,7 @@ def _flat(rows: NDArray[np.float32]) -> faiss.Index:
 
 
 def _clustered(rows: NDArray[np.float32]) -> faiss.Index:
-    count = int(2 * math.sqrt(len(rows)))
+    count = int(math.sqrt(len(rows)))
     dim = rows.shape[1]
     codes = f"PQ{dim // 2}x4fs" if dim % 2 == 0 else "SQ8"
     cells = faiss.index_factory(dim, f"IVF{count},{codes}", faiss.METRIC_INNER_PRODUCT)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 
 import numpy as np
@@ -26,6 +26,8 @@ _UNSPACED = (
 )
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _PLAIN = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}  # between ASCII words
+_AT_ONCE = 1_000_000  # words whose shingles are sorted together
+_HALF = np.uint64(32)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio: spreads consecutive numbers
 
 
@@ -39,27 +41,33 @@ class Overlaps:
         starts: Where each text's shingles start, int64 ``(texts + 1,)``.
         weights: What each shingle weighs, by its number, float64.
         sums: The weights of each text's shingles together, float64 ``(texts,)``.
+        common: The weights of those that other texts have too, float64 ``(texts,)``.
     """
 
     counts: NDArray[np.int64]
 
     def __init__(self, texts: Iterable[str]) -> None:
         """Read the texts as a stream, once."""
-        numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = numbers.__len__  # a new word gets the next number
-        found = [_shingles(np.fromiter(map(numbers.__getitem__, _words(text)), np.uint64)) for text in texts]
-        self.counts = np.fromiter(map(len, found), np.int64, len(found))
-        hashes = np.concatenate([*found, np.zeros(0, np.uint32)])
+        found = list(_shingles(texts))
+        count = sum(len(counts) for counts, _ in found)
+        self.counts = np.concatenate([np.zeros(0, np.int64), *(counts for counts, _ in found)])
+        hashes = np.concatenate([np.zeros(0, np.uint32), *(each for _, each in found)])
         _, every, documents = np.unique(hashes, return_inverse=True, return_counts=True)
-        weights = np.log1p(len(found) / documents)
-        texts_of = np.repeat(np.arange(len(found)), self.counts)
-        sums = np.bincount(texts_of, weights=weights[every], minlength=len(found))
+        weights = np.log1p(count / documents)
+        texts_of = np.repeat(np.arange(count), self.counts)
+        sums = np.bincount(texts_of, weights=weights[every], minlength=count)
         self.sums: NDArray[np.float64] = np.maximum(sums, 1e-12)
         common = documents > 1
         kept = common[every]
         self.shingles: NDArray[np.int64] = (np.cumsum(common) - 1)[every[kept]]
-        self.starts = np.concatenate([[0], np.cumsum(np.bincount(texts_of[kept], minlength=len(found)))])
+        self.starts = np.concatenate([[0], np.cumsum(np.bincount(texts_of[kept], minlength=count))])
         self.weights: NDArray[np.float64] = weights[common]
+        self.common = np.bincount(texts_of[kept], weights=weights[every[kept]], minlength=count)
+
+    def at_most(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return bounds of what ``of`` returns for pairs of different texts, in a moment, in [0, 1]."""
+        bounds: NDArray[np.float64] = self.common[pairs].min(axis=1, keepdims=True) * (1 + 1e-9) / self.sums[pairs]
+        return np.minimum(bounds, 1.0)
 
     def of(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of each text of a pair occurs in the other, by the weights of their shingles.
@@ -140,11 +148,41 @@ def _words(text: str) -> list[str]:
     return found
 
 
-def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Return the hashes of a text's distinct shingles, ascending. A text shorter than a shingle is one."""
-    if not len(words):
-        return np.zeros(0, np.uint32)
-    return np.unique((_runs(words, min(LENGTH, len(words))) >> np.uint64(32)).astype(np.uint32))
+def _shingles(texts: Iterable[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint32]]]:
+    """Yield, for some texts at a time, how many distinct shingles each has, and their hashes, ascending in each."""
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__  # a new word gets the next number
+    words: list[NDArray[np.uint64]] = []
+    total = 0
+    for text in texts:
+        found = _words(text)
+        words.append(np.fromiter(map(numbers.__getitem__, found), np.uint64, len(found)))
+        total += len(found)
+        if total >= _AT_ONCE or len(words) >= _AT_ONCE:
+            yield _distinct(words)
+            words, total = [], 0
+    if words:
+        yield _distinct(words)
+
+
+def _distinct(words: list[NDArray[np.uint64]]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Return how many distinct shingles each of some texts has, and their hashes. A text shorter than one is one."""
+    owners = np.repeat(np.arange(len(words), dtype=np.uint64), list(map(len, words)))
+    inside = owners[: max(0, len(owners) - LENGTH + 1)] == owners[LENGTH - 1 :]
+    keys = [_keys(owners[: len(inside)][inside], _runs(np.concatenate(words), LENGTH)[inside])]
+    for place, each in enumerate(words):
+        if 0 < len(each) < LENGTH:
+            keys.append(_keys(np.uint64(place), _runs(each, len(each))))
+    sorted_keys = np.sort(np.concatenate(keys))
+    distinct = sorted_keys[np.flatnonzero(np.diff(sorted_keys, prepend=sorted_keys[:1] + np.uint64(1)))]
+    counts = np.bincount((distinct >> _HALF).astype(np.int64), minlength=len(words))
+    return counts, distinct.astype(np.uint32)
+
+
+def _keys(owners: NDArray[np.uint64] | np.uint64, runs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a key for each shingle: the place of its text, and half of its hash."""
+    keys: NDArray[np.uint64] = (owners << _HALF) | (runs >> _HALF)
+    return keys
 
 
 def _runs(words: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
