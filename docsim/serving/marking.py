@@ -26,6 +26,7 @@ _SHOWN = 320
 
 _BEFORE = 80
 _BETWEEN = " · "
+_WORD = re.compile(r"\w")
 _EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}|_|~~)(?=[^\s*_])(.+?)(?<=[^\s*_])\1(?![\w*])")
 _ROW = re.compile(r"\s*\|(.*)\|\s*")
 _RULE = re.compile(r"[\s|:-]*-[\s|:-]*\|[\s|:-]*|\s*\|[\s|:-]*-[\s|:-]*")
