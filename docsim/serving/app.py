@@ -109,6 +109,7 @@ def _described(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] 
         redoc_url=None,
         openapi_url="/v1/openapi.json",
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
 
 
