@@ -103,7 +103,8 @@ def test_all_hostile_ids_fit_into_one_index(index: Index) -> None:
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 def test_any_query_is_answered(index: Index, query: str) -> None:
-    result = index.search(query, 5)
+    index.search(query, 5)  # some are operators, which no page may meet
+    result = index.search(query, 5, plain=True)
     assert len(result.hits) == 2
     result.query.encode()  # raises where half a surrogate pair is left
     assert len(index.similar_to(Document("q", query, title=query)).hits) == 2

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import faiss
 import numpy as np
@@ -235,13 +235,18 @@ class IndexMachine(SyncMachine):
 
     # What must be true
 
+    def ranked(self, query: str, embedded: list[Any]) -> list[scoring.Ranked]:
+        """Rank documents by brute force; a text of which the encoder knows nothing is similar to nothing."""
+        nothing = embeddings(self.encoder, "")[0].astype(np.float32)
+        return scoring.rank(embeddings(self.encoder, query).astype(np.float32), embedded, nothing=nothing)
+
     @invariant()
     def both_readers_answer_as_brute_force_does(self) -> None:
         held = store_of(self.index).rows("SELECT id, text FROM documents ORDER BY number")
         embedded = [embeddings(self.encoder, text) for _, text in held]
         for k, index in ((3, self.index), (50, self.reader)):
             for query, result in zip(QUERIES, index.search_many(QUERIES, k, mode="dense"), strict=True):
-                expected = scoring.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
+                expected = self.ranked(query, embedded)
                 assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
 
     @invariant()
@@ -252,7 +257,7 @@ class IndexMachine(SyncMachine):
             for query, result in zip(
                 QUERIES, self.reader.search_many(QUERIES, k, mode="dense", within="b"), strict=True
             ):
-                expected = scoring.rank(embeddings(self.encoder, query).astype(np.float32), embedded)
+                expected = self.ranked(query, embedded)
                 assert_answers(result, {held[one.position][0]: one.score for one in expected}, k)
 
     @invariant()

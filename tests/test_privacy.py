@@ -281,7 +281,7 @@ def imports_onnxruntime(path: Path) -> bool:
     return bool(re.search(r"""import_module\(["']onnxruntime|["']import [\w, ]*\bonnxruntime""", text))
 
 
-WORD = docx(paragraph("soup"))
+WORD = docx(paragraph("oMath"))  # as in a file with formulas, for which markitdown is imported
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from docsim import Encoder, Index
+from docsim import Encoder, Index, cores
 from docsim.cli.streams import chunks
 from docsim.models import Document
 
@@ -86,4 +86,4 @@ def test_the_time_of_a_batch_is_shared_among_its_queries(index: Path) -> None:
         start = time.perf_counter()
         found = opened.search_many(["lentils"] * 50)
         took = (time.perf_counter() - start) * 1000
-    assert sum(one.took_ms for one in found) <= took
+    assert sum(one.took_ms for one in found) <= took * cores.available()  # which answer side by side

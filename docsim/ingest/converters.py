@@ -16,7 +16,7 @@ from docsim import extras, offline
 from docsim.errors import MissingExtra, SourceError
 from docsim.ingest.content import FileContent
 
-__all__ = ["SUFFIXES", "convert", "declared_encoding", "html", "mail"]
+__all__ = ["SUFFIXES", "convert", "declared_encoding", "html", "mail", "require"]
 
 logger = logging.getLogger(__name__)
 _Content = TypeVar("_Content", bytes, str)
@@ -44,14 +44,25 @@ def convert(data: bytes, suffix: str) -> FileContent:
         SourceError: The file is damaged, encrypted, too large when unpacked, or contains no text; or the extra
             ``files``, which reads such files, is not installed.
     """
-    try:
-        extras.require("files", f"reading {suffix} files")
-    except MissingExtra as error:  # a reason why this document cannot be read; others can
-        raise SourceError(str(error)) from error
+    require(suffix)
     content = _guarded(_reader(_READERS[suffix]), data, kind=suffix[1:])
     if not content.text.strip():
         raise SourceError("the file contains no text; it may be made of scanned images")
     return content
+
+
+def require(suffix: str) -> None:
+    """Raise an error if files with a suffix cannot be read here.
+
+    Raises:
+        SourceError: The extra ``files``, which reads such files, is not installed.
+    """
+    if suffix.lower() not in SUFFIXES:
+        return
+    try:
+        extras.require("files", f"reading {suffix} files")
+    except MissingExtra as error:  # a reason why this document cannot be read; others can
+        raise SourceError(str(error)) from error
 
 
 def html(text: str) -> FileContent:

@@ -220,6 +220,7 @@ def read(data: bytes, suffix: str, name: str, *, timeout: float | None = None) -
     """
     if not is_apart(suffix):
         return formats.read(data, suffix, name)
+    converters.require(suffix)
     seconds = TIMEOUT if timeout is None else timeout
     answer = _pool().convert(Frame({"suffix": suffix, "name": name, "timeout": seconds}, data), seconds)
     header = answer.header

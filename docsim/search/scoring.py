@@ -61,15 +61,22 @@ def centroid(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     return direction
 
 
-def rank(query: NDArray[np.float32], documents: Sequence[NDArray[np.floating]], k: int | None = None) -> list[Ranked]:
+def rank(
+    query: NDArray[np.float32],
+    documents: Sequence[NDArray[np.floating]],
+    k: int | None = None,
+    *,
+    nothing: NDArray[np.float32] | None = None,
+) -> list[Ranked]:
     """Score documents against a query as ``scored`` does, and rank them: best first, ties in the order given.
 
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
         documents: For each document ``(its passages, dim)``, unit rows, at least one.
         k: How many documents to return; all by default.
+        nothing: As of ``scored``.
     """
-    found = scored(query, documents)
+    found = scored(query, documents, nothing=nothing)
     order = np.argsort(-found.scores, kind="stable")[:k]
     return [Ranked(int(i), float(found.scores[i]), found.similarities[i]) for i in order]
 

@@ -74,6 +74,7 @@ _WRITTEN_RUN = rf"[\w{re.escape(_JOINTS)}+#{_SIGNS}{_UNSPACED}{UNSEEN}]+"
 _WRITTEN_WORD = rf"(?:[^\W_]|[{_SIGNS}{UNSEEN}])+"
 _PLAIN_WORD = re.compile("[A-Za-z0-9]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NARROW = r"[\uff65-\uff9f]"
 _VERSION = re.compile(r"^[^\w]*[vV]?(\d+(?:\.\d+)+)[^\w]*$")
 _DOTTED = re.compile(r"\.[^\W\d_]\w*(?=$|[^\w.])")  # .NET
 _SHARP = re.compile(r"(?<![^\W_])[^\W\d_](?:\+\+|#)(?=$|[^\w+#])")  # C++, C#
@@ -207,11 +208,14 @@ def readings(one: str) -> list[Reading]:
     if one.isascii() or not _compiled(_AN_UNSPACED).search(one):
         return list(_spaced_readings(one))
     pieces = _compiled(_ONE_KIND).finditer(one)
-    return [
+    found = [
         Reading(piece.start() + held.start, piece.start() + held.end, held.word)
         for piece in pieces
         for held in (_unspaced_readings if is_unspaced(piece[0]) else _spaced_readings)(piece[0])
     ]
+    if _compiled(_NARROW).search(one):  # narrow kana, two of which may be one character, have the words of the whole
+        found += [Reading(0, len(one), word) for word in words_of(one)]
+    return found
 
 
 def _spaced_readings(one: str) -> Iterator[Reading]:
