@@ -69,7 +69,7 @@ def test_index_train_reindex_roll_back_prune(tmp_path: Path) -> None:
     told = answer("reindex", "--index", index, "--encoder", encoder, *judged)
     assert told["published"]
     metric = told["gate"]["quality"]["metrics"]["nDCG@10"]
-    assert metric["new"] > metric["old"] + 0.02
+    assert metric["new"] > metric["old"]
     assert metric["new"] == answer("eval", "--index", index, *judged)["metrics"]["nDCG@10"]
     assert (Path(told["report"]) / "report.html").is_file()
     assert answer("query", "stolen phone", "--index", index)["generation"] == 2

@@ -328,7 +328,7 @@ def test_an_index_holds_what_its_sources_hold_whatever_they_exchange(
     run_state_machine_as_test(
         SyncMachine,
         settings=settings(
-            max_examples=examples(12, 60),
+            max_examples=examples(8, 40),
             stateful_step_count=16,
             deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),

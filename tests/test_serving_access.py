@@ -60,7 +60,7 @@ def text(id: str, word: str) -> str:
 
 @pytest.mark.properties
 @given(held=documents, ruled=rules, mine=groups)
-@settings(max_examples=examples(15, 200), deadline=None)
+@settings(max_examples=examples(10, 60), deadline=None)
 def test_no_surface_names_or_counts_what_somebody_may_not_see(
     shared: Index, held: list[tuple[str, dict[str, Any], str]], ruled: Rules, mine: frozenset[str]
 ) -> None:

@@ -60,7 +60,7 @@ held = st.lists(
 
 @pytest.mark.properties
 @given(held=held, seed=st.integers(0, 9))
-@settings(max_examples=examples(15, 300), deadline=None)
+@settings(max_examples=examples(15, 100), deadline=None)
 def test_the_order_of_sessions_makes_no_difference(held: list[Session], seed: int) -> None:
     shuffled = Random(seed).sample(held, len(held))
     assert judged(shuffled) == judged(held)
@@ -69,7 +69,7 @@ def test_the_order_of_sessions_makes_no_difference(held: list[Session], seed: in
 
 @pytest.mark.properties
 @given(held=held)
-@settings(max_examples=examples(15, 300), deadline=None)
+@settings(max_examples=examples(15, 100), deadline=None)
 def test_without_clicks_and_thumbs_there_are_no_judgements(held: list[Session]) -> None:
     assert judged([replace(one, events=()) for one in held]).questions == ()
     found = judged(held)

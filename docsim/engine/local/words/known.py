@@ -16,15 +16,13 @@ __all__ = ["beginning", "like"]
 
 def like(index: WordIndex, word: str, *, edits: int, most: int, allowed: Numbers | None) -> list[KnownWord]:
     """Return words that differ from one in a few letters; see ``docsim.engine.snapshot.Snapshot.words_like``."""
-    from rapidfuzz import process  # here, because most searches hold only words that are known
-    from rapidfuzz.distance import OSA
+    from jellyfish import damerau_levenshtein_distance  # here, because most searches hold only words that are known
 
     near = set[str]()
     for segment, letters in zip(index.segments, index.letters, strict=True):
         near.update(forms.at(segment, letters.near(word, edits)))
-    found = process.extract(word, sorted(near), scorer=OSA.distance, score_cutoff=edits, limit=None)
-    distances = {one: int(distance) for one, distance, _ in found}
-    return _counted(index, distances, most, allowed)
+    distances = {one: damerau_levenshtein_distance(word, one) for one in sorted(near)}
+    return _counted(index, {one: held for one, held in distances.items() if held <= edits}, most, allowed)
 
 
 def beginning(index: WordIndex, prefix: str, *, most: int, allowed: Numbers | None) -> list[KnownWord]:
