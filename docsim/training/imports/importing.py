@@ -26,8 +26,8 @@ from docsim.training.imports.graph_model import FILES, graph_file, graph_parts, 
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory, Prompts
 from docsim.training.imports.prefixes import chosen_prompts
 from docsim.training.imports.static_model import is_static, static_parts
-from docsim.training.imports.tensors import Floats
 from docsim.training.imports.transformer_model import is_transformer, transformer_parts
+from docsim.training.towers.bert import Floats
 from docsim.training.towers.export import INPUT, onnx_bytes, quantised
 from docsim.training.towers.saving import EncoderParts, Exported, Lineage, save, save_exported
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,6 +40,7 @@ from docsim.errors import EncoderError
 from docsim.files import flush
 from docsim.runtime import onnxruntime
 from docsim.training.towers.export import INPUT, halved, onnx_bytes, quantised
+from docsim.training.towers.from_export import tower_of_export
 from docsim.training.towers.keras_file import load_tower
 
 __all__ = ["EncoderParts", "Exported", "Lineage", "load", "save", "save_exported"]
@@ -197,14 +199,20 @@ def load(path: str | Path) -> EncoderParts:
             f"expected an encoder that can be trained; the one at {path} is another program's ONNX export, which can "
             "only be used as it is. Start from another encoder, or import the model's own weights (model.safetensors)"
         )
+    if KERAS_FILE not in manifest["files"]:
+        return _parts(path, manifest, tower_of_export(path / ONNX_FILE, kind=str(manifest["kind"])))
     file = path / KERAS_FILE
     if not file.is_file() or _sha256(file) != manifest["files"].get(KERAS_FILE):
         raise EncoderError(
             f"expected the {KERAS_FILE} named in the manifest of the encoder at {path}; it is missing or has changed. "
             "Restore the encoder from a copy, or make it again"
         )
+    return _parts(path, manifest, load_tower(file))
+
+
+def _parts(path: Path, manifest: Mapping[str, Any], tower: keras.Model) -> EncoderParts:
     return EncoderParts(
-        tower=load_tower(file),
+        tower=tower,
         tokenizer=Tokenizer.from_file(str(path / TOKENIZER_FILE)),
         preprocessing=Preprocessing(**manifest["preprocessing"]),
         kind=str(manifest["kind"]),
