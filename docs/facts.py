@@ -313,7 +313,7 @@ def _imported(name: str) -> float:
 
 
 def _default_encoder() -> dict[str, Any]:
-    return dict(json.loads((ROOT / "docsim" / "encoders" / "default" / "manifest.json").read_text(encoding="utf-8")))
+    return dict(json.loads((ROOT / "docsim" / "encoders" / "fast" / "manifest.json").read_text(encoding="utf-8")))
 
 
 def _scale(passages: int, number: str) -> float:

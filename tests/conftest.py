@@ -15,6 +15,7 @@ from docsim import offline
 
 # Test processes share the cores: OpenMP's threads, of which FAISS has one a core, must not spin while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("DOCSIM_ENCODER", "fast")  # quick; tests of the accurate one name it
 
 # Tests import these libraries themselves, too.
 offline.before_onnxruntime()

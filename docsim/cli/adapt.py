@@ -38,9 +38,9 @@ _learning = options.grouped(
     click.option(
         "--from",
         "start",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
-        help="Directory of the encoder to start from.  [default: the encoder that the index had before it was first "
-        "adapted]",
+        type=options.directory,
+        help="Encoder to start from: a directory, fast or accurate.  [default: the one that the index had before it "
+        "was first adapted]",
     ),
     *options.learning_options,
     options.seed_option,

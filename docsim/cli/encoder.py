@@ -104,16 +104,16 @@ def from_vectors(file: Path, out: Path, how: _FromVectors, output: Output) -> No
 
 
 @encoder.command(
-    "show", epilog="\b\nExamples:\n  docsim encoder show encoders/glove\n  docsim encoder show default --json\n"
+    "show", epilog="\b\nExamples:\n  docsim encoder show encoders/glove\n  docsim encoder show accurate --json\n"
 )
 @click.argument("directory", metavar="ENCODER")
 @options.output
 def show(directory: str, output: Output) -> None:
     """Check an encoder, and show its kind, size and origin.
 
-    ENCODER is the directory of an encoder, or "default" for the encoder that docsim ships.
+    ENCODER is the directory of an encoder, or "fast" or "accurate" for one that docsim ships.
     """
-    loaded = _Described.of(encoder_facts.load(directory))
+    loaded = _Described.of(Encoder.load(directory))
     if output.as_json:
         print_json(encoder_facts.facts(loaded.encoder) | loaded.json())
     else:

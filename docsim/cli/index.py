@@ -12,10 +12,14 @@ from docsim.cli import options
 from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
+from docsim.encoding import shipped
+from docsim.encoding.encoder import Encoder
+from docsim.engine.opening import exists
 from docsim.errors import UsageError
 from docsim.ingest import converting
 from docsim.ingest.forms import NAMES
 from docsim.ingest.sources import Reading, Source, open_source
+from docsim.jobs import first_encoder
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 from docsim.models import SyncReport
 
@@ -87,7 +91,11 @@ Examples:
 )
 @click.argument("source", nargs=-1, required=True)
 @options.index_option
-@options.encoder("Directory of the encoder for a new index.  [default: the encoder that docsim ships]")
+@options.encoder(
+    "Encoder for a new index: accurate, fast, or a directory. $DOCSIM_ENCODER counts where the option is not given.  "
+    f"[default: accurate for up to {first_encoder.LARGEST // 1_000_000} MB of sources, else fast]",
+    variable="DOCSIM_ENCODER",
+)
 @_reading
 @_how
 @options.output
@@ -114,7 +122,7 @@ def index(
     """
     sources = [open_source(argument, reading=reading) for argument in source]
     path = options.named_index(index_path) or chosen(sources, source)
-    wanted = encoder.load()
+    wanted = encoder.load() or _first_encoder(path, sources, quiet=output.quiet or output.as_json)
     with watching(quiet=output.quiet) as progress:
         synced = sync(path, sources, how, encoder=wanted, progress=progress)
     if output.as_json:
@@ -129,6 +137,17 @@ def index(
     warn(synced.warnings)
     if synced.failures or any(one.kind != "stdin" for one, _ in empty):
         ctx.exit(FAILED)
+
+
+def _first_encoder(path: Path, sources: Sequence[Source], *, quiet: bool) -> Encoder | None:
+    """Return the encoder that suits a new index, and say why; None for an index that exists."""
+    if exists(path):
+        return None
+    choice = first_encoder.choose(sources)
+    others = [name for name in shipped.NAMES if name != choice.name]
+    if not quiet:
+        echo(f"Using the {choice.name} encoder, {choice.reason}; for the other one: --encoder {others[0]}", err=True)
+    return Encoder.load(choice.name)
 
 
 def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:

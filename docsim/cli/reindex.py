@@ -60,7 +60,7 @@ Examples:
 """
 )
 @options.index_option
-@options.encoder("Directory of the new encoder.  [default: that of the unfinished re-index]")
+@options.encoder("The new encoder: a directory, fast or accurate.  [default: that of the unfinished re-index]")
 @_manner
 @gate
 @options.output

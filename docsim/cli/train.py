@@ -68,8 +68,8 @@ _tower = (
         "start",
         default="default",
         show_default=True,
-        help="What to start from: the directory of an encoder, default (the encoder that docsim ships), or scratch "
-        "(random token vectors).",
+        help="What to start from: the directory of an encoder, one that docsim ships (fast, which is the default, or "
+        "accurate), or scratch (random token vectors).",
     ),
     click.option(
         "--tower",

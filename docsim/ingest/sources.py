@@ -155,6 +155,18 @@ class Source:
             return tables.count(path)
         return 1 if self.kind == "file" else None
 
+    def size(self) -> int | None:
+        """Return the bytes of all files that are read, or None when that cannot be known in advance."""
+        path = Path(self.location)
+        if self.kind == "stdin":
+            return None
+        if self.kind != "folder":
+            return path.stat().st_size
+        if self.form:
+            return sum(_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+        found = folders.files(path, include=self.reading.include)
+        return sum(_size(path / one) for one in found if isinstance(one, str))
+
 
 def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Reading = Reading()) -> Source:
     """Return the source at a path.
@@ -221,6 +233,13 @@ def digest(path: Path) -> str:
         hashed = hashlib.file_digest(file, "sha256")
     hashed.update(f"\n{formats.FORMATS_VERSION}".encode())
     return hashed.hexdigest()
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # it is reported when its turn comes
+        return 0
 
 
 def _located(argument: str) -> tuple[Path, int]:

@@ -1,4 +1,4 @@
-"""A transformer's weights, and the tower that computes with them. Its blocks normalise after each sub-layer, like BERT's.
+"""A transformer's weights, and the tower that computes with them, which normalises after each sub-layer like BERT.
 
 Importing another model and reading an exported tower both end here.
 """

@@ -60,7 +60,8 @@ class _Export:
         self._readers = {name: node for node in self.nodes for name in node.input}
 
     def constant(self, name: str) -> NDArray[Any]:
-        return onnx.numpy_helper.to_array(self._constants[name])
+        found: NDArray[Any] = onnx.numpy_helper.to_array(self._constants[name])
+        return found
 
     def floats(self, name: str) -> Floats:
         return self.constant(name).astype(np.float32)

@@ -1,8 +1,8 @@
 """Starting points of a training: an existing encoder, or a new tower around the token vectors of one.
 
-directory   the tower of that encoder; if another kind is wanted, a new tower around its token vectors
-default     the encoder that docsim ships
-scratch     random token vectors over the default encoder's vocabulary
+directory        the tower of that encoder; if another kind is wanted, a new tower around its token vectors
+fast, accurate   the same with an encoder that docsim ships; default is fast
+scratch          random token vectors over the vocabulary of the fast encoder
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
+from docsim.encoding.shipped import FAST, located
 from docsim.errors import TrainingError
 from docsim.training.towers.average import TOKENS_LAYER, token_vectors
 from docsim.training.towers.kinds import KINDS, TowerOptions, build_tower, trainable
@@ -46,7 +47,7 @@ class StartingPoint:
         parent: Fingerprint of the encoder that it was made from.
         name: Its display name.
         adapted: Whether its token weights already come from a corpus; training then keeps them. Otherwise, as for the
-            default encoder, training on documents sets them anew.
+            shipped encoders, training on documents sets them anew.
     """
 
     parts: EncoderParts
@@ -61,7 +62,7 @@ def make_starting_point(
     """Return a tower to train.
 
     Args:
-        of: An encoder directory, ``default`` or ``scratch``.
+        of: An encoder directory, ``fast``, ``accurate`` or ``scratch``.
         kind: ``average``, ``lstm`` or ``transformer``; by default the kind of the encoder.
         options: Shape of a new tower.
         precision: One of ``POLICIES``. Token vectors, sums and lengths are float32 in every precision.
@@ -88,7 +89,7 @@ def make_starting_point(
 
 def encoder_directory(of: str) -> Path:
     """Return the directory of the encoder that a starting point is made from."""
-    return Encoder.default().path if of in (DEFAULT, SCRATCH) else Path(of)
+    return located(FAST if of == SCRATCH else of)
 
 
 def set_token_weights(tower: keras.Model, weights: NDArray[np.float32], *, share: float = 1.0) -> None:
