@@ -135,7 +135,7 @@ class Exported:
     precision: str = "float32"
 
 
-def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage) -> Encoder:
+def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage, with_tower: bool = True) -> Encoder:
     """Write an encoder directory, completely or not at all, and load it.
 
     An encoder that is already at ``path`` is replaced. Other files in that directory, such as a ``README.md``, are
@@ -146,13 +146,15 @@ def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage) 
         path: Directory to write.
         name: Display name of the encoder.
         lineage: Where it comes from.
+        with_tower: Whether to write ``tower.keras``. Without it, training starts from what the export kept of the
+            weights; only towers of the kinds that ``tower_of_export`` reads can be trained on.
 
     Raises:
         EncoderError: ``path`` holds something other than an encoder, or the ONNX export does not compute the same as
             the Keras model.
     """
     with _written(Path(path)) as temporary:
-        _write(parts, temporary, name=name, lineage=lineage)
+        _write(parts, temporary, name=name, lineage=lineage, with_tower=with_tower)
         _check_export(parts, Encoder.load(temporary))
     return Encoder.load(path)
 
@@ -222,10 +224,11 @@ def _parts(path: Path, manifest: Mapping[str, Any], tower: keras.Model) -> Encod
     )
 
 
-def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage) -> None:
-    """Write the four files, the manifest last."""
+def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage, with_tower: bool) -> None:
+    """Write the files, the manifest last."""
     (path / TOKENIZER_FILE).write_text(_plain_tokenizer(parts).to_str(), encoding="utf-8")
-    parts.tower.save(path / KERAS_FILE)
+    if with_tower:
+        parts.tower.save(path / KERAS_FILE)
     (path / ONNX_FILE).write_bytes(_STORED[parts.precision](onnx_bytes(parts.tower)))
     dim = parts.preprocessing.components or int(parts.tower.output_shape[-1])
     head = {"kind": parts.kind, "name": name, "dim": dim, "dims": list(parts.dims)}
