@@ -102,7 +102,9 @@ class Encoder:
         self._load_files(digests, kind)
         self._check_components()
         self._check_prefixes()
-        self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
+        # The int8 steps of a batch depend on all of its texts, so there each text is encoded by itself.
+        is_rounded = manifest.get("precision") == "int8"
+        self._batch_tokens = 1 if is_rounded else _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
         # An average tower spends its time on tokenizing, so several chunks are encoded at a time. Other towers spend it
         # in ONNX Runtime, so several batches of one chunk are.
         cores = os.cpu_count() or 1
