@@ -69,7 +69,8 @@ _tower = (
         default="default",
         show_default=True,
         help="What to start from: the directory of an encoder, one that docsim ships (fast, which is the default, or "
-        "accurate), or scratch (random token vectors).",
+        "accurate), corpus (a vocabulary and token vectors made of the documents alone, for languages that the shipped "
+        "encoders do not know), or scratch (random token vectors).",
     ),
     click.option(
         "--tower",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from docsim.training.towers.starting_point import StartingPoint
 
 __all__ = [
+    "CORPUS",
     "CorpusTexts",
     "IndexTexts",
     "LabelledTexts",
@@ -37,6 +38,10 @@ __all__ = [
     "check_directory",
     "train",
 ]
+
+
+CORPUS = "corpus"
+"""A start for training: a vocabulary and token vectors that are made of the documents alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class TrainOptions(TrainingOptions):
 
     Attributes:
         name: The encoder's name for people; by default that of its directory.
-        start: What to start from: an encoder's directory, ``default`` or ``scratch``.
+        start: What to start from: an encoder's directory or name, ``scratch``, or ``CORPUS``.
         precision: ``float32``, ``float16`` or ``bfloat16``.
         epochs: Passes over the texts, instead of ``steps``.
         teacher: Directory of an encoder whose embeddings are learned from as well.
@@ -158,10 +163,9 @@ def train(
     check_directory(out)
     from docsim.training.loop.defaults import training_config, with_epochs
     from docsim.training.loop.preparation import training_job
-    from docsim.training.towers.starting_point import make_starting_point
 
     examples = _examples(texts)
-    start = make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
+    start = _start(texts, options)
     config = training_config(options, examples, start=start.parts.kind)
     job = training_job(
         start,
@@ -171,6 +175,25 @@ def train(
         used=judgements.of_index(texts.path) if isinstance(texts, IndexTexts) and texts.use else None,
     )
     return _Training(start, job, with_epochs(config, options.epochs, job.batches.per_epoch), options).run(out, progress)
+
+
+def _start(texts: TrainingTexts, options: TrainOptions) -> StartingPoint:
+    """Return what training starts from.
+
+    Raises:
+        UsageError: A vocabulary is to be made of the documents, but there are only labelled examples.
+    """
+    from docsim.training.towers.starting_point import make_starting_point, starting_point
+
+    if options.start != CORPUS:
+        return make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
+    if isinstance(texts, LabelledTexts):
+        raise UsageError("expected documents, from which a vocabulary can be made; got labelled examples")
+    from docsim.training.wordvectors.from_corpus import corpus_parts
+
+    documents = [f"{one.title}\n{one.text}" for one in _documents(texts, options.seed)]
+    parts = corpus_parts(documents, seed=options.seed)
+    return starting_point(parts, name=CORPUS, kind=options.tower, precision=options.precision, seed=options.seed)
 
 
 def check_directory(out: Path) -> None:
