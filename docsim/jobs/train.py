@@ -164,6 +164,8 @@ def train(
     from docsim.training.loop.defaults import training_config, with_epochs
     from docsim.training.loop.preparation import training_job
 
+    if options.start == CORPUS and isinstance(texts, LabelledTexts):
+        raise UsageError("expected documents, from which a vocabulary can be made; got labelled examples")
     examples = _examples(texts)
     start = _start(texts, options)
     config = training_config(options, examples, start=start.parts.kind)
@@ -178,17 +180,11 @@ def train(
 
 
 def _start(texts: TrainingTexts, options: TrainOptions) -> StartingPoint:
-    """Return what training starts from.
-
-    Raises:
-        UsageError: A vocabulary is to be made of the documents, but there are only labelled examples.
-    """
+    """Return what training starts from."""
     from docsim.training.towers.starting_point import make_starting_point, starting_point
 
     if options.start != CORPUS:
         return make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
-    if isinstance(texts, LabelledTexts):
-        raise UsageError("expected documents, from which a vocabulary can be made; got labelled examples")
     from docsim.training.wordvectors.from_corpus import corpus_parts
 
     documents = [f"{one.title}\n{one.text}" for one in _documents(texts, options.seed)]
