@@ -73,8 +73,8 @@ class Config:
     """
 
     layers: tuple[int, ...] = (0, 2, 4, 5)
-    steps: int = 1250
-    rounded_steps: int = 250
+    steps: int = 1175
+    rounded_steps: int = 220
     batch: int = 192
     most_tokens: int = 128
     learning_rate: float = 4e-4
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, default=Path(".bench") / "contextual_encoder.npz")
-    parser.add_argument("--layers", default=",".join(map(str, Config.layers)))
+    parser.add_argument("--layers", default=",".join(map(str, Config().layers)))
     options = parser.parse_args()
     config = Config(layers=tuple(map(int, options.layers.split(","))))
     options.checkpoint.parent.mkdir(parents=True, exist_ok=True)

@@ -77,10 +77,8 @@ class Network:
         mean = tf.reduce_sum(states * present[..., None], 1) / tf.reduce_sum(present, 1, keepdims=True)
         return tf.nn.l2_normalize(mean, -1), states, present
 
-    def _block(
-        self, block: dict[str, list[Any]], states: Tensor, absent: Tensor, texts: Tensor, tokens: Tensor
-    ) -> Tensor:
-        heads = self.shape.heads
+    def _block(self, block: dict[str, list[Any]], states: Tensor, absent: Tensor) -> Tensor:
+        heads, (texts, tokens) = self.shape.heads, tf.unstack(tf.shape(states)[:2])
         query, key, value = (
             tf.transpose(tf.reshape(self._dense(states, block[name]), (texts, tokens, heads, -1)), (0, 2, 1, 3))
             for name in ("query", "key", "value")

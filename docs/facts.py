@@ -16,6 +16,8 @@ from typing import Any
 from constants import constant
 from tables import ROOT, result
 
+from docsim.jobs import first_encoder
+
 __all__ = ["filled", "names", "quoted"]
 
 _MARKED = re.compile(r"<!-- n ([a-z0-9_]+) -->(.*?)<!-- /n -->", re.DOTALL)
@@ -240,6 +242,7 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
     "size_libraries": lambda: f"{_libraries():.0f}",
     "encoder_dim": lambda: str(_default_encoder()["dim"]),
+    "accurate_megabytes": lambda: f"{first_encoder.LARGEST / 1e6:.0f}",
     "max_loss": _option("reindex", "--max-loss"),
     "default_k": _option("query", "-k"),
     "encoder_spans": lambda: f"{result('default_encoder')['spans']:,}",
@@ -285,6 +288,7 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "mapped_queries_most": lambda: f"{max(_adapted('first training', 'queries, rotation')):.0%}",
     "faster_than_minilm": lambda: f"{_indexed('docsim index') / _indexed('txtai, all-MiniLM-L6-v2'):.0f}",
     "int8_faster": lambda: f"{_imported('docsim int8') / _imported('docsim float32'):.1f}",
+    "accurate_speed": lambda: f"{_speed('fast') / _speed('accurate'):.0f}",
     "limits_of": lambda: str(result("default_limits")["of"]),
     **{
         f"limits_{name}": (lambda key=key: str(result("default_limits")["found"][key]))  # type: ignore[misc]
@@ -306,6 +310,10 @@ def _libraries() -> float:
 
 def _indexed(name: str) -> float:
     return float(result("speed")["indexing"]["measured"][name]["documents_per_s"])
+
+
+def _speed(name: str) -> float:
+    return float(result("encoder_speed")["encoders"][name]["texts_per_s"])
 
 
 def _imported(name: str) -> float:
