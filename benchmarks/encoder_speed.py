@@ -4,7 +4,7 @@
 
 Texts are runs of 120 words from ``kubernetes``, and its titles as questions. ``PYTHON`` is the interpreter of an
 environment with sentence-transformers, in which the teacher runs as people run it, with its default settings. All use
-both cores. Writes ``results/encoder_speed.json``: medians of three rounds, in texts a second and milliseconds a question,
+both cores. Writes ``results/encoder_speed.json``: medians of three rounds, in texts a second and ms a question,
 and how many times as fast as sentence-transformers each is.
 """
 

@@ -72,6 +72,7 @@ _CONSTANTS: Mapping[str, str] = {
     "duplicates_near": "docsim.analysis.duplicates:NEAR_SIMILARITY",
     "duplicates_contained": "docsim.analysis.duplicates:CONTAINED_SIMILARITY",
     "shingle_words": "docsim.analysis.shingles:LENGTH",
+    "own_vocabulary": "docsim.training.wordvectors.from_corpus:VOCABULARY",
     "training_least": "docsim.training.data.corpus:MIN_DOCUMENTS",
     "training_examples": "docsim.training.data.labelled_examples:MIN_EXAMPLES",
     "training_steps": "docsim.training.loop.defaults:_DOCUMENTS.steps",
@@ -289,6 +290,7 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "faster_than_minilm": lambda: f"{_indexed('docsim index') / _indexed('txtai, all-MiniLM-L6-v2'):.0f}",
     "int8_faster": lambda: f"{_imported('docsim int8') / _imported('docsim float32'):.1f}",
     "accurate_speed": lambda: f"{_speed('fast') / _speed('accurate'):.0f}",
+    "accurate_mb": lambda: f"{(ROOT / 'docsim' / 'encoders' / 'accurate' / 'tower.onnx').stat().st_size / 1e6:.0f}",
     "limits_of": lambda: str(result("default_limits")["of"]),
     **{
         f"limits_{name}": (lambda key=key: str(result("default_limits")["found"][key]))  # type: ignore[misc]
