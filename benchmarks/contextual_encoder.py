@@ -8,8 +8,7 @@
 
     4 mean(1 - cos(s_i, t_i)) + mean_i KL(softmax_j(t_i . t_j / T), softmax_j(s_i . s_j / T)) + mean(1 - cos(u_n, v_n))
 
-3. In the last steps the student computes as its int8 export will.
-4. Token vectors, matrix products and attention are rounded to int8, and the encoder is written without ``tower.keras``:
+3. Token vectors, matrix products and attention are rounded to int8, and the encoder is written without ``tower.keras``:
    training starts from the export.
 
 A checkpoint is written every 200 steps, and read when there is one.
@@ -63,22 +62,18 @@ class Config:
 
     Attributes:
         layers: Which of the teacher's layers it takes.
-        steps: Steps in bfloat16.
-        rounded_steps: Steps that compute as the int8 export does.
+        steps: Batches that are learned from.
         batch: Texts in a step.
         most_tokens: Tokens of a text that are read while learning.
         learning_rate: Highest rate of Adam; it falls to 2 % of it along a cosine.
-        rounded_rate: The same for the rounded steps.
         warm_up: Steps in which the rate rises.
     """
 
     layers: tuple[int, ...] = (0, 2, 4, 5)
     steps: int = 1175
-    rounded_steps: int = 220
     batch: int = 192
     most_tokens: int = 128
     learning_rate: float = 4e-4
-    rounded_rate: float = 1e-4
     warm_up: int = 60
 
 
@@ -171,18 +166,12 @@ def distilled(whole: Transformer, lessons: Lessons, config: Config, checkpoint: 
     if done < config.steps:
         run = Distillation(teacher, student, rate=config.learning_rate, steps=config.steps, warm_up=config.warm_up)
         learn(run, lessons, range(done, config.steps), checkpoint)
-        done = config.steps
-    student.rounded = True
-    last = config.steps + config.rounded_steps
-    if done < last:
-        run = Distillation(teacher, student, rate=config.rounded_rate, steps=config.rounded_steps, warm_up=10)
-        learn(run, lessons, range(done, last), checkpoint)
     return student.transformer(), agreement(lessons.held_out(student), targets)
 
 
 def learn(run: Distillation, lessons: Lessons, steps: range, checkpoint: Path) -> None:
     run.optimizer.build(run.student.variables)
-    run.optimizer.iterations.assign(0 if run.student.rounded else steps.start)
+    run.optimizer.iterations.assign(steps.start)
     began, losses = time.monotonic(), []
     for step in steps:
         losses.append([float(one) for one in run.step(lessons.batch(step))])
@@ -219,7 +208,7 @@ def main() -> None:
         seed=SEED,
         teacher="all-MiniLM-L6-v2",
         material=material(model, texts, config),
-        metrics={"agreement_after": round(agreed, 6), "steps": config.steps + config.rounded_steps},
+        metrics={"agreement_after": round(agreed, 6), "steps": config.steps},
     )
     made = replace(parts, tower=compact(tower(weights)), max_tokens=POSITIONS, precision="int8")
     encoder = save(made, options.out, name=NAME, lineage=lineage, with_tower=False)

@@ -1,9 +1,7 @@
 """A transformer of BERT's kind in TensorFlow, made to learn quickly on a CPU.
 
 It computes what docsim's transformer tower computes. Matrix products are in bfloat16, which processors with AVX512-BF16
-multiply more than twice as fast as float32. It can also round weights and activations as the int8 export does, so that
-what is learned suits the rounding ("quantisation-aware training", Jacob et al. 2018, https://arxiv.org/abs/1712.05877);
-gradients pass through the rounding unchanged.
+multiply more than twice as fast as float32.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ __all__ = ["Network"]
 Tensor = Any
 
 _EPSILON = 1e-12
-_LARGEST_WEIGHT = 63  # 7 bits, as the export keeps weights for processors without VNNI
 
 
 class Network:
@@ -34,9 +31,9 @@ class Network:
         variables: What can be learned.
     """
 
-    def __init__(self, shape: Transformer, *, rounded: bool = False) -> None:
-        """Make a network with the weights of ``shape``; ``rounded`` says whether to compute as the int8 export does."""
-        self.shape, self.rounded = shape, rounded
+    def __init__(self, shape: Transformer) -> None:
+        """Make a network with the weights of ``shape``."""
+        self.shape = shape
         self._words = tf.constant(shape.words)
         self._positions = tf.Variable(shape.positions)
         self._first_norm = [tf.Variable(one) for one in shape.first_norm]
@@ -92,8 +89,6 @@ class Network:
 
     def _dense(self, states: Tensor, layer: list[Any]) -> Tensor:
         kernel, bias = layer
-        if self.rounded:
-            states, kernel = _rounded_states(states), _rounded_weights(kernel)
         shape = tf.concat([tf.shape(states)[:-1], [kernel.shape[1]]], 0)
         flat = tf.reshape(tf.cast(states, tf.bfloat16), (-1, kernel.shape[0]))
         product = tf.cast(tf.matmul(flat, tf.cast(kernel, tf.bfloat16)), tf.float32)
@@ -105,17 +100,3 @@ class Network:
 def _normalised(states: Tensor, norm: list[Any]) -> Tensor:
     centred = states - tf.reduce_mean(states, -1, keepdims=True)
     return centred * tf.math.rsqrt(tf.reduce_mean(centred * centred, -1, keepdims=True) + _EPSILON) * norm[0] + norm[1]
-
-
-def _rounded_states(states: Tensor) -> Tensor:
-    """Round activations to 256 levels between the smallest and the largest of each text, zero among them."""
-    low = tf.minimum(tf.reduce_min(states, (1, 2), keepdims=True), 0.0)
-    high = tf.maximum(tf.reduce_max(states, (1, 2), keepdims=True), 0.0)
-    step = tf.maximum((high - low) / 255, 1e-9)
-    return states + tf.stop_gradient(tf.round(states / step) * step - states)
-
-
-def _rounded_weights(kernel: Tensor) -> Tensor:
-    """Round weights to 127 levels per column."""
-    step = tf.maximum(tf.reduce_max(tf.abs(kernel), 0, keepdims=True) / _LARGEST_WEIGHT, 1e-9)
-    return kernel + tf.stop_gradient(tf.round(kernel / step) * step - kernel)
