@@ -185,7 +185,7 @@ def import_(directory: Path, out: Path, how: _Import, output: Output) -> None:
 
     wishes = Wishes(how.prefixes, how.query_prefix, how.passage_prefix, how.dim, how.int8, how.onnx)
     with watching(quiet=output.quiet) as progress:
-        made = import_encoder(directory, out, wishes, name=how.name or out.name, progress=progress.say)
+        made = import_encoder(directory, out, wishes, name=how.name or out.name, progress=progress)
     if output.as_json:
         manifest = read_manifest(made.path)
         facts = {"kind": manifest["kind"], "trainable": manifest["kind"] != "onnx", **_prefixes(made)}
