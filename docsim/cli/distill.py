@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import encoder_facts, options, terminal
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import Encoder
@@ -38,7 +39,7 @@ class _Distillation:
     name: str | None
 
 
-_how = options.grouped(
+_how = grouped(
     _Distillation,
     "how",
     click.option(
@@ -69,7 +70,7 @@ Examples:
 @click.option("--out", required=True, type=options.directory, help="Directory to write the encoder to.")
 @_how
 @options.output
-@options.needs("train")
+@needs("train")
 def distill(teacher: Path, out: Path, how: _Distillation, output: Output) -> None:
     """Make a fast encoder from a sentence-transformers model.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
+from docsim.cli.grouping import grouped
 from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
@@ -27,7 +28,7 @@ FAILED = 3
 _SHOWN_FAILURES = 20
 _TOGETHER = 5  # documents that could not be read for one reason are counted in one line, from this many on
 
-_how = options.grouped(
+_how = grouped(
     SyncOptions,
     "how",
     click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing."),
@@ -38,9 +39,9 @@ _how = options.grouped(
         "whole source is empty or is standard input]",
     ),
     *options.tuning_options,
-    options.wait_option,
+    chosen_index.wait_option,
 )
-_reading = options.grouped(
+_reading = grouped(
     Reading,
     "reading",
     click.option(
@@ -86,7 +87,7 @@ Examples:
 """
 )
 @click.argument("source", nargs=-1, required=True)
-@options.index_option
+@chosen_index.index_option
 @options.encoder("Directory of the encoder for a new index.  [default: the encoder that docsim ships]")
 @_reading
 @_how
@@ -113,7 +114,7 @@ def index(
     Exits with 3 if some documents could not be read, or if a source other than - holds none.
     """
     sources = [open_source(argument, reading=reading) for argument in source]
-    path = options.named_index(index_path) or chosen(sources, source)
+    path = chosen_index.named_index(index_path) or chosen(sources, source)
     wanted = encoder.load()
     with watching(quiet=output.quiet) as progress:
         synced = sync(path, sources, how, encoder=wanted, progress=progress)
@@ -137,9 +138,9 @@ def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     Raises:
         UsageError: There are other indexes only, or several that hold one of the sources.
     """
-    known = options.known_indexes(above=False)
-    new = options.INDEXES / sources[0].name
-    holding = [one for one in known or options.known_indexes() if holds(one, sources)]
+    known = chosen_index.known_indexes(above=False)
+    new = chosen_index.INDEXES / sources[0].name
+    holding = [one for one in known or chosen_index.known_indexes() if holds(one, sources)]
     if not known and not holding:
         return new
     if len(holding) == 1:
@@ -148,7 +149,7 @@ def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     given = " ".join(arguments)
     if holding:
         raise UsageError(f"expected --index, because several indexes hold {given}: {found}")
-    another = new if new not in known else options.INDEXES / f"{sources[0].name}-2"
+    another = new if new not in known else chosen_index.INDEXES / f"{sources[0].name}-2"
     raise UsageError(
         f"expected --index, because {found} holds other sources than {given}. To add to it: docsim index {given} "
         f"--index {known[0]}. For an index of its own: docsim index {given} --index {another}"
