@@ -8,7 +8,7 @@ from opened import engine_of, faiss_file, generation_of
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann, ann_tuning, faiss_listing, views
-from docsim.engine.local.ann import Facts
+from docsim.engine.local.ann import ApproximateFacts
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
@@ -21,7 +21,7 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
     return Encoder.load(tiny_encoder_dir)
 
 
-def known(index: Index) -> Facts | None:
+def known(index: Index) -> ApproximateFacts | None:
     return ann.written(views.directory(index.path, index.generation().number))
 
 

@@ -16,7 +16,7 @@ from docsim.cli.progress import watching
 from docsim.errors import UsageError
 from docsim.ingest import converting
 from docsim.ingest.forms import NAMES
-from docsim.ingest.sources import Reading, Source, open_source
+from docsim.ingest.sources import ReadingOptions, Source, open_source
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 from docsim.models import SyncReport
 
@@ -42,7 +42,7 @@ _how = grouped(
     chosen_index.wait_option,
 )
 _reading = grouped(
-    Reading,
+    ReadingOptions,
     "reading",
     click.option(
         "--include",
@@ -98,7 +98,7 @@ def index(
     source: tuple[str, ...],
     index_path: Path | None,
     encoder: EncoderOptions,
-    reading: Reading,
+    reading: ReadingOptions,
     how: SyncOptions,
     output: Output,
 ) -> None:

@@ -14,7 +14,7 @@ from docsim.errors import StoreError
 from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
-from docsim.ingest.sources import Reading, Source
+from docsim.ingest.sources import ReadingOptions, Source
 from docsim.maintenance import verify, vocabulary
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
@@ -148,9 +148,9 @@ def _as_before(index: Index, source: Source) -> Source:
     """Return a source that is read as it was the last time, unless it says how."""
     number, _ = origins.found(index.engine.sources(), _name(source))
     timeout = source.reading.convert_timeout
-    if number is None or source.reading != Reading(convert_timeout=timeout):
+    if number is None or source.reading != ReadingOptions(convert_timeout=timeout):
         return source
-    before = Reading.of(source_notes.note(index.engine, number).reading)
+    before = ReadingOptions.of(source_notes.note(index.engine, number).reading)
     return source.read_as(replace(before, convert_timeout=timeout or before.convert_timeout))
 
 

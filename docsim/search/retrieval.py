@@ -24,7 +24,7 @@ from docsim.search.fusion import EVEN, Circumstances, Fusion
 from docsim.search.query_terms import QueryTerms, is_sentence, query_terms
 from docsim.search.scoring import Scored
 
-__all__ = ["CANDIDATES", "Asked", "Candidate", "Query", "Tier", "nearest", "share_for", "tiers"]
+__all__ = ["CANDIDATES", "Candidate", "ParsedQuestion", "Query", "Tier", "nearest", "share_for", "tiers"]
 
 CANDIDATES = 100
 """The first tier is taken from this many nearest passages of each query embedding, and best matching documents."""
@@ -34,7 +34,7 @@ _WIDER = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedQuestion:
     """What a question was taken for; see ``docsim.search.questions``. Whatever else is no question.
 
     Attributes:
@@ -68,7 +68,7 @@ class Query:
     document: Document
     vectors: NDArray[np.float32]
     exclude: tuple[int, ...] = ()
-    asked: Asked = Asked()
+    asked: ParsedQuestion = ParsedQuestion()
 
 
 @dataclass(frozen=True, slots=True)
