@@ -33,7 +33,6 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann, views
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import rebuilding
@@ -269,7 +268,7 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, ev
     """Kill at one of ``every`` events until the job finishes; or at random times, if ``random_kills`` are asked for."""
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
-    pipeline.BATCH = A_BATCH
+    Index.batch = A_BATCH
     views.STALE = 0.0
     ann.LEAST = ann.PROPOSED = ann.TUNED_NEIGHBOURS = 1
     ann.BROADEST = 4.0  # so that a dozen passages are searched approximately

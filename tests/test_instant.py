@@ -24,7 +24,6 @@ from docsim.engine.local import mappings, views, writer
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document, SearchResult
 from docsim.reindex import gate_report, instant
@@ -149,9 +148,9 @@ def test_what_is_indexed_meanwhile_is_found_through_the_adapter(index: Index, ne
 
 
 def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_switches(
-    index: Index, encoder: Encoder, new: Encoder, monkeypatch: pytest.MonkeyPatch
+    index: Index, encoder: Encoder, new: Encoder
 ) -> None:
-    monkeypatch.setattr(pipeline, "BATCH", 2000)
+    index.batch = 2000
     seen: list[tuple[str, bool, int]] = []
     wrong: list[object] = []
     stop = threading.Event()

@@ -18,7 +18,6 @@ from docsim.engine.local import rebuilder, views, writer
 from docsim.engine.local.words import keeping
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import examination, rebuilding
@@ -43,9 +42,9 @@ def other(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> E
 
 
 @pytest.fixture
-def index(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    monkeypatch.setattr(pipeline, "BATCH", 600)  # some three documents
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.batch = 600  # some three documents
         index.sync(documents(12))
         yield index
 
