@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ from docsim import offline
 
 # Test processes share the cores: OpenMP's threads, of which FAISS has one a core, must not spin while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Where there is room in memory, tests write there: thousands of commits wait for no disk. test_extras.py stays on disk.
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # Tests import these libraries themselves, too.
 offline.before_onnxruntime()

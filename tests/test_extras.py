@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -77,11 +78,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(request: pytest.FixtureRequest, wheel: Path, tiny_encoder_dir: Path, tmp_path: Path) -> Iterator[Place]:
     """A place to work in with an environment of the extra that the test names."""
-    environment = tmp_path / "environment"
     extra, _, version = request.param.partition(" ")
-    binaries = make_environment(environment, wheel, extra, python=interpreter(version) if version else sys.executable)
-    yield Place(tmp_path / "work", binaries, tiny_encoder_dir)
-    shutil.rmtree(environment)
+    python = interpreter(version) if version else sys.executable
+    with TemporaryDirectory() as disk:  # up to 3 GB, which are links where the cache of uv is on the same disk
+        binaries = make_environment(Path(disk) / "environment", wheel, extra, python=python)
+        yield Place(tmp_path / "work", binaries, tiny_encoder_dir)
 
 
 def of(*environments: str) -> pytest.MarkDecorator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -60,8 +61,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     @initialize(one=contents, other=contents)
     def begin(self, one: dict[str, str], other: dict[str, str]) -> None:
-        memory = Path("/dev/shm")  # where there is one, nothing waits for a disk
-        self.path = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None)) / "index"
+        self.path = Path(tempfile.mkdtemp(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))) / "index"
         self.model: dict[tuple[str, str], str] = {}
         self.encoder = self.encoders[0]
         self.index = Index.create(self.path, encoder=self.encoder, index_type=self.index_type)
