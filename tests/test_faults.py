@@ -296,7 +296,7 @@ def kills(
 def test_killed_before_one_of_some_commits_it_answers_and_is_finished_by_the_next_run(
     tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
-    found = kills("sync", tiny_encoder_dir, tmp_path, every=6)
+    found = kills("sync", tiny_encoder_dir, tmp_path, every=12)
     assert [one for one in found if one["problem"]] == []
     assert len({one["at"] for one in found}) > 3
     assert found[-1]["at"] == "the end"

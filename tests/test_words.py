@@ -229,7 +229,7 @@ changes = st.lists(
 
 @pytest.mark.properties
 @given(changes=changes, data=st.data())
-@settings(max_examples=examples(15, 200), deadline=None)
+@settings(max_examples=examples(15, 100), deadline=None)
 def test_scores_are_those_of_brute_force_whatever_was_written_merged_and_deleted(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str]], data: st.DataObject
 ) -> None:
