@@ -30,7 +30,7 @@ from encoder_variants import with_other_dim
 from opened import faiss_file, ids_of, store_of, texts_of
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, views
+from docsim.engine.local import ann, generations
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
@@ -269,7 +269,7 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, ev
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
     Index.batch = A_BATCH
-    views.STALE = 0.0
+    generations.STALE = 0.0
     ann.LEAST = ann.PROPOSED = ann.TUNED_NEIGHBOURS = 1
     ann.BROADEST = 4.0  # so that a dozen passages are searched approximately
     chance = random.Random(0)

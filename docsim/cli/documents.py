@@ -20,7 +20,7 @@ from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.ingest import converters
 from docsim.ingest.folders import suffix
-from docsim.jobs.places import Place, place, source_file
+from docsim.jobs.document_addresses import Place, place, source_file
 from docsim.models import composed
 
 __all__ = ["ls", "open_hit", "rm"]

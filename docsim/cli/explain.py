@@ -12,8 +12,8 @@ import click
 
 from docsim.analysis.explain import PAIRS, Explanation, PassagePair, Span, telling_words
 from docsim.cli import chosen_index, options
+from docsim.cli.arguments import subject
 from docsim.cli.output import Output, echo, masked, print_json, visible
-from docsim.cli.subjects import subject
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import IO, TYPE_CHECKING, TypedDict
 import click
 
 from docsim.cli import chosen_index, options
+from docsim.cli.arguments import file_named, subject
 from docsim.cli.last_answer import remember
 from docsim.cli.options import SearchOptions
 from docsim.cli.output import Output, echo, json_text, print_json, visible, warn
 from docsim.cli.streams import chunks
-from docsim.cli.subjects import file_named, subject
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index

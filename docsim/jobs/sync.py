@@ -15,7 +15,7 @@ from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
 from docsim.ingest.sources import ReadingOptions, Source
-from docsim.maintenance import verify, vocabulary
+from docsim.maintenance import verify, vocabulary_advice
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
 
@@ -123,7 +123,7 @@ def sync(
 
 def _warnings(index: Index) -> Iterator[str]:
     yield from verify.warnings(index)
-    if advice := vocabulary.advice(vocabulary.unknown_share(index)):
+    if advice := vocabulary_advice.advice(vocabulary_advice.unknown_share(index)):
         yield advice
 
 
