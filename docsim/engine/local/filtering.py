@@ -1,4 +1,4 @@
-"""Filtering: which documents meet a condition: metadata and ids are compared by SQL, words are looked up in the words index."""
+"""Filtering: the documents that meet a condition. SQL compares metadata and ids, the words index looks up words."""
 
 from __future__ import annotations
 
