@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import encoder_facts, options
+from docsim.cli import chosen_index, encoder_facts, options
+from docsim.cli.grouping import grouped
 from docsim.cli.output import Output, echo, print_json
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
@@ -54,8 +55,8 @@ Examples:
 )
 @click.argument("a")
 @click.argument("b")
-@options.index_option
-@options.grouped(
+@chosen_index.index_option
+@grouped(
     _Measures,
     "measures",
     options.hits,
@@ -76,7 +77,7 @@ def compare(a: str, b: str, index_path: Path | None, measures: _Measures, output
         raise UsageError("expected --qrels with --queries, got --queries alone")
     qrels, texts = measures.judgements()
     encoders = Encoder.load(a), Encoder.load(b)
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         documents = comparison.encode_twice(index.engine, encoders, include=list(_judged_ids(qrels or {})))
     agreement = comparison.agreement(documents, k=measures.k, queries=measures.sample)
     judged = comparison.compare_by_judgements(documents, qrels, encoders, texts=texts) if qrels else None

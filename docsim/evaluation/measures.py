@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from docsim import extras
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
+from docsim.evaluation.builtin_metrics import METRICS
 from docsim.evaluation.judgements import Qrels
-from docsim.evaluation.metrics import METRICS
 
 __all__ = [
     "DEFAULT_METRICS",

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import MANIFEST_FILE, Encoder
 from docsim.errors import UsageError
 from docsim.models import Document, TrainingOptions
-from docsim.progress import SILENT, Progress, stages
+from docsim.progress import SILENT, Progress
 from docsim.use import judgements
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from docsim.training.loop.checkpoint import ProgressPoint
     from docsim.training.loop.config import TeacherConfig, TrainingConfig
     from docsim.training.loop.report import TowerSnapshot
-    from docsim.training.loop.trainer import ProbeCallback, TrainingJob, TrainingResult
+    from docsim.training.loop.trainer import TrainingJob, TrainingResult
     from docsim.training.towers.starting_point import StartingPoint
 
 __all__ = [
@@ -228,8 +227,7 @@ def _teacher(options: TrainOptions, out: Path, progress: Progress) -> TeacherCon
     from docsim.training.loop.config import TeacherConfig
 
     cache = out.absolute().with_name(f".{out.name}.cache")
-    asked = partial(stages(progress), "asking the teacher")
-    return TeacherConfig(Encoder.load(options.teacher), cache, options.teacher_weight, asked)
+    return TeacherConfig(Encoder.load(options.teacher), cache, options.teacher_weight, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +246,8 @@ class _Training:
 
         checkpoint = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
         before = self._snapshot()
-        measured, stepped = _watchers(self.job.probe.name, self.config.schedule.steps, progress)
         trainer = Trainer(self.job, self.config.schedule, checkpoint=checkpoint)
-        result = trainer.run(resume=self.options.resume, watch=self._logged(measured), tick=stepped)
+        result = trainer.run(resume=self.options.resume, progress=progress, measured=self._logging())
         name = self.options.name or out.name
         encoder = save_trained_encoder(self.start, self.job, result, out=out, name=name, seed=self.config.seed)
         if before is not None:
@@ -268,19 +265,13 @@ class _Training:
 
         return take_snapshot(self.job.tower, self.job.probe)
 
-    def _logged(self, measured: ProbeCallback) -> ProbeCallback:
-        """Return a callback that also writes TensorBoard logs, where they are wanted."""
+    def _logging(self) -> Callable[[ProgressPoint], None] | None:
+        """Return what writes measurements to TensorBoard logs, where they are wanted."""
         if self.options.tensorboard is None:
-            return measured
+            return None
         from docsim.training.loop.tensorboard import tensorboard_callback
 
-        log = tensorboard_callback(self.options.tensorboard)
-
-        def both(point: ProgressPoint, steps: int) -> None:
-            measured(point, steps)
-            log(point, steps)
-
-        return both
+        return tensorboard_callback(self.options.tensorboard)
 
     def _report(self, before: TowerSnapshot, result: TrainingResult, encoder: Encoder) -> None:
         from docsim.training.loop.report import write_report
@@ -305,22 +296,3 @@ class _Training:
             teacher=self.job.teacher,
             seconds=last.seconds,
         )
-
-
-def _watchers(probe: str, steps: int, progress: Progress) -> tuple[ProbeCallback, Callable[[int, float], None]]:
-    """Return what is called after every measurement and after every step, and tells ``progress``."""
-    count, latest = stages(progress), {"loss": "", "probe": ""}
-
-    def tell(name: str, text: str) -> None:
-        latest[name] = text
-        progress.measure("  ".join(filter(None, latest.values())))
-
-    def measured(point: ProgressPoint, most: int) -> None:
-        del most
-        tell("probe", f"{probe} {point.probe:.4f}")
-
-    def stepped(step: int, loss: float) -> None:
-        count("training", step, steps)
-        tell("loss", f"loss {loss:.3f}")
-
-    return measured, stepped

@@ -1,4 +1,4 @@
-"""Vocabulary: whether the encoder knows the language of an index, and what to do if it does not."""
+"""Advice on vocabulary: whether the encoder knows the language of an index, and what to do if it does not."""
 
 from __future__ import annotations
 
