@@ -118,10 +118,14 @@ class House:
     def outside(self, watched: Watched, *outputs: str) -> set[Path]:
         """Return what was written elsewhere than in the index, some outputs, and the places that are always allowed."""
         allowed = [self.work / name for name in ("index", *outputs)]
-        allowed += [self.home / ".cache" / "docsim", self.temporary, Path("/dev"), Path("/proc")]
+        allowed += [self.home / ".cache" / "docsim", self.temporary, self.logs]
         made_on_the_way = {self.home / ".cache"}
         rest = {path for path in watched.written if not any(path.is_relative_to(one) for one in allowed)}
-        return {path for path in rest - made_on_the_way if not path.is_relative_to(self.logs)}
+        return {path for path in rest - made_on_the_way if not self.is_of_the_system(path)}
+
+    def is_of_the_system(self, path: Path) -> bool:
+        """Whether a path is of a device or a process; the house itself may lie in /dev/shm."""
+        return any(path.is_relative_to(one) for one in ("/dev", "/proc")) and not path.is_relative_to(self.work.parent)
 
 
 def audited(log: Path) -> tuple[list[str], set[Path]]:
@@ -144,7 +148,7 @@ def traced(log: Path, cwd: Path) -> tuple[list[str], set[Path]]:
             continue
         if name in ("openat", "open", "creat", "mkdir", "mkdirat", "rename", "renameat", "renameat2"):
             written.add(cwd / named(name, given))
-    return network, {path for path in written if not str(path).startswith(("/dev", "/proc"))}
+    return network, written
 
 
 def named(call: str, given: str) -> Path:
