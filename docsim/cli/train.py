@@ -69,9 +69,9 @@ _tower = (
         "start",
         default="default",
         show_default=True,
-        help="What to start from: the directory of an encoder, one that docsim ships (fast, which is the default, or "
-        "accurate), corpus (a vocabulary and token vectors made of the documents alone, for languages that the shipped "
-        "encoders do not know), or scratch (random token vectors).",
+        help="What to start from: fast or accurate (the shipped encoders), the directory of another encoder, corpus (a "
+        "vocabulary and token vectors made of the documents alone, for languages that the shipped encoders do not know), "
+        "or scratch (random token vectors).",
     ),
     click.option(
         "--tower",
