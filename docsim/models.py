@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -58,6 +58,8 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
+_PIECE = 1 << 20  # characters of a long text that are made JSON at a time
+
 # Made once: the functions of ``json`` would make one for every document that an answer shows.
 _WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
 _READER = json.JSONDecoder(parse_constant=str)
@@ -100,8 +102,10 @@ class Document:
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata. The id does not count."""
-        content = _canonical([self.title, self.text, self.metadata])
-        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+        hashed = hashlib.sha256()
+        for part in (f"[{_canonical(self.title)},", *_in_quotes(self.text), f",{_canonical(self.metadata)}]"):
+            hashed.update(part.encode("utf-8", "surrogatepass"))
+        return hashed.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +360,14 @@ def _plain(metadata: Metadata) -> Metadata:
 def _canonical(value: object) -> str:
     """Return ``value`` as JSON with sorted keys; dates and other values unknown to JSON become their ``str``."""
     return _WRITER.encode(value)
+
+
+def _in_quotes(text: str) -> Iterator[str]:
+    """Yield a text as JSON, piece by piece: as a whole it would be there three times."""
+    yield '"'
+    for start in range(0, len(text), _PIECE):
+        yield _canonical(text[start : start + _PIECE])[1:-1]
+    yield '"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_PIECE = 1 << 20  # bytes that are looked at together
 _SAMPLE = 1 << 17  # bytes of the lines beyond ASCII from which an encoding is guessed
 _CONTROLS = re.compile("[\x80-\x84\x86-\x9f]")  # C1 controls, which no text has; U+0085 ends lines on mainframes
 _BESIDE_ASCII = re.compile(r"(?<=[A-Za-z])[^\W\x00-\x7f]|[^\W\x00-\x7f](?=[A-Za-z])")
@@ -59,7 +60,8 @@ def encoding(data: bytes, *, declared: str = "") -> str:
         declared: The encoding that the text itself declares; believed if the text is not valid UTF-8, and decodes.
     """
     undecided = Undecided()
-    undecided.feed(data)
+    for start in range(0, len(data), _PIECE):
+        undecided.feed(data[start : start + _PIECE])
     return undecided.decided(declared=declared)
 
 
