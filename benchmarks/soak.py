@@ -117,6 +117,7 @@ def ask(path: str, queries: str, count: str) -> None:
             some = (asked[number % len(asked)] for number in range(start, start + part))
             assert all(result.hits for result in pool.map(index.search, some))
             told.append({"queries": start + part, **size()})
+            print(json.dumps(told[-1]), file=sys.stderr, flush=True)
     print(json.dumps({"seconds": round(time.monotonic() - began, 1), "sizes": told}))
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import analysis_tables
+import bound_tables
 import encoder_tables
 import facts
 import house
@@ -86,6 +87,8 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "use": ("use", lambda: table(use_tables.use(result("use")))),
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
+    "bounds": ("bounds", lambda: table(bound_tables.bounds(result("bounds")))),
+    "queries-in-one-process": ("soak", lambda: table(bound_tables.queries(result("soak")))),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
 }
 
