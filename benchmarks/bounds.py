@@ -161,8 +161,8 @@ def sentences(count: int, seed: int = 0) -> Iterator[str]:
 
 
 def text(megabytes: int, file: Path) -> None:
-    """Write paragraphs of four sentences, again and again beyond 100 MB; a single line for 1, which is the least."""
-    lines = sentences(min(megabytes, 100) * 13_000 if megabytes > 1 else 1)
+    """Write paragraphs of four sentences, the same again and again beyond 100 MB; a single line for 1, the least."""
+    lines = sentences((megabytes if megabytes <= 100 else 10) * 13_000 if megabytes > 1 else 1)
     block = "".join(f"{line}{' ' if number % 4 else chr(10) * 2}" for number, line in enumerate(lines))
     with file.open("w") as stream:
         left = megabytes * MEGABYTE if megabytes > 1 else 1

@@ -1,4 +1,4 @@
-"""What the documentation shows of bounds.json, soak.json and converting.json."""
+"""What the documentation shows of bounds.json."""
 
 from __future__ import annotations
 
@@ -22,18 +22,4 @@ def bounds(found: Found) -> list[Row]:
         rows.append(
             (name, size, f"{one['seconds']:.0f}", f"{one['cpu_seconds']:.1f}", times, f"{one['peak_mb']:,}", more)
         )
-    return rows
-
-
-def queries(found: Found) -> list[Row]:
-    """Return how large a process is that asks again and again, head first."""
-    parts = found["threads"]
-    counts = [one["queries"] for one in next(iter(parts.values()))["sizes"]]
-    shown = [0, len(counts) // 4, len(counts) // 2, len(counts) - 1]
-    rows: list[Row] = [("memory, MB", *(f"after {counts[place]:,} queries" for place in shown), "file descriptors")]
-    for threads, one in parts.items():
-        sizes = one["sizes"]
-        descriptors = sorted({each["descriptors"] for each in sizes})
-        label = "one thread" if threads == "1" else f"{threads} threads"
-        rows.append((label, *(f"{sizes[place]['mb']:.0f}" for place in shown), ", ".join(map(str, descriptors))))
     return rows

@@ -88,7 +88,6 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
     "bounds": ("bounds", lambda: table(bound_tables.bounds(result("bounds")))),
-    "queries-in-one-process": ("soak", lambda: table(bound_tables.queries(result("soak")))),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
 }
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,9 +102,10 @@ class Document:
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata. The id does not count."""
-        hashed = hashlib.sha256()
-        for part in (f"[{_canonical(self.title)},", *_in_quotes(self.text), f",{_canonical(self.metadata)}]"):
-            hashed.update(part.encode("utf-8", "surrogatepass"))
+        hashed = hashlib.sha256(f'[{_canonical(self.title)},"'.encode())
+        for start in range(0, len(self.text), _PIECE):  # as a whole it would be there three times
+            hashed.update(_canonical(self.text[start : start + _PIECE])[1:-1].encode())
+        hashed.update(f'",{_canonical(self.metadata)}]'.encode())
         return hashed.hexdigest()
 
 
@@ -360,14 +361,6 @@ def _plain(metadata: Metadata) -> Metadata:
 def _canonical(value: object) -> str:
     """Return ``value`` as JSON with sorted keys; dates and other values unknown to JSON become their ``str``."""
     return _WRITER.encode(value)
-
-
-def _in_quotes(text: str) -> Iterator[str]:
-    """Yield a text as JSON, piece by piece: as a whole it would be there three times."""
-    yield '"'
-    for start in range(0, len(text), _PIECE):
-        yield _canonical(text[start : start + _PIECE])[1:-1]
-    yield '"'
 
 
 @dataclass(frozen=True, slots=True)
