@@ -99,7 +99,6 @@ def measured(kind: Kind, work: Path) -> dict[str, Any]:
     growth = (whole.cpu_seconds - least.cpu_seconds) / max(0.05, quarter.cpu_seconds - least.cpu_seconds)
     more = (whole.peak_mb - quarter.peak_mb) / (held[0] - held[1])
     return row | {
-        "least_peak_mb": round(least.peak_mb),
         "times_quarter": round(growth, 2),
         "mb_more_per_mb": round(more, 2),
     }
@@ -121,8 +120,8 @@ def indexed(file: Path, work: Path) -> Cost:
         process.returncode = os.waitstatus_to_exitcode(ended[1])
         output.seek(0)
         lines = [line.strip() for line in output if line.strip()]
-    said = " ".join(lines[-3:]).replace(f"{file.parent}/", "")
-    peak = max(sum(peaks.values()), used.ru_maxrss * 1024) / MEGABYTE
+    said = " ".join(lines[-1:]).replace(f"{file.parent}/", "").removeprefix("Not read: ")
+    peak = sum(peaks.values()) / MEGABYTE
     return Cost(seconds, used.ru_utime + used.ru_stime, peak, said, process.returncode != 0)
 
 

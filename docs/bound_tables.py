@@ -10,16 +10,13 @@ Row = tuple[str, ...]
 
 def bounds(found: Found) -> list[Row]:
     """Return what one large document costs, head first."""
-    rows: list[Row] = [
-        ("", "size, MB", "seconds", "of a core", "four times as much takes", "peak, MB", "MB for each further MB")
-    ]
+    rows: list[Row] = [("", "MB", "seconds of a core", "a quarter of it", "peak memory, MB", "for each further MB")]
     for name, one in found["kinds"].items():
         size = f"{one['mb']:,.0f}" + (f" ({one['unpacked_mb']:,.0f})" if one["mb"] != one["unpacked_mb"] else "")
+        seconds, peak = f"{one['cpu_seconds']:.1f}", f"{one['peak_mb']:,}"
         if "refused" in one:
-            rows.append((name, size, "refused", f"{one['cpu_seconds']:.1f}", "", f"{one['peak_mb']:,}", ""))
+            rows.append((f"{name}: refused", size, seconds, "", peak, ""))
             continue
-        times, more = f"{one['times_quarter']:.1f} times as long", f"{one['mb_more_per_mb']:.1f}"
-        rows.append(
-            (name, size, f"{one['seconds']:.0f}", f"{one['cpu_seconds']:.1f}", times, f"{one['peak_mb']:,}", more)
-        )
+        share = f"1/{one['times_quarter']:.1f} of the time"
+        rows.append((name, size, seconds, share, peak, f"{one['mb_more_per_mb']:.1f} MB"))
     return rows
