@@ -18,7 +18,7 @@ from docsim.engine.local.words.weights import TITLE_WEIGHT
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 
-__all__ = ["MOST_DOCUMENTS", "Documents", "Found", "assembled"]
+__all__ = ["MOST_DOCUMENTS", "Documents", "Occurrences", "assembled"]
 
 MOST_DOCUMENTS = 65_536
 """A segment is made of at most so many documents at a time."""
@@ -47,7 +47,7 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Occurrences:
     """Where each word was found: its number, the document's slot, and the position, ``int64 (n,)`` each."""
 
     term: Ints
@@ -87,7 +87,7 @@ class _Stemmed:
     weights: Ints
 
 
-def assembled(documents: Documents, found: Iterable[Found], terms: list[str], *, count: int) -> Segment:
+def assembled(documents: Documents, found: Iterable[Occurrences], terms: list[str], *, count: int) -> Segment:
     """Return the segment of some documents.
 
     Args:
@@ -135,7 +135,7 @@ def _smallest(values: Ints | NDArray[np.uint32]) -> NDArray[np.unsignedinteger[A
     return values.astype(np.uint16 if not len(values) or values.max() < 1 << 16 else np.uint32)
 
 
-def _rows(found: Iterable[Found], count: int, ranks: Ints, titles: Ints) -> _Rows:
+def _rows(found: Iterable[Occurrences], count: int, ranks: Ints, titles: Ints) -> _Rows:
     """Group words by document.
 
     Args:
@@ -161,7 +161,7 @@ def _rows(found: Iterable[Found], count: int, ranks: Ints, titles: Ints) -> _Row
     return _Rows((rows >> _DOCUMENT).astype(np.int64), slot, weights, counts, np.append(begin, count), position)
 
 
-def _keys(found: Found, ranks: Ints) -> NDArray[np.uint64]:
+def _keys(found: Occurrences, ranks: Ints) -> NDArray[np.uint64]:
     keys = ranks[found.term].astype(np.uint64) << (_DOCUMENT + _POSITION)
     keys |= found.slot.astype(np.uint64) << _POSITION
     keys |= np.minimum(found.position, _FARTHEST).astype(np.uint64)

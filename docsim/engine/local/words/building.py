@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Found, assembled
+from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Occurrences, assembled
 from docsim.engine.local.words.segment import Segment
 from docsim.text.languages import DEFAULT, LANGUAGES, SAMPLE, evidence, told_by
 from docsim.text.tokens import pieces, token, tokens
@@ -178,7 +178,7 @@ def _found(
     ends: NDArray[np.int64],
     before: NDArray[np.int64],
     stand_for: tuple[_Lists, _Lists, _Lists],
-) -> Iterator[Found]:
+) -> Iterator[Occurrences]:
     """Yield where the words of all tokens are, and what stands beside them.
 
     Args:
@@ -197,5 +197,5 @@ def _found(
         counts = words.counts[some]
         slot = document[np.concatenate([owner, holder])]
         place = np.append(np.arange(len(term)), (np.cumsum(counts) - counts)[holder] + places.of(some)[0])
-        yield Found(np.concatenate([term, more]), slot, done + place - before[slot])
+        yield Occurrences(np.concatenate([term, more]), slot, done + place - before[slot])
         done += len(term)
