@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from docsim.errors import DocsimError, SourceError
 from docsim.ingest import converting
-from docsim.ingest.sources import Reading, open_source
+from docsim.ingest.sources import ReadingOptions, open_source
 from docsim.ingest.worker import Frame
 from docsim.models import Document, Entry, Failure, LeftOut
 
@@ -106,7 +106,7 @@ def consume(path: Path, form: str | None = None) -> int:
     """Read a source as an index does; return how many documents it has."""
     count, reasons = 0, []
     try:
-        for item in open_source(str(path), reading=Reading(form=form)).entries():
+        for item in open_source(str(path), reading=ReadingOptions(form=form)).entries():
             if isinstance(item, Failure | LeftOut):
                 reasons.append(item.reason)
                 continue
