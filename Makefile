@@ -9,7 +9,7 @@ CORPUS_INDEX := indexes/handbook
 DATA ?= ../shared/data
 TEACHER ?=
 
-.PHONY: help demo serve check test test-all test-thorough coverage lint format docs docs-check lock bench clean
+.PHONY: help demo serve check test test-all test-thorough coverage lint format docs docs-check lock audit bench clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -75,6 +75,9 @@ docs-check: $(STAMP) ## fail where a generated part of the documentation is not 
 lock: $(STAMP) ## choose versions of what is not locked yet; UPGRADE=--upgrade chooses the newest of everything
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --group docs --universal $(UPGRADE) --no-header -q \
 	  -o requirements.lock
+
+audit: $(STAMP) ## compare requirements.lock with a database of known vulnerabilities, which needs a network
+	$(BIN)/uv tool run pip-audit --strict --disable-pip --no-deps -r requirements.lock
 
 bench: $(STAMP) ## rerun the benchmarks (DATA=folder with the judged sets, TEACHER=folder of all-MiniLM-L6-v2)
 	$(BIN)/python benchmarks/run.py --data $(DATA) $(if $(TEACHER),--teacher $(TEACHER))

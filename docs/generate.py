@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import analysis_tables
+import bound_tables
 import encoder_tables
 import facts
 import house
@@ -90,6 +91,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "accurate-speed": ("encoder_speed", lambda: table(question_tables.speed(result("encoder_speed")))),
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
+    "bounds": ("bounds", lambda: table(bound_tables.bounds(result("bounds")))),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
 }
 

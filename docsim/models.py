@@ -58,6 +58,8 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
+_PIECE = 1 << 20  # characters of a long text that are made JSON at a time
+
 # Made once: the functions of ``json`` would make one for every document that an answer shows.
 _WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
 _READER = json.JSONDecoder(parse_constant=str)
@@ -100,8 +102,11 @@ class Document:
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata. The id does not count."""
-        content = _canonical([self.title, self.text, self.metadata])
-        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+        hashed = hashlib.sha256(f'[{_canonical(self.title)},"'.encode())
+        for start in range(0, len(self.text), _PIECE):  # as a whole it would be there three times
+            hashed.update(_canonical(self.text[start : start + _PIECE])[1:-1].encode())
+        hashed.update(f'",{_canonical(self.metadata)}]'.encode())
+        return hashed.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import stat
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -20,10 +23,13 @@ from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.jobs.backup import SERVING_LOCK, back_up, restore
 from docsim.jobs.reindex import ReindexOptions, reindex
 from docsim.maintenance import verify
+from docsim.reindex import instant, rebuilding
 from docsim.reindex.examination import GateOptions
 from docsim.serving.ledger import Ledger
 from docsim.serving.tokens import Tokens
+from docsim.use.log import UseLog
 
+PRIVATE = ("use.*", "serving.db*")
 ANYWAY = ReindexOptions(GateOptions(publish_anyway=True))
 
 
@@ -64,6 +70,42 @@ def test_a_backup_answers_like_the_index_and_has_all_that_it_has(index: Path, tm
     assert not (tmp_path / "copy.tmp").exists()
     assert "verified" in run("restore", tmp_path / "copy", "--index", tmp_path / "new").stdout
     assert answers(tmp_path / "new") == answers(index)
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def modes(path: Path) -> set[int]:
+    """Return the modes of files, but for those that hold who asked what and who may come in."""
+    private = ("use.", "serving.")
+    return {stat.S_IMODE(one.stat().st_mode) for one in path.rglob("*") if not one.name.startswith(private)}
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_an_index_is_readable_as_the_umask_says_and_a_backup_by_its_owner_alone(
+    tiny_encoder_dir: Path, tmp_path: Path, umask: Callable[[int], int], mask: int
+) -> None:
+    umask(mask)
+    path = tmp_path / "index"
+    with Index.create(path, encoder=Encoder.load(tiny_encoder_dir), index_type="IVF1,SQ8") as index:
+        index.sync([Document(f"d{n}", f"lentils soup {n}") for n in range(1100)])
+        rebuilding.reindex(index, Encoder.load(tiny_encoder_dir, dim=16), gate=ANYWAY.gate)
+        instant.upgrade(index, Encoder.load(tiny_encoder_dir))
+    token(path, "anna")
+    with UseLog.opened(path):
+        assert modes(path) == {0o777 & ~mask, 0o666 & ~mask}
+        assert {stat.S_IMODE(one.stat().st_mode) for name in PRIVATE for one in path.glob(name)} == {0o600}
+    back_up(path, tmp_path / "backup")
+    assert stat.S_IMODE((tmp_path / "backup").stat().st_mode) == 0o700
+    restore(tmp_path / "backup", tmp_path / "new" / "index")
+    assert modes(tmp_path / "new") == {0o777 & ~mask, 0o666 & ~mask}
+    assert {stat.S_IMODE(one.stat().st_mode) for name in PRIVATE for one in tmp_path.glob(f"new/index/{name}")} == {
+        0o600
+    }
 
 
 def test_a_backup_is_of_one_moment_while_documents_come_and_generations_go(index: Path, tmp_path: Path) -> None:

@@ -393,3 +393,11 @@ def test_a_dry_run_counts_what_a_sync_then_does_and_writes_nothing(index: Index,
     planned = dry(index, CHANGES[change]())
     assert (store_of(index).revision(), (index.path / "index.db").read_bytes()) == (revision, content)
     assert planned == index.sync(CHANGES[change](), source=A)
+
+
+def test_a_small_sync_is_one_change_of_what_is_answered_removals_included(index: Index) -> None:
+    index.sync(given(a="one", b="two"))
+    before = store_of(index).revision()
+    report = index.sync(given(b="changed", c="three"))
+    assert (report.added, report.changed, report.removed) == (1, 1, 1)
+    assert store_of(index).revision() == before + 2  # the other one records that the source is being read

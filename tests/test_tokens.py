@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docsim.text.tokens import LONGEST, MOST_PARTS, token, tokens
+from docsim.text import tokens as spelled
+from docsim.text.tokens import LONGEST, MOST_PARTS, pieces, token, tokens
 
 
 def words(text: str) -> list[str]:
@@ -98,3 +99,17 @@ def test_any_text_has_words_without_blanks(text: str) -> None:
 def test_letters_and_digits_are_all_in_some_word(text: str) -> None:
     joined = "".join(words(text))
     assert {letter for letter in text.lower().replace("é", "e") if letter.isalnum()} <= set(joined)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "é", "\u0301", "日", "ｶ", "ﾞ", " ", "\n", "-", ".", "\u200b", "ß", "\r"]), max_size=60
+    )
+)
+def test_pieces_of_a_text_have_the_tokens_of_the_whole(characters: list[str]) -> None:
+    text = "".join(characters)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spelled, "PIECE", 8)
+        found = list(pieces(text))
+    assert "".join(found) == text
+    assert [one for piece in found for one in tokens(piece)] == tokens(text)

@@ -6,6 +6,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from unittest import mock
 
@@ -24,6 +25,7 @@ from docsim.engine.local.words.segment import Segment
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import QueryTerm
 from docsim.errors import StoreError
+from docsim.text import tokens as spelled
 from docsim.text.languages import LANGUAGES, language_of, language_of_script
 from docsim.text.stemming import stems
 from docsim.text.tokens import token, tokens
@@ -304,6 +306,16 @@ def test_many_texts_become_several_segments_that_answer_like_one(monkeypatch: py
     assert len(segments) > 3
     nothing = (None,) * len(segments)
     check(WordIndex(segments, nothing, nothing), {one.number: (one.title, one.text) for one in documents})
+
+
+def test_a_long_text_is_found_piece_by_piece_as_if_it_were_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = made(30)
+    (whole,) = building.segments(documents)
+    monkeypatch.setattr(building, "_STEP", 7)
+    monkeypatch.setattr(spelled, "PIECE", 40)
+    (pieced,) = building.segments(documents)
+    for field in fields(Segment):
+        np.testing.assert_array_equal(getattr(pieced, field.name), getattr(whole, field.name), err_msg=field.name)
 
 
 def test_a_word_that_a_document_holds_very_often_is_counted_to_the_end() -> None:

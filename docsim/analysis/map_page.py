@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from docsim.analysis.topic_map import KnowledgeMap, middle, names
-from docsim.rendering.pages import frame
+from docsim.rendering.pages import frame, visible
 from docsim.rendering.plots import COLOURS
 
 __all__ = ["map_page"]
@@ -52,6 +52,6 @@ def _content(found: KnowledgeMap) -> str:
         }
         for number, (topic, name) in enumerate(zip(found.topics, names(found.topics), strict=True))
     ]
-    points = [[point.x, point.y, point.topic, point.id, point.title] for point in found.points]
+    points = [[point.x, point.y, point.topic, visible(point.id), visible(point.title)] for point in found.points]
     content = json.dumps({"topics": topics, "points": points}, ensure_ascii=False, separators=(",", ":"))
     return content.replace("<", "\\u003c")  # so that a title cannot end the script element

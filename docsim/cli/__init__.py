@@ -24,6 +24,9 @@ from docsim.errors import DocsimError
 
 __all__ = ["main", "run"]
 
+_LEAST_MEMORY = 512 << 20
+"""Bytes of address space without which the libraries crash while they are loaded."""
+
 _SECTIONS = {
     "Search": {
         "query": "docsim.cli.search:query",
@@ -159,6 +162,9 @@ class _Group(click.Group):
             raise _Failed(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except MemoryError as error:
+            message = "there is not enough memory for this; what was committed is safe"
+            raise _Failed(DocsimError(message, hint="again with fewer other programs, or a higher limit")) from error
         except Exception as error:
             if logging.getLogger().isEnabledFor(logging.DEBUG):
                 raise
@@ -192,6 +198,20 @@ def main(ctx: click.Context, debug: bool) -> None:
         settings.apply(ctx)
 
 
+def _check_memory() -> None:
+    """End with a sentence where libraries could not even be loaded: those in C++ crash then."""
+    with contextlib.suppress(ImportError, OSError):
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY and most < _LEAST_MEMORY:
+            needed, given = _LEAST_MEMORY >> 20, most >> 20
+            error = DocsimError(f"expected a limit of at least {needed} MB of memory, got {given} MB", hint="ulimit -v")
+            failed = _Failed(error)
+            failed.show()
+            raise SystemExit(failed.exit_code)
+
+
 def run() -> None:
     """Run the command line as a process of its own: the console script.
 
@@ -200,6 +220,7 @@ def run() -> None:
     closed, and the operating system frees the rest.
     """
     open_closed_streams()
+    _check_memory()
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if command == "serve":
         gc.disable()  # until the server is ready: a tenth of its start goes into looking for garbage in what it imports

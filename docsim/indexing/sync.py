@@ -1,7 +1,8 @@
 """Sync: makes what an index holds of a source equal to the source, encoding only what is new or changed.
 
 The caller's thread reads and encodes a batch while another thread commits the batch before. A batch is one transaction
-of whole documents, so after an interruption at any point, the next run does only what is left.
+of whole documents, so after an interruption at any point, the next run does only what is left. What vanished from the
+source is removed in the transaction of the last batch: a sync of one batch, as most are, is seen whole or not at all.
 
 No decision depends on how much of the run is committed already. If a path of the source has taken or left a document in
 this run, neither the document nor its id is given to another path in the same run. So every decision is about documents
@@ -10,6 +11,7 @@ that the run has not touched, for which the index is up to date, and a dry run d
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections import Counter, deque
@@ -49,6 +51,10 @@ class _Change:
     digest: str
     document_number: int | None
     document: Document | None
+
+
+_END = _Change("", "", None, None)
+"""Comes after all changes: the source was read to its end."""
 
 
 class Plan:
@@ -263,9 +269,10 @@ class Sync(Plan):
         """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
             self.source_number = self._writer.open_source(self.source_number, self.source)
-        batches = pipeline.batched(self.changes(items, progress), _characters, size=self._batch)
-        pipeline.run(batches, encode=self._encode, commit=self._commit)
-        self._finish(prune)
+        batches = pipeline.batched(
+            itertools.chain(self.changes(items, progress), [_END]), _characters, size=self._batch
+        )
+        pipeline.run(batches, encode=self._encode, commit=functools.partial(self._commit, prune=prune))
         return self.report()
 
     def _encode(self, batch: Sequence[_Change]) -> list[Embedded | None]:
@@ -278,24 +285,31 @@ class Sync(Plan):
         )
         return [next(embedded) if one.document else None for one in batch]
 
-    def _commit(self, batch: Sequence[_Change], embedded: Sequence[Embedded | None]) -> None:
-        assert self.source_number is not None
+    def _commit(
+        self, batch: Sequence[_Change], embedded: Sequence[Embedded | None], *, prune: bool | None = None
+    ) -> None:
         with self._writer.transaction():
             for change, content in zip(batch, embedded, strict=True):
-                number = change.document_number
-                if content:
-                    number = self._writer.put(content, number=number)
-                assert number is not None
-                self._writer.claim(self.source_number, change.path, document_number=number, digest=change.digest)
-                self._writer.link(self.source_number, change.path, document_number=number, digest=change.digest)
+                if change is _END:
+                    self._finish(prune)
+                else:
+                    self._write(change, content)
+
+    def _write(self, change: _Change, content: Embedded | None) -> None:
+        assert self.source_number is not None
+        number = change.document_number
+        if content:
+            number = self._writer.put(content, number=number)
+        assert number is not None
+        self._writer.claim(self.source_number, change.path, document_number=number, digest=change.digest)
+        self._writer.link(self.source_number, change.path, document_number=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:
         """Remove what vanished, and record that the source was read completely."""
         assert self.source_number is not None
-        with self._writer.transaction():
-            for path in self._prune(prune):
-                self._writer.unlink(self.source_number, path)
-            self._writer.close_source(self.source_number, self.failures)
+        for path in self._prune(prune):
+            self._writer.unlink(self.source_number, path)
+        self._writer.close_source(self.source_number, self.failures)
 
 
 def removed(writer: Writer, ids: Iterable[str]) -> int:

@@ -24,6 +24,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_PIECE = 1 << 20  # bytes that are looked at together
+_MARKED = ("utf-16", "utf-32")  # told by their marks; a mark in the middle of a text is none
 _SAMPLE = 1 << 17  # bytes of the lines beyond ASCII from which an encoding is guessed
 _CONTROLS = re.compile("[\x80-\x84\x86-\x9f]")  # C1 controls, which no text has; U+0085 ends lines on mainframes
 _BESIDE_ASCII = re.compile(r"(?<=[A-Za-z])[^\W\x00-\x7f]|[^\W\x00-\x7f](?=[A-Za-z])")
@@ -59,7 +61,8 @@ def encoding(data: bytes, *, declared: str = "") -> str:
         declared: The encoding that the text itself declares; believed if the text is not valid UTF-8, and decodes.
     """
     undecided = Undecided()
-    undecided.feed(data)
+    for start in range(0, len(data), _PIECE):
+        undecided.feed(data[start : start + _PIECE])
     return undecided.decided(declared=declared)
 
 
@@ -150,8 +153,8 @@ def _guess(sample: bytes) -> str:
     """Return the most likely encoding; of those as likely as any other, Western European."""
     import chardet
 
-    found = (str(one["encoding"] or "") for one in chardet.detect_all(sample))
-    best = next((codecs.lookup(one).name for one in found if one and _decodes(sample, one)), "")
+    found = (codecs.lookup(str(one["encoding"])).name for one in chardet.detect_all(sample) if one["encoding"])
+    best = next((one for one in found if not one.startswith(_MARKED) and _decodes(sample, one)), "")
     text = sample.decode(best or "latin-1", "replace")
     few = sum(byte >= 0x80 for byte in sample) < 4  # too little to tell languages apart
     if best and not _is_mixed(text) and not (few and _is_latin(text)):

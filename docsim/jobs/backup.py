@@ -24,7 +24,7 @@ def back_up(path: Path, target: Path) -> Copied:
     """Copy an index as it is at one moment, and verify the copy; nobody has to stop searching or writing.
 
     The copy has documents, embeddings, all generations with their encoders and reports, words, tokens and what was
-    recorded of use. It is there when all of it is, or not at all.
+    recorded of use. It is there when all of it is, or not at all. Only its owner may look into it.
 
     Args:
         path: The index's directory.
@@ -38,6 +38,7 @@ def back_up(path: Path, target: Path) -> Copied:
     if target.resolve().is_relative_to(path.resolve()):
         raise UsageError(f"expected a directory outside the index for the backup, got {target}")
     made, copied = _made(path, target)
+    made.chmod(stat.S_IRWXU)
     made.replace(target)
     return copied
 
@@ -59,7 +60,9 @@ def restore(backup: Path, path: Path, *, replace: bool = False) -> Copied:
         _check_free(path)
     elif not replace:
         raise UsageError(f"expected no index at {path}, found one", hint="--replace, to replace it")
+    mode = _mode(path)
     made, copied = _made(backup, path)
+    made.chmod(mode)  # that of the backup keeps others out
     for file in (made, *made.rglob("*")):  # a backup may be kept read-only
         file.chmod(file.stat().st_mode | stat.S_IWUSR)
     with ExitStack() as stack:
@@ -76,6 +79,16 @@ def restore(backup: Path, path: Path, *, replace: bool = False) -> Copied:
 def _check_free(target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"expected a new or an empty directory, found something at {target}")
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of a directory, or that which a new one there would have."""
+    is_new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if is_new:
+        path.rmdir()
+    return mode
 
 
 def _made(path: Path, target: Path) -> tuple[Path, Copied]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["facts", "frame", "page", "picture", "table"]
+__all__ = ["facts", "frame", "page", "picture", "shown", "table", "visible"]
+
+_BETWEEN_TAGS = re.compile(r">[^<>]*")
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and marks that turn the direction of text: ``invoice`` and U+202E make ``gpj.exe`` a picture."""
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -25,11 +30,23 @@ def frame(title: str, body: str, *, style: str = "") -> str:
         body: The page's content as HTML. Text that comes from documents must be escaped by the caller.
         style: CSS to add to the style that all pages share.
     """
-    return (
+    return shown(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}{style}</style></head><body>\n{body}\n</body></html>\n"
     )
+
+
+def shown(written: str) -> str:
+    """Return HTML whose texts, but not attributes, have control characters and turns of direction spelled out."""
+    if not _UNSEEN.search(written):
+        return written
+    return _BETWEEN_TAGS.sub(lambda text: visible(text[0]), written)
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters and turns of direction spelled out, as ``u202e`` after a backslash."""
+    return _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def page(title: str, body: str, *, style: str = "") -> str:

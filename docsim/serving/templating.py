@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.responses import HTMLResponse, Response
 
 from docsim import extras
+from docsim.rendering import pages
 from docsim.serving.access import SCOPES, Access
 from docsim.serving.guard import COOKIE
 
@@ -31,7 +32,7 @@ def _has_map() -> bool:
 
 def content(template: str, **shown: Any) -> str:
     """Return what a template makes of some values."""
-    return _templates.get_template(template).render(**shown)
+    return pages.shown(_templates.get_template(template).render(**shown))
 
 
 def page(request: Request, template: str, *, status: int = 200, **shown: Any) -> Response:

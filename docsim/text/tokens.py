@@ -24,6 +24,7 @@ __all__ = [
     "around",
     "is_unspaced",
     "phrase_of",
+    "pieces",
     "places",
     "readings",
     "token",
@@ -35,6 +36,9 @@ __all__ = [
 
 LONGEST = 64
 """Characters of a word that count; what follows them is not told apart."""
+
+PIECE = 1 << 20
+"""Characters of a long text whose tokens are found at a time, which bounds memory."""
 
 MOST_PARTS = 8
 """Words that a token may have to stand for them run together as well."""
@@ -72,6 +76,7 @@ _WORD = rf"(?:[^\W_]|[{_SIGNS}])+"
 _ASCII_RUN = rf"[A-Za-z0-9{re.escape(_JOINTS[:6])}+#]+"
 _WRITTEN_RUN = rf"[\w{re.escape(_JOINTS)}+#{_SIGNS}{_UNSPACED}{UNSEEN}]+"
 _WRITTEN_WORD = rf"(?:[^\W_]|[{_SIGNS}{UNSEEN}])+"
+_SPACED = re.compile(r"\n|(?<=[!-~]) (?=[!-~])")
 _PLAIN_WORD = re.compile("[A-Za-z0-9]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NARROW = r"[\uff65-\uff9f]"
@@ -102,6 +107,24 @@ def tokens(text: str) -> list[str]:
         joined = "\n".join(lines)
         found += joined.translate(_PLAIN).split() if plain else _of_any_script(joined)
     return found
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces of about a million characters, which have the same tokens as the whole.
+
+    A piece ends after a line, or where there is none, after a space between characters of ASCII; else it is longer.
+    """
+    start = 0
+    while len(text) - start > PIECE:
+        end = text.rfind("\n", start, start + PIECE) + 1 or _after_space(text, start + PIECE // 2)
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _after_space(text: str, start: int) -> int:
+    found = _SPACED.search(text, start)
+    return found.end() if found else len(text)
 
 
 def _of_any_script(text: str) -> list[str]:

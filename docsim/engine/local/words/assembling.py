@@ -6,6 +6,7 @@ A word in a document at a position is one number of 64 bits, so sorting such num
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,7 @@ class _Rows:
         weights: How often that holds the word, those in the title counting more.
         counts: How often it holds the word.
         begin: Where its positions begin, ``int64 (rows + 1,)``; the last is where all end.
-        position: Where, ``int64 (words found,)``, ascending in each row.
+        position: Where, ``uint32 (words found,)``, ascending in each row.
     """
 
     term: Ints
@@ -72,7 +73,7 @@ class _Rows:
     weights: Ints
     counts: Ints
     begin: Ints
-    position: Ints
+    position: NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +87,18 @@ class _Stemmed:
     weights: Ints
 
 
-def assembled(documents: Documents, found: Occurrences, terms: list[str]) -> Segment:
+def assembled(documents: Documents, found: Iterable[Occurrences], terms: list[str], *, count: int) -> Segment:
     """Return the segment of some documents.
 
     Args:
         documents: The documents, by ascending first passage number.
-        found: The words found in them, by their place in ``terms``.
+        found: The words found in them, by their place in ``terms``, some at a time.
         terms: Different folded words.
+        count: How many words were found.
     """
     hashed = hashes(terms)
     order = np.argsort(hashed)
-    rows = _rows(found, _ranks(order), documents.titles)
+    rows = _rows(found, count, _ranks(order), documents.titles)
     starts = np.searchsorted(rows.term, np.arange(len(terms) + 1))
     stemmed = _stemmed([terms[i] for i in order], rows, starts, documents.languages)
     forms = sorted(one.encode("utf-8", "surrogatepass") for one in terms)
@@ -128,37 +130,47 @@ def _ranks(order: Ints) -> Ints:
     return ranks
 
 
-def _smallest(values: Ints) -> NDArray[np.unsignedinteger[Any]]:
+def _smallest(values: Ints | NDArray[np.uint32]) -> NDArray[np.unsignedinteger[Any]]:
     """Return unsigned numbers in 16 bits each where they fit, else in 32."""
     return values.astype(np.uint16 if not len(values) or values.max() < 1 << 16 else np.uint32)
 
 
-def _rows(found: Occurrences, ranks: Ints, titles: Ints) -> _Rows:
+def _rows(found: Iterable[Occurrences], count: int, ranks: Ints, titles: Ints) -> _Rows:
     """Group words by document.
 
     Args:
-        found: The words.
+        found: The words, some at a time.
+        count: How many they are.
         ranks: The place of each among all by ascending hash.
         titles: How many words the title of each document has.
     """
+    keys, done = np.empty(count, np.uint64), 0  # of a text of a gigabyte, every array is one of gigabytes
+    for one in found:
+        keys[done : done + len(one.term)] = _keys(one, ranks)
+        done += len(one.term)
+    keys.sort()
+    position = keys.astype(np.uint32) & np.uint32(_FARTHEST)
+    keys >>= _POSITION
+    begin = _changes(keys)
+    rows = keys[begin]
+    del keys
+    slot = _slots(rows)
+    counts = np.diff(begin, append=count)
+    in_title = position < np.repeat(titles[slot].astype(np.uint32), counts)
+    weights = counts + (TITLE_WEIGHT - 1) * _sums(in_title, begin)
+    return _Rows((rows >> _DOCUMENT).astype(np.int64), slot, weights, counts, np.append(begin, count), position)
+
+
+def _keys(found: Occurrences, ranks: Ints) -> NDArray[np.uint64]:
     keys = ranks[found.term].astype(np.uint64) << (_DOCUMENT + _POSITION)
     keys |= found.slot.astype(np.uint64) << _POSITION
     keys |= np.minimum(found.position, _FARTHEST).astype(np.uint64)
-    keys.sort()
-    position = (keys & np.uint64(_FARTHEST)).astype(np.int64)
-    rows = keys >> _POSITION
-    begin = _changes(rows)
-    rows = rows[begin]
-    slot = _slots(rows)
-    counts = np.diff(begin, append=len(keys))
-    in_title = position < titles[np.repeat(slot, counts)]
-    weights = counts + (TITLE_WEIGHT - 1) * _sums(in_title, begin)
-    return _Rows((rows >> _DOCUMENT).astype(np.int64), slot, weights, counts, np.append(begin, len(keys)), position)
+    return keys
 
 
 def _changes(values: NDArray[np.uint64]) -> Ints:
     """Return where each run of equal values begins."""
-    return np.flatnonzero(np.diff(values, prepend=values[:1] + np.uint64(1))) if len(values) else np.zeros(0, np.int64)
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1])) if len(values) else np.zeros(0, np.int64)
 
 
 def _slots(rows: NDArray[np.uint64]) -> Ints:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Occurrences, assembled
 from docsim.engine.local.words.segment import Segment
 from docsim.text.languages import DEFAULT, LANGUAGES, SAMPLE, evidence, told_by
-from docsim.text.tokens import token, tokens
+from docsim.text.tokens import pieces, token, tokens
 
 __all__ = ["Text", "segments"]
 
 MOST_TOKENS = 3_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""
+
+_STEP = 250_000  # tokens whose words are found at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,31 @@ def segments(texts: Iterable[Text]) -> Iterator[Segment]:
         yield batch.segment()
 
 
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Lists of numbers, one after the other.
+
+    Attributes:
+        values: The numbers of all lists, ``int64 (n,)``.
+        starts: Where each list starts, ``int64 (lists,)``.
+        counts: How many numbers each has, ``int64 (lists,)``.
+    """
+
+    values: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def of(self, chosen: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the values of some lists, and for each value which of the chosen lists it is from."""
+        counts = self.counts[chosen]
+        owners = np.repeat(np.arange(len(chosen)), counts)
+        places = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self.values[self.starts[chosen][owners] + places], owners
+
+
 @dataclass(slots=True)
 class _Ragged:
-    """Lists of numbers, one after the other."""
+    """Lists of numbers that are being made."""
 
     values: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
@@ -63,13 +87,10 @@ class _Ragged:
         self.values += values
         self.ends.append(len(self.values))
 
-    def of(self, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the values of some lists, and for each value which of the chosen lists it is from."""
+    def made(self) -> _Lists:
         ends = np.array(self.ends, np.int64)
-        counts = np.diff(ends, prepend=0)[chosen]
-        owners = np.repeat(np.arange(len(chosen)), counts)
-        places = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.array(self.values, np.int64)[(ends[chosen] - counts)[owners] + places], owners
+        counts = np.diff(ends, prepend=0)
+        return _Lists(np.array(self.values, np.int64), ends - counts, counts)
 
 
 class _Batch:
@@ -81,40 +102,38 @@ class _Batch:
         self._written: defaultdict[str, int] = defaultdict()
         self._written.default_factory = self._written.__len__  # a new token gets the next number
         self._tokens: list[NDArray[np.int32]] = []
+        self._sizes: list[int] = []
         self._in_title: list[int] = []
 
     def add(self, text: Text) -> None:
-        title = tokens(text.title)
-        found = title + tokens(text.text)
+        before = self.count
+        found = tokens(text.title)
+        self._in_title.append(len(found))
+        for piece in pieces(text.text):  # a list of all tokens would take ten times as much memory as a long text
+            found += tokens(piece)
+            self._tokens.append(np.fromiter(map(self._written.__getitem__, found), np.int32, len(found)))
+            self.count += len(found)
+            found = []
         self.texts.append((text.number, text.first))
-        self._tokens.append(np.fromiter(map(self._written.__getitem__, found), np.int32, len(found)))
-        self._in_title.append(len(title))
-        self.count += len(found)
+        self._sizes.append(self.count - before)
 
     def segment(self) -> Segment:
+        """Return the segment; the batch is of no use afterwards."""
         words, beside, places = self._stand_for()
-        sizes = np.array([len(one) for one in self._tokens], np.int64)
-        chosen = np.concatenate(self._tokens).astype(np.int64)
-        document = np.repeat(np.arange(len(sizes)), sizes)
-        term, owner = words.of(chosen)
-        lengths = np.bincount(document[owner], minlength=len(sizes))
-        before = np.cumsum(lengths) - lengths  # words of earlier documents
-        starts = np.cumsum(np.bincount(owner, minlength=len(chosen)))
-        starts -= np.bincount(owner, minlength=len(chosen))
-        position = np.arange(len(term)) - before[document[owner]]
-        titles = self._titles(sizes, starts, before, lengths)
-        more, holder = beside.of(chosen)
-        shift, _ = places.of(chosen)
-        found = Occurrences(
-            np.concatenate([term, more]),
-            np.concatenate([document[owner], document[holder]]),
-            np.concatenate([position, starts[holder] - before[document[holder]] + shift]),
-        )
-        languages = self._languages(chosen, document, sizes)
-        documents = Documents(np.array(self.texts, np.int64), lengths, titles, np.array(languages, np.uint8))
-        return assembled(documents, found, list(self._terms))
+        chosen = np.concatenate(self._tokens)
+        self._tokens.clear()
+        ends = np.cumsum(self._sizes, dtype=np.int64)
+        first = ends - self._sizes
+        heads = first + np.array(self._in_title, np.int64)
+        before, bodies, after = np.split(_words_before(np.concatenate([first, heads, ends]), chosen, words.counts), 3)
+        languages = np.array(self._languages(chosen, first), np.uint8)
+        documents = Documents(np.array(self.texts, np.int64), after - before, bodies - before, languages)
+        (count,) = _words_before(ends[-1:], chosen, words.counts + beside.counts)
+        found = _found(chosen, ends, before, (words, beside, places))
+        del chosen  # large, and the generator's own to drop
+        return assembled(documents, found, list(self._terms), count=int(count))
 
-    def _stand_for(self) -> tuple[_Ragged, _Ragged, _Ragged]:
+    def _stand_for(self) -> tuple[_Lists, _Lists, _Lists]:
         """Return the words of each token, what stands beside them, and beside which of them."""
         self._terms: defaultdict[str, int] = defaultdict()
         self._terms.default_factory = self._terms.__len__
@@ -128,23 +147,55 @@ class _Batch:
             words.add(map(number, found.words))
             beside.add(number(form) for _, form in found.beside)
             places.add(place for place, _ in found.beside)
-        return words, beside, places
+        return words.made(), beside.made(), places.made()
 
-    def _titles(
-        self, sizes: NDArray[np.int64], starts: NDArray[np.int64], before: NDArray[np.int64], lengths: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Return how many words the title of each document has, given where the words of each token start."""
-        ends = np.append(starts, lengths.sum())
-        first = np.cumsum(sizes) - sizes
-        titles: NDArray[np.int64] = ends[first + np.array(self._in_title, np.int64)] - before
-        return titles
-
-    def _languages(self, chosen: NDArray[np.int64], document: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[int]:
+    def _languages(self, chosen: NDArray[np.int32], first: NDArray[np.int64]) -> list[int]:
         """Return the language of each document, by its first tokens."""
         table = self._telling
-        telling = np.asarray(table.any(axis=1))
-        place = np.arange(len(chosen)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        kept = np.flatnonzero((place < SAMPLE) & telling[chosen])
-        scores = np.zeros((len(sizes), len(LANGUAGES)), np.float32)
-        np.add.at(scores, document[kept], table[chosen[kept]])
+        counts = np.minimum(self._sizes, SAMPLE)
+        document = np.repeat(np.arange(len(counts)), counts)
+        place = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
+        sample = chosen[first[document] + place]
+        kept = np.asarray(table.any(axis=1))[sample]
+        scores = np.zeros((len(counts), len(LANGUAGES)), np.float32)
+        np.add.at(scores, document[kept], table[sample[kept]])
         return [LANGUAGES.index(told_by(row) or DEFAULT) for row in scores.tolist()]
+
+
+def _words_before(marks: NDArray[np.int64], chosen: NDArray[np.int32], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many words come before some of the tokens, given how many each different token has."""
+    found, done = np.zeros(len(marks), np.int64), 0
+    for low in range(0, len(chosen), _STEP):
+        sums = np.append(0, np.cumsum(counts[chosen[low : low + _STEP]]))
+        here = np.flatnonzero((marks >= low) & (marks < low + len(sums)))
+        found[here] = done + sums[marks[here] - low]
+        done += int(sums[-1])
+    return found
+
+
+def _found(
+    chosen: NDArray[np.int32],
+    ends: NDArray[np.int64],
+    before: NDArray[np.int64],
+    stand_for: tuple[_Lists, _Lists, _Lists],
+) -> Iterator[Occurrences]:
+    """Yield where the words of all tokens are, and what stands beside them.
+
+    Args:
+        chosen: The tokens, one document after the other, ``int32 (tokens,)``.
+        ends: Where those of each document end.
+        before: How many words come before each document.
+        stand_for: For each different token its words, what stands beside them, and beside which of them.
+    """
+    words, beside, places = stand_for
+    done = 0
+    for low in range(0, len(chosen), _STEP):
+        some = chosen[low : low + _STEP]
+        document = np.searchsorted(ends, np.arange(low, low + len(some)), side="right")
+        term, owner = words.of(some)
+        more, holder = beside.of(some)
+        counts = words.counts[some]
+        slot = document[np.concatenate([owner, holder])]
+        place = np.append(np.arange(len(term)), (np.cumsum(counts) - counts)[holder] + places.of(some)[0])
+        yield Occurrences(np.concatenate([term, more]), slot, done + place - before[slot])
+        done += len(term)

@@ -1,0 +1,207 @@
+"""Fuzzing of what is shown: no title, id, text, name or field reaches a terminal raw, or a page unescaped."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from asked import asking
+from effort import examples
+from encoder_variants import with_other_dim
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from docsim import Document, Encoder, Index
+from docsim.analysis.duplicates_page import duplicates_page
+from docsim.analysis.map_page import map_page
+from docsim.cli import main
+from docsim.reindex import rebuilding
+from docsim.reindex.examination import GateOptions
+from docsim.rendering import pages
+
+pytestmark = pytest.mark.properties
+
+BASE = "Boil the soup of lentils until it is soft, then sign the keys of the database and restore it. "
+
+# What a terminal must not be sent, and what a page must not hold as markup: all of it names itself.
+ATTACKS = [
+    "\x1b]0;owned\x07", "\x1b[2J", "\x1b[5;45m", "\x9b5;45m", "\x9d0;owned\x9c", "\x1b]8;;http://evil\x1b\\", "\x1bc",
+    "\x90q\x9c", "\u202egpj.exe", "\u2066evil", "\u200f", "\r", "\b\b", "\x00", "\x7f", "\x85", "\u2028", "[red]",
+    "[/]", "[link=evil]", "<evil onevil=1>", "</script><evil>", "</title><evil>", "</textarea><evil>", "--><evil>",
+    "]]><evil>", "\"><evil>", "'><evil>", "\" onevil=\"1", "' onevil='1", "{{ 7*7 }}evil", "{% evil %}",
+    "javascript:evil()", "&lt;evil&gt;", "<!--", "\\u003cevil", "`evil`", "<b\x1b[2J>", "\u200b<evil>", "%1b[2J",
+    "![a](javascript:evil)",
+]  # fmt: skip
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+OWN = re.compile(r"\x1b\[(?!5;45m)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[1A|\x1b\[2K|\r\n")
+"""What docsim itself sends to a terminal: colours, and the lines of progress that replace each other."""
+IN_PAGES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+hostile = st.lists(st.one_of(st.sampled_from(ATTACKS), st.text(max_size=4)), min_size=1, max_size=5).map("".join)
+fuzzing = settings(
+    max_examples=int(os.environ.get("FUZZ", "0")) or examples(2, 15),
+    derandomize="FUZZ" not in os.environ,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),  # shrinking would make an index each time
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Markup(HTMLParser):
+    """The elements and attributes of a page, but for what is in its own scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements, self.attributes, self.texts = set[str](), list[tuple[str, str]](), list[str]()
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def on_screen(*arguments: str) -> str:
+    """Return what a command prints where both of its streams are a terminal."""
+    screen = Screen()
+    with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen), contextlib.suppress(SystemExit):
+        main(list(arguments))
+    return screen.getvalue()
+
+
+def check_page(page: str) -> None:
+    found = Markup(page)
+    assert not {one for one in found.elements if "evil" in one}
+    assert "<evil" not in page
+    assert [name for name, _ in found.attributes if "evil" in name or not re.fullmatch(r"[a-z-]+", name)] == []
+    addresses = [value for name, value in found.attributes if name in ("href", "src", "action")]
+    assert not [one for one in addresses if one.lower().startswith("javascript:")]
+    assert not IN_PAGES.search("".join(found.texts)), IN_PAGES.findall("".join(found.texts))
+    assert "49evil" not in page
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder_dir: Path) -> Encoder:
+    return Encoder.load(tiny_encoder_dir)
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    path = tmp_path_factory.mktemp("output")
+    monkeypatch.setenv("XDG_STATE_HOME", str(path / "state"))
+    return path
+
+
+@contextlib.contextmanager
+def attacked(path: Path, encoder: Encoder, one: str) -> Iterator[Index]:
+    """An index in which everything that comes from documents is an attack."""
+    documents = [
+        Document(
+            f"{one}/a{number}",
+            f"# {one} {number}\n\n{BASE}{one} {number}\n\n## {one}\n\n{BASE}",
+            f"{one} {number}",
+            {"team": one},
+        )
+        for number in range(2)
+    ]
+    documents += [Document(f"page{number}", f"{BASE[number:]} {number}", one) for number in range(22)]
+    with Index.create(path, encoder=encoder) as index:
+        index.sync(documents)
+        yield index
+
+
+def ids(index: Index, one: str) -> list[str]:
+    with index.engine.snapshot() as snapshot:
+        return [found.document.id for found in snapshot.scan() if found.document.metadata.get("team") is not None]
+
+
+@given(one=hostile)
+@fuzzing
+def test_nothing_of_a_document_reaches_a_terminal_raw(home: Path, encoder: Encoder, one: str) -> None:
+    path = home / f"index{len(list(home.iterdir()))}"
+    folder = path.with_name(f"{path.name}-docs")
+    folder.mkdir()
+    name = re.sub("[/\x00\ud800-\udfff]", "", one).encode()[:200].decode("utf-8", "ignore").strip(". ") or "x"
+    (folder / f"{name}.md").write_text(f"---\ntitle: {json.dumps(one)}\n---\n# {one}\n\n{BASE}{one}", errors="replace")
+    (folder / f"b{name}.pdf").write_bytes(b"%PDF broken")
+    (folder / f"c{name}.json").write_text("left out")
+    with attacked(path, encoder, one) as index:
+        first, second = ids(index, one)
+    at = ("--index", str(path))
+    commands = [
+        ("query", f"soup {one}", *at), ("query", "soup", "--json", *at),
+        ("query", "soup", "--no-fold", "-k", "30", *at), ("similar", first, *at), ("ls", *at), ("show", first, *at),
+        ("show", first, "--json", *at), ("show", f"{one}no", *at), ("explain", first, second, *at),
+        ("duplicates", *at), ("query", "soup", "--where", f"team = {json.dumps(one)}", *at),
+        ("query", "soup", "--in", one, *at), ("index", str(folder), *at), ("index", str(folder / one), *at),
+        ("status", *at), ("status", "--left-out", *at), ("sources", *at), ("forget", one, *at),
+        ("open", "--print", "1"), ("verify", *at), ("gaps", *at), ("hygiene", *at), ("rm", first, *at),
+    ]  # fmt: skip
+    for command in commands:
+        arguments = [part.replace("\x00", "") for part in command]
+        shown = on_screen(*arguments)
+        assert "Traceback" not in shown, (command, shown)
+        if "\x1b[2K" in shown:  # lines of progress were replaced, with returns between them
+            shown = shown.replace("\r", "")
+        left = RAW.findall(OWN.sub("", shown))
+        assert not left, (command[0], left, shown)
+
+
+@given(one=hostile)
+@fuzzing
+def test_nothing_of_a_document_is_markup_of_a_page_or_a_report(home: Path, encoder: Encoder, one: str) -> None:
+    path = home / f"index{len(list(home.iterdir()))}"
+    other = with_other_dim(encoder.path, path.with_name(f"{path.name}-encoder"), 24)
+    with attacked(path, encoder, one) as index:
+        with index.engine.snapshot() as snapshot:
+            check_page(duplicates_page(index.duplicates(), snapshot))
+        check_page(map_page(index.map(), title=one))
+        options = GateOptions(publish_anyway=True, report=path / "report")
+        rebuilding.reindex(index, Encoder.load(other), gate=options)
+        check_page((path / "report" / "report.html").read_text(encoding="utf-8"))
+        parts = pages.facts({one: one}), pages.table((one,), [(one,)]), pages.picture(b"", one)
+        check_page(pages.page(one, "".join(parts)))
+        first, second = ids(index, one)
+    with asking(path) as client:
+        client.headers["accept"] = "text/html"  # as browsers say
+        shown = [
+
+            client.get("/", params={"q": f"soup {one}"}), client.get("/", params={"q": "soup", "f": f"team={one}"}),
+            client.get("/", params={"q": "soup", "part": "true"}),
+            client.get(f"/d/{quoted(first)}", params={"q": one}), client.get(f"/more/{quoted(first)}"),
+            client.get(f"/why/{quoted(first)}", params={"a": second}), client.get("/duplicates"),
+            client.post("/have", data={"text": BASE + one}), client.get(f"/d/{quoted(one)}no"), client.get("/admin"),
+            client.get("/login", params={"next": one}),
+        ]  # fmt: skip
+        assert {page.status_code for page in shown[:8]} <= {200, 303, 503}, [page.status_code for page in shown]
+        for page in shown:
+            if not page.is_redirect:
+                assert page.headers["content-type"].startswith("text/html")
+                check_page(page.text)
+
+
+def quoted(id: str) -> str:
+    return quote(id, safe="")
