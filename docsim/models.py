@@ -33,6 +33,7 @@ __all__ = [
     "PassageHit",
     "Ranking",
     "SearchResult",
+    "Stale",
     "SyncReport",
     "TrainingOptions",
     "composed",
@@ -50,6 +51,9 @@ MOST = 2**31 - 1
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
 
 DEFAULT_MODE: Mode = "hybrid"
+
+Stale = Literal["changed", "gone"]
+"""What has become of the file that a document was read from: it has changed since, or is no longer there."""
 
 # Unpaired surrogates cannot be written as UTF-8, and NUL ends a C string: no database can store either as text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -244,6 +248,8 @@ class Hit:
             no such pairs.
         metadata: The document's metadata.
         passages: The document's best passages, best first.
+        stale: What has become of the file that the document was read from; None if it is as it was, or if that cannot
+            be told. Filled in by the command line and the server, and by ``docsim.jobs.freshness.noted``.
     """
 
     rank: int
@@ -254,6 +260,7 @@ class Hit:
     percentile: float | None
     metadata: Metadata
     passages: tuple[PassageHit, ...]
+    stale: Stale | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,12 +246,15 @@ class Holder:
         path: The path.
         source: That source.
         digest: What the path was last read with.
+        read: When that source began to be read the last time, ISO 8601 in UTC; None if it was not read to its end, or
+            this path could not be read then.
     """
 
     source_number: int
     path: str
     source: SourceName
     digest: str
+    read: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -305,6 +305,7 @@ def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
                 "url": f"/d/{path}?{urlencode(place)}#passage",
                 "parts": marking.snippet(best["text"], matcher, title=hit["title"]),
                 "closeness": _closeness(hit["percentile"]),
+                "stale": hit["stale"],
                 "similarity": hit["similarity"],
             }
         )
