@@ -49,18 +49,16 @@ MOST = 2**31 - 1
 """The largest number of hits that can be asked for, and the largest offset."""
 
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
-
 DEFAULT_MODE: Mode = "hybrid"
 
 Stale = Literal["changed", "gone"]
-"""What has become of the file that a document was read from: it has changed since, or is no longer there."""
+"""What has become of the file that a document was read from."""
 
 # Unpaired surrogates cannot be written as UTF-8, and NUL ends a C string: no database can store either as text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 # In JSON, NUL is ``\u0000``. After an even number of backslashes, ``u0000`` is plain text.
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-
 
 # Made once: the functions of ``json`` would make one for every document that an answer shows.
 _WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
@@ -248,8 +246,7 @@ class Hit:
             no such pairs.
         metadata: The document's metadata.
         passages: The document's best passages, best first.
-        stale: What has become of the file that the document was read from; None if it is as it was, or if that cannot
-            be told. Filled in by the command line and the server, and by ``docsim.jobs.freshness.noted``.
+        stale: What became of its file, filled in by ``docsim.jobs.freshness``; None if nothing, or nobody can tell.
     """
 
     rank: int

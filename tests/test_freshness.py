@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -11,14 +12,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from served import serving, token
 
 from docsim import Encoder, Index
-from docsim.cli import main
+from docsim.cli import hits, main
 from docsim.ingest.sources import Reading, open_source
 from docsim.jobs import freshness
 from docsim.jobs.sync import sync
 from docsim.serving.files import Files
+from docsim.text.matching import Matcher
 
 PAGES = {
     "soup.md": "# Soup\n\nBoil the lentils until the soup is soft.\n",
@@ -120,6 +123,17 @@ def test_the_command_line_says_it_to_people_to_pipes_and_in_json(index: Index, f
     assert "(changed)" not in run("query", "lentils", "--quiet")[1]
     assert json.loads(run("show", "stew.md", "--json")[0])["stale"] == "gone"
     assert "the file of stew.md is gone" in run("show", "stew.md")[1]
+
+
+def test_on_a_terminal_it_stands_below_the_hit(index: Index, folder: Path) -> None:
+    (folder / "stew.md").unlink()
+    result = freshness.noted(index, index.search("lentils"))
+    console = Console(file=io.StringIO(), width=100)
+    console.print(hits.rows(result, "lentils", {}, Matcher("lentils")))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert shown.count("Its file is gone since it was indexed.") == 1
+    assert any("docsim index brings in" in line for line in hits.footnotes(result))
 
 
 def test_the_server_says_it_of_what_somebody_may_see_and_never_where_files_lie(index: Index, folder: Path) -> None:
