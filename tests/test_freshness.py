@@ -17,7 +17,7 @@ from served import serving, token
 
 from docsim import Encoder, Index
 from docsim.cli import hits, main
-from docsim.ingest.sources import Reading, open_source
+from docsim.ingest.sources import ReadingOptions, open_source
 from docsim.jobs import freshness
 from docsim.jobs.sync import sync
 from docsim.serving.files import Files
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(folder: Path, tmp_path: Path, tiny_encoder_dir: Path) -> Iterator[Index]:
-    with_tables = Reading(include=("*.csv",))
+    with_tables = ReadingOptions(include=("*.csv",))
     sync(tmp_path / "index", [open_source(str(folder), reading=with_tables)], encoder=Encoder.load(tiny_encoder_dir))
     with Index.open(tmp_path / "index") as index:
         yield index

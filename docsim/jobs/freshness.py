@@ -16,10 +16,10 @@ from pathlib import Path
 from docsim.engine.records import Holder
 from docsim.index import Index
 from docsim.indexing import source_notes
-from docsim.jobs import places
+from docsim.jobs import document_addresses
 from docsim.models import SearchResult, Stale
 
-__all__ = ["Origin", "noted", "origins", "stale"]
+__all__ = ["FileOrigin", "noted", "origins", "stale"]
 
 _BY_FILE = ("", "files", "obsidian", "site")
 """Forms of folders in which a document's path is that of its file."""
@@ -29,7 +29,7 @@ _MOST_READ = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class FileOrigin:
     """A path that a document was read from.
 
     Attributes:
@@ -59,10 +59,10 @@ def noted(index: Index, result: SearchResult) -> SearchResult:
     )
 
 
-def origins(index: Index, ids: Sequence[str]) -> dict[str, list[Origin]]:
+def origins(index: Index, ids: Sequence[str]) -> dict[str, list[FileOrigin]]:
     """Return the paths in the file system that some documents were read from, by id; no file is looked at."""
     known, forms = index.engine.sources(), dict[int, str]()
-    found: dict[str, list[Origin]] = {}
+    found: dict[str, list[FileOrigin]] = {}
     for id in ids:
         number = known.number(id)
         for one in known.holders(number) if number is not None else ():
@@ -70,11 +70,11 @@ def origins(index: Index, ids: Sequence[str]) -> dict[str, list[Origin]]:
                 continue
             if one.source_number not in forms:
                 forms[one.source_number] = source_notes.note(index.engine, one.source_number).form
-            found.setdefault(id, []).append(Origin(one, forms[one.source_number]))
+            found.setdefault(id, []).append(FileOrigin(one, forms[one.source_number]))
     return found
 
 
-def stale(found: Mapping[str, Sequence[Origin]]) -> dict[str, Stale]:
+def stale(found: Mapping[str, Sequence[FileOrigin]]) -> dict[str, Stale]:
     """Return which documents have files that are not what was read, and how; those that are, or may be, are left out.
 
     A document that several files stand for is as it was read while one of them is.
@@ -90,10 +90,10 @@ def stale(found: Mapping[str, Sequence[Origin]]) -> dict[str, Stale]:
     return told
 
 
-def _state(one: Origin) -> Stale | None:
+def _state(one: FileOrigin) -> Stale | None:
     """Return what has become of a file; None if it is as it was read, or if that cannot be told."""
     try:
-        file = places.file_in(one.holder) if one.is_in_folder else one.place if one.place.exists() else None
+        file = document_addresses.file_in(one.holder) if one.is_in_folder else one.place if one.place.exists() else None
         if file is not None:
             return "changed" if _has_changed(one, file) else None
         return "gone" if _is_reached(one) else None
@@ -101,7 +101,7 @@ def _state(one: Origin) -> Stale | None:
         return None
 
 
-def _is_reached(one: Origin) -> bool:
+def _is_reached(one: FileOrigin) -> bool:
     """Return whether the folder is there that a file is missing in. An empty one may be where a drive is mounted."""
     if one.is_in_folder and one.form not in _BY_FILE:
         return False
@@ -109,7 +109,7 @@ def _is_reached(one: Origin) -> bool:
         return next(entries, None) is not None
 
 
-def _has_changed(one: Origin, file: Path) -> bool:
+def _has_changed(one: FileOrigin, file: Path) -> bool:
     found = file.stat()
     read = None if one.holder.read is None else datetime.fromisoformat(one.holder.read).timestamp()  # to the second
     if read is not None and max(found.st_mtime, found.st_ctime) < read:
@@ -121,7 +121,7 @@ def _has_changed(one: Origin, file: Path) -> bool:
     return read is not None and found.st_mtime >= read + 1
 
 
-def _is_one_document(one: Origin, file: Path) -> bool:
+def _is_one_document(one: FileOrigin, file: Path) -> bool:
     """Return whether a file is one document, known by its digest, and no table or archive that a path leads into."""
     from docsim.ingest.tables import is_table
     from docsim.ingest.trees.tree import id_of
