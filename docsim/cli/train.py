@@ -67,11 +67,11 @@ _tower = (
     click.option(
         "--from",
         "start",
-        default="default",
+        default="fast",
         show_default=True,
-        help="What to start from: the directory of an encoder, one that docsim ships (fast, which is the default, or "
-        "accurate), corpus (a vocabulary and token vectors made of the documents alone, for languages that the shipped "
-        "encoders do not know), or scratch (random token vectors).",
+        help="What to start from: fast or accurate (the shipped encoders), the directory of another encoder, corpus (a "
+        "vocabulary and token vectors made of the documents alone, for languages that the shipped encoders do not "
+        "know), or scratch (random token vectors).",
     ),
     click.option(
         "--tower",

@@ -96,7 +96,7 @@ class TrainOptions(TrainingOptions):
     """
 
     name: str | None = None
-    start: str = "default"
+    start: str = "fast"
     precision: str = "float32"
     epochs: int | None = None
     teacher: Path | None = None
