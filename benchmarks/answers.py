@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
 from docsim.index import Index
-from docsim.models import Document, Hit
+from docsim.models import Document
 from docsim.search import percentiles
-from docsim.search.answers import DOUBTFUL, evidence
+from docsim.search.answers import DOUBTFUL, answerable, evidence
 from docsim.search.retrieval import Query, tiers
 
 RESULTS = Path(__file__).parent / "results" / "answers.json"
@@ -106,9 +106,8 @@ def judged_as(kind: str, snapshot: Snapshot, one: Asked) -> Iterator[Case]:
     first = next(tiers(snapshot, Query("query", one.document, one.vectors, one.exclude), "hybrid"))[0]
     background = percentiles.similarities(snapshot, length=len(one.document.text))
     rank = percentiles.percentile(background, first.similarity)
-    hit = Hit(1, "first", "", first.score, first.similarity, rank, {}, ())
-    found = evidence(snapshot, one.document, hit, first.number)
-    if found is not None:
+    found = evidence(snapshot, one.document, first.number, rank)
+    if found is not None and answerable(snapshot, one.document, first.number, rank) is not None:
         yield Case(kind, first.similarity, found.percentile, found.features, found.likelihood)
 
 

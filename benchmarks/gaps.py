@@ -1,15 +1,15 @@
 """How well an index tells that it does not answer a question: area under the ROC curve.
 
-    python benchmarks/gaps.py --data DIR [--sets NAME,...] [--fit]
+    python benchmarks/gaps.py --data DIR [--sets NAME,...]
 
 The questions of each set are parted in two at random. What answers the second half is taken out of the corpus, and so
 are the questions of the first half that lose all their answers by it. Then all are asked, and what should be higher for
-the second half is looked at: the probability of ``docsim.search.answering``, and, beside it, the percentile and the
-similarity of the first hit, alone. Then simulated people ask each question 1, 3 and 10 times, who open hits as those of
-``use.py`` do, with one look in five ending in the toss of a coin, and ``docsim.jobs.gaps`` counts that as well.
+the second half is looked at: the doubt of ``docsim.search.answers``, whose weights ``answers.py`` fits, and, beside it,
+the two numbers that it is made of, and the similarity of the first hit. Then simulated people ask each question 1, 3
+and 10 times, who open hits as those of ``use.py`` do, with one look in five ending in the toss of a coin, and
+``docsim.jobs.gaps`` counts that as well. Precision and recall are those at a doubt of one half, without people.
 
-``--fit`` prints weights fitted to all sets together, each set counting alike, and the area where each set is measured
-with weights fitted to all others. Results are written to ``results/gaps.json``.
+Results are written to ``results/gaps.json``.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from numpy.typing import NDArray
 from questions import HANDBOOK, handbook
 
 from docsim import Document, Index
+from docsim.engine.base import Snapshot
 from docsim.jobs.gaps import probability
 from docsim.models import SearchResult
-from docsim.search.answering import Signals, signals
+from docsim.search.answers import Evidence, evidence
 from docsim.use.asked import AskedQuestion
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".bench" / "gaps"
 RESULTS = Path(__file__).parent / "results" / "gaps.json"
 SETS = (HANDBOOK, "sumo_firefox", "hint3_tickets", "medline", "cranfield", "cacm", "scifact")
-NAMES = ("covered", "known", "unusual")
 TIMES = (1, 3, 10)
+ALONE = ("percentile", "covered", "similarity")
 Floats = NDArray[np.float64]
 
 
@@ -45,40 +46,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--sets", default=",".join(SETS))
-    parser.add_argument("--fit", action="store_true", help="fit weights to all sets together")
     options = parser.parse_args()
-    tables: dict[str, tuple[Floats, NDArray[np.bool_]]] = {}
     found: dict[str, Any] = {}
     for name in options.sets.split(","):
         judged = handbook() if name == HANDBOOK else load(options.data / name)
         rows, gone, people = asked(judged)
-        table = np.array([[one.covered, one.known, one.unusual, similarity] for one, similarity in rows])
-        tables[name] = table, gone
-        gaps = np.array([one.gap for one, _ in rows])
-        areas = {"together": area(gaps, gone), "percentile": area(-table[:, 2], gone)}
-        areas |= {"covered": area(-table[:, 0], gone), "known": area(-table[:, 1], gone)}
-        areas |= {"similarity": area(-table[:, 3], gone)}
+        gaps = np.array([1 - one.likelihood for one, _ in rows])
+        table = np.array([[one.percentile, one.covered, similarity] for one, similarity in rows])
+        areas = {"together": area(gaps, gone)}
+        areas |= {each: area(-table[:, place], gone) for place, each in enumerate(ALONE)}
         areas |= {f"asked {times} times": area(with_people(gaps, people[times]), gone) for times in TIMES}
         found[name] = {key: round(value, 4) for key, value in areas.items()} | at_half(gaps, gone)
         found[name] |= {"questions": len(gone), "without an answer": int(gone.sum())}
         print(name, json.dumps(found[name]), flush=True)
-    means = {key: round(float(np.mean([one[key] for one in found.values()])), 4) for key in next(iter(found.values()))}
-    alone = ("together", "percentile", "covered", "known", "similarity")
-    found["mean"] = {key: means[key] for key in (*alone, *(f"asked {times} times" for times in TIMES))}
+    kept = ("together", *ALONE, *(f"asked {times} times" for times in TIMES), "precision", "recall")
+    found["mean"] = {key: round(float(np.mean([one[key] for one in found.values()])), 4) for key in kept}
     print("mean", json.dumps(found["mean"]))
-    if options.fit:
-        print("weights", dict(zip(("constant", *NAMES), fitted(list(tables.values())).round(3).tolist(), strict=True)))
-        for name, (table, gone) in tables.items():
-            others = fitted([one for key, one in tables.items() if key != name])
-            print("left out", name, round(area(features(table) @ others, gone), 4))
-    else:
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def asked(
     judged: Judged, *, seed: int = 0
-) -> tuple[list[tuple[Signals, float]], NDArray[np.bool_], dict[int, list[AskedQuestion]]]:
-    """Return signals and best similarity of each question, which had their answers taken away, and what people did."""
+) -> tuple[list[tuple[Evidence, float]], NDArray[np.bool_], dict[int, list[AskedQuestion]]]:
+    """Return what speaks for an answer to each question, whether it was taken away, and what people did."""
     ids = sorted(id for id in judged.queries if judged.queries[id] and judged.qrels.get(id))
     random.Random(seed).shuffle(ids)
     taken = ids[: len(ids) // 2]
@@ -95,7 +85,7 @@ def asked(
         results = index.search_many(texts, 10, plain=True)
         with index.engine.snapshot(encoder=True) as snapshot:
             rows = [
-                (signals(snapshot, text, result.hits), max(hit.similarity for hit in result.hits))
+                (spoken_for(snapshot, text, result), max(hit.similarity for hit in result.hits))
                 for text, result in zip(texts, results, strict=True)
             ]
     chance = random.Random(seed + 1)
@@ -107,6 +97,14 @@ def asked(
         for times in TIMES
     }
     return rows, np.array([True] * len(taken) + [False] * len(kept)), people
+
+
+def spoken_for(snapshot: Snapshot, text: str, result: SearchResult) -> Evidence:
+    """Return what speaks for an answer; nothing does to a question without words."""
+    first = result.hits[0]
+    number = snapshot.number(first.id)
+    assert number is not None
+    return evidence(snapshot, Document("query", text), number, first.percentile) or Evidence(0.0, 0.0)
 
 
 def watched(result: SearchResult, answers: Mapping[str, int], times: int, chance: random.Random) -> AskedQuestion:
@@ -135,25 +133,6 @@ def at_half(gaps: Floats, gone: NDArray[np.bool_]) -> dict[str, float]:
     told = gaps >= 0.5
     right = float((told & gone).sum())
     return {"precision": round(right / max(1, told.sum()), 4), "recall": round(right / gone.sum(), 4)}
-
-
-def features(table: Floats) -> Floats:
-    """Return the signals of each question, with a column of ones before them."""
-    return np.concatenate([np.ones((len(table), 1)), table[:, : len(NAMES)]], axis=1)
-
-
-def fitted(tables: Sequence[tuple[Floats, NDArray[np.bool_]]]) -> Floats:
-    """Return the weights of a logistic regression; sets, and questions with and without answers, count alike."""
-    inputs = np.concatenate([features(table) for table, _ in tables])
-    labels = np.concatenate([gone for _, gone in tables]).astype(float)
-    weights = np.concatenate([np.where(gone, 0.5 / gone.sum(), 0.5 / (~gone).sum()) for _, gone in tables])
-    found = np.zeros(inputs.shape[1])
-    for _ in range(50):  # Newton's method
-        chance = 1 / (1 + np.exp(-inputs @ found))
-        slope = inputs.T @ (weights * (labels - chance)) - 1e-3 * found
-        bend = (inputs * (weights * chance * (1 - chance))[:, None]).T @ inputs + 1e-3 * np.eye(len(found))
-        found = found + np.linalg.solve(bend, slope)
-    return np.array(found, np.float64)
 
 
 if __name__ == "__main__":

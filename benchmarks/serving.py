@@ -1,12 +1,18 @@
-"""What does docsim serve add to a query, and how much does it answer?
+"""What does docsim serve add to a query, how much does it answer, and does it go on while everything changes?
 
-    python benchmarks/serving.py --data DIR [--rounds 400] [--quick [--note TEXT]]
+    python benchmarks/serving.py --data DIR [--rounds 400] [--requests 10000] [--kept DIR] [--quick] [--note TEXT]
 
-The pages of the judged set mdn; some of their titles are the questions. In turns, so that both meet the same machine:
-the library in this process, and ``docsim serve`` over one connection that stays open. Then answers a second from one
-and from two workers with eight clients, each a process, without ever an error; resident memory of a worker beside that
-of a process that has asked such questions through the library; and the seconds from starting the process to its being
-ready. Writes benchmarks/results/serving.json; a quick run only with a note, of why it was quick, say.
+The 46,888 pages of scale/win32; some of their titles are the questions. In turns, so that all meet the same machine:
+the library in this process; the same with where passages hold what was asked for, which an answer over HTTP also says;
+and ``docsim serve`` over one connection that stays open. Then answers a second from one and from two workers with eight
+clients, each a process; resident memory of a worker beside that of a process that has asked such questions through the
+library; and the seconds from starting the process to its being ready.
+
+Then the eight clients ask so many requests of two workers while other processes bring changed documents into the index,
+build a generation with half of the components, publish it and roll it back, again and again. Counted are answers that
+fail, answers whose encoder is not that of their generation, and how much memory a worker takes before and after.
+
+Writes benchmarks/results/serving.json; a quick run, of 300 pages, only with a note that says why it was quick.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +39,7 @@ from urllib.parse import urlencode
 import psutil
 from machine import machine
 
-from docsim import Document, Index
+from docsim import Document, Index, highlighted
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "serving.json"
@@ -43,20 +50,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=400)
+    parser.add_argument("--requests", type=int, default=10_000, help="asked while everything changes")
+    parser.add_argument("--kept", type=Path, help="folder of an index that is used again, or made there")
     parser.add_argument(
         "--quick", action="store_true", help="few documents and questions; write nothing without --note"
     )
-    parser.add_argument("--note", help="write a quick run, too, with this note")
+    parser.add_argument("--note", help="what to know of this run; a quick one is written only with it")
     given = parser.parse_args()
-    rounds = 40 if given.quick else given.rounds
-    folder = given.data / "dev" / "mdn"
-    documents = list(records(folder / "corpus.jsonl.gz"))[: 300 if given.quick else None]
+    rounds, requests = (40, 200) if given.quick else (given.rounds, given.requests)
+    documents = list(records(given.data / "scale" / "win32" / "corpus.jsonl.gz"))[: 300 if given.quick else None]
     questions = [one["title"] for one in documents[:: max(len(documents) // 300, 1)] if one.get("title")]
     with TemporaryDirectory() as place:
-        path = Path(place) / "index"
+        path = (given.kept or Path(place)) / "index"
         with Index.create(path) as index:
-            index.sync(Document(one["id"], one["text"], one.get("title") or "") for one in documents)
+            if not index.counts().documents:
+                index.sync(Document(one["id"], one["text"], one.get("title") or "") for one in documents)
             found = measured(index, path, questions, rounds)
+        found["while everything changes"] = changing(path, Path(place), questions, requests)
     found = {"documents": len(documents), "rounds": rounds, **found, "machine": machine({})}
     if given.note:
         found["note"] = given.note
@@ -82,6 +92,7 @@ def measured(index: Index, path: Path, questions: list[str], rounds: int) -> dic
         "ready_seconds": {"median": statistics.median(ready), "best": ready[0]},
         "latency_ms": latency,
         "added_ms": latency["http"]["p50"] - latency["library"]["p50"],
+        "added_to_the_same_answer_ms": latency["http"]["p50"] - latency["the same answer"]["p50"],
         "memory_mb": memory,
         "memory_ratio": memory["worker"] / memory["library"],
         "answers_a_second": {"1 worker": one, "2 workers": two},
@@ -139,15 +150,18 @@ def asked(opened: http.client.HTTPConnection, text: str) -> float:
 
 
 def compared(index: Index, port: int, questions: list[str], rounds: int) -> dict[str, Any]:
-    opened, times = connection(port), {"library": list[float](), "http": list[float]()}
+    opened, times = connection(port), {name: list[float]() for name in ("library", "the same answer", "http")}
     for number in range(rounds + 20):
         text = questions[number % len(questions)]
         started = time.perf_counter()
-        index.search(text)
+        found = index.search(text)
         library = (time.perf_counter() - started) * 1000
+        highlighted(found)
+        same = (time.perf_counter() - started) * 1000
         over_http = asked(opened, text)
         if number >= 20:
             times["library"].append(library)
+            times["the same answer"].append(same)
             times["http"].append(over_http)
     return {name: spread(values) for name, values in times.items()}
 
@@ -169,6 +183,84 @@ def throughput(port: int, questions: list[str], rounds: int) -> dict[str, float]
 def client(port: int, questions: list[str], rounds: int) -> list[float]:
     opened = connection(port)
     return [asked(opened, questions[number % len(questions)]) for number in range(rounds)]
+
+
+def changing(path: Path, place: Path, questions: list[str], requests: int) -> dict[str, Any]:
+    """Ask two workers while other processes change the index; return what went wrong, and what was done meanwhile."""
+    with serving(path, 2) as (port, process):
+        throughput(port, questions, 40)  # so that a worker holds what it holds after some time
+        before = workers_memory(process.pid)
+        done: dict[str, int] = {}
+        ending = threading.Event()
+        changes = threading.Thread(target=change, args=(path, place, done, ending))
+        changes.start()
+        with multiprocessing.get_context("fork").Pool(CLIENTS) as pool:
+            each = [(port, questions[i::CLIENTS], requests // CLIENTS) for i in range(CLIENTS)]
+            answers = [one for part in pool.starmap(watching, each) for one in part]
+        ending.set()
+        changes.join()
+        after = workers_memory(process.pid)
+    encoders: dict[int, set[str]] = {}
+    for one in answers:
+        if one["status"] == 200:
+            encoders.setdefault(one["generation"], set()).add(one["encoder"])
+    times = spread([one["ms"] for one in answers])
+    return {
+        "requests": len(answers),
+        "failed": sum(one["status"] != 200 for one in answers),
+        "generations": len(encoders),
+        "mixed": sum(len(one) - 1 for one in encoders.values()),
+        "done": done,
+        "memory_mb": {"before": before, "after": after},
+        "latency_ms": times,
+    }
+
+
+def change(path: Path, place: Path, done: dict[str, int], ending: threading.Event) -> None:
+    """Change an index in every way, one after the other, until the end; what runs then is broken off."""
+    pages, number = place / "changing.jsonl", 0
+    encoder = path / "generations" / "0001" / "encoder"
+    steps = [["index", str(pages)]] * 3 + [["reindex", "--encoder", str(encoder), "--dim", "128", "--force"]]
+    steps += [["index", str(pages)], ["rollback"]]
+    while not ending.is_set():
+        step, number = steps[number % len(steps)], number + 1
+        lines = [
+            {"id": f"changing-{i}", "text": f"Page {i} in its version {number} says something else."} for i in range(50)
+        ]
+        pages.write_text("\n".join(map(json.dumps, lines)))
+        code = "from docsim.cli import run; run()"
+        command = [sys.executable, "-c", code, *step, "--index", str(path), "--quiet"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            while process.poll() is None and not ending.wait(0.1):
+                pass
+            if process.poll() is None:
+                process.terminate()
+                return
+            assert process.returncode == 0, (step, (process.stderr or sys.stdin).read())
+        done[step[0]] = done.get(step[0], 0) + 1
+
+
+def watching(port: int, questions: list[str], requests: int) -> list[dict[str, Any]]:
+    """Ask so often, and return of each answer its status, generation and encoder, and milliseconds."""
+    opened, found = connection(port), []
+    for number in range(requests):
+        started = time.perf_counter()
+        try:
+            opened.request("GET", f"/v1/search?{urlencode({'text': questions[number % len(questions)]})}")
+            answer = opened.getresponse()
+            told = json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            found.append({"status": 0, "ms": (time.perf_counter() - started) * 1000})
+            opened = connection(port)
+            continue
+        one = {"status": answer.status, "ms": (time.perf_counter() - started) * 1000}
+        found.append(one | {name: told.get(name) for name in ("generation", "encoder")})
+    return found
+
+
+def workers_memory(pid: int) -> float:
+    """Return the resident memory of the largest process of a server, in megabytes."""
+    return max(resident(one.pid) for one in psutil.Process(pid).children(recursive=True))
 
 
 def resident(pid: int) -> float:

@@ -35,6 +35,8 @@ _GAPS = {
     "similarity": "similarity alone",
     "percentile": "percentile alone",
     "together": "docsim, without people",
+    "precision": "its precision",
+    "recall": "its recall",
     "asked 1 times": "asked once",
     "asked 3 times": "3 times",
     "asked 10 times": "10 times",
@@ -42,6 +44,6 @@ _GAPS = {
 
 
 def gaps(found: Found) -> list[Row]:
-    """Return the area under the ROC curve by set, head first; the last row is the mean."""
+    """Return areas under the ROC curve, precision and recall by set, head first; the last row is the mean."""
     rows: list[Row] = [("set", *_GAPS.values())]
     return rows + [(name, *(f"{one[key]:.2f}" for key in _GAPS)) for name, one in found.items()]

@@ -8,14 +8,12 @@ vectors: in [-1, 1], higher is better.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from docsim.errors import UsageError
+from docsim.text.storing import canonical, plain, storable
 
 __all__ = [
     "DEFAULT_MODE",
@@ -33,10 +31,9 @@ __all__ = [
     "PassageHit",
     "Ranking",
     "SearchResult",
+    "Stale",
     "SyncReport",
     "TrainingOptions",
-    "composed",
-    "storable",
 ]
 
 Metadata = Mapping[str, Any]
@@ -48,21 +45,12 @@ MOST = 2**31 - 1
 """The largest number of hits that can be asked for, and the largest offset."""
 
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
-
 DEFAULT_MODE: Mode = "hybrid"
 
-# Unpaired surrogates cannot be written as UTF-8, and NUL ends a C string: no database can store either as text.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-# In JSON, NUL is ``\u0000``. After an even number of backslashes, ``u0000`` is plain text.
-_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-
+Stale = Literal["changed", "gone"]
+"""What has become of the file that a document was read from."""
 
 _PIECE = 1 << 20  # characters of a long text that are made JSON at a time
-
-# Made once: the functions of ``json`` would make one for every document that an answer shows.
-_WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
-_READER = json.JSONDecoder(parse_constant=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +86,14 @@ class Document:
             object.__setattr__(self, name, storable(value))
         if not self.id.strip():
             raise ValueError("Document.id must not be empty")
-        object.__setattr__(self, "metadata", _plain(self.metadata))
+        object.__setattr__(self, "metadata", plain(self.metadata))
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata. The id does not count."""
-        hashed = hashlib.sha256(f'[{_canonical(self.title)},"'.encode())
+        hashed = hashlib.sha256(f'[{canonical(self.title)},"'.encode())
         for start in range(0, len(self.text), _PIECE):  # as a whole it would be there three times
-            hashed.update(_canonical(self.text[start : start + _PIECE])[1:-1].encode())
-        hashed.update(f'",{_canonical(self.metadata)}]'.encode())
+            hashed.update(canonical(self.text[start : start + _PIECE])[1:-1].encode())
+        hashed.update(f'",{canonical(self.metadata)}]'.encode())
         return hashed.hexdigest()
 
 
@@ -249,6 +237,7 @@ class Hit:
             no such pairs.
         metadata: The document's metadata.
         passages: The document's best passages, best first.
+        stale: What became of its file, filled in by ``docsim.jobs.freshness``; None if nothing, or nobody can tell.
     """
 
     rank: int
@@ -259,6 +248,7 @@ class Hit:
     percentile: float | None
     metadata: Metadata
     passages: tuple[PassageHit, ...]
+    stale: Stale | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,30 +327,6 @@ class SyncReport:
     def is_empty(self) -> bool:
         """Whether the source holds no document, not even one that could not be read, and none was removed."""
         return not (self.added or self.changed or self.unchanged or self.removed or self.failures)
-
-
-def storable(text: str) -> str:
-    """Return ``text`` with unpaired surrogates and NUL, which no database can store as text, replaced by U+FFFD."""
-    if text.isascii() and "\x00" not in text:
-        return text
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
-def composed(id: str) -> str:
-    """Return an id with its accents composed (NFC), as they are typed; macOS and zip files have them apart (NFD)."""
-    return id if id.isascii() else unicodedata.normalize("NFC", id)
-
-
-def _plain(metadata: Metadata) -> Metadata:
-    """Return metadata with plain JSON values only: NaN and infinity become strings."""
-    text = _ESCAPED_NUL.sub("\\1\ufffd", storable(_canonical(metadata)))
-    plain: Metadata = _READER.decode(text)
-    return plain
-
-
-def _canonical(value: object) -> str:
-    """Return ``value`` as JSON with sorted keys; dates and other values unknown to JSON become their ``str``."""
-    return _WRITER.encode(value)
 
 
 @dataclass(frozen=True, slots=True)

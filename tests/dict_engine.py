@@ -354,10 +354,14 @@ class DictSources:
 
     def holders(self, number: int) -> list[Holder]:
         return [
-            Holder(source, path, self._state.sources[source].source, origin.digest)
+            Holder(source, path, self._state.sources[source].source, origin.digest, self._read(source, path))
             for (source, path), origin in self._state.origins.items()
             if origin.document_number == number
         ]
+
+    def _read(self, source: int, path: str) -> str | None:
+        known = self._state.sources[source]
+        return known.started if known.finished and (source, path) not in self._state.failures else None
 
     def disputed(self) -> list[int]:
         digests: dict[int, set[str]] = {}

@@ -22,6 +22,8 @@ from docsim import Document, Encoder, Index
 from docsim.serving.access import Scope
 from docsim.serving.ledger import Ledger
 from docsim.serving.tokens import Tokens
+from docsim.use.log import UseLog
+from docsim.use.records import Event, Question, Shown
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -115,3 +117,14 @@ def problem(answer: httpx.Response | httpx2.Response, status: int) -> str:
     detail = told["detail"]
     assert isinstance(detail, str)
     return detail
+
+
+def asked_before(index: Path) -> None:
+    """Record that people asked three questions: one that a page answers, and two, nearly the same, that none does."""
+    with UseLog.opened(index) as log:
+        for number in range(4):
+            shown = (Shown(1, "soup.md", 1.0), Shown(2, "keys.md", 0.5))
+            asked = Question("lentil soup", "page", f"p{number}", shown, 1, 1)
+            log.write([asked, Event(asked.id, "opened", "soup.md")])
+            log.write([Question("zeppelin mooring permits", "page", f"p{number}", shown, 1, 1)])
+        log.write([Question("permits for mooring a zeppelin", "page", "p9", (Shown(1, "keys.md", 0.5),), 1, 1)])

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from docsim import Document, Encoder, Index
 from docsim.cli import main
-from docsim.search.answers import MOST_WORDS, Evidence
+from docsim.search.answers import MOST_WORDS, Evidence, answerable, evidence
 
 SUBJECTS = {
     "leave": "Parental leave lasts twenty weeks. Ask your manager three months before it begins.",
@@ -53,6 +53,24 @@ def test_nothing_is_said_of_documents_other_modes_later_pages_and_long_questions
     long = " ".join(f"word{i}" for i in range(MOST_WORDS + 1))
     told = [index.similar("leave0"), index.search(text, mode="dense"), index.search(text, mode="lexical")]
     assert [one.answerable for one in (*told, index.search(long))] == [None] * 4
+
+
+def test_of_a_long_question_there_is_evidence_with_the_words_that_no_document_holds_but_no_estimate(
+    index: Index,
+) -> None:
+    words = "how does an unheard zeppelin moor while visitors sign in at the desk and wear a badge in the building"
+    question = Document(
+        "query", words + " where soup is free and keys are lost on the day that the canteen serves lunch"
+    )
+    hits = index.search(question.text).hits
+    with index.engine.snapshot(encoder=True) as snapshot:
+        number = snapshot.number(hits[0].id)
+        assert number is not None
+        told = evidence(snapshot, question, number, hits[0].percentile)
+        assert answerable(snapshot, question, number, hits[0].percentile) is None
+    assert told is not None
+    assert told.missing == ("unheard", "zeppelin", "moor")
+    assert 0 < told.covered < 1
 
 
 def test_the_command_line_says_that_there_is_probably_nothing(index: Index) -> None:

@@ -585,6 +585,28 @@ def test_a_source_is_finished_and_its_failures_are_listed_until_they_are_read(en
     assert engine.sources().read_from(Path("/elsewhere/a.pdf")) is None
 
 
+def test_a_path_is_read_once_its_source_was_read_to_its_end_and_it_did_not_fail(engine: Engine) -> None:
+    def read() -> list[bool]:
+        found = engine.sources()
+        return [one.read is not None for number in numbers for one in found.holders(number)]
+
+    with engine.writer(wait=False) as writer:
+        with writer.transaction():
+            source = writer.open_source(None, SourceName("folder", "/somewhere", "s"))
+            numbers = [put_one(engine, writer, Document(id, "text")) for id in ("a", "b")]
+            for id, number in zip(("a", "b"), numbers, strict=True):
+                writer.link(source, id, document_number=number, digest="d")
+        assert read() == [False, False]
+        with writer.transaction():
+            writer.close_source(source, [Failure("b", "is damaged")])
+        assert read() == [True, False]
+        begun = engine.sources().holders(numbers[0])[0].read
+        assert begun == engine.sources().sources()[0].started
+        with writer.transaction():
+            writer.open_source(source, SourceName("folder", "/somewhere", "s"))
+        assert read() == [False, False]
+
+
 # Generations
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,12 +16,13 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from served import PAGES, Served, made, serving, token
+from served import PAGES, Served, asked_before, made, serving, token
 
 from docsim import Document
 from docsim.serving import marking
 from docsim.serving import page as page_module
 from docsim.text.matching import Matcher
+from docsim.use.log import UseLog
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -293,6 +295,115 @@ def test_text_can_be_read_in_each_theme_and_fits_the_width(page: Page, served: S
         assert page.evaluate(f"{fields}.filter(e => !e.labels.length && !e.ariaLabel).length") == 0
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Iterator[tuple[Served, Path, str]]:
+    """A server that records use, its index, and a token that may do everything."""
+    twins = [
+        Document(
+            f"leave-{year}.md", f"Everybody has {days} days of leave a year. Ask before you book.", f"Leave {year}"
+        )
+        for year, days in ((2025, 28), (2026, 30))
+    ]
+    index = made(tmp_path_factory.mktemp("used") / "index", tiny_encoder_dir, [*PAGES, HOSTILE, *twins])
+    asked_before(index)
+    secret = token(index, "boss", scope="admin")
+    with serving(index, "--record") as running:
+        yield running, index, secret
+
+
+def happened(index: Path, kind: str) -> list[tuple[str, str | None]]:
+    """Wait for events of a kind; return their questions and documents."""
+    end = time.monotonic() + 10
+    found: list[tuple[str, str | None]] = []
+    while not found and time.monotonic() < end:
+        with UseLog.opened(index) as log:
+            found = [
+                (one.question.text, each.document) for one in log.sessions() for each in one.events if each.kind == kind
+            ]
+        time.sleep(0.02)
+    return found
+
+
+def wait_for(served: Served, secret: str, path: str) -> None:
+    """Wait until what a page shows is made, which takes long where everything else is slow."""
+    with served.client(secret, headers={"Accept": "text/html"}) as client:
+        end = time.monotonic() + 120
+        while client.get(path).status_code == 503:
+            assert time.monotonic() < end
+            time.sleep(0.5)
+
+
+def signed_in(page: Page, address: str, secret: str) -> None:
+    page.goto(f"{address}/login")
+    page.fill("#token", secret)
+    page.click("main button")
+    page.wait_for_selector("nav")
+
+
+@pytest.mark.browser
+def test_people_say_in_a_browser_what_helped_and_what_did_not(page: Page, recorded: tuple[Served, Path, str]) -> None:
+    served, index, secret = recorded
+    signed_in(page, served.address, secret)
+    page.goto(f"{served.address}/?q=train+tickets")
+    page.click("text=Nothing here helped")
+    page.wait_for_selector(".thanks")
+    assert happened(index, "nothing") == [("train tickets", None)]
+    page.click(".hit:first-child button[value=bad]")
+    page.wait_for_selector(".thanks")
+    first = page.locator(".hit .id").first.text_content()
+    assert happened(index, "bad") == [("train tickets", first)]
+    page.click(".hit h2 a >> nth=0")
+    page.click("text=Just this")
+    page.wait_for_selector(".thanks")
+    assert [document for _, document in happened(index, "found")] == [first]
+    page.goto(served.address)  # leaving the document tells how long it was read
+    assert ("train tickets", first) in happened(index, "dwell")
+
+
+@pytest.mark.browser
+def test_whoever_runs_it_sees_gaps_and_pages_to_look_at_and_judges_in_a_browser(
+    page: Page, recorded: tuple[Served, Path, str]
+) -> None:
+    served, index, secret = recorded
+    for path in ("/admin/gaps", "/admin/hygiene", "/admin/judge"):
+        wait_for(served, secret, path)
+    signed_in(page, served.address, secret)
+    page.click("nav >> text=Gaps")
+    gap = page.locator(".group", has_text="zeppelin mooring permits")
+    assert "asked 4 times by 4 people" in gap.inner_text()
+    assert "In no document: zeppelin, mooring, permits" in gap.inner_text()
+    assert "lentil soup" not in page.locator(".group h2").all_inner_texts()
+    page.click("nav >> text=Hygiene")
+    told = page.inner_text("main")
+    assert "The same but for numbers and dates (1)" in told
+    assert "28 or 30" in told or "30 or 28" in told
+    page.click("nav >> text=Judge")
+    asked, document = page.inner_text(".question").strip("“”"), page.inner_text(".asked .id")
+    page.click("main button[value=good]")
+    page.wait_for_url("**/admin/judge")
+    assert (page.inner_text(".question").strip("“”"), page.inner_text(".asked .id")) != (asked, document)
+    assert happened(index, "good") == [(asked, document)]
+    page.click("text=I can't tell")
+    page.wait_for_url("**/admin/judge?skip=1")
+    page.goto(f"{served.address}/admin/judge?skip=50")
+    assert "nothing more to ask" in page.inner_text("main")
+
+
+def test_gaps_hygiene_and_judging_are_for_admins_only(recorded: tuple[Served, Path, str]) -> None:
+    served, index, _ = recorded
+    form = {"question": "lentil soup", "document": "soup.md", "said": "good"}
+    for scope in ("read", "write"):
+        with served.client(token(index, f"{scope}er", scope=scope), headers={"Accept": "text/html"}) as client:
+            assert "Gaps" not in client.get("/").text
+            for path in ("/admin/gaps", "/admin/hygiene", "/admin/judge"):
+                assert client.get(path).status_code == 403
+            assert client.post("/admin/judge", data=form).status_code == 403
+    with served.client(token(index, "chief", scope="admin"), headers={"Accept": "text/html"}) as client:
+        for wrong in (form | {"said": "fine"}, form | {"document": ""}, form | {"more": "x"}):
+            assert client.post("/admin/judge", data=wrong).status_code == 400
+        assert client.post("/admin/judge", data=form | {"document": "nowhere.md"}).status_code == 404
+
+
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> str:
     """The script of axe-core, which checks a page against WCAG: from npm, kept in pytest's cache."""
@@ -313,14 +424,18 @@ def axe(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 @pytest.mark.parametrize("page", [("dark", 390)], indirect=True, ids=str)
 def test_every_page_passes_axe(page: Page, axe: str, tmp_path: Path, tiny_encoder_dir: Path) -> None:
     index = made(tmp_path / "index", tiny_encoder_dir, [*PAGES, HOSTILE])
+    asked_before(index)
     secret = token(index, "boss", scope="admin")
-    with serving(index) as running:
+    with serving(index, "--record") as running:
+        for path in ("/map", "/admin/gaps", "/admin/hygiene", "/admin/judge"):
+            wait_for(running, secret, path)
         found = []
         page.goto(f"{running.address}/login")
         for path in (
             "/login", "/", "/?q=lentils&f=team%3Dkitchen", "/d/soup.md?start=0&end=10&q=soup",
             "/more/soup.md?like=stew.md", "/why/soup.md?q=soup", "/have?text=lentils", "/duplicates", "/map?topic=0",
-            "/admin", "/admin/generations", "/admin/generations/1", "/admin/tokens",
+            "/admin", "/admin/generations", "/admin/generations/1", "/admin/tokens", "/admin/gaps", "/admin/hygiene",
+            "/admin/judge",
         ):  # fmt: skip
             if path != "/login":
                 page.goto(running.address + path)

@@ -9,8 +9,9 @@ from pathlib import Path
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.models import Document, composed
+from docsim.models import Document
 from docsim.search.asking import meant_by
+from docsim.text.storing import composed
 
 __all__ = ["file_named", "subject"]
 

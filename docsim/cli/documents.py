@@ -21,7 +21,7 @@ from docsim.index import Index
 from docsim.ingest import converters
 from docsim.ingest.folders import suffix
 from docsim.jobs.document_addresses import Place, place, source_file
-from docsim.models import composed
+from docsim.text.storing import composed
 
 __all__ = ["ls", "open_hit", "rm"]
 

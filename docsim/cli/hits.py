@@ -30,6 +30,11 @@ _NAMED = 3
 _FAST = ("average",)
 """Kinds of encoders that take milliseconds for all sentences of an answer."""
 
+_STALE = {
+    "changed": "Its file has changed since it was indexed.",
+    "gone": "Its file is gone since it was indexed.",
+}
+
 _RANKED = {
     "dense": "by the best passage and by the whole document together",
     "lexical": "by shared words",
@@ -70,6 +75,8 @@ def rows(
         described = _described(hit, snippet, Text())
         if carried := words.get(hit.id):
             described.append(f"\n{visible(carried)}", style="green")
+        if hit.stale:
+            described.append(f"\n{_STALE[hit.stale]}", style="yellow")
         if others:
             described.append(f"\n{visible(_folded(others))}", style="dim")
         table.add_row(str(hit.rank), _measured(hit, Text()), described)
@@ -90,6 +97,8 @@ def footnotes(result: SearchResult, *, where: str = "", is_diverse: bool = False
     if not result.hits:
         return
     yield "Below each similarity: how many of 100 random pairs are less similar."
+    if any(hit.stale for hit in result.hits):
+        yield "docsim index brings in what has changed, and removes what is gone."
     if is_diverse:
         yield "Hits that resemble earlier ones come later (--diversity), whatever their similarity."
     elif _contradicts(result.hits):
@@ -110,8 +119,12 @@ def _contradicts(hits: Sequence[Hit]) -> bool:
     return any(round(after.similarity, 2) > round(before.similarity, 2) for before, after in pairwise(hits))
 
 
+def _named(hit: Hit) -> str:
+    return f"{hit.rank} {hit.id}" + (f" ({hit.stale})" if hit.stale else "")
+
+
 def _folded(others: Sequence[Hit]) -> str:
-    named = ", ".join(f"{hit.rank} {hit.id}" for hit in others[:_NAMED])
+    named = ", ".join(map(_named, others[:_NAMED]))
     more = ", ..." if len(others) > _NAMED else ""
     return f"and {len(others)} similar: {named}{more}"
 

@@ -14,7 +14,8 @@ from docsim.cli.grouping import Option, grouped
 from docsim.cli.output import Output
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking, composed
+from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking
+from docsim.text.storing import composed
 
 if TYPE_CHECKING:
     from docsim.filters.condition import Condition

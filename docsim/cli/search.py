@@ -21,6 +21,7 @@ from docsim.cli.streams import chunks
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
+from docsim.jobs import freshness
 from docsim.models import Document, SearchResult
 from docsim.search import highlighting
 from docsim.text.matching import Matcher
@@ -139,7 +140,7 @@ class _Asking:
     def answer(self, text: str) -> None:
         """Answer one query."""
         result = self.index.search(text, **self.search.arguments(), plain=self.plain)
-        self._print(result, Document("query", text))
+        self._print(freshness.noted(self.index, result), Document("query", text))
 
     def answer_similar(self, given: str) -> None:
         """Answer for a document."""
@@ -149,7 +150,7 @@ class _Asking:
         else:
             file = file_named(given) if given != "-" else None
             result = self.index.similar_to(wanted, file=file, **self.search.arguments())
-        self._print(result, wanted)
+        self._print(freshness.noted(self.index, result), wanted)
 
     def answer_lines(self, lines: IO[bytes]) -> None:
         """Answer the lines of a stream as they come: those that are there already together, and each other at once."""
@@ -166,7 +167,8 @@ class _Asking:
         for chunk in chunks:
             texts = [text for _, (_, text) in chunk]
             results = self.index.search_many(texts, **self.search.arguments(), plain=self.plain)
-            for (number, (id, text)), result in zip(chunk, results, strict=True):
+            for (number, (id, text)), found in zip(chunk, results, strict=True):
+                result = freshness.noted(self.index, found)
                 reasons = self._reasons(Document("query", text), result)
                 if self.output.as_json:
                     head = {"id": id} if id is not None else {}
@@ -220,6 +222,8 @@ class _Asking:
             echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
         if not sys.stdout.isatty():
             _lines(result, words, name)
+            if not self.output.quiet:
+                warn(_stale(result))
             return
         from rich.console import Console
         from rich.text import Text
@@ -292,6 +296,12 @@ def _understood(result: SearchResult) -> Iterator[str]:
         yield f"Showing results for {one.used} instead of {one.given}, which no document holds; see --plain."
     if result.operators:
         yield f"Read as operators: {' '.join(result.operators)}; --plain reads them as text."
+
+
+def _stale(result: SearchResult) -> Iterator[str]:
+    """Yield what became of the files of hits, to where hits themselves are only listed."""
+    if named := [f"{hit.id} ({hit.stale})" for hit in result.hits if hit.stale]:
+        yield f"files have changed or gone since they were indexed: {', '.join(named)}; docsim index brings that in"
 
 
 def _lines(result: SearchResult, words: Sequence[str], name: str | None) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from docsim.cli import chosen_index, options
-from docsim.cli.output import Output, echo, print_json, styled
+from docsim.cli.output import Output, echo, print_json, styled, warn
 from docsim.engine.records import StoredDocument
-from docsim.models import composed
+from docsim.jobs import freshness
+from docsim.text.storing import composed
 
 __all__ = ["show"]
 
@@ -30,11 +31,14 @@ def show(id: str, index_path: Path | None, output: Output) -> None:
         id = id if index.has(id) else composed(id)
         stored = index.document(id)
         passages = index.passages(id)
+        stale = freshness.stale(freshness.origins(index, [id])).get(id)
     document = stored.document
     if output.as_json:
         shown = {"id": document.id, "title": document.title, "metadata": document.metadata, "text": document.text}
-        print_json({**shown, "passages": [asdict(one) for one in passages]})
+        print_json({**shown, "passages": [asdict(one) for one in passages], "stale": stale})
         return
+    if stale:
+        warn([f"the file of {id} {'is gone' if stale == 'gone' else 'has changed'} since it was indexed"])
     if not output.quiet:
         _print_head(stored)
     echo(document.text)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.models import Document, Passage, composed, storable
+from docsim.models import Document, Passage
+from docsim.text.storing import composed, storable
 
 __all__ = [
     "DISTRUSTED",
@@ -246,12 +247,15 @@ class Holder:
         path: The path.
         source: That source.
         digest: What the path was last read with.
+        read: When that source began to be read the last time, ISO 8601 in UTC; None if it was not read to its end, or
+            this path could not be read then.
     """
 
     source_number: int
     path: str
     source: SourceName
     digest: str
+    read: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

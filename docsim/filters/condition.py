@@ -47,7 +47,7 @@ from datetime import datetime
 from typing import Literal, get_args
 
 from docsim.errors import UsageError
-from docsim.models import storable
+from docsim.text.storing import storable
 
 __all__ = [
     "MAX_CONDITIONS",

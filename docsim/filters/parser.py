@@ -37,7 +37,7 @@ from docsim.filters.condition import (
     all_of,
     any_of,
 )
-from docsim.models import storable
+from docsim.text.storing import storable
 
 __all__ = ["MAX_CHARACTERS", "parse"]
 

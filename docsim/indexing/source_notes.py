@@ -34,6 +34,11 @@ class SourceNote:
     counts: dict[str, int] | None = None
     left_out: tuple[LeftOut, ...] = ()
 
+    @property
+    def form(self) -> str:
+        """The form that it was read in; empty for a plain folder or file."""
+        return str(json.loads(self.reading or "{}").get("form") or "")
+
 
 def note(engine: Engine, source: int) -> SourceNote:
     """Return what was noted about a source, by its number."""

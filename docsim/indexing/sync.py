@@ -27,8 +27,9 @@ from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.errors import SourceError
 from docsim.indexing import origins, pipeline
 from docsim.ingest import passages
-from docsim.models import Document, Entry, Failure, Item, LeftOut, SyncReport, storable
+from docsim.models import Document, Entry, Failure, Item, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
+from docsim.text.storing import storable
 
 __all__ = ["Plan", "Sync", "removed"]
 

@@ -14,7 +14,7 @@ from docsim.engine.records import Holder
 from docsim.errors import UsageError
 from docsim.index import Index
 
-__all__ = ["Place", "place", "source_file"]
+__all__ = ["Place", "file_in", "place", "source_file"]
 
 _ADDRESSES = ("url", "link", "source_url", "permalink")
 """Fields of metadata that may hold a document's address, the first one first."""
@@ -66,8 +66,14 @@ def source_file(index: Index, id: str) -> Path | None:
 
 def _file(holder: Holder) -> Path | None:
     location = Path(holder.source.location)
-    if holder.source.kind != "folder":
-        return location if holder.source.kind in ("file", "records") and location.is_file() else None
+    if holder.source.kind == "folder":
+        return file_in(holder)
+    return location if holder.source.kind in ("file", "records") and location.is_file() else None
+
+
+def file_in(holder: Holder) -> Path | None:
+    """Return the file at a path in a folder, or the table or archive that it leads into; None if there is none."""
+    location = Path(holder.source.location)
     for spelled in _spellings(holder.path):
         path = location / spelled
         while path != location and location in path.parents:

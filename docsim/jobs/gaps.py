@@ -15,8 +15,8 @@ import numpy as np
 from docsim.encoding.documents import encode_texts
 from docsim.engine.retrying import retried
 from docsim.index import Index
-from docsim.models import SearchResult
-from docsim.search.answering import signals
+from docsim.models import Document, SearchResult
+from docsim.search.answers import Evidence, evidence
 from docsim.use import asked
 from docsim.use.asked import AskedQuestion
 from docsim.use.sittings import key_of
@@ -122,13 +122,22 @@ def probability(alone: float, one: AskedQuestion) -> float:
 
 @retried
 def _gap(index: Index, one: AskedQuestion, result: SearchResult, least: float) -> Gap | None:
-    with index.engine.snapshot() as snapshot:
-        told = signals(snapshot, one.text, result.hits)
-    chance = probability(min(0.999, max(0.001, told.gap)), one)
+    told = _evidence(index, one.text, result)
+    chance = probability(min(0.999, max(0.001, 1 - told.likelihood)), one)
     if chance < least:
         return None
     nearest = tuple(NearDocument(hit.id, hit.title, hit.similarity) for hit in result.hits)
     return Gap(one.text, (one.text,), one.times, one.people, chance, told.missing, nearest)
+
+
+def _evidence(index: Index, text: str, result: SearchResult) -> Evidence:
+    """Return what speaks for an answer; nothing does where there is no hit."""
+    with index.engine.snapshot() as snapshot:
+        number = snapshot.number(result.hits[0].id) if result.hits else None
+        if number is None:
+            return Evidence(0.0, 0.0)
+        told = evidence(snapshot, Document("query", text), number, result.hits[0].percentile)
+    return told or Evidence(0.0, result.hits[0].percentile or 0.0)
 
 
 def _together(index: Index, found: Sequence[Gap]) -> list[Gap]:

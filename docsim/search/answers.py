@@ -3,7 +3,11 @@
 There is always a nearest document, also to a question that no document answers. Two things tell: whether the first hit
 holds the question's words, by how rare they are, and how rare a similarity like the hit's is in this index. They are
 weighed by a logistic regression over questions whose answers were taken out of an index, and questions asked of the
-index of another subject; see docs/research/ranking.md.
+index of another subject; see docs/research/ranking.md. A question that is answered in other words altogether looks like
+one that is not.
+
+``answerable`` says it of a question as it is asked, where enough is known; ``evidence`` of any question, for lists that
+somebody looks through, such as that of gaps.
 """
 
 from __future__ import annotations
@@ -17,12 +21,12 @@ import numpy as np
 from docsim.engine.base import Snapshot
 from docsim.engine.records import QueryTerm
 from docsim.filters.condition import Condition
-from docsim.models import Document, Hit
+from docsim.models import Document
 from docsim.search.query_terms import rarity
 from docsim.text.languages import is_small, language_of
 from docsim.text.tokens import token, tokens, without_ends
 
-__all__ = ["DOUBTFUL", "Evidence", "evidence"]
+__all__ = ["DOUBTFUL", "FEWEST_DOCUMENTS", "MOST_WORDS", "Evidence", "answerable", "evidence"]
 
 DOUBTFUL = 0.25
 """Below this likelihood, the index is said to hold probably nothing; measured, see docs/research/ranking.md."""
@@ -33,6 +37,7 @@ FEWEST_DOCUMENTS = 20
 MOST_WORDS = 12
 """A query of more different words is no question that could be judged by them."""
 
+_WEIGHED = 40  # of a question with more words, those that are rarest
 _LEAST = 0.05  # the rarity of a word that most documents hold
 _WEIGHTS = (-2.678, 2.416, 0.851)  # of a constant, and of what ``Evidence.features`` returns
 
@@ -44,10 +49,12 @@ class Evidence:
     Attributes:
         covered: The share of the question's words that the first hit holds, weighted by their rarity, in [0, 1].
         percentile: How many of 100 random pairs are less similar than the question and the first hit, [0, 100].
+        missing: The words of the question that no document holds, in its order.
     """
 
     covered: float
     percentile: float
+    missing: tuple[str, ...] = ()
 
     @property
     def features(self) -> tuple[float, float]:
@@ -60,25 +67,55 @@ class Evidence:
         return 1 / (1 + math.exp(-math.fsum(map(operator.mul, _WEIGHTS, (1.0, *self.features)))))
 
 
-def evidence(
-    snapshot: Snapshot, question: Document, first: Hit, number: int, *, visible: Condition | None = None
-) -> Evidence | None:
-    """Return what speaks for an answer in the first hit; None where that cannot be told.
+def answerable(
+    snapshot: Snapshot,
+    question: Document,
+    number: int,
+    percentile: float | None,
+    *,
+    visible: Condition | None = None,
+) -> float | None:
+    """Return how likely the index holds an answer, in [0, 1]; None where that cannot be told.
+
+    It cannot be told of few documents, of a question of many words or of none, or without a percentile.
 
     Args:
         snapshot: What was searched.
         question: What was asked.
-        first: The first hit in hybrid mode.
-        number: The number of its document.
+        number: The number of the document that is the first hit in hybrid mode.
+        percentile: How many of 100 random pairs are less similar than the two, in [0, 100].
         visible: What documents have to meet for the asker to know of them; None for all.
     """
-    terms, total = _words(question), snapshot.counts().documents
-    if first.percentile is None or total < FEWEST_DOCUMENTS or not 0 < len(terms) <= MOST_WORDS:
+    is_enough = percentile is not None and snapshot.counts().documents >= FEWEST_DOCUMENTS
+    terms = _words(question) if is_enough else []
+    if not 0 < len(terms) <= MOST_WORDS:
         return None
-    weights = np.array([max(_LEAST, rarity(count, total)) for count in snapshot.frequencies(terms)])
-    matches = [snapshot.text_search([term], where=visible) for term in terms]
-    covered = [bool(len(found) and found.of(np.array([number]))[0] > 0) for found in matches]
-    return Evidence(float(weights[covered].sum() / weights.sum()), first.percentile)
+    return _evidence(snapshot, terms, number, percentile, visible).likelihood
+
+
+def evidence(snapshot: Snapshot, question: Document, number: int, percentile: float | None) -> Evidence | None:
+    """Return what speaks for an answer to any question; None for one without words.
+
+    The arguments are those of ``answerable``; without a percentile, the words alone tell.
+    """
+    terms = _words(question)
+    return _evidence(snapshot, terms, number, percentile, None) if terms else None
+
+
+def _evidence(
+    snapshot: Snapshot, terms: list[QueryTerm], number: int, percentile: float | None, visible: Condition | None
+) -> Evidence:
+    total, held = snapshot.counts().documents, snapshot.frequencies(terms)
+    weights = np.array([max(_LEAST, rarity(count, total)) for count in held])
+    chosen = np.argsort(-weights, kind="stable")[:_WEIGHED].tolist()
+    asked = np.array([number])
+    covered = [
+        weights[place]
+        for place in chosen
+        if held[place] and snapshot.text_search([terms[place]], where=visible).of(asked)[0] > 0
+    ]
+    missing = tuple(term.words[0] for term, count in zip(terms, held, strict=True) if not count)
+    return Evidence(float(sum(covered) / weights[chosen].sum()), percentile or 0.0, missing)
 
 
 def _words(question: Document) -> list[QueryTerm]:

@@ -104,8 +104,7 @@ def _answerable(snapshot: Snapshot, query: Query, request: Request, hits: Sequen
     number = snapshot.number(hits[0].id) if hits and hits[0].rank == 1 else None
     if number is None:
         return None
-    found = answers.evidence(snapshot, query.document, hits[0], number, visible=request.visible)
-    return found.likelihood if found else None
+    return answers.answerable(snapshot, query.document, number, hits[0].percentile, visible=request.visible)
 
 
 def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None) -> tuple[list[Hit], list[str]]:

@@ -20,7 +20,8 @@ import yaml
 
 from docsim.errors import UsageError
 from docsim.filters.condition import All, Compare, Condition, Either, Exists, Not, Under, all_of, any_of
-from docsim.models import Document, Metadata, storable
+from docsim.models import Document, Metadata
+from docsim.text.storing import storable
 
 __all__ = ["EVERYONE", "FIELD", "SCOPES", "Access", "Rules", "Scope", "Viewer", "read_rules"]
 

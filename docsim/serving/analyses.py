@@ -3,11 +3,15 @@
 Whatever is chosen by what is common - the threshold of duplicates, who represents a group, the topics and their names -
 is chosen from these documents only, so that nothing of the others shows in it. An analysis takes seconds, of a large
 index minutes: it is made once for all who see the same, one after the other, and kept until the index changes.
+
+What is learned from use - gaps, hygiene, what to ask people about - is for who sees all documents. It is kept for some
+minutes, as use changes with every question.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +21,7 @@ from typing import Any, cast
 from docsim.engine.base import Snapshot
 from docsim.engine.records import Counts, Embeddings, Numbers, StoredDocument
 from docsim.engine.retrying import retried
+from docsim.index import Index
 from docsim.models import Passage
 from docsim.serving.access import Access
 from docsim.serving.problems import Problem
@@ -29,6 +34,9 @@ _KEPT = 16
 
 _WAITING = 8
 """Analyses that wait to be made; more are refused."""
+
+_FRESH = 300.0
+"""Seconds that what is learned from use is kept."""
 
 
 class Unready(Problem):
@@ -117,15 +125,31 @@ class Analyses:
 
         return self._of(access, ("map", seed), made, seconds)
 
+    def of_use(self, what: object, make: Callable[[Index], Answer], *, seconds: float) -> Answer:
+        """Return what is learned from the use of the whole index, for who sees all of it.
+
+        Args:
+            what: Names it.
+            make: Makes it.
+            seconds: How long to wait for it.
+
+        Raises:
+            Problem: It takes longer, and goes on.
+        """
+        return self._kept((int(time.monotonic() // _FRESH), what), lambda: make(self._reading.index), seconds)
+
     def _of(self, access: Access, what: object, make: Callable[[Snapshot], Answer], seconds: float) -> Answer:
         with self._reading.index.engine.snapshot() as snapshot:
             key = (snapshot.revision, access.viewer.groups, what)
+        return self._kept(key, lambda: self._analysed(access, make), seconds)
+
+    def _kept(self, key: object, make: Callable[[], Answer], seconds: float) -> Answer:
         with self._lock:
             future = self._made.get(key)
             if future is None or (future.done() and future.exception() is not None):
                 if sum(not one.done() for one in self._made.values()) >= _WAITING:
                     raise Problem(503, "too many analyses are being made; ask again", {"Retry-After": "30"})
-                future = self._made[key] = self._thread.submit(self._analysed, access, make)
+                future = self._made[key] = self._thread.submit(make)
             self._made.move_to_end(key)
             while len(self._made) > _KEPT and next(iter(self._made.values())).done():
                 self._made.popitem(last=False)

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from docsim import __version__
 from docsim.errors import DocsimError
 from docsim.index import Index
-from docsim.serving import administration, api, dialects, metrics, overview, page, problems, records
+from docsim.serving import administration, api, dialects, learning, metrics, overview, page, problems, records
 from docsim.serving.access import read_rules
 from docsim.serving.analyses import Analyses
 from docsim.serving.assistants import Assistants
@@ -95,7 +95,7 @@ def description() -> dict[str, Any]:
 
 
 def _add_routes(app: FastAPI) -> None:
-    for each in (api, administration, dialects, page, overview):
+    for each in (api, administration, dialects, page, overview, learning):
         app.router.routes += each.routes.routes
 
 

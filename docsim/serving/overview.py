@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter
 from starlette.responses import RedirectResponse, Response
 
 from docsim import extras
 from docsim.analysis.topic_map import names
 from docsim.analysis.topics import Topic
+from docsim.serving import forms
 from docsim.serving import parameters as given
-from docsim.serving import problems
 from docsim.serving.access import SCOPES, Scope
 from docsim.serving.administration import begin
 from docsim.serving.analyses import Analyses, Unready
@@ -36,8 +36,6 @@ from docsim.serving.writing import Jobs, Rebuild
 __all__ = ["routes"]
 
 routes = APIRouter(include_in_schema=False, route_class=DirectRoute)
-
-_Form = TypeVar("_Form", bound=Nothing)
 
 _PER_PAGE = 25
 _DRAWN = 3000
@@ -171,7 +169,7 @@ async def change(request: Request, kind: str, _: Annotated[Nothing, Query()]) ->
     allowed(request, SCOPES[-1])
     if kind not in _FORMS:
         raise Problem(404, "expected the path of a page or of the API, found nothing there")
-    asked = _read(_FORMS[kind], await _form(request))
+    asked = forms.read(_FORMS[kind], await forms.sent(request))
     rebuild: Rebuild = TypeAdapter(Rebuild).validate_python(kind)
     await in_thread(begin, request, rebuild, asked.model_dump())
     return RedirectResponse("/admin/generations#jobs", 303)
@@ -188,7 +186,7 @@ async def tokens(request: Request, _: Annotated[Nothing, Query()]) -> Response:
 async def add_token(request: Request, _: Annotated[Nothing, Query()]) -> Response:
     """Make a token, and show it once."""
     allowed(request, SCOPES[-1])
-    asked = _read(TokenForm, await _form(request))
+    asked = forms.read(TokenForm, await forms.sent(request))
     groups = [one.strip() for one in asked.groups.split(",") if one.strip()]
     limited = None if asked.sees == "all" else groups
     kept: Tokens = request.app.state.tokens
@@ -201,26 +199,13 @@ async def revoke_token(request: Request, _: Annotated[Nothing, Query()]) -> Resp
     """End a token."""
     allowed(request, SCOPES[-1])
     kept: Tokens = request.app.state.tokens
-    await in_thread(kept.revoke, str((await _form(request)).get("name", "")))
+    await in_thread(kept.revoke, str((await forms.sent(request)).get("name", "")))
     return RedirectResponse("/admin/tokens", 303)
 
 
 async def _tokens_page(request: Request, made: tuple[str, str] | None) -> Response:
     kept: Tokens = request.app.state.tokens
     return page(request, "tokens.html", tokens=await in_thread(kept.list), made=made, scopes=SCOPES)
-
-
-async def _form(request: Request) -> dict[str, Any]:
-    """Return what a form holds, without what was left empty."""
-    async with request.form(max_files=0, max_fields=10) as form:
-        return {name: value for name, value in form.items() if value != ""}
-
-
-def _read(record: type[_Form], form: Mapping[str, Any]) -> _Form:
-    try:
-        return record.model_validate(form)
-    except ValidationError as error:
-        raise Problem(400, problems.sentence(list(error.errors(include_url=False)))) from error
 
 
 def _seconds(request: Request) -> float:

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from docsim.models import Correction, Document
 from docsim.search import highlighting
-from docsim.serving import marking, problems, templating
+from docsim.serving import forms, marking, templating
 from docsim.serving.access import FIELD
 from docsim.serving.api import allowed, file_document
 from docsim.serving.guard import COOKIE
@@ -144,8 +144,7 @@ async def document(request: Request, id: str, asked: Annotated[DocumentPage, Que
 @routes.post("/feedback")
 async def feedback(request: Request, _: Annotated[Nothing, Query()]) -> Response:
     """Record what somebody says of a document, or that nothing helped; then show the page that they come from."""
-    async with request.form(max_files=0, max_fields=8) as form:
-        said = _said(dict(form))
+    said = forms.read(FeedbackForm, await forms.sent(request))
     reading, person = _reading(request), person_of(request)
     if said.id is not None:
         await in_thread(reading.document, allowed(request), said.id)
@@ -209,18 +208,6 @@ async def _like(request: Request, given: Document, title: str) -> Response:
     found = await in_thread(_reading(request).similar_to, allowed(request), given, Asked(PER_PAGE))
     hits = _hits(found, "")
     return _page(request, "similar.html", title=title, seed=None, same=found["same"], hits=hits, a="", text=given.text)
-
-
-def _said(form: dict[str, Any]) -> FeedbackForm:
-    """Return what a form says.
-
-    Raises:
-        Problem: It is no form of ours.
-    """
-    try:
-        return FeedbackForm.model_validate(form)
-    except ValidationError as error:
-        raise Problem(400, problems.sentence(list(error.errors(include_url=False)))) from error
 
 
 # Signing in
@@ -305,6 +292,7 @@ def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
                 "url": f"/d/{path}?{urlencode(place)}#passage",
                 "parts": marking.snippet(best["text"], matcher, title=hit["title"]),
                 "closeness": _closeness(hit["percentile"]),
+                "stale": hit["stale"],
                 "similarity": hit["similarity"],
             }
         )

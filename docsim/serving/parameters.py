@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from docsim.analysis.duplicates import Duplicates
 from docsim.analysis.explain import Explanation
 from docsim.analysis.topic_map import KnowledgeMap
-from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult
+from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult, Stale
 from docsim.search.suggestions import Completion
 from docsim.serving.reading import Asked
 from docsim.serving.use import Said
@@ -309,6 +309,7 @@ class DocumentAnswer:
     text: str
     passages: tuple[Passage, ...]
     revision: int
+    stale: Stale | None
 
 
 @dataclass(frozen=True, slots=True)

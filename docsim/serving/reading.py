@@ -35,6 +35,7 @@ from docsim.search.searcher import Request, search
 from docsim.search.suggestions import Completion, completions
 from docsim.serving.access import Access, Rules
 from docsim.serving.catalogue import Catalogue
+from docsim.serving.files import Files
 from docsim.serving.problems import Problem
 from docsim.serving.use import Use
 
@@ -98,16 +99,19 @@ class Reading:
         rules: Which groups see which documents.
         use: Records what is asked, if anything is recorded.
         catalogue: Its documents in order.
+        files: The files that they were read from.
     """
 
     index: Index
     rules: Rules
     use: Use = field(default_factory=Use)
     catalogue: Catalogue = field(init=False)
+    files: Files = field(init=False)
     _attribution: Attribution | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.catalogue = Catalogue(self.index.engine, self.rules)
+        self.files = Files(self.index)
 
     @property
     def name(self) -> str:
@@ -167,7 +171,6 @@ class Reading:
 
         return self._answer(access, query, asked, reason=positive[0])
 
-    @retried
     def _answer(
         self,
         access: Access,
@@ -177,7 +180,22 @@ class Reading:
         reason: str | Document,
         question: bool = False,
     ) -> Answer:
-        """Answer a query that is made in the state that is searched."""
+        """Answer a query that is made in the state that is searched, and say of which hits the files have changed."""
+        answer = self._searched(access, query, asked, reason=reason, question=question)
+        for id, stale in self.files.stale([hit["id"] for hit in answer["hits"]]).items():
+            next(hit for hit in answer["hits"] if hit["id"] == id)["stale"] = stale
+        return answer
+
+    @retried
+    def _searched(
+        self,
+        access: Access,
+        query: Callable[[Snapshot, Request], Query],
+        asked: Asked,
+        *,
+        reason: str | Document,
+        question: bool,
+    ) -> Answer:
         started = time.perf_counter()
         condition = access.restricted(asked.condition())
         request = Request(asked.k, asked.mode, asked.ranking, condition, asked.plain, access.restricted(None))
@@ -225,13 +243,16 @@ class Reading:
 
     # Documents
 
-    @retried
     def document(self, access: Access, id: str, *, at_least: int = 0) -> Answer:
         """Return a document as ``docsim show --json`` does.
 
         Raises:
             Problem: It is not there for whoever asks.
         """
+        return self._shown(access, id, at_least) | {"stale": self.files.stale([id]).get(id)}
+
+    @retried
+    def _shown(self, access: Access, id: str, at_least: int) -> Answer:
         with self.index.engine.snapshot() as snapshot:
             _check(snapshot, at_least)
             stored = _visible(snapshot, access, id)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from docsim.errors import UsageError
-from docsim.models import storable
 from docsim.serving.access import SCOPES, Scope, Viewer
 from docsim.serving.ledger import Ledger, instant
+from docsim.text.storing import storable
 
 __all__ = ["SESSION_SECONDS", "Token", "Tokens"]
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, Field
 
 from docsim.engine.retrying import retried
-from docsim.models import DEFAULT_MODE, Document, Mode, Ranking
+from docsim.models import DEFAULT_MODE, Document, Mode, Ranking, Stale
 from docsim.serving.access import Access
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
@@ -103,6 +103,7 @@ class Result(BaseModel):
     end: int
     similarity: float
     percentile: Annotated[float | None, Field(description="How many of 100 random pairs are less similar.")]
+    stale: Annotated[Stale | None, Field(description="Its file has changed since it was read, or is gone.")] = None
 
 
 class Results(BaseModel):
@@ -116,6 +117,7 @@ class Results(BaseModel):
     corrections: Annotated[
         list[dict[str, str]], Field(description="Words that were searched for instead of others that nothing holds.")
     ] = []
+    nothing_here: Annotated[bool, Field(description="Whether probably nothing here answers the question.")] = False
     query_id: Annotated[str | None, Field(description="Names the question, for feedback.")] = None
 
 
@@ -132,6 +134,7 @@ class Fetched(BaseModel):
     length: int
     next_start: int | None
     revision: int
+    stale: Annotated[Stale | None, Field(description="Its file has changed since it was read, or is gone.")] = None
 
 
 class AnyAnswer(BaseModel):
@@ -183,6 +186,7 @@ def _fetch(reading: Reading, access: Access, given: Fetch, places: Places) -> di
     answer = {"id": found["id"], "title": found["title"], "text": text, "url": places(found["id"], {})}
     answer |= {"metadata": found["metadata"], "start": given.start, "end": length, "length": length}
     answer |= {"next_start": length, "revision": found["revision"]}  # as long as they can get
+    answer |= {"stale": found["stale"]} if found["stale"] else {}
     if len(_dumped(answer | {"text": ""})) > given.max_characters // 2:
         answer |= {"metadata": {}, "title": found["title"][:200]}
     while (over := len(_dumped(answer)) - given.max_characters) > 0 and answer["text"]:
@@ -257,7 +261,8 @@ def _results(found: Mapping[str, Any], places: Places, budget: int, *, offset: i
 
 def _understood(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a question was taken for, where that is not what it says."""
-    return {name: list(found[name]) for name in ("operators", "corrections") if found[name]}
+    told: dict[str, Any] = {name: list(found[name]) for name in ("operators", "corrections") if found[name]}
+    return told | ({"nothing_here": True} if found["nothing_here"] else {})
 
 
 def _result(hit: Mapping[str, Any], places: Places) -> dict[str, Any]:
@@ -272,7 +277,7 @@ def _result(hit: Mapping[str, Any], places: Places) -> dict[str, Any]:
         **where,
         "similarity": round(hit["similarity"], 3),
         "percentile": None if percentile is None else round(percentile, 2),
-    }
+    } | ({"stale": hit["stale"]} if hit["stale"] else {})
 
 
 def _dumped(answer: object) -> str:

@@ -29,6 +29,10 @@ MOST_WORDS = 300
 _ALIKE = 3  # letters that words of one stem begin with
 _JOINTS = "-_"  # in tokens that may stand for what is asked for without
 _ODD = "\0"
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+_LEVELLED = re.compile(r"[A-Z\x80-\U0010ffff]+")
+"""What is another character without case and accents; all else is left alone, as it is most of a text."""
+
 _MOST_JOINED = 6  # words of a question whose neighbours may be written as one, as in ``docsim.search.query_terms``
 
 
@@ -69,8 +73,8 @@ class Matcher:
 
     def matches(self, text: str) -> list[Match]:
         """Return the matches in a text, in order; they may overlap, as "東京" and "京都" do in "東京都"."""
-        text = text if text.isascii() else text.translate(_FORMS)
-        level = text.translate(_LEVELS)
+        text = text if text.isascii() else _BEYOND_ASCII.sub(lambda run: run[0].translate(_FORMS), text)
+        level = text.lower() if text.isascii() else _LEVELLED.sub(lambda run: run[0].translate(_LEVELS), text)
         found = [
             Match(start + one.start, start + one.end, one.asked)
             for start, token in self._tokens(text, level)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, groupby, pairwise
 
 from docsim.text.folding import UNSEEN, folded, normalized
@@ -222,8 +222,17 @@ def places(text: str, one: str) -> Iterator[int]:
         place = text.find(one, end)
 
 
-def readings(one: str) -> list[FoldedPiece]:
+def readings(one: str) -> Sequence[FoldedPiece]:
     """Return what a token of ``written`` and its pieces stand for, a whole before its parts."""
+    return _remembered(one) if len(one) <= LONGEST else _readings(one)
+
+
+@lru_cache(8192)
+def _remembered(one: str) -> Sequence[FoldedPiece]:
+    return tuple(_readings(one))  # the same tokens stand in most answers
+
+
+def _readings(one: str) -> Sequence[FoldedPiece]:
     core = one.strip(_JOINTS)
     if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
         start = one.index(core)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from docsim.errors import UsageError
-from docsim.models import storable
+from docsim.text.storing import storable
 
 __all__ = ["KINDS", "MOST_SHOWN", "Event", "Kind", "Question", "Session", "Shown", "new_id"]
 

@@ -42,11 +42,12 @@ class Origins(Database):
     def holders(self, number: int) -> list[Holder]:
         """Return every path that stands for a document."""
         rows = self.rows(
-            "SELECT source, path, kind, location, name, digest FROM origins JOIN sources ON number = source"
-            " WHERE document = ?",
+            "SELECT source, path, kind, location, name, digest, iif(finished IS NULL OR EXISTS (SELECT 1 FROM failures"
+            " WHERE failures.source = origins.source AND failures.path = origins.path), NULL, started)"
+            " FROM origins JOIN sources ON number = source WHERE document = ?",
             number,
         )
-        return [Holder(number, path, SourceName(*source), digest) for number, path, *source, digest in rows]
+        return [Holder(number, path, SourceName(*source), digest, read) for number, path, *source, digest, read in rows]
 
     def disputed(self) -> list[int]:
         """Return the documents that several paths stand for though they were read with different digests."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from docsim.engine.local.origins import Origins
 from docsim.engine.records import Counts, Embeddings, Generation, RecordedVerdict, StoredDocument
 from docsim.errors import StoreError
-from docsim.models import Document, Passage, storable
+from docsim.models import Document, Passage
+from docsim.text.storing import storable
 
 if TYPE_CHECKING:
     from docsim.filters.condition import Condition

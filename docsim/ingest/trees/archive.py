@@ -30,7 +30,8 @@ from typing import IO, cast
 from docsim.errors import SourceError
 from docsim.ingest import encodings, folders
 from docsim.ingest.trees.tree import Tree
-from docsim.models import Failure, LeftOut, composed
+from docsim.models import Failure, LeftOut
+from docsim.text.storing import composed
 
 __all__ = ["MEMBERS", "RATIO", "UNPACKED_EXEMPT", "Archive", "is_archive"]
 

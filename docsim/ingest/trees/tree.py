@@ -15,7 +15,8 @@ from typing import IO
 
 from docsim.errors import SourceError
 from docsim.ingest import encodings, folders, formats
-from docsim.models import Failure, LeftOut, composed
+from docsim.models import Failure, LeftOut
+from docsim.text.storing import composed
 
 __all__ = ["FILE_LIMIT", "Folder", "Single", "Tree", "id_of"]
 

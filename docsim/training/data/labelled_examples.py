@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
-from docsim.models import storable
+from docsim.text.storing import storable
 from docsim.training.data.batch_layout import Batch, BatchOptions, Ids, epoch_order
 
 __all__ = ["MIN_EXAMPLES", "ExampleBatches", "ExampleSplit", "Examples", "read_examples", "split_examples"]

@@ -1,0 +1,45 @@
+"""Texts and values in the form in which a database can keep them."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["canonical", "composed", "plain", "storable"]
+
+# Unpaired surrogates cannot be written as UTF-8, and NUL ends a C string: no database can store either as text.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+# In JSON, NUL is ``\u0000``. After an even number of backslashes, ``u0000`` is plain text.
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+# Made once: the functions of ``json`` would make one for every document that an answer shows.
+_WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
+_READER = json.JSONDecoder(parse_constant=str)
+
+
+def storable(text: str) -> str:
+    """Return ``text`` with unpaired surrogates and NUL, which no database can store as text, replaced by U+FFFD."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def composed(id: str) -> str:
+    """Return an id with its accents composed (NFC), as they are typed; macOS and zip files have them apart (NFD)."""
+    return id if id.isascii() else unicodedata.normalize("NFC", id)
+
+
+def plain(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return metadata with plain JSON values only: NaN and infinity become strings."""
+    text = _ESCAPED_NUL.sub("\\1\ufffd", storable(canonical(metadata)))
+    decoded: Mapping[str, Any] = _READER.decode(text)
+    return decoded
+
+
+def canonical(value: object) -> str:
+    """Return ``value`` as JSON with sorted keys; dates and other values unknown to JSON become their ``str``."""
+    return _WRITER.encode(value)
