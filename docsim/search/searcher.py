@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from docsim.cores import undivided
 from docsim.engine.base import Snapshot
 from docsim.engine.records import Neighbours, StoredDocument
 from docsim.errors import UsageError
@@ -66,6 +67,11 @@ def search(
             counts in equal parts for each.
     """
     started = time.perf_counter() if started is None else started
+    with undivided():
+        return _searched(snapshot, queries, request, started)
+
+
+def _searched(snapshot: Snapshot, queries: Sequence[Query], request: Request, started: float) -> list[SearchResult]:
     near: list[Neighbours | None] = [None] * len(queries)
     if request.mode != "lexical":
         exact = request.ranking.min_similarity is not None
