@@ -64,7 +64,7 @@ def _set(threads: list[int]) -> None:
 @cache
 def _algebra() -> list[Any]:
     """Return what controls the libraries of linear algebra whose threads all of the process shares."""
-    import numpy  # noqa: F401, ICN001 - what is not loaded yet is not found
+    import numpy  # noqa: F401 - what is not loaded yet is not found
     from threadpoolctl import ThreadpoolController
 
     held = [one for one in ThreadpoolController().lib_controllers if one.user_api == "blas"]

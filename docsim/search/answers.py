@@ -77,7 +77,7 @@ def evidence(
         return None
     weights = np.array([max(_LEAST, rarity(count, total)) for count in snapshot.frequencies(terms)])
     matches = [snapshot.text_search([term], where=visible) for term in terms]
-    covered = [bool(len(found) and found.of(np.array([number]))[0] > 0) for found in matches]
+    covered = [bool(found.of(np.array([number]))[0] > 0) for found in matches]
     return Evidence(float(weights[covered].sum() / weights.sum()), first.percentile)
 
 

@@ -17,7 +17,7 @@ from docsim.engine.local import meeting, sampling
 from docsim.engine.local.notices import Notices, into
 from docsim.engine.local.store import Store
 from docsim.engine.local.views import Allowed, View
-from docsim.engine.local.words import bm25, keeping, known
+from docsim.engine.local.words import bm25, keeping, known, looked_up
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
@@ -196,7 +196,7 @@ class OpenGeneration:
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         """Return how many documents hold each term, but no more than ``at_most``."""
-        counts = bm25.frequencies(self._words, terms)
+        counts = looked_up.frequencies(self._words, terms)
         return counts if at_most is None else [min(count, at_most) for count in counts]
 
     def stems(self, words: Sequence[str]) -> dict[str, str]:
