@@ -41,6 +41,7 @@ from docsim.engine.records import (
     Sizes,
     Soundness,
     SourceName,
+    Stacked,
     StoredDocument,
     Unembedded,
 )
@@ -253,6 +254,11 @@ class DictSnapshot:
         if len(found) < len(numbers):
             raise StoreError("embeddings are missing")
         return found
+
+    def stacked(self, numbers: Numbers) -> Stacked:
+        found = self.embeddings(numbers)
+        counts = np.array([len(rows) for rows in found], np.int64)
+        return Stacked(np.concatenate([np.zeros((0, self.dim), np.float16), *found]), counts)
 
     # Words
 

@@ -16,6 +16,7 @@ from docsim.engine.records import (
     Neighbours,
     Numbers,
     QueryTerm,
+    Stacked,
     StoredDocument,
 )
 from docsim.models import Passage
@@ -146,6 +147,13 @@ class Snapshot(Protocol):
 
         They may lie in memory that the engine shares and gives back. Do not change them, and do not use them
         outside the snapshot's block: copy what is to be kept longer.
+
+        Raises:
+            StoreError: Embeddings are missing or damaged.
+        """
+
+    def stacked(self, numbers: Numbers) -> Stacked:
+        """Return the embeddings of some documents as one array, which is quicker for many.
 
         Raises:
             StoreError: Embeddings are missing or damaged.

@@ -172,8 +172,7 @@ def tiers(
     for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)
         seen = _united(seen, numbers)
-        rows = snapshot.embeddings(numbers)
-        found = scoring.scored(query.vectors, rows, nothing=nothing)
+        found = scoring.scored_stacked(query.vectors, snapshot.stacked(numbers), nothing=nothing)
         matching = None if reach.words is None else reach.words.of(numbers)
         tier = Tier(numbers, scorer.scores(found, matching), found, highest)
         if tier:

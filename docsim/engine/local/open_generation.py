@@ -27,6 +27,7 @@ from docsim.engine.records import (
     Neighbours,
     Numbers,
     QueryTerm,
+    Stacked,
     StoredDocument,
 )
 from docsim.filters.condition import Condition
@@ -175,6 +176,18 @@ class OpenGeneration:
         if not np.array_equal(self.view.documents[positions, 1], numbers) or not all(map(len, rows)):
             raise self.store.damaged()
         return rows
+
+    def stacked(self, numbers: Numbers) -> Stacked:
+        """Return the embeddings of some documents as one array.
+
+        Raises:
+            StoreError: Embeddings are missing or damaged.
+        """
+        positions = self.view.positions_of(numbers)
+        found = self.view.stacked(positions)
+        if not np.array_equal(self.view.documents[positions, 1], numbers) or not found.counts.all():
+            raise self.store.damaged()
+        return found
 
     # Words
 
