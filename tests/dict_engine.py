@@ -184,6 +184,9 @@ class DictSnapshot:
     def number(self, id: str) -> int | None:
         return next((number for number, one in self.state.documents.items() if one.document.id == id), None)
 
+    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
+        return {id: number for id in ids if (number := self.number(id)) is not None}
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         return {
             number: stored(number, self.state.documents[number]) for number in numbers if number in self.state.documents

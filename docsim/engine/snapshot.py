@@ -96,6 +96,9 @@ class Snapshot(Protocol):
     def number(self, id: str) -> int | None:
         """Return the number of the document with this id, or None."""
 
+    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of the documents with some ids, without those that are not there."""
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         """Return some documents by number, without those that are not there."""
 

@@ -123,11 +123,12 @@ def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours 
         return [], []
     numbers = [one.number for one in candidates]
     documents, passages = snapshot.documents(numbers), snapshot.passages(numbers)
+    named = snapshot.numbers([one.document.id for one in documents.values()])
     background = percentiles.similarities(snapshot, length=_length(query))
     hits, damaged = list[Hit](), list[str]()
     for rank, one in enumerate(candidates, start=ranking.offset + 1):
         stored, spans = documents.get(one.number), passages.get(one.number, [])
-        flaw = soundness.flaw(snapshot, stored, spans, len(one.similarities))
+        flaw = soundness.flaw(stored, spans, embeddings=len(one.similarities), named=named)
         if stored is None or flaw:
             damaged.append(_left_out(rank, one, stored, flaw))
         else:

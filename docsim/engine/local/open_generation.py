@@ -109,6 +109,10 @@ class OpenGeneration:
         """Return the number of the document with this id, or None."""
         return self.store.number(id)
 
+    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of the documents with some ids, without those that are not there."""
+        return self.store.numbers(ids)
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         """Return some documents by number, without those that are not there."""
         return self.store.documents(numbers)
