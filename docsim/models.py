@@ -99,30 +99,6 @@ class Document:
             raise ValueError("Document.id must not be empty")
         object.__setattr__(self, "metadata", _plain(self.metadata))
 
-    @classmethod
-    def kept(cls, id: str, text: str, title: str, metadata: str) -> Document:
-        """Return a document as it was kept, which is quicker than to make it: its parts were storable then.
-
-        Args:
-            id: Its id.
-            text: Its text.
-            title: Its title.
-            metadata: Its metadata as a JSON object.
-
-        Raises:
-            TypeError: A part is of another type.
-            ValueError: The id is blank, or the metadata is no JSON.
-        """
-        held = _READER.decode(metadata)
-        if not isinstance(held, dict) or not all(isinstance(one, str) for one in (id, text, title)):
-            raise TypeError("expected strings and a JSON object")
-        if not id.strip():
-            raise ValueError("Document.id must not be empty")
-        document = object.__new__(cls)
-        for name, value in (("id", id), ("text", text), ("title", title), ("metadata", held)):
-            object.__setattr__(document, name, value)
-        return document
-
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata. The id does not count."""
         content = f"[{_quoted(self.title)},{_quoted(self.text)},{_canonical(self.metadata)}]"
@@ -373,8 +349,6 @@ def composed(id: str) -> str:
 
 def _plain(metadata: Metadata) -> Metadata:
     """Return metadata with plain JSON values only: NaN and infinity become strings."""
-    if not metadata:
-        return {}
     text = _ESCAPED_NUL.sub("\\1\ufffd", storable(_canonical(metadata)))
     plain: Metadata = _READER.decode(text)
     return plain
