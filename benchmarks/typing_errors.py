@@ -24,7 +24,7 @@ import numpy as np
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
-from docsim.engine.local.words import forms, known, looked_up
+from docsim.engine.local.words import forms, lexicon, looked_up
 from docsim.engine.local.words.building import Text, segments
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, QueryTerm
@@ -100,7 +100,7 @@ class Words:
         return looked_up.frequencies(self.index, terms)
 
     def words_like(self, word: str, *, edits: int, most: int, where: None = None) -> list[KnownWord]:
-        return known.like(self.index, word, edits=edits, most=most, allowed=None)
+        return lexicon.like(self.index, word, edits=edits, most=most, allowed=None)
 
 
 def slips(words: Words, letters: str, chance: random.Random) -> Iterator[tuple[str, str, str]]:

@@ -246,10 +246,12 @@ class Plan:
 class Sync(Plan):
     """Compares a source with an index, and writes the changes in batches."""
 
-    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder) -> None:
+    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder, batch: int) -> None:
+        """Compare a source with what a writer's index holds; ``batch`` is in characters, see ``Index.batch``."""
         super().__init__(writer, source)
         self._writer = writer
         self._encoder = encoder
+        self._batch = batch
 
     def run(
         self,
@@ -261,7 +263,7 @@ class Sync(Plan):
         """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
             self.source_number = self._writer.open_source(self.source_number, self.source)
-        batches = pipeline.batched(self.changes(items, progress), _characters)
+        batches = pipeline.batched(self.changes(items, progress), _characters, size=self._batch)
         pipeline.run(batches, encode=self._encode, commit=self._commit)
         self._finish(prune)
         return self.report()

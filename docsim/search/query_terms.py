@@ -26,7 +26,7 @@ from docsim.engine.base import Snapshot
 from docsim.engine.records import QueryTerm
 from docsim.models import Document
 from docsim.text.languages import SAMPLE, is_small, language_of
-from docsim.text.tokens import Token, is_unspaced, token, tokens, without_ends
+from docsim.text.tokens import TokenWords, is_unspaced, token, tokens, without_ends
 
 __all__ = ["QueryTerms", "is_sentence", "is_written_apart", "query_terms", "rarity"]
 
@@ -113,7 +113,7 @@ def query_terms(snapshot: Snapshot, document: Document, further: Sequence[QueryT
 
 
 @lru_cache(maxsize=8)
-def _read(text: str) -> tuple[list[str], dict[str, Token], str | None]:
+def _read(text: str) -> tuple[list[str], dict[str, TokenWords], str | None]:
     """Return the tokens of a query, what each of them stands for, and its language: see ``docsim.text``."""
     found = without_ends(tokens(text))
     return found, {one: token(one) for one in dict.fromkeys(found)}, language_of(found)
@@ -165,7 +165,7 @@ def _parted(terms: Sequence[_Counted]) -> QueryTerms:
     )
 
 
-def _terms(one: Token, language: str | None) -> Iterator[QueryTerm]:
+def _terms(one: TokenWords, language: str | None) -> Iterator[QueryTerm]:
     """Yield what finds a token: its words, and what they make when they are run together."""
     several = len(one.words) > 1 and bool(one.beside)
     for word in one.words:
@@ -181,7 +181,7 @@ def _known(snapshot: Snapshot, terms: list[QueryTerm]) -> list[QueryTerm]:
     return [term for term, held in zip(terms, snapshot.frequencies(terms, at_most=1), strict=True) if held]
 
 
-def _joined(found: Sequence[Token]) -> Iterator[QueryTerm]:
+def _joined(found: Sequence[TokenWords]) -> Iterator[QueryTerm]:
     """Yield neighbouring words of a short text run together, which may be how an identifier is written."""
     for length in _RUN_LENGTHS:
         for start in range(len(found) - length + 1):
@@ -190,7 +190,7 @@ def _joined(found: Sequence[Token]) -> Iterator[QueryTerm]:
                 yield QueryTerm(("".join(one.words[0] for one in run),), exact=True)
 
 
-def _phrases(snapshot: Snapshot, found: Sequence[Token]) -> list[QueryTerm]:
+def _phrases(snapshot: Snapshot, found: Sequence[TokenWords]) -> list[QueryTerm]:
     """Return phrases of the words of tokens that no document holds run together."""
     several = {one.beside[0][1]: one.words for one in found if len(one.words) > 1 and one.beside}
     joined = [QueryTerm((form,), exact=True) for form in several]
