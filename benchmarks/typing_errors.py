@@ -22,8 +22,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
-from docsim.engine.local.words import bm25, forms, lexicon
+from docsim.engine.local.words import forms, lexicon, looked_up
 from docsim.engine.local.words.building import Text, segments
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, QueryTerm
@@ -93,10 +94,10 @@ class Words:
     """As much of a snapshot as corrections ask for."""
 
     def __init__(self, index: WordIndex) -> None:
-        self.index = index
+        self.index, self.encoder = index, Encoder.default()
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
-        return bm25.frequencies(self.index, terms)
+        return looked_up.frequencies(self.index, terms)
 
     def words_like(self, word: str, *, edits: int, most: int, where: None = None) -> list[KnownWord]:
         return lexicon.like(self.index, word, edits=edits, most=most, allowed=None)

@@ -24,7 +24,7 @@ __all__ = ["PACKAGES", "available", "require"]
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "files": ("markitdown", "mammoth", "pptx", "openpyxl", "pypdfium2", "mwparserfromhell", "oxmsg"),
     "eval": ("ir_measures", "scipy"),
-    "map": ("sklearn", "matplotlib", "threadpoolctl"),
+    "map": ("sklearn", "matplotlib"),
     "train": (
         "tensorflow", "keras", "h5py", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna",
         "threadpoolctl",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from docsim.errors import UsageError
-from docsim.text.storing import canonical, plain, storable
+from docsim.text.storing import canonical, plain, quoted, storable
 
 __all__ = [
     "DEFAULT_MODE",
@@ -90,9 +90,9 @@ class Document:
 
     def digest(self) -> str:
         """Return the SHA-256 (64 hex digits) of title, text and metadata. The id does not count."""
-        hashed = hashlib.sha256(f'[{canonical(self.title)},"'.encode())
+        hashed = hashlib.sha256(f'[{quoted(self.title)},"'.encode())
         for start in range(0, len(self.text), _PIECE):  # as a whole it would be there three times
-            hashed.update(canonical(self.text[start : start + _PIECE])[1:-1].encode())
+            hashed.update(quoted(self.text[start : start + _PIECE])[1:-1].encode())
         hashed.update(f'",{canonical(self.metadata)}]'.encode())
         return hashed.hexdigest()
 

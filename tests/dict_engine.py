@@ -41,6 +41,7 @@ from docsim.engine.records import (
     Sizes,
     Soundness,
     SourceName,
+    Stacked,
     StoredDocument,
     Unembedded,
 )
@@ -183,6 +184,9 @@ class DictSnapshot:
     def number(self, id: str) -> int | None:
         return next((number for number, one in self.state.documents.items() if one.document.id == id), None)
 
+    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
+        return {id: number for id in ids if (number := self.number(id)) is not None}
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         return {
             number: stored(number, self.state.documents[number]) for number in numbers if number in self.state.documents
@@ -253,6 +257,11 @@ class DictSnapshot:
         if len(found) < len(numbers):
             raise StoreError("embeddings are missing")
         return found
+
+    def stacked(self, numbers: Numbers) -> Stacked:
+        found = self.embeddings(numbers)
+        counts = np.array([len(rows) for rows in found], np.int64)
+        return Stacked(np.concatenate([np.zeros((0, self.dim), np.float16), *found]), counts)
 
     # Words
 

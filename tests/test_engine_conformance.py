@@ -211,6 +211,8 @@ def test_a_removed_document_is_found_by_nothing(engine: Engine) -> None:
         assert snapshot.matching(Compare(("team",), "=", ("zoo",))) == 0
         with pytest.raises(StoreError):
             snapshot.embeddings(np.array(sorted(gone), np.int64))
+        with pytest.raises(StoreError):
+            snapshot.stacked(np.array(sorted(gone), np.int64))
 
 
 def test_a_number_is_never_given_to_another_document(engine: Engine) -> None:
@@ -309,6 +311,10 @@ def test_embeddings_come_in_the_order_asked_as_they_were_written(engine: Engine)
     backwards = list(reversed(documents))
     with engine.snapshot() as snapshot:
         rows = snapshot.embeddings(np.array([numbers[one.id] for one in backwards], np.int64))
+        stacked = snapshot.stacked(np.array([numbers[one.id] for one in backwards], np.int64))
+        np.testing.assert_array_equal(stacked.rows, np.concatenate(rows))
+        assert stacked.counts.tolist() == [len(one) for one in rows]
+        assert snapshot.numbers([*numbers, "unheard"]) == numbers
         assert snapshot.embedded().tolist() == sorted(numbers.values())
     for held, wanted in zip(rows, encode_documents(engine.encoder, backwards), strict=True):
         assert held.dtype == np.float16

@@ -187,6 +187,14 @@ def test_words_of_what_somebody_may_not_see_are_neither_used_nor_known(index: In
         assert corrected(snapshot, "backap") == ("backap", ())
 
 
+def test_a_word_of_the_encoders_vocabulary_is_a_word_though_no_document_holds_it(index: Index) -> None:
+    seen = Compare(("team",), "=", ("board",))
+    with snapshot_of(index) as snapshot:
+        assert snapshot.encoder.has_token("backup")
+        assert corrected(snapshot, "backup", where=seen, visible=seen) == ("backup", ())
+        assert corrected(snapshot, "backop", where=seen, visible=seen)[1] == (Correction("backop", "backap"),)
+
+
 # Highlighting
 
 

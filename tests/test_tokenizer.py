@@ -96,6 +96,13 @@ def test_a_word_is_remembered_with_its_tokens() -> None:
     assert lists(one.tokenize(["Cat, DOG"])) == first
 
 
+@pytest.mark.parametrize(
+    ("word", "held"), [("train", True), ("trainz", False), ("two words", False), ("", False), ("\ud800", False)]
+)
+def test_a_word_is_held_as_a_whole_or_in_pieces(word: str, held: bool) -> None:
+    assert text_tokenizer(by_word=True).has_token(word) is held
+
+
 def test_a_batch_is_filled_up_with_padding() -> None:
     tokens = TokenIds(np.array([5, 6, 7], np.int32), np.array([0, 2]), np.array([2, 1]))
     assert tokens.batch(np.array([1, 0]), padding=9).tolist() == [[7, 9], [5, 6]]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from written import embedded, opened, put
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, building, merging, segment, storage, weights
+from docsim.engine.local.words import bm25, building, looked_up, merging, segment, storage, weights
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import Segment
@@ -188,9 +188,9 @@ def check(index: WordIndex, documents: dict[int, tuple[str, str]]) -> None:
     found = bm25.matches(index, ASKED[::2], rest=ASKED[1::2])
     np.testing.assert_allclose(found.of(numbers), [together.get(n, 0) for n in numbers.tolist()], rtol=1e-4)
     phrases = [QueryTerm(words) for words in PHRASES]
-    assert bm25.frequencies(index, phrases) == [len(naive.phrase(words)) for words in PHRASES]
+    assert looked_up.frequencies(index, phrases) == [len(naive.phrase(words)) for words in PHRASES]
     exact = [QueryTerm((word,), exact=True) for word in ("train", "email", "x")]
-    assert bm25.frequencies(index, exact) == [len(naive.word(term.words[0])) for term in exact]
+    assert looked_up.frequencies(index, exact) == [len(naive.word(term.words[0])) for term in exact]
 
 
 def stored(store: Store) -> dict[int, tuple[str, str]]:

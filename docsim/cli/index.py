@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,9 +94,8 @@ Examples:
 @click.argument("source", nargs=-1, required=True)
 @chosen_index.index_option
 @options.encoder(
-    "Encoder for a new index: accurate, fast, or a directory. $DOCSIM_ENCODER counts where the option is not given.  "
-    f"[default: accurate for up to {first_encoder.LARGEST // 1_000_000} MB of sources, else fast]",
-    variable="DOCSIM_ENCODER",
+    "Encoder for a new index: accurate, fast, or a directory.  [default: $DOCSIM_ENCODER; without it, accurate for up "
+    f"to {first_encoder.LARGEST // 1_000_000} MB of sources, else fast]"
 )
 @_reading
 @_how
@@ -144,6 +144,8 @@ def _first_encoder(path: Path, sources: Sequence[Source], *, quiet: bool) -> Enc
     """Return the encoder that suits a new index, and say why; None for an index that exists."""
     if exists(path):
         return None
+    if named := os.environ.get("DOCSIM_ENCODER"):
+        return Encoder.load(named)
     choice = first_encoder.choose(sources)
     others = [name for name in shipped.NAMES if name != choice.name]
     if not quiet:

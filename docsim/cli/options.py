@@ -213,17 +213,16 @@ class EncoderOptions:
         return Encoder.default(dim=self.dim) if self.dim else None
 
 
-def encoder(help: str, *, variable: str | None = None) -> Option:
+def encoder(help: str) -> Option:
     """Return a decorator that adds ``--encoder`` and ``--dim``.
 
     Args:
         help: What ``--encoder`` is for.
-        variable: The environment variable that stands in for it.
     """
     return grouped(
         EncoderOptions,
         "encoder",
-        click.option("--encoder", type=directory, help=help, envvar=variable),
+        click.option("--encoder", type=directory, help=help),
         click.option(
             "--dim",
             type=click.IntRange(min=1),

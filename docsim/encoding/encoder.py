@@ -223,6 +223,10 @@ class Encoder:
         """
         return self._text_tokenizer.unknown_shares(texts)
 
+    def has_token(self, word: str) -> bool:
+        """Return whether the vocabulary holds a word as a whole, and not only as pieces."""
+        return self._text_tokenizer.has_token(word)
+
     @property
     def is_contextual(self) -> bool:
         """Whether a token's part in the embedding depends on the tokens around it."""

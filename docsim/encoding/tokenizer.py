@@ -144,6 +144,11 @@ class TextTokenizer:
         blank = np.array([not text.strip() for text in texts], np.bool_)
         return np.where(blank | (counted < 1), 1, np.minimum(shares, 1)).astype(np.float32)
 
+    def has_token(self, word: str) -> bool:
+        """Return whether one token of the vocabulary stands for a whole word."""
+        encoding = self._tokenizer.encode(_SURROGATES.sub("\ufffd", word), add_special_tokens=False)
+        return len(encoding.ids) == 1 and encoding.ids[0] != self._unknown
+
     @cached_property
     def _unknown(self) -> int:
         """The id that stands for whatever the vocabulary does not know; -1 without one."""

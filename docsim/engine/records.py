@@ -33,6 +33,7 @@ __all__ = [
     "Sizes",
     "Soundness",
     "SourceName",
+    "Stacked",
     "StoredDocument",
     "Unembedded",
 ]
@@ -42,6 +43,19 @@ Embeddings = NDArray[np.float16]
 
 Numbers = NDArray[np.int64]
 """Numbers of documents, ``int64 (n,)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stacked:
+    """The embeddings of some documents, one document after the other.
+
+    Attributes:
+        rows: ``(passages, dim)``, unit rows but for rounding.
+        counts: How many rows each document has, at least 1, ``int64 (documents,)``.
+    """
+
+    rows: NDArray[np.floating]
+    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from docsim.engine.records import (
     Neighbours,
     Numbers,
     QueryTerm,
+    Stacked,
     StoredDocument,
 )
 from docsim.models import Passage
@@ -95,6 +96,9 @@ class Snapshot(Protocol):
     def number(self, id: str) -> int | None:
         """Return the number of the document with this id, or None."""
 
+    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of the documents with some ids, without those that are not there."""
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         """Return some documents by number, without those that are not there."""
 
@@ -146,6 +150,13 @@ class Snapshot(Protocol):
 
         They may lie in memory that the engine shares and gives back. Do not change them, and do not use them
         outside the snapshot's block: copy what is to be kept longer.
+
+        Raises:
+            StoreError: Embeddings are missing or damaged.
+        """
+
+    def stacked(self, numbers: Numbers) -> Stacked:
+        """Return the embeddings of some documents as one array, which is quicker for many.
 
         Raises:
             StoreError: Embeddings are missing or damaged.

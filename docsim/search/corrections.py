@@ -1,7 +1,8 @@
 """Corrections: what was meant by words of a question that no document holds.
 
 Only words of letters are corrected, and only those that nothing in the index explains: no document holds the word, its
-stem, or its parts, written apart or run together with what stands beside it. A word with digits, a name such as
+stem, or its parts, written apart or run together with what stands beside it. A word that is one token of the encoder's
+vocabulary is a word, though one that nobody here uses. A word with digits, a name such as
 ``readFile`` or ``HTTP``, and a text too long to be a question are left alone. What takes the place of a word occurs in
 a document that the search may return.
 """
@@ -94,15 +95,19 @@ def _unknown(snapshot: Snapshot, words: list[str], visible: Condition | None) ->
     else:
         counts = [len(snapshot.text_search([term], where=visible)) for term in terms]
     unknown = {term.words[0] for term, count in zip(terms, counts, strict=True) if not count}
-    return {word for word in unknown if not is_written_apart(snapshot, words, word)}
+    return {
+        word for word in unknown if not snapshot.encoder.has_token(word) and not is_written_apart(snapshot, words, word)
+    }
 
 
 def _nearest(snapshot: Snapshot, word: str, where: Condition | None) -> str | None:
     """Return the word that was most likely meant; None where there is none."""
-    edits = 2 if len(word) >= LETTERS_OF_TWO else 1
-    near = snapshot.words_like(word, edits=edits, most=_LOOKED_AT, where=where)
-    likely = [one for one in near if one.word.isalpha() and one.word != word]
-    return min(likely, key=lambda one: _order(word, one)).word if likely else None
+    for edits in range(1, 3 if len(word) >= LETTERS_OF_TWO else 2):  # the more, the more words have to be compared
+        near = snapshot.words_like(word, edits=edits, most=_LOOKED_AT, where=where)
+        likely = [one for one in near if one.word.isalpha() and one.word != word]
+        if likely:
+            return min(likely, key=lambda one: _order(word, one)).word
+    return None
 
 
 def _order(word: str, near: KnownWord) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, islice, pairwise
 
 import numpy as np
@@ -93,9 +94,7 @@ def query_terms(snapshot: Snapshot, document: Document, further: Sequence[QueryT
         document: The query; its title and its text count.
         further: Terms to search for as well.
     """
-    found = without_ends(tokens(f"{document.title}\n{document.text}"))
-    stand_for = {one: token(one) for one in dict.fromkeys(found)}
-    language = language_of(found)
+    found, stand_for, language = _read(f"{document.title}\n{document.text}")
     counted = Counter[QueryTerm](further)
     for one, times in Counter(found).items():
         for term in _terms(stand_for[one], language):
@@ -113,11 +112,17 @@ def query_terms(snapshot: Snapshot, document: Document, further: Sequence[QueryT
     return _parted(sorted(matching, key=_order)[:MOST_TERMS])
 
 
+@lru_cache(maxsize=8)
+def _read(text: str) -> tuple[list[str], dict[str, TokenWords], str | None]:
+    """Return the tokens of a query, what each of them stands for, and its language: see ``docsim.text``."""
+    found = without_ends(tokens(text))
+    return found, {one: token(one) for one in dict.fromkeys(found)}, language_of(found)
+
+
 def is_sentence(document: Document) -> bool:
     """Return whether a query is worded as a sentence: whether it holds several small words, such as "how do I"."""
-    found = without_ends(tokens(f"{document.title}\n{document.text}"))[:SAMPLE]
-    language = language_of(found)
-    small = (word for one in found for word in token(one).words if is_small(word, language))
+    found, stand_for, language = _read(f"{document.title}\n{document.text}")
+    small = (word for one in found[:SAMPLE] for word in stand_for[one].words if is_small(word, language))
     return len(list(islice(small, _SENTENCE))) == _SENTENCE
 
 
@@ -198,8 +203,10 @@ def _split(snapshot: Snapshot, counted: Counter[QueryTerm]) -> list[QueryTerm]:
     words = [term for term in counted if len(term.words) == 1 and not term.exact and not term.beginning]
     held = snapshot.frequencies(words, at_most=1)
     unknown = [term.words[0] for term, count in zip(words, held, strict=True) if not count]
-    parts = dict.fromkeys(apart for word in unknown if len(word) <= _MOST_SPLIT for apart in _apart(word))
-    return _known(snapshot, [QueryTerm(each) for each in parts])
+    ways = dict.fromkeys(apart for word in unknown if len(word) <= _MOST_SPLIT for apart in _apart(word))
+    parts = _known(snapshot, [QueryTerm((one,), exact=True) for one in dict.fromkeys(chain(*ways))])
+    held_parts = {term.words[0] for term in parts}
+    return _known(snapshot, [QueryTerm(each) for each in ways if held_parts.issuperset(each)])
 
 
 def is_written_apart(snapshot: Snapshot, words: Sequence[str], word: str) -> bool:

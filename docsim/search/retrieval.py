@@ -172,10 +172,9 @@ def tiers(
     nothing = vocabulary.nothing(snapshot)
     near = _near(snapshot, query, where, _depths(depth), exact=min_similarity is not None, first=first)
     for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near, depth):
-        numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)
+        numbers = np.setdiff1d(reach.documents, seen, assume_unique=True) if len(seen) else reach.documents
         seen = _united(seen, numbers)
-        rows = snapshot.embeddings(numbers)
-        found = scoring.scored(query.vectors, rows, nothing=nothing)
+        found = scoring.scored_stacked(query.vectors, snapshot.stacked(numbers), nothing=nothing)
         matching = None if reach.words is None else reach.words.of(numbers)
         tier = Tier(numbers, scorer.scores(found, matching), found, highest)
         if tier:
@@ -337,4 +336,6 @@ def _depths(first: int) -> Iterator[int]:
 def _united(some: Numbers, others: Numbers) -> Numbers:
     """Return the numbers in either, ascending, each once; ``np.union1d`` imports ``numpy.ma`` first, for 20 ms."""
     both = np.sort(np.concatenate((some, others)))
-    return both[np.diff(both, prepend=-1) > 0]
+    first = np.ones(len(both), bool)
+    np.not_equal(both[1:], both[:-1], out=first[1:])
+    return both[first]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CENTROID_WEIGHT", "Ranked", "Scored", "centroid", "rank", "scored"]
+from docsim.engine.records import Stacked
+
+__all__ = ["CENTROID_WEIGHT", "Ranked", "Scored", "centroid", "rank", "scored", "scored_stacked"]
 
 CENTROID_WEIGHT = 0.5
 """The weight of the centroids' cosine in a document's score; measured, see docs/research/ranking.md."""
@@ -31,7 +35,29 @@ class Scored:
 
     scores: NDArray[np.float32]
     directions: NDArray[np.float32]
-    similarities: list[NDArray[np.float32]]
+    similarities: Sequence[NDArray[np.float32]]
+
+
+class _Cut(Sequence[NDArray[np.float32]]):
+    """An array of the values of all documents, which is cut when those of one are asked for: few are."""
+
+    def __init__(self, values: NDArray[np.float32], ends: NDArray[np.int64]) -> None:
+        self._values, self._ends = values, ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, place: int) -> NDArray[np.float32]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[NDArray[np.float32]]: ...
+
+    def __getitem__(self, place: int | slice) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        if isinstance(place, slice):
+            return [self[i] for i in range(len(self))[place]]
+        i = range(len(self))[place]
+        return self._values[self._ends[i - 1] if i else 0 : self._ends[i]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,22 +127,43 @@ def scored(
             similar to nothing, also of the query.
     """
     if not documents:
-        return Scored(np.zeros(0, np.float32), np.zeros((0, query.shape[1]), np.float32), [])
+        return scored_stacked(query, Stacked(np.zeros((0, query.shape[1]), np.float32), np.zeros(0, np.int64)))
     counts = np.array([len(vectors) for vectors in documents])
+    return scored_stacked(query, Stacked(np.concatenate(documents), counts), nothing=nothing)
+
+
+def scored_stacked(
+    query: NDArray[np.float32], documents: Stacked, *, nothing: NDArray[np.float32] | None = None
+) -> Scored:
+    """Score documents as ``scored`` does, given their embeddings one after the other."""
+    counts = documents.counts
+    if not len(counts):
+        return Scored(np.zeros(0, np.float32), np.zeros((0, query.shape[1]), np.float32), [])
     ends = np.cumsum(counts)
     starts = ends - counts
-    stacked = np.concatenate(documents).astype(np.float32)
+    rows = _widened(documents.rows)
     if nothing is not None:
-        query, stacked = _known(query, nothing), _known(stacked, nothing)
-    similarities = np.clip(query @ stacked.T, -1, 1)  # rounding to float16 can make a norm slightly greater than 1
-    best = np.maximum.reduceat(similarities, starts, axis=1).mean(axis=0)
-    sums = _sums(stacked, starts, counts)
+        query, rows = _known(query, nothing), _known(rows, nothing)
+    similarities = np.clip(query @ rows.T, -1, 1)  # rounding to float16 can make a norm slightly greater than 1
+    best = np.maximum.reduceat(similarities, starts, axis=1)
+    sums = _sums(rows, starts, counts)
     norms = np.sqrt(np.maximum(np.einsum("ij,ij->i", sums, sums), np.finfo(np.float32).tiny))
     directions = sums / norms[:, None]
-    scores = (1 - CENTROID_WEIGHT) * best + CENTROID_WEIGHT * (directions @ centroid(query))
+    covered = best[0] if len(query) == 1 else best.mean(axis=0)
+    scores = (1 - CENTROID_WEIGHT) * covered + CENTROID_WEIGHT * (directions @ centroid(query))
     best_matches = similarities[0] if len(query) == 1 else similarities.max(axis=0)
-    per_document = [best_matches[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    return Scored(scores.astype(np.float32), directions, per_document)
+    return Scored(scores.astype(np.float32), directions, _Cut(best_matches, ends))
+
+
+def _widened(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return embeddings as float32; float16 is looked up, which takes half as long as to convert it."""
+    return _every_half().take(rows.view(np.uint16)) if rows.dtype == np.float16 else rows.astype(np.float32)
+
+
+@cache
+def _every_half() -> NDArray[np.float32]:
+    """Return every number that float16 has, by its bits, ``float32 (65536,)``."""
+    return np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
 
 
 def _known(rows: NDArray[np.float32], nothing: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from docsim.cores import undivided
 from docsim.engine.base import Snapshot
 from docsim.engine.records import Neighbours, StoredDocument
 from docsim.errors import UsageError
@@ -68,6 +69,11 @@ def search(
             counts in equal parts for each.
     """
     started = time.perf_counter() if started is None else started
+    with undivided():
+        return _searched(snapshot, queries, request, started)
+
+
+def _searched(snapshot: Snapshot, queries: Sequence[Query], request: Request, started: float) -> list[SearchResult]:
     near: list[Neighbours | None] = [None] * len(queries)
     if request.mode != "lexical":
         exact = request.ranking.min_similarity is not None
@@ -120,11 +126,12 @@ def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours 
         return [], []
     numbers = [one.number for one in candidates]
     documents, passages = snapshot.documents(numbers), snapshot.passages(numbers)
+    named = snapshot.numbers([one.document.id for one in documents.values()])
     background = percentiles.similarities(snapshot, length=_length(query))
     hits, damaged = list[Hit](), list[str]()
     for rank, one in enumerate(candidates, start=ranking.offset + 1):
         stored, spans = documents.get(one.number), passages.get(one.number, [])
-        flaw = soundness.flaw(snapshot, stored, spans, len(one.similarities))
+        flaw = soundness.flaw(stored, spans, embeddings=len(one.similarities), named=named)
         if stored is None or flaw:
             damaged.append(_left_out(rank, one, stored, flaw))
         else:

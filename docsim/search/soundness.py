@@ -5,30 +5,31 @@ Only what is shown is checked, which takes well under a millisecond a page. ``do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from docsim.engine.base import Snapshot
 from docsim.engine.records import StoredDocument
 from docsim.models import Passage
 
 __all__ = ["flaw"]
 
 
-def flaw(snapshot: Snapshot, stored: StoredDocument | None, passages: Sequence[Passage], count: int) -> str:
+def flaw(
+    stored: StoredDocument | None, passages: Sequence[Passage], *, embeddings: int, named: Mapping[str, int]
+) -> str:
     """Return what is wrong with a document, in a few words; nothing when it is sound.
 
     Args:
-        snapshot: The state that it was read from.
         stored: The document; None where it is missing.
         passages: Its passages, in order.
-        count: How many embeddings it has.
+        embeddings: How many embeddings it has.
+        named: The number that each id stands for.
     """
     if stored is None:
         return "it is missing"
     document = stored.document
-    if document.digest() != stored.digest or snapshot.number(document.id) != stored.number:
+    if document.digest() != stored.digest or named.get(document.id) != stored.number:
         return "its text, title, metadata or id is not what was stored"
-    if not len(passages) == stored.passages == count:
+    if not len(passages) == stored.passages == embeddings:
         return "its passages do not match its embeddings"
     return "" if _are_of(document.text, passages) else "its passages are not those of its text"
 

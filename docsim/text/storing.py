@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["canonical", "composed", "plain", "storable"]
+__all__ = ["canonical", "composed", "plain", "quoted", "storable"]
 
 # Unpaired surrogates cannot be written as UTF-8, and NUL ends a C string: no database can store either as text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -19,6 +19,9 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 # Made once: the functions of ``json`` would make one for every document that an answer shows.
 _WRITER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str, separators=(",", ":"))
 _READER = json.JSONDecoder(parse_constant=str)
+
+quoted = json.encoder.encode_basestring
+"""Returns a text as a JSON string, whatever letters it has; quicker than a whole encoder."""
 
 
 def storable(text: str) -> str:

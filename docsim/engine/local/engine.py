@@ -141,7 +141,7 @@ class LocalEngine:
             self.store.check_unchanged()
             self._view, self._state = view, self.store.state
         row = view.mapping.row if view.mapping else None
-        return OpenGeneration(self.store, view, lambda: self._encoder_for(row), self._notices)
+        return OpenGeneration(self.store, view, lambda: self._encoder_of(view, row), self._notices)
 
     def _refreshed(self, revision: int) -> View:
         """Return a view of the state that is seen; the last one, when nothing was written since."""
@@ -152,6 +152,13 @@ class LocalEngine:
             read = self._mappings.read(None if self.pinned else self.store.mapping())
             mapping = read.mapping if read else None
             return generations.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
+
+    def _encoder_of(self, view: View, row: StoredMapping | None) -> Encoder:
+        """Return the encoder of a state; the one that was loaded, where it is that."""
+        encoder = self._encoder
+        if row is None and encoder is not None and encoder.fingerprint == view.generation.fingerprint:
+            return encoder
+        return self._encoder_for(row)
 
     def _encoder_for(self, row: StoredMapping | None) -> Encoder:
         if row is None:  # which is not to be taken for a mapping that ended

@@ -29,7 +29,7 @@ from docsim.engine.local.encoders import directory, explained
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
 from docsim.engine.local.words.index import WordIndex
-from docsim.engine.records import Counts
+from docsim.engine.records import Counts, Stacked
 from docsim.errors import StoreError
 
 if TYPE_CHECKING:
@@ -183,6 +183,10 @@ class View:
     def rows(self, positions: NDArray[np.int64]) -> list[NDArray[np.float16]]:
         """Return the embeddings of the documents at some positions, ``float16 (passages, dim)`` each."""
         return self.vectors.rows(self._ranges(positions))
+
+    def stacked(self, positions: NDArray[np.int64]) -> Stacked:
+        """Return the embeddings of the documents at some positions, one after the other."""
+        return self.vectors.stacked(self._ranges(positions))
 
     def _ranges(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the first passage number, and one past the last, of the documents at some positions."""

@@ -17,7 +17,7 @@ from docsim.engine.local import filtering, sampling
 from docsim.engine.local.generations import Allowed, View
 from docsim.engine.local.notices import Notices, into
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, lexicon, storage
+from docsim.engine.local.words import bm25, lexicon, looked_up, storage
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
@@ -27,6 +27,7 @@ from docsim.engine.records import (
     Neighbours,
     Numbers,
     QueryTerm,
+    Stacked,
     StoredDocument,
 )
 from docsim.filters.condition import Condition
@@ -108,6 +109,10 @@ class OpenGeneration:
         """Return the number of the document with this id, or None."""
         return self.store.number(id)
 
+    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of the documents with some ids, without those that are not there."""
+        return self.store.numbers(ids)
+
     def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
         """Return some documents by number, without those that are not there."""
         return self.store.documents(numbers)
@@ -176,6 +181,18 @@ class OpenGeneration:
             raise self.store.damaged()
         return rows
 
+    def stacked(self, numbers: Numbers) -> Stacked:
+        """Return the embeddings of some documents as one array.
+
+        Raises:
+            StoreError: Embeddings are missing or damaged.
+        """
+        positions = self.view.positions_of(numbers)
+        found = self.view.stacked(positions)
+        if not np.array_equal(self.view.documents[positions, 1], numbers) or not found.counts.all():
+            raise self.store.damaged()
+        return found
+
     # Words
 
     @property
@@ -196,7 +213,7 @@ class OpenGeneration:
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         """Return how many documents hold each term, but no more than ``at_most``."""
-        counts = bm25.frequencies(self._words, terms)
+        counts = looked_up.frequencies(self._words, terms)
         return counts if at_most is None else [min(count, at_most) for count in counts]
 
     def stems(self, words: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.local import kept
 from docsim.engine.local.origins import Origins
 from docsim.engine.records import Counts, Embeddings, Generation, RecordedVerdict, StoredDocument
 from docsim.errors import StoreError
@@ -135,6 +136,11 @@ class Store(Origins):
         found = self.value("SELECT number FROM documents WHERE id = ?", storable(id))
         return None if found is None else int(found)
 
+    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
+        """Return the numbers of the documents with some ids, by id; ids that do not exist are left out."""
+        sql = "SELECT id, number FROM documents WHERE id IN (SELECT value FROM json_each(?))"
+        return dict(self.rows(sql, json.dumps([storable(id) for id in ids])))
+
     def id(self, number: int) -> str | None:
         """Return the id of a document, or None when there is no such document."""
         found = self.value("SELECT id FROM documents WHERE number = ?", number)
@@ -169,10 +175,7 @@ class Store(Origins):
         """
         number, id, title, metadata, digest, passages, text = row
         try:
-            held = json.loads(metadata)
-            if not isinstance(held, dict):
-                raise TypeError("no object")
-            return StoredDocument(number, Document(id, text, title, held), digest, passages)
+            return StoredDocument(number, kept.document(id, text, title, metadata), digest, passages)
         except (TypeError, ValueError) as error:
             raise StoreError(f"what is stored of {id} in {self.path} is damaged", hint="docsim repair") from error
 

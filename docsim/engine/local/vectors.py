@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from docsim import cores
 from docsim.engine.local import checksums
+from docsim.engine.records import Stacked
 from docsim.errors import StoreError
 from docsim.files import replacing
 
@@ -130,6 +131,19 @@ class VectorIndex:
                     here = rows[start:stop]
                     found[position] = here if segment.alive is None else here[segment.alive[start:stop]]
         return found
+
+    def stacked(self, ranges: NDArray[np.int64]) -> Stacked:
+        """Return copies of the embeddings of the passages in each range of numbers; see ``rows``."""
+        if len(self.segments) == 1 and self.segments[0].alive is None:
+            only = self.segments[0]
+            starts, stops = np.searchsorted(only.ids, ranges.T)
+            counts = stops - starts
+            ends = np.cumsum(counts)
+            places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - (ends - counts), counts)
+            return Stacked(only.rows.take(places, axis=0), counts)
+        found = self.rows(ranges)
+        stacked = np.concatenate([np.zeros((0, self.dim), np.float16), *found])
+        return Stacked(stacked, np.array([len(one) for one in found], np.int64))
 
     def holds(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of some passage numbers can be found, ``bool (n,)``."""

@@ -7,61 +7,61 @@ say "training" when "train" is asked for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.index import Postings, WordIndex
-from docsim.engine.local.words.weights import EXACT, K1, RAREST, B
+from docsim.engine.local.words.index import WordIndex
+from docsim.engine.local.words.looked_up import Held, held
 from docsim.engine.records import Numbers, QueryTerm
 from docsim.text.folding import folded
-from docsim.text.languages import LANGUAGES, language_of_script
 
-__all__ = ["Matches", "frequencies", "matches", "stemmed"]
+__all__ = ["Matches", "matches", "stemmed"]
 
 _FEW = 100_000  # documents: of more, those that match are sorted, instead of counting over all
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Documents that hold a term.
-
-    Attributes:
-        postings: The documents.
-        weight: How much a match counts.
-        shares: What part of that counts in a document, by the place of its language in ``LANGUAGES``; None for all.
-    """
-
-    postings: Postings
-    weight: float
-    shares: NDArray[np.float32] | None = None
-
-    def gained(self, index: WordIndex, slots: NDArray[np.int64], times: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what documents get that hold the term so many times, ``float32 (n,)``."""
-        gained = np.float32(self.weight * (K1 + 1)) * times / (times + index.norms(K1, B)[slots])
-        return gained if self.shares is None else gained * self.shares[index.spoken[slots]]
-
-
 @dataclass(frozen=True)
 class Matches:
-    """The documents that hold at least one of some terms.
+    """The documents that hold at least one of some terms; added up when all of them are asked for.
 
     Attributes:
         index: Where they are.
-        slots: Their slots, ascending, ``int64 (n,)``.
-        values: ``float32 (n,)`` BM25, above 0, higher is better.
-        rest: Further terms that count for documents whose scores are asked for.
+        held: The documents that hold each of the terms.
+        rest: Those that hold further terms, which count for documents whose scores are asked for.
+        allowed: Which slots hold documents that may be found, and after them False, ``bool (slots + 1,)``; None for
+            all.
     """
 
     index: WordIndex
-    slots: NDArray[np.int64]
-    values: NDArray[np.float32]
-    rest: tuple[_Held, ...] = ()
+    held: tuple[Held, ...]
+    rest: tuple[Held, ...] = ()
+    allowed: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def _found(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        index = self.index
+        slots = np.concatenate([np.zeros(0, np.int64), *(one.postings.slots for one in self.held)])
+        gained = [one.gained(index, one.postings.slots, one.postings.weights.astype(np.float32)) for one in self.held]
+        values = np.concatenate([np.zeros(0, np.float32), *gained])
+        if self.allowed is not None:
+            kept = self.allowed[slots]
+            slots, values = slots[kept], values[kept]
+        return _summed(slots, values, len(index.numbers))
+
+    @property
+    def slots(self) -> NDArray[np.int64]:
+        """Their slots, ascending, ``int64 (n,)``."""
+        return self._found[0]
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Their BM25, ``float32 (n,)``, above 0, higher is better."""
+        return self._found[1]
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -75,11 +75,24 @@ class Matches:
     def of(self, documents: Numbers) -> NDArray[np.float32]:
         """Return the scores of some documents, ``float32 (n,)``; 0 for those that match nothing."""
         slots = self.index.slots_of(documents)
-        scores = _at(slots, self.slots, self.values)
         known = np.maximum(slots, 0)
+        scores = self._summed_at(slots, known)
         for one in self.rest:
-            scores = scores + one.gained(self.index, known, _at(slots, one.postings.slots, one.postings.weights))
+            scores = scores + self._gained(one, slots, known)
         return scores
+
+    def _summed_at(self, slots: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.float32]:
+        if "_found" in self.__dict__:
+            return _at(slots, self.slots, self.values)
+        sums = np.zeros(len(slots))  # in double precision, as ``_summed`` adds
+        for one in self.held:
+            sums += self._gained(one, slots, known)
+        if self.allowed is not None:
+            sums[~self.allowed[slots]] = 0
+        return sums.astype(np.float32)
+
+    def _gained(self, one: Held, slots: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.float32]:
+        return one.gained(self.index, known, _at(slots, one.postings.slots, one.postings.weights))
 
     def best(self, n: int) -> Numbers:
         """Return the ``n`` documents that match best, best first, ties by number."""
@@ -110,15 +123,12 @@ def matches(
         rest: Terms that find nothing by themselves, and count in the scores of documents.
         allowed: The documents that may be found, ``int64 (n,)``.
     """
-    held = _held(index, terms)
-    slots = np.concatenate([np.zeros(0, np.int64), *(one.postings.slots for one in held)])
-    gained = [one.gained(index, one.postings.slots, one.postings.weights.astype(np.float32)) for one in held]
-    values = np.concatenate([np.zeros(0, np.float32), *gained])
+    kept = None
     if allowed is not None:
         kept = np.zeros(len(index.numbers) + 1, bool)
         kept[index.slots_of(allowed)] = True
-        slots, values = slots[kept[slots]], values[kept[slots]]
-    return Matches(index, *_summed(slots, values, len(index.numbers)), tuple(_held(index, rest)))
+        kept[-1] = False
+    return Matches(index, tuple(held(index, terms)), tuple(held(index, rest)), kept)
 
 
 def _summed(
@@ -127,78 +137,10 @@ def _summed(
     """Return each slot once, ascending, and the sum of its values."""
     if count <= _FEW:
         sums = np.bincount(slots, weights=values, minlength=count)
-        held = np.flatnonzero(sums)
+        held = np.flatnonzero(sums > 0)
         return held, sums[held].astype(np.float32)
     held, places = np.unique(slots, return_inverse=True)
     return held, np.bincount(places, weights=values, minlength=len(held)).astype(np.float32)
-
-
-def _held(index: WordIndex, terms: Sequence[QueryTerm]) -> list[_Held]:
-    """Return what is added up for some terms: the documents that hold each word, stem and phrase."""
-    single = [term for term in terms if _is_word(term)]
-    own = dict(zip(single, index.words([term.words[0] for term in single]), strict=True))
-    names, of_term = _stems(index, terms)
-    of_stem = dict(zip(names, index.stems(names), strict=True))
-    found = []
-    for term in terms:
-        if not _is_word(term):
-            parts = [_weighed(index, _several(index, term))]
-        else:
-            parts = _shared(index, term, own[term], [of_stem[stem] for stem in of_term.get(term, ())])
-        found += [replace(one, weight=term.weight * one.weight) for one in parts if len(one.postings)]
-    return found
-
-
-def _is_word(term: QueryTerm) -> bool:
-    """Return whether a term is one word, and neither a phrase nor the beginning of words."""
-    return len(term.words) == 1 and not term.beginning
-
-
-def _several(index: WordIndex, term: QueryTerm) -> Postings:
-    """Return the documents that hold a phrase, or a word that begins in some way."""
-    return index.beginning(term.words[0]) if term.beginning else index.phrase(term.words)
-
-
-def _stems(index: WordIndex, terms: Sequence[QueryTerm]) -> tuple[list[str], dict[QueryTerm, list[str]]]:
-    """Return the stems of the words among some terms, each once, and which of them each word has."""
-    words = [term for term in terms if _is_word(term) and not term.exact]
-    of_term = {term: index.stems_of(term.words[0], term.language) for term in words}
-    return list(dict.fromkeys(stem for each in of_term.values() for stem in each)), of_term
-
-
-def _shared(index: WordIndex, term: QueryTerm, own: Postings, stems: list[Postings]) -> list[_Held]:
-    """Return the documents that hold a word or one of its stems, and what they get for it.
-
-    In documents of other languages than were asked for, whose stems are others, the very word counts fully.
-    """
-    if not any(map(len, stems)):
-        return [_weighed(index, own)]
-    if len(stems) == 1 and len(own) == len(stems[0]) and own.weights.sum() == stems[0].weights.sum():
-        return [_weighed(index, own)]  # no other word has the stem
-    asked = LANGUAGES if language_of_script(term.words[0]) else index.asked(term.language)
-    shares = np.array([EXACT if one in asked else 1.0 for one in LANGUAGES], np.float32)
-    very = replace(_weighed(index, own), shares=shares)
-    return [very, *(_weighed(index, one, 1 - EXACT) for one in stems)]
-
-
-def _weighed(index: WordIndex, postings: Postings, share: float = 1.0) -> _Held:
-    """Return documents with a share of the inverse document frequency of BM25."""
-    held = len(postings)
-    return _Held(postings, share * max(RAREST, math.log((index.count - held + 0.5) / (held + 0.5))))
-
-
-def frequencies(index: WordIndex, terms: Sequence[QueryTerm]) -> list[int]:
-    """Return how many documents hold each term; where a word has stems in several languages, at most so many."""
-    single = [term for term in terms if _is_word(term)]
-    own = dict(zip(single, index.word_counts([term.words[0] for term in single]), strict=True))
-    names, of_term = _stems(index, terms)
-    of_stem = dict(zip(names, index.stem_counts(names), strict=True))
-    return [
-        len(_several(index, term))
-        if not _is_word(term)
-        else max(own[term], min(index.count, sum(of_stem[stem] for stem in of_term.get(term, ()))))
-        for term in terms
-    ]
 
 
 def stemmed(index: WordIndex, words: Sequence[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from docsim.engine.local.words import forms
 from docsim.engine.local.words.letters import Letters
 from docsim.engine.local.words.merging import ragged
+from docsim.engine.local.words.remembered import LookedUp
 from docsim.engine.local.words.segment import Segment, hashes, stem_hashes
 from docsim.engine.local.words.weights import TITLE_WEIGHT
 from docsim.text.languages import LANGUAGES, language_of_script
@@ -63,6 +64,7 @@ class WordIndex:
         alive: Which documents of each have not been deleted, ``bool (documents,)``; None if none has been.
         passage: The first passage number of the last document, or one that is known to have no document after it.
         deletion: The sequence number of the last deletion that is taken into account.
+        looked_up: What was looked up for queries.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -70,6 +72,7 @@ class WordIndex:
     alive: tuple[NDArray[np.bool_] | None, ...] = ()
     passage: int = 0
     deletion: int = 0
+    looked_up: LookedUp = field(default_factory=LookedUp, repr=False)
     _phrases: dict[tuple[str, ...], Postings] = field(default_factory=dict, repr=False)
     _norms: dict[tuple[float, float], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 

@@ -21,7 +21,7 @@ def like(index: WordIndex, word: str, *, edits: int, most: int, allowed: Numbers
     near = set[str]()
     for segment, letters in zip(index.segments, index.letters, strict=True):
         near.update(forms.at(segment, letters.near(word, edits)))
-    distances = {one: damerau_levenshtein_distance(word, one) for one in sorted(near)}
+    distances = {one: damerau_levenshtein_distance(word, one) for one in near}
     return _counted(index, {one: held for one, held in distances.items() if held <= edits}, most, allowed)
 
 
