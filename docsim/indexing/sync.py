@@ -24,8 +24,8 @@ from docsim.engine.base import Sources, Writer
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.errors import SourceError
 from docsim.indexing import origins, pipeline
-from docsim.ingest import passages
-from docsim.models import Document, Entry, Failure, Item, LeftOut, SyncReport, storable
+from docsim.indexing.repetition import Repetition
+from docsim.models import Document, Entry, Failure, Item, LeftOut, Passage, SyncReport, storable
 from docsim.progress import SILENT, Progress
 
 __all__ = ["Plan", "Sync", "removed"]
@@ -246,10 +246,19 @@ class Plan:
 class Sync(Plan):
     """Compares a source with an index, and writes the changes in batches."""
 
-    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder) -> None:
+    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder, keep_repeated: bool = False) -> None:
+        """Find the source in an index.
+
+        Args:
+            writer: Of the index.
+            source: What is read.
+            encoder: That of the live generation.
+            keep_repeated: Keep in passages what most pages of the source repeat.
+        """
         super().__init__(writer, source)
         self._writer = writer
         self._encoder = encoder
+        self._keeps_repeated = keep_repeated
 
     def run(
         self,
@@ -261,6 +270,7 @@ class Sync(Plan):
         """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
             self.source_number = self._writer.open_source(self.source_number, self.source)
+        self._repetition = Repetition(self._writer, self.source_number, keep=self._keeps_repeated)
         batches = pipeline.batched(self.changes(items, progress), _characters)
         pipeline.run(batches, encode=self._encode, commit=self._commit)
         self._finish(prune)
@@ -268,17 +278,20 @@ class Sync(Plan):
 
     def _encode(self, batch: Sequence[_Change]) -> list[Embedded | None]:
         """Split and encode the documents of a batch."""
-        documents = [one.document for one in batch if one.document]
-        items = [(document, tuple(passages.split(document.text))) for document in documents]
-        embedded = iter(
-            Embedded(document, spans, rows.astype(np.float16))
-            for (document, spans), rows in zip(items, encode_passages(self._encoder, items), strict=True)
-        )
+        documents = [(one.path, one.document) for one in batch if one.document]
+        spans = self._repetition.passages([(path, document.text) for path, document in documents])
+        embedded = iter(self._embedded([(one, its) for (_, one), its in zip(documents, spans, strict=True)]))
         return [next(embedded) if one.document else None for one in batch]
+
+    def _embedded(self, items: Sequence[tuple[Document, tuple[Passage, ...]]]) -> Iterator[Embedded]:
+        rows = encode_passages(self._encoder, items)
+        for (document, spans), vectors in zip(items, rows, strict=True):
+            yield Embedded(document, spans, vectors.astype(np.float16))
 
     def _commit(self, batch: Sequence[_Change], embedded: Sequence[Embedded | None]) -> None:
         assert self.source_number is not None
         with self._writer.transaction():
+            self._repetition.note(change.path for change in batch)
             for change, content in zip(batch, embedded, strict=True):
                 number = change.document_number
                 if content:
@@ -288,11 +301,19 @@ class Sync(Plan):
                 self._writer.link(self.source_number, change.path, document_number=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:
-        """Remove what vanished, and record that the source was read completely."""
+        """Remove what vanished, split what repeats, and record that the source was read completely."""
         assert self.source_number is not None
         with self._writer.transaction():
             for path in self._prune(prune):
                 self._writer.unlink(self.source_number, path)
+        for batch in pipeline.batched(self._repetition.settle(), lambda one: len(one.stored.document.text)):
+            embedded = list(self._embedded([(one.stored.document, one.passages) for one in batch]))
+            with self._writer.transaction():
+                self._repetition.note()
+                for one, content in zip(batch, embedded, strict=True):
+                    self._writer.put(content, number=one.stored.number)
+        with self._writer.transaction():
+            self._repetition.close()
             self._writer.close_source(self.source_number, self.failures)
 
 

@@ -56,6 +56,7 @@ class Reading:
         convert_timeout: Seconds that converting one file may take; see ``docsim.ingest.converting``.
         form: The form that it is read in, one of ``forms.names()``; by default the one that is recognised.
         since: A date in ISO 8601: documents of an export that were last changed before are left out.
+        keep_repeated: Whether passages keep what most pages repeat; see ``docsim.ingest.repeated``.
     """
 
     include: tuple[str, ...] = ()
@@ -65,6 +66,7 @@ class Reading:
     convert_timeout: float | None = None
     form: str | None = None
     since: str | None = None
+    keep_repeated: bool | None = None
 
     def columns(self) -> tables.Columns:
         """Return which fields of a record make the document."""

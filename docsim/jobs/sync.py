@@ -147,11 +147,11 @@ def holds(path: Path, sources: Sequence[Source]) -> bool:
 def _as_before(index: Index, source: Source) -> Source:
     """Return a source that is read as it was the last time, unless it says how."""
     number, _ = origins.found(index.engine.sources(), _name(source))
-    timeout = source.reading.convert_timeout
-    if number is None or source.reading != Reading(convert_timeout=timeout):
+    given = {name: getattr(source.reading, name) for name in ("convert_timeout", "keep_repeated")}
+    if number is None or source.reading != Reading(**given):
         return source
     before = Reading.of(source_notes.note(index.engine, number).reading)
-    return source.read_as(replace(before, convert_timeout=timeout or before.convert_timeout))
+    return source.read_as(replace(before, **{name: value for name, value in given.items() if value is not None}))
 
 
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
@@ -160,6 +160,7 @@ def _synced(index: Index, source: Source, options: SyncOptions, progress: Progre
         source.entries(),
         source=_name(source),
         prune=options.prune,
+        keep_repeated=bool(source.reading.keep_repeated),
         dry_run=options.dry_run,
         wait=options.wait,
         progress=progress,

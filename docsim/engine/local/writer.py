@@ -186,6 +186,17 @@ class LocalWriter(Store):
         self.remove(document)
         return True
 
+    # Notes
+
+    def note(self, key: str) -> str | None:
+        """Return a small text that was kept under a name, or None."""
+        found = self.value("SELECT value FROM meta WHERE key = ?", key)
+        return None if found is None else str(found)
+
+    def keep_note(self, key: str, text: str) -> None:
+        """Keep a small text under a name."""
+        self.set_meta(key, text)
+
     # Searching fast
 
     def configure(self, index_type: str | None, recall: float | None) -> None:
