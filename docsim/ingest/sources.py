@@ -105,10 +105,6 @@ class Source:
     reading: Reading = Reading()
     form: str = ""
 
-    def read_as(self, reading: Reading) -> Source:
-        """Return the source as it is to be read in another way."""
-        return replace(self, reading=reading, form=reading.form or self.form)
-
     def written(self) -> str:
         """Return how the source is read, as it is remembered: an export stays in its form."""
         return replace(self.reading, form=self.form or self.reading.form).written()

@@ -14,7 +14,7 @@ from docsim.errors import StoreError
 from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
-from docsim.ingest.sources import Reading, Source
+from docsim.ingest.sources import Reading, Source, open_source
 from docsim.maintenance import verify, vocabulary
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
@@ -151,7 +151,10 @@ def _as_before(index: Index, source: Source) -> Source:
     if number is None or source.reading != Reading(**given):
         return source
     before = Reading.of(source_notes.note(index.engine, number).reading)
-    return source.read_as(replace(before, **{name: value for name, value in given.items() if value is not None}))
+    reading = replace(before, **{name: value for name, value in given.items() if value is not None})
+    if source.kind == "stdin":
+        return replace(source, reading=reading)
+    return open_source(source.location, reading=reading)  # as what is recognised by itself may be something else
 
 
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
