@@ -29,6 +29,7 @@ from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import converting, folders, formats, forms, tables, trees
+from docsim.ingest.converting import USUAL, Conversion
 from docsim.ingest.forms.since import checked
 from docsim.ingest.trees.tree import FILE_LIMIT, id_of
 from docsim.models import Document, Entry, Failure, Item, LeftOut
@@ -57,6 +58,7 @@ class Reading:
         form: The form that it is read in, one of ``forms.names()``; by default the one that is recognised.
         since: A date in ISO 8601: documents of an export that were last changed before are left out.
         keep_repeated: Whether passages keep what most pages repeat; see ``docsim.ingest.repeated``.
+        hidden: Whether hidden sheets and slides are read; by default they are.
     """
 
     include: tuple[str, ...] = ()
@@ -67,6 +69,11 @@ class Reading:
     form: str | None = None
     since: str | None = None
     keep_repeated: bool | None = None
+    hidden: bool | None = None
+
+    def conversion(self) -> Conversion:
+        """Return how files are converted."""
+        return Conversion(self.convert_timeout, self.hidden is not False)
 
     def columns(self) -> tables.Columns:
         """Return which fields of a record make the document."""
@@ -74,7 +81,7 @@ class Reading:
 
     def written(self) -> str:
         """Return what is not as usual, as JSON; nothing where all is."""
-        given = {name: value for name, value in asdict(self).items() if value}
+        given = {name: value for name, value in asdict(self).items() if value or (name == "hidden" and value is False)}
         return json.dumps(given, ensure_ascii=False, sort_keys=True) if given else ""
 
     @classmethod
@@ -130,9 +137,7 @@ class Source:
         """
         path, reading = Path(self.location), self.reading
         if self.form:
-            yield from forms.documents(
-                path, self.form, forms.How(reading.include, reading.since, reading.convert_timeout)
-            )
+            yield from forms.documents(path, self.form, forms.How(reading.include, reading.since, reading.conversion()))
         elif self.kind == "stdin":
             yield from tables.stream_entries(self.stdin or sys.stdin.buffer, self.reading.columns())
         elif self.kind == "records":
@@ -180,13 +185,13 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
     return Source("file", str(path), path.parent.name or "root", reading=reading)
 
 
-def read_document(path: Path, *, id: str | None = None, timeout: float | None = None) -> Document:
+def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL) -> Document:
     """Read one file of any format as a document.
 
     Args:
         path: The file.
         id: The document's id; by default the file's name.
-        timeout: Seconds that converting it may take.
+        how: How it is converted.
 
     Raises:
         SourceError: The file cannot be read or converted. The message is one clause for people, without the path.
@@ -199,7 +204,7 @@ def read_document(path: Path, *, id: str | None = None, timeout: float | None = 
         raise SourceError(f"could not be read: {error.strerror}") from error
     name = id_of("/".join(path.absolute().parts[-2:]))
     try:
-        content = converting.read(data, folders.suffix(path.name), name, timeout=timeout)
+        content = converting.read(data, folders.suffix(path.name), name, how=how)
     except SourceError:
         raise
     except Exception as error:  # whatever a file makes a reader do, the others go on
@@ -291,9 +296,9 @@ def _table_entries(path: Path, name: str, reading: Reading) -> Iterator[Entry | 
 
 def _entry(path: Path, id: str, reading: Reading) -> Entry | Failure:
     """Return the entry of a file, which is hashed but not read as a document yet."""
-    load = functools.partial(read_document, path, id=id, timeout=reading.convert_timeout)
+    load = functools.partial(read_document, path, id=id, how=reading.conversion())
     try:
-        hashed = digest(path)
+        hashed = digest(path) + ("" if reading.conversion().hidden else " without what is hidden")
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
     if not converting.is_apart(folders.suffix(path.name)):

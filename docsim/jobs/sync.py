@@ -147,7 +147,7 @@ def holds(path: Path, sources: Sequence[Source]) -> bool:
 def _as_before(index: Index, source: Source) -> Source:
     """Return a source that is read as it was the last time, unless it says how."""
     number, _ = origins.found(index.engine.sources(), _name(source))
-    given = {name: getattr(source.reading, name) for name in ("convert_timeout", "keep_repeated")}
+    given = {name: getattr(source.reading, name) for name in ("convert_timeout", "keep_repeated", "hidden")}
     if number is None or source.reading != Reading(**given):
         return source
     before = Reading.of(source_notes.note(index.engine, number).reading)
