@@ -43,6 +43,7 @@ _VERSION = re.compile(  # what tools put into the names of exports: ids, dates, 
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b",
     re.IGNORECASE,
 )
+_UNREAD_ARCHIVE = re.compile(r"\.(?:7z|rar|cab|iso|dmg|lha|(?:t|tar\.)(?:zst|lz|lz4|lzma|z))\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,11 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
         return Source("folder", str(path), path.name or "root", reading=reading, form=form)
     if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
         raise UsageError(f"expected a folder or a file, got {argument!r}, which is neither or cannot be read")
+    if _UNREAD_ARCHIVE.search(path.name):
+        raise UsageError(
+            f"expected an archive that is .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, got {argument!r}; unpack it, and "
+            "index the folder"
+        )
     if form:
         return Source("export", str(path), _export_name(path), reading=reading, form=form)
     if tables.is_table(path.name):

@@ -15,7 +15,7 @@ from typing import IO
 
 from docsim.errors import SourceError
 from docsim.ingest import encodings, folders, formats
-from docsim.ingest.converting import USUAL, Conversion
+from docsim.ingest.converting import USUAL
 from docsim.models import Failure, LeftOut, composed
 
 __all__ = ["FILE_LIMIT", "Folder", "Single", "Tree", "id_of"]
