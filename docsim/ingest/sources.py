@@ -22,6 +22,7 @@ import os
 import re
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -279,14 +280,28 @@ def _here() -> Path:
 
 
 def _folder_entries(root: Path, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
+    counts = Counter[str]()
     for found in folders.files(root, include=reading.include):
         if isinstance(found, LeftOut):
             yield LeftOut(id_of(found.path), found.reason)
-        elif isinstance(found, str) and tables.is_table(found):
-            yield from _table_entries(root / found, id_of(found), reading)
+        elif isinstance(found, Failure):
+            yield found
         else:
-            yield found if isinstance(found, Failure) else _entry(root / found, id_of(found), reading)
+            id = id_of(found)
+            if not id.isascii():  # names that differ only in how their accents are written
+                counts[id] += 1
+                id = _numbered(id, counts[id])
+            if tables.is_table(found):
+                yield from _table_entries(root / found, id, reading)
+            else:
+                yield _entry(root / found, id, reading)
     converting.rest()
+
+
+def _numbered(id: str, number: int) -> str:
+    """Return the id of the second and further files of one name: ``notes (2).md``."""
+    suffix = folders.suffix(id)
+    return id if number == 1 else f"{id[: len(id) - len(suffix)]} ({number}){suffix}"
 
 
 def _table_entries(path: Path, name: str, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
