@@ -173,3 +173,15 @@ def test_a_strict_file_is_read() -> None:
                 part = part.replace(f"{BASE}/{kind}/2006/", f"http://purl.oclc.org/ooxml/{kind}/")
             strict.writestr(name, part)
     assert read(stream.getvalue(), ".docx", "x.docx").text == "Strictly so"
+
+
+def test_links_and_notes_that_refer_to_what_is_not_there_lose_no_text() -> None:
+    relation = f'xmlns:r="{BASE}/officeDocument/2006/relationships" r:id="gone"'
+    link = f"<w:p><w:hyperlink {relation}>{run('Lunch is free')}</w:hyperlink></w:p>"
+    notes = '<w:r><w:footnoteReference w:id="7"/></w:r><w:r><w:endnoteReference w:id="7"/></w:r>'
+    assert text(f"{link}<w:p>{run('Dinner')}{notes}</w:p>") == "Rules\n\nLunch is free\n\nDinner"
+
+
+def test_a_reading_follows_the_text_that_it_tells_how_to_read() -> None:
+    ruby = f"<w:ruby><w:rubyPr/><w:rt>{run('kyou')}</w:rt><w:rubyBase>{run('today')}</w:rubyBase></w:ruby>"
+    assert text(f"<w:p><w:r>{ruby}</w:r></w:p>") == "Rules\n\ntoday(kyou)"
