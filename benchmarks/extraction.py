@@ -3,11 +3,13 @@
     python benchmarks/extraction.py FOLDER
 
 Reads every file below FOLDER with docsim and with another program: Office files and HTML with LibreOffice, PDF with
-pdftotext of poppler, Markdown, reStructuredText and manual pages with pandoc. Writes results/extraction.json: for each kind of file the words that the other program found, the percentage of them that docsim has as well (a word
-counts as often as it comes), the percentage of docsim's words that the other has not, and the words of both kinds that
-differ most. Of Word files, deleted text that is kept with Track Changes, which LibreOffice writes out, and comments, which
-it does not, are taken away before. Words are letters and digits, in small letters, joined where a line break parts them. A kind whose program
-is not installed is left out with a sentence. These programs are needed for this comparison only.
+pdftotext of poppler, Markdown, reStructuredText and manual pages with pandoc. Writes results/extraction.json: for
+each kind of file the words that the other program found, the percentage of them that docsim has as well (a word
+counts as often as it comes), the percentage of docsim's words that the other has not, and the words of both kinds
+that differ most. Of Word files, deleted text that is kept with Track Changes, which LibreOffice writes out, and
+comments, which it does not, are taken away before. Words are letters and digits, in small letters, joined where a
+line break parts them. A kind whose program is not installed is left out with a sentence. These programs are needed
+for this comparison only.
 """
 
 from __future__ import annotations
