@@ -19,6 +19,7 @@ from docsim.ingest.encodings import decode
 from docsim.ingest.markup import markdown
 from docsim.ingest.readers import archives, html
 from docsim.ingest.readers.archives import Element
+from docsim.ingest.readers.docx_numbers import write_numbers
 from docsim.ingest.readers.html_markdown import to_markdown
 from docsim.ingest.readers.office import paragraphs, property_title, unread
 
@@ -74,6 +75,7 @@ def read(data: bytes, *, depth: int = 0) -> FileContent:
     related = archives.relations(parts, main)
     inserted = _Inserted(parts, {id: name for id, (_, name) in related.items()}, depth)
     trees = _prepared(parts, [main, *(name for kind, name in related.values() if kind in _BODIES)], inserted)
+    _number(parts, trees[main], main, dict(related.values()))
     text = _converted(parts)
     content = markdown(text)
     title = content.title or property_title(parts) or first_line(content.text)
@@ -101,6 +103,15 @@ def _prepared(parts: dict[str, bytes], bodies: Sequence[str], inserted: _Inserte
                 style.set(f"{_WORD}type", "paragraph")
         parts["word/styles.xml"] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
     return trees
+
+
+def _number(parts: dict[str, bytes], document: Element, main: str, named: Mapping[str, str]) -> None:
+    """Write the numbers that Word counts into the paragraphs of the main part."""
+    if (name := named.get("numbering", "")) in parts:
+        numbering, styles = archives.parsed(parts[name]), parts.get(named.get("styles", ""))
+        write_numbers(document, numbering, archives.parsed(styles) if styles else None)
+        for part, tree in ((name, numbering), (main, document)):
+            parts[part] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
 
 
 def _converted(parts: dict[str, bytes]) -> str:
