@@ -1,6 +1,6 @@
 """Which words of real files does docsim miss, and which does it make up, beside other programs that extract text?
 
-    python benchmarks/extraction.py FOLDER
+    python benchmarks/extraction.py --data FOLDER
 
 Reads every file below FOLDER with docsim and with another program: Office files and HTML with LibreOffice, PDF with
 pdftotext of poppler, Markdown, reStructuredText and manual pages with pandoc. Writes results/extraction.json: for
@@ -14,11 +14,11 @@ for this comparison only.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import shutil
 import subprocess
-import sys
 import unicodedata
 import zipfile
 from collections import Counter, defaultdict
@@ -51,10 +51,11 @@ class Program:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds real files")
+    folder = parser.parse_args().data
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(Path(sys.argv[1]).rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in PROGRAMS:
             found[path.suffix].append(path)
     kinds = {}
@@ -63,7 +64,11 @@ def main() -> None:
         if not shutil.which(program.executable):
             print(f"{suffix}: left out, as {program.executable} is not installed ({program.package})")
             continue
-        kinds[suffix] = {"program": program.package, **compared(paths, program)}
+        row = {"program": program.package, **compared(paths, program)}
+        if not row["words"]:
+            print(f"{suffix}: left out, as the files hold no words")
+            continue
+        kinds[suffix] = row
         print(suffix, json.dumps(kinds[suffix], ensure_ascii=False), flush=True)
     RESULTS.write_text(json.dumps({"kinds": kinds}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -138,15 +138,15 @@ def test_the_choice_is_remembered_and_can_be_taken_back(tmp_path: Path, encoder:
     for topic in TOPICS:
         (folder / f"{topic}.md").write_text(page(topic))
 
-    def first(**reading: bool) -> str:
-        sync(path, [open_source(str(folder), reading=Reading(**reading))], SyncOptions(), encoder=encoder)
+    def first(keep: bool | None = None) -> str:
+        sync(path, [open_source(str(folder), reading=Reading(keep_repeated=keep))], SyncOptions(), encoder=encoder)
         with Index.open(path) as index:
             assert verify.problems(index) == []
             return passages_of(index, "visas.md")
 
-    assert MENU in first(keep_repeated=True)
+    assert MENU in first(keep=True)
     assert MENU in first()
-    assert MENU not in first(keep_repeated=False)
+    assert MENU not in first(keep=False)
     assert MENU not in first()
 
 
