@@ -27,8 +27,8 @@ demo: $(STAMP) ## index the sample handbook, ask it a few things, adapt it to th
 	@echo
 	@$(BIN)/docsim status --index $(CORPUS_INDEX)
 	@echo
-	@echo "\$$ docsim adapt"
-	@$(BIN)/docsim adapt --index $(CORPUS_INDEX) --qrels corpus/related.qrels.txt \
+	@echo "\$$ docsim adapt --time-limit 60"
+	@$(BIN)/docsim adapt --time-limit 60 --index $(CORPUS_INDEX) --qrels corpus/related.qrels.txt \
 	    --ask "firing someone this afternoon, cut their access" --ask "customer is leaving us, what about their data" \
 	    --ask "are we building driver scoring or not"
 

@@ -39,10 +39,17 @@ _LEAST_RUN, _MOST_RUN = 25, 110  # words
 _COMMON = 200  # words that are too frequent to tell anything
 
 
-def texts(data: Path, *, seed: int, most: int) -> list[str]:
-    """Return about ``most`` different texts in a random order, the same for the same seed and files."""
+def texts(data: Path, *, seed: int, most: int, share: float = 1.0) -> list[str]:
+    """Return about ``most`` different texts in a random order, the same for the same seed and files.
+
+    Args:
+        data: Folder of the training texts.
+        seed: Seed of the choice.
+        most: Number of texts.
+        share: Share of the documents that are read.
+    """
     random = np.random.default_rng([seed, 23])
-    pages = [page for page in default_texts.pages(data) if random.random() < _share(page)]
+    pages = [page for page in default_texts.pages(data) if random.random() < share]
     common = _common(pages)
     kinds: dict[str, dict[str, None]] = {kind: {} for kind in SHARES}
     for page in (pages[row] for row in random.permutation(len(pages))):
@@ -51,11 +58,6 @@ def texts(data: Path, *, seed: int, most: int) -> list[str]:
                 kinds[kind].setdefault(text)
     found = list(dict.fromkeys(text for texts in kinds.values() for text in texts))
     return [found[row] for row in random.permutation(len(found))]
-
-
-def _share(page: Page) -> float:
-    """Return the share of a source's pages that are read; textbooks and documentation have few."""
-    return {"wiki-*": 0.5, "acl_title_abstract": 0.6}.get(page.source, 1.0)
 
 
 def _common(pages: list[Page]) -> set[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def learned(
     tower, frame = trainable(parts.tower), input_format(parts)
     held = np.arange(len(texts)) >= len(texts) - HELD_OUT
     lesson = DistillationSet(tokenize(texts, parts, max_tokens=MOST_TOKENS), targets, held, frame)
-    done = train_student(tower, lesson, tuning, progress=lambda what, step, of: print(what, step, of, flush=True))
+    done = train_student(tower, lesson, tuning)
     return replace(parts, tower=compact(tower), dims=tuning.dims), done
 
 
@@ -73,6 +74,7 @@ def written(parts: EncoderParts, done: StudentResult, out: Path, *, teacher: Tea
 
 
 def main() -> None:
+    logging.basicConfig(level=logging.INFO)  # tells of every measurement while the student learns
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training texts")
     parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from docsim.engine.local import writer
+from docsim.engine.local.generations import Allowed, View, refreshed
 from docsim.engine.local.store import Store
-from docsim.engine.local.views import Allowed, View, refreshed
 from docsim.engine.records import Embedded, SourceName
 from docsim.filters.where import wanted
 from docsim.models import Document, Passage

@@ -129,7 +129,7 @@ def imported(teacher: Path, folder: Path, *, int8: bool) -> Encoder:
     out = folder / ("int8" if int8 else "float32")
     code = (
         "import sys; from pathlib import Path; from docsim.training.imports.importing import Wishes, import_encoder; "
-        f"import_encoder(Path(sys.argv[1]), Path(sys.argv[2]), Wishes(int8={int8}), progress=print)"
+        f"import_encoder(Path(sys.argv[1]), Path(sys.argv[2]), Wishes(int8={int8}))"
     )
     subprocess.run([sys.executable, "-c", code, str(teacher), str(out)], check=True)
     return Encoder.load(out)

@@ -3,10 +3,10 @@
     python benchmarks/installed_size.py [EXTRA ...]
 
 Installs the wheel of this checkout into fresh environments and writes benchmarks/results/installed_size.json: for each
-the megabytes of all files of its site-packages, as they are unpacked; the byte code that pip compiles of them, and
-Python otherwise when they are first imported; and the largest packages. pip itself, which sqlite-utils asks for and
-nearly every environment has, is counted. With names of extras, or "plain", only those are measured again. Needs a
-package index, a few minutes and, for that time, 5 GB of disk.
+the megabytes of all files of its site-packages, as they are unpacked; for the plain package the byte code that pip
+compiles of them, and Python otherwise when they are first imported; and the largest packages. pip itself, which
+sqlite-utils asks for and nearly every environment has, is counted. With names of extras, or "plain", only those are
+measured again. Needs a package index, a few minutes and, for that time, 5 GB of disk.
 """
 
 from __future__ import annotations
@@ -42,26 +42,28 @@ def main() -> None:
         results["wheel_mb"] = megabytes(wheel.stat().st_size)
         for name in wanted:
             binaries = make_environment(Path(folder) / name, wheel, "" if name == "plain" else name)
-            results["installed"][name] = measured(site_packages(binaries))
+            packages = site_packages(binaries)
+            results["installed"][name] = measured(packages)
+            if name == "plain":
+                results["installed"][name]["byte_code_mb"] = byte_code(packages)
             print(name, json.dumps(results["installed"][name]), flush=True)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def measured(packages: Path) -> dict[str, Any]:
-    """Return the size of all installed packages together, of their byte code, and of the largest ones, in MB."""
+    """Return the size of all installed packages together, and of the largest ones, in MB."""
     sizes = Counter[str]()
     for file in packages.rglob("*"):
         if file.is_file() and not file.is_symlink():
             sizes[file.relative_to(packages).parts[0].removesuffix(".libs")] += file.stat().st_size
     largest = {name: megabytes(size) for name, size in sizes.most_common(LISTED)}
+    return {"mb": megabytes(sizes.total()), "distributions": distributions(packages), "largest": largest}
+
+
+def byte_code(packages: Path) -> float:
+    """Compile all modules, and return the size of what comes of it, in MB."""
     subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", str(packages)], check=False)
-    compiled = sum(file.stat().st_size for file in packages.rglob("*.pyc"))
-    return {
-        "mb": megabytes(sizes.total()),
-        "byte_code_mb": megabytes(compiled),
-        "distributions": distributions(packages),
-        "largest": largest,
-    }
+    return megabytes(sum(file.stat().st_size for file in packages.rglob("*.pyc")))
 
 
 def distributions(packages: Path) -> int:

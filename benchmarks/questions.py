@@ -1,6 +1,6 @@
 """How well questions are answered: nDCG@10 by words, by embeddings and by both.
 
-    python benchmarks/questions.py --data DIR [--teacher DIR] [--encoders default,teacher,DIR] [--sets NAME,...]
+    python benchmarks/questions.py --data DIR [--teacher DIR] [--encoders fast,accurate,teacher,DIR] [--sets NAME,...]
 
 The sets are the sample handbook with its questions, and the judged sets whose queries are questions or a few words.
 Each encoder has an index of its own, kept in ``.bench``. ``--teacher`` is a folder of all-MiniLM-L6-v2. Results are
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the judged sets")
     parser.add_argument("--teacher", type=Path, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--encoders", default="default", help="default, teacher or directories")
+    parser.add_argument("--encoders", default="fast,accurate", help="fast, accurate, teacher or directories")
     parser.add_argument("--sets", default=",".join(SETS))
     options = parser.parse_args()
     found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
@@ -60,9 +60,7 @@ def handbook() -> Judged:
 
 
 def encoder_named(name: str, teacher: Path) -> Encoder:
-    """Return the default encoder, the imported teacher, or the encoder in a directory."""
-    if name == "default":
-        return Encoder.default()
+    """Return a shipped encoder, the imported teacher, or the encoder in a directory."""
     if name != "teacher":
         return Encoder.load(name)
     from docsim.training.imports.importing import import_encoder

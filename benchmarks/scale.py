@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann, ann_tuning
-from docsim.engine.local.ann import Facts
+from docsim.engine.local.ann import ApproximateFacts
 from docsim.engine.local.vectors import VectorIndex
 from docsim.ingest import passages
 from docsim.models import Document
@@ -133,7 +133,7 @@ def accelerate(folder: Path, queries: NDArray[np.float32], given: argparse.Names
     built = time.perf_counter() - started
     half = len(queries) // 2  # the other half is what recall is measured with
     found, recall = ann_tuning.tuned(vectors, made, queries[:half], target=given.recall)
-    facts = Facts("scale", given.type, factory, given.recall, recall, len(vectors), found.breadth)
+    facts = ApproximateFacts("scale", given.type, factory, given.recall, recall, len(vectors), found.breadth)
     ann.save(folder, made, facts)
     tuned = time.perf_counter() - started - built
     size = sum(path.stat().st_size for path in folder.glob("approximate.*")) // 1_000_000

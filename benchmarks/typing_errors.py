@@ -23,7 +23,7 @@ from typing import Any, cast
 import numpy as np
 
 from docsim.engine.base import Snapshot
-from docsim.engine.local.words import bm25, forms, known
+from docsim.engine.local.words import bm25, forms, lexicon
 from docsim.engine.local.words.building import Text, segments
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, QueryTerm
@@ -99,7 +99,7 @@ class Words:
         return bm25.frequencies(self.index, terms)
 
     def words_like(self, word: str, *, edits: int, most: int, where: None = None) -> list[KnownWord]:
-        return known.like(self.index, word, edits=edits, most=most, allowed=None)
+        return lexicon.like(self.index, word, edits=edits, most=most, allowed=None)
 
 
 def slips(words: Words, letters: str, chance: random.Random) -> Iterator[tuple[str, str, str]]:

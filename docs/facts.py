@@ -16,6 +16,8 @@ from typing import Any
 from constants import constant
 from tables import ROOT, result
 
+from docsim.jobs import first_encoder
+
 __all__ = ["filled", "names", "quoted"]
 
 _MARKED = re.compile(r"<!-- n ([a-z0-9_]+) -->(.*?)<!-- /n -->", re.DOTALL)
@@ -70,6 +72,7 @@ _CONSTANTS: Mapping[str, str] = {
     "duplicates_near": "docsim.analysis.duplicates:NEAR_SIMILARITY",
     "duplicates_contained": "docsim.analysis.duplicates:CONTAINED_SIMILARITY",
     "shingle_words": "docsim.analysis.shingles:LENGTH",
+    "own_vocabulary": "docsim.training.wordvectors.from_corpus:VOCABULARY",
     "training_least": "docsim.training.data.corpus:MIN_DOCUMENTS",
     "training_examples": "docsim.training.data.labelled_examples:MIN_EXAMPLES",
     "training_steps": "docsim.training.loop.defaults:_DOCUMENTS.steps",
@@ -240,6 +243,7 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
     "size_libraries": lambda: f"{_libraries():.0f}",
     "encoder_dim": lambda: str(_default_encoder()["dim"]),
+    "accurate_megabytes": lambda: f"{first_encoder.LARGEST / 1e6:.0f}",
     "max_loss": _option("reindex", "--max-loss"),
     "default_k": _option("query", "-k"),
     "encoder_spans": lambda: f"{result('default_encoder')['spans']:,}",
@@ -287,6 +291,8 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "int8_faster": lambda: f"{_imported('docsim int8') / _imported('docsim float32'):.1f}",
     "words_found": lambda: f"{min(_extracted('found')):.1f}%",
     "words_added": lambda: f"{max(_extracted('added')):.1f}%",
+    "accurate_speed": lambda: f"{_speed('fast') / _speed('accurate'):.0f}",
+    "accurate_mb": lambda: f"{(ROOT / 'docsim' / 'encoders' / 'accurate' / 'tower.onnx').stat().st_size / 1e6:.0f}",
     "limits_of": lambda: str(result("default_limits")["of"]),
     **{
         f"limits_{name}": (lambda key=key: str(result("default_limits")["found"][key]))  # type: ignore[misc]
@@ -315,12 +321,16 @@ def _indexed(name: str) -> float:
     return float(result("speed")["indexing"]["measured"][name]["documents_per_s"])
 
 
+def _speed(name: str) -> float:
+    return float(result("encoder_speed")["encoders"][name]["texts_per_s"])
+
+
 def _imported(name: str) -> float:
     return float(result("imported")["documents"]["speed"][name]["texts_per_second"])
 
 
 def _default_encoder() -> dict[str, Any]:
-    return dict(json.loads((ROOT / "docsim" / "encoders" / "default" / "manifest.json").read_text(encoding="utf-8")))
+    return dict(json.loads((ROOT / "docsim" / "encoders" / "fast" / "manifest.json").read_text(encoding="utf-8")))
 
 
 def _scale(passages: int, number: str) -> float:

@@ -20,6 +20,7 @@ import facts
 import house
 import peer_tables
 import picture
+import question_tables
 import ranking_tables
 import reindex_tables
 import scale_tables
@@ -84,6 +85,9 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "peers-versions": ("peers", lambda: table(peer_tables.versions(result("peers")))),
     "gaps": ("gaps", lambda: table(use_tables.gaps(result("gaps")))),
     "use": ("use", lambda: table(use_tables.use(result("use")))),
+    "questions": ("questions", lambda: table(question_tables.questions(result("questions")))),
+    "languages": ("languages", lambda: table(question_tables.languages(result("languages")))),
+    "accurate-speed": ("encoder_speed", lambda: table(question_tables.speed(result("encoder_speed")))),
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),

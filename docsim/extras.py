@@ -27,6 +27,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "map": ("sklearn", "matplotlib", "threadpoolctl"),
     "train": (
         "tensorflow", "keras", "h5py", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna",
+        "threadpoolctl",
     ),
     "serve": (
         "fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart", "markdown_it",

@@ -44,7 +44,11 @@ class Index:
     Attributes:
         path: Where the index is, as given.
         engine: Keeps the documents and vectors; ``engine.snapshot()`` reads one committed state.
+        batch: About how many characters of text are encoded and committed together when this object writes; fewer take
+            less memory.
     """
+
+    batch = 1_000_000
 
     def __init__(self, engine: Engine, *, pinned: bool = False) -> None:
         """Make an index over an engine of your own; otherwise use ``open`` or ``create``.
@@ -219,7 +223,7 @@ class Index:
         if dry_run:
             return Plan(self.engine.sources(), source or _PYTHON).run(documents, prune=prune, progress=progress)
         with self.engine.writer(wait=wait) as writer:
-            sync = Sync(writer, source or _PYTHON, encoder=self.encoder, keep_repeated=keep_repeated)
+            sync = Sync(writer, source or _PYTHON, encoder=self.encoder, batch=self.batch, keep_repeated=keep_repeated)
             report = sync.run(documents, prune=prune, progress=progress)
             writer.optimize()
         return report

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["SILENT", "Progress", "stages"]
+__all__ = ["SILENT", "Progress"]
 
 
 class Progress(Protocol):
@@ -48,18 +47,3 @@ class _Silent:
 
 SILENT: Progress = _Silent()
 """For who does not want to know."""
-
-
-def stages(progress: Progress) -> Callable[[str, int, int], None]:
-    """Return a callback of a stage's name, how much of it is done and how much there is, which tells ``progress``."""
-    current, reached = "", 0
-
-    def tell(stage: str, done: int, total: int) -> None:
-        nonlocal current, reached
-        if stage != current:
-            current, reached = stage, 0
-            progress.begin(stage, total)
-        progress.advance(done - reached)
-        reached = done
-
-    return tell

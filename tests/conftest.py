@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,12 @@ from docsim import offline
 
 # Test processes share the cores: OpenMP's threads, of which FAISS has one a core, must not spin while they wait.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("DOCSIM_ENCODER", "fast")  # quick; tests of the accurate one name it
+
+# Where there is room in memory, tests write there: thousands of commits wait for no disk. test_extras.py stays on disk.
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4e9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 # Tests import these libraries themselves, too.
 offline.before_onnxruntime()
@@ -35,11 +42,11 @@ _MADE_BY = [
 _SLOW_FILES = {
     "test_alignment", "test_ann", "test_ann_tuning", "test_backup", "test_cli_encoder", "test_cli_reindex",
     "test_corpus", "test_docs", "test_duplicates", "test_engine_conformance", "test_filter_sql", "test_filtered_search",
-    "test_filters", "test_gaps", "test_gate", "test_gitignore", "test_hostile", "test_index_machine",
-    "test_instant", "test_package", "test_privacy", "test_query_terms", "test_rerank", "test_retrieval", "test_sync",
+    "test_filters", "test_gaps", "test_gate", "test_gitignore", "test_hostile", "test_index_machine", "test_instant",
+    "test_package", "test_privacy", "test_query_terms", "test_rebuilding", "test_rerank", "test_retrieval",
     "test_serving_access", "test_serving_api", "test_serving_assistants", "test_serving_hidden", "test_serving_jobs",
-    "test_serving_page", "test_serving_processes", "test_serving_use", "test_serving_watching",
-    "test_tokenizer", "test_vectors", "test_word_vectors", "test_words",
+    "test_serving_page", "test_serving_processes", "test_serving_use", "test_serving_watching", "test_streams",
+    "test_sync", "test_tokenizer", "test_unprivileged_reader", "test_vectors", "test_word_vectors", "test_words",
 }  # fmt: skip
 """Test files that take more than some seconds, which ``make check`` leaves to ``make test``."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.base import Snapshot
-from docsim.engine.local import views, writer
+from docsim.engine.local import generations, writer
 from docsim.engine.local.engine import LocalEngine
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.records import QueryTerm
@@ -48,7 +48,7 @@ def generation_of(index: Index) -> LocalGeneration:
 
 def faiss_file(index: Index) -> Path:
     """Return where the FAISS file of the live generation is."""
-    return views.faiss_path(index.path, generation_of(index))
+    return generations.faiss_path(index.path, generation_of(index))
 
 
 def write_faiss_file(path: Path) -> None:

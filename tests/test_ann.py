@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, Facts, SearchChoice
+from docsim.engine.local.ann import Approximate, ApproximateFacts, SearchChoice
 from docsim.engine.local.ann_tuning import doubts, tuned
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import UsageError
@@ -169,8 +169,8 @@ def test_a_recall_that_is_out_of_reach_gives_the_broadest_search() -> None:
 # What is on disk
 
 
-def saved(folder: Path) -> tuple[Facts, VectorIndex]:
-    facts = Facts("a snapshot", "ivf", "IVF32,SQ8", 0.95, 0.97, COUNT, 4)
+def saved(folder: Path) -> tuple[ApproximateFacts, VectorIndex]:
+    facts = ApproximateFacts("a snapshot", "ivf", "IVF32,SQ8", 0.95, 0.97, COUNT, 4)
     ann.save(folder, ann.build(facts.factory, ROWS), facts)
     return facts, VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
 
@@ -212,7 +212,7 @@ def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path, damage: str) -> No
 def test_inverted_lists_are_mapped_and_searched_as_they_were(tmp_path: Path, factory: str) -> None:
     made = ann.build(factory, ROWS)
     before = made.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
-    ann.save(tmp_path, made, Facts("s", "ivf", factory, 0.95, 0.97, COUNT, 4))
+    ann.save(tmp_path, made, ApproximateFacts("s", "ivf", factory, 0.95, 0.97, COUNT, 4))
     after = made.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
     loaded = ann.load(tmp_path, "s")
     assert loaded is not None
@@ -229,7 +229,7 @@ def test_saving_again_leaves_only_the_files_of_the_last_and_who_has_it_open_goes
     assert loaded is not None
     before = loaded.proposed(QUERIES, 10)
     (tmp_path / "approximate.tmp").write_bytes(b"left by a kill")
-    ann.save(tmp_path, ann.build("IVF16,SQ8", ROWS), Facts("b", "ivf", "IVF16,SQ8", 0.9, 0.9, COUNT, 2))
+    ann.save(tmp_path, ann.build("IVF16,SQ8", ROWS), ApproximateFacts("b", "ivf", "IVF16,SQ8", 0.9, 0.9, COUNT, 2))
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".faiss", ".json", ".lists"]
     np.testing.assert_array_equal(loaded.proposed(QUERIES, 10), before)
 
@@ -327,7 +327,7 @@ def test_too_few_vectors_to_train_on_are_refused() -> None:
 
 
 def test_doubts_are_about_a_recall_that_was_missed_and_about_growth() -> None:
-    facts = Facts("", "ivf", "IVF32,SQ8", target=0.95, recall=0.96, passages=1000, breadth=1)
+    facts = ApproximateFacts("", "ivf", "IVF32,SQ8", target=0.95, recall=0.96, passages=1000, breadth=1)
     assert doubts(facts, 1300) == []
     assert doubts(None, 10**9) == []
     assert "tuned for 1,000 passages, and there are 1,301 now" in doubts(facts, 1301)[0]

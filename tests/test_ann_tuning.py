@@ -7,8 +7,8 @@ import pytest
 from opened import engine_of, faiss_file, generation_of
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, ann_tuning, faiss_listing, views
-from docsim.engine.local.ann import Facts
+from docsim.engine.local import ann, ann_tuning, faiss_listing, generations
+from docsim.engine.local.ann import ApproximateFacts
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
@@ -21,8 +21,8 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
     return Encoder.load(tiny_encoder_dir)
 
 
-def known(index: Index) -> Facts | None:
-    return ann.written(views.directory(index.path, index.generation().number))
+def known(index: Index) -> ApproximateFacts | None:
+    return ann.written(generations.directory(index.path, index.generation().number))
 
 
 def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(
@@ -96,7 +96,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> P
 @pytest.mark.parametrize("pattern", ["approximate.*.lists", "approximate.faiss"])
 def test_an_altered_file_is_told_by_verify_and_mended_by_repair(tmp_path: Path, tuned: Path, pattern: str) -> None:
     with Index.open(shutil.copytree(tuned, tmp_path / "index")) as index:
-        (path,) = views.directory(index.path, 1).glob(pattern)
+        (path,) = generations.directory(index.path, 1).glob(pattern)
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)

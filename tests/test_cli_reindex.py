@@ -19,7 +19,6 @@ from docsim.cli import main
 from docsim.encoding.encoder import Encoder, read_manifest
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.reindex import rebuilding
 
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -182,17 +181,16 @@ def test_a_threshold_is_mapped(index: Path, same: Path) -> None:
     assert told["gate"]["threshold"]["new"] == pytest.approx(0.7, abs=0.02)
 
 
-def test_an_unfinished_reindex_is_told_of_continued_and_forgotten(
-    index: Path, same: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline, "BATCH", 5_000)
+def test_an_unfinished_reindex_is_told_of_continued_and_forgotten(index: Path, same: Path) -> None:
 
     def stop(_: int) -> None:
         raise UsageError("stopped")
 
     progress = SimpleNamespace(say=print, begin=print, measure=print, advance=stop)
-    with Index.open(index) as opened, pytest.raises(UsageError, match="stopped"):
-        rebuilding.reindex(opened, Encoder.load(same), progress=progress)
+    with Index.open(index) as opened:
+        opened.batch = 5_000
+        with pytest.raises(UsageError, match="stopped"):
+            rebuilding.reindex(opened, Encoder.load(same), progress=progress)
     told = answer("reindex", "--status", "--index", index)
     assert 0 < told["building"]["documents"] < told["documents"] == 22
     assert told["running"] is False

@@ -17,7 +17,7 @@ from docsim import Encoder, Index
 from docsim.errors import SourceError
 from docsim.ingest import converting, formats, worker
 from docsim.ingest.converting import Conversion
-from docsim.ingest.sources import Reading, open_source, read_document
+from docsim.ingest.sources import ReadingOptions, open_source, read_document
 from docsim.ingest.worker import Frame, receive, send
 from docsim.jobs.sync import sync
 
@@ -118,7 +118,7 @@ def test_a_source_with_such_files_is_read_but_for_them(
     (folder / "05-bad.html").write_bytes(b"crash")
     (folder / "07-slow.html").write_bytes(b"hang")
     (folder / "note.md").write_text("# Note")
-    source = open_source(str(folder), reading=Reading(convert_timeout=4.0))
+    source = open_source(str(folder), reading=ReadingOptions(convert_timeout=4.0))
     encoder = Encoder.load(tiny_encoder_dir)
     report = sync(tmp_path / "index", [source], encoder=encoder).reports[0]
     assert (report.added, [one.path for one in report.failures]) == (13, ["05-bad.html", "07-slow.html"])

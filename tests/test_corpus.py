@@ -16,7 +16,7 @@ from docsim.index import Index
 from docsim.ingest.sources import open_source
 
 CORPUS = Path(__file__).parents[1] / "corpus"
-DEFAULT = Path(docsim.__file__).parent / "encoders" / "default" / "manifest.json"
+DEFAULT = Path(docsim.__file__).parent / "encoders" / "fast" / "manifest.json"
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the sample corpus is not beside the tests")
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from tiny_bert import teacher_tokenizer, write_json, write_teacher
 from tiny_encoder import WORDS
+from told import Told
 
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder
@@ -141,9 +142,10 @@ def test_too_few_texts_are_refused() -> None:
 
 def test_the_teacher_is_asked_only_once(teacher: Teacher, tmp_path: Path) -> None:
     texts = [document.text for document in documents(300)]
-    told: list[tuple[str, int, int]] = []
-    first = teacher_embeddings(teacher, texts, tmp_path, progress=lambda *given: told.append(given))
-    assert [done for _, done, _ in told] == [256, 300]
+    told = Told()
+    first = teacher_embeddings(teacher, texts, tmp_path, progress=told)
+    assert told.begun == [("asking the teacher", 300, 0)]
+    assert told.advanced == [256, 44]
     np.testing.assert_allclose(first, unit(teacher.embed(texts)), atol=1e-5)
     mute = replace(teacher, tower=None)  # cannot be asked: a whole cache is enough
     with pytest.raises(AttributeError):

@@ -599,7 +599,7 @@ def test_a_generation_is_built_published_rolled_back_and_removed(engine: Engine,
         with pytest.raises(StoreError):
             rebuilder.publish(new.number, lambda: 0)
         assert rebuilder.missing(new.number) == len(documents)
-        assert Build(rebuilder, new).run() == len(documents)
+        assert Build(rebuilder, new, batch=Index.batch).run() == len(documents)
         assert rebuilder.missing(new.number) == 0
         with engine.snapshot() as snapshot:
             assert snapshot.fingerprint == first.fingerprint
@@ -632,10 +632,10 @@ def test_what_is_written_while_a_generation_is_built_is_embedded_before_it_is_pu
     put(engine, collection(10))
     with engine.rebuilder(wait=False) as rebuilder:
         new = rebuilder.begin(other)
-        Build(rebuilder, new).run()
+        Build(rebuilder, new, batch=Index.batch).run()
         put(engine, [Document("late", "zebra"), Document("a/d00", "changed")])
         assert rebuilder.missing(new.number) == 2
-        assert rebuilder.publish(new.number, Build(rebuilder, new).run) == 2
+        assert rebuilder.publish(new.number, Build(rebuilder, new, batch=Index.batch).run) == 2
     assert Index(engine).search("zebra", mode="dense").hits[0].id == "late"
 
 
@@ -668,7 +668,7 @@ def test_a_dropped_generation_is_gone_unless_it_was_live_before(engine: Engine, 
         assert rebuilder.generations() == [first]
         new = rebuilder.begin(other)
         assert new.number > never.number
-        Build(rebuilder, new).run()
+        Build(rebuilder, new, batch=Index.batch).run()
         rebuilder.publish(new.number, lambda: 0)
         rebuilder.resume(first.number)
         assert rebuilder.drop(first.number)
@@ -709,7 +709,7 @@ def test_an_index_opened_at_a_generation_stays_there(engine: Engine, narrow: Enc
     first = engine.generation().number
     with engine.rebuilder(wait=False) as rebuilder:
         new = rebuilder.begin(narrow)
-        Build(rebuilder, new).run()
+        Build(rebuilder, new, batch=Index.batch).run()
         rebuilder.publish(new.number, lambda: 0)
     before = engine.at(first)
     with before.snapshot() as old, engine.snapshot() as live:

@@ -30,10 +30,9 @@ from encoder_variants import with_other_dim
 from opened import faiss_file, ids_of, store_of, texts_of
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, views
+from docsim.engine.local import ann, generations
 from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import rebuilding
@@ -269,8 +268,8 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, ev
     """Kill at one of ``every`` events until the job finishes; or at random times, if ``random_kills`` are asked for."""
     import sqlite_utils.migrations  # noqa: F401 - takes seconds, so before any fork
 
-    pipeline.BATCH = A_BATCH
-    views.STALE = 0.0
+    Index.batch = A_BATCH
+    generations.STALE = 0.0
     ann.LEAST = ann.PROPOSED = ann.TUNED_NEIGHBOURS = 1
     ann.BROADEST = 4.0  # so that a dozen passages are searched approximately
     chance = random.Random(0)
@@ -297,7 +296,7 @@ def kills(
 def test_killed_before_one_of_some_commits_it_answers_and_is_finished_by_the_next_run(
     tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
-    found = kills("sync", tiny_encoder_dir, tmp_path, every=6)
+    found = kills("sync", tiny_encoder_dir, tmp_path, every=12)
     assert [one for one in found if one["problem"]] == []
     assert len({one["at"] for one in found}) > 3
     assert found[-1]["at"] == "the end"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ from docsim.filters.where import Where
 from docsim.index import Index
 from docsim.ingest import passages
 from docsim.models import Document
-from docsim.search import retrieval, scoring
+from docsim.search import scoring
+from docsim.search.asking import ask_indexed, ask_texts, requested
+from docsim.search.searcher import Request
 
 WORDS = ["train", "ticket", "keys", "rotate", "boil", "lentils", "soup", "server", "deploy", "database", "backup"]
 COUNT = 400
@@ -81,6 +83,11 @@ class Case:
         return " and ".join(conditions) or None
 
 
+def dense(k: int, where: Where, within: str = "", *, first: int) -> Request:
+    """Return a request that looks at ``first`` passages first."""
+    return replace(requested(k, "dense", where, within, None), depth=first)
+
+
 cases = st.builds(
     Case,
     team=st.none() | st.sampled_from(["sre", "web", "ops", "none"]),
@@ -99,14 +106,13 @@ def test_a_filtered_search_equals_brute_force_over_what_meets_the_filter(
     index: Index,
     encoder: Encoder,
     embeddings: list[NDArray[np.float16]],
-    monkeypatch: pytest.MonkeyPatch,
     case: Case,
 ) -> None:
     meeting = [place for place, one in enumerate(DOCUMENTS) if case.meets(one)]
     vector = encoder.encode(passages.inputs(Document("query", case.text), passages.split(case.text)))
     expected = scoring.rank(vector, [embeddings[place] for place in meeting], case.k)
-    monkeypatch.setattr(retrieval, "CANDIDATES", case.first)
-    hits = index.search(case.text, case.k, mode="dense", where=case.where, within=case.prefix).hits
+    request = dense(case.k, case.where, case.prefix, first=case.first)
+    hits = ask_texts(index.engine, [case.text], request, started=0.0)[0].hits
     assert {hit.id for hit in hits} <= {DOCUMENTS[place].id for place in meeting}
     assert len({hit.id for hit in hits}) == len(hits) == min(case.k, len(meeting))
     np.testing.assert_allclose([hit.score for hit in hits], [one.score for one in expected], atol=HALF)
@@ -115,12 +121,11 @@ def test_a_filtered_search_equals_brute_force_over_what_meets_the_filter(
 @pytest.mark.parametrize("first", [1, 2000])
 @pytest.mark.parametrize("where", ["team = 'sre'", {"team": "sre"}])
 def test_a_similar_document_meets_the_filter_and_is_not_the_document_itself(
-    index: Index, monkeypatch: pytest.MonkeyPatch, where: Where, first: int
+    index: Index, where: Where, first: int
 ) -> None:
-    monkeypatch.setattr(retrieval, "CANDIDATES", first)
     wanted = {one.id for one in DOCUMENTS if one.metadata["team"] == "sre"}
     for document in DOCUMENTS[:5]:
-        found = {hit.id for hit in index.similar(document.id, COUNT, mode="dense", where=where).hits}
+        found = {hit.id for hit in ask_indexed(index.engine, document.id, dense(COUNT, where, first=first)).hits}
         assert found == wanted - {document.id}
 
 
@@ -135,17 +140,17 @@ def test_a_filter_that_cannot_be_read_is_refused(index: Index) -> None:
 
 
 @pytest.mark.parametrize("first", [1, 2000])
-def test_a_filter_sees_what_was_written_since_it_was_last_used(
-    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, first: int
-) -> None:
-    monkeypatch.setattr(retrieval, "CANDIDATES", first)
+def test_a_filter_sees_what_was_written_since_it_was_last_used(tmp_path: Path, encoder: Encoder, first: int) -> None:
+    def found(index: Index, where: str) -> list[str]:
+        request = dense(10, where, first=first)
+        return sorted(hit.id for hit in ask_texts(index.engine, ["soup"], request, started=0.0)[0].hits)
+
     with Index.create(tmp_path / "index", encoder=encoder) as index:
         for number in range(1, 5):
             index.sync([Document(f"{i}", "soup", metadata={"n": i % 2}) for i in range(number)])
             index.remove(["1"])
-            found = sorted(hit.id for hit in index.search("soup", mode="dense", where="n = 0").hits)
-            assert found == [str(i) for i in range(0, number, 2)]
-            assert [hit.id for hit in index.search("soup", mode="dense", where="n = 1").hits] == ["3"] * (number == 4)
+            assert found(index, "n = 0") == [str(i) for i in range(0, number, 2)]
+            assert found(index, "n = 1") == ["3"] * (number == 4)
 
 
 def test_filters_that_python_takes_for_equal_are_told_apart(tmp_path: Path, encoder: Encoder) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docsim.ingest.sources import Reading, open_source
+from docsim.ingest.sources import ReadingOptions, open_source
 from docsim.models import Document, Entry, Failure, LeftOut
 
 
@@ -21,7 +21,7 @@ def folder(root: Path, *names: str) -> Path:
 
 
 def read(root: Path, *include: str) -> list[str]:
-    found = open_source(str(root), reading=Reading(include=include)).entries()
+    found = open_source(str(root), reading=ReadingOptions(include=include)).entries()
     return [one.path for one in found if isinstance(one, Entry)]
 
 
@@ -76,7 +76,7 @@ def test_patterns_include_what_would_be_left_out(tmp_path: Path) -> None:
 def test_tables_that_are_included_are_read_record_by_record(tmp_path: Path) -> None:
     folder(tmp_path, "a.md", "deep/t.jsonl", "deep/u.csv")
     (tmp_path / "deep/t.jsonl").write_text('{"id": 1, "text": "one"}\n{"id": 2}\n')
-    found = list(open_source(str(tmp_path), reading=Reading(include=("*.jsonl", "*.csv"))).entries())
+    found = list(open_source(str(tmp_path), reading=ReadingOptions(include=("*.jsonl", "*.csv"))).entries())
     assert [(type(one).__name__, one.id if isinstance(one, Document) else one.path) for one in found] == [
         ("Entry", "a.md"), ("Entry", "deep/t.jsonl/1"), ("Failure", "deep/t.jsonl/2"), ("LeftOut", "deep/u.csv"),
     ]  # fmt: skip

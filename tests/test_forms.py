@@ -17,7 +17,7 @@ from docsim.cli import main
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import forms
 from docsim.ingest.forms import page
-from docsim.ingest.sources import Reading, open_source
+from docsim.ingest.sources import ReadingOptions, open_source
 from docsim.ingest.trees import Tree
 from docsim.models import Document, Entry, Item
 
@@ -106,12 +106,12 @@ def test_what_is_given_is_recognised_by_its_content(here: Path) -> None:
         ("file", ""),
         ("records", ""),
     ]
-    assert open_source("plain", reading=Reading(form="site")).form == "site"
-    assert open_source("plain", reading=Reading(form="files")).form == ""
+    assert open_source("plain", reading=ReadingOptions(form="site")).form == "site"
+    assert open_source("plain", reading=ReadingOptions(form="files")).form == ""
     with pytest.raises(UsageError, match=r"expected --as with one of slack, .*, got 'slac'"):
-        open_source("plain", reading=Reading(form="slac"))
+        open_source("plain", reading=ReadingOptions(form="slac"))
     with pytest.raises(UsageError, match="expected a date such as 2026-01-31, got 'May'"):
-        open_source("plain", reading=Reading(since="May"))
+        open_source("plain", reading=ReadingOptions(since="May"))
 
 
 def test_another_package_adds_a_form(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

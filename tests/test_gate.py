@@ -14,7 +14,7 @@ from opened import snapshot_of, store_of
 from tiny_encoder import WORDS
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.vectors import Neighbours, VectorIndex
+from docsim.engine.local.vectors import NearestPassages, VectorIndex
 from docsim.errors import UsageError
 from docsim.evaluation import measures
 from docsim.index import Index
@@ -262,9 +262,9 @@ def test_search_that_finds_too_little_does_not_pass(index: Index, monkeypatch: p
     assert [check.passed for check in gate.checks(index)] == [True, True, True]
     search = VectorIndex.search
 
-    def worse(self: VectorIndex, queries: np.ndarray[tuple[int, ...], np.dtype[np.float32]], k: int) -> Neighbours:
+    def worse(self: VectorIndex, queries: np.ndarray[tuple[int, ...], np.dtype[np.float32]], k: int) -> NearestPassages:
         found = search(self, queries, k + 1)
-        return Neighbours(found.similarities[:, 1:], found.ids[:, 1:])
+        return NearestPassages(found.similarities[:, 1:], found.ids[:, 1:])
 
     monkeypatch.setattr(VectorIndex, "search", worse)
     check = gate.checks(index)[2]

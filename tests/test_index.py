@@ -17,7 +17,7 @@ from opened import store_of
 
 from docsim import cores
 from docsim.encoding.encoder import Encoder, fingerprint
-from docsim.engine.local import views
+from docsim.engine.local import generations
 from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
@@ -347,7 +347,7 @@ def test_another_encoder_is_refused_by_both_fingerprints(
 
 @pytest.mark.parametrize("ask", [lambda i: i.search("a"), lambda i: i.sync([Document("a", "b")])])
 def test_an_encoder_tampered_with_inside_the_index_is_refused(index: Index, ask: Callable[[Index], object]) -> None:
-    tower = views.directory(index.path, 1) / "encoder" / "tower.onnx"
+    tower = generations.directory(index.path, 1) / "encoder" / "tower.onnx"
     content = bytearray(tower.read_bytes())
     content[-20] ^= 1
     tower.write_bytes(content)
@@ -357,7 +357,7 @@ def test_an_encoder_tampered_with_inside_the_index_is_refused(index: Index, ask:
 
 
 def test_an_encoder_replaced_inside_the_index_is_refused(index: Index, other_encoder: Encoder) -> None:
-    folder = views.directory(index.path, 1) / "encoder"
+    folder = generations.directory(index.path, 1) / "encoder"
     shutil.rmtree(folder)
     shutil.copytree(other_encoder.path, folder)
     with Index.open(index.path) as reopened, pytest.raises(FingerprintMismatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +32,6 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann
 from docsim.engine.records import SourceName
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.ingest import passages
 from docsim.maintenance import verify
 from docsim.models import Document, Failure, SearchResult
@@ -57,14 +57,15 @@ class SyncMachine(RuleBasedStateMachine):
 
     encoders: ClassVar[tuple[Encoder, Encoder]]
     index_type: ClassVar[str] = "auto"
+    batch: ClassVar[int] = Index.batch
 
     @initialize(one=contents, other=contents)
     def begin(self, one: dict[str, str], other: dict[str, str]) -> None:
-        memory = Path("/dev/shm")  # where there is one, nothing waits for a disk
-        self.path = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None)) / "index"
+        self.path = Path(tempfile.mkdtemp(dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))) / "index"
         self.model: dict[tuple[str, str], str] = {}
         self.encoder = self.encoders[0]
         self.index = Index.create(self.path, encoder=self.encoder, index_type=self.index_type)
+        self.index.batch = self.batch
         self.reader = Index.open(self.path)  # never opened again: it has to catch up with everything
         self.kept: bytes | None = None
         self.damaged: set[int] = set()  # generations with a snapshot that was tampered with
@@ -168,6 +169,7 @@ class SyncMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.index.close()
         self.index = Index.open(self.path)
+        self.index.batch = self.batch
 
     # What must be true
 
@@ -320,13 +322,10 @@ def test_an_index_answers_as_brute_force_over_a_dict_whatever_is_done_to_it(
 
 @pytest.mark.parametrize("batch", [1, 1_000_000])  # characters: each document by itself, or all of a source together
 @pytest.mark.properties
-def test_an_index_holds_what_its_sources_hold_whatever_they_exchange(
-    tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch, batch: int
-) -> None:
-    monkeypatch.setattr(pipeline, "BATCH", batch)
-    SyncMachine.encoders = (Encoder.load(tiny_encoder_dir),) * 2
+def test_an_index_holds_what_its_sources_hold_whatever_they_exchange(tiny_encoder_dir: Path, batch: int) -> None:
+    encoders = (Encoder.load(tiny_encoder_dir),) * 2
     run_state_machine_as_test(
-        SyncMachine,
+        type("SyncMachineOfBatches", (SyncMachine,), {"batch": batch, "encoders": encoders}),
         settings=settings(
             max_examples=examples(8, 40),
             stateful_step_count=16,

@@ -20,11 +20,10 @@ from turned_encoder import turned
 from docsim.cli import main
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import mappings, views, writer
+from docsim.engine.local import generations, mappings, writer
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document, SearchResult
 from docsim.reindex import gate_report, instant
@@ -149,9 +148,9 @@ def test_what_is_indexed_meanwhile_is_found_through_the_adapter(index: Index, ne
 
 
 def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_switches(
-    index: Index, encoder: Encoder, new: Encoder, monkeypatch: pytest.MonkeyPatch
+    index: Index, encoder: Encoder, new: Encoder
 ) -> None:
-    monkeypatch.setattr(pipeline, "BATCH", 2000)
+    index.batch = 2000
     seen: list[tuple[str, bool, int]] = []
     wrong: list[object] = []
     stop = threading.Event()
@@ -320,7 +319,7 @@ def test_an_adapter_for_another_dimension_is_not_used(
 
 def test_a_damaged_new_encoder_leaves_the_old_one_to_answer(index: Index, encoder: Encoder, new: Encoder) -> None:
     upgrade(index, new)
-    (views.directory(index.path, 2) / "encoder" / "tower.onnx").write_bytes(b"")
+    (generations.directory(index.path, 2) / "encoder" / "tower.onnx").write_bytes(b"")
     assert answered_by(index.search(QUESTION)) == (encoder.fingerprint, False, 1)
 
 
@@ -329,7 +328,7 @@ def test_a_damaged_snapshot_of_mapped_embeddings_is_told_of_and_done_without(
 ) -> None:
     upgrade(index, new)
     before = index.search(QUESTION)
-    path = views.mapped_path(index.path, 2)
+    path = generations.mapped_path(index.path, 2)
     path.write_bytes(path.read_bytes()[:-1])
     with Index.open(index.path) as other:
         after = other.search(QUESTION)
@@ -343,7 +342,7 @@ def test_a_damaged_snapshot_of_mapped_embeddings_is_told_of_and_done_without(
 
 def test_mapped_embeddings_that_are_others_are_told_of(index: Index, new: Encoder) -> None:
     upgrade(index, new)
-    path = views.mapped_path(index.path, 2)
+    path = generations.mapped_path(index.path, 2)
     rows = np.eye(120, new.dim, dtype=np.float32)
     digest = VectorIndex(new.dim).with_added(np.arange(1, 121), rows).save(path)
     with writer.opened(index.path, wait=True) as store, store.writing():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from docsim import extras
 from docsim.errors import MissingExtra
 from docsim.evaluation import measures
-from docsim.evaluation.metrics import ndcg, recall, reciprocal_rank
+from docsim.evaluation.builtin_metrics import ndcg, recall, reciprocal_rank
 
 IDS = st.integers(0, 30).map(str)
 NAMES = ["nDCG@1", "nDCG@5", "nDCG@10", "RR@1", "RR@10", "R@3", "R@100"]

@@ -23,7 +23,7 @@ import docsim
 from docsim import extras
 
 ROOT = Path(docsim.__file__).parents[1]
-DEFAULT = Path("docsim/encoders/default")
+DEFAULT = Path("docsim/encoders/fast")
 
 # Runs at the start of the fresh environment's Python: TensorFlow and all that only training needs are not there.
 _BLOCKER = """

@@ -12,7 +12,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.models import MODES, Document
 from docsim.search import percentiles
-from docsim.search.percentiles import percentile
+from docsim.search.percentiles import DOCUMENTS, PASSAGES, percentile
 
 
 def texts(count: int) -> list[str]:
@@ -33,15 +33,17 @@ def pairs(probes: list[np.ndarray], rows: list[np.ndarray]) -> np.ndarray:
     return np.array([(a @ b.T).max() for i, a in enumerate(probes) for j, b in enumerate(rows) if i != j])
 
 
-def random_pairs(index: Index, length: int | None) -> np.ndarray:
+def random_pairs(
+    index: Index, length: int | None, *, documents: int = DOCUMENTS, passages: int = PASSAGES
+) -> np.ndarray:
     with snapshot_of(index) as snapshot:
-        return percentiles.similarities(snapshot, length=length)
+        return percentiles.similarities(snapshot, length=length, documents=documents, passages=passages)
 
 
-def embeddings(index: Index) -> list[np.ndarray]:
+def embeddings(index: Index, documents: int = DOCUMENTS) -> list[np.ndarray]:
     """Those of the documents that may be in the sample."""
     with snapshot_of(index) as snapshot:
-        rows = snapshot.embeddings(snapshot.sample(percentiles.DOCUMENTS))
+        rows = snapshot.embeddings(snapshot.sample(documents))
     return [one.astype(np.float32) for one in rows]
 
 
@@ -131,30 +133,26 @@ def test_two_openings_of_an_index_give_the_same_percentiles(index: Index) -> Non
 
 
 @pytest.mark.parametrize("passages", [1, 12, 10_000])
-def test_a_sample_is_bounded_in_documents_and_passages(
-    index: Index, monkeypatch: pytest.MonkeyPatch, passages: int
-) -> None:
-    monkeypatch.setattr(percentiles, "DOCUMENTS", 10)
-    monkeypatch.setattr(percentiles, "PASSAGES", passages)
-    rows = embeddings(index)
+def test_a_sample_is_bounded_in_documents_and_passages(index: Index, passages: int) -> None:
+    rows = embeddings(index, 10)
     fitting = int((np.cumsum([len(one) for one in rows]) <= passages).sum())
     assert len(rows) == 10
     assert passages != 12 or 2 < fitting < 10
     sample = rows[: max(fitting, 2)]
     with Index.open(index.path) as again:  # which does not remember the pairs of larger samples
-        np.testing.assert_allclose(random_pairs(again, None), np.sort(pairs(sample, sample)), atol=1e-5)
+        found = random_pairs(again, None, documents=10, passages=passages)
+        np.testing.assert_allclose(found, np.sort(pairs(sample, sample)), atol=1e-5)
 
 
 def test_a_sample_has_the_beginnings_of_two_documents_where_more_do_not_fit(
-    tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_encoder_dir: Path
 ) -> None:
-    monkeypatch.setattr(percentiles, "PASSAGES", 2)
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync([Document(str(i), " ".join(texts(30)[i::3])) for i in range(3)])
         rows = embeddings(index)
         assert min(len(one) for one in rows) > 2
         sample = [one[:2] for one in rows[:2]]
-        np.testing.assert_allclose(random_pairs(index, None), np.sort(pairs(sample, sample)), atol=1e-5)
+        np.testing.assert_allclose(random_pairs(index, None, passages=2), np.sort(pairs(sample, sample)), atol=1e-5)
 
 
 def test_documents_that_were_removed_are_not_in_the_background(tmp_path: Path, tiny_encoder_dir: Path) -> None:

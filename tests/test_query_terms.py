@@ -14,7 +14,7 @@ from opened import engine_of, snapshot_of, terms_of
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
-from docsim.engine.local.views import Known
+from docsim.engine.local.generations import Known
 from docsim.engine.records import Counts, QueryTerm
 from docsim.index import Index
 from docsim.models import Document, Mode

@@ -14,11 +14,10 @@ from opened import embeddings_of, faiss_file, generation_of, store_of
 from told import Told
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import rebuilder, views, writer
-from docsim.engine.local.words import keeping
+from docsim.engine.local import generations, rebuilder, writer
+from docsim.engine.local.words import storage
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import examination, rebuilding
@@ -43,9 +42,9 @@ def other(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> E
 
 
 @pytest.fixture
-def index(tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    monkeypatch.setattr(pipeline, "BATCH", 600)  # some three documents
+def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
     with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.batch = 600  # some three documents
         index.sync(documents(12))
         yield index
 
@@ -317,8 +316,8 @@ def test_deletions_that_no_file_needs_are_forgotten_and_an_open_reader_notices(i
         index.remove(["d5"])
         with writer.opened(index.path, wait=False) as store:
             for number in (1, 2):
-                views.write_faiss_file(store, index.path, force=True, number=number)
-            keeping.write(store, index.path, force=True)
+                generations.write_faiss_file(store, index.path, force=True, number=number)
+            storage.write(store, index.path, force=True)
         prune(index, keep=2)
         assert store_of(index).value("SELECT count(*) FROM deletions") == 0
         index.remove(["d7"])

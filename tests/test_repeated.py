@@ -11,7 +11,7 @@ from opened import store_of
 from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.ingest import passages, repeated
-from docsim.ingest.sources import Reading, open_source
+from docsim.ingest.sources import ReadingOptions, open_source
 from docsim.jobs.sync import SyncOptions, sync
 from docsim.maintenance import verify
 from docsim.models import Document
@@ -139,7 +139,9 @@ def test_the_choice_is_remembered_and_can_be_taken_back(tmp_path: Path, encoder:
         (folder / f"{topic}.md").write_text(page(topic))
 
     def first(keep: bool | None = None) -> str:
-        sync(path, [open_source(str(folder), reading=Reading(keep_repeated=keep))], SyncOptions(), encoder=encoder)
+        sync(
+            path, [open_source(str(folder), reading=ReadingOptions(keep_repeated=keep))], SyncOptions(), encoder=encoder
+        )
         with Index.open(path) as index:
             assert verify.problems(index) == []
             return passages_of(index, "visas.md")

@@ -18,10 +18,10 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.local.vectors import VectorIndex
 from docsim.index import Index
 from docsim.models import MODES, Document, Mode, Ranking
-from docsim.search import retrieval, scoring, smoothing, vocabulary
+from docsim.search import scoring, smoothing, vocabulary
 from docsim.search.fusion import Fusion
 from docsim.search.query_terms import query_terms
-from docsim.search.retrieval import Candidate, Query, share_for, tiers
+from docsim.search.retrieval import CANDIDATES, Candidate, Query, share_for, tiers
 
 WORDS = """
 train ticket book keys signing rotate boil lentils soup cook water server deploy database backup
@@ -47,9 +47,9 @@ def asked(index: Index, words: str, exclude: int | None = None) -> Query:
     return Query("query", document, vectors, () if exclude is None else (exclude,))
 
 
-def found(index: Index, query: Query, mode: Mode) -> list[list[Candidate]]:
+def found(index: Index, query: Query, mode: Mode, *, depth: int = CANDIDATES) -> list[list[Candidate]]:
     with snapshot_of(index) as snapshot:
-        return [list(tier) for tier in tiers(snapshot, query, mode)]
+        return [list(tier) for tier in tiers(snapshot, query, mode, depth=depth)]
 
 
 def scores(index: Index, query: Query) -> tuple[dict[int, float], dict[int, float]]:
@@ -93,8 +93,7 @@ def test_each_mode_ranks_as_brute_force_does(index: Index, words: list[str], lon
     )
     fused = fused if len(query.vectors) > 1 else drawn(index, numbers, fused)
     for mode, expected in (("dense", d), ("lexical", w), ("hybrid", fused)):
-        with mock.patch.object(retrieval, "CANDIDATES", 10_000):
-            ranked = [one for tier in found(index, query, mode) for one in tier]  # type: ignore[arg-type]
+        ranked = [one for tier in found(index, query, mode, depth=10_000) for one in tier]  # type: ignore[arg-type]
         got = np.array([one.score for one in ranked])
         wanted = dict(zip(numbers, expected, strict=True))
         if mode == "lexical":
@@ -108,13 +107,10 @@ def test_each_mode_ranks_as_brute_force_does(index: Index, words: list[str], lon
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_narrower_tiers_hold_the_same_documents_each_once(
-    index: Index, mode: Mode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_narrower_tiers_hold_the_same_documents_each_once(index: Index, mode: Mode) -> None:
     query = asked(index, "boil water for the soup")
     wide = [one.number for tier in found(index, query, mode) for one in tier]
-    monkeypatch.setattr(retrieval, "CANDIDATES", 3)
-    narrow = found(index, query, mode)
+    narrow = found(index, query, mode, depth=3)
     numbers = [one.number for tier in narrow for one in tier]
     assert len(narrow) > 2
     assert len(set(numbers)) == len(numbers)
@@ -129,34 +125,31 @@ def test_the_excluded_document_is_never_a_candidate(index: Index, mode: Mode) ->
     assert number not in {one.number for tier in found(index, query, mode) for one in tier}
 
 
-def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "CANDIDATES", 3)
+def test_a_search_ends_where_nothing_left_can_be_similar_enough(index: Index) -> None:
     query = asked(index, "boil water for the soup")
-    every = [one for tier in found(index, query, "hybrid") for one in tier]
+    every = [one for tier in found(index, query, "hybrid", depth=3) for one in tier]
     least = sorted(one.similarity for one in every)[-4]
     with snapshot_of(index) as snapshot:
-        some = [one for tier in tiers(snapshot, query, "hybrid", min_similarity=least) for one in tier]
+        some = [one for tier in tiers(snapshot, query, "hybrid", min_similarity=least, depth=3) for one in tier]
     assert len(some) < len(every)
     assert {one.number for one in some} >= {one.number for one in every if one.similarity >= least}
 
 
 def test_a_long_query_also_finds_what_is_near_its_passages_taken_together(
-    tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_encoder_dir: Path
 ) -> None:
-    monkeypatch.setattr(retrieval, "CANDIDATES", 1)
     texts = ["boil soup", "train ticket", "boil soup train ticket", "server backup", "signing keys"]
     with Index.create(tmp_path / "index", encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync(Document(text, text) for text in texts)
         vectors = index.encoder.encode(texts[:2])
-        tier = found(index, Query("query", Document("query", ""), vectors), "dense")[0]
+        tier = found(index, Query("query", Document("query", ""), vectors), "dense", depth=1)[0]
         assert {one.number for one in tier} == {index.document(text).number for text in texts[:3]}
 
 
-def test_fusion_is_fitted_on_the_first_tier_only(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval, "CANDIDATES", 5)
+def test_fusion_is_fitted_on_the_first_tier_only(index: Index) -> None:
     query = asked(index, "boil water")
     dense, matching = scores(index, query)
-    first, *_ = narrow = found(index, query, "hybrid")
+    first, *_ = narrow = found(index, query, "hybrid", depth=5)
     with snapshot_of(index) as snapshot:
         share = share_for(snapshot, query.document, long=False)
     fusion = Fusion.fitted(
@@ -177,11 +170,8 @@ def test_a_threshold_is_told_from_an_exact_search(index: Index, least: float | N
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_later_tiers_are_ranked_by_what_they_would_score(
-    index: Index, mode: Mode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retrieval, "CANDIDATES", 3)
-    narrow = found(index, asked(index, "boil water for the soup"), mode)
+def test_later_tiers_are_ranked_by_what_they_would_score(index: Index, mode: Mode) -> None:
+    narrow = found(index, asked(index, "boil water for the soup"), mode, depth=3)
     assert len(narrow) > 1
     for before, tier in itertools.pairwise(narrow):
         relevance = [one.relevance for one in tier]

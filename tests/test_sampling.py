@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from docsim.engine.local.generations import View
 from docsim.engine.local.sampling import sample
 from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.local.views import View
 
 MOST = 160
 

@@ -90,7 +90,7 @@ def documents(chosen: list[tuple[str, dict[str, Any], str, bool]]) -> dict[str, 
 @pytest.mark.properties
 @given(chosen=held, ruled=rules, mine=groups, shown=st.booleans(), number=st.integers(0, 10**9))
 @settings(
-    max_examples=examples(3, 15), deadline=None, phases=[Phase.reuse, Phase.generate],
+    max_examples=examples(3, 10), deadline=None, phases=[Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 def test_nothing_hidden_is_named_counted_or_hinted_at(

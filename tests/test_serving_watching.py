@@ -19,7 +19,7 @@ from served import made, problem, serving
 from docsim import Index
 from docsim.cli import main
 from docsim.errors import UsageError
-from docsim.ingest.sources import Reading, open_source
+from docsim.ingest.sources import ReadingOptions, open_source
 from docsim.jobs.sync import sync
 from docsim.serving import watching
 
@@ -95,7 +95,7 @@ def test_watch_keeps_an_index_up_to_date_without_a_server_until_it_is_ended(
     table = tmp_path / "tickets.csv"
     table.write_text("id,Description\n1,The first ticket\n")
     index = made(tmp_path / "index", tiny_encoder_dir, [])
-    reading = Reading(text_column="Description")
+    reading = ReadingOptions(text_column="Description")
     sync(index, [open_source(str(table), reading=reading)])  # it is read so from then on
     found: list[str] = []
 

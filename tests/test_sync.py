@@ -14,7 +14,6 @@ from docsim.engine.local import writer
 from docsim.engine.records import SourceName
 from docsim.errors import SourceError
 from docsim.index import Index
-from docsim.indexing import pipeline
 from docsim.ingest.sources import open_source
 from docsim.maintenance import verify
 from docsim.models import Document, Entry, Failure, SyncReport
@@ -110,8 +109,8 @@ def test_a_document_that_is_removed_and_comes_back_is_found(index: Index) -> Non
     assert {hit.id for hit in index.search("one").hits} == {"a", "b"}
 
 
-def test_documents_of_several_batches_all_go_in(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "BATCH", 300)
+def test_documents_of_several_batches_all_go_in(index: Index) -> None:
+    index.batch = 300
     report = index.sync([Document(f"d{i}", f"text {i}") for i in range(25)])
     assert report.added == 25
     assert len(index.search("text", 50).hits) == 25
@@ -123,8 +122,8 @@ def test_progress_is_told_of_every_document(index: Index) -> None:
     assert told.advanced == [1, 1, 1, 1]
 
 
-def test_an_error_of_the_source_itself_keeps_what_was_committed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "BATCH", 50)
+def test_an_error_of_the_source_itself_keeps_what_was_committed(index: Index) -> None:
+    index.batch = 50
 
     def broken() -> Iterator[Document]:
         yield from given(a="one", b="two", c="three")
@@ -260,9 +259,9 @@ def test_paths_of_one_source_that_came_to_share_a_document_part_again(index: Ind
 @pytest.mark.parametrize("batch", [1, 1_000_000])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_text_is_kept_that_was_copied_to_a_path_while_it_was_changed_at_another(
-    index: Index, monkeypatch: pytest.MonkeyPatch, reverse: bool, batch: int
+    index: Index, reverse: bool, batch: int
 ) -> None:
-    monkeypatch.setattr(pipeline, "BATCH", batch)
+    index.batch = batch
     index.sync(given(x="soup"), source=A)
     index.sync(given(b__x="keys"), source=B)
     documents = given(x="keys", b__x="year")

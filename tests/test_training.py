@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tiny_bert import bert_states, teacher_tokenizer, write_json, write_teacher
 from tiny_encoder import tiny_parts
 from tokenizers import Tokenizer, processors
+from told import Told
 
 keras = pytest.importorskip("keras")
 
@@ -305,10 +306,11 @@ def test_distilling_twice_gives_the_same_fingerprint(teacher: Teacher, tmp_path:
 
 
 def test_distillation_tells_of_its_progress(teacher: Teacher) -> None:
-    told: list[tuple[int, int]] = []
-    distill_vocabulary(teacher, DistillationRecipe(dim=8), progress=lambda done, total: told.append((done, total)))
+    told = Told()
+    distill_vocabulary(teacher, DistillationRecipe(dim=8), progress=told)
     total = len(student_vocabulary(teacher.tokenizer).tokens)
-    assert told == [(total, total)]
+    assert told.begun == [("asking the teacher", total, 0)]
+    assert told.advanced == [total]
 
 
 def test_the_manifest_tells_the_lineage(saved: Encoder) -> None:

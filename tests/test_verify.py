@@ -16,8 +16,8 @@ from opened import faiss_file, store_of, write_faiss_file
 
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder, fingerprint
-from docsim.engine.local import views
-from docsim.engine.local.words import keeping
+from docsim.engine.local import generations
+from docsim.engine.local.words import storage
 from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
@@ -83,7 +83,7 @@ def flip(path: Path) -> None:
 
 
 def words_file(index: Index) -> Path:
-    return next(keeping.folder(index.path).iterdir())
+    return next(storage.folder(index.path).iterdir())
 
 
 def flip_blob(index: Index) -> None:
@@ -97,7 +97,7 @@ def flip_blob(index: Index) -> None:
 
 def other_encoder(index: Index) -> None:
     """Put a sound encoder of another fingerprint in the place of the index's own."""
-    folder = views.directory(index.path, 1) / "encoder"
+    folder = generations.directory(index.path, 1) / "encoder"
     manifest = json.loads((folder / "manifest.json").read_text()) | {"max_tokens": 9, "name": "other"}
     manifest["fingerprint"] = fingerprint(
         manifest["files"], preprocessing=Encoder.load(folder)._preprocessing, max_tokens=9
@@ -210,11 +210,11 @@ LOSSES: dict[str, tuple[Callable[[Index], object], str]] = {
         "a row of origins refers to a row of documents that does not exist",
     ),
     "a flipped encoder": (
-        lambda i: flip(views.directory(i.path, 1) / "encoder" / "tower.onnx"),
+        lambda i: flip(generations.directory(i.path, 1) / "encoder" / "tower.onnx"),
         "tower.onnx does not match its digest",
     ),
     "a deleted encoder": (
-        lambda i: shutil.rmtree(views.directory(i.path, 1) / "encoder"),
+        lambda i: shutil.rmtree(generations.directory(i.path, 1) / "encoder"),
         "expected an encoder directory",
     ),
     "another encoder": (other_encoder, "answers only with its own encoder"),

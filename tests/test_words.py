@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from written import embedded, opened, put
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, building, keeping, merging, segment, weights
+from docsim.engine.local.words import bm25, building, merging, segment, storage, weights
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import Segment
@@ -207,7 +207,7 @@ def reading(path: Path) -> Iterator[Store]:
 
 def refreshed(path: Path, earlier: WordIndex | None = None) -> WordIndex:
     with reading(path) as store:
-        return keeping.refreshed(store, path, earlier)
+        return storage.refreshed(store, path, earlier)
 
 
 def fill(store: LocalWriter, *texts: str) -> list[int]:
@@ -229,7 +229,7 @@ changes = st.lists(
 
 @pytest.mark.properties
 @given(changes=changes, data=st.data())
-@settings(max_examples=examples(15, 200), deadline=None)
+@settings(max_examples=examples(15, 100), deadline=None)
 def test_scores_are_those_of_brute_force_whatever_was_written_merged_and_deleted(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str]], data: st.DataObject
 ) -> None:
@@ -238,7 +238,7 @@ def test_scores_are_those_of_brute_force_whatever_was_written_merged_and_deleted
     with (
         opened(path) as store,
         mock.patch.multiple(merging, MOST_ROWS=5),
-        mock.patch.multiple(keeping, MOST_IN_MEMORY=2),
+        mock.patch.multiple(storage, MOST_IN_MEMORY=2),
     ):
         for i, (change, text) in enumerate(changes):
             held = sorted(stored(store))
@@ -255,7 +255,7 @@ def test_scores_are_those_of_brute_force_whatever_was_written_merged_and_deleted
                 earlier = refreshed(path, earlier)
         check(refreshed(path, earlier), stored(store))
         check(refreshed(path), stored(store))
-        keeping.write(store, path)
+        storage.write(store, path)
         check(refreshed(path), stored(store))
 
 
@@ -330,7 +330,7 @@ def store(path: Path) -> Iterator[LocalWriter]:
 
 
 def files(path: Path) -> list[Path]:
-    return sorted(keeping.folder(path).iterdir())
+    return sorted(storage.folder(path).iterdir())
 
 
 def flip(path: Path) -> None:
@@ -353,89 +353,89 @@ def test_a_damaged_segment_costs_time_and_never_an_answer(
     store: LocalWriter, path: Path, damage: str, which: int
 ) -> None:
     fill(store, *(one.text for one in made(9)))
-    keeping.write(store, path)
+    storage.write(store, path)
     fill(store, "read_file training")
-    keeping.write(store, path)
-    assert len(keeping.rows(store)) == 2
+    storage.write(store, path)
+    assert len(storage.rows(store)) == 2
     DAMAGES[damage](files(path)[which])
     check(refreshed(path), stored(store))
-    keeping.write(store, path)
+    storage.write(store, path)
     check(refreshed(path), stored(store))
-    for row in keeping.rows(store):
-        segment.load(keeping.folder(path), row.digest, whole=True)
+    for row in storage.rows(store):
+        segment.load(storage.folder(path), row.digest, whole=True)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_segment_is_an_error_that_names_its_file(store: LocalWriter, path: Path, damage: str) -> None:
     fill(store, "words")
-    keeping.write(store, path)
+    storage.write(store, path)
     DAMAGES[damage](files(path)[0])
     with pytest.raises(StoreError, match=r"\.words is missing or damaged"):
-        segment.load(keeping.folder(path), keeping.rows(store)[0].digest)
+        segment.load(storage.folder(path), storage.rows(store)[0].digest)
 
 
 def test_small_segments_are_merged_and_their_files_removed(store: LocalWriter, path: Path) -> None:
     for i in range(20):
         fill(store, f"train number {i}")
-        keeping.write(store, path)
-        assert len(keeping.rows(store)) <= 5
-        assert {one.stem for one in files(path)} == {row.digest for row in keeping.rows(store)}
+        storage.write(store, path)
+        assert len(storage.rows(store)) <= 5
+        assert {one.stem for one in files(path)} == {row.digest for row in storage.rows(store)}
     check(refreshed(path), stored(store))
 
 
 def test_nothing_is_written_where_nothing_changed(store: LocalWriter, path: Path) -> None:
     fill(store, "words", "more words")
-    assert keeping.write(store, path)
+    assert storage.write(store, path)
     before = [(one, one.stat().st_mtime_ns) for one in files(path)]
-    assert not keeping.write(store, path)
+    assert not storage.write(store, path)
     assert [(one, one.stat().st_mtime_ns) for one in files(path)] == before
 
 
 def test_documents_that_were_deleted_leave_a_segment_once_they_are_many(store: LocalWriter, path: Path) -> None:
     numbers = fill(store, *(f"train number {i}" for i in range(30)))
-    keeping.write(store, path)
+    storage.write(store, path)
     for count, kept in ((2, 30), (6, 24)):
         with store.writing():
             for number in sorted(set(numbers) & set(stored(store)))[: count - (30 - len(stored(store)))]:
                 store.remove(number)
-        keeping.write(store, path)
-        held = [segment.load(keeping.folder(path), row.digest) for row in keeping.rows(store)]
+        storage.write(store, path)
+        held = [segment.load(storage.folder(path), row.digest) for row in storage.rows(store)]
         assert sum(map(len, held)) == kept
         check(refreshed(path), stored(store))
 
 
 def test_an_index_without_documents_has_no_words(store: LocalWriter, path: Path) -> None:
     numbers = fill(store, "train", "ticket")
-    keeping.write(store, path)
+    storage.write(store, path)
     with store.writing():
         for number in numbers:
             store.remove(number)
     check(refreshed(path), {})
-    keeping.write(store, path)
+    storage.write(store, path)
     assert files(path) == []
     check(refreshed(path), {})
 
 
 def test_a_reader_keeps_its_words_while_segments_are_merged_away(store: LocalWriter, path: Path) -> None:
     fill(store, *(one.text for one in made(9)))
-    keeping.write(store, path)
+    storage.write(store, path)
     before, documents = refreshed(path), stored(store)
     fill(store, *(one.text for one in made(9, seed=2)))
-    keeping.write(store, path)
-    keeping.write(store, path, force=True)
+    storage.write(store, path)
+    storage.write(store, path, force=True)
     check(before, documents)
     check(refreshed(path, before), stored(store))
 
 
 def test_words_made_by_another_docsim_are_made_again(store: LocalWriter, path: Path) -> None:
     fill(store, *(one.text for one in made(9)))
-    keeping.write(store, path)
+    storage.write(store, path)
     with store.writing(visible=False):
         store.execute("UPDATE words SET format = format + 1")
-    assert keeping.rows(store) == []
+    assert storage.rows(store) == []
     check(refreshed(path), stored(store))
-    keeping.write(store, path)
-    assert len(keeping.rows(store)) == 1
+    storage.write(store, path)
+    assert len(storage.rows(store)) == 1
     check(refreshed(path), stored(store))
 
 
@@ -449,9 +449,9 @@ def test_stopped_at_any_step_of_writing_the_words_answer_and_are_finished_next_t
     store: LocalWriter, path: Path, step: str, after: bool
 ) -> None:
     fill(store, *(one.text for one in made(9)))
-    keeping.write(store, path)
+    storage.write(store, path)
     fill(store, *(one.text for one in made(9, seed=3)))
-    home = {"save": segment, "merged": merging}.get(step, keeping)
+    home = {"save": segment, "merged": merging}.get(step, storage)
     real = getattr(home, step)
 
     def dying(*arguments: object, **options: object) -> object:
@@ -460,16 +460,16 @@ def test_stopped_at_any_step_of_writing_the_words_answer_and_are_finished_next_t
         raise Killed
 
     with mock.patch.object(home, step, dying), pytest.raises(Killed):
-        keeping.write(store, path)
+        storage.write(store, path)
     check(refreshed(path), stored(store))
-    keeping.write(store, path)
+    storage.write(store, path)
     check(refreshed(path), stored(store))
-    assert {one.stem for one in files(path)} == {row.digest for row in keeping.rows(store)}
+    assert {one.stem for one in files(path)} == {row.digest for row in storage.rows(store)}
 
 
 def test_words_found_beside_encoding_are_not_found_again(store: LocalWriter, path: Path) -> None:
     fill(store, *(one.text for one in made(9)))
-    with mock.patch.object(keeping, "_texts", return_value=iter(())):  # nothing is read from the store
+    with mock.patch.object(storage, "_texts", return_value=iter(())):  # nothing is read from the store
         store.write_words()
     check(refreshed(path), stored(store))
     fill(store, "train", "lost with its transaction")
@@ -506,12 +506,12 @@ def test_words_found_beside_encoding_that_cannot_be_used_are_found_again(
         store = LocalWriter(path, writable=True)
     store.write_words()
     check(refreshed(path), stored(store))
-    assert {one.stem for one in files(path)} == {row.digest for row in keeping.rows(store)}
+    assert {one.stem for one in files(path)} == {row.digest for row in storage.rows(store)}
 
 
 def test_records_of_deletions_stay_while_a_segment_needs_them(store: LocalWriter, path: Path) -> None:
     numbers = fill(store, *(f"train number {i}" for i in range(30)))
-    keeping.write(store, path)
+    storage.write(store, path)
     earlier = refreshed(path)
     with store.writing():
         store.remove(numbers[3])
@@ -534,7 +534,7 @@ def test_an_index_with_fts5_gets_words_of_its_own(path: Path, store: LocalWriter
     old.execute("PRAGMA user_version = 4")
     old.close()
     upgraded = LocalWriter(path, writable=True)
-    keeping.write(upgraded, path)
+    storage.write(upgraded, path)
     put(upgraded, "later", "training")
     check(refreshed(path), stored(upgraded))
     assert upgraded.rows("SELECT name FROM sqlite_master WHERE name LIKE '%fts%' OR type = 'trigger'") == []

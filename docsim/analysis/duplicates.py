@@ -27,7 +27,16 @@ from docsim.errors import UsageError
 from docsim.models import Passage
 from docsim.progress import SILENT, Progress
 
-__all__ = ["CONTAINED_SIMILARITY", "LOWEST", "NEAR_SIMILARITY", "Duplicates", "Group", "Match", "Member", "find"]
+__all__ = [
+    "CONTAINED_SIMILARITY",
+    "LOWEST",
+    "NEAR_SIMILARITY",
+    "Duplicates",
+    "Group",
+    "MatchedPassage",
+    "Member",
+    "find",
+]
 
 LOWEST, HIGHEST = 0.45, 0.8
 """The limits of a calibrated threshold; measured, see docs/research/duplicates-and-topics.md."""
@@ -50,7 +59,7 @@ _KINDS = ("exact", "near", "contained")  # most similar first
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class MatchedPassage:
     """A passage of a member, and the most similar passage of the representative.
 
     Attributes:
@@ -93,7 +102,7 @@ class Member:
     covered: float
     covers: float
     similarity: float
-    matches: tuple[Match, ...]
+    matches: tuple[MatchedPassage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +346,7 @@ def _group(snapshot: Snapshot, corpus: _Corpus, position: int, edges: list[_Edge
     for edge in sorted(edges, key=lambda edge: (_KINDS.index(edge.kind), -edge.overlap, edge.position)):
         one = stored[int(corpus.numbers[edge.position])].document
         shares = (1.0, 1.0)
-        matches: tuple[Match, ...] = ()
+        matches: tuple[MatchedPassage, ...] = ()
         if edge.kind != "exact":
             ours = Wording(one.text)
             shares = covered(ours, wording), covered(wording, ours)
@@ -349,7 +358,7 @@ def _group(snapshot: Snapshot, corpus: _Corpus, position: int, edges: list[_Edge
 
 def _matches(
     corpus: _Corpus, passages: dict[int, list[Passage]], member: int, representative: int
-) -> tuple[Match, ...]:
+) -> tuple[MatchedPassage, ...]:
     """Return the passages of a member that are most similar to one of its representative, best first."""
     ours, theirs = (_places(corpus, position) for position in (member, representative))
     similarities = corpus.rows[ours] @ corpus.rows[theirs].T
@@ -359,7 +368,7 @@ def _matches(
     for i in best.tolist():
         here, there = passages[one][i], passages[other][int(similarities[i].argmax())]
         similarity = min(1.0, float(similarities[i].max()))
-        matches.append(Match(here.start, here.end, there.start, there.end, similarity))
+        matches.append(MatchedPassage(here.start, here.end, there.start, there.end, similarity))
     return tuple(matches)
 
 

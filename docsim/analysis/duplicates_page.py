@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from html import escape
 
-from docsim.analysis.duplicates import Duplicates, Group, Match, Member
+from docsim.analysis.duplicates import Duplicates, Group, MatchedPassage, Member
 from docsim.engine.base import Snapshot
 from docsim.rendering.pages import page
 
@@ -81,7 +81,7 @@ def _row(member: Member, difference: str) -> str:
     return f"<tr><td>{_named(member)}{passages}</td><td>{member.kind}</td>{numbers}</tr>"
 
 
-def _difference(representative: str, member: str, match: Match) -> str:
+def _difference(representative: str, member: str, match: MatchedPassage) -> str:
     """Return the best passages of two documents merged, with what occurs in only one of them marked."""
     ours = _PIECE.findall(representative[match.other_start : match.other_end])
     theirs = _PIECE.findall(member[match.start : match.end])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index
 from docsim.cli.output import echo, print_json
 from docsim.cli.token import default_access_option, rules_option, tokens
 from docsim.errors import UsageError
@@ -35,7 +35,7 @@ Examples:
 @click.argument("document")
 @click.option("--group", "groups", multiple=True, help="A group of a user whom a proxy names.")
 @click.option("--everybody", is_flag=True, help="A user whom a proxy names, in no group.")
-@options.index_option
+@chosen_index.index_option
 @rules_option
 @default_access_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -57,7 +57,7 @@ def why(
 
     viewer = _viewer(who, groups, index_path, named_by_proxy=bool(groups) or everybody)
     ruled = read_rules(rules, shown_by_default=shown_by_default == "all")
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         stored = index.document(document).document
     reason, theirs = ruled.reason(stored.id, stored.metadata), sorted(ruled.groups(stored.id, stored.metadata))
     is_shown = Access(viewer, ruled).sees(stored)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options, terminal
+from docsim.cli import chosen_index, options, terminal
 from docsim.cli.gate import REFUSED, GateFlags, gate, tell
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.output import Output, echo
 from docsim.cli.progress import watching
 from docsim.cli.train import tell_unasked
@@ -32,20 +33,20 @@ class _Learning:
     wait: bool
 
 
-_learning = options.grouped(
+_learning = grouped(
     _Learning,
     "learning",
     click.option(
         "--from",
         "start",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
-        help="Directory of the encoder to start from.  [default: the encoder that the index had before it was first "
-        "adapted]",
+        type=options.directory,
+        help="Encoder to start from: a directory, fast or accurate.  [default: the one that the index had before it "
+        "was first adapted]",
     ),
     *options.learning_options,
     options.seed_option,
     click.option("--ignore-use", is_flag=True, help="Do not learn from, or decide by, what people asked and opened."),
-    options.wait_option,
+    chosen_index.wait_option,
 )
 
 
@@ -57,12 +58,12 @@ Examples:
   docsim adapt --qrels qrels.txt --queries queries.jsonl
 """
 )
-@options.index_option
+@chosen_index.index_option
 @_learning
 @gate
 @options.output
 @click.pass_context
-@options.needs("train")
+@needs("train")
 def adapt(
     ctx: click.Context,
     index_path: Path | None,
@@ -79,7 +80,7 @@ def adapt(
     nothing is trained.
     """
     options.check_teacher(learning.teacher, learning.teacher_weight)
-    path = options.index_directory(index_path)
+    path = chosen_index.index_directory(index_path)
     how = AdaptOptions(
         start=learning.start,
         teacher=learning.teacher,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json
 from docsim.engine.records import Copied
 from docsim.jobs import backup as jobs
@@ -23,7 +23,7 @@ Examples:
 """
 )
 @click.argument("target", metavar="DIR", type=options.directory)
-@options.index_option
+@chosen_index.index_option
 @options.output
 def backup(target: Path, index_path: Path | None, output: Output) -> None:
     """Copy an index to a new directory, and verify the copy.
@@ -32,7 +32,7 @@ def backup(target: Path, index_path: Path | None, output: Output) -> None:
     embeddings, all generations with their encoders, words, tokens. It is there when it is complete and sound, or not at
     all. It is an index like any other.
     """
-    _tell("Backed up to", target, jobs.back_up(options.index_directory(index_path), target), output)
+    _tell("Backed up to", target, jobs.back_up(chosen_index.index_directory(index_path), target), output)
 
 
 @click.command(
@@ -43,7 +43,7 @@ Examples:
 """
 )
 @click.argument("source", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
-@options.index_option
+@chosen_index.index_option
 @click.option("--replace", is_flag=True, help="Replace the index that is there.")
 @options.output
 def restore(source: Path, index_path: Path | None, replace: bool, output: Output) -> None:
@@ -51,7 +51,7 @@ def restore(source: Path, index_path: Path | None, replace: bool, output: Output
 
     An index that is there is only replaced with --replace, and only while nobody serves it or writes to it.
     """
-    path = options.index_directory(index_path)
+    path = chosen_index.index_directory(index_path)
     _tell("Restored to", path, jobs.restore(source, path, replace=replace), output)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import encoder_facts, options, terminal
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
-from docsim.progress import stages
+from docsim.progress import Progress
 
 if TYPE_CHECKING:
     from docsim.models import Document
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from docsim.training.distill.teacher import Teacher
 
 __all__ = ["distill"]
-
-_StageProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class _Distillation:
     name: str | None
 
 
-_how = options.grouped(
+_how = grouped(
     _Distillation,
     "how",
     click.option(
@@ -72,7 +70,7 @@ Examples:
 @click.option("--out", required=True, type=options.directory, help="Directory to write the encoder to.")
 @_how
 @options.output
-@options.needs("train")
+@needs("train")
 def distill(teacher: Path, out: Path, how: _Distillation, output: Output) -> None:
     """Make a fast encoder from a sentence-transformers model.
 
@@ -90,7 +88,7 @@ def distill(teacher: Path, out: Path, how: _Distillation, output: Output) -> Non
         loaded = load_teacher(teacher)
     with watching(quiet=output.quiet) as progress:
         make = _with_texts if how.texts else _without_texts
-        encoder, learned = make(loaded, DistillationRecipe(dim=how.dim), out, how, stages(progress))
+        encoder, learned = make(loaded, DistillationRecipe(dim=how.dim), out, how, progress)
     if output.as_json:
         print_json({**encoder_facts.facts(encoder), **(_json(learned) if learned else {})})
     elif not output.quiet:
@@ -106,17 +104,16 @@ def _check(teacher: Path, how: _Distillation) -> None:
 
 
 def _without_texts(
-    teacher: Teacher, recipe: DistillationRecipe, out: Path, how: _Distillation, progress: _StageProgress
+    teacher: Teacher, recipe: DistillationRecipe, out: Path, how: _Distillation, progress: Progress
 ) -> tuple[Encoder, None]:
     from docsim.training.distill.from_vocabulary import distill_and_save
 
-    asked = partial(progress, "Asking the teacher")
     name = how.name or out.name
-    return distill_and_save(out, teacher, recipe=recipe, name=name, seed=how.seed, progress=asked), None
+    return distill_and_save(out, teacher, recipe=recipe, name=name, seed=how.seed, progress=progress), None
 
 
 def _with_texts(
-    teacher: Teacher, recipe: DistillationRecipe, out: Path, how: _Distillation, progress: _StageProgress
+    teacher: Teacher, recipe: DistillationRecipe, out: Path, how: _Distillation, progress: Progress
 ) -> tuple[Encoder, DistilledStudent]:
     """Distill the vocabulary, then learn from texts."""
     from docsim.training.data.document_sources import documents_of_corpus
@@ -126,7 +123,7 @@ def _with_texts(
 
     config = StudentConfig(steps=how.steps or StudentConfig().steps, time_limit=how.time_limit, seed=how.seed)
     documents: Iterable[Document] = chain.from_iterable(documents_of_corpus(path) for path in how.texts)
-    parts = distill_vocabulary(teacher, recipe, progress=partial(progress, "Asking the teacher"))
+    parts = distill_vocabulary(teacher, recipe, progress=progress)
     cache = out.absolute().with_name(f".{out.name}.cache")
     learned = distill_texts(parts, teacher, documents, config=config, cache=cache, progress=progress)
     return save_student(learned, out, teacher, name=how.name or out.name, seed=how.seed), learned

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.errors import UsageError
 from docsim.maintenance.doctor import checks
@@ -20,7 +20,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 @click.command(
     epilog="\b\nExamples:\n  docsim doctor\n  docsim doctor --index indexes/handbook --quiet || mail -s docsim admin\n"
 )
-@options.index_option
+@chosen_index.index_option
 @options.output
 @click.pass_context
 def doctor(ctx: click.Context, index_path: Path | None, output: Output) -> None:
@@ -30,7 +30,7 @@ def doctor(ctx: click.Context, index_path: Path | None, output: Output) -> None:
     no failures. It takes a second and changes nothing; docsim verify checks everything that is stored.
     """
     try:
-        path: Path | None = options.index_directory(index_path)
+        path: Path | None = chosen_index.index_directory(index_path)
     except UsageError:  # there is none yet
         path = None
     found = list(checks(path))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.last_answer import recall
 from docsim.cli.output import Output, echo, print_json
 from docsim.engine.records import StoredDocument
@@ -20,7 +20,7 @@ from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.ingest import converters
 from docsim.ingest.folders import suffix
-from docsim.jobs.places import Place, line_of, place, source_file
+from docsim.jobs.document_addresses import Place, line_of, place, source_file
 from docsim.models import composed
 
 __all__ = ["ls", "open_hit", "rm"]
@@ -45,14 +45,14 @@ Examples:
 """
 )
 @click.argument("pattern", nargs=-1)
-@options.index_option
+@chosen_index.index_option
 @options.output
 def ls(pattern: tuple[str, ...], index_path: Path | None, output: Output) -> None:
     """List the documents of an index: id and title, one a line.
 
     PATTERN is an id, a path that ids lie below, or a pattern of ids such as '*.pdf'. By default all are listed.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         found = _listed(index, [composed(one) for one in pattern])
     if output.as_json:
         print_json([_record(one) for one in found])
@@ -77,7 +77,7 @@ Examples:
 )
 @click.argument("hit")
 @click.option("--print", "only_print", is_flag=True, help="Print the file or the address instead of opening it.")
-@options.index_option
+@chosen_index.index_option
 @options.output
 def open_hit(hit: str, only_print: bool, index_path: Path | None, output: Output) -> None:
     """Open a hit of the last answer, or any document.
@@ -91,7 +91,7 @@ def open_hit(hit: str, only_print: bool, index_path: Path | None, output: Output
     if hit.isascii() and hit.isdecimal() and index_path is None:
         last = recall()
         index_path, hit, start = last.index, last.id(int(hit)), last.starts.get(int(hit))
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         where = place(index, hit if index.has(hit) else composed(hit))
         is_text = where.is_file and _is_text(where.target)
         line = line_of(where, index, start) if start is not None and is_text else None
@@ -107,8 +107,8 @@ def open_hit(hit: str, only_print: bool, index_path: Path | None, output: Output
     epilog="\b\nExamples:\n  docsim rm people/annual-leave.md\n  docsim rm draft-1 draft-2 --index indexes/notes\n"
 )
 @click.argument("id", nargs=-1, required=True)
-@options.index_option
-@options.wait_option
+@chosen_index.index_option
+@chosen_index.wait_option
 @options.output
 def rm(id: tuple[str, ...], index_path: Path | None, wait: bool, output: Output) -> None:
     """Remove documents from an index, by their ids; files are left alone.
@@ -116,7 +116,7 @@ def rm(id: tuple[str, ...], index_path: Path | None, wait: bool, output: Output)
     If a source still has a document, the next docsim index brings it back: name the file in .docsimignore, or remove
     the whole source with docsim forget. Nothing is removed if one of the ids does not exist.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         ids = [one if index.has(one) else composed(one) for one in dict.fromkeys(id)]
         kept = [one for one in ids if index.document(one) and source_file(index, one)]
         removed = index.remove(ids, wait=wait)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json, visible
 from docsim.cli.progress import watching
 from docsim.engine.retrying import retried
@@ -62,7 +62,7 @@ Examples:
     "common in this index.",
 )
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write an HTML page to this file.")
-@options.index_option
+@chosen_index.index_option
 @options.output
 def duplicates(threshold: float | None, report: Path | None, index_path: Path | None, output: Output) -> None:
     """List groups of equal and nearly equal documents.
@@ -70,7 +70,7 @@ def duplicates(threshold: float | None, report: Path | None, index_path: Path | 
     Also finds documents that are contained in another. Documents are compared by wording, not by meaning. Each group
     has a representative, which every other document of the group was compared with. Nothing is deleted.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         with watching(quiet=output.quiet) as progress:
             found = index.duplicates(threshold=threshold, progress=progress)
         if report is not None:

@@ -12,6 +12,7 @@ import click
 
 from docsim.cli import encoder_facts, options, terminal
 from docsim.cli.encoder_compare import compare
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
 from docsim.encoding.encoder import ONNX_FILE, TOKENIZER_FILE, Encoder, read_manifest
@@ -64,7 +65,7 @@ Examples:
 )
 @click.argument("file", type=options.existing_file)
 @_out
-@options.grouped(
+@grouped(
     _FromVectors,
     "how",
     click.option("--vocab-size", type=click.IntRange(min=1), help="Read only this many words.  [default: all]"),
@@ -84,7 +85,7 @@ Examples:
     ),
 )
 @options.output
-@options.needs("train")
+@needs("train")
 def from_vectors(file: Path, out: Path, how: _FromVectors, output: Output) -> None:
     """Make an encoder from a file of word vectors, without training.
 
@@ -104,16 +105,16 @@ def from_vectors(file: Path, out: Path, how: _FromVectors, output: Output) -> No
 
 
 @encoder.command(
-    "show", epilog="\b\nExamples:\n  docsim encoder show encoders/glove\n  docsim encoder show default --json\n"
+    "show", epilog="\b\nExamples:\n  docsim encoder show encoders/glove\n  docsim encoder show accurate --json\n"
 )
 @click.argument("directory", metavar="ENCODER")
 @options.output
 def show(directory: str, output: Output) -> None:
     """Check an encoder, and show its kind, size and origin.
 
-    ENCODER is the directory of an encoder, or "default" for the encoder that docsim ships.
+    ENCODER is the directory of an encoder, or "fast" or "accurate" for one that docsim ships.
     """
-    loaded = _Described.of(encoder_facts.load(directory))
+    loaded = _Described.of(Encoder.load(directory))
     if output.as_json:
         print_json(encoder_facts.facts(loaded.encoder) | loaded.json())
     else:
@@ -145,7 +146,7 @@ Examples:
 )
 @click.argument("directory", type=options.directory)
 @_out
-@options.grouped(
+@grouped(
     _Import,
     "how",
     click.option(
@@ -169,7 +170,7 @@ Examples:
     _name,
 )
 @options.output
-@options.needs("train")
+@needs("train")
 def import_(directory: Path, out: Path, how: _Import, output: Output) -> None:
     """Make an encoder that computes the same as another model.
 
@@ -185,7 +186,7 @@ def import_(directory: Path, out: Path, how: _Import, output: Output) -> None:
 
     wishes = Wishes(how.prefixes, how.query_prefix, how.passage_prefix, how.dim, how.int8, how.onnx)
     with watching(quiet=output.quiet) as progress:
-        made = import_encoder(directory, out, wishes, name=how.name or out.name, progress=progress.say)
+        made = import_encoder(directory, out, wishes, name=how.name or out.name, progress=progress)
     if output.as_json:
         manifest = read_manifest(made.path)
         facts = {"kind": manifest["kind"], "trainable": manifest["kind"] != "onnx", **_prefixes(made)}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import encoder_facts, options
+from docsim.cli import chosen_index, encoder_facts, options
+from docsim.cli.grouping import grouped
 from docsim.cli.output import Output, echo, print_json
 from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
@@ -54,8 +55,8 @@ Examples:
 )
 @click.argument("a")
 @click.argument("b")
-@options.index_option
-@options.grouped(
+@chosen_index.index_option
+@grouped(
     _Measures,
     "measures",
     options.hits,
@@ -69,14 +70,14 @@ Examples:
 def compare(a: str, b: str, index_path: Path | None, measures: _Measures, output: Output) -> None:
     """Show how far two encoders agree on the documents of an index, and which one ranks better.
 
-    A and B are directories of encoders, or "default" for the encoder that docsim ships. The indexed texts are encoded
-    again with both and searched exactly; of more than 20,000 passages, a random sample.
+    A and B are directories of encoders, or "fast" or "accurate" for one that docsim ships. The indexed texts are
+    encoded again with both and searched exactly; of more than 20,000 passages, a random sample.
     """
     if measures.queries and not measures.qrels:
         raise UsageError("expected --qrels with --queries, got --queries alone")
     qrels, texts = measures.judgements()
-    encoders = encoder_facts.load(a), encoder_facts.load(b)
-    with options.open_index(index_path) as index:
+    encoders = Encoder.load(a), Encoder.load(b)
+    with chosen_index.open_index(index_path) as index:
         documents = comparison.encode_twice(index.engine, encoders, include=list(_judged_ids(qrels or {})))
     agreement = comparison.agreement(documents, k=measures.k, queries=measures.sample)
     judged = comparison.compare_by_judgements(documents, qrels, encoders, texts=texts) if qrels else None

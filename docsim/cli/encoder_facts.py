@@ -1,20 +1,11 @@
-"""Encoders on the command line: loads the one that an option names, and prints which one it is."""
+"""Encoders on the command line: prints which one it is."""
 
 from __future__ import annotations
 
 from docsim.cli.output import echo
 from docsim.encoding.encoder import Encoder
 
-__all__ = ["announce", "facts", "load"]
-
-
-def load(name: str) -> Encoder:
-    """Return the encoder in a directory, or the one that docsim ships for ``default``.
-
-    Raises:
-        EncoderError: It is missing, damaged or of another format version.
-    """
-    return Encoder.default() if name == "default" else Encoder.load(name)
+__all__ = ["announce", "facts"]
 
 
 def facts(encoder: Encoder) -> dict[str, object]:

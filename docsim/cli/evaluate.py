@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from docsim.cli import encoder_facts, options
+from docsim.cli import chosen_index, options
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.options import SearchArguments
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
@@ -86,7 +87,7 @@ class _About:
     mode: str
 
 
-_wanted = options.grouped(
+_wanted = grouped(
     _Evaluation,
     "wanted",
     click.option(
@@ -123,10 +124,10 @@ Examples:
   docsim eval --qrels qrels.txt --compare before.json      is it better than before?
 """,
 )
-@options.index_option
+@chosen_index.index_option
 @_wanted
 @options.output
-@options.needs("eval")
+@needs("eval")
 def evaluate(index_path: Path | None, wanted: _Evaluation, output: Output) -> None:
     """Measure how well an index finds what people judged relevant.
 
@@ -139,7 +140,7 @@ def evaluate(index_path: Path | None, wanted: _Evaluation, output: Output) -> No
     metrics = measures.metrics_at(wanted.cutoffs)
     baseline = _read_run(wanted.compare, qrels) if wanted.compare else None
     _check_folder(wanted.per_query)
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         task = _task(index, qrels, wanted)
         with watching(quiet=output.quiet) as progress:
             run = _run(index, task, wanted.arguments(metrics), progress)
@@ -168,17 +169,17 @@ Examples:
 @click.argument("file", type=options.existing_file)
 @click.option("--score-range", type=(float, float), metavar="LOW HIGH", help="Refuse scores outside this range.")
 @options.output
-@options.needs("eval")
+@needs("eval")
 def evaluate_pairs(encoder: str, file: Path, score_range: tuple[float, float] | None, output: Output) -> None:
     """Measure an encoder against people's scores of pairs of texts.
 
     Prints Spearman's and Pearson's correlation, each from -1 to 1, higher is better, with a 95 % interval.
 
-    ENCODER is the directory of an encoder, or "default" for the encoder that docsim ships. FILE is a .tsv, .csv or
+    ENCODER is the directory of an encoder, or "fast" or "accurate" for one that docsim ships. FILE is a .tsv, .csv or
     .jsonl table with the columns text_a, text_b and score, or sentence1, sentence2 and score.
     """
     pairs = judgements.read_pairs(file, score_range=score_range)
-    loaded = encoder_facts.load(encoder)
+    loaded = Encoder.load(encoder)
     with watching(quiet=output.quiet) as progress:
         first, second = (
             _encode(loaded, texts, progress)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.analysis.explain import PAIRS, Explanation, PassagePair, Span, telling_words
-from docsim.cli import options
+from docsim.cli import chosen_index, options
+from docsim.cli.arguments import subject
 from docsim.cli.output import Output, echo, masked, print_json, visible
-from docsim.cli.subjects import subject
 from docsim.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ Examples:
 @click.option(
     "-k", "pairs", type=click.IntRange(min=1), default=PAIRS, show_default=True, help="Number of pairs of passages."
 )
-@options.index_option
+@chosen_index.index_option
 @options.output
 def explain(a: str, b: str, pairs: int, index_path: Path | None, output: Output) -> None:
     """Show why A and B are similar.
@@ -53,7 +53,7 @@ def explain(a: str, b: str, pairs: int, index_path: Path | None, output: Output)
     """
     if a == b == "-":
         raise UsageError("expected standard input, -, for A or for B; got it for both")
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         found = index.explain(subject(index, a, question=True), subject(index, b), pairs=pairs)
     if output.as_json:
         print_json(asdict(found))

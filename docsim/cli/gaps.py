@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
 from docsim.evaluation import judgements
@@ -37,7 +37,7 @@ Examples:
     help="List questions that are unanswered with this probability at least.",
 )
 @options.queries_option
-@options.index_option
+@chosen_index.index_option
 @options.output
 def gaps(least: float, queries: Path | None, index_path: Path | None, output: Output) -> None:
     """List questions that nothing in an index answers: what to write next.
@@ -49,7 +49,7 @@ def gaps(least: float, queries: Path | None, index_path: Path | None, output: Ou
     from docsim.jobs.gaps import find
 
     own = list(judgements.read_queries(queries).values()) if queries else []
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         found = find(index, own, least=least)
     if output.as_json:
         print_json(asdict(found))
@@ -80,7 +80,7 @@ def _told(one: Gap) -> Iterator[str]:
 
 
 @click.command(epilog="\b\nExamples:\n  docsim hygiene\n  docsim hygiene --json | jq '.versions'\n")
-@options.index_option
+@chosen_index.index_option
 @options.output
 def hygiene(index_path: Path | None, output: Output) -> None:
     """List pages that somebody should look at.
@@ -90,7 +90,7 @@ def hygiene(index_path: Path | None, output: Output) -> None:
     """
     from docsim.jobs.hygiene import examine
 
-    with options.open_index(index_path) as index, watching(quiet=not output.for_people) as progress:
+    with chosen_index.open_index(index_path) as index, watching(quiet=not output.for_people) as progress:
         found = examine(index, progress=progress)
     if output.as_json:
         print_json(asdict(found))

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from docsim.cli import options
+from docsim.cli.grouping import grouped
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
@@ -56,7 +57,7 @@ class GateFlags:
         )
 
 
-gate = options.grouped(
+gate = grouped(
     GateFlags,
     "gate",
     click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
 from docsim.index import Index
@@ -20,7 +20,7 @@ __all__ = ["generations", "prune", "rollback"]
 @click.command(
     epilog="\b\nExamples:\n  docsim generations\n  docsim generations --json | jq '.[] | select(.state == \"live\")'\n"
 )
-@options.index_option
+@chosen_index.index_option
 @options.output
 def generations(index_path: Path | None, output: Output) -> None:
     """List the generations of an index.
@@ -28,7 +28,7 @@ def generations(index_path: Path | None, output: Output) -> None:
     A generation holds the embeddings of all documents by one encoder. One is live and answers; the index can go back to
     those that are retired; one may be under construction.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         found = read_generations(index)
     if output.as_json:
         print_json([asdict(one) for one in found])
@@ -46,11 +46,11 @@ Examples:
   docsim rollback --to 2      to generation 2
 """
 )
-@options.index_option
+@chosen_index.index_option
 @click.option(
     "--to", type=click.IntRange(min=1), help="Number of the generation.  [default: the one that was live before]"
 )
-@options.wait_option
+@chosen_index.wait_option
 @options.output
 def rollback(index_path: Path | None, to: int | None, wait: bool, output: Output) -> None:
     """Make an earlier generation live again.
@@ -58,7 +58,7 @@ def rollback(index_path: Path | None, to: int | None, wait: bool, output: Output
     This takes an instant if no documents were added or changed since. Otherwise these are embedded first, with the
     earlier generation's encoder, while the live one goes on answering. Nothing is lost: run it again to go forward.
     """
-    path = options.index_directory(index_path)
+    path = chosen_index.index_directory(index_path)
     with watching(quiet=not output.for_people) as progress, Index.open(path) as index:
         done = jobs.rollback(index, to=to, wait=wait, progress=progress)
     if output.as_json:
@@ -76,18 +76,18 @@ Examples:
   docsim prune --keep 1       keep the live generation only
 """
 )
-@options.index_option
+@chosen_index.index_option
 @click.option(
     "--keep", type=click.IntRange(min=1), required=True, help="Number of generations to keep, with the live one."
 )
-@options.wait_option
+@chosen_index.wait_option
 @options.output
 def prune(index_path: Path | None, keep: int, wait: bool, output: Output) -> None:
     """Remove old generations to free disk space.
 
     The live generation is never removed, nor one under construction.
     """
-    path = options.index_directory(index_path)
+    path = chosen_index.index_directory(index_path)
     with Index.open(path) as index:
         pruned = jobs.prune(index, keep=keep, wait=wait)
     if output.as_json:

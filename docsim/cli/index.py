@@ -8,14 +8,19 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
+from docsim.cli.grouping import grouped
 from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
+from docsim.encoding import shipped
+from docsim.encoding.encoder import Encoder
+from docsim.engine.opening import exists
 from docsim.errors import UsageError
 from docsim.ingest import converting
 from docsim.ingest.forms import NAMES
-from docsim.ingest.sources import Reading, Source, open_source
+from docsim.ingest.sources import ReadingOptions, Source, open_source
+from docsim.jobs import first_encoder
 from docsim.jobs.sync import Synced, SyncOptions, holds, sync
 from docsim.models import SyncReport
 
@@ -27,7 +32,7 @@ FAILED = 3
 _SHOWN_FAILURES = 20
 _TOGETHER = 5  # documents that could not be read for one reason are counted in one line, from this many on
 
-_how = options.grouped(
+_how = grouped(
     SyncOptions,
     "how",
     click.option("--dry-run", is_flag=True, help="Show what would be done, and write nothing."),
@@ -38,10 +43,10 @@ _how = options.grouped(
         "whole source is empty or is standard input]",
     ),
     *options.tuning_options,
-    options.wait_option,
+    chosen_index.wait_option,
 )
-_reading = options.grouped(
-    Reading,
+_reading = grouped(
+    ReadingOptions,
     "reading",
     click.option(
         "--include",
@@ -97,8 +102,12 @@ Examples:
 """
 )
 @click.argument("source", nargs=-1, required=True)
-@options.index_option
-@options.encoder("Directory of the encoder for a new index.  [default: the encoder that docsim ships]")
+@chosen_index.index_option
+@options.encoder(
+    "Encoder for a new index: accurate, fast, or a directory. $DOCSIM_ENCODER counts where the option is not given.  "
+    f"[default: accurate for up to {first_encoder.LARGEST // 1_000_000} MB of sources, else fast]",
+    variable="DOCSIM_ENCODER",
+)
 @_reading
 @_how
 @options.output
@@ -108,7 +117,7 @@ def index(
     source: tuple[str, ...],
     index_path: Path | None,
     encoder: EncoderOptions,
-    reading: Reading,
+    reading: ReadingOptions,
     how: SyncOptions,
     output: Output,
 ) -> None:
@@ -124,8 +133,8 @@ def index(
     Exits with 3 if some documents could not be read, or if a source other than - holds none.
     """
     sources = [open_source(argument, reading=reading) for argument in source]
-    path = options.named_index(index_path) or chosen(sources, source)
-    wanted = encoder.load()
+    path = chosen_index.named_index(index_path) or chosen(sources, source)
+    wanted = encoder.load() or _first_encoder(path, sources, quiet=output.quiet or output.as_json)
     with watching(quiet=output.quiet) as progress:
         synced = sync(path, sources, how, encoder=wanted, progress=progress)
     if output.as_json:
@@ -142,15 +151,26 @@ def index(
         ctx.exit(FAILED)
 
 
+def _first_encoder(path: Path, sources: Sequence[Source], *, quiet: bool) -> Encoder | None:
+    """Return the encoder that suits a new index, and say why; None for an index that exists."""
+    if exists(path):
+        return None
+    choice = first_encoder.choose(sources)
+    others = [name for name in shipped.NAMES if name != choice.name]
+    if not quiet:
+        echo(f"Using the {choice.name} encoder, {choice.reason}; for the other one: --encoder {others[0]}", err=True)
+    return Encoder.load(choice.name)
+
+
 def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     """Return the index that holds one of the sources already, or a new one; never one that holds others only.
 
     Raises:
         UsageError: There are other indexes only, or several that hold one of the sources.
     """
-    known = options.known_indexes(above=False)
-    new = options.INDEXES / sources[0].name
-    holding = [one for one in known or options.known_indexes() if holds(one, sources)]
+    known = chosen_index.known_indexes(above=False)
+    new = chosen_index.INDEXES / sources[0].name
+    holding = [one for one in known or chosen_index.known_indexes() if holds(one, sources)]
     if not known and not holding:
         return new
     if len(holding) == 1:
@@ -159,7 +179,7 @@ def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     given = " ".join(arguments)
     if holding:
         raise UsageError(f"expected --index, because several indexes hold {given}: {found}")
-    another = new if new not in known else options.INDEXES / f"{sources[0].name}-2"
+    another = new if new not in known else chosen_index.INDEXES / f"{sources[0].name}-2"
     raise UsageError(
         f"expected --index, because {found} holds other sources than {given}. To add to it: docsim index {given} "
         f"--index {known[0]}. For an index of its own: docsim index {given} --index {another}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, json_text, print_json, styled
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
@@ -37,7 +37,7 @@ Examples:
 @click.option("--ask", is_flag=True, help="Ask about pairs of a question and a document, those first that teach most.")
 @click.option("--most", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most pairs to ask about.")
 @options.queries_option
-@options.index_option
+@chosen_index.index_option
 @options.output
 def judge(
     out: Path | None,
@@ -53,7 +53,7 @@ def judge(
     That the first hits are opened more often is taken out. Machines are left out, and whoever asks the same again and
     again counts once. What people say counts before what they open. docsim adapt uses the judgements by itself.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         if ask:
             own = judgements.read_queries(queries).values() if queries else ()
             _ask(index, judging.pairs(index, list(own), most=most))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
+from docsim.cli.grouping import needs
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.errors import UsageError
 from docsim.index import Index
@@ -33,16 +34,16 @@ Examples:
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed draws another map."
 )
-@options.index_option
+@chosen_index.index_option
 @options.output
-@options.needs("map")
+@needs("map")
 def draw_map(out: Path, seed: int, index_path: Path | None, output: Output) -> None:
     """Draw all documents as a map, grouped by topic.
 
     Writes a picture and an HTML page; similar documents are close together. On the page you can read titles under the
     pointer, switch topics on and off, and search titles. It is one file and needs no network.
     """
-    directory = options.index_directory(index_path)
+    directory = chosen_index.index_directory(index_path)
     with Index.open(directory) as index:
         found = index.map(seed=seed)
     files = _write(found, out, title=directory.resolve().name)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index
+from docsim.cli.grouping import needs
 from docsim.cli.output import print_json
 from docsim.index import Index
 
@@ -20,17 +21,17 @@ Examples:
   docsim mcp --index indexes/handbook                    what the assistant then starts
 """
 )
-@options.index_option
+@chosen_index.index_option
 @click.option("--print-config", is_flag=True, help="Print what to add to the settings of an assistant, and end.")
 @click.option("--record", is_flag=True, help="Record what is asked and found good, for docsim judge and adapt.")
-@options.needs("serve")
+@needs("serve")
 def mcp(index_path: Path | None, print_config: bool, record: bool) -> None:
     """Let an assistant search an index, over standard input and output (Model Context Protocol).
 
     The assistant starts this command itself. It may search and read everything in the index, and change nothing. For
     many people and assistants, use docsim serve, which has the same tools at /mcp.
     """
-    directory = options.index_directory(index_path).resolve()
+    directory = chosen_index.index_directory(index_path).resolve()
     if print_config:
         command = {"command": "docsim", "args": ["mcp", "--index", str(directory), *(("--record",) if record else ())]}
         print_json({"mcpServers": {"docsim": command}})

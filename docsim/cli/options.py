@@ -1,38 +1,25 @@
-"""Options that several commands share, and how the index is found when ``--index`` is not given.
-
-``grouped`` makes one decorator of several options, and hands their values to the command as one record::
-
-    @options.tuning
-    def repair(tuning: TuningOptions) -> None: ...
-"""
+"""Options that several commands share: output, searching, encoders and training."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from docsim import extras
+from docsim.cli.grouping import Option, grouped
 from docsim.cli.output import Output
 from docsim.encoding.encoder import Encoder
-from docsim.engine import opening
 from docsim.errors import UsageError
-from docsim.index import Index
 from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking, composed
 
 if TYPE_CHECKING:
     from docsim.filters.condition import Condition
 
 __all__ = [
-    "INDEXES",
     "EncoderOptions",
     "SearchArguments",
     "SearchOptions",
@@ -43,76 +30,16 @@ __all__ = [
     "existing_file",
     "filter_options",
     "finite",
-    "grouped",
     "hits",
-    "index_directory",
-    "index_option",
-    "known_indexes",
     "learning_options",
     "mode",
-    "named_index",
-    "needs",
-    "open_index",
     "output",
     "queries_option",
     "search",
     "seed_option",
     "tuning",
     "tuning_options",
-    "wait_option",
 ]
-
-INDEXES = Path("indexes")
-VARIABLE = "DOCSIM_INDEX"
-
-Command = Callable[..., None]
-Option = Callable[[Command], Command]
-
-
-def grouped(record: Callable[..., object], name: str, *options: Option) -> Option:
-    """Return a decorator that adds options and hands their values to the command as one argument.
-
-    Args:
-        record: A dataclass whose fields are named as the parameters of ``options``.
-        name: The argument that gets the record.
-        options: The options, in the order in which ``--help`` lists them.
-    """
-    wanted = tuple(inspect.signature(record).parameters)
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def collected(*arguments: object, **given: object) -> None:
-            given[name] = record(**{key: given.pop(key) for key in wanted})
-            command(*arguments, **given)
-
-        decorated: Command = collected
-        for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
-
-    return decorate
-
-
-def needs(extra: str) -> Option:
-    """Return a decorator: where an extra is not installed the command says so, before it does any work.
-
-    Args:
-        extra: A key of ``extras.PACKAGES``.
-    """
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def checked(*arguments: object, **given: object) -> None:
-            extras.require(extra, click.get_current_context().command_path)
-            command(*arguments, **given)
-
-        decorated: Command = checked
-        return decorated
-
-    return decorate
-
-
-# Types of values
 
 directory = click.Path(path_type=Path, file_okay=False)
 existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -123,64 +50,6 @@ def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> f
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"expected a number, got {value}")
     return value
-
-
-# The index
-
-
-def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [str(path) for path in known_indexes() if str(path).startswith(incomplete)]
-
-
-index_option = click.option(
-    "--index",
-    "index_path",
-    type=directory,
-    shell_complete=_complete_index,
-    help=f"Directory of the index.  [default: ${VARIABLE}, or the only index under ./{INDEXES}, here or above]",
-)
-wait_option = click.option("--wait", is_flag=True, help="Wait for another process that is writing to the index.")
-
-
-def known_indexes(*, above: bool = True) -> list[Path]:
-    """Return the indexes under ``./indexes``, sorted; where there is none, those of the nearest folder above.
-
-    Args:
-        above: Whether to look above, too.
-    """
-    here = Path.cwd()
-    for folder in (here, *here.parents) if above else (here,):
-        if found := sorted(filter(opening.exists, (folder / INDEXES).glob("*"))):
-            return [Path(os.path.relpath(one, here)) for one in found]
-    return []
-
-
-def index_directory(given: Path | None) -> Path:
-    """Return the index to use.
-
-    Args:
-        given: What ``--index`` says.
-
-    Raises:
-        UsageError: None is given and there is not exactly one to choose.
-    """
-    if named := named_index(given):
-        return named
-    known = known_indexes()
-    if len(known) == 1:
-        return known[0]
-    found = ", ".join(map(str, known)) if known else "none"
-    raise UsageError(f"expected --index, ${VARIABLE}, or one index under ./{INDEXES}; found {found}")
-
-
-def named_index(given: Path | None) -> Path | None:
-    """Return the index that ``--index`` or the environment names, or None."""
-    return given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-
-
-def open_index(given: Path | None) -> Index:
-    """Open the index to use, see ``index_directory``."""
-    return Index.open(index_directory(given))
 
 
 # Output
@@ -343,16 +212,17 @@ class EncoderOptions:
         return Encoder.default(dim=self.dim) if self.dim else None
 
 
-def encoder(help: str) -> Option:
+def encoder(help: str, *, variable: str | None = None) -> Option:
     """Return a decorator that adds ``--encoder`` and ``--dim``.
 
     Args:
         help: What ``--encoder`` is for.
+        variable: The environment variable that stands in for it.
     """
     return grouped(
         EncoderOptions,
         "encoder",
-        click.option("--encoder", type=directory, help=help),
+        click.option("--encoder", type=directory, help=help, envvar=variable),
         click.option(
             "--dim",
             type=click.IntRange(min=1),

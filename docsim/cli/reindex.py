@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.gate import REFUSED, GateFlags, gate, tell
+from docsim.cli.grouping import grouped
 from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
@@ -31,7 +32,7 @@ class _Manner:
     wait: bool
 
 
-_manner = options.grouped(
+_manner = grouped(
     _Manner,
     "manner",
     click.option(
@@ -43,7 +44,7 @@ _manner = options.grouped(
     ),
     click.option("--status", is_flag=True, help="Show the unfinished re-index, and change nothing."),
     click.option("--abort", is_flag=True, help="Drop the unfinished re-index."),
-    options.wait_option,
+    chosen_index.wait_option,
 )
 
 
@@ -59,8 +60,8 @@ Examples:
   docsim reindex --abort                     drop it
 """
 )
-@options.index_option
-@options.encoder("Directory of the new encoder.  [default: that of the unfinished re-index]")
+@chosen_index.index_option
+@options.encoder("The new encoder: a directory, fast or accurate.  [default: that of the unfinished re-index]")
 @_manner
 @gate
 @options.output
@@ -81,7 +82,7 @@ def reindex(
     The new generation is published only if it is sound and its answers are not worse. Otherwise it stays unpublished,
     and the command exits with 4 and a report. To go back after publishing, use docsim rollback.
     """
-    path = options.index_directory(index_path)
+    path = chosen_index.index_directory(index_path)
     if manner.status + manner.abort + encoder.given > 1:
         raise UsageError("expected one of --encoder or --dim, --status and --abort")
     if manner.status:

@@ -12,12 +12,12 @@ from typing import IO, TYPE_CHECKING, TypedDict
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
+from docsim.cli.arguments import file_named, subject
 from docsim.cli.last_answer import remember
 from docsim.cli.options import SearchOptions
 from docsim.cli.output import Output, echo, json_text, print_json, visible, warn
 from docsim.cli.streams import chunks
-from docsim.cli.subjects import file_named, subject
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
@@ -70,7 +70,7 @@ Examples:
     "--batch", type=options.existing_file, help='JSONL file of queries, each with a "text" and maybe an "id".'
 )
 @click.option("--plain", is_flag=True, help="Take TEXT as it is: read no operators in it, and correct no words.")
-@options.index_option
+@chosen_index.index_option
 @options.search
 @_fold
 @options.output
@@ -91,7 +91,7 @@ def query(
     """
     if bool(text) == (batch is not None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         asking = _Asking(index, search, output, fold, plain)
         if batch is not None:
             with batch.open("rb") as lines:
@@ -112,7 +112,7 @@ Examples:
 """
 )
 @click.argument("document")
-@options.index_option
+@chosen_index.index_option
 @options.search
 @_fold
 @options.output
@@ -122,7 +122,7 @@ def similar(document: str, index_path: Path | None, search: SearchOptions, fold:
     DOCUMENT is the id of an indexed document, the path of any file, or - for standard input. An indexed document, or
     a file that is indexed, is not among its own hits.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         _Asking(index, search, output, fold).answer_similar(document)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.token import default_access_option, rules_option
 from docsim.use.recording import KEEP_DAYS
 
@@ -45,7 +46,7 @@ class _Running:
     log_texts: bool
 
 
-_allowing = options.grouped(
+_allowing = grouped(
     _Allowing,
     "allowing",
     click.option("--open", is_flag=True, help="Let anybody read what is everybody's, without a token."),
@@ -60,7 +61,7 @@ _allowing = options.grouped(
         help="Believe X-Forwarded-User and X-Forwarded-Groups from this address or network.",
     ),
 )
-_recording = options.grouped(
+_recording = grouped(
     _Recording,
     "recording",
     click.option(
@@ -81,7 +82,7 @@ _recording = options.grouped(
         "often each rank is looked at.  [default: none]",
     ),
 )
-_running = options.grouped(
+_running = grouped(
     _Running,
     "limits",
     click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer."),
@@ -123,7 +124,7 @@ Examples:
   curl 'http://127.0.0.1:8080/v1/search?text=parental+leave&k=3'
 """
 )
-@options.index_option
+@chosen_index.index_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 for a free one.")
 @click.option(
@@ -136,7 +137,7 @@ Examples:
 @_allowing
 @_recording
 @_running
-@options.needs("serve")
+@needs("serve")
 def serve(
     index_path: Path | None,
     host: str,
@@ -161,6 +162,6 @@ def serve(
     given["shown_by_default"] = allowing.shown_by_default == "all"
     given["rules"] = allowing.rules.resolve() if allowing.rules else None
     given["watch"] = tuple(map(str, watch))
-    settings = Settings(options.index_directory(index_path).resolve(), host, port, **given)
+    settings = Settings(chosen_index.index_directory(index_path).resolve(), host, port, **given)
     running.check(settings)
     running.run(settings, lambda address: click.echo(f"Serving {settings.index} at {address}", err=True))

@@ -20,6 +20,7 @@ import click
 from docsim.cli import state
 from docsim.cli.output import warn
 from docsim.cli.settings_file import FILE, nearest
+from docsim.encoding import shipped
 from docsim.errors import UsageError
 
 __all__ = ["ALL", "apply", "trust_file"]
@@ -132,8 +133,10 @@ def _located(parameter: click.Parameter, value: Any, path: Path) -> Any:
     """Return a value whose paths, which count from the folder of the file, count from here."""
     if isinstance(value, list):
         return [_located(parameter, one, path) for one in value]
+    if not isinstance(value, str) or value == "-" or (value in shipped.NAMES and not (path.parent / value).exists()):
+        return value
     is_path = isinstance(parameter.type, click.Path) or parameter.name == "source"
-    return os.path.relpath(path.parent / value) if is_path and isinstance(value, str) and value != "-" else value
+    return os.path.relpath(path.parent / value) if is_path else value
 
 
 def _close(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.engine.records import StoredDocument
 from docsim.models import composed
@@ -19,14 +19,14 @@ __all__ = ["show"]
     epilog="\b\nExamples:\n  docsim show people/annual-leave.md\n  docsim show people/annual-leave.md --json\n"
 )
 @click.argument("id")
-@options.index_option
+@chosen_index.index_option
 @options.output
 def show(id: str, index_path: Path | None, output: Output) -> None:
     """Show the metadata and the text of an indexed document.
 
     The text is that which was indexed: for a PDF, what could be extracted from it.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         id = id if index.has(id) else composed(id)
         stored = index.document(id)
         passages = index.passages(id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json
 from docsim.jobs.forget import forget as forget_source
 from docsim.maintenance.status import SourceStatus, read_sources
@@ -16,11 +16,11 @@ __all__ = ["forget", "sources"]
 
 
 @click.command(epilog="\b\nExamples:\n  docsim sources\n  docsim sources --json | jq -r '.[].location'\n")
-@options.index_option
+@chosen_index.index_option
 @options.output
 def sources(index_path: Path | None, output: Output) -> None:
     """List what an index was made from, and how many documents each source has."""
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         found = read_sources(index)
     if output.as_json:
         print_json([asdict(one) for one in found])
@@ -33,15 +33,15 @@ def sources(index_path: Path | None, output: Output) -> None:
     epilog="\b\nExamples:\n  docsim forget ~/old-handbook\n  docsim forget old-handbook --index indexes/handbook\n"
 )
 @click.argument("source")
-@options.index_option
-@options.wait_option
+@chosen_index.index_option
+@chosen_index.wait_option
 @options.output
 def forget(source: str, index_path: Path | None, wait: bool, output: Output) -> None:
     """Remove a source from an index, with the documents that no other source has.
 
     SOURCE is its path, or its short name, as docsim sources lists them. It need not exist any longer.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         known, removed = forget_source(index, source, wait=wait)
     if output.as_json:
         print_json({"source": known.source.location, "removed": removed})

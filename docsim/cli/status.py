@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, plural, print_json, styled
 from docsim.engine.records import SearchFacts
 from docsim.index import Index
-from docsim.maintenance import vocabulary
+from docsim.maintenance import vocabulary_advice
 from docsim.maintenance.status import GenerationStatus, Status, read_incomplete, read_left_out, read_status
 
 __all__ = ["status"]
@@ -23,11 +23,11 @@ __all__ = ["status"]
 )
 @click.option("--left-out", "what", flag_value="left out", help="List the files that are not read, and why.")
 @click.option("--incomplete", "what", flag_value="incomplete", help="List the documents that were not read whole.")
-@options.index_option
+@chosen_index.index_option
 @options.output
 def status(what: str | None, index_path: Path | None, output: Output) -> None:
     """Show what an index holds, and what could not be read."""
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         if what:
             _print_listed(index, what, as_json=output.as_json)
             return
@@ -69,7 +69,7 @@ def _print_status(found: Status) -> None:
     echo(f"passages    {found.passages}")
     echo(f"generation  {found.generation}")
     echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
-    if advice := vocabulary.advice(encoder.unknown):
+    if advice := vocabulary_advice.advice(encoder.unknown):
         echo(f"  Warning: {advice}")
     if found.building:
         echo(f"building    {_building(found.building, found.documents)}; see: docsim reindex --status")

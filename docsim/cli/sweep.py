@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.cli import options, terminal
+from docsim.cli import chosen_index, options, terminal
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.output import Output, echo
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
@@ -38,7 +39,7 @@ class _Texts:
 
         if self.corpus:
             return documents_of_corpus(self.corpus, seed=seed)
-        return documents_of_index(options.index_directory(self.index_path), seed=seed)
+        return documents_of_index(chosen_index.index_directory(self.index_path), seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,13 @@ def _names(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     return tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
 
 
-_texts = options.grouped(
+_texts = grouped(
     _Texts,
     "texts",
-    options.index_option,
+    chosen_index.index_option,
     click.option("--corpus", help="Learn from the documents of a folder or file, instead of an index."),
 )
-_how = options.grouped(
+_how = grouped(
     _Trials,
     "how",
     click.option(
@@ -115,7 +116,7 @@ Examples:
 @_texts
 @_how
 @options.output
-@options.needs("train")
+@needs("train")
 def sweep(out: Path, texts: _Texts, how: _Trials, output: Output) -> None:
     """Search for the best encoder within a time budget.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import print_json
 from docsim.engine import opening
 from docsim.errors import StoreError
@@ -61,7 +61,7 @@ Examples:
 @click.option("--group", "groups", multiple=True, help="Show only documents of this group, and of everybody.")
 @click.option("--everybody", is_flag=True, help="Show only what is everybody's.")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it ends.  [default: never]")
-@options.index_option
+@chosen_index.index_option
 @_as_json
 def add(
     name: str,
@@ -85,7 +85,7 @@ def add(
 
 
 @token.command("list")
-@options.index_option
+@chosen_index.index_option
 @_as_json
 def list_(index_path: Path | None, as_json: bool) -> None:
     """List tokens by name."""
@@ -100,7 +100,7 @@ def list_(index_path: Path | None, as_json: bool) -> None:
 
 @token.command()
 @click.argument("name")
-@options.index_option
+@chosen_index.index_option
 def revoke(name: str, index_path: Path | None) -> None:
     """End a token, and the sessions that it began, at once."""
     tokens(index_path).revoke(name)
@@ -115,7 +115,7 @@ def tokens(index_path: Path | None) -> Tokens:
     from docsim.serving.ledger import Ledger
     from docsim.serving.tokens import Tokens
 
-    directory = options.index_directory(index_path)
+    directory = chosen_index.index_directory(index_path)
     if not opening.exists(directory):
         raise StoreError(f"expected an index at {directory}, found none", hint="docsim index FOLDER")
     return Tokens(Ledger(directory))

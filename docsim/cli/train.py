@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options, terminal
+from docsim.cli import chosen_index, options, terminal
 from docsim.cli.encoder_facts import announce
+from docsim.cli.grouping import grouped, needs
 from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
 from docsim.errors import TrainingError, UsageError
@@ -34,7 +35,7 @@ class _Texts:
             return LabelledTexts(self.pairs, self.score_range or (0.0, 1.0))
         if self.corpus:
             return CorpusTexts(self.corpus)
-        return IndexTexts(options.index_directory(self.index_path))
+        return IndexTexts(chosen_index.index_directory(self.index_path))
 
 
 def _dims(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -45,10 +46,10 @@ def _dims(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
         raise TrainingError(f"expected numbers of components such as 64,128,256; got {value!r}") from None
 
 
-_texts = options.grouped(
+_texts = grouped(
     _Texts,
     "texts",
-    options.index_option,
+    chosen_index.index_option,
     click.option("--corpus", help="Learn from the documents of a folder or file, instead of an index."),
     click.option(
         "--pairs",
@@ -66,10 +67,11 @@ _tower = (
     click.option(
         "--from",
         "start",
-        default="default",
+        default="fast",
         show_default=True,
-        help="What to start from: the directory of an encoder, default (the encoder that docsim ships), or scratch "
-        "(random token vectors).",
+        help="What to start from: fast or accurate (the shipped encoders), the directory of another encoder, corpus (a "
+        "vocabulary and token vectors made of the documents alone, for languages that the shipped encoders do not "
+        "know), or scratch (random token vectors).",
     ),
     click.option(
         "--tower",
@@ -143,7 +145,7 @@ _results = (
     click.option("--tensorboard", type=options.directory, help="Write TensorBoard logs here."),
     click.option("--name", help="Name of the encoder, for people.  [default: the name of --out]"),
 )
-_how = options.grouped(TrainOptions, "how", *_tower, *_loss, *_schedule, *_results)
+_how = grouped(TrainOptions, "how", *_tower, *_loss, *_schedule, *_results)
 
 
 @click.command(
@@ -160,7 +162,7 @@ Examples:
 @_texts
 @_how
 @options.output
-@options.needs("train")
+@needs("train")
 def train(out: Path, texts: _Texts, how: TrainOptions, output: Output) -> None:
     """Train an encoder, on documents or on labelled examples.
 

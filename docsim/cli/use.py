@@ -10,7 +10,7 @@ from typing import IO
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, json_text, print_json
 from docsim.engine import opening
 from docsim.errors import StoreError, UsageError
@@ -32,7 +32,7 @@ def use() -> None:
 
 
 @use.command("status", epilog="\b\nExamples:\n  docsim use status\n  docsim use status --json | jq .questions\n")
-@options.index_option
+@chosen_index.index_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(index_path: Path | None, as_json: bool) -> None:
     """Say how much is recorded."""
@@ -53,7 +53,7 @@ Examples:
 """
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: print]")
-@options.index_option
+@chosen_index.index_option
 def export(out: Path | None, index_path: Path | None) -> None:
     """Write the record as lines of JSON, in the way of User Behavior Insights (UBI)."""
     from docsim.use.exchange import exported
@@ -81,7 +81,7 @@ Examples:
 """,
 )
 @click.argument("file", type=options.existing_file)
-@options.index_option
+@chosen_index.index_option
 @options.output
 def import_(file: Path, index_path: Path | None, output: Output) -> None:
     """Add the log of another tool: which document was opened for which question, and when.
@@ -91,7 +91,7 @@ def import_(file: Path, index_path: Path | None, output: Output) -> None:
     """
     from docsim.jobs.use import import_log
 
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         found = import_log(index, file)
     if output.as_json:
         print_json(asdict(found))
@@ -113,7 +113,7 @@ Examples:
 """
 )
 @click.option("--user", help="Delete only what this person asked and did.")
-@options.index_option
+@chosen_index.index_option
 @options.output
 def purge(user: str | None, index_path: Path | None, output: Output) -> None:
     """Delete the record, or what one person asked and did, from the files as well.
@@ -142,7 +142,7 @@ Examples:
 @click.option("--bad", multiple=True, metavar="ID", help="A document that does not answer it. May be repeated.")
 @click.option("--found", multiple=True, metavar="ID", help="A document that is just what was looked for.")
 @click.option("--user", help="Who says so. Only a keyed hash of it is kept.")
-@options.index_option
+@chosen_index.index_option
 def feedback(
     question: str,
     good: tuple[str, ...],
@@ -154,13 +154,13 @@ def feedback(
     """Say which documents answer a question, and which do not; docsim judge and docsim adapt learn from it."""
     from docsim.jobs.use import feedback as record
 
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         record(index, question, good=good, bad=bad, found=found, person=user)
 
 
 def _recorded(index_path: Path | None) -> Path:
     """Return the directory of an index whose use is recorded."""
-    directory = options.index_directory(index_path)
+    directory = chosen_index.index_directory(index_path)
     if not opening.exists(directory):
         raise StoreError(f"expected an index at {directory}, found none", hint="docsim index FOLDER")
     if not UseLog.exists(directory):

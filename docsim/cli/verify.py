@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
 from docsim.cli.options import TuningOptions
 from docsim.cli.output import Output, echo, print_json, warn
 from docsim.maintenance import verify as verification
@@ -15,7 +15,7 @@ __all__ = ["repair", "verify"]
 
 
 @click.command(epilog="\b\nExamples:\n  docsim verify && echo sound\n  docsim verify --json | jq '.problems[]'\n")
-@options.index_option
+@chosen_index.index_option
 @options.output
 @click.pass_context
 def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
@@ -24,7 +24,7 @@ def verify(ctx: click.Context, index_path: Path | None, output: Output) -> None:
     Checks texts, embeddings, encoders, words, FAISS files and counts. Also warns when an approximate index
     finds too little or should be tuned again.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         problems, warnings = verification.problems(index), verification.warnings(index)
     if output.as_json:
         print_json({"sound": not problems, "problems": problems, "warnings": warnings})
@@ -45,9 +45,9 @@ Examples:
   docsim repair --index-type ivf --recall 0.98     search approximately from now on, tuned to this recall
 """
 )
-@options.index_option
+@chosen_index.index_option
 @options.tuning
-@options.wait_option
+@chosen_index.wait_option
 @options.output
 @click.pass_context
 def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, wait: bool, output: Output) -> None:
@@ -58,7 +58,7 @@ def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, w
     A damaged text cannot be rebuilt. It is named, here and by docsim verify, until its source is indexed again. Exits
     with 1 if problems remain.
     """
-    with options.open_index(index_path) as index:
+    with chosen_index.open_index(index_path) as index:
         lost = verification.repair(index, wait=wait, index_type=tuning.index_type, recall=tuning.recall)
         problems, warnings = verification.problems(index), verification.warnings(index)
     warn(warnings)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from docsim.cli import options
+from docsim.cli import chosen_index, options
+from docsim.cli.grouping import needs
 from docsim.cli.output import Output, echo, json_text
 from docsim.errors import DocsimError
 
@@ -29,9 +30,9 @@ Examples:
 """
 )
 @click.argument("source", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path, resolve_path=True))
-@options.index_option
+@chosen_index.index_option
 @options.output
-@options.needs("serve")
+@needs("serve")
 def watch(source: tuple[Path, ...], index_path: Path | None, output: Output) -> None:
     """Keep an index up to date with folders and files, until Ctrl-C or SIGTERM.
 
@@ -44,7 +45,7 @@ def watch(source: tuple[Path, ...], index_path: Path | None, output: Output) -> 
     from docsim.serving.watching import Watching, watched_sources
 
     sources = watched_sources([str(one) for one in source])
-    path = options.named_index(index_path) or chosen(sources, [str(one) for one in source])
+    path = chosen_index.named_index(index_path) or chosen(sources, [str(one) for one in source])
     changed, ended = threading.Event(), threading.Event()
     watching = Watching(sources, path, changed.set)
 

@@ -33,6 +33,7 @@ from docsim.encoding.manifest import (
     read_manifest,
     with_components,
 )
+from docsim.encoding.shipped import FAST, located
 from docsim.encoding.tokenizer import TextTokenizer, TokenSpan, damped
 from docsim.errors import EncoderError
 from docsim.runtime import bounded, memory_limit, onnxruntime
@@ -101,7 +102,9 @@ class Encoder:
         self._load_files(digests, kind)
         self._check_components()
         self._check_prefixes()
-        self._batch_tokens = _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
+        # The int8 steps of a batch depend on all of its texts, so there each text is encoded by itself.
+        is_rounded = manifest.get("precision") == "int8"
+        self._batch_tokens = 1 if is_rounded else _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
         # An average tower spends its time on tokenizing, so several chunks are encoded at a time. Other towers spend it
         # in ONNX Runtime, so several batches of one chunk are.
         cores = os.cpu_count() or 1
@@ -149,10 +152,10 @@ class Encoder:
 
     @classmethod
     def load(cls, path: str | Path, *, dim: int | None = None) -> Encoder:
-        """Load the encoder in a directory.
+        """Load the encoder in a directory, or one that docsim ships.
 
         Args:
-            path: The directory.
+            path: The directory, or the name of a shipped encoder: ``fast`` or ``accurate``.
             dim: The number of leading components of an embedding to keep, one of those that the encoder was trained for
                 (Matryoshka representation learning); all when not given. An encoder with fewer components has a
                 fingerprint of its own.
@@ -160,13 +163,13 @@ class Encoder:
         Raises:
             EncoderError: The encoder is missing, damaged, of another format version, or not trained for ``dim``.
         """
-        path = Path(path)
+        path = located(path)
         manifest = read_manifest(path)
         return cls(path, manifest if dim is None else with_components(path, manifest, dim))
 
     @classmethod
     def default(cls, *, dim: int | None = None) -> Encoder:
-        """Load the encoder that docsim ships with.
+        """Load the fast encoder that docsim ships.
 
         Args:
             dim: The number of components to keep; see ``load``.
@@ -174,7 +177,7 @@ class Encoder:
         Raises:
             EncoderError: The installation is damaged, or the encoder was not trained for ``dim``.
         """
-        return cls.load(Path(__file__).parents[1] / "encoders" / "default", dim=dim)
+        return cls.load(FAST, dim=dim)
 
     def encode(self, texts: Sequence[str], *, unpadded: bool = False) -> NDArray[np.float32]:
         """Return the embeddings of texts: float32 ``(len(texts), dim)``, unit rows, in the order given.

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from docsim import extras
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
+from docsim.evaluation.builtin_metrics import METRICS
 from docsim.evaluation.judgements import Qrels
-from docsim.evaluation.metrics import METRICS
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -247,7 +247,7 @@ def correlate(similarities: Values, scores: Values, *, seed: int = 0) -> Correla
         UsageError: All similarities or all scores are the same, so that there is no correlation.
     """
     extras.require("eval", "rank correlation")
-    from scipy.stats import rankdata  # type: ignore[import-untyped]
+    from scipy.stats import rankdata
 
     for name, values in (("similarities", similarities), ("scores", scores)):
         if len(np.unique(values)) < 2:

@@ -28,18 +28,19 @@ Advance = Callable[[int], object]
 class Build:
     """Brings one generation up to date with the documents."""
 
-    def __init__(self, rebuilder: Rebuilder, generation: Generation) -> None:
+    def __init__(self, rebuilder: Rebuilder, generation: Generation, *, batch: int) -> None:
         """Load the generation's own encoder.
 
         Args:
             rebuilder: Writes to the generation.
             generation: One that is not live.
+            batch: Characters of text that are encoded and committed together, see ``Index.batch``.
 
         Raises:
             FingerprintMismatch: The encoder kept in it is another one.
             EncoderError: It is missing or damaged.
         """
-        self._rebuilder, self._number = rebuilder, generation.number
+        self._rebuilder, self._number, self._batch = rebuilder, generation.number, batch
         self._encoder = rebuilder.encoder(generation)
 
     def run(self, advance: Advance | None = None) -> int:
@@ -59,7 +60,7 @@ class Build:
         last = 0
         while True:
             with self._rebuilder.unembedded(self._number, after=last) as found:
-                batch = next(pipeline.batched(found, _characters), [])
+                batch = next(pipeline.batched(found, _characters, size=self._batch), [])
             if not batch:
                 return
             yield batch

@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["BATCH", "batched", "run"]
-
-BATCH = 1_000_000
-"""Characters of text that are encoded and committed together."""
+__all__ = ["batched", "run"]
 
 _OVERHEAD = 100  # characters that a document counts besides its text, so that batches of empty ones end
 
@@ -55,17 +52,14 @@ def run(
     return count
 
 
-def batched(
-    items: Iterable[Item], characters: Callable[[Item], int], *, size: int | None = None
-) -> Iterator[list[Item]]:
-    """Group items so that each group holds about ``size`` characters, ``BATCH`` when not given."""
-    most = BATCH if size is None else size
+def batched(items: Iterable[Item], characters: Callable[[Item], int], *, size: int) -> Iterator[list[Item]]:
+    """Group items so that each group holds about ``size`` characters."""
     batch: list[Item] = []
     total = 0
     for item in items:
         batch.append(item)
         total += _OVERHEAD + characters(item)
-        if total >= most:
+        if total >= size:
             yield batch
             batch, total = [], 0
     if batch:

@@ -25,7 +25,7 @@ class SourceNote:
     """What is known about a source beside its documents.
 
     Attributes:
-        reading: How it was read, as ``docsim.ingest.sources.Reading.written`` gives it.
+        reading: How it was read, as ``docsim.ingest.sources.ReadingOptions.written`` gives it.
         counts: How many files and folders were left out, by reason, the most first.
         left_out: The first of them.
     """

@@ -24,7 +24,7 @@ from docsim.engine.base import Sources, Writer
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.errors import SourceError
 from docsim.indexing import origins, pipeline
-from docsim.indexing.repetition import Repetition
+from docsim.indexing.repetition import Repetition, Resplit
 from docsim.models import Document, Entry, Failure, Item, LeftOut, Passage, SyncReport, storable
 from docsim.progress import SILENT, Progress
 
@@ -246,18 +246,22 @@ class Plan:
 class Sync(Plan):
     """Compares a source with an index, and writes the changes in batches."""
 
-    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder, keep_repeated: bool = False) -> None:
-        """Find the source in an index.
+    def __init__(
+        self, writer: Writer, source: SourceName, *, encoder: Encoder, batch: int, keep_repeated: bool = False
+    ) -> None:
+        """Compare a source with what an index holds.
 
         Args:
             writer: Of the index.
             source: What is read.
             encoder: That of the live generation.
+            batch: Characters that are encoded and committed together; see ``Index.batch``.
             keep_repeated: Keep in passages what most pages of the source repeat.
         """
         super().__init__(writer, source)
         self._writer = writer
         self._encoder = encoder
+        self._batch = batch
         self._keeps_repeated = keep_repeated
 
     def run(
@@ -271,7 +275,7 @@ class Sync(Plan):
         with self._writer.transaction():
             self.source_number = self._writer.open_source(self.source_number, self.source)
         self._repetition = Repetition(self._writer, self.source_number, keep=self._keeps_repeated)
-        batches = pipeline.batched(self.changes(items, progress), _characters)
+        batches = pipeline.batched(self.changes(items, progress), _characters, size=self._batch)
         pipeline.run(batches, encode=self._encode, commit=self._commit)
         self._finish(prune)
         return self.report()
@@ -306,7 +310,7 @@ class Sync(Plan):
         with self._writer.transaction():
             for path in self._prune(prune):
                 self._writer.unlink(self.source_number, path)
-        for batch in pipeline.batched(self._repetition.settle(), lambda one: len(one.stored.document.text)):
+        for batch in pipeline.batched(self._repetition.settle(), _length, size=self._batch):
             embedded = list(self._embedded([(one.stored.document, one.passages) for one in batch]))
             with self._writer.transaction():
                 self._repetition.note()
@@ -325,6 +329,10 @@ def removed(writer: Writer, ids: Iterable[str]) -> int:
             writer.remove(number)
     writer.optimize()
     return len(found)
+
+
+def _length(one: Resplit) -> int:
+    return len(one.stored.document.text)
 
 
 def _characters(change: _Change) -> int:

@@ -35,7 +35,7 @@ from docsim.ingest.forms.since import checked
 from docsim.ingest.trees.tree import FILE_LIMIT, id_of
 from docsim.models import Document, Entry, Failure, Item, LeftOut
 
-__all__ = ["FILE_LIMIT", "Reading", "Source", "digest", "open_source", "read_document"]
+__all__ = ["FILE_LIMIT", "ReadingOptions", "Source", "digest", "open_source", "read_document"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _UNREAD_ARCHIVE = re.compile(r"\.(?:7z|rar|cab|iso|dmg|lha|(?:t|tar\.)(?:zst|lz|
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadingOptions:
     """How a source is read.
 
     Attributes:
@@ -87,7 +87,7 @@ class Reading:
         return json.dumps(given, ensure_ascii=False, sort_keys=True) if given else ""
 
     @classmethod
-    def of(cls, written: str) -> Reading:
+    def of(cls, written: str) -> ReadingOptions:
         """Return what ``written`` gave."""
         given = json.loads(written or "{}")
         return cls(**given | {"include": tuple(given.get("include", ()))})
@@ -111,7 +111,7 @@ class Source:
     location: str
     name: str
     stdin: IO[bytes] | None = field(default=None, repr=False, compare=False)
-    reading: Reading = Reading()
+    reading: ReadingOptions = ReadingOptions()
     form: str = ""
 
     def written(self) -> str:
@@ -160,8 +160,20 @@ class Source:
             return tables.count(path)
         return 1 if self.kind == "file" else None
 
+    def size(self) -> int | None:
+        """Return the bytes of all files that are read, or None when that cannot be known in advance."""
+        path = Path(self.location)
+        if self.kind == "stdin":
+            return None
+        if self.kind != "folder":
+            return path.stat().st_size
+        if self.form:
+            return sum(_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+        found = folders.files(path, include=self.reading.include)
+        return sum(_size(path / one) for one in found if isinstance(one, str))
 
-def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Reading = Reading()) -> Source:
+
+def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: ReadingOptions = ReadingOptions()) -> Source:
     """Return the source at a path.
 
     Args:
@@ -233,6 +245,13 @@ def digest(path: Path) -> str:
     return hashed.hexdigest()
 
 
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # it is reported when its turn comes
+        return 0
+
+
 def _located(argument: str) -> tuple[Path, int]:
     """Return the absolute path that an argument names, and its mode. Symbolic links stay, unless ``..`` follows one."""
     try:
@@ -246,7 +265,7 @@ def _located(argument: str) -> tuple[Path, int]:
         raise UsageError(f"expected a folder or a file, got {argument!r}: {reason}") from error
 
 
-def _form(path: Path, mode: int, reading: Reading) -> str:
+def _form(path: Path, mode: int, reading: ReadingOptions) -> str:
     """Return the form that a folder or file is read in; empty if it is a plain one.
 
     Raises:
@@ -279,7 +298,7 @@ def _here() -> Path:
     return named if named.is_absolute() and named.exists() and named.samefile(real) else real
 
 
-def _folder_entries(root: Path, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
+def _folder_entries(root: Path, reading: ReadingOptions) -> Iterator[Entry | Failure | LeftOut]:
     counts = Counter[str]()
     for found in folders.files(root, include=reading.include):
         if isinstance(found, LeftOut):
@@ -304,7 +323,7 @@ def _numbered(id: str, number: int) -> str:
     return id if number == 1 else f"{id[: len(id) - len(suffix)]} ({number}){suffix}"
 
 
-def _table_entries(path: Path, name: str, reading: Reading) -> Iterator[Entry | Failure | LeftOut]:
+def _table_entries(path: Path, name: str, reading: ReadingOptions) -> Iterator[Entry | Failure | LeftOut]:
     """Yield the records of a table in a folder; their ids begin with its path."""
     try:
         for one in tables.entries(path, reading.columns()):
@@ -315,7 +334,7 @@ def _table_entries(path: Path, name: str, reading: Reading) -> Iterator[Entry | 
         yield Failure(f"{name}/", str(error), identified=False)
 
 
-def _entry(path: Path, id: str, reading: Reading) -> Entry | Failure:
+def _entry(path: Path, id: str, reading: ReadingOptions) -> Entry | Failure:
     """Return the entry of a file, which is hashed but not read as a document yet."""
     load = functools.partial(read_document, path, id=id, how=reading.conversion())
     try:

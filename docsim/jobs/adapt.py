@@ -19,7 +19,7 @@ from docsim.engine.records import Generation
 from docsim.engine.retrying import retried
 from docsim.errors import EncoderError, IndexLocked
 from docsim.index import Index
-from docsim.jobs.train import IndexTexts, Trained, TrainOptions, train
+from docsim.jobs.train import CORPUS, IndexTexts, Trained, TrainOptions, train
 from docsim.progress import SILENT, Progress
 from docsim.reindex import rebuilding
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
@@ -28,10 +28,11 @@ from docsim.use import judgements
 
 __all__ = ["RECIPE", "AdaptOptions", "Adapted", "Task", "adapt", "carry_out", "note", "task"]
 
-RECIPE = 2
+RECIPE = 3
 """Raised whenever training makes another encoder of the same documents, so that indexes are adapted anew."""
 
 _KEY = "adapted"
+_SAMPLE, _CHARACTERS = 100, 400  # documents, and characters of each, by which their language is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
         workspace.mkdir()
         wanted = TrainOptions(
             name=f"{index.path.resolve().name}-adapted",
-            start=str(task.base.path),
+            start=CORPUS if _is_foreign(index, task.base) else str(task.base.path),
             teacher=options.teacher,
             teacher_weight=options.teacher_weight,
             seed=options.seed,
@@ -194,6 +195,15 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
         trained = train(IndexTexts(index.path, options.use), _trained_directory(index), wanted, progress=progress)
         note(index, task, trained.encoder)
     return trained
+
+
+def _is_foreign(index: Index, base: Encoder) -> bool:
+    """Return whether the documents are in a language that an encoder's vocabulary spells out, by a sample of them."""
+    from docsim.training.wordvectors.from_corpus import is_spelled_out
+
+    with index.engine.snapshot() as snapshot:
+        pieces = snapshot.excerpts(snapshot.sample(_SAMPLE).tolist(), _CHARACTERS)
+    return is_spelled_out(base, [text for text, _ in pieces.values()])
 
 
 def _trained_directory(index: Index) -> Path:

@@ -21,7 +21,7 @@ from docsim.use import asked
 from docsim.use.asked import AskedQuestion
 from docsim.use.sittings import key_of
 
-__all__ = ["LEAST", "Gap", "Gaps", "Nearest", "find", "probability"]
+__all__ = ["LEAST", "Gap", "Gaps", "NearDocument", "find", "probability"]
 
 LEAST = 0.5
 """From this probability on, a question counts as not answered."""
@@ -37,7 +37,7 @@ _MOST_TOLD = 5  # of each, no more count: people who ask the same are alike
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
+class NearDocument:
     """A document that comes nearest to answering: its id, its title, and its similarity."""
 
     id: str
@@ -65,7 +65,7 @@ class Gap:
     people: int
     probability: float
     missing: tuple[str, ...]
-    nearest: tuple[Nearest, ...]
+    nearest: tuple[NearDocument, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _gap(index: Index, one: AskedQuestion, result: SearchResult, least: float) -
     chance = probability(min(0.999, max(0.001, told.gap)), one)
     if chance < least:
         return None
-    nearest = tuple(Nearest(hit.id, hit.title, hit.similarity) for hit in result.hits)
+    nearest = tuple(NearDocument(hit.id, hit.title, hit.similarity) for hit in result.hits)
     return Gap(one.text, (one.text,), one.times, one.people, chance, told.missing, nearest)
 
 

@@ -14,8 +14,8 @@ from docsim.errors import StoreError
 from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
-from docsim.ingest.sources import Reading, Source, open_source
-from docsim.maintenance import verify, vocabulary
+from docsim.ingest.sources import ReadingOptions, Source, open_source
+from docsim.maintenance import verify, vocabulary_advice
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
 
@@ -123,7 +123,7 @@ def sync(
 
 def _warnings(index: Index) -> Iterator[str]:
     yield from verify.warnings(index)
-    if advice := vocabulary.advice(vocabulary.unknown_share(index)):
+    if advice := vocabulary_advice.advice(vocabulary_advice.unknown_share(index)):
         yield advice
 
 
@@ -148,9 +148,9 @@ def _as_before(index: Index, source: Source) -> Source:
     """Return a source that is read as it was the last time, unless it says how."""
     number, _ = origins.found(index.engine.sources(), _name(source))
     given = {name: getattr(source.reading, name) for name in ("convert_timeout", "keep_repeated", "hidden")}
-    if number is None or source.reading != Reading(**given):
+    if number is None or source.reading != ReadingOptions(**given):
         return source
-    before = Reading.of(source_notes.note(index.engine, number).reading)
+    before = ReadingOptions.of(source_notes.note(index.engine, number).reading)
     reading = replace(before, **{name: value for name, value in given.items() if value is not None})
     if source.kind == "stdin":
         return replace(source, reading=reading)

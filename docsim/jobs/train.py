@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import MANIFEST_FILE, Encoder
 from docsim.errors import UsageError
 from docsim.models import Document, TrainingOptions
-from docsim.progress import SILENT, Progress, stages
+from docsim.progress import SILENT, Progress
 from docsim.use import judgements
 
 if TYPE_CHECKING:
@@ -24,10 +23,11 @@ if TYPE_CHECKING:
     from docsim.training.loop.checkpoint import ProgressPoint
     from docsim.training.loop.config import TeacherConfig, TrainingConfig
     from docsim.training.loop.report import TowerSnapshot
-    from docsim.training.loop.trainer import ProbeCallback, TrainingJob, TrainingResult
+    from docsim.training.loop.trainer import TrainingJob, TrainingResult
     from docsim.training.towers.starting_point import StartingPoint
 
 __all__ = [
+    "CORPUS",
     "CorpusTexts",
     "IndexTexts",
     "LabelledTexts",
@@ -37,6 +37,10 @@ __all__ = [
     "check_directory",
     "train",
 ]
+
+
+CORPUS = "corpus"
+"""A start for training: a vocabulary and token vectors that are made of the documents alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class TrainOptions(TrainingOptions):
 
     Attributes:
         name: The encoder's name for people; by default that of its directory.
-        start: What to start from: an encoder's directory, ``default`` or ``scratch``.
+        start: What to start from: an encoder's directory or name, ``scratch``, or ``CORPUS``.
         precision: ``float32``, ``float16`` or ``bfloat16``.
         epochs: Passes over the texts, instead of ``steps``.
         teacher: Directory of an encoder whose embeddings are learned from as well.
@@ -92,7 +96,7 @@ class TrainOptions(TrainingOptions):
     """
 
     name: str | None = None
-    start: str = "default"
+    start: str = "fast"
     precision: str = "float32"
     epochs: int | None = None
     teacher: Path | None = None
@@ -158,10 +162,11 @@ def train(
     check_directory(out)
     from docsim.training.loop.defaults import training_config, with_epochs
     from docsim.training.loop.preparation import training_job
-    from docsim.training.towers.starting_point import make_starting_point
 
+    if options.start == CORPUS and isinstance(texts, LabelledTexts):
+        raise UsageError("expected documents, from which a vocabulary can be made; got labelled examples")
     examples = _examples(texts)
-    start = make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
+    start = _start(texts, options)
     config = training_config(options, examples, start=start.parts.kind)
     job = training_job(
         start,
@@ -171,6 +176,19 @@ def train(
         used=judgements.of_index(texts.path) if isinstance(texts, IndexTexts) and texts.use else None,
     )
     return _Training(start, job, with_epochs(config, options.epochs, job.batches.per_epoch), options).run(out, progress)
+
+
+def _start(texts: TrainingTexts, options: TrainOptions) -> StartingPoint:
+    """Return what training starts from."""
+    from docsim.training.towers.starting_point import make_starting_point, starting_point
+
+    if options.start != CORPUS:
+        return make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
+    from docsim.training.wordvectors.from_corpus import corpus_parts
+
+    documents = [f"{one.title}\n{one.text}" for one in _documents(texts, options.seed)]
+    parts = corpus_parts(documents, seed=options.seed)
+    return starting_point(parts, name=CORPUS, kind=options.tower, precision=options.precision, seed=options.seed)
 
 
 def check_directory(out: Path) -> None:
@@ -209,8 +227,7 @@ def _teacher(options: TrainOptions, out: Path, progress: Progress) -> TeacherCon
     from docsim.training.loop.config import TeacherConfig
 
     cache = out.absolute().with_name(f".{out.name}.cache")
-    asked = partial(stages(progress), "asking the teacher")
-    return TeacherConfig(Encoder.load(options.teacher), cache, options.teacher_weight, asked)
+    return TeacherConfig(Encoder.load(options.teacher), cache, options.teacher_weight, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +246,8 @@ class _Training:
 
         checkpoint = out.absolute().with_name(f".{out.name}.training") / "checkpoint.npz"
         before = self._snapshot()
-        measured, stepped = _watchers(self.job.probe.name, self.config.schedule.steps, progress)
         trainer = Trainer(self.job, self.config.schedule, checkpoint=checkpoint)
-        result = trainer.run(resume=self.options.resume, watch=self._logged(measured), tick=stepped)
+        result = trainer.run(resume=self.options.resume, progress=progress, measured=self._logging())
         name = self.options.name or out.name
         encoder = save_trained_encoder(self.start, self.job, result, out=out, name=name, seed=self.config.seed)
         if before is not None:
@@ -249,19 +265,13 @@ class _Training:
 
         return take_snapshot(self.job.tower, self.job.probe)
 
-    def _logged(self, measured: ProbeCallback) -> ProbeCallback:
-        """Return a callback that also writes TensorBoard logs, where they are wanted."""
+    def _logging(self) -> Callable[[ProgressPoint], None] | None:
+        """Return what writes measurements to TensorBoard logs, where they are wanted."""
         if self.options.tensorboard is None:
-            return measured
+            return None
         from docsim.training.loop.tensorboard import tensorboard_callback
 
-        log = tensorboard_callback(self.options.tensorboard)
-
-        def both(point: ProgressPoint, steps: int) -> None:
-            measured(point, steps)
-            log(point, steps)
-
-        return both
+        return tensorboard_callback(self.options.tensorboard)
 
     def _report(self, before: TowerSnapshot, result: TrainingResult, encoder: Encoder) -> None:
         from docsim.training.loop.report import write_report
@@ -286,22 +296,3 @@ class _Training:
             teacher=self.job.teacher,
             seconds=last.seconds,
         )
-
-
-def _watchers(probe: str, steps: int, progress: Progress) -> tuple[ProbeCallback, Callable[[int, float], None]]:
-    """Return what is called after every measurement and after every step, and tells ``progress``."""
-    count, latest = stages(progress), {"loss": "", "probe": ""}
-
-    def tell(name: str, text: str) -> None:
-        latest[name] = text
-        progress.measure("  ".join(filter(None, latest.values())))
-
-    def measured(point: ProgressPoint, most: int) -> None:
-        del most
-        tell("probe", f"{probe} {point.probe:.4f}")
-
-    def stepped(step: int, loss: float) -> None:
-        count("training", step, steps)
-        tell("loss", f"loss {loss:.3f}")
-
-    return measured, stepped

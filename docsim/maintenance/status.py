@@ -9,7 +9,7 @@ from docsim.engine.retrying import retried
 from docsim.filters.condition import Exists
 from docsim.index import Index
 from docsim.indexing import source_notes
-from docsim.maintenance import vocabulary
+from docsim.maintenance import vocabulary_advice
 from docsim.models import LeftOut
 
 __all__ = [
@@ -160,7 +160,7 @@ def read_status(index: Index) -> Status:
         failed=len(failures),
         generation=generation.number,
         encoder=EncoderStatus(
-            generation.encoder, generation.fingerprint, generation.dim, vocabulary.unknown_share(index)
+            generation.encoder, generation.fingerprint, generation.dim, vocabulary_advice.unknown_share(index)
         ),
         building=building[0] if building else None,
         search=engine.search_facts(),

@@ -34,7 +34,7 @@ __all__ = [
     "CHANCE",
     "LEAST_QUESTIONS",
     "METRIC",
-    "Check",
+    "GateCheck",
     "KindComparison",
     "Quality",
     "Verdict",
@@ -64,7 +64,7 @@ _TOGETHER = 4_000  # documents per batch of exact search
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class GateCheck:
     """The result of one check: its name, whether it passed, and a detail for people."""
 
     name: str
@@ -125,7 +125,7 @@ class Verdict:
         max_loss: How much worse the new generation was allowed to be, in nDCG@10.
     """
 
-    checks: tuple[Check, ...]
+    checks: tuple[GateCheck, ...]
     quality: Quality | None
     max_loss: float
 
@@ -162,7 +162,9 @@ def judge(old: Index, new: Index, questions: Questions | None, *, max_loss: floa
     if not all(check.passed for check in found):
         return Verdict(found, None, max_loss)
     if questions is None:
-        return Verdict((*found, Check(JUDGED, True, "not measured: the live generation cannot answer")), None, max_loss)
+        return Verdict(
+            (*found, GateCheck(JUDGED, True, "not measured: the live generation cannot answer")), None, max_loss
+        )
     compared = quality(old, new, questions)
     if compared is None:
         nothing_to_lose = max_loss >= 1 or not new.counts().documents
@@ -171,7 +173,7 @@ def judge(old: Index, new: Index, questions: Questions | None, *, max_loss: floa
 
 
 @retried
-def checks(index: Index) -> tuple[Check, ...]:
+def checks(index: Index) -> tuple[GateCheck, ...]:
     """Run the checks of soundness and search on the generation that an index was opened at."""
     found = list(_sound(index.engine.soundness()))
     if all(check.passed for check in found):
@@ -223,28 +225,28 @@ def _means(run: PerQuery) -> dict[str, float]:
     return {name: float(np.mean([values[name] for values in run.values()])) for name in next(iter(run.values()))}
 
 
-def _sound(found: Soundness) -> Iterator[Check]:
+def _sound(found: Soundness) -> Iterator[GateCheck]:
     """Check the stored embeddings. Documents indexed during the re-index are embedded before publishing."""
     late = found.lacking - found.early
     came = f"; {late} indexed in the meantime are embedded before publishing" if late else ""
-    yield Check("documents", not found.early, f"{found.documents - found.lacking} of {found.documents}{came}")
+    yield GateCheck("documents", not found.early, f"{found.documents - found.lacking} of {found.documents}{came}")
     detail = "finite, unit norm"
     if found.damaged:
         detail = f"{len(found.damaged)} documents whose embeddings are damaged or not of unit norm"
-    yield Check("embeddings", not found.damaged, detail)
+    yield GateCheck("embeddings", not found.damaged, detail)
 
 
-def _search(snapshot: Snapshot) -> Check:
+def _search(snapshot: Snapshot) -> GateCheck:
     """Compare the engine with exact search, using passages of random documents as queries."""
     numbers = snapshot.embedded()
     drawn = sorted(Random(0).sample(numbers.tolist(), min(_SAMPLE, len(numbers))))
     if not drawn:
-        return Check("search", True, "nothing to search")
+        return GateCheck("search", True, "nothing to search")
     queries = np.stack([rows[0] for rows in snapshot.embeddings(np.array(drawn, np.int64))]).astype(np.float32)
     found = snapshot.knn(queries, _K).similarities
     exact = _exact(snapshot, numbers, queries, k=found.shape[1])
     recall = float((found >= exact[:, -1:] - _EQUAL).mean())
-    return Check("search", recall >= LEAST_RECALL, f"recall@{_K} {recall:.3f} of exact search")
+    return GateCheck("search", recall >= LEAST_RECALL, f"recall@{_K} {recall:.3f} of exact search")
 
 
 def _exact(
@@ -259,20 +261,20 @@ def _exact(
     return best
 
 
-def _unmeasured(questions: Questions, *, passed: bool) -> Check:
+def _unmeasured(questions: Questions, *, passed: bool) -> GateCheck:
     count = len(questions.qrels)
     detail = f"not measured: {count} questions are too few, {LEAST_QUESTIONS} of a kind are needed"
-    return Check(JUDGED, passed, detail)
+    return GateCheck(JUDGED, passed, detail)
 
 
-def _of_quality(compared: Quality, max_loss: float) -> Iterator[Check]:
+def _of_quality(compared: Quality, max_loss: float) -> Iterator[GateCheck]:
     for kind, found in compared.kinds.items():
         source = compared.questions.source if kind == JUDGED else f"{kind} {compared.questions.source}"
         source = "questions that people asked" if kind == USED else source
         yield kind_check(kind, found, source, max_loss=max_loss)
 
 
-def kind_check(kind: str, found: KindComparison, source: str, *, max_loss: float) -> Check:
+def kind_check(kind: str, found: KindComparison, source: str, *, max_loss: float) -> GateCheck:
     """Return whether the questions of one kind are answered well enough.
 
     Args:
@@ -288,4 +290,4 @@ def kind_check(kind: str, found: KindComparison, source: str, *, max_loss: float
         f"{METRIC} {found.old[METRIC]:.4f} before, {found.new[METRIC]:.4f} after: {one.difference.value:+.4f} (95 % "
         f"interval {one.difference.low:+.4f} to {one.difference.high:+.4f}) over {one.queries} {source}"
     )
-    return Check(kind, not lost or chance, f"{detail}{'; may be chance' if chance else ''}")
+    return GateCheck(kind, not lost or chance, f"{detail}{'; may be chance' if chance else ''}")

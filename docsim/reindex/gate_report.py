@@ -300,5 +300,5 @@ def _histogram(quality: Quality) -> Figure:
         first = [one.similarity for found in answers.values() for one in found[:_K]]
         axis.hist(first, bins=np.linspace(-0.2, 1, _BINS).tolist(), density=True, alpha=0.6, label=name)
     axis.set(xlabel=f"similarity of the first {_K} hits", yticks=[])
-    axis.legend()
+    axis.legend(loc="upper left")
     return drawn

@@ -102,7 +102,7 @@ def reindex(
             rebuilder.settle()
             return Reindexed(live.number, live.number, True, 0, time.perf_counter() - started)
         new = begun(rebuilder, encoder, base=base, progress=progress)
-        build = Build(rebuilder, new)
+        build = Build(rebuilder, new, batch=index.batch)
         embedded = _built(rebuilder, build, new, index.counts().documents, progress)
         progress.say("Comparing it with the live generation.")
         found, report = examine(index, rebuilder, new, gate)
@@ -176,8 +176,8 @@ def rollback(index: Index, *, to: int | None = None, wait: bool = False, progres
         if missing := rebuilder.missing(target.number):
             progress.say(f"Generation {target.number} lacks {missing} documents that came later; embedding them first.")
             progress.begin("documents", missing)
-            embedded = Build(rebuilder, target).run(progress.advance)
-        embedded += rebuilder.publish(target.number, lambda: Build(rebuilder, target).run())
+            embedded = Build(rebuilder, target, batch=index.batch).run(progress.advance)
+        embedded += rebuilder.publish(target.number, lambda: Build(rebuilder, target, batch=index.batch).run())
         if embedded:
             rebuilder.settle()
         return Reindexed(target.number, live.number, True, embedded, time.perf_counter() - started)

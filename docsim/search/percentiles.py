@@ -47,7 +47,9 @@ def percentile(background: NDArray[np.float32], similarity: float) -> float | No
     return 100 * float(np.searchsorted(background, np.float32(similarity))) / len(background)
 
 
-def similarities(snapshot: Snapshot, *, length: int | None) -> NDArray[np.float32]:
+def similarities(
+    snapshot: Snapshot, *, length: int | None, documents: int = DOCUMENTS, passages: int = PASSAGES
+) -> NDArray[np.float32]:
     """Return how similar random pairs are, ascending, ``float32 (pairs,)``; none for fewer than two documents.
 
     The pairs are the same whenever the documents are. They are drawn once for a state and each length, rounded to a
@@ -57,11 +59,13 @@ def similarities(snapshot: Snapshot, *, length: int | None) -> NDArray[np.float3
         snapshot: The corpus.
         length: Characters of a query that is one passage; a pair is then a text about as long and a document. None for
             a longer query; a pair is then two documents, which have more passages that may happen to be similar.
+        documents: Documents in the sample, at most.
+        passages: Passages in the sample, at most, unless two documents have more.
     """
     kind = None if length is None else _rounded(length)
     known = snapshot.background
     if kind not in known:
-        numbers, rows = _sample(snapshot)
+        numbers, rows = _sample(snapshot, documents, passages)
         probes = rows
         if kind is not None:
             count = min(max(CHARACTERS // kind, FEWEST_SPANS), SPANS)
@@ -76,15 +80,15 @@ def _rounded(length: int) -> int:
     return min(max(1 << power, SHORTEST), LONGEST)
 
 
-def _sample(snapshot: Snapshot) -> tuple[list[int], list[NDArray[np.float32]]]:
+def _sample(snapshot: Snapshot, documents: int, passages: int) -> tuple[list[int], list[NDArray[np.float32]]]:
     """Return documents from all over the corpus, and the embeddings of each, ``float32 (passages, dim)``."""
-    numbers = snapshot.sample(DOCUMENTS)
+    numbers = snapshot.sample(documents)
     rows = snapshot.embeddings(numbers)
-    taken, passages = 0, 0
-    while taken < len(rows) and (taken < 2 or passages + len(rows[taken]) <= PASSAGES):
-        passages += len(rows[taken])
+    taken, held = 0, 0
+    while taken < len(rows) and (taken < 2 or held + len(rows[taken]) <= passages):
+        held += len(rows[taken])
         taken += 1
-    return numbers[:taken].tolist(), [one.astype(np.float32)[:PASSAGES] for one in rows[:taken]]
+    return numbers[:taken].tolist(), [one.astype(np.float32)[:passages] for one in rows[:taken]]
 
 
 def _spans(snapshot: Snapshot, numbers: Sequence[int], length: int) -> list[str]:

@@ -25,7 +25,7 @@ from docsim.engine.base import Snapshot
 from docsim.engine.records import QueryTerm
 from docsim.models import Document
 from docsim.text.languages import SAMPLE, is_small, language_of
-from docsim.text.tokens import Token, is_unspaced, token, tokens, without_ends
+from docsim.text.tokens import TokenWords, is_unspaced, token, tokens, without_ends
 
 __all__ = ["QueryTerms", "is_sentence", "is_written_apart", "query_terms", "rarity"]
 
@@ -160,7 +160,7 @@ def _parted(terms: Sequence[_Counted]) -> QueryTerms:
     )
 
 
-def _terms(one: Token, language: str | None) -> Iterator[QueryTerm]:
+def _terms(one: TokenWords, language: str | None) -> Iterator[QueryTerm]:
     """Yield what finds a token: its words, and what they make when they are run together."""
     several = len(one.words) > 1 and bool(one.beside)
     for word in one.words:
@@ -176,7 +176,7 @@ def _known(snapshot: Snapshot, terms: list[QueryTerm]) -> list[QueryTerm]:
     return [term for term, held in zip(terms, snapshot.frequencies(terms, at_most=1), strict=True) if held]
 
 
-def _joined(found: Sequence[Token]) -> Iterator[QueryTerm]:
+def _joined(found: Sequence[TokenWords]) -> Iterator[QueryTerm]:
     """Yield neighbouring words of a short text run together, which may be how an identifier is written."""
     for length in _RUN_LENGTHS:
         for start in range(len(found) - length + 1):
@@ -185,7 +185,7 @@ def _joined(found: Sequence[Token]) -> Iterator[QueryTerm]:
                 yield QueryTerm(("".join(one.words[0] for one in run),), exact=True)
 
 
-def _phrases(snapshot: Snapshot, found: Sequence[Token]) -> list[QueryTerm]:
+def _phrases(snapshot: Snapshot, found: Sequence[TokenWords]) -> list[QueryTerm]:
     """Return phrases of the words of tokens that no document holds run together."""
     several = {one.beside[0][1]: one.words for one in found if len(one.words) > 1 and one.beside}
     joined = [QueryTerm((form,), exact=True) for form in several]

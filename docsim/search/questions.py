@@ -10,7 +10,7 @@ from docsim.engine.records import QueryTerm
 from docsim.filters.condition import narrowed
 from docsim.models import Document
 from docsim.search.corrections import corrected
-from docsim.search.retrieval import Asked, Query
+from docsim.search.retrieval import ParsedQuestion, Query
 from docsim.search.searcher import Request
 from docsim.search.syntax import parsed
 
@@ -25,7 +25,7 @@ def questions(snapshot: Snapshot, texts: Sequence[str], request: Request) -> lis
         texts: Questions, a few words or whole texts, none of them blank.
         request: How they are to be answered.
     """
-    asked = [Asked() if request.plain else _asked(snapshot, text, request) for text in texts]
+    asked = [ParsedQuestion() if request.plain else _asked(snapshot, text, request) for text in texts]
     documents = [Document("query", one.text or text) for one, text in zip(asked, texts, strict=True)]
     vectors = encode_documents(snapshot.encoder, documents, role="query")
     return [
@@ -34,9 +34,9 @@ def questions(snapshot: Snapshot, texts: Sequence[str], request: Request) -> lis
     ]
 
 
-def _asked(snapshot: Snapshot, text: str, request: Request) -> Asked:
+def _asked(snapshot: Snapshot, text: str, request: Request) -> ParsedQuestion:
     said = parsed(text)
     where = narrowed(request.where, *said.conditions)
     text, corrections = corrected(snapshot, said.text, meant=said.quoted, where=where, visible=request.visible)
     terms = tuple(QueryTerm((word,), beginning=True) for word in said.beginnings)
-    return Asked(text, said.conditions, terms, said.operators, corrections)
+    return ParsedQuestion(text, said.conditions, terms, said.operators, corrections)

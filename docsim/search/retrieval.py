@@ -24,7 +24,7 @@ from docsim.search.fusion import EVEN, Circumstances, Fusion
 from docsim.search.query_terms import QueryTerms, is_sentence, query_terms
 from docsim.search.scoring import Scored
 
-__all__ = ["CANDIDATES", "Asked", "Candidate", "Query", "Tier", "nearest", "share_for", "tiers"]
+__all__ = ["CANDIDATES", "Candidate", "ParsedQuestion", "Query", "Tier", "nearest", "share_for", "tiers"]
 
 CANDIDATES = 100
 """The first tier is taken from this many nearest passages of each query embedding, and best matching documents."""
@@ -34,7 +34,7 @@ _WIDER = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedQuestion:
     """What a question was taken for; see ``docsim.search.questions``. Whatever else is no question.
 
     Attributes:
@@ -68,7 +68,7 @@ class Query:
     document: Document
     vectors: NDArray[np.float32]
     exclude: tuple[int, ...] = ()
-    asked: Asked = Asked()
+    asked: ParsedQuestion = ParsedQuestion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ def tiers(
     where: Condition | None = None,
     min_similarity: float | None = None,
     first: Neighbours | None = None,
+    depth: int = CANDIDATES,
 ) -> Iterator[Tier]:
     """Yield candidates tier by tier, each tier best first, until none are left.
 
@@ -162,14 +163,15 @@ def tiers(
         where: What documents have to meet, beside what the query itself asks of them.
         min_similarity: Stop when no document that is left can be this similar. The search is then exact, because an
             approximate one may leave out documents that are.
-        first: What ``nearest`` returned for the query, if it was called.
+        first: What ``nearest`` returned for the query with this depth, if it was called.
+        depth: How many passages, and documents that match by words, the first tier looks at.
     """
     seen, where = np.array(query.exclude, np.int64), narrowed(where, *query.asked.conditions)
     share = share_for(snapshot, query.document, long=len(query.vectors) > 1) if mode == "hybrid" else EVEN
     scorer, highest = _Scoring(mode, long=len(query.vectors) > 1, share=share), np.inf
     nothing = vocabulary.nothing(snapshot)
-    near = _near(snapshot, query, where, exact=min_similarity is not None, first=first)
-    for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near):
+    near = _near(snapshot, query, where, _depths(depth), exact=min_similarity is not None, first=first)
+    for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near, depth):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True)
         seen = _united(seen, numbers)
         rows = snapshot.embeddings(numbers)
@@ -236,20 +238,25 @@ class _Scoring:
 
 
 def _reaches(
-    snapshot: Snapshot, query: Query, mode: Mode, where: Condition | None, near: Iterator[_Reach]
+    snapshot: Snapshot, query: Query, mode: Mode, where: Condition | None, near: Iterator[_Reach], first: int
 ) -> Iterator[_Reach]:
     """Yield ever wider reaches of a search by words, or by both; the last holds everything that can be found."""
     terms = query_terms(snapshot, query.document, query.asked.terms)
     if mode == "lexical":  # ranked by what also finds, so that no filter changes the order of what it leaves
-        yield from _matching(snapshot, terms, snapshot.text_search(terms.telling, where=where), where)
+        yield from _matching(snapshot, terms, snapshot.text_search(terms.telling, where=where), where, first)
         return
     words = snapshot.text_search(terms.telling, rest=terms.frequent, where=where)
-    for depth, one in zip(_depths(), near, strict=False):
+    for depth, one in zip(_depths(first), near, strict=False):
         yield _Reach(_united(one.documents, words.best(depth)), one.beyond, words)
 
 
 def nearest(
-    snapshot: Snapshot, queries: Sequence[Query], *, where: Condition | None = None, exact: bool = False
+    snapshot: Snapshot,
+    queries: Sequence[Query],
+    *,
+    where: Condition | None = None,
+    exact: bool = False,
+    depth: int = CANDIDATES,
 ) -> list[Neighbours]:
     """Return what is nearest to each query, as far as the first tier looks.
 
@@ -260,6 +267,7 @@ def nearest(
         queries: The queries, encoded by the snapshot's encoder.
         where: What documents have to meet, beside what each query itself asks of them.
         exact: Compare every passage.
+        depth: How many passages the first tier looks at.
     """
     alike: dict[Condition | None, list[int]] = {}
     for place, query in enumerate(queries):
@@ -267,7 +275,7 @@ def nearest(
     near: dict[int, Neighbours] = {}
     for condition, places in alike.items():
         probes = [_probes(queries[place]) for place in places]
-        found = snapshot.knn(np.concatenate(probes), CANDIDATES, where=condition, exact=exact)
+        found = snapshot.knn(np.concatenate(probes), depth, where=condition, exact=exact)
         end = 0
         for place, each in zip(places, probes, strict=True):
             here = slice(end, end := end + len(each))
@@ -283,10 +291,16 @@ def _probes(query: Query) -> NDArray[np.float32]:
 
 
 def _near(
-    snapshot: Snapshot, query: Query, where: Condition | None, *, exact: bool, first: Neighbours | None
+    snapshot: Snapshot,
+    query: Query,
+    where: Condition | None,
+    depths: Iterator[int],
+    *,
+    exact: bool,
+    first: Neighbours | None,
 ) -> Iterator[_Reach]:
     """Yield the documents of the passages nearest to a query, ever more."""
-    for depth in _depths():
+    for depth in depths:
         found = first if first is not None else snapshot.knn(_probes(query), depth, where=where, exact=exact)
         first = None
         documents = _united(found.documents.ravel(), np.zeros(0, np.int64))
@@ -296,13 +310,15 @@ def _near(
         yield _Reach(documents, float(found.similarities[: len(query.vectors), -1].max()))
 
 
-def _matching(snapshot: Snapshot, terms: QueryTerms, words: TextMatches, where: Condition | None) -> Iterator[_Reach]:
+def _matching(
+    snapshot: Snapshot, terms: QueryTerms, words: TextMatches, where: Condition | None, first: int
+) -> Iterator[_Reach]:
     """Yield the documents that match the telling terms, and after them those that match the frequent ones."""
     reached = np.zeros(0, np.int64)
     for asked in (terms.telling, (*terms.telling, *terms.frequent)):
         if len(asked) > len(terms.telling):
             words = snapshot.text_search(asked, where=where)
-        for depth in _depths():
+        for depth in _depths(first):
             reached = _united(reached, words.best(depth))
             yield _Reach(reached, np.inf, words)
             if depth >= len(words):
@@ -311,8 +327,8 @@ def _matching(snapshot: Snapshot, terms: QueryTerms, words: TextMatches, where: 
             return
 
 
-def _depths() -> Iterator[int]:
-    depth = CANDIDATES
+def _depths(first: int) -> Iterator[int]:
+    depth = first
     while True:
         yield depth
         depth *= _WIDER

@@ -15,7 +15,7 @@ from docsim.errors import UsageError
 from docsim.filters.condition import Condition
 from docsim.models import DEFAULT_MODE, MODES, MOST, Hit, Mode, Passage, PassageHit, Ranking, SearchResult
 from docsim.search import answers, percentiles, rerank, soundness
-from docsim.search.retrieval import Candidate, Query, nearest, tiers
+from docsim.search.retrieval import CANDIDATES, Candidate, Query, nearest, tiers
 
 __all__ = ["PASSAGES_PER_HIT", "Query", "Request", "search"]
 
@@ -34,6 +34,7 @@ class Request:
         where: What documents have to meet; None for all.
         plain: Whether questions are taken as they are: no operators, no corrections.
         visible: What documents have to meet for their words to be known to whoever asks; ``where`` says so, too.
+        depth: How many passages are looked at before it is known whether more are needed.
 
     Raises:
         UsageError: ``k`` is no whole number or out of range, or there is no such mode.
@@ -45,6 +46,7 @@ class Request:
     where: Condition | None = None
     plain: bool = False
     visible: Condition | None = None
+    depth: int = CANDIDATES
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or not 1 <= self.k <= MOST:
@@ -69,7 +71,7 @@ def search(
     near: list[Neighbours | None] = [None] * len(queries)
     if request.mode != "lexical":
         exact = request.ranking.min_similarity is not None
-        near = list(nearest(snapshot, queries, where=request.where, exact=exact))
+        near = list(nearest(snapshot, queries, where=request.where, exact=exact, depth=request.depth))
     shared = (time.perf_counter() - started) / max(1, len(queries))
     results = []
     for query, first in zip(queries, near, strict=True):
@@ -110,7 +112,9 @@ def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours 
     """Return the hits, and what is said of those that are damaged and therefore left out."""
     ranking = request.ranking
     least = ranking.min_similarity
-    found = tiers(snapshot, query, request.mode, where=request.where, min_similarity=least, first=first)
+    found = tiers(
+        snapshot, query, request.mode, where=request.where, min_similarity=least, first=first, depth=request.depth
+    )
     chosen = rerank.chosen(snapshot, found, ranking)
     candidates = list(islice(chosen, ranking.offset, ranking.offset + request.k))
     if not candidates:

@@ -18,14 +18,14 @@ from docsim.engine.base import Engine
 from docsim.engine.retrying import retried
 from docsim.serving.access import Access, Rules
 
-__all__ = ["Catalogue", "Listed"]
+__all__ = ["Catalogue", "CatalogueEntry"]
 
 _SECONDS = 2.0
 """A catalogue of an older state is used for this long."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CatalogueEntry:
     """A document in the catalogue.
 
     Attributes:
@@ -45,7 +45,7 @@ class Listed:
 class _State:
     revision: int
     made: float
-    listed: tuple[Listed, ...]
+    listed: tuple[CatalogueEntry, ...]
 
 
 class Catalogue:
@@ -57,7 +57,7 @@ class Catalogue:
         self._state: _State | None = None
         self._lock = threading.Lock()
 
-    def after(self, id: str, access: Access, *, within: str = "", at_least: int = 0) -> Iterator[Listed]:
+    def after(self, id: str, access: Access, *, within: str = "", at_least: int = 0) -> Iterator[CatalogueEntry]:
         """Yield the documents whose ids come after one, in order, that somebody may see and that lie below a path."""
         listed = self._current(at_least).listed
         first = bisect_right(listed, id, key=lambda one: one.id)
@@ -66,7 +66,7 @@ class Catalogue:
             if below and access.sees_groups(one.groups):
                 yield one
 
-    def beginning(self, text: str, access: Access) -> Iterator[Listed]:
+    def beginning(self, text: str, access: Access) -> Iterator[CatalogueEntry]:
         """Yield the documents whose titles begin with a text, and then those with a word that does."""
         wanted = " ".join(text.casefold().split())
         listed = [one for one in self._current(0).listed if wanted in one.folded and access.sees_groups(one.groups)]
@@ -94,5 +94,5 @@ class Catalogue:
                 id, title = stored.document.id, stored.document.title
                 groups = self._rules.groups(id, stored.document.metadata)
                 folded = " ".join((title or id).casefold().split())
-                listed.append(Listed(id, title, folded, known.setdefault(groups, groups)))
+                listed.append(CatalogueEntry(id, title, folded, known.setdefault(groups, groups)))
             return _State(snapshot.revision, time.monotonic(), tuple(sorted(listed, key=lambda one: one.id)))

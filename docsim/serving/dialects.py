@@ -135,7 +135,7 @@ def _written(row: NDArray[np.float32], how: str) -> list[float] | str:
 # Jina
 
 
-class Passage(Nothing):
+class TextToRank(Nothing):
     """A text to rank."""
 
     text: _Text
@@ -145,7 +145,7 @@ class RerankBody(Nothing):
     """A question, and texts to rank for it."""
 
     query: _Text
-    documents: Annotated[list[_Text | Passage], Field(min_length=1, max_length=MOST_TEXTS)]
+    documents: Annotated[list[_Text | TextToRank], Field(min_length=1, max_length=MOST_TEXTS)]
     model: Annotated[str | None, Field(description="Fingerprint or name of the encoder.")] = None
     top_n: Annotated[int | None, Field(ge=1, description="Return so many of the best; all by default.")] = None
     return_documents: Annotated[bool, Field(description="Return the texts, too.")] = True
@@ -156,10 +156,10 @@ class RankedText(BaseModel):
 
     index: int
     relevance_score: float
-    document: Passage | None = None
+    document: TextToRank | None = None
 
 
-class Tokens(BaseModel):
+class TokenUsage(BaseModel):
     """How many tokens were read."""
 
     total_tokens: int
@@ -169,7 +169,7 @@ class RerankAnswer(BaseModel):
     """Texts, best first."""
 
     model: str
-    usage: Tokens
+    usage: TokenUsage
     results: list[RankedText]
 
 

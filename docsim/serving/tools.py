@@ -88,7 +88,7 @@ class Feedback(Nothing):
     bad: list[_Id] = Field([], max_length=20, description="Ids of documents that did not.")
 
 
-class Status(Nothing):
+class TellStatus(Nothing):
     """Say how many documents there are, and how fresh the index is."""
 
 
@@ -134,7 +134,7 @@ class Fetched(BaseModel):
     revision: int
 
 
-class Facts(BaseModel):
+class AnyAnswer(BaseModel):
     """Anything else, as an object."""
 
 
@@ -212,7 +212,7 @@ def _side(span: Mapping[str, Any]) -> dict[str, Any]:
     return {"start": span["start"], "end": span["end"], "text": span["text"][:300], "words": shown}
 
 
-def _status(reading: Reading, access: Access, given: Status, places: Places) -> dict[str, Any]:
+def _status(reading: Reading, access: Access, given: TellStatus, places: Places) -> dict[str, Any]:
     found = reading.status(access)
     names = ("documents", "passages", "failed", "generation", "revision")
     read = [one["finished"] for one in found.get("sources", ()) if one["finished"]]
@@ -283,12 +283,12 @@ TOOLS: Mapping[str, Tool] = {
     "search": Tool(Search, Results, _search),
     "similar": Tool(Similar, Results, _similar),
     "fetch": Tool(Fetch, Fetched, _fetch),
-    "explain": Tool(Explain, Facts, _explain),
-    "status": Tool(Status, Facts, _status),
+    "explain": Tool(Explain, AnyAnswer, _explain),
+    "status": Tool(TellStatus, AnyAnswer, _status),
 }
 """The tools by name."""
 
-FEEDBACK = {"feedback": Tool(Feedback, Facts, _feedback)}
+FEEDBACK = {"feedback": Tool(Feedback, AnyAnswer, _feedback)}
 """The tool that is there as well where use is recorded."""
 
 

@@ -19,8 +19,8 @@ from docsim.text.folding import UNSEEN, folded, normalized
 __all__ = [
     "LONGEST",
     "MOST_PARTS",
-    "Reading",
-    "Token",
+    "FoldedPiece",
+    "TokenWords",
     "around",
     "is_unspaced",
     "phrase_of",
@@ -81,7 +81,7 @@ _SHARP = re.compile(r"(?<![^\W_])[^\W\d_](?:\+\+|#)(?=$|[^\w+#])")  # C++, C#
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class TokenWords:
     """What a token stands for.
 
     Attributes:
@@ -148,24 +148,24 @@ def phrase_of(text: str) -> tuple[str, ...]:
     return tuple(word for one in whole for word in token(one).words)
 
 
-def token(one: str) -> Token:
+def token(one: str) -> TokenWords:
     """Return what a token of ``tokens`` stands for."""
     core = one.strip(_JOINTS)
     if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
-        return Token((core[:LONGEST].lower(),))
+        return TokenWords((core[:LONGEST].lower(),))
     if is_unspaced(one):
         characters = _compiled(_CLUSTER).findall(one)  # the first stands for itself, too, for who asks for it alone
-        return Token((folded(one),), ((0, folded(characters[0])),) if len(characters) > 1 else ())
+        return TokenWords((folded(one),), ((0, folded(characters[0])),) if len(characters) > 1 else ())
     written = (_PLAIN_WORD if one.isascii() else _compiled(_WORD)).findall(one)
     parts = [_HUMP.split(word) for word in written]
     flat = tuple(folded(part)[:LONGEST] for each in parts for part in each)
     if len(flat) > MOST_PARTS:
-        return Token(tuple(folded(word)[:LONGEST] for word in written))
-    return Token(flat, tuple(dict.fromkeys(_beside(one, written, parts, flat))) if flat else ())
+        return TokenWords(tuple(folded(word)[:LONGEST] for word in written))
+    return TokenWords(flat, tuple(dict.fromkeys(_beside(one, written, parts, flat))) if flat else ())
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FoldedPiece:
     """What a piece of a written token, ``written[start:end]``, stands for: a folded word."""
 
     start: int
@@ -199,40 +199,40 @@ def places(text: str, one: str) -> Iterator[int]:
         place = text.find(one, end)
 
 
-def readings(one: str) -> list[Reading]:
+def readings(one: str) -> list[FoldedPiece]:
     """Return what a token of ``written`` and its pieces stand for, a whole before its parts."""
     core = one.strip(_JOINTS)
     if core.isascii() and core.isalnum() and not one.startswith(".") and _is_plain(core):
         start = one.index(core)
-        return [Reading(start, start + len(core), core[:LONGEST].lower())]
+        return [FoldedPiece(start, start + len(core), core[:LONGEST].lower())]
     if one.isascii() or not _compiled(_AN_UNSPACED).search(one):
         return list(_spaced_readings(one))
     pieces = _compiled(_ONE_KIND).finditer(one)
     found = [
-        Reading(piece.start() + held.start, piece.start() + held.end, held.word)
+        FoldedPiece(piece.start() + held.start, piece.start() + held.end, held.word)
         for piece in pieces
         for held in (_unspaced_readings if is_unspaced(piece[0]) else _spaced_readings)(piece[0])
     ]
     if _compiled(_NARROW).search(one):  # narrow kana, two of which may be one character, have the words of the whole
-        found += [Reading(0, len(one), word) for word in words_of(one)]
+        found += [FoldedPiece(0, len(one), word) for word in words_of(one)]
     return found
 
 
-def _spaced_readings(one: str) -> Iterator[Reading]:
+def _spaced_readings(one: str) -> Iterator[FoldedPiece]:
     words = list(_compiled(_WRITTEN_WORD).finditer(one))
     for _, form in token(normalized(one)).beside if words else ():
-        yield Reading(words[0].start(), words[-1].end(), form) if form.isalnum() else Reading(0, len(one), form)
+        yield FoldedPiece(words[0].start(), words[-1].end(), form) if form.isalnum() else FoldedPiece(0, len(one), form)
     for word in words:
         cuts = [0, *(cut.start() for cut in _HUMP.finditer(word[0])), len(word[0])]
         for low, high in [*(pairwise(cuts)), *([(0, cuts[-1])] if len(cuts) > 2 else [])]:
             for form in _stood_for(word[0][low:high]):
-                yield Reading(word.start() + low, word.start() + high, form)
+                yield FoldedPiece(word.start() + low, word.start() + high, form)
 
 
-def _unspaced_readings(one: str) -> Iterator[Reading]:
+def _unspaced_readings(one: str) -> Iterator[FoldedPiece]:
     spans = [found.span() for found in _compiled(_CLUSTER).finditer(one)]
     pairs = [(here[0], after[1]) for here, after in pairwise(spans)]
-    yield from (Reading(start, end, _of(one[start:end])) for start, end in [*pairs, *spans])
+    yield from (FoldedPiece(start, end, _of(one[start:end])) for start, end in [*pairs, *spans])
 
 
 def _stood_for(piece: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from docsim.use.records import MOST_SHOWN
 from docsim.use.sittings import Sitting
 
-__all__ = ["Clicks", "Evidence", "read_clicks"]
+__all__ = ["ClickEvidence", "Clicks", "read_clicks"]
 
 _ROUNDS = 60
 _FALL = 0.8  # expected: the propensity of a rank is the rank to the power of minus this
@@ -42,7 +42,7 @@ Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ClickEvidence:
     """What clicks say about one document as the answer to one question.
 
     Attributes:
@@ -72,7 +72,7 @@ class Clicks:
     propensities: Floats
     appeal: float
     temptation: float
-    evidence: dict[tuple[str, str], Evidence]
+    evidence: dict[tuple[str, str], ClickEvidence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def read_clicks(sittings: Sequence[Sitting]) -> Clicks:
             people[one.key, document].add(one.person)
     clicks, looked = (np.bincount(counts.pair, each, len(counts.pairs)).tolist() for each in (counts.clicks, looks))
     found = {
-        pair: Evidence(clicks[place], looked[place], float(model.answers[place]), len(people[pair]))
+        pair: ClickEvidence(clicks[place], looked[place], float(model.answers[place]), len(people[pair]))
         for place, pair in enumerate(counts.pairs)
     }
     return Clicks(model.propensity[:-1], float(model.worth[1]), float(model.worth[0]), found)

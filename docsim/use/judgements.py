@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from docsim.use.clicks import Evidence, read_clicks
+from docsim.use.clicks import ClickEvidence, read_clicks
 from docsim.use.log import UseLog
 from docsim.use.records import Session
 from docsim.use.sittings import Sitting, sittings
@@ -155,11 +155,11 @@ def judged(sessions: Sequence[Session]) -> Judged:
     held, left_out = sittings(sessions)
     clicks = read_clicks(held)
     votes = _votes(held)
-    by_question = defaultdict[str, dict[str, Evidence]](dict)
+    by_question = defaultdict[str, dict[str, ClickEvidence]](dict)
     for (key, document), one in clicks.evidence.items():
         by_question[key][document] = one
     for key, document in votes:
-        by_question[key].setdefault(document, Evidence(0.0, 0.0, 0.0, 0))
+        by_question[key].setdefault(document, ClickEvidence(0.0, 0.0, 0.0, 0))
     typed = _typed(held)
     questions = []
     for key in sorted(by_question):
@@ -174,7 +174,7 @@ def judged(sessions: Sequence[Session]) -> Judged:
 
 
 def _graded(
-    key: str, found: Mapping[str, Evidence], votes: Mapping[tuple[str, str], Counter[int]]
+    key: str, found: Mapping[str, ClickEvidence], votes: Mapping[tuple[str, str], Counter[int]]
 ) -> tuple[Judgement, ...]:
     """Return the judgements of a question, best first; none where nothing was opened and nothing said."""
     was_opened = any(one.clicks for one in found.values())  # else nothing was passed over for something better
@@ -186,7 +186,7 @@ def _graded(
     return tuple(sorted(kept, key=lambda one: (-one.grade, -one.confidence, one.document)))
 
 
-def _judgement(document: str, found: Evidence, said: Counter[int], *, was_opened: bool) -> Judgement | None:
+def _judgement(document: str, found: ClickEvidence, said: Counter[int], *, was_opened: bool) -> Judgement | None:
     """Return the judgement of a document; None where too little is known."""
     good, bad = said[1] + said[2], said[-1]
     if good != bad:

@@ -22,7 +22,7 @@ from typing import Any, cast
 from docsim.errors import StoreError
 from docsim.use.records import Event, Kind, Question, Session, Shown
 
-__all__ = ["FILE", "Counts", "UseLog"]
+__all__ = ["FILE", "UseCounts", "UseLog"]
 
 FILE = "use.db"
 
@@ -56,7 +56,7 @@ _DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class UseCounts:
     """How much is recorded: questions, events, people, and when the first and the last question was asked."""
 
     questions: int
@@ -196,13 +196,13 @@ class UseLog:
 
     # Reading
 
-    def counts(self) -> Counts:
+    def counts(self) -> UseCounts:
         """Return how much is recorded."""
         execute = self._connection.execute
         questions, people, first, last = execute(
             "SELECT count(*), count(DISTINCT person), min(asked), max(asked) FROM questions"
         ).fetchone()
-        return Counts(questions, execute("SELECT count(*) FROM events").fetchone()[0], people, first, last)
+        return UseCounts(questions, execute("SELECT count(*) FROM events").fetchone()[0], people, first, last)
 
     def sessions(self) -> list[Session]:
         """Return all questions, by when they were asked, each with its events; one committed state."""

@@ -41,7 +41,7 @@ from docsim.files import replacing
 __all__ = [
     "KINDS",
     "Approximate",
-    "Facts",
+    "ApproximateFacts",
     "SearchChoice",
     "build",
     "damage",
@@ -115,7 +115,7 @@ class SearchChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ApproximateFacts:
     """What is known about an approximate index; stored in ``approximate.json``.
 
     Attributes:
@@ -146,7 +146,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Approximate:
-    """An approximate index, and how broadly it is searched (``breadth``, see ``Facts``)."""
+    """An approximate index, and how broadly it is searched (``breadth``, see ``ApproximateFacts``)."""
 
     index: faiss.Index
     breadth: int
@@ -272,7 +272,7 @@ def build(factory: str, rows: NDArray[np.float16]) -> faiss.Index:
     return index
 
 
-def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
+def save(folder: Path, index: faiss.Index, facts: ApproximateFacts) -> None:
     """Write an index, and then the facts about it. If this is interrupted in between, there is no index.
 
     Raises:
@@ -291,7 +291,7 @@ def save(folder: Path, index: faiss.Index, facts: Facts) -> None:
     _note(folder, replace(facts, digest=checksums.of_file(folder / _FILE)))
 
 
-def note(folder: Path, facts: Facts) -> None:
+def note(folder: Path, facts: ApproximateFacts) -> None:
     """Record, without an index, that search is exact and why; replaces what was in the folder."""
     forget(folder)
     _note(folder, facts)
@@ -344,12 +344,12 @@ def damage(folder: Path) -> str:
     return ""
 
 
-def written(folder: Path) -> Facts | None:
+def written(folder: Path) -> ApproximateFacts | None:
     """Return the facts about the approximate index in a folder; None if there are none or they cannot be read."""
     try:
         content = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         is_whole = content.get("checksum", "") in ("", checksums.of_json(content["facts"]))  # older files have none
-        return Facts(**content["facts"]) if is_whole and content["format"] == _FORMAT else None
+        return ApproximateFacts(**content["facts"]) if is_whole and content["format"] == _FORMAT else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -358,7 +358,7 @@ def _lists(folder: Path, digest: str) -> Path:
     return folder / f"approximate.{digest}.lists"
 
 
-def _note(folder: Path, facts: Facts) -> None:
+def _note(folder: Path, facts: ApproximateFacts) -> None:
     content = {"format": _FORMAT, "facts": asdict(facts), "checksum": checksums.of_json(asdict(facts))}
     with replacing(folder / _FACTS) as file:
         file.write(json.dumps(content, indent=2).encode())

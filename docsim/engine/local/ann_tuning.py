@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, Facts, SearchChoice
+from docsim.engine.local.ann import Approximate, ApproximateFacts, SearchChoice
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
@@ -111,7 +111,9 @@ def refresh(
     if known and not force and (known.snapshot, known.kind, known.target) == (mark(generation), *astuple(asked)):
         return False
     vectors = VectorIndex.load(file, digest=str(generation.snapshot_digest), dim=generation.dim)
-    facts = Facts(mark(generation), asked.kind, factory, asked.recall, recall=1.0, passages=len(vectors), breadth=1)
+    facts = ApproximateFacts(
+        mark(generation), asked.kind, factory, asked.recall, recall=1.0, passages=len(vectors), breadth=1
+    )
     made = _made(store, vectors, facts, encoder)
     if made is None:
         ann.note(file.parent, replace(facts, factory=""))
@@ -121,8 +123,8 @@ def refresh(
 
 
 def _made(
-    store: Store, vectors: VectorIndex, facts: Facts, encoder: Callable[[], Encoder]
-) -> tuple[faiss.Index, Facts] | None:
+    store: Store, vectors: VectorIndex, facts: ApproximateFacts, encoder: Callable[[], Encoder]
+) -> tuple[faiss.Index, ApproximateFacts] | None:
     """Build and tune an approximate index and measure its recall; None if exact search is better, which is logged."""
     try:
         index = ann.build(facts.factory, vectors.segments[0].rows)
@@ -200,7 +202,7 @@ def _narrowest(recall: Callable[[int], float], target: float, *, step: int, broa
     return enough
 
 
-def doubts(facts: Facts | None, passages: int) -> list[str]:
+def doubts(facts: ApproximateFacts | None, passages: int) -> list[str]:
     """Return why an approximate index should be built again, one sentence per reason.
 
     Args:

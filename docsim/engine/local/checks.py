@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.norms import are_unit
-from docsim.engine.local import ann, document_checks, encoders, faiss_listing, mappings, views
+from docsim.engine.local import ann, document_checks, encoders, faiss_listing, generations, mappings
+from docsim.engine.local.generations import Mapping
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.local.views import Mapping
-from docsim.engine.local.words import keeping, segment
+from docsim.engine.local.words import segment, storage
 from docsim.engine.records import Soundness
 from docsim.errors import StoreError
 
@@ -114,13 +114,13 @@ def _faiss_file(index: Path, store: Store, generation: LocalGeneration) -> Itera
     """Check that the FAISS file, together with later changes, holds exactly the stored embeddings."""
     if generation.snapshot_digest is None:
         return
-    path = views.faiss_path(index, generation)
+    path = generations.faiss_path(index, generation)
     try:
         VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
         yield str(error)
         return
-    ids, rows = views.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
+    ids, rows = generations.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
     row = 0
     for first, vectors in store.vectors_after(generation.number, 0):
         here = slice(row, row + len(vectors))
@@ -150,15 +150,17 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
     row = store.mapping()
     if row is None:
         return
-    path = views.mapped_path(index, row.generation)
+    path = generations.mapped_path(index, row.generation)
     try:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
         yield f"the alignment for {path} or the file itself is damaged; start the instant upgrade again"
         return
-    mapped = views.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
-    ids, rows = views.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
+    mapped = generations.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
+    ids, rows = (
+        generations.refreshed(store, index, None).vectors.mapped(alignment.apply, alignment.dims[1]).reconstruct()
+    )
     found, held = mapped.reconstruct()
     if not np.array_equal(ids, found) or not np.allclose(rows, held, atol=_ROUNDING):
         yield f"the mapped embeddings at {path} disagree with the stored ones; start the instant upgrade again"
@@ -166,9 +168,9 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
 
 def _words(path: Path, store: Store) -> Iterator[str]:
     """Check that the segments can be read, and hold exactly the documents that they cover."""
-    for row in keeping.rows(store):
+    for row in storage.rows(store):
         try:
-            held = segment.load(keeping.folder(path), row.digest, whole=True)
+            held = segment.load(storage.folder(path), row.digest, whole=True)
         except StoreError as error:
             yield str(error)
             continue
@@ -176,4 +178,4 @@ def _words(path: Path, store: Store) -> Iterator[str]:
         gone = [first for _, first, _ in store.deletions_after(row.deletion)]
         stored = {first for (first,) in store.rows(sql, row.after, row.passage)}
         if set(held.firsts.tolist()) - set(gone) != stored:
-            yield f"the words in {keeping.folder(path)} disagree with the documents; repair the index"
+            yield f"the words in {storage.folder(path)} disagree with the documents; repair the index"

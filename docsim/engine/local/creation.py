@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docsim.engine.local import ann_tuning, views, writer
+from docsim.engine.local import ann_tuning, generations, writer
 from docsim.engine.local.database import FILE
 from docsim.errors import StoreError
 
@@ -38,7 +38,7 @@ def create(path: Path, *, encoder: Encoder | None, index_type: str | None, recal
     ann_tuning.check(index_type, recall)
     with writer.opened(path, wait=wait) as opened:
         if opened.generation() is None:
-            views.begin(opened, path, encoder or _default())
+            generations.begin(opened, path, encoder or _default())
         opened.configure(index_type, recall)
 
 

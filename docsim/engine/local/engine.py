@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, facts, locks, notices, views
+from docsim.engine.local import encoders, facts, generations, locks, notices
 from docsim.engine.local.database import OlderFormat, State, unfinished
+from docsim.engine.local.generations import View
 from docsim.engine.local.mappings import Mappings
 from docsim.engine.local.open_generation import OpenGeneration
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
-from docsim.engine.local.views import View
 from docsim.engine.records import GenerationFacts, SearchFacts, Sizes, Soundness
 from docsim.errors import EncoderError, StoreError
 
@@ -151,7 +151,7 @@ class LocalEngine:
         with notices.into(self._notices):
             read = self._mappings.read(None if self.pinned else self.store.mapping())
             mapping = read.mapping if read else None
-            return views.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
+            return generations.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
 
     def _encoder_for(self, row: StoredMapping | None) -> Encoder:
         if row is None:  # which is not to be taken for a mapping that ended

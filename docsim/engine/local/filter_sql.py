@@ -56,7 +56,7 @@ def compiled(condition: Condition) -> Expression:
     """Return the SQL expression that is 1 for the documents that meet a condition, and 0 for the others.
 
     Raises:
-        TypeError: It asks about words, which ``docsim.engine.local.meeting`` looks up.
+        TypeError: It asks about words, which ``docsim.engine.local.filtering`` looks up.
     """
     match condition:
         case Holds():

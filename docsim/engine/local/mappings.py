@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, faiss_listing, notices, views
+from docsim.engine.local import encoders, faiss_listing, generations, notices
+from docsim.engine.local.generations import Mapping
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.local.views import Mapping
 from docsim.errors import DocsimError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Mappings:
 
 def alignment_path(index: Path, number: int) -> Path:
     """Return where the alignment of generation ``number`` is."""
-    return views.mapped_path(index, number).with_name("adapter.npz")
+    return generations.mapped_path(index, number).with_name("adapter.npz")
 
 
 def committed(store: Store, path: Path, number: int | None = None) -> Alignment | None:
@@ -94,7 +94,7 @@ def committed(store: Store, path: Path, number: int | None = None) -> Alignment 
         return None
     try:
         alignment = Alignment.load(alignment_path(path, row.generation), digest=row.digest)
-        file = views.mapped_path(path, row.generation)
+        file = generations.mapped_path(path, row.generation)
         VectorIndex.load(file, digest=row.snapshot_digest, dim=alignment.dims[1])
     except DocsimError as error:
         logger.warning("%s; learning it again", error)
@@ -109,8 +109,8 @@ def commit(store: Store, path: Path, alignment: Alignment, *, live: LocalGenerat
         StoreError: They cannot be written.
     """
     with store.reading():
-        view = views.refreshed(store, path, None, number=live.number)
-    file = views.mapped_path(path, new)
+        view = generations.refreshed(store, path, None, number=live.number)
+    file = generations.mapped_path(path, new)
     with encoders.explained(path):
         file.parent.mkdir(exist_ok=True)
         digest = alignment.save(alignment_path(path, new))

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import meeting, sampling
+from docsim.engine.local import filtering, sampling
+from docsim.engine.local.generations import Allowed, View
 from docsim.engine.local.notices import Notices, into
 from docsim.engine.local.store import Store
-from docsim.engine.local.views import Allowed, View
-from docsim.engine.local.words import bm25, keeping, known
+from docsim.engine.local.words import bm25, lexicon, storage
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
@@ -144,7 +144,7 @@ class OpenGeneration:
         return len(self._meeting(where))
 
     def _meeting(self, where: Condition) -> NDArray[np.int64]:
-        return meeting.meeting(self.store, lambda: self._words, where)
+        return filtering.meeting(self.store, lambda: self._words, where)
 
     def _allowed(self, where: Condition | None) -> Allowed:
         return self.view.allowed(where, self._meeting)
@@ -183,7 +183,7 @@ class OpenGeneration:
         known = self.view.known
         if known.words is None:
             with into(self.notices):
-                known.words = keeping.refreshed(self.store, self.store.path.parent, known.earlier_words)
+                known.words = storage.refreshed(self.store, self.store.path.parent, known.earlier_words)
             known.earlier_words = None
         return known.words
 
@@ -210,8 +210,8 @@ class OpenGeneration:
 
     def words_like(self, word: str, *, edits: int, most: int, where: Condition | None = None) -> list[KnownWord]:
         """Return words that documents hold and that differ from one in a few letters, the nearest first."""
-        return known.like(self._words, word, edits=edits, most=most, allowed=self._allowed(where).numbers)
+        return lexicon.like(self._words, word, edits=edits, most=most, allowed=self._allowed(where).numbers)
 
     def words_beginning(self, beginning: str, *, most: int, where: Condition | None = None) -> list[KnownWord]:
         """Return words that documents hold and that begin in some way, those that most documents hold first."""
-        return known.beginning(self._words, beginning, most=most, allowed=self._allowed(where).numbers)
+        return lexicon.beginning(self._words, beginning, most=most, allowed=self._allowed(where).numbers)

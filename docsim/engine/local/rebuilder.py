@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docsim.engine.local import encoders, locks, mappings, views
+from docsim.engine.local import encoders, generations, locks, mappings
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.records import Embeddings, Generation, Unembedded
@@ -91,7 +91,7 @@ class LocalRebuilder(Store):
             StoreError: Their files cannot be written.
         """
         self._tidy()
-        number = views.begin(self, self._path, encoder, state="building", base=base)
+        number = generations.begin(self, self._path, encoder, state="building", base=base)
         begun = self.generation(number)
         assert begun is not None
         return begun
@@ -121,12 +121,12 @@ class LocalRebuilder(Store):
 
     def optimize(self, number: int) -> None:
         """Write the FAISS file of a generation when it is stale."""
-        views.write_faiss_file(self, self._path, number=number)
+        generations.write_faiss_file(self, self._path, number=number)
 
     def settle(self) -> None:
         """Write the live FAISS file if a run that was killed after publishing did not; a writer would do it too."""
         with suppress(IndexLocked), locks.writing(self._path, wait=False):
-            views.write_faiss_file(self, self._path)
+            generations.write_faiss_file(self, self._path)
 
     # Publishing
 
@@ -156,7 +156,7 @@ class LocalRebuilder(Store):
                 self.execute("UPDATE generations SET state = 'live', published = ? WHERE number = ?", moment, number)
                 self.execute("DELETE FROM adapters WHERE generation = ?", number)
             if embedded:
-                views.write_faiss_file(self, self._path)
+                generations.write_faiss_file(self, self._path)
             with self.writing(visible=False):
                 self.forget_deletions()
         return embedded
@@ -211,7 +211,7 @@ class LocalRebuilder(Store):
         mapped = {number for (number,) in self.rows("SELECT generation FROM adapters")}
         for one in self.generations():
             if one.number not in mapped:
-                shutil.rmtree(views.mapped_path(self._path, one.number).parent, ignore_errors=True)
+                shutil.rmtree(generations.mapped_path(self._path, one.number).parent, ignore_errors=True)
 
     # Mapping the live embeddings
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.local.generations import View
 from docsim.engine.local.store import Store
-from docsim.engine.local.views import View
 from docsim.engine.records import Numbers
 
 __all__ = ["excerpts", "sample"]

@@ -27,7 +27,7 @@ from docsim.files import replacing
 if TYPE_CHECKING:
     from docsim.engine.local.ann import Approximate
 
-__all__ = ["Neighbours", "VectorIndex"]
+__all__ = ["NearestPassages", "VectorIndex"]
 
 MAPPED = 64_000_000
 """A file of more bytes than this is mapped into memory, not read, and its checksum covers samples only: reading all of
@@ -40,7 +40,7 @@ _CHUNK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
+class NearestPassages:
     """The nearest passages of each query, best first.
 
     Attributes:
@@ -93,7 +93,7 @@ class VectorIndex:
         """Return the number of passages that can be found."""
         return sum(segment.count for segment in self.segments)
 
-    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+    def search(self, queries: NDArray[np.float32], k: int) -> NearestPassages:
         """Return the ``k`` passages nearest to each query, or all if there are fewer.
 
         Args:
@@ -108,11 +108,11 @@ class VectorIndex:
         k = min(k, len(self))
         found = [_search(segment, queries, min(k, segment.count)) for segment in self.segments if segment.count]
         if not found:
-            return Neighbours(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
+            return NearestPassages(np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64))
         similarities = np.concatenate([one.similarities for one in found], axis=1)
         ids = np.concatenate([one.ids for one in found], axis=1)
         best = np.lexsort((ids, -similarities), axis=1)[:, :k]
-        return Neighbours(np.take_along_axis(similarities, best, 1), np.take_along_axis(ids, best, 1))
+        return NearestPassages(np.take_along_axis(similarities, best, 1), np.take_along_axis(ids, best, 1))
 
     def rows(self, ranges: NDArray[np.int64]) -> list[NDArray[np.float16]]:
         """Return the embeddings of the passages in each range of numbers, ``float16 (passages, dim)``.
@@ -246,7 +246,7 @@ def _flat(dim: int) -> faiss.Index:
     return faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
 
 
-def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
+def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> NearestPassages:
     """Search one segment: among what is proposed, and exactly for queries for which too little is proposed."""
     queries = np.ascontiguousarray(queries, np.float32)
     # FAISS gives each thread some queries; threads without any only wait, which is slow on a busy machine.
@@ -254,14 +254,14 @@ def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbou
     if segment.approximate is None:
         return _exact(segment, queries, k)
     if segment.alive is None and (refined := segment.approximate.refined(segment.index, queries, k)):
-        return Neighbours(refined[0], segment.ids[refined[1]])
+        return NearestPassages(refined[0], segment.ids[refined[1]])
     proposed = segment.approximate.proposed(queries, k, alive=segment.alive)
     if proposed is None:
         return _exact(segment, queries, k)
     short = np.count_nonzero(proposed >= 0, axis=1) < k
     if short.all():
         return _exact(segment, queries, k)
-    found = Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
+    found = NearestPassages(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
     for number in np.flatnonzero(~short).tolist():
         found.similarities[number], found.ids[number] = _nearest(segment, queries[number], proposed[number], k=k)
     if short.any():
@@ -270,14 +270,14 @@ def _search(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbou
     return found
 
 
-def _exact(segment: _Segment, queries: NDArray[np.float32], k: int) -> Neighbours:
+def _exact(segment: _Segment, queries: NDArray[np.float32], k: int) -> NearestPassages:
     parameters = None
     if segment.alive is not None:
         bitmap = np.packbits(segment.alive, bitorder="little")
         selector = faiss.IDSelectorBitmap(bitmap)
         parameters = faiss.SearchParameters(sel=selector)
     similarities, rows = segment.index.search(queries, k, params=parameters)
-    return Neighbours(similarities, segment.ids[rows])
+    return NearestPassages(similarities, segment.ids[rows])
 
 
 def _nearest(

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from docsim.engine.local import ann_tuning, locks, views
+from docsim.engine.local import ann_tuning, generations, locks
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
-from docsim.engine.local.words import keeping
-from docsim.engine.local.words.beside import Beside
+from docsim.engine.local.words import storage
+from docsim.engine.local.words.background import Beside
 from docsim.engine.local.words.building import Text, named
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
 from docsim.models import Failure
@@ -31,8 +31,8 @@ def opened(path: Path, *, wait: bool) -> Iterator[LocalWriter]:
     with locks.writing(path, wait=wait):
         writer = LocalWriter(path, writable=True)
         try:
-            if not keeping.rows(writer):  # an older docsim, or one that made other words of a text, wrote the index
-                keeping.write(writer, path)
+            if not storage.rows(writer):  # an older docsim, or one that made other words of a text, wrote the index
+                storage.write(writer, path)
             yield writer
         finally:
             writer.close()
@@ -67,7 +67,7 @@ class LocalWriter(Store):
         if self._texts and self._begun:
             if self._beside is None:
                 after, deletion = self._begun
-                self._beside = Beside(keeping.folder(self.path.parent), after=after, deletion=deletion)
+                self._beside = Beside(storage.folder(self.path.parent), after=after, deletion=deletion)
             self._beside.add(self._texts)
 
     @cached_property
@@ -90,7 +90,7 @@ class LocalWriter(Store):
         document, count = embedded.document, len(embedded.passages)
         first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
         if self._begun is None:
-            self._begun = first - 1, keeping.last_deletion(self)
+            self._begun = first - 1, storage.last_deletion(self)
         metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
         fields = (document.title, document.text, metadata, digest or document.digest(), first, count)
         if number is None:
@@ -214,7 +214,7 @@ class LocalWriter(Store):
             force: Write it in any case, and trust nothing of the one that is there.
         """
         self.write_words(force=force)
-        views.write_faiss_file(self, self.path.parent, force=force)
+        generations.write_faiss_file(self, self.path.parent, force=force)
 
     def write_words(self, *, force: bool = False) -> None:
         """Write the words of documents that came later, most of which were found while others were encoded.
@@ -224,4 +224,4 @@ class LocalWriter(Store):
         """
         made = self._beside.finish() if self._beside else None
         self._beside = self._begun = None
-        keeping.write(self, self.path.parent, force=force, made=made)
+        storage.write(self, self.path.parent, force=force, made=made)

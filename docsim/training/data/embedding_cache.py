@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from docsim.files import replacing
+from docsim.progress import SILENT, Progress
 from docsim.training.data.batch_layout import Floats
 
-__all__ = ["CountProgress", "EmbeddingCache"]
-
-CountProgress = Callable[[int, int], None]
-"""Called with the number of items done and the number of all items."""
+__all__ = ["EmbeddingCache"]
 
 _TEXTS_PER_FILE = 256
 
@@ -34,22 +32,22 @@ class EmbeddingCache:
     key: str
     embed: Callable[[list[str]], Floats]
 
-    def rows(self, texts: Sequence[str], *, progress: CountProgress | None = None) -> Floats:
+    def rows(self, texts: Sequence[str], *, progress: Progress = SILENT) -> Floats:
         """Return the embeddings of texts, float32 ``(texts, width)``.
 
         Args:
             texts: At least one text.
-            progress: Called after every 256 texts.
+            progress: Told after every 256 texts.
 
         Raises:
             OSError: A file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        progress.begin("asking the teacher", len(texts))
         blocks = []
         for begin in range(0, len(texts), _TEXTS_PER_FILE):
             blocks.append(self._block(list(texts[begin : begin + _TEXTS_PER_FILE])))
-            if progress:
-                progress(min(begin + _TEXTS_PER_FILE, len(texts)), len(texts))
+            progress.advance(len(blocks[-1]))
         return np.concatenate(blocks)
 
     def _block(self, texts: list[str]) -> Floats:

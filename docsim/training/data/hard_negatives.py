@@ -12,7 +12,7 @@ from typing import cast
 import faiss
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+from scipy.sparse import csr_matrix
 
 from docsim.training.data.batch_layout import Floats
 from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus

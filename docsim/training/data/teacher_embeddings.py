@@ -20,8 +20,9 @@ from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.ingest import passages
 from docsim.models import Document
+from docsim.progress import SILENT, Progress
 from docsim.training.data.batch_layout import Batch, Batches, BatchOptions, Floats, Ids, epoch_order, tokenize
-from docsim.training.data.embedding_cache import CountProgress, EmbeddingCache
+from docsim.training.data.embedding_cache import EmbeddingCache
 from docsim.training.towers.saving import EncoderParts
 
 __all__ = ["BatchesWithTeacher", "TeacherEmbeddings", "embed_passages"]
@@ -73,7 +74,7 @@ def embed_passages(
     *,
     cache: Path,
     seed: int = 0,
-    progress: CountProgress | None = None,
+    progress: Progress = SILENT,
 ) -> TeacherEmbeddings:
     """Embed passages of documents with a teacher; of more than 8,000 passages, a random sample.
 
@@ -83,7 +84,7 @@ def embed_passages(
         teacher: Any encoder.
         cache: Directory in which the embeddings are kept, created if missing. A run that was killed resumes from it.
         seed: Random seed.
-        progress: Called after every 256 passages.
+        progress: Told after every 256 passages.
     """
     texts = [text for document in documents for text in _passages(document)]
     drawn = np.sort(np.random.default_rng([seed, 4]).permutation(len(texts))[:_MAX_PASSAGES])

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,10 @@ from tokenizers import Tokenizer
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.models import Document
+from docsim.progress import SILENT, Progress
 from docsim.training.data.batch_layout import Floats, epoch_order, input_format, tokenize
 from docsim.training.data.embedding_cache import EmbeddingCache
-from docsim.training.distill.student import DistillationSet, StageProgress, StudentConfig, train_student
+from docsim.training.distill.student import DistillationSet, StudentConfig, train_student
 from docsim.training.distill.teacher import Teacher
 from docsim.training.towers.kinds import compact, trainable
 from docsim.training.towers.saving import EncoderParts, Lineage, save
@@ -104,22 +104,19 @@ def cut_spans(documents: Iterable[Document], tokenizer: Tokenizer, *, seed: int 
     return TextSpans(tuple(texts[row] for row in rows), np.array([found[texts[row]] for row in rows], dtype=np.int64))
 
 
-def teacher_embeddings(
-    teacher: Teacher, texts: Sequence[str], cache: Path, *, progress: StageProgress | None = None
-) -> Floats:
+def teacher_embeddings(teacher: Teacher, texts: Sequence[str], cache: Path, *, progress: Progress = SILENT) -> Floats:
     """Return the teacher's embeddings of texts, unit rows float32 ``(len(texts), width)``; each is computed only once.
 
     Args:
         teacher: The teacher.
         texts: Texts to embed.
         cache: Directory in which the embeddings are kept, created if missing. A run that was killed resumes from it.
-        progress: Called after every 256 texts.
+        progress: Told after every 256 texts.
     """
     key = "\0".join(
         [teacher.digest, teacher.pooling, str(teacher.max_tokens), *([teacher.prefix] if teacher.prefix else [])]
     )
-    report = partial(progress, "Embedding texts with the teacher") if progress else None
-    rows = EmbeddingCache(cache, key, teacher.embed).rows(texts, progress=report)
+    rows = EmbeddingCache(cache, key, teacher.embed).rows(texts, progress=progress)
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), dtype=np.float32)
 
 
@@ -130,7 +127,7 @@ def distill_texts(
     *,
     config: StudentConfig,
     cache: Path,
-    progress: StageProgress | None = None,
+    progress: Progress = SILENT,
 ) -> DistilledStudent:
     """Return a student that has learned a teacher's embeddings of texts.
 
@@ -140,7 +137,7 @@ def distill_texts(
         documents: Texts.
         config: How long and how fast to train.
         cache: Directory of the teacher's embeddings.
-        progress: Called now and then.
+        progress: Told what is being done.
 
     Raises:
         TrainingError: There are too few texts, or the loss is not finite.

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import Encoder, Preprocessing
 from docsim.errors import TrainingError
-from docsim.training.data.embedding_cache import CountProgress
+from docsim.progress import SILENT, Progress
 from docsim.training.distill.teacher import Teacher
 from docsim.training.towers.average import MAX_TOKENS, average_tower
 from docsim.training.towers.layers import PADDING_ID
@@ -83,15 +83,13 @@ class StudentVocabulary:
     teacher_ids: tuple[int, ...]
 
 
-def distill_vocabulary(
-    teacher: Teacher, recipe: DistillationRecipe, *, progress: CountProgress | None = None
-) -> EncoderParts:
+def distill_vocabulary(teacher: Teacher, recipe: DistillationRecipe, *, progress: Progress = SILENT) -> EncoderParts:
     """Return a static student of ``teacher``.
 
     Args:
         teacher: A sentence encoder with a WordPiece tokenizer.
         recipe: Size and weighting.
-        progress: Called after each batch of tokens.
+        progress: Told after each batch of tokens.
 
     Raises:
         TrainingError: The tokenizer is of another kind, or ``dim`` exceeds what the teacher can give.
@@ -115,7 +113,7 @@ def distill_and_save(
     recipe: DistillationRecipe,
     name: str,
     seed: int = 0,
-    progress: CountProgress | None = None,
+    progress: Progress = SILENT,
 ) -> Encoder:
     """Distil ``teacher`` and save the student as an encoder directory.
 
@@ -125,7 +123,7 @@ def distill_and_save(
         recipe: Size and weighting.
         name: Display name of the encoder.
         seed: Recorded in the manifest; this recipe is not random.
-        progress: Called after each batch of tokens.
+        progress: Told after each batch of tokens.
 
     Raises:
         TrainingError: The tokenizer is of another kind, or ``dim`` exceeds what the teacher can give.
@@ -156,15 +154,13 @@ def student_vocabulary(tokenizer: Tokenizer) -> StudentVocabulary:
     return StudentVocabulary(Tokenizer.from_str(json.dumps(settings)), tokens, teacher_ids)
 
 
-def token_states(
-    teacher: Teacher, token_ids: Sequence[int], *, progress: CountProgress | None = None
-) -> NDArray[np.float32]:
+def token_states(teacher: Teacher, token_ids: Sequence[int], *, progress: Progress = SILENT) -> NDArray[np.float32]:
     """Return the teacher's states of ``[CLS]`` and of the token, for texts of one token each.
 
     Args:
         teacher: A sentence encoder.
         token_ids: The teacher's ids of the tokens.
-        progress: Called after each batch of tokens.
+        progress: Told after each batch of tokens.
 
     Returns:
         float32 ``(len(token_ids), 2, width)``.
@@ -179,11 +175,11 @@ def token_states(
         )
     texts = np.array([[around[0], token_id, around[1]] for token_id in token_ids], dtype=np.int32)
     states = np.empty((len(texts), 2, teacher.width), dtype=np.float32)
+    progress.begin("asking the teacher", len(texts))
     for start in range(0, len(texts), _TOKENS_AT_ONCE):
         batch = texts[start : start + _TOKENS_AT_ONCE]
         states[start : start + len(batch)] = teacher.states(batch)[:, :2]
-        if progress is not None:
-            progress(start + len(batch), len(texts))
+        progress.advance(len(batch))
     return states
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,6 +27,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from docsim.errors import TrainingError
+from docsim.progress import SILENT, Progress
 from docsim.training.data.batch_layout import Floats, Ids, InputFormat, epoch_order
 from docsim.training.loop.losses import matryoshka, similarity_divergence
 from docsim.training.loop.optimizers import make_optimizer
@@ -34,12 +35,9 @@ from docsim.training.loop.probe import embedded
 from docsim.training.towers.average import TOKENS_LAYER
 from docsim.training.towers.layers import Tensor
 
-__all__ = ["DistillationSet", "StageProgress", "StudentConfig", "StudentResult", "agreement", "train_student"]
+__all__ = ["DistillationSet", "StudentConfig", "StudentResult", "agreement", "train_student"]
 
 logger = logging.getLogger(__name__)
-
-StageProgress = Callable[[str, int, int], None]
-"""Called with a description of the current stage, the number of items done in it, and the number of all its items."""
 
 _TEMPERATURE = 0.1
 _WARM_UP = 50  # steps, if the learning rate decays afterwards
@@ -158,7 +156,7 @@ def agreement(student: Floats, teacher: Floats) -> float:
 
 
 def train_student(
-    tower: keras.Model, texts: DistillationSet, config: StudentConfig, *, progress: StageProgress | None = None
+    tower: keras.Model, texts: DistillationSet, config: StudentConfig, *, progress: Progress = SILENT
 ) -> StudentResult:
     """Train a tower, and leave it with the weights that agree best with the teacher on the held-out texts.
 
@@ -166,7 +164,7 @@ def train_student(
         tower: A trainable tower.
         texts: Texts and the teacher's embeddings.
         config: How long and how fast to train.
-        progress: Called after every measurement.
+        progress: Told after every measurement.
 
     Raises:
         TrainingError: The loss is not finite.
@@ -174,14 +172,15 @@ def train_student(
     model = _compiled(tower, texts, config)
     best = before = _measure(tower, texts)
     kept, kept_at, since, step, began = tower.get_weights(), 0, 0, 0, time.monotonic()
+    progress.begin("training", config.steps)
     while step < config.steps and since < config.patience and not _is_over(config, began):
-        step = _steps(model, texts, config, step, began)
+        done, step = step, _steps(model, texts, config, step, began)
         found, since = _measure(tower, texts), since + 1
         logger.info("step %d: agreement %.4f", step, found)
         if found > best:
             best, kept, kept_at, since = found, tower.get_weights(), step, 0
-        if progress:
-            progress("Learning from texts", step, config.steps)
+        progress.advance(step - done)
+        progress.measure(f"agreement {found:.4f}")
     tower.set_weights(kept)
     return StudentResult(before, best, kept_at)
 

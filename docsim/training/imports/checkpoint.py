@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from docsim.errors import TrainingError
 from docsim.training.imports.model_directory import WEIGHTS_FILE, Json, ModelDirectory
-from docsim.training.imports.tensors import Floats, Linear, Tensors
+from docsim.training.imports.tensors import Tensors
+from docsim.training.towers.bert import Block, Floats, Transformer
 
-__all__ = ["FAMILIES", "SHIFTED", "Block", "Transformer", "read_transformer"]
+__all__ = ["FAMILIES", "SHIFTED", "read_transformer"]
 
 _ACTIVATIONS = dict.fromkeys(("gelu", "gelu_python"), "gelu") | {"relu": "relu"}
 _ACTIVATIONS |= dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast"), "gelu_tanh")
@@ -79,45 +80,6 @@ SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
 _BUCKETS = "encoder.relative_attention_bias.weight"
 _SEGMENTS = "embeddings.token_type_embeddings.weight"
 _EXPECTED = {"position_embedding_type": "absolute", "is_decoder": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The weights of one encoder block."""
-
-    query: Linear
-    key: Linear
-    value: Linear
-    output: Linear
-    attention_norm: Linear
-    widen: Linear
-    narrow: Linear
-    feed_norm: Linear
-
-
-@dataclass(frozen=True, slots=True)
-class Transformer:
-    """A transformer's weights and shape.
-
-    Attributes:
-        words: Token vectors ``(vocabulary, width)``.
-        positions: Position vectors, with that of the first segment added, ``(length, width)``.
-        first_norm: Normalisation of the sum of both.
-        blocks: Encoder blocks.
-        heads: Attention heads.
-        activation: ``gelu``, the exact function, ``gelu_tanh``, its approximation, or ``relu``.
-        epsilon: Added to variances in the normalisations.
-        distances: Bias per bucket of distances and head, ``(buckets, heads)``; None for most families.
-    """
-
-    words: Floats
-    positions: Floats
-    first_norm: Linear
-    blocks: tuple[Block, ...]
-    heads: int
-    activation: str
-    epsilon: float
-    distances: Floats | None = None
 
 
 def read_transformer(model: ModelDirectory) -> Transformer:

@@ -10,7 +10,8 @@ import numpy as np
 
 from docsim.errors import TrainingError
 from docsim.training.imports.model_directory import WEIGHTS_FILE, Json, ModelDirectory
-from docsim.training.imports.tensors import Floats, Linear, Tensors
+from docsim.training.imports.tensors import Tensors
+from docsim.training.towers.bert import Floats, Linear
 
 __all__ = ["DenseLayer", "dense_layers"]
 

@@ -28,7 +28,7 @@ from docsim.training.imports.checkpoint import SHIFTED
 from docsim.training.imports.dense import DenseLayer, dense_layers
 from docsim.training.imports.first_id import lowercased, unknown_id
 from docsim.training.imports.model_directory import ModelDirectory
-from docsim.training.imports.tensors import Floats
+from docsim.training.towers.bert import Floats
 from docsim.training.towers.export import INPUT, OUTPUT, canonical
 from docsim.training.towers.saving import TOLERANCE, Exported
 

@@ -10,7 +10,7 @@ Embeddings always have length one in docsim, whether or not the original scales 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -20,14 +20,15 @@ from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
+from docsim.progress import SILENT, Progress
 from docsim.runtime import onnxruntime
 from docsim.training.imports.checkpoint import FAMILIES
 from docsim.training.imports.graph_model import FILES, graph_file, graph_parts, reference_check
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory, Prompts
 from docsim.training.imports.prefixes import chosen_prompts
 from docsim.training.imports.static_model import is_static, static_parts
-from docsim.training.imports.tensors import Floats
 from docsim.training.imports.transformer_model import is_transformer, transformer_parts
+from docsim.training.towers.bert import Floats
 from docsim.training.towers.export import INPUT, onnx_bytes, quantised
 from docsim.training.towers.saving import EncoderParts, Exported, Lineage, save, save_exported
 
@@ -65,7 +66,7 @@ def import_encoder(
     wishes: Wishes = Wishes(),  # frozen
     *,
     name: str | None = None,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Encoder:
     """Write a local model as an encoder directory, and load it.
 
@@ -74,15 +75,14 @@ def import_encoder(
         out: Directory to write; an encoder that is already there is replaced.
         wishes: What the import should be like.
         name: Display name; by default the name of the model's directory.
-        progress: Called with a description of each step.
+        progress: Told what is being done.
 
     Raises:
         TrainingError: A file is missing, or the model cannot be reproduced.
         EncoderError: ``out`` holds something other than an encoder, or the import does not compute the same as the
             original.
     """
-    report = progress or (lambda step: None)
-    report(f"Reading {path}")
+    progress.say(f"Reading {path}")
     model = ModelDirectory.open(path)
     prompts = chosen_prompts(
         model, convention=wishes.convention, query=wishes.query_prefix, document=wishes.document_prefix
@@ -92,9 +92,9 @@ def import_encoder(
     metrics: dict[str, float] = {}
     exact = parts
     if wishes.int8:
-        report("Measuring the loss of int8")
+        progress.say("Measuring the loss of int8")
         parts, metrics = _in_int8(parts)
-    report(f"Writing {out}")
+    progress.say(f"Writing {out}")
     lineage = Lineage(seed=0, teacher=model.name, material=_digest(source), metrics=metrics)
     named = name or model.name
     if isinstance(parts, EncoderParts):

@@ -18,8 +18,9 @@ from docsim.encoding.encoder import Preprocessing
 from docsim.errors import TrainingError
 from docsim.training.imports.first_id import first_id_freed, highest_id, lowercased, unknown_id
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory
-from docsim.training.imports.tensors import Floats, Tensors
+from docsim.training.imports.tensors import Tensors
 from docsim.training.towers.average import MAX_TOKENS, average_tower
+from docsim.training.towers.bert import Floats
 from docsim.training.towers.layers import PADDING_ID
 from docsim.training.towers.saving import EncoderParts
 

@@ -7,17 +7,12 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from docsim.errors import TrainingError
+from docsim.training.towers.bert import Floats, Linear
 
-__all__ = ["Floats", "Linear", "Tensors"]
-
-Floats = NDArray[np.float32]
-
-Linear = list[Floats]
-"""Kernel ``(width in, width out)`` and bias, or gamma and beta: what ``set_weights`` of a Keras layer takes."""
+__all__ = ["Tensors"]
 
 _Shape = tuple[int | None, ...]
 

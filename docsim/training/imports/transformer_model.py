@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import Preprocessing
 from docsim.errors import TrainingError
-from docsim.training.imports.checkpoint import FAMILIES, Block, Transformer, read_transformer
+from docsim.training.imports.checkpoint import FAMILIES, read_transformer
 from docsim.training.imports.dense import DenseLayer, dense_layers
 from docsim.training.imports.first_id import first_id_freed, highest_id, lowercased, unknown_id
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory
-from docsim.training.towers.average import TOKENS_LAYER, stored_rows
-from docsim.training.towers.layers import PADDING_ID, Pooling, Tensor, TokenVectors, UnitLength
+from docsim.training.towers.bert import Block, Transformer, states_of
+from docsim.training.towers.layers import PADDING_ID, Pooling, Tensor, UnitLength
 from docsim.training.towers.saving import EncoderParts
-from docsim.training.towers.transformer import Distances, EncoderBlock, Positions
 
 __all__ = ["is_transformer", "transformer_parts"]
 
@@ -46,7 +47,9 @@ def transformer_parts(model: ModelDirectory) -> EncoderParts:
     tokenizer, new_id = _tokenizer(model, len(read.words))
     unknown = unknown_id(tokenizer)
     return EncoderParts(
-        tower=_tower(read, dense, model.pooling(), new_id),
+        tower=_tower(
+            replace(read, words=np.concatenate([read.words, read.words[:1]])), dense, model.pooling()
+        ),  # see ``first_id``
         tokenizer=tokenizer,
         preprocessing=Preprocessing(PADDING_ID, new_id if unknown is None else unknown, special_tokens=True),
         kind="transformer",
@@ -77,59 +80,12 @@ def _tokenizer(model: ModelDirectory, rows: int) -> tuple[Tokenizer, int]:
     return (lowercased(tokenizer) if model.lowers_case() else tokenizer), rows
 
 
-def _tower(read: Transformer, dense: list[DenseLayer], pooling: str, new_id: int) -> keras.Model:
+def _tower(read: Transformer, dense: list[DenseLayer], pooling: str) -> keras.Model:
     ids = keras.Input(shape=(None,), dtype="int32", name="ids")
-    states = _embedding(read, ids, new_id)
-    bias = _biases(read, ids)
-    for number, weights in enumerate(read.blocks):
-        block = EncoderBlock(
-            read.heads,
-            len(weights.widen[1]),
-            norm_first=False,
-            activation=read.activation,
-            epsilon=read.epsilon,
-            name=f"block_{number}",
-        )
-        states = block(states, ids, *bias)
-        _copy_block(weights, block)
-    rows = Pooling(pooling, dtype="float32", name="pooling")(states, ids)
+    rows = Pooling(pooling, dtype="float32", name="pooling")(states_of(read, ids), ids)
     for number, layer in enumerate(dense):
         rows = _mapped(rows, layer, number)
     return keras.Model(ids, UnitLength(dtype="float32", name="unit_length")(rows), name="transformer")
-
-
-def _embedding(read: Transformer, ids: Tensor, new_id: int) -> Tensor:
-    """Return the input of the first block: token plus position embedding, normalised."""
-    vectors = np.concatenate([read.words, read.words[:1]])  # row 0 once more: see ``first_id``
-    tokens = TokenVectors(*vectors.shape, storage="float32", dtype="float32", name=TOKENS_LAYER)
-    positions = Positions(len(read.positions), name="positions")
-    norm = keras.layers.LayerNormalization(epsilon=read.epsilon, name="first_norm")
-    states = norm(positions(tokens(ids)))
-    tokens.set_weights(stored_rows(vectors, storage="float32"))
-    positions.set_weights([read.positions])
-    norm.set_weights(read.first_norm)
-    return states
-
-
-def _biases(read: Transformer, ids: Tensor) -> list[Tensor]:
-    """Return the biases of attention by distance, if there are any."""
-    if read.distances is None:
-        return []
-    layer = Distances(read.heads, len(read.positions), buckets=len(read.distances), dtype="float32", name="distances")
-    biases = layer(ids)
-    layer.set_weights([read.distances])
-    return [biases]
-
-
-def _copy_block(weights: Block, block: EncoderBlock) -> None:
-    block.attention.query.set_weights(weights.query)
-    block.attention.key.set_weights(weights.key)
-    block.attention.value.set_weights(weights.value)
-    block.attention.output_projection.set_weights(weights.output)
-    block.attention_norm.set_weights(weights.attention_norm)
-    block.widen.set_weights(weights.widen)
-    block.narrow.set_weights(weights.narrow)
-    block.feed_norm.set_weights(weights.feed_norm)
 
 
 def _mapped(rows: Tensor, layer: DenseLayer, number: int) -> Tensor:

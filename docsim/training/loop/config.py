@@ -18,8 +18,8 @@ import keras
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.models import TrainingOptions
+from docsim.progress import SILENT, Progress
 from docsim.training.data.document_pairs import SpanRecipe
-from docsim.training.data.embedding_cache import CountProgress
 from docsim.training.loop.losses import Loss, cosent, cosine_mse, in_batch_softmax, matryoshka, triplet, with_teacher
 
 __all__ = ["LOSSES", "NEGATIVES", "Objective", "Schedule", "TeacherConfig", "TrainingConfig"]
@@ -146,13 +146,13 @@ class TeacherConfig:
         weight: Weight of the teacher's loss beside the loss on pairs; see ``losses.with_teacher``. None chooses 1 for
             short documents, where the median is at most ``preparation.SHORT`` tokens, and otherwise 0: the teacher is
             then not used.
-        progress: Called after every 256 passages that the teacher has embedded.
+        progress: Told after every 256 passages that the teacher has embedded.
     """
 
     teacher: Encoder
     cache: Path
     weight: float | None = None
-    progress: CountProgress | None = None
+    progress: Progress = SILENT
 
     def __post_init__(self) -> None:
         """Validate the weight.

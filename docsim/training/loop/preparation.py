@@ -95,7 +95,7 @@ def job_from_documents(
         batches=_span_batches(corpus, held, parts, config),
         probe=HalvesProbe(corpus, held, input_format=input_format(parts), seed=config.seed),
         objective=config.objective,
-        digest=config.digest(corpus.digest, start.parent),
+        digest=config.digest(corpus.digest, start.parent or start.name),
         before_first_step=_weighting(parts, corpus) if config.corpus_weights and new else None,
         keep_lengths=config.keep_lengths and start.parts.kind == "average",
         held_out=[corpus.documents[row].id for row in held],
@@ -126,7 +126,7 @@ def job_from_examples(start: StartingPoint, examples: Examples, config: Training
         batches=ExampleBatches(split.train, train, BatchOptions(expected, config.batch_size, config.seed)),
         probe=ExamplesProbe(split.held_out, kept, input_format=expected),
         objective=config.objective,
-        digest=config.digest(examples.digest(), start.parent),
+        digest=config.digest(examples.digest(), start.parent or start.name),
     )
 
 

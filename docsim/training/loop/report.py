@@ -121,7 +121,7 @@ def _curves(points: Sequence[ProgressPoint], best: ProgressPoint, probe: str) ->
     right.plot([point.step for point in points], [point.probe for point in points], marker=".")
     right.plot([best.step], [best.probe], marker="o", linestyle="none", label="kept")
     right.set(title=probe, xlabel="steps")
-    right.legend()
+    right.legend(loc="lower right")
     return figure
 
 
@@ -134,7 +134,7 @@ def _histograms(before: Similarities, after: Similarities) -> Figure:
             if len(side):
                 axis.hist(side, bins=bins, density=True, alpha=0.6, label=label)
         axis.set(title=name, xlabel="similarity", ylabel="share of pairs", yticks=[])
-        axis.legend()
+        axis.legend(loc="upper center")
     return figure
 
 

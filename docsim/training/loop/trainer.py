@@ -21,6 +21,7 @@ import numpy as np
 
 from docsim.encoding.encoder import Preprocessing
 from docsim.errors import TrainingError
+from docsim.progress import SILENT, Progress
 from docsim.training.data.batch_layout import Batches
 from docsim.training.loop.checkpoint import Arrays, Checkpoint, ProgressPoint, read_checkpoint, write_checkpoint
 from docsim.training.loop.config import Objective, Schedule
@@ -29,15 +30,9 @@ from docsim.training.loop.probe import Probe
 from docsim.training.loop.siamese import Siamese
 from docsim.training.towers.average import TOKENS_LAYER
 
-__all__ = ["ProbeCallback", "StepCallback", "Trainer", "TrainingJob", "TrainingResult", "prepare_embedding"]
+__all__ = ["Trainer", "TrainingJob", "TrainingResult", "prepare_embedding"]
 
 logger = logging.getLogger(__name__)
-
-ProbeCallback = Callable[[ProgressPoint, int], None]
-"""Called after every measurement, with what was measured and the most steps there will be."""
-
-StepCallback = Callable[[int, float], None]
-"""Called after every step, with the number of steps done and the mean loss since the last measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +105,18 @@ class Trainer:
         self._best: Arrays = []
 
     def run(
-        self, *, resume: bool = False, watch: ProbeCallback | None = None, tick: StepCallback | None = None
+        self,
+        *,
+        resume: bool = False,
+        progress: Progress = SILENT,
+        measured: Callable[[ProgressPoint], None] | None = None,
     ) -> TrainingResult:
         """Train, and leave the tower with the best weights.
 
         Args:
             resume: Whether to continue from the checkpoint.
-            watch: Called after every measurement.
-            tick: Called after every step.
+            progress: Told of every step, with the latest loss and probe.
+            measured: Called with every measurement of the probe.
 
         Raises:
             TrainingError: The loss is not finite, or there is no checkpoint of this job to resume from.
@@ -126,19 +125,20 @@ class Trainer:
             self._restore()
         started = time.monotonic() - (self._points[-1].seconds if self._points else 0.0)
         if not self._points:
-            self._measure(0, None, started, watch)
+            self._measure(0, None, started, measured)
         # The checkpoint of step 0 was written before this call, so a training that resumes there needs it as well.
         if self._points[-1].step == 0 and self._job.before_first_step:
             self._job.before_first_step()
+        progress.begin("training", self._schedule.steps, self._points[-1].step)
         while not (ended := self._ended()):
             done = self._points[-1].step
             until = min(done + self._schedule.probe_every, self._schedule.steps)
-            step, loss = self._steps(done, until, started, tick)
-            self._measure(step, loss, started, watch)
+            step, loss = self._steps(done, until, started, progress)
+            self._measure(step, loss, started, measured)
         _assign(self._job.tower.variables, self._best)
         return TrainingResult(tuple(self._points), self._best_point(), ended)
 
-    def _steps(self, done: int, until: int, started: float, tick: StepCallback | None) -> tuple[int, float]:
+    def _steps(self, done: int, until: int, started: float, progress: Progress) -> tuple[int, float]:
         """Run steps up to ``until`` or the time limit; return the number of steps done, and their mean loss."""
         self._model.reset_metrics()
         loss, step = math.nan, done
@@ -151,13 +151,15 @@ class Trainer:
                     f"expected a finite loss; it is {loss} after step {step}. Try a lower learning rate than "
                     f"{self._schedule.learning_rate:g}"
                 )
-            if tick:
-                tick(step, loss)
+            progress.advance()
+            progress.measure(f"loss {loss:.3f}  {self._job.probe.name} {self._points[-1].probe:.4f}")
             if self._is_over(time.monotonic() - started):
                 break
         return step, loss
 
-    def _measure(self, step: int, loss: float | None, started: float, watch: ProbeCallback | None) -> None:
+    def _measure(
+        self, step: int, loss: float | None, started: float, measured: Callable[[ProgressPoint], None] | None
+    ) -> None:
         """Measure the probe, keep the weights if they are the best so far, and write a checkpoint."""
         probe = self._job.probe.measure(self._job.tower)
         point = ProgressPoint(step, loss, probe, time.monotonic() - started)
@@ -167,8 +169,8 @@ class Trainer:
         logger.info("step %d: loss %s, %s %.4f", step, loss, self._job.probe.name, probe)
         if self._checkpoint:
             self._save(self._checkpoint)
-        if watch:
-            watch(point, self._schedule.steps)
+        if measured:
+            measured(point)
 
     def _best_point(self) -> ProgressPoint:
         return max(self._points, key=lambda point: point.probe)  # the first one, if several are equal

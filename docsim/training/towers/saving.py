@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -39,6 +40,7 @@ from docsim.errors import EncoderError
 from docsim.files import flush
 from docsim.runtime import onnxruntime
 from docsim.training.towers.export import INPUT, halved, onnx_bytes, quantised
+from docsim.training.towers.from_export import tower_of_export
 from docsim.training.towers.keras_file import load_tower
 
 __all__ = ["EncoderParts", "Exported", "Lineage", "load", "save", "save_exported"]
@@ -133,7 +135,7 @@ class Exported:
     precision: str = "float32"
 
 
-def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage) -> Encoder:
+def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage, with_tower: bool = True) -> Encoder:
     """Write an encoder directory, completely or not at all, and load it.
 
     An encoder that is already at ``path`` is replaced. Other files in that directory, such as a ``README.md``, are
@@ -144,13 +146,15 @@ def save(parts: EncoderParts, path: str | Path, *, name: str, lineage: Lineage) 
         path: Directory to write.
         name: Display name of the encoder.
         lineage: Where it comes from.
+        with_tower: Whether to write ``tower.keras``. Without it, training starts from what the export kept of the
+            weights; only towers of the kinds that ``tower_of_export`` reads can be trained on.
 
     Raises:
         EncoderError: ``path`` holds something other than an encoder, or the ONNX export does not compute the same as
             the Keras model.
     """
     with _written(Path(path)) as temporary:
-        _write(parts, temporary, name=name, lineage=lineage)
+        _write(parts, temporary, name=name, lineage=lineage, with_tower=with_tower)
         _check_export(parts, Encoder.load(temporary))
     return Encoder.load(path)
 
@@ -197,14 +201,20 @@ def load(path: str | Path) -> EncoderParts:
             f"expected an encoder that can be trained; the one at {path} is another program's ONNX export, which can "
             "only be used as it is. Start from another encoder, or import the model's own weights (model.safetensors)"
         )
+    if KERAS_FILE not in manifest["files"]:
+        return _parts(path, manifest, tower_of_export(path / ONNX_FILE, kind=str(manifest["kind"])))
     file = path / KERAS_FILE
     if not file.is_file() or _sha256(file) != manifest["files"].get(KERAS_FILE):
         raise EncoderError(
             f"expected the {KERAS_FILE} named in the manifest of the encoder at {path}; it is missing or has changed. "
             "Restore the encoder from a copy, or make it again"
         )
+    return _parts(path, manifest, load_tower(file))
+
+
+def _parts(path: Path, manifest: Mapping[str, Any], tower: keras.Model) -> EncoderParts:
     return EncoderParts(
-        tower=load_tower(file),
+        tower=tower,
         tokenizer=Tokenizer.from_file(str(path / TOKENIZER_FILE)),
         preprocessing=Preprocessing(**manifest["preprocessing"]),
         kind=str(manifest["kind"]),
@@ -214,10 +224,11 @@ def load(path: str | Path) -> EncoderParts:
     )
 
 
-def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage) -> None:
-    """Write the four files, the manifest last."""
+def _write(parts: EncoderParts, path: Path, *, name: str, lineage: Lineage, with_tower: bool) -> None:
+    """Write the files, the manifest last."""
     (path / TOKENIZER_FILE).write_text(_plain_tokenizer(parts).to_str(), encoding="utf-8")
-    parts.tower.save(path / KERAS_FILE)
+    if with_tower:
+        parts.tower.save(path / KERAS_FILE)
     (path / ONNX_FILE).write_bytes(_STORED[parts.precision](onnx_bytes(parts.tower)))
     dim = parts.preprocessing.components or int(parts.tower.output_shape[-1])
     head = {"kind": parts.kind, "name": name, "dim": dim, "dims": list(parts.dims)}

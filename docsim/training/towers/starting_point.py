@@ -1,8 +1,8 @@
 """Starting points of a training: an existing encoder, or a new tower around the token vectors of one.
 
-directory   the tower of that encoder; if another kind is wanted, a new tower around its token vectors
-default     the encoder that docsim ships
-scratch     random token vectors over the default encoder's vocabulary
+directory        the tower of that encoder; if another kind is wanted, a new tower around its token vectors
+fast, accurate   the same with an encoder that docsim ships; default is fast
+scratch          random token vectors over the vocabulary of the fast encoder
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
+from docsim.encoding.shipped import FAST, located
 from docsim.errors import TrainingError
 from docsim.training.towers.average import TOKENS_LAYER, token_vectors
 from docsim.training.towers.kinds import KINDS, TowerOptions, build_tower, trainable
@@ -28,6 +29,7 @@ __all__ = [
     "encoder_directory",
     "make_starting_point",
     "set_token_weights",
+    "starting_point",
 ]
 
 DEFAULT = "default"
@@ -43,14 +45,14 @@ class StartingPoint:
 
     Attributes:
         parts: The encoder; its tower can be trained.
-        parent: Fingerprint of the encoder that it was made from.
+        parent: Fingerprint of the encoder that it was made from; None if it was made of documents alone.
         name: Its display name.
         adapted: Whether its token weights already come from a corpus; training then keeps them. Otherwise, as for the
-            default encoder, training on documents sets them anew.
+            shipped encoders, training on documents sets them anew.
     """
 
     parts: EncoderParts
-    parent: str
+    parent: str | None
     name: str
     adapted: bool = False
 
@@ -61,7 +63,7 @@ def make_starting_point(
     """Return a tower to train.
 
     Args:
-        of: An encoder directory, ``default`` or ``scratch``.
+        of: An encoder directory, ``fast``, ``accurate`` or ``scratch``.
         kind: ``average``, ``lstm`` or ``transformer``; by default the kind of the encoder.
         options: Shape of a new tower.
         precision: One of ``POLICIES``. Token vectors, sums and lengths are float32 in every precision.
@@ -75,20 +77,31 @@ def make_starting_point(
         raise TrainingError(f"expected a tower of the kind {', '.join(KINDS)}; got {kind!r}")
     path = encoder_directory(of)
     parts, encoder = load(path), Encoder.load(path)
-    policy = keras.config.dtype_policy().name
-    keras.config.set_dtype_policy(POLICIES[precision])
-    try:
-        made = _trainable_parts(parts, kind or parts.kind, options, scratch=of == SCRATCH, seed=seed)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    made = _made(parts, kind or parts.kind, options, precision, scratch=of == SCRATCH, seed=seed)
     if of == SCRATCH:
         return StartingPoint(made, encoder.fingerprint, SCRATCH)
     return StartingPoint(made, encoder.fingerprint, encoder.name, encoder.is_adapted)
 
 
+def starting_point(
+    parts: EncoderParts, *, name: str, kind: str | None = None, precision: str = "float32", seed: int = 0
+) -> StartingPoint:
+    """Return a tower to train that is made of an encoder in memory, as that of documents alone is.
+
+    Args:
+        parts: The encoder.
+        name: What it is called.
+        kind: See ``make_starting_point``, like the following.
+        precision: One of ``POLICIES``.
+        seed: Random seed.
+    """
+    made = _made(parts, kind or parts.kind, None, precision, scratch=False, seed=seed)
+    return StartingPoint(made, None, name)
+
+
 def encoder_directory(of: str) -> Path:
     """Return the directory of the encoder that a starting point is made from."""
-    return Encoder.default().path if of in (DEFAULT, SCRATCH) else Path(of)
+    return located(FAST if of == SCRATCH else of)
 
 
 def set_token_weights(tower: keras.Model, weights: NDArray[np.float32], *, share: float = 1.0) -> None:
@@ -105,6 +118,18 @@ def set_token_weights(tower: keras.Model, weights: NDArray[np.float32], *, share
     before = np.array(keras.ops.convert_to_numpy(layer.weights_by_token))
     after = np.where(before > 0, before ** (1 - share) * weights**share, 0)
     layer.weights_by_token.assign((after * (before.mean() / max(float(after.mean()), 1e-12))).astype(np.float32))
+
+
+def _made(
+    parts: EncoderParts, kind: str, options: TowerOptions | None, precision: str, *, scratch: bool, seed: int
+) -> EncoderParts:
+    """Return parts with a trainable tower that computes in the given precision."""
+    policy = keras.config.dtype_policy().name
+    keras.config.set_dtype_policy(POLICIES[precision])
+    try:
+        return _trainable_parts(parts, kind, options, scratch=scratch, seed=seed)
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _trainable_parts(

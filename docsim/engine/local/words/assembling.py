@@ -17,7 +17,7 @@ from docsim.engine.local.words.weights import TITLE_WEIGHT
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 
-__all__ = ["MOST_DOCUMENTS", "Documents", "Found", "assembled"]
+__all__ = ["MOST_DOCUMENTS", "Documents", "Occurrences", "assembled"]
 
 MOST_DOCUMENTS = 65_536
 """A segment is made of at most so many documents at a time."""
@@ -46,7 +46,7 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Occurrences:
     """Where each word was found: its number, the document's slot, and the position, ``int64 (n,)`` each."""
 
     term: Ints
@@ -86,7 +86,7 @@ class _Stemmed:
     weights: Ints
 
 
-def assembled(documents: Documents, found: Found, terms: list[str]) -> Segment:
+def assembled(documents: Documents, found: Occurrences, terms: list[str]) -> Segment:
     """Return the segment of some documents.
 
     Args:
@@ -133,7 +133,7 @@ def _smallest(values: Ints) -> NDArray[np.unsignedinteger[Any]]:
     return values.astype(np.uint16 if not len(values) or values.max() < 1 << 16 else np.uint32)
 
 
-def _rows(found: Found, ranks: Ints, titles: Ints) -> _Rows:
+def _rows(found: Occurrences, ranks: Ints, titles: Ints) -> _Rows:
     """Group words by document.
 
     Args:

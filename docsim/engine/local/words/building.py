@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Found, assembled
+from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Occurrences, assembled
 from docsim.engine.local.words.segment import Segment
 from docsim.ingest import folders
 from docsim.ingest.content import readable
@@ -119,7 +119,7 @@ class _Batch:
         titles = self._titles(sizes, starts, before, lengths)
         more, holder = beside.of(chosen)
         shift, _ = places.of(chosen)
-        found = Found(
+        found = Occurrences(
             np.concatenate([term, more]),
             np.concatenate([document[owner], document[holder]]),
             np.concatenate([position, starts[holder] - before[document[holder]] + shift]),

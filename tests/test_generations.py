@@ -13,7 +13,7 @@ import pytest
 from opened import faiss_file, generation_of, store_of, write_faiss_file
 
 from docsim.encoding.encoder import Encoder, fingerprint
-from docsim.engine.local import encoders, views
+from docsim.engine.local import encoders, generations
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
@@ -44,11 +44,11 @@ def written_snapshot(index: Index) -> Path:
     return faiss_file(index)
 
 
-def fresh_view(path: Path) -> views.View:
+def fresh_view(path: Path) -> generations.View:
     store = Store(path, writable=False)
     try:
         with store.reading():
-            return views.refreshed(store, path, None)
+            return generations.refreshed(store, path, None)
     finally:
         store.close()
 
@@ -65,10 +65,10 @@ def writable(path: Path) -> Iterator[Store]:
 def refreshed_twice(path: Path) -> list[bool]:
     """Write the snapshot where it is stale, twice; return whether it was written each time."""
     with writable(path) as store:
-        return [views.write_faiss_file(store, path) for _ in range(2)]
+        return [generations.write_faiss_file(store, path) for _ in range(2)]
 
 
-def assert_holds_what_is_stored(view: views.View, path: Path) -> None:
+def assert_holds_what_is_stored(view: generations.View, path: Path) -> None:
     store = Store(path, writable=False)
     rows = list(store.vectors_after(1, 0))
     store.close()
@@ -191,10 +191,10 @@ def test_deletions_make_a_snapshot_stale_like_additions(index: Index) -> None:
 
 
 def test_only_so_many_filters_are_remembered(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "MAX_FILTERS", 3)
+    monkeypatch.setattr(generations, "MAX_FILTERS", 3)
     kept = []
     with writable(index.path) as store, store.reading():
-        view = views.refreshed(store, index.path, None)
+        view = generations.refreshed(store, index.path, None)
         for number in (*range(7), 6):
             view.allowed(parse(f"id = 'd{number}'"), store.meeting)
             kept.append(len(view.known.allowed))
@@ -221,38 +221,38 @@ def test_a_snapshot_replaced_while_it_is_read_is_read_as_it_was(
 def test_a_view_is_kept_while_nothing_is_written(index: Index) -> None:
     view = fresh_view(index.path)
     with store_of(index).reading():
-        assert views.refreshed(store_of(index), index.path, view) is view
+        assert generations.refreshed(store_of(index), index.path, view) is view
 
 
 def test_a_view_that_catches_up_shares_what_it_had(index: Index) -> None:
     view = fresh_view(index.path)
     index.sync([Document("new", "new")], prune=False)
     with store_of(index).reading():
-        newer = views.refreshed(store_of(index), index.path, view)
+        newer = generations.refreshed(store_of(index), index.path, view)
     assert newer.vectors.segments[0] is view.vectors.segments[0]
     assert (len(newer.vectors), len(view.vectors)) == (31, 30)
 
 
 def test_a_view_that_catches_up_equals_one_made_anew(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "_DOCUMENTS_A_SEGMENT", 3)
+    monkeypatch.setattr(generations, "_DOCUMENTS_A_SEGMENT", 3)
     view = fresh_view(index.path)
     for version in range(1, 6):
         index.sync(documents(40 - 5 * version, version=version))
         with store_of(index).reading():
-            view = views.refreshed(store_of(index), index.path, view)
+            view = generations.refreshed(store_of(index), index.path, view)
         assert_holds_what_is_stored(view, index.path)
 
 
 def test_an_index_without_a_live_generation_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, writable=True)
     with store.reading(), pytest.raises(StoreError, match="never finished"):
-        views.refreshed(store, tmp_path, None)
+        generations.refreshed(store, tmp_path, None)
     store.close()
 
 
 def encoder_in(index: Index) -> tuple[Path, LocalGeneration]:
     generation = generation_of(index)
-    return views.directory(index.path, generation.number) / "encoder", generation
+    return generations.directory(index.path, generation.number) / "encoder", generation
 
 
 @pytest.mark.parametrize("name", ["tower.onnx", "tokenizer.json", "manifest.json"])

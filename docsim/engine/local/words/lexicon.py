@@ -1,4 +1,4 @@
-"""Known words: those near to one or beginning in some way, and how many documents hold each."""
+"""The lexicon: words near to one or beginning in some way, and how many documents hold each."""
 
 from __future__ import annotations
 

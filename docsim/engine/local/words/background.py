@@ -1,4 +1,4 @@
-"""Beside: segments are made by a thread of its own, while the next documents are encoded and committed.
+"""Background: segments are made by a thread of its own, while the next documents are encoded and committed.
 
 Encoding leaves the interpreter to other threads most of the time, so finding words then costs little time. A document
 is handed over when its transaction is committed, and a few transactions wait at most. What the thread makes counts only

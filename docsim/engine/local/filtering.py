@@ -1,4 +1,4 @@
-"""Which documents meet a condition: metadata and ids are compared by SQL, words are looked up in the words index."""
+"""Filtering: the documents that meet a condition. SQL compares metadata and ids, the words index looks up words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import holding
+from docsim.engine.local.words import phrases
 from docsim.engine.local.words.index import WordIndex
 from docsim.filters.condition import All, Condition, Either, Holds, Not, asks_for_words
 
@@ -37,7 +37,7 @@ def meeting(store: Store, words: Callable[[], WordIndex], condition: Condition) 
         case Either(parts):
             return np.unique(np.concatenate([meeting(store, words, part) for part in parts]))
         case Holds():
-            return words().firsts(holding.slots(words(), condition))
+            return words().firsts(phrases.slots(words(), condition))
     raise TypeError(f"{condition} asks about no words")
 
 

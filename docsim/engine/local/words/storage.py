@@ -1,4 +1,4 @@
-"""Keeping: stores the segments of words on disk, and puts together the words of a committed state from them.
+"""Storage: keeps the segments of words on disk, and puts together the words of a committed state from them.
 
     words/DIGEST.words    a segment, named after its checksum
     table ``words``       which segments count, and the range of first passage numbers and the last deletion of each
@@ -22,7 +22,7 @@ from docsim.engine.local import notices
 from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
 from docsim.engine.local.words import building, merging, segment
-from docsim.engine.local.words.beside import Made
+from docsim.engine.local.words.background import Made
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import FORMAT, Segment

@@ -1,4 +1,4 @@
-"""Vocabulary: whether the encoder knows the language of an index, and what to do if it does not."""
+"""Advice on vocabulary: whether the encoder knows the language of an index, and what to do if it does not."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def advice(share: float | None) -> str | None:
         return None
     return (
         f"the encoder's vocabulary does not know {share:.0%} of the documents' tokens, so documents are found by their "
-        "words, and hardly by meaning; import an encoder that knows their languages (docsim encoder import) and use it "
-        "with docsim reindex --encoder"
+        "words, and hardly by meaning; docsim adapt makes a vocabulary of these documents. Better still is an encoder "
+        "that knows their languages: docsim encoder import, then docsim reindex --encoder"
     )

@@ -1,4 +1,4 @@
-"""Holding: which documents hold some words in a row, and in which part of them."""
+"""Phrases: which documents hold some words in a row, and in which part of them."""
 
 from __future__ import annotations
 

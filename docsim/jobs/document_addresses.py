@@ -1,4 +1,4 @@
-"""Places: where a person opens a document, as a file or at an address."""
+"""Addresses of documents: where a person opens a document, as a file or at an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subjects: what a command's argument stands for: an indexed id, the path of a file, standard input, or a question."""
+"""Arguments: what a command's argument stands for: an indexed id, the path of a file, standard input, or a question."""
 
 from __future__ import annotations
 

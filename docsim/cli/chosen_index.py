@@ -1,0 +1,85 @@
+"""The option ``--index``, and how the index is found when it is not given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from docsim.cli import options
+from docsim.engine import opening
+from docsim.errors import UsageError
+from docsim.index import Index
+
+__all__ = [
+    "INDEXES",
+    "VARIABLE",
+    "index_directory",
+    "index_option",
+    "known_indexes",
+    "named_index",
+    "open_index",
+    "wait_option",
+]
+
+INDEXES = Path("indexes")
+"""Where indexes are looked for, here and in the folders above."""
+
+VARIABLE = "DOCSIM_INDEX"
+"""The variable of the environment that may name an index."""
+
+
+def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [str(path) for path in known_indexes() if str(path).startswith(incomplete)]
+
+
+index_option = click.option(
+    "--index",
+    "index_path",
+    type=options.directory,
+    shell_complete=_complete_index,
+    help=f"Directory of the index.  [default: ${VARIABLE}, or the only index under ./{INDEXES}, here or above]",
+)
+wait_option = click.option("--wait", is_flag=True, help="Wait for another process that is writing to the index.")
+
+
+def known_indexes(*, above: bool = True) -> list[Path]:
+    """Return the indexes under ``./indexes``, sorted; where there is none, those of the nearest folder above.
+
+    Args:
+        above: Whether to look above, too.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents) if above else (here,):
+        if found := sorted(filter(opening.exists, (folder / INDEXES).glob("*"))):
+            return [Path(os.path.relpath(one, here)) for one in found]
+    return []
+
+
+def index_directory(given: Path | None) -> Path:
+    """Return the index to use.
+
+    Args:
+        given: What ``--index`` says.
+
+    Raises:
+        UsageError: None is given and there is not exactly one to choose.
+    """
+    if named := named_index(given):
+        return named
+    known = known_indexes()
+    if len(known) == 1:
+        return known[0]
+    found = ", ".join(map(str, known)) if known else "none"
+    raise UsageError(f"expected --index, ${VARIABLE}, or one index under ./{INDEXES}; found {found}")
+
+
+def named_index(given: Path | None) -> Path | None:
+    """Return the index that ``--index`` or the environment names, or None."""
+    return given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+
+
+def open_index(given: Path | None) -> Index:
+    """Open the index to use, see ``index_directory``."""
+    return Index.open(index_directory(given))

@@ -1,0 +1,105 @@
+"""The encoders that docsim ships, their names, and which one a new index gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from docsim.cli import main
+from docsim.encoding import shipped
+from docsim.encoding.encoder import Encoder
+from docsim.index import Index
+from docsim.ingest.sources import open_source
+from docsim.jobs import first_encoder
+
+
+@pytest.fixture(scope="module")
+def accurate() -> Encoder:
+    return Encoder.load("accurate")
+
+
+def test_every_name_is_an_encoder() -> None:
+    assert [Encoder.load(name).dim for name in shipped.NAMES] == [256, 384]
+    assert Encoder.load("fast").fingerprint == Encoder.load("default").fingerprint == Encoder.default().fingerprint
+
+
+def test_a_directory_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fast").mkdir()
+    assert shipped.located("fast") == Path("fast")
+    assert shipped.located("accurate").is_dir()
+
+
+def test_the_accurate_encoder_reads_words_in_their_order(accurate: Encoder) -> None:
+    rejects, rejected = "the server rejects the client", "the client rejects the server"
+    fast = Encoder.default().encode([rejects, rejected])
+    assert float(fast[0] @ fast[1]) == pytest.approx(1, abs=1e-6)
+    found = accurate.encode([rejects, rejected])
+    assert float(found[0] @ found[1]) < 0.99
+
+
+def test_the_accurate_encoder_tells_a_train_from_training(accurate: Encoder) -> None:
+    question, travel, learning = accurate.encode(
+        ["how do I claim a train ticket", "booking trains, flights and hotels", "courses, books and training budget"]
+    )
+    assert question @ travel > question @ learning + 0.1
+
+
+def test_a_text_gets_the_same_embedding_alone_and_among_others(accurate: Encoder) -> None:
+    texts = ["", "soup", "How do we rotate the signing keys?", "word " * 400, "x1 \u4e2d\u6587 caf\u00e9"]
+    alone = np.concatenate([accurate.encode([text]) for text in texts])
+    assert accurate.encode(texts) == pytest.approx(alone, abs=1e-6)
+    assert np.linalg.norm(alone, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(one) for one in arguments], catch_exceptions=False)
+
+
+def folder(path: Path, size: int) -> Path:
+    path.mkdir()
+    (path / "a.md").write_text("# Soup\n\n" + "Boil the lentils. " * (size // 18), encoding="utf-8")
+    return path
+
+
+def test_small_sources_get_the_accurate_encoder(tmp_path: Path) -> None:
+    small = open_source(str(folder(tmp_path / "small", 1000)))
+    assert first_encoder.choose([small]).name == "accurate"
+    large = open_source(str(folder(tmp_path / "large", first_encoder.LARGEST + 1000)))
+    assert first_encoder.choose([small, large]) == first_encoder.Choice("fast", "because there are 4 MB to read")
+    assert first_encoder.choose([small, open_source("-")]).name == "fast"
+
+
+def test_what_is_left_out_of_a_folder_does_not_count(tmp_path: Path) -> None:
+    path = folder(tmp_path / "docs", 1000)
+    (path / "film.mp4").write_bytes(bytes(first_encoder.LARGEST + 1))
+    assert first_encoder.choose([open_source(str(path))]).name == "accurate"
+
+
+def test_a_new_index_says_which_encoder_it_uses_and_how_to_change_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DOCSIM_ENCODER")
+    docs, index = folder(tmp_path / "docs", 1000), tmp_path / "index"
+    result = run("index", docs, "--index", index)
+    assert "Using the accurate encoder, because there are at most 4 MB to read" in result.stderr
+    assert "--encoder fast" in result.stderr
+    with Index.open(index) as opened:
+        assert opened.encoder.fingerprint == Encoder.load("accurate").fingerprint
+    again = run("index", docs, "--index", index)
+    assert again.exit_code == 0
+    assert "encoder" not in again.stderr
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_the_encoder_of_a_new_index_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    monkeypatch.setenv("DOCSIM_ENCODER", "fast" if way == "variable" else "accurate")
+    named = ("--encoder", "fast") if way == "option" else ()
+    result = run("index", folder(tmp_path / "docs", 500), "--index", tmp_path / "index", *named)
+    assert result.exit_code == 0
+    assert "Using" not in result.stderr
+    with Index.open(tmp_path / "index") as opened:
+        assert opened.encoder.fingerprint == Encoder.default().fingerprint
