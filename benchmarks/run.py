@@ -55,6 +55,7 @@ BENCHMARKS = (
     Benchmark("scale", ".", "scale/win32/corpus.jsonl.gz", quick=True),
     Benchmark("quality", "dev", "handbook18f/corpus.jsonl.gz", ("docsim", "keras", "bm25s", "model2vec"), ("teacher",)),
     Benchmark("duplicates", ".", "dev/tldr/corpus.jsonl.gz"),
+    Benchmark("extraction", "formats", "", ("docsim", "lxml", "mammoth", "pypdfium2")),
     Benchmark("topics", "dev", "kubernetes/corpus.jsonl.gz", ("docsim", "sklearn")),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )

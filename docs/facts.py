@@ -289,6 +289,8 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
     "mapped_queries_most": lambda: f"{max(_adapted('first training', 'queries, rotation')):.0%}",
     "faster_than_minilm": lambda: f"{_indexed('docsim index') / _indexed('txtai, all-MiniLM-L6-v2'):.0f}",
     "int8_faster": lambda: f"{_imported('docsim int8') / _imported('docsim float32'):.1f}",
+    "words_found": lambda: f"{min(_extracted('found')):.1f}%",
+    "words_added": lambda: f"{max(_extracted('added')):.1f}%",
     "accurate_speed": lambda: f"{_speed('fast') / _speed('accurate'):.0f}",
     "accurate_mb": lambda: f"{(ROOT / 'docsim' / 'encoders' / 'accurate' / 'tower.onnx').stat().st_size / 1e6:.0f}",
     "limits_of": lambda: str(result("default_limits")["of"]),
@@ -302,6 +304,11 @@ _OTHERS: Mapping[str, Callable[[], str]] = {
         )
     },
 }
+
+
+def _extracted(which: str) -> list[float]:
+    """Return the percentages of words of Word and PDF files."""
+    return [float(result("extraction")["kinds"][kind][which]) for kind in (".docx", ".pdf")]
 
 
 def _libraries() -> float:

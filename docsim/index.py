@@ -190,6 +190,7 @@ class Index:
         *,
         source: SourceName | None = None,
         prune: bool | None = None,
+        keep_repeated: bool = False,
         dry_run: bool = False,
         wait: bool = False,
         progress: Progress = SILENT,
@@ -202,6 +203,7 @@ class Index:
             documents: The source's documents, in any order; read once, as a stream.
             source: Where they come from; documents of other sources are left alone.
             prune: Whether to remove documents that vanished from the source; by default, if they are certainly gone.
+            keep_repeated: Keep in passages what most pages of the source repeat, such as navigation.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
             progress: Its ``advance`` is called once for every document. Call ``begin`` before if you know how many
@@ -221,7 +223,7 @@ class Index:
         if dry_run:
             return Plan(self.engine.sources(), source or _PYTHON).run(documents, prune=prune, progress=progress)
         with self.engine.writer(wait=wait) as writer:
-            sync = Sync(writer, source or _PYTHON, encoder=self.encoder, batch=self.batch)
+            sync = Sync(writer, source or _PYTHON, encoder=self.encoder, batch=self.batch, keep_repeated=keep_repeated)
             report = sync.run(documents, prune=prune, progress=progress)
             writer.optimize()
         return report

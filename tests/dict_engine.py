@@ -415,6 +415,19 @@ class DictWriter(DictSources):
             finally:
                 self._local.state = None
 
+    def document(self, number: int) -> StoredDocument | None:
+        one = self._state.documents.get(number)
+        return None if one is None else stored(number, one)
+
+    def passages(self, number: int) -> list[Passage]:
+        return list(self._state.documents[number].passages)
+
+    def note(self, key: str) -> str | None:
+        return self._state.notes.get(key)
+
+    def keep_note(self, key: str, text: str) -> None:
+        self._state.notes[key] = text
+
     def open_source(self, source_number: int | None, source: SourceName) -> int:
         number = source_number or self._state.next()
         self._state.sources[number] = RecordedSource(number, source, 0, NOW, None)

@@ -77,7 +77,7 @@ def test_a_document_opens_where_it_came_from(made: Path, here: Path, monkeypatch
     places = {"leave.md": "leave.md", "more.csv/c1": "more.csv", "cafe\u0301.md": "caf\u00e9.md"}
     for id, file in places.items():
         assert run("open", id, "--print") == f"{pages / file}\n"
-    assert answer("open", "t1") == {"id": "t1", "place": "https://example.org/t/1"}
+    assert answer("open", "t1") == {"id": "t1", "place": "https://example.org/t/1", "line": None}
     editor = here / "editor"
     editor.write_text(f'#!/bin/sh\necho "$@" > {here}/opened\n')
     editor.chmod(0o700)
@@ -108,6 +108,35 @@ def test_a_number_opens_a_hit_of_the_last_answer(made: Path, here: Path, monkeyp
     assert kept.parent.stat().st_mode & 0o077 == 0
     kept.write_text('{"index": 7}')
     assert "no question was asked" in run("open", "1", code=2)
+
+
+@pytest.mark.parametrize(
+    ("editor", "given"), [("vim", "+{} {}"), ("code", "--goto {1}:{0}"), ("hx", "{1}:{0}"), ("ed", "{1}")]
+)
+def test_a_hit_opens_at_the_line_where_its_passage_begins(
+    here: Path, monkeypatch: pytest.MonkeyPatch, editor: str, given: str
+) -> None:
+    page = here / "long" / "rules.md"
+    page.parent.mkdir()
+    parts = [f"## Rule {n}\n\n{'Keep to this rule, whatever happens. ' * 20}" for n in range(9)]
+    page.write_text(
+        "---\ntitle: Rules\n---\n\n" + "\n\n".join([*parts[:5], "## Badges\n\nWear a purple badge.", *parts[5:]])
+    )
+    run("index", str(page.parent), "--index", "long-index")
+    opener = here / editor
+    opener.write_text(f'#!/bin/sh\necho "$@" > {here}/opened\n')
+    opener.chmod(0o755)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("EDITOR", str(opener))
+    monkeypatch.delenv("VISUAL", raising=False)
+    with Index.open("long-index") as index:
+        result = index.search("purple badge", 1, mode="lexical")
+        last_answer.remember(index, result)
+    best = result.hits[0].passages[0].text.split("\n")[0]
+    line = page.read_text().split("\n").index(best) + 1
+    assert answer("open", "1")["line"] == line > 5
+    run("open", "1")
+    assert (here / "opened").read_text() == given.format(line, page) + "\n"
 
 
 def test_removing_names_what_will_come_back(here: Path) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from click.testing import CliRunner, Result
 
 from docsim.cli import main
+from docsim.index import Index
+from docsim.jobs.sync import SyncOptions, sync_source
+from docsim.serving.watching import watched_sources
 
 ENCODER: list[str] = []
 
@@ -261,3 +266,61 @@ def test_points_in_time_compare_whatever_their_zones() -> None:
     pages("docs", d="---\nat: 2024-03-01\n---\nlentils")
     index("docs")
     assert ids("--where", "at >= '2024-03-01T00:00:00Z'") == {"c.md", "d.md"}
+
+
+def test_names_that_differ_only_in_how_accents_are_written_are_two_documents() -> None:
+    pages("notes", **{unicodedata.normalize(form, "B\u00fcro"): f"lentils {form}" for form in ("NFC", "NFD")})
+    if len(list(Path("notes").iterdir())) == 1:
+        pytest.skip("the file system takes both for one name")
+    assert index("notes")["added"] == 2
+    assert ids() == {"B\u00fcro.md", "B\u00fcro (2).md"}
+    assert index("notes")["unchanged"] == 2
+
+
+def test_an_archive_that_is_not_read_is_refused_with_what_to_do() -> None:
+    Path("a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c")
+    assert "unpack it, and index the folder" in run("index", "a.7z", code=2).stderr
+
+
+def test_a_file_stays_what_it_was_read_as_whatever_it_is_recognised_as() -> None:
+    address = "https://github.com/a/b/issues"
+    records = [
+        {"id": n, "number": n, "title": f"T{n}", "body": f"lentils {n}", "text": "soup", "state": "open"}
+        | {"html_url": f"{address}/{n}", "user": {"login": "a"}, "comments": []}
+        for n in range(3)
+    ]
+    Path("issues.jsonl").write_text("\n".join(map(json.dumps, records)))
+    for options, known in (
+        (["--as", "files"], {"0", "1", "2"}),
+        (["--text-column", "body"], {"0", "1", "2"}),
+        ([], set()),
+    ):
+        shutil.rmtree("indexes", ignore_errors=True)
+        index("issues.jsonl", *options)
+        assert index("issues.jsonl")["unchanged"] == 3
+        assert ids() == (known or {"a/b#0", "a/b#1", "a/b#2"})
+        path = next(Path("indexes").iterdir())
+        with Index.open(path) as opened:
+            (watched,) = watched_sources(["issues.jsonl"])
+            assert sync_source(opened, watched, SyncOptions()).unchanged == 3
+
+
+def test_a_document_is_found_by_the_name_of_its_file() -> None:
+    names = {f"page-{number}": f"# Chapter {number}\n\nlentils and soup" for number in range(20)}
+    pages("book", **names, **{"parking_garage": "# General\n\nlentils and soup"})
+    index("book")
+    found = json.loads(run("query", "parking garage", "--mode", "lexical", "--json").stdout)
+    assert [hit["id"] for hit in found["hits"]] == ["parking_garage.md"]
+    assert ids("--where", "title = 'General'") == {"parking_garage.md"}
+
+
+def test_hidden_sheets_are_left_out_by_choice_and_stay_so() -> None:
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["lentils"])
+    workbook.create_sheet("Wages").append(["secret"])
+    workbook["Wages"].sheet_state = "hidden"
+    Path("books").mkdir()
+    workbook.save("books/book.xlsx")
+    for options, held in (([], True), (["--no-hidden"], False), ([], False), (["--hidden"], True), ([], True)):
+        index("books", *options)
+        assert ("secret" in run("show", "book.xlsx").stdout) is held

@@ -16,6 +16,7 @@ import pytest
 from docsim import Encoder, Index
 from docsim.errors import SourceError
 from docsim.ingest import converting, formats, worker
+from docsim.ingest.converting import Conversion
 from docsim.ingest.sources import ReadingOptions, open_source, read_document
 from docsim.ingest.worker import Frame, receive, send
 from docsim.jobs.sync import sync
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 MISBEHAVING = """\
 import os, signal, sys, time
 
-def misbehave(data, suffix, name):
+def misbehave(data, suffix, name, **how):
     if data.startswith(b"hang"):
         time.sleep(1000)
     if data.startswith(b"crash"):
@@ -45,7 +46,7 @@ def misbehave(data, suffix, name):
                 os.write(number, b"\\xff" * 100_000)
             except OSError:
                 pass
-    return read(data, suffix, name)
+    return read(data, suffix, name, **how)
 
 if "docsim.ingest.worker" in sys.orig_argv:
     from docsim.ingest import formats
@@ -71,7 +72,7 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read(data: bytes, *, suffix: str = ".html", timeout: float | None = None) -> str:
-    return converting.read(data, suffix, "file", timeout=timeout).text
+    return converting.read(data, suffix, "file", how=Conversion(timeout)).text
 
 
 def test_what_another_process_reads_is_what_this_one_reads() -> None:

@@ -173,3 +173,69 @@ def test_a_strict_file_is_read() -> None:
                 part = part.replace(f"{BASE}/{kind}/2006/", f"http://purl.oclc.org/ooxml/{kind}/")
             strict.writestr(name, part)
     assert read(stream.getvalue(), ".docx", "x.docx").text == "Strictly so"
+
+
+def test_links_and_notes_that_refer_to_what_is_not_there_lose_no_text() -> None:
+    relation = f'xmlns:r="{BASE}/officeDocument/2006/relationships" r:id="gone"'
+    link = f"<w:p><w:hyperlink {relation}>{run('Lunch is free')}</w:hyperlink></w:p>"
+    notes = '<w:r><w:footnoteReference w:id="7"/></w:r><w:r><w:endnoteReference w:id="7"/></w:r>'
+    assert text(f"{link}<w:p>{run('Dinner')}{notes}</w:p>") == "Rules\n\nLunch is free\n\nDinner"
+
+
+def test_a_reading_follows_the_text_that_it_tells_how_to_read() -> None:
+    ruby = f"<w:ruby><w:rubyPr/><w:rt>{run('kyou')}</w:rt><w:rubyBase>{run('today')}</w:rubyBase></w:ruby>"
+    assert text(f"<w:p><w:r>{ruby}</w:r></w:p>") == "Rules\n\ntoday(kyou)"
+
+
+def numbered(levels: str, body: str, *, styles: str = "") -> str:
+    """Return the text of paragraphs that are numbered by some levels."""
+    numbering = (
+        f'<w:numbering {WORD}><w:abstractNum w:abstractNumId="3">{levels}</w:abstractNum>'
+        '<w:num w:numId="1"><w:abstractNumId w:val="3"/></w:num><w:num w:numId="2"><w:abstractNumId w:val="3"/>'
+        '<w:lvlOverride w:ilvl="0"><w:startOverride w:val="9"/></w:lvlOverride></w:num></w:numbering>'
+    )
+    looks = f"<w:styles {WORD}>{styles}</w:styles>"
+    return text(
+        body, related(r1=("numbering", "numbering.xml", numbering), r2=("styles", "styles.xml", looks))
+    ).removeprefix("Rules\n\n")
+
+
+def level(number: int, label: str, *, kind: str = "decimal", style: str = "") -> str:
+    named = f'<w:pStyle w:val="{style}"/>' if style else ""
+    return (
+        f'<w:lvl w:ilvl="{number}"><w:start w:val="1"/><w:numFmt w:val="{kind}"/>{named}<w:lvlText w:val="{label}"/>'
+        "</w:lvl>"
+    )
+
+
+def item(words: str, depth: int = 0, number: int = 1) -> str:
+    properties = f'<w:pPr><w:numPr><w:ilvl w:val="{depth}"/><w:numId w:val="{number}"/></w:numPr></w:pPr>'
+    return f"<w:p>{properties}{run(words)}</w:p>"
+
+
+def test_numbers_that_word_counts_are_read() -> None:
+    levels = level(0, "Article %1", kind="upperRoman") + level(1, "%1.%2") + level(2, "(%3)", kind="lowerLetter")
+    body = item("Lunch") + item("Free", 1) + item("Soup", 1) + item("Dinner") + item("Late", 1) + item("Tea", 0, 2)
+    assert numbered(levels, body).split("\n\n") == [
+        *("Article I Lunch", "I.1 Free", "I.2 Soup", "Article II Dinner", "II.1 Late", "Article IX Tea")
+    ]
+
+
+def test_numbers_of_captions_come_from_their_style_and_those_of_lists_stay_lists() -> None:
+    style = (
+        '<w:style w:type="paragraph" w:styleId="C"><w:name w:val="Caption"/><w:pPr><w:numPr><w:numId w:val="1"/>'
+        '</w:numPr></w:pPr></w:style><w:style w:type="paragraph" w:styleId="D"><w:name w:val="D"/>'
+        '<w:basedOn w:val="C"/></w:style>'
+    )
+    levels = level(0, "%1.") + level(1, "Listing %2:", style="C")
+    body = paragraph("Soup", "C") + paragraph("Bread", "D") + item("Salt") + item("Oil")
+    assert numbered(levels, body, styles=style) == "Listing 1: Soup\n\nListing 2: Bread\n\n1. Salt\n2. Oil"
+
+
+def test_the_number_of_a_heading_is_read() -> None:
+    style = (
+        '<w:style w:type="paragraph" w:styleId="H"><w:name w:val="heading 1"/><w:pPr><w:numPr><w:numId w:val="1"/>'
+        '</w:numPr><w:outlineLvl w:val="0"/></w:pPr></w:style>'
+    )
+    found = numbered(level(0, "%1"), paragraph("Scope", "H") + paragraph("Terms", "H"), styles=style)
+    assert found == "# 1 Scope\n\n# 2 Terms"

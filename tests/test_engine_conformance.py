@@ -778,6 +778,21 @@ def test_small_notes_are_kept_and_change_no_answer(engine: Engine) -> None:
         assert snapshot.revision == revision
 
 
+def test_a_writer_reads_documents_passages_and_notes_of_its_transaction(engine: Engine) -> None:
+    number = put(engine, collection(1))["a/d00"]
+    with engine.writer(wait=False) as writer:
+        stored = writer.document(number)
+        assert stored is not None
+        assert stored.document.id == "a/d00"
+        assert writer.passages(number) == passages.split(stored.document.text)
+        assert writer.document(number + 1) is None
+        with writer.transaction():
+            writer.keep_note("what pages repeat", "menu")
+            assert writer.note("what pages repeat") == "menu"
+        assert writer.note("nothing") is None
+    assert engine.note("what pages repeat") == "menu"
+
+
 def test_an_index_type_that_there_is_none_of_is_refused(engine: Engine) -> None:
     with engine.writer(wait=False) as writer, pytest.raises(UsageError):
         writer.configure("nonsense", None)

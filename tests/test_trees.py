@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import stat
 import struct
 import tarfile
@@ -57,6 +58,14 @@ _LEAVING = [
 ]
 
 
+def test_what_xz_packed_in_several_streams_is_read_whole(tmp_path: Path) -> None:
+    _tar(tmp_path / "a.tar", {"a.md": b"A" * 200_000, "b.md": b"B"}, "w")
+    data = (tmp_path / "a.tar").read_bytes()
+    pieces = [lzma.compress(data[start : start + 90_000]) for start in range(0, len(data), 90_000)]
+    (tmp_path / "b.tar.xz").write_bytes(b"".join(pieces) + b"\0" * 8)
+    assert _read(tmp_path / "b.tar.xz")[0] == {"a.md": b"A" * 200_000, "b.md": b"B"}
+
+
 def test_paths_that_leave_and_links_are_left_out_of_a_zip(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as made:
@@ -85,7 +94,15 @@ def test_paths_that_leave_and_links_are_left_out_of_a_zip(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "mode"), [("a.tar", "w"), ("a.tar.gz", "w:gz"), ("a.tgz", "w:gz"), ("a.tar.bz2", "w:bz2")]
+    ("name", "mode"),
+    [
+        ("a.tar", "w"),
+        ("a.tar.gz", "w:gz"),
+        ("a.tgz", "w:gz"),
+        ("a.tar.bz2", "w:bz2"),
+        ("a.tar.xz", "w:xz"),
+        ("a.txz", "w:xz"),
+    ],
 )
 def test_a_tar_is_read_without_links_and_paths_that_leave(tmp_path: Path, name: str, mode: str) -> None:
     files = {"wiki-1.2/b.md": b"B", "./wiki-1.2/a.md": b"A", "../up.md": b"out", "/etc/x.md": b"out"}
@@ -118,7 +135,8 @@ def test_what_unpacks_to_far_more_than_it_weighs_is_refused(tmp_path: Path, monk
     zipped(tmp_path / "c.zip", {"Export-Part-1.zip": (tmp_path / "a.zip").read_bytes(), "Export-Part-2.zip": b""})
     zipped(tmp_path / "d.zip", {f"{n}.md": "" for n in range(1001)})
     (tmp_path / "e.tar.gz").write_bytes(gzip.compress(zeros * 10))
-    for name in ("a.zip", "b.tar.gz", "c.zip", "d.zip", "e.tar.gz"):
+    (tmp_path / "g.tar.xz").write_bytes(lzma.compress(zeros * 10))
+    for name in ("a.zip", "b.tar.gz", "c.zip", "d.zip", "e.tar.gz", "g.tar.xz"):
         with pytest.raises(SourceError, match="more than is safe to read"):
             trees.opened(tmp_path / name)
     assert _read(zipped(tmp_path / "f.zip", {"a.md": zeros[:90_000]}))[0] == {"a.md": zeros[:90_000]}
@@ -147,6 +165,9 @@ def test_protected_and_damaged_archives_are_refused_as_a_whole(tmp_path: Path) -
         ("d.zip", data[:-20]),
         ("e.tar.gz", whole[:200]),
         ("f.tar", b"no tar at all"),
+        ("g.tar.xz", lzma.compress(whole)[:-30]),
+        ("h.tar.xz", whole),
+        ("i.tar.xz", lzma.compress(b"", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 29}])),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(SourceError, match="the archive is damaged, or cut short"):

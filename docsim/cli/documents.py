@@ -20,11 +20,18 @@ from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.ingest import converters
 from docsim.ingest.folders import suffix
-from docsim.jobs.document_addresses import Place, place, source_file
+from docsim.jobs.document_addresses import Place, line_of, place, source_file
 from docsim.text.storing import composed
 
 __all__ = ["ls", "open_hit", "rm"]
 
+_PLUS_LINE = "vi vim nvim gvim view ex nano pico emacs emacsclient micro kak joe jed mg vis gedit less".split()  # noqa: SIM905
+"""Editors that are told a line as ``+12``; others as ``file:12``, some after an option."""
+
+_COLON_LINE = {
+    **dict.fromkeys(("code", "codium", "cursor", "windsurf"), ("--goto",)),
+    **dict.fromkeys(("subl", "hx", "helix", "zed"), ()),
+}
 _SHOWN_IN_BROWSER = {".html", ".htm", ".xhtml"}
 
 
@@ -65,6 +72,7 @@ Examples:
   docsim open people/annual-leave.md    any document, by its id
   docsim open 2 --print                 only print where it is
   EDITOR=vim docsim open 1              text opens in $VISUAL or $EDITOR, other files as the desktop opens them
+  EDITOR='code -w' docsim open 1        at the line where the passage that was shown begins
 """,
 )
 @click.argument("hit")
@@ -75,20 +83,24 @@ def open_hit(hit: str, only_print: bool, index_path: Path | None, output: Output
     """Open a hit of the last answer, or any document.
 
     HIT is the number of a hit in the answer that docsim query or similar printed last, or the id of a document. A text
-    opens in $VISUAL or $EDITOR, everything else as the desktop opens it. A document without a file opens in the
+    opens in $VISUAL or $EDITOR, at the passage that was shown if the editor can do that, everything else as the desktop
+    opens it. A document without a file opens in the
     browser, if its metadata have a url.
     """
+    start = None
     if hit.isascii() and hit.isdecimal() and index_path is None:
         last = recall()
-        index_path, hit = last.index, last.id(int(hit))
+        index_path, hit, start = last.index, last.id(int(hit)), last.starts.get(int(hit))
     with chosen_index.open_index(index_path) as index:
         where = place(index, hit if index.has(hit) else composed(hit))
+        is_text = where.is_file and _is_text(where.target)
+        line = line_of(where, index, start) if start is not None and is_text else None
     if output.as_json:
-        print_json({"id": where.id, "place": where.target})
+        print_json({"id": where.id, "place": where.target, "line": line})
     elif only_print:
         echo(where.target)
     else:
-        _open(where)
+        _open(where, line)
 
 
 @click.command(
@@ -135,8 +147,8 @@ def _record(one: StoredDocument) -> dict[str, object]:
     return {"id": document.id, "title": document.title, "passages": one.passages, "metadata": document.metadata}
 
 
-def _open(where: Place) -> None:
-    """Open a text in the editor, and anything else as the desktop does.
+def _open(where: Place, line: int | None) -> None:
+    """Open a text in the editor, at a line if it can do that, and anything else as the desktop does.
 
     Raises:
         UsageError: There is nothing to open it with.
@@ -144,8 +156,9 @@ def _open(where: Place) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if where.is_file and editor and _is_text(where.target):
         try:
-            subprocess.run([*shlex.split(editor), where.target], check=False)
-        except (OSError, ValueError) as error:
+            command = shlex.split(editor)
+            subprocess.run([*command, *_at(command[0], where.target, line)], check=False)
+        except (OSError, ValueError, IndexError) as error:
             raise UsageError(f"expected an editor in $VISUAL or $EDITOR, got {editor!r}: {error}") from error
         return
     try:
@@ -154,6 +167,16 @@ def _open(where: Place) -> None:
         failed = 1
     if failed:
         raise UsageError(f"expected a desktop that opens {where.target}, or an editor in $EDITOR for texts; found none")
+
+
+def _at(editor: str, file: str, line: int | None) -> list[str]:
+    """Return the arguments with which an editor opens a file at a line."""
+    name = Path(editor).stem
+    if line is not None and name in _PLUS_LINE:
+        return [f"+{line}", file]
+    if line is not None and name in _COLON_LINE:
+        return [*_COLON_LINE[name], f"{file}:{line}"]
+    return [file]
 
 
 def _is_text(file: str) -> bool:

@@ -72,6 +72,17 @@ _reading = grouped(
         help=f"Read an export as {', '.join(NAMES[:-1])} or {NAMES[-1]}.  [default: recognised by its content]",
     ),
     click.option(
+        "--hidden/--no-hidden",
+        default=None,
+        help="Read hidden sheets of workbooks and hidden slides, or leave them out.  [default: read them]",
+    ),
+    click.option(
+        "--keep-repeated/--drop-repeated",
+        default=None,
+        help="Compare pages with what most pages of the source repeat, such as menus and cookie banners, or without.  "
+        "[default: without]",
+    ),
+    click.option(
         "--since",
         metavar="DATE",
         help="Leave out pages of an export that were last changed before, such as 2026-01-31.",

@@ -24,10 +24,12 @@ class LastAnswer:
     Attributes:
         index: The index's directory, absolute.
         ids: The ids of its hits, by rank.
+        starts: Where the best passage of each begins in the document's text, as an offset, by rank.
     """
 
     index: Path
     ids: dict[int, str]
+    starts: dict[int, int]
 
     def id(self, rank: int) -> str:
         """Return the id of the hit with a rank.
@@ -45,7 +47,12 @@ def remember(index: Index, result: SearchResult) -> None:
     """Keep an answer that a person sees, without its question; nothing where that cannot be done."""
     if not (sys.stdout.isatty() or sys.stderr.isatty()):
         return
-    kept = {"index": str(index.path.absolute()), "ids": {str(hit.rank): hit.id for hit in result.hits}}
+    starts = {str(hit.rank): hit.passages[0].start for hit in result.hits if hit.passages}
+    kept = {
+        "index": str(index.path.absolute()),
+        "ids": {str(hit.rank): hit.id for hit in result.hits},
+        "starts": starts,
+    }
     with contextlib.suppress(OSError, RuntimeError):
         state.write(_NAME, kept)
 
@@ -59,7 +66,8 @@ def recall() -> LastAnswer:
     kept = state.read(_NAME)
     try:
         assert isinstance(kept, dict)
-        return LastAnswer(Path(kept["index"]), {int(rank): str(id) for rank, id in kept["ids"].items()})
+        starts = {int(rank): int(start) for rank, start in kept.get("starts", {}).items()}
+        return LastAnswer(Path(kept["index"]), {int(rank): str(id) for rank, id in kept["ids"].items()}, starts)
     except (AssertionError, KeyError, ValueError, AttributeError, TypeError):
         raise UsageError(
             "expected an answer to open a hit of, but no question was asked on this terminal before; ask one with "

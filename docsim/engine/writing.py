@@ -17,9 +17,10 @@ from docsim.engine.records import (
     RecordedSource,
     RecordedVerdict,
     SourceName,
+    StoredDocument,
     Unembedded,
 )
-from docsim.models import Failure
+from docsim.models import Failure, Passage
 
 if TYPE_CHECKING:
     from docsim.encoding.alignment import Alignment
@@ -67,6 +68,18 @@ class Writer(Sources, Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make the block one transaction: all of it is committed at its end, or nothing is."""
+
+    def document(self, number: int) -> StoredDocument | None:
+        """Return a document, or None when there is no such document."""
+
+    def passages(self, number: int) -> list[Passage]:
+        """Return the passages of a document, in order."""
+
+    def note(self, key: str) -> str | None:
+        """Return a small text that was kept under a name, or None."""
+
+    def keep_note(self, key: str, text: str) -> None:
+        """Keep a small text under a name."""
 
     def open_source(self, source_number: int | None, source: SourceName) -> int:
         """Record that a source, new when it has no number, is being read; return its number."""

@@ -26,8 +26,8 @@ from docsim.engine.base import Sources, Writer
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.errors import SourceError
 from docsim.indexing import origins, pipeline
-from docsim.ingest import passages
-from docsim.models import Document, Entry, Failure, Item, LeftOut, SyncReport
+from docsim.indexing.repetition import Repetition, Resplit
+from docsim.models import Document, Entry, Failure, Item, LeftOut, Passage, SyncReport
 from docsim.progress import SILENT, Progress
 from docsim.text.storing import storable
 
@@ -253,12 +253,24 @@ class Plan:
 class Sync(Plan):
     """Compares a source with an index, and writes the changes in batches."""
 
-    def __init__(self, writer: Writer, source: SourceName, *, encoder: Encoder, batch: int) -> None:
-        """Compare a source with what a writer's index holds; ``batch`` is in characters, see ``Index.batch``."""
+    def __init__(
+        self, writer: Writer, source: SourceName, *, encoder: Encoder, batch: int, keep_repeated: bool = False
+    ) -> None:
+        """Compare a source with what an index holds.
+
+        Args:
+            writer: Of the index.
+            source: What is read.
+            encoder: That of the live generation.
+            batch: Characters that are encoded and committed together; see ``Index.batch``.
+            keep_repeated: Keep in passages what most pages of the source repeat.
+        """
         super().__init__(writer, source)
         self._writer = writer
         self._encoder = encoder
         self._batch = batch
+        self._keeps_repeated = keep_repeated
+        self._is_closed = False
 
     def run(
         self,
@@ -270,26 +282,32 @@ class Sync(Plan):
         """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
             self.source_number = self._writer.open_source(self.source_number, self.source)
+        self._repetition = Repetition(self._writer, self.source_number, keep=self._keeps_repeated)
         batches = pipeline.batched(
             itertools.chain(self.changes(items, progress), [_END]), _characters, size=self._batch
         )
         pipeline.run(batches, encode=self._encode, commit=functools.partial(self._commit, prune=prune))
+        if not self._is_closed:
+            self._split_again()
         return self.report()
 
     def _encode(self, batch: Sequence[_Change]) -> list[Embedded | None]:
         """Split and encode the documents of a batch."""
-        documents = [one.document for one in batch if one.document]
-        items = [(document, tuple(passages.split(document.text))) for document in documents]
-        embedded = iter(
-            Embedded(document, spans, rows.astype(np.float16))
-            for (document, spans), rows in zip(items, encode_passages(self._encoder, items), strict=True)
-        )
+        documents = [(one.path, one.document) for one in batch if one.document]
+        spans = self._repetition.passages([(path, document.text) for path, document in documents])
+        embedded = iter(self._embedded([(one, its) for (_, one), its in zip(documents, spans, strict=True)]))
         return [next(embedded) if one.document else None for one in batch]
+
+    def _embedded(self, items: Sequence[tuple[Document, tuple[Passage, ...]]]) -> Iterator[Embedded]:
+        rows = encode_passages(self._encoder, items)
+        for (document, spans), vectors in zip(items, rows, strict=True):
+            yield Embedded(document, spans, vectors.astype(np.float16))
 
     def _commit(
         self, batch: Sequence[_Change], embedded: Sequence[Embedded | None], *, prune: bool | None = None
     ) -> None:
         with self._writer.transaction():
+            self._repetition.note(change.path for change in batch if change is not _END)
             for change, content in zip(batch, embedded, strict=True):
                 if change is _END:
                     self._finish(prune)
@@ -306,11 +324,30 @@ class Sync(Plan):
         self._writer.link(self.source_number, change.path, document_number=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:
-        """Remove what vanished, and record that the source was read completely."""
+        """Remove what vanished, and record that the source was read completely, unless documents are split again."""
         assert self.source_number is not None
         for path in self._prune(prune):
             self._writer.unlink(self.source_number, path)
+        if next(self._repetition.settle(), None) is None:
+            self._close()
+
+    def _split_again(self) -> None:
+        """Split the documents again that hold what the source repeats, now that all of it is known."""
+        for batch in pipeline.batched(self._repetition.settle(), _length, size=self._batch):
+            embedded = list(self._embedded([(one.stored.document, one.passages) for one in batch]))
+            with self._writer.transaction():
+                self._repetition.note()
+                for one, content in zip(batch, embedded, strict=True):
+                    self._writer.put(content, number=one.stored.number)
+        with self._writer.transaction():
+            self._close()
+
+    def _close(self) -> None:
+        """Record that the source was read completely."""
+        assert self.source_number is not None
+        self._repetition.close()
         self._writer.close_source(self.source_number, self.failures)
+        self._is_closed = True
 
 
 def removed(writer: Writer, ids: Iterable[str]) -> int:
@@ -321,6 +358,10 @@ def removed(writer: Writer, ids: Iterable[str]) -> int:
             writer.remove(number)
     writer.optimize()
     return len(found)
+
+
+def _length(one: Resplit) -> int:
+    return len(one.stored.document.text)
 
 
 def _characters(change: _Change) -> int:

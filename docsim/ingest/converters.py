@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import TypeVar
 
@@ -26,16 +27,19 @@ _READERS = {
     **{".pptx": "pptx", ".pptm": "pptx", ".xlsx": "xlsx", ".xlsm": "xlsx", ".xltx": "xlsx"},
 }
 
+_WITH_HIDDEN = {"pptx", "xlsx"}
+
 SUFFIXES = frozenset(_READERS)
 """The suffixes of the files that ``convert`` reads, each with a module in ``docsim.ingest.readers``."""
 
 
-def convert(data: bytes, suffix: str) -> FileContent:
+def convert(data: bytes, suffix: str, *, hidden: bool = True) -> FileContent:
     """Convert a file to Markdown.
 
     Args:
         data: The file's content.
         suffix: One of ``SUFFIXES``.
+        hidden: Whether hidden sheets and slides are read.
 
     Returns:
         The text, and the title that the file gives itself; empty when there is none.
@@ -45,7 +49,8 @@ def convert(data: bytes, suffix: str) -> FileContent:
             ``files``, which reads such files, is not installed.
     """
     require(suffix)
-    content = _guarded(_reader(_READERS[suffix]), data, kind=suffix[1:])
+    options = {"hidden": hidden} if _READERS[suffix] in _WITH_HIDDEN else {}
+    content = _guarded(_reader(_READERS[suffix], **options), data, kind=suffix[1:])
     if not content.text.strip():
         raise SourceError("the file contains no text; it may be made of scanned images")
     return content
@@ -90,8 +95,10 @@ def declared_encoding(data: bytes) -> str:
     return pages.declared_encoding(data)
 
 
-def _reader(name: str) -> Callable[[bytes | str], FileContent]:
-    reader: Callable[[bytes | str], FileContent] = import_module(f"docsim.ingest.readers.{name}").read
+def _reader(name: str, **options: bool) -> Callable[[bytes | str], FileContent]:
+    reader: Callable[[bytes | str], FileContent] = partial(
+        import_module(f"docsim.ingest.readers.{name}").read, **options
+    )
     return reader
 
 

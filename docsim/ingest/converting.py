@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from docsim.errors import SourceError
@@ -26,7 +27,7 @@ from docsim.ingest import converters, formats
 from docsim.ingest.content import FileContent
 from docsim.ingest.worker import OUTPUT_LIMIT, Frame, receive, send
 
-__all__ = ["MEMORY_LIMIT", "TIMEOUT", "Ahead", "is_apart", "read", "rest"]
+__all__ = ["MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "read", "rest"]
 
 TIMEOUT = 60.0
 """Seconds that converting one file may take, unless told otherwise."""
@@ -206,14 +207,31 @@ def is_apart(suffix: str) -> bool:
     return suffix.lower() in _APART
 
 
-def read(data: bytes, suffix: str, name: str, *, timeout: float | None = None) -> FileContent:
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How files are converted.
+
+    Attributes:
+        timeout: Seconds that one file may take; ``TIMEOUT`` when not given.
+        hidden: Whether hidden sheets and slides are read.
+    """
+
+    timeout: float | None = None
+    hidden: bool = True
+
+
+USUAL = Conversion()
+"""How files are converted, unless told otherwise."""
+
+
+def read(data: bytes, suffix: str, name: str, *, how: Conversion = USUAL) -> FileContent:
     """Read the content of one file, as ``formats.read`` does; in another process where that is safer.
 
     Args:
         data: The raw content.
         suffix: The file's suffix, which decides the format.
         name: The file's path or name.
-        timeout: Seconds that converting it may take; ``TIMEOUT`` by default.
+        how: How it is converted.
 
     Raises:
         SourceError: The file cannot be read, or not within the limits. The message is one clause for people.
@@ -221,8 +239,9 @@ def read(data: bytes, suffix: str, name: str, *, timeout: float | None = None) -
     if not is_apart(suffix):
         return formats.read(data, suffix, name)
     converters.require(suffix)
-    seconds = TIMEOUT if timeout is None else timeout
-    answer = _pool().convert(Frame({"suffix": suffix, "name": name, "timeout": seconds}, data), seconds)
+    seconds = TIMEOUT if how.timeout is None else how.timeout
+    job = Frame({"suffix": suffix, "name": name, "timeout": seconds, "hidden": how.hidden}, data)
+    answer = _pool().convert(job, seconds)
     header = answer.header
     if "error" in header:
         raise SourceError(header["error"])

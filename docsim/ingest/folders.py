@@ -27,7 +27,7 @@ __all__ = ["files", "stem", "suffix", "unread", "unread_content"]
 
 _INDEX = {INDEX_FILE, "generations"}
 _SUFFIX = re.compile(r"\.(?!\d+\Z)[A-Za-z0-9_+~-]{1,12}\Z")
-_PACKED = re.compile(r"(?<=.)\.(?:gz|bz2|tgz|tbz2?)\Z", re.IGNORECASE)
+_PACKED = re.compile(r"(?<=.)\.(?:gz|bz2|tgz|tbz2?|xz|txz)\Z", re.IGNORECASE)
 _NAMED_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{2,}\.[A-Za-z_]{2,10}\Z")  # README.de, COPYING.LESSER
 
 

@@ -23,7 +23,7 @@ from docsim.ingest.encodings import decode, is_binary
 
 __all__ = ["FORMATS_VERSION", "SUFFIXES", "read"]
 
-FORMATS_VERSION = 2
+FORMATS_VERSION = 3
 """Increase this when files are read differently than before, so that the next sync reads them again."""
 
 _MARKDOWN = {".md", ".markdown", ".mdx"}
@@ -34,7 +34,7 @@ SUFFIXES = frozenset({".rst", ".eml", *_MARKDOWN, *_HTML, *_PLAIN, *markup.TITLE
 """The suffixes of documents. Manual pages have ``manpages.SUFFIXES``, but are recognised by their content."""
 
 
-def read(data: bytes, suffix: str, name: str) -> FileContent:
+def read(data: bytes, suffix: str, name: str, *, hidden: bool = True) -> FileContent:
     """Read the content of one file.
 
     Args:
@@ -42,6 +42,7 @@ def read(data: bytes, suffix: str, name: str) -> FileContent:
         suffix: The file's suffix, which decides the format, with its dot and in any case: ``.md``. Files with an
             unknown suffix are read as plain text.
         name: The file's path or name, from which a title is made when the content has none.
+        hidden: Whether hidden sheets and slides are read.
 
     Returns:
         The text, its title, which is not empty, and its metadata.
@@ -51,7 +52,7 @@ def read(data: bytes, suffix: str, name: str) -> FileContent:
     """
     suffix = suffix.lower()
     if suffix in converters.SUFFIXES:
-        content = converters.convert(data, suffix)
+        content = converters.convert(data, suffix, hidden=hidden)
     else:
         content = converters.mail(data) if suffix == ".eml" else _read_text(data, suffix)
     content = replace(content, text=legible(content.text))

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from docsim.ingest.repeated import Span
 from docsim.models import Document, Passage
 
 __all__ = ["OVERLAP", "TARGET", "inputs", "split"]
@@ -55,16 +56,17 @@ class _Outline:
     paragraphs: list[int]
 
 
-def split(text: str, *, target: int = TARGET, overlap: int = OVERLAP) -> list[Passage]:
+def split(text: str, *, target: int = TARGET, overlap: int = OVERLAP, without: Sequence[Span] = ()) -> list[Passage]:
     """Split a text into passages.
 
-    Every character that is not white space is in at least one passage.
+    Every character that is not white space is in at least one passage, except for what is left out.
 
     Args:
         text: Any text.
         target: The length that passages should not exceed, in characters, at least 2; the last one may be a quarter
             longer.
         overlap: The most characters that a passage repeats from the one before it, from 0 to half of ``target``.
+        without: Parts of the text, in order, that no passage holds; see ``docsim.ingest.repeated``.
 
     Returns:
         At least one passage, in order of ``start``. A text without content has one empty passage, so that its document
@@ -77,13 +79,21 @@ def split(text: str, *, target: int = TARGET, overlap: int = OVERLAP) -> list[Pa
         raise ValueError(f"expected target >= 2 and 0 <= overlap <= target / 2, got {target} and {overlap}")
     outline = _outline(text)
     passages: list[Passage] = []
-    start, stop = _skip_space(text, 0), len(text.rstrip())
-    while start < stop:
-        end = stop if stop - start <= target * 5 // 4 else _end(text, outline, start=start, limit=start + target)
-        if passage := _passage(text, outline, start=start, end=end):
-            passages.append(passage)
-        start = _next_start(text, outline, end=end, overlap=overlap if end < stop else 0)
+    for begin, stop in _kept(text, without):
+        start = _skip_space(text, begin)
+        while start < stop:
+            end = stop if stop - start <= target * 5 // 4 else _end(text, outline, start=start, limit=start + target)
+            if passage := _passage(text, outline, start=start, end=end):
+                passages.append(passage)
+            start = _next_start(text, outline, end=end, overlap=overlap if end < stop else 0)
     return passages or [Passage(0, 0)]
+
+
+def _kept(text: str, without: Sequence[Span]) -> Iterator[tuple[int, int]]:
+    """Yield the start and end of each part of a text that is not left out, without white space at its end."""
+    begins, ends = [0, *(span.end for span in without)], [*(span.start for span in without), len(text)]
+    for begin, end in zip(begins, ends, strict=True):
+        yield begin, begin + len(text[begin:end].rstrip())
 
 
 def inputs(document: Document, passages: Sequence[Passage]) -> list[str]:

@@ -22,6 +22,7 @@ import os
 import re
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import converting, folders, formats, forms, tables, trees
+from docsim.ingest.converting import USUAL, Conversion
 from docsim.ingest.forms.since import checked
 from docsim.ingest.trees.tree import FILE_LIMIT, id_of
 from docsim.models import Document, Entry, Failure, Item, LeftOut
@@ -42,6 +44,7 @@ _VERSION = re.compile(  # what tools put into the names of exports: ids, dates, 
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b",
     re.IGNORECASE,
 )
+_UNREAD_ARCHIVE = re.compile(r"\.(?:7z|rar|cab|iso|dmg|lha|(?:t|tar\.)(?:zst|lz|lz4|lzma|z))\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class ReadingOptions:
         convert_timeout: Seconds that converting one file may take; see ``docsim.ingest.converting``.
         form: The form that it is read in, one of ``forms.names()``; by default the one that is recognised.
         since: A date in ISO 8601: documents of an export that were last changed before are left out.
+        keep_repeated: Whether passages keep what most pages repeat; see ``docsim.ingest.repeated``.
+        hidden: Whether hidden sheets and slides are read; by default they are.
     """
 
     include: tuple[str, ...] = ()
@@ -65,6 +70,12 @@ class ReadingOptions:
     convert_timeout: float | None = None
     form: str | None = None
     since: str | None = None
+    keep_repeated: bool | None = None
+    hidden: bool | None = None
+
+    def conversion(self) -> Conversion:
+        """Return how files are converted."""
+        return Conversion(self.convert_timeout, self.hidden is not False)
 
     def columns(self) -> tables.Columns:
         """Return which fields of a record make the document."""
@@ -72,7 +83,7 @@ class ReadingOptions:
 
     def written(self) -> str:
         """Return what is not as usual, as JSON; nothing where all is."""
-        given = {name: value for name, value in asdict(self).items() if value}
+        given = {name: value for name, value in asdict(self).items() if value or (name == "hidden" and value is False)}
         return json.dumps(given, ensure_ascii=False, sort_keys=True) if given else ""
 
     @classmethod
@@ -103,10 +114,6 @@ class Source:
     reading: ReadingOptions = ReadingOptions()
     form: str = ""
 
-    def read_as(self, reading: ReadingOptions) -> Source:
-        """Return the source as it is to be read in another way."""
-        return replace(self, reading=reading, form=reading.form or self.form)
-
     def written(self) -> str:
         """Return how the source is read, as it is remembered: an export stays in its form."""
         return replace(self.reading, form=self.form or self.reading.form).written()
@@ -132,9 +139,7 @@ class Source:
         """
         path, reading = Path(self.location), self.reading
         if self.form:
-            yield from forms.documents(
-                path, self.form, forms.How(reading.include, reading.since, reading.convert_timeout)
-            )
+            yield from forms.documents(path, self.form, forms.How(reading.include, reading.since, reading.conversion()))
         elif self.kind == "stdin":
             yield from tables.stream_entries(self.stdin or sys.stdin.buffer, self.reading.columns())
         elif self.kind == "records":
@@ -187,6 +192,11 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
         return Source("folder", str(path), path.name or "root", reading=reading, form=form)
     if not stat.S_ISREG(mode) or not os.access(path, os.R_OK):
         raise UsageError(f"expected a folder or a file, got {argument!r}, which is neither or cannot be read")
+    if _UNREAD_ARCHIVE.search(path.name):
+        raise UsageError(
+            f"expected an archive that is .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, got {argument!r}; unpack it, and "
+            "index the folder"
+        )
     if form:
         return Source("export", str(path), _export_name(path), reading=reading, form=form)
     if tables.is_table(path.name):
@@ -194,13 +204,13 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
     return Source("file", str(path), path.parent.name or "root", reading=reading)
 
 
-def read_document(path: Path, *, id: str | None = None, timeout: float | None = None) -> Document:
+def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL) -> Document:
     """Read one file of any format as a document.
 
     Args:
         path: The file.
         id: The document's id; by default the file's name.
-        timeout: Seconds that converting it may take.
+        how: How it is converted.
 
     Raises:
         SourceError: The file cannot be read or converted. The message is one clause for people, without the path.
@@ -213,7 +223,7 @@ def read_document(path: Path, *, id: str | None = None, timeout: float | None = 
         raise SourceError(f"could not be read: {error.strerror}") from error
     name = id_of("/".join(path.absolute().parts[-2:]))
     try:
-        content = converting.read(data, folders.suffix(path.name), name, timeout=timeout)
+        content = converting.read(data, folders.suffix(path.name), name, how=how)
     except SourceError:
         raise
     except Exception as error:  # whatever a file makes a reader do, the others go on
@@ -289,14 +299,28 @@ def _here() -> Path:
 
 
 def _folder_entries(root: Path, reading: ReadingOptions) -> Iterator[Entry | Failure | LeftOut]:
+    counts = Counter[str]()
     for found in folders.files(root, include=reading.include):
         if isinstance(found, LeftOut):
             yield LeftOut(id_of(found.path), found.reason)
-        elif isinstance(found, str) and tables.is_table(found):
-            yield from _table_entries(root / found, id_of(found), reading)
+        elif isinstance(found, Failure):
+            yield found
         else:
-            yield found if isinstance(found, Failure) else _entry(root / found, id_of(found), reading)
+            id = id_of(found)
+            if not id.isascii():  # names that differ only in how their accents are written
+                counts[id] += 1
+                id = _numbered(id, counts[id])
+            if tables.is_table(found):
+                yield from _table_entries(root / found, id, reading)
+            else:
+                yield _entry(root / found, id, reading)
     converting.rest()
+
+
+def _numbered(id: str, number: int) -> str:
+    """Return the id of the second and further files of one name: ``notes (2).md``."""
+    suffix = folders.suffix(id)
+    return id if number == 1 else f"{id[: len(id) - len(suffix)]} ({number}){suffix}"
 
 
 def _table_entries(path: Path, name: str, reading: ReadingOptions) -> Iterator[Entry | Failure | LeftOut]:
@@ -312,9 +336,9 @@ def _table_entries(path: Path, name: str, reading: ReadingOptions) -> Iterator[E
 
 def _entry(path: Path, id: str, reading: ReadingOptions) -> Entry | Failure:
     """Return the entry of a file, which is hashed but not read as a document yet."""
-    load = functools.partial(read_document, path, id=id, timeout=reading.convert_timeout)
+    load = functools.partial(read_document, path, id=id, how=reading.conversion())
     try:
-        hashed = digest(path)
+        hashed = digest(path) + ("" if reading.conversion().hidden else " without what is hidden")
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
     if not converting.is_apart(folders.suffix(path.name)):

@@ -96,7 +96,7 @@ def _answer(job: Frame) -> Frame:
     from docsim.ingest import formats
 
     try:
-        content = formats.read(job.data, job.header["suffix"], job.header["name"])
+        content = formats.read(job.data, job.header["suffix"], job.header["name"], hidden=job.header["hidden"])
         text = content.text.encode("utf-8", "surrogatepass")
         if len(text) > OUTPUT_LIMIT:
             return Frame({"error": f"the file gives more than {OUTPUT_LIMIT >> 20} MB of text"})

@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 from docsim.engine.records import Holder
 from docsim.errors import UsageError
 from docsim.index import Index
+from docsim.ingest.encodings import decode
 
-__all__ = ["Place", "file_in", "place", "source_file"]
+__all__ = ["Place", "file_in", "line_of", "place", "source_file"]
 
 _ADDRESSES = ("url", "link", "source_url", "permalink")
 """Fields of metadata that may hold a document's address, the first one first."""
 
+_LINES = 10  # of a passage, one of which is looked for in the file
 _SPELLED_OUT = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -54,6 +56,32 @@ def place(index: Index, id: str) -> Place:
         f"expected a document with a file or with a url among its metadata; {id} has neither any longer. "
         f"Read what was indexed: docsim show {id}"
     )
+
+
+def line_of(place: Place, index: Index, start: int) -> int | None:
+    """Return the line of a file, from 1, in which a place in its document's text stands; None if it is not found there.
+
+    Args:
+        place: Where the document is.
+        index: The index that holds it.
+        start: An offset in the document's text.
+    """
+    text = index.document(place.id).document.text
+    lines = [_squeezed(line) for line in text[start:].split("\n")[:_LINES]]
+    before = [_squeezed(line) for line in text[:start].split("\n")[:-1]]
+    try:
+        held = [_squeezed(line) for line in decode(Path(place.target).read_bytes()).split("\n")]
+    except OSError:
+        return None
+    for line in filter(None, lines):
+        found = [number for number, one in enumerate(held, 1) if one == line]
+        if found:
+            return found[min(before.count(line), len(found) - 1)]
+    return None
+
+
+def _squeezed(line: str) -> str:
+    return " ".join(line.split())
 
 
 def source_file(index: Index, id: str) -> Path | None:

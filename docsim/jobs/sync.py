@@ -14,7 +14,7 @@ from docsim.errors import StoreError
 from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
-from docsim.ingest.sources import ReadingOptions, Source
+from docsim.ingest.sources import ReadingOptions, Source, open_source
 from docsim.maintenance import verify, vocabulary_advice
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
@@ -147,11 +147,14 @@ def holds(path: Path, sources: Sequence[Source]) -> bool:
 def _as_before(index: Index, source: Source) -> Source:
     """Return a source that is read as it was the last time, unless it says how."""
     number, _ = origins.found(index.engine.sources(), _name(source))
-    timeout = source.reading.convert_timeout
-    if number is None or source.reading != ReadingOptions(convert_timeout=timeout):
+    given = {name: getattr(source.reading, name) for name in ("convert_timeout", "keep_repeated", "hidden")}
+    if number is None or source.reading != ReadingOptions(**given):
         return source
     before = ReadingOptions.of(source_notes.note(index.engine, number).reading)
-    return source.read_as(replace(before, convert_timeout=timeout or before.convert_timeout))
+    reading = replace(before, **{name: value for name, value in given.items() if value is not None})
+    if source.kind == "stdin":
+        return replace(source, reading=reading)
+    return open_source(source.location, reading=reading)  # as what is recognised by itself may be something else
 
 
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
@@ -160,6 +163,7 @@ def _synced(index: Index, source: Source, options: SyncOptions, progress: Progre
         source.entries(),
         source=_name(source),
         prune=options.prune,
+        keep_repeated=bool(source.reading.keep_repeated),
         dry_run=options.dry_run,
         wait=options.wait,
         progress=progress,

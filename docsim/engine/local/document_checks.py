@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 
 from docsim.engine.local.store import Store
 from docsim.engine.records import DISTRUSTED, StoredDocument
 from docsim.errors import StoreError
+from docsim.ingest import repeated
+from docsim.models import Passage
 
-__all__ = ["MISMATCHED", "badly_split", "dangling", "each", "id_of", "is_sound", "problems"]
+__all__ = ["MISMATCHED", "badly_split", "dangling", "each", "id_of", "is_sound", "problems", "repeated_lines"]
 
 MISMATCHED = {
     "documents whose passages do not match their count": (
@@ -29,11 +32,11 @@ MISMATCHED = {
 
 def problems(store: Store) -> Iterator[str]:
     """Check every document against its digest, its passages against its text, and its sources against each other."""
-    again = "repair the index, then index its source again"
+    again, lines = "repair the index, then index its source again", repeated_lines(store)
     for number, stored in each(store):
         if not is_sound(stored):
             yield f"the text of {id_of(store, number)} is not what was stored, or its title or metadata; {again}"
-        elif not _is_covered(store, stored):
+        elif not _is_covered(store, stored, lines):
             yield f"the passages of {id_of(store, number)} leave out some of its text; repair the index"
     for number in store.disputed():
         digests = {one.digest for one in store.holders(number) if not one.source.is_gone}
@@ -64,23 +67,30 @@ def is_sound(stored: StoredDocument | None) -> bool:
     return stored is not None and stored.document.digest() == stored.digest
 
 
-def _is_covered(store: Store, stored: StoredDocument | None) -> bool:
-    """Return whether a document's passages are in order and cover all of its text except for white space."""
+def repeated_lines(store: Store) -> frozenset[str]:
+    """Return the lines that passages leave out, as the sources of the documents repeat them."""
+    notes = store.rows("SELECT value FROM meta WHERE key LIKE 'repeated %'")
+    return frozenset(line for (note,) in notes for line in json.loads(note)["lines"])
+
+
+def _is_covered(store: Store, stored: StoredDocument | None, lines: Collection[str]) -> bool:
+    """Return whether a document's passages are in order and cover its text except for white space and some lines."""
     if stored is None:
         return True
     text, end, start = stored.document.text, 0, 0
-    for passage in store.passages(stored.number):
-        if passage.start < start or text[end : passage.start].strip():
+    for passage in [*store.passages(stored.number), Passage(len(text), len(text))]:
+        if passage.start < start or not repeated.are_repeated(text[end : passage.start], lines):
             return False
         start, end = passage.start, max(end, passage.end)
-    return not text[end:].strip()
+    return True
 
 
 def badly_split(store: Store) -> Iterator[int]:
     """Yield the numbers of the documents whose passages are not those of their text."""
     for rows in MISMATCHED.values():
         yield from (number for (number,) in store.rows(f"SELECT d.number FROM {rows}") if number is not None)
-    yield from (number for number, stored in each(store) if not _is_covered(store, stored))
+    lines = repeated_lines(store)
+    yield from (number for number, stored in each(store) if not _is_covered(store, stored, lines))
 
 
 def dangling(store: Store) -> list[int]:

@@ -14,7 +14,7 @@ from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import Embedded, StoredDocument
 from docsim.errors import StoreError
-from docsim.ingest import passages
+from docsim.ingest import passages, repeated
 
 __all__ = ["repair"]
 
@@ -58,11 +58,13 @@ def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bo
 
 def _embed_again(store: LocalWriter, encoder: Encoder | None, numbers: list[int]) -> None:
     """Split and encode what is stored of some documents; their digests stay, so that damaged text is still seen."""
+    lines = document_checks.repeated_lines(store)
     for number in numbers:
         stored = _readable(store, number)
         if stored is None or encoder is None:
             continue
-        spans = tuple(passages.split(stored.document.text))
+        text = stored.document.text
+        spans = tuple(passages.split(text, without=repeated.spans(text, lines)))
         rows = encode_passages(encoder, [(stored.document, spans)])[0].astype(np.float16)
         with store.writing():
             store.put(Embedded(stored.document, spans, rows), number=number, digest=stored.digest)

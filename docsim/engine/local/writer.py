@@ -13,7 +13,7 @@ from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.local.words import storage
 from docsim.engine.local.words.background import Beside
-from docsim.engine.local.words.building import Text
+from docsim.engine.local.words.building import Text, named
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
 from docsim.models import Failure
 
@@ -108,7 +108,7 @@ class LocalWriter(Store):
         sql = 'INSERT INTO passages (number, document, start, "end", heading) VALUES (?, ?, ?, ?, ?)'
         self._connection.executemany(sql, rows)
         self.add_embeddings(number, first, embedded.vectors, generation=self._live.number)
-        self._texts.append(Text(number, first, document.title, document.text))
+        self._texts.append(Text(number, first, named(document.title, document.id), document.text))
         return number
 
     def remove(self, number: int) -> None:
@@ -185,6 +185,17 @@ class LocalWriter(Store):
             return False
         self.remove(document)
         return True
+
+    # Notes
+
+    def note(self, key: str) -> str | None:
+        """Return a small text that was kept under a name, or None."""
+        found = self.value("SELECT value FROM meta WHERE key = ?", key)
+        return None if found is None else str(found)
+
+    def keep_note(self, key: str, text: str) -> None:
+        """Keep a small text under a name."""
+        self.set_meta(key, text)
 
     # Searching fast
 

@@ -82,12 +82,12 @@ class How:
     Attributes:
         include: Patterns of the names of files that are read whatever their suffix.
         since: A date in ISO 8601; documents that were last changed before are left out.
-        timeout: Seconds that converting one file may take.
+        conversion: How files are converted.
     """
 
     include: tuple[str, ...] = ()
     since: str | None = None
-    timeout: float | None = None
+    conversion: converting.Conversion = converting.USUAL
 
 
 def documents(path: Path, form: str, how: How = How()) -> Iterator[Item]:
@@ -102,7 +102,7 @@ def documents(path: Path, form: str, how: How = How()) -> Iterator[Item]:
         SourceError: The source as a whole cannot be read, or is not of this form.
     """
     with trees.opened(path, include=how.include) as tree:
-        tree.timeout = how.timeout
+        tree.how = how.conversion
         told = set[str]()
         for item in dates.since(_guarded(_form(form), tree, form), how.since or ""):
             told.add(item.id if isinstance(item, Document) else item.path)

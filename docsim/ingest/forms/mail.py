@@ -7,7 +7,6 @@ several mailboxes counts once. Attachments are documents of their own.
 
 from __future__ import annotations
 
-import contextlib
 import email.errors
 import email.utils
 import hashlib
@@ -19,8 +18,9 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 from docsim.errors import SourceError
-from docsim.ingest import folders, formats
+from docsim.ingest import converting, folders, formats
 from docsim.ingest.content import legible, one_line, tidy
+from docsim.ingest.converting import Conversion
 from docsim.ingest.forms import page
 from docsim.ingest.forms.mailboxes import MAIL, begins_mbox, is_mail, is_mbox, mails
 from docsim.ingest.forms.quoting import own_text
@@ -73,7 +73,7 @@ def documents(tree: Tree) -> Iterator[Item]:
     for one in mails(tree):
         if isinstance(one, Failure):
             yield one
-        elif isinstance(read := _guarded(*one), Failure):
+        elif isinstance(read := _guarded(*one, tree.how), Failure):
             yield read
         else:
             before = found.get(read.id)
@@ -88,15 +88,17 @@ def documents(tree: Tree) -> Iterator[Item]:
         yield from _attachments(tree, roots, found)
 
 
-def _guarded(mailbox: str, message: EmailMessage) -> _Mail | Failure:
+def _guarded(mailbox: str, message: EmailMessage, how: Conversion) -> _Mail | Failure:
     """Read a mail; what a damaged one makes the parser raise becomes a failure."""
     try:
-        return _read(mailbox, message)
+        return _read(mailbox, message, how)
+    except SourceError as error:
+        return Failure(_id(message), str(error))
     except Exception as error:
         return Failure(_id(message), f"the mail is damaged ({type(error).__name__})")
 
 
-def _read(mailbox: str, message: EmailMessage) -> _Mail:
+def _read(mailbox: str, message: EmailMessage, how: Conversion) -> _Mail:
     subject = one_line(_header(message, "Subject"))
     references = [*_IDS.findall(_header(message, "References")), *_IDS.findall(_header(message, "In-Reply-To"))]
     labels = [one.strip() for name in ("X-Gmail-Labels", "Keywords") for one in _header(message, name).split(",")]
@@ -108,7 +110,7 @@ def _read(mailbox: str, message: EmailMessage) -> _Mail:
         author=_person(_header(message, "From")),
         to=tuple(dict.fromkeys(one_line(name or address) for name, address in to if name or address)),
         date=_date(message),
-        text=tidy(own_text(_body(message), forwarded=bool(_FORWARD.match(subject)))),
+        text=tidy(own_text(_body(message, how), forwarded=bool(_FORWARD.match(subject)))),
         mailbox=mailbox,
         labels=tuple(filter(None, labels)),
         attachments=tuple(_attached(message)),
@@ -141,13 +143,17 @@ def _date(message: EmailMessage) -> str:
     return page.iso(_header(message, "Date") or _header(message, "Delivery-date"))
 
 
-def _body(message: EmailMessage) -> str:
-    """Return the text of a mail; of several versions the plain one, if it says anything."""
+def _body(message: EmailMessage, how: Conversion) -> str:
+    """Return the text of a mail; of several versions the plain one, if it says anything.
+
+    Raises:
+        SourceError: It is a page that cannot be converted, or not in time.
+    """
     plain = message.get_body(("plain",))
     text = legible(_content(plain)) if plain is not None else ""
     if not text.strip() and (rich := message.get_body(("html",))) is not None:
-        with contextlib.suppress(SourceError):
-            text = formats.read(_content(rich).encode("utf-8", "replace") or b" ", ".html", "mail").text
+        data = _content(rich).encode("utf-8", "replace") or b" "
+        text = converting.read(data, ".html", "mail", how=how).text
     return text.replace("\r\n", "\n")
 
 
@@ -251,14 +257,14 @@ def _attachments(tree: Tree, roots: Mapping[str, str], found: Mapping[str, _Mail
             elif (id, hashed) in sent:
                 continue  # answers often send an attachment once more
             sent.add((id, hashed))
-            yield _attachment(id, data, mail, thread, tree.timeout)
+            yield _attachment(id, data, mail, thread, tree.how)
 
 
-def _attachment(id: str, data: bytes, mail: _Mail, thread: str, timeout: float | None) -> Entry | LeftOut:
+def _attachment(id: str, data: bytes, mail: _Mail, thread: str, how: Conversion) -> Entry | LeftOut:
     name = id.rpartition("/")[2]
     if reason := folders.unread(name):
         return LeftOut(id, reason)
     facts = {"parent": thread, "author": mail.author, "created": mail.date}
     digest = hashlib.sha256(data + repr([id, facts, formats.FORMATS_VERSION]).encode("utf-8", "surrogatepass"))
 
-    return page.later(id, digest.hexdigest(), lambda: data, lambda found: page.converted(found, id, timeout, **facts))
+    return page.later(id, digest.hexdigest(), lambda: data, lambda found: page.converted(found, id, how, **facts))

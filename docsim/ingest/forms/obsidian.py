@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from docsim.errors import SourceError
-from docsim.ingest import folders, formats
+from docsim.ingest import converting, folders, formats
 from docsim.ingest.content import tidy
+from docsim.ingest.converting import Conversion
 from docsim.ingest.forms import page, prose
 from docsim.ingest.trees.tree import Tree, id_of
 from docsim.models import Document, Entry, Failure, Item
@@ -76,11 +77,11 @@ def _entry(tree: Tree, path: str, vault: _Vault) -> Entry | Failure:
         digest = tree.digest(path, "obsidian", vault.digest)
     except SourceError as error:
         return Failure(id_of(path), str(error))
-    return page.later(id_of(path), digest, lambda: tree.read(path), lambda data: read(data, path, vault))
+    return page.later(id_of(path), digest, lambda: tree.read(path), lambda data: read(data, path, vault, tree.how))
 
 
-def _note(data: bytes, path: str, vault: _Vault) -> Document:
-    content = formats.read(data, folders.suffix(path), "/".join(path.split("/")[-2:]))
+def _note(data: bytes, path: str, vault: _Vault, how: Conversion) -> Document:
+    content = converting.read(data, folders.suffix(path), "/".join(path.split("/")[-2:]), how=how)
     links, embeds, tags = dict[str, None](), dict[str, None](), dict[str, None]()
 
     def named(match: re.Match[str]) -> str:
@@ -115,7 +116,7 @@ def _note(data: bytes, path: str, vault: _Vault) -> Document:
     return Document(id_of(path), tidy(page.aliased(text, aliases)), content.title, facts)
 
 
-def _canvas(data: bytes, path: str, vault: _Vault) -> Document:
+def _canvas(data: bytes, path: str, vault: _Vault, _: Conversion) -> Document:
     """Return a canvas: the texts of its cards from top to bottom, and the notes on it as relations."""
     try:
         drawn = json.loads(data or b"{}")

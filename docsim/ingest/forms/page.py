@@ -25,6 +25,7 @@ from typing import Any
 from docsim.errors import SourceError
 from docsim.ingest import converting, folders
 from docsim.ingest.content import first_line, legible, one_line, tidy
+from docsim.ingest.converting import Conversion
 from docsim.ingest.trees.tree import Tree
 from docsim.models import Document, Entry, Failure, LeftOut
 
@@ -118,7 +119,7 @@ def entry(tree: Tree, path: str, id: str, **facts: Any) -> Entry | Failure:
         digest = tree.digest(path, id, repr(sorted(facts.items())))
     except SourceError as error:
         return Failure(id, str(error))
-    return later(id, digest, lambda: tree.read(path), lambda data: converted(data, id, tree.timeout, **facts))
+    return later(id, digest, lambda: tree.read(path), lambda data: converted(data, id, tree.how, **facts))
 
 
 def later(id: str, digest: str, read: Callable[[], bytes], convert: Callable[[bytes], Document]) -> Entry:
@@ -169,14 +170,14 @@ def attachment(tree: Tree, path: str, id: str, **facts: Any) -> Entry | Failure 
     return entry(tree, path, id, **facts)
 
 
-def converted(data: bytes, id: str, timeout: float | None, **facts: Any) -> Document:
+def converted(data: bytes, id: str, how: Conversion, **facts: Any) -> Document:
     """Return a file as a document, whose format is told by the end of its id.
 
     Raises:
         SourceError: It cannot be read, or not in time.
     """
     name = "/".join(id.split("/")[-2:])
-    content = converting.read(data, folders.suffix(id), name, timeout=timeout)
+    content = converting.read(data, folders.suffix(id), name, how=how)
     incomplete = {"incomplete": list(content.lost)} if content.lost else {}
     given = {**content.metadata, **facts, **incomplete}
     title = given.pop("title", "") or content.title

@@ -10,8 +10,9 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from docsim.errors import SourceError
-from docsim.ingest import folders, formats
+from docsim.ingest import converting, folders, formats
 from docsim.ingest.content import tidy
+from docsim.ingest.converting import Conversion
 from docsim.ingest.forms import page, site_config, site_markup
 from docsim.ingest.forms.site_config import Site
 from docsim.ingest.trees.tree import Tree, id_of
@@ -52,12 +53,13 @@ def item(tree: Tree, path: str, sites: Sequence[Site], *, url: str = "") -> Entr
         return Failure(id_of(path), str(error))
     context = repr([whole, url, site.base, sorted(site.facts(path).items()), site.kind, formats.FORMATS_VERSION])
     digest = hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()
-    return Entry(id_of(path), digest, lambda: _page(path, site, whole, url))
+    return Entry(id_of(path), digest, lambda: _page(path, site, whole, url, tree.how))
 
 
-def _page(path: str, site: Site, text: str, url: str) -> Document:
+def _page(path: str, site: Site, text: str, url: str, how: Conversion) -> Document:
     suffix = folders.suffix(path)
-    content = formats.read((text or " ").encode("utf-8", "replace"), suffix, "/".join(path.split("/")[-2:]))
+    data, name = (text or " ").encode("utf-8", "replace"), "/".join(path.split("/")[-2:])
+    content = converting.read(data, suffix, name, how=how)
     facts, fields = site.facts(path), dict(content.metadata)
     navigated = str(facts.pop("title", "") or "")
     if "tags" in fields and "labels" not in fields:

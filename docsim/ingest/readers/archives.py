@@ -20,6 +20,7 @@ __all__ = [
     "missing",
     "packed",
     "parsed",
+    "relation_ids",
     "relations",
     "resolved",
     "unpacked",
@@ -108,6 +109,13 @@ def relations(parts: Mapping[str, bytes], name: str) -> dict[str, tuple[str, str
         for one in found
         if one.get("TargetMode") != "External"
     }
+
+
+def relation_ids(parts: Mapping[str, bytes], name: str) -> frozenset[str]:
+    """Return the ids of all relations of a part, also to what is not in the file."""
+    folder, _, file = name.rpartition("/")
+    listed = parts.get(f"{folder}/_rels/{file}.rels" if folder else f"_rels/{file}.rels")
+    return frozenset(one.get("Id", "") for one in (parsed(listed) if listed else ()))
 
 
 def resolved(folder: str, target: str) -> str:

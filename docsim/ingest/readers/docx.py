@@ -10,7 +10,7 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from lxml import etree
 
@@ -19,13 +19,16 @@ from docsim.ingest.encodings import decode
 from docsim.ingest.markup import markdown
 from docsim.ingest.readers import archives, html
 from docsim.ingest.readers.archives import Element
+from docsim.ingest.readers.docx_numbers import write_numbers
 from docsim.ingest.readers.html_markdown import to_markdown
 from docsim.ingest.readers.office import paragraphs, property_title, unread
 
 __all__ = ["read"]
 
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+_RELATIONS = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_RELATION = f"{_RELATIONS}id"
+_REFERRING = ("{*}hyperlink", "{*}blip", "{*}imagedata")
 _COMPATIBILITY = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 _STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => h2:fresh"
 
@@ -56,7 +59,6 @@ _UNWRAPPED = {
     "fldSimple",
     "bdo",
     "dir",
-    "ruby",
     "rubyBase",
 }
 _MARK = re.compile(r"docsimchunk(\d{1,6})x")
@@ -73,6 +75,7 @@ def read(data: bytes, *, depth: int = 0) -> FileContent:
     related = archives.relations(parts, main)
     inserted = _Inserted(parts, {id: name for id, (_, name) in related.items()}, depth)
     trees = _prepared(parts, [main, *(name for kind, name in related.values() if kind in _BODIES)], inserted)
+    _number(parts, trees[main], main, dict(related.values()))
     text = _converted(parts)
     content = markdown(text)
     title = content.title or property_title(parts) or first_line(content.text)
@@ -89,6 +92,7 @@ def _prepared(parts: dict[str, bytes], bodies: Sequence[str], inserted: _Inserte
     trees = {name: archives.parsed(parts[name]) for name in dict.fromkeys(bodies) if name in parts}
     for name, tree in trees.items():
         _unwrap(tree, inserted.mark)
+        _forget_missing(tree, archives.relation_ids(parts, name), trees.values())
         parts[name] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
     if styles := parts.get("word/styles.xml"):
         tree = archives.parsed(styles)
@@ -99,6 +103,15 @@ def _prepared(parts: dict[str, bytes], bodies: Sequence[str], inserted: _Inserte
                 style.set(f"{_WORD}type", "paragraph")
         parts["word/styles.xml"] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
     return trees
+
+
+def _number(parts: dict[str, bytes], document: Element, main: str, named: Mapping[str, str]) -> None:
+    """Write the numbers that Word counts into the paragraphs of the main part."""
+    if (name := named.get("numbering", "")) in parts:
+        numbering, styles = archives.parsed(parts[name]), parts.get(named.get("styles", ""))
+        write_numbers(document, numbering, archives.parsed(styles) if styles else None)
+        for part, tree in ((name, numbering), (main, document)):
+            parts[part] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
 
 
 def _converted(parts: dict[str, bytes]) -> str:
@@ -133,8 +146,23 @@ def _unwrap(tree: Element, chunk: Callable[[str], str]) -> None:
             _replace(element, [_paragraph(chunk(element.get(_RELATION, "")))])
         elif name == "rt":
             _replace(element, [_run("("), *element, _run(")")])
+        elif name == "ruby":  # how to read a text stands before it
+            _replace(element, sorted(element, key=lambda one: one.tag != f"{_WORD}rubyBase"))
         elif name in _UNWRAPPED:
             _replace(element, list(element))
+
+
+def _forget_missing(tree: Element, relations: Collection[str], trees: Iterable[Element]) -> None:
+    """Unwrap links and pictures, and remove marks of notes, that refer to what the file does not have."""
+    for element in list(tree.iter(*_REFERRING)):
+        ids = [element.get(f"{_RELATIONS}{one}") for one in ("id", "embed", "link")]
+        if any(id is not None and id not in relations for id in ids):
+            _replace(element, list(element))
+    for kind in ("footnote", "endnote"):
+        known = {note.get(f"{_WORD}id") for one in trees for note in one.iter(f"{_WORD}{kind}")}
+        for element in list(tree.iter(f"{_WORD}{kind}Reference")):
+            if element.get(f"{_WORD}id") not in known:
+                _remove(element)
 
 
 def _lift_text_boxes(element: Element) -> None:

@@ -12,6 +12,7 @@ from docsim.errors import SourceError
 from docsim.ingest.content import FileContent, first_line, one_line, tidy
 from docsim.ingest.readers.archives import missing
 from docsim.ingest.readers.office import UNTITLED, counted
+from docsim.ingest.readers.right_to_left import reordered
 
 __all__ = ["read"]
 
@@ -56,7 +57,7 @@ def _page(document: Any, number: int) -> str:
         page.close()
     text = text.replace("\r\n", "\n")
     # PDFium marks a hyphen at the end of a line with one of these characters.
-    text = tidy(text.replace("\x02", "").replace("\ufffe", ""))
+    text = reordered(tidy(text.replace("\x02", "").replace("\ufffe", "")))
     return tidy("\n".join([text, *missing(beside, text)]))
 
 

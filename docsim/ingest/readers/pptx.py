@@ -21,8 +21,8 @@ _SLIDE = re.compile(r"<!-- Slide number: \d+ -->")
 _PARTS = ("diagramData", "comments", "notesSlide", "chart")
 
 
-def read(data: bytes) -> FileContent:
-    """Read a PowerPoint file as Markdown; the title is that of its first slide."""
+def read(data: bytes, *, hidden: bool = True) -> FileContent:
+    """Read a PowerPoint file as Markdown, hidden slides too if wanted; the title is that of its first slide."""
     import pptx
     from markitdown import StreamInfo
     from markitdown.converters import PptxConverter
@@ -33,7 +33,9 @@ def read(data: bytes) -> FileContent:
     texts = [unlinked(one) for one in _SLIDE.split(made)[1:]]
     slides = list(presentation.slides)
     whole = [
-        "\n\n".join([text, *archives.missing(_texts(slide), text)]) for text, slide in zip(texts, slides, strict=True)
+        "\n\n".join([text, *archives.missing(_texts(slide), text)])
+        for text, slide in zip(texts, slides, strict=True)
+        if hidden or slide._element.get("show") not in ("0", "false")
     ]
     content = markdown(tidy("\n\n".join(whole)))
     named = titled(content, content.title or property_title(parts))

@@ -23,18 +23,20 @@ _UNVALUED = re.compile(
 )
 
 
-def read(data: bytes) -> FileContent:
-    """Read an Excel file as Markdown. Hidden sheets are read, too, and say that they are hidden."""
+def read(data: bytes, *, hidden: bool = True) -> FileContent:
+    """Read an Excel file as Markdown. Hidden sheets are read, too, and say that they are; unless ``hidden`` is off."""
     parts = archives.unpacked(data)
     stream = archives.packed(parts)
     unvalued = sum(len(_UNVALUED.findall(part)) for name, part in parts.items() if "/worksheets/" in name)
     values, formulas = _workbook(stream, values=True), _workbook(stream, values=False) if unvalued else None
     sheets = []
     for number, sheet in enumerate(values.worksheets):
+        if sheet.sheet_state != "visible" and not hidden:
+            continue
         rows = _rows(sheet, formulas.worksheets[number] if formulas else None)
         if table := _table(rows):
-            hidden = "" if sheet.sheet_state == "visible" else " (hidden)"
-            sheets.append(f"## {sheet.title}{hidden}\n\n{table}")
+            state = "" if sheet.sheet_state == "visible" else " (hidden)"
+            sheets.append(f"## {sheet.title}{state}\n\n{table}")
     text = "\n\n".join(sheets)
     beside = [
         line

@@ -1,6 +1,6 @@
-"""Archives: ``.zip``, ``.tar``, ``.tar.gz`` and ``.tar.bz2``, read in place.
+"""Archives: ``.zip``, ``.tar``, ``.tar.gz``, ``.tar.bz2`` and ``.tar.xz``, read in place.
 
-Nothing is written into the file system, save unnamed temporary files that hold an unpacked ``.tar.gz`` or an archive
+Nothing is written into the file system, save unnamed temporary files that hold an unpacked tar archive or an archive
 within the archive. Archives may be hostile:
 
 - what they say they unpack to is counted before, and what they do unpack to while it is read;
@@ -29,6 +29,7 @@ from typing import IO, cast
 
 from docsim.errors import SourceError
 from docsim.ingest import encodings, folders
+from docsim.ingest.trees import xz
 from docsim.ingest.trees.tree import Tree
 from docsim.models import Failure, LeftOut
 from docsim.text.storing import composed
@@ -45,7 +46,7 @@ MEMBERS = 1_000_000
 """The most files of an archive."""
 
 _DEEPEST = 3  # archives within archives
-_SUFFIX = re.compile(r"\.(?:zip|tar|tgz|tar\.gz|tbz2?|tar\.bz2)\Z", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:zip|tar|tgz|tar\.gz|tbz2?|tar\.bz2|txz|tar\.xz)\Z", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError)
@@ -169,6 +170,8 @@ class Archive(Tree):
             "bz2": bz2.open,
             "tbz": bz2.open,
             "tbz2": bz2.open,
+            "xz": xz.opened,
+            "txz": xz.opened,
         }
         packer = packers.get(name.lower().rpartition(".")[2])
         if packer is not None:

@@ -15,6 +15,7 @@ from typing import IO
 
 from docsim.errors import SourceError
 from docsim.ingest import encodings, folders, formats
+from docsim.ingest.converting import USUAL
 from docsim.models import Failure, LeftOut
 from docsim.text.storing import composed
 
@@ -43,7 +44,7 @@ class Tree(abc.ABC):
         told: Files that are left out whatever the form, such as hidden ones, and folders that could not be read;
             complete once ``files`` was called.
         used: The files that were opened.
-        timeout: Seconds that converting one file may take; None for the usual.
+        how: How its files are converted.
     """
 
     def __init__(self, place: Path, name: str, include: tuple[str, ...] = ()) -> None:
@@ -52,7 +53,7 @@ class Tree(abc.ABC):
         self.include = include
         self.told: list[Failure | LeftOut] = []
         self.used = set[str]()
-        self.timeout: float | None = None
+        self.how = USUAL
 
     def __enter__(self) -> Tree:
         return self
@@ -145,7 +146,8 @@ class Tree(abc.ABC):
                     hashed.update(piece)
         except OSError as error:
             raise SourceError(f"could not be read: {error.strerror or error}") from error
-        hashed.update("\n".join([f"\n{formats.FORMATS_VERSION}", *context]).encode("utf-8", "surrogatepass"))
+        hidden = [] if self.how.hidden else ["without what is hidden"]
+        hashed.update("\n".join([f"\n{formats.FORMATS_VERSION}", *hidden, *context]).encode("utf-8", "surrogatepass"))
         return hashed.hexdigest()
 
 

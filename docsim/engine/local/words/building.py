@@ -5,6 +5,7 @@ What a token stands for is found out once for each way of writing it; the rest i
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,10 +15,14 @@ from numpy.typing import NDArray
 
 from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Occurrences, assembled
 from docsim.engine.local.words.segment import Segment
+from docsim.ingest import folders
+from docsim.ingest.content import readable
 from docsim.text.languages import DEFAULT, LANGUAGES, SAMPLE, evidence, told_by
 from docsim.text.tokens import pieces, token, tokens
 
-__all__ = ["Text", "segments"]
+__all__ = ["Text", "named", "segments"]
+
+_NAMED = re.compile(r"[^\W_]+")  # words of a file's name
 
 MOST_TOKENS = 3_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""
@@ -32,7 +37,7 @@ class Text:
     Attributes:
         number: The document's number.
         first: Its first passage number.
-        title: Its title.
+        title: Its title, and the name of its file; see ``named``.
         text: Its text.
     """
 
@@ -40,6 +45,15 @@ class Text:
     first: int
     title: str
     text: str
+
+
+def named(title: str, id: str) -> str:
+    """Return a title with what the name of a document's file says besides, so that the document is found by it."""
+    if not folders.suffix(id.rpartition("/")[2]):
+        return title
+    known = set(_NAMED.findall(title.casefold()))
+    more = [word for word in _NAMED.findall(readable(id)) if word.casefold() not in known]
+    return " ".join([title, *more])
 
 
 def segments(texts: Iterable[Text]) -> Iterator[Segment]:

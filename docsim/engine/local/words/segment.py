@@ -29,7 +29,7 @@ from docsim.files import replacing
 
 __all__ = ["FORMAT", "Segment", "hashes", "load", "path_of", "save", "stem_hashes"]
 
-FORMAT = 1
+FORMAT = 2
 """Of files and of what the analyzers make of a text: segments of another format are built again from the texts."""
 
 _MAGIC = "docsim words"

@@ -151,11 +151,11 @@ def _without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int])
 def _texts(store: Store, after: int, upto: int | None = None) -> Iterator[Text]:
     """Yield the texts of the documents whose first passage numbers are in a range."""
     sql = (
-        "SELECT number, first_passage, title, text FROM documents"
+        "SELECT number, first_passage, id, title, text FROM documents"
         " WHERE first_passage > ? AND first_passage <= ? ORDER BY first_passage"
     )
-    for number, first, title, text in store.stream(sql, after, (1 << 62) if upto is None else upto):
-        yield Text(number, first, _readable(title), _readable(text))
+    for number, first, id, title, text in store.stream(sql, after, (1 << 62) if upto is None else upto):
+        yield Text(number, first, building.named(_readable(title), _readable(id)), _readable(text))
 
 
 def _readable(content: object) -> str:

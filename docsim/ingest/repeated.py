@@ -1,0 +1,129 @@
+"""What most pages of a source repeat: navigation, cookie banners, tables of contents, disclaimers.
+
+It is found by its repetition, line by line, and left out of passages: it would make the pages of a source alike. The
+text of a document keeps it, so it is still found by its words.
+
+A line is repeated if it stands in more than half of the pages, of which a source has to have eight. Only runs of
+repeated lines that say something are left out: a brace or a heading that many pages share is none. A page of which
+little else would be left keeps all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+__all__ = ["PAGES", "Span", "are_repeated", "counted", "lines", "repeated", "spans"]
+
+PAGES = 8
+"""The fewest pages of a source in which something is looked for that they repeat."""
+
+_LEAST = 20  # letters and digits of a run that is left out, and of what is left
+_LITTLE = 1_200  # letters and digits that may be left out of any page; of more, a quarter of the page has to be left
+_LONGEST = 1_000  # characters of a line that is compared
+_ENDS = 30_000  # characters at each end of a text in which repeated lines are looked for
+_MOST = 2_000  # lines
+_HEADING = re.compile(r"#{1,6}[ \t]")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a text: ``text[start:end]``."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    start: int
+    end: int
+    letters: int
+    is_repeated: bool
+    is_heading: bool
+
+
+def lines(text: str) -> set[str]:
+    """Return the lines of a page that may be repeated, without the white space in and around them."""
+    if len(text) > 2 * _ENDS:
+        text = f"{text[:_ENDS]}\n{text[-_ENDS:]}"
+    found = (_squeezed(line) for line in text.split("\n") if len(line) <= _LONGEST)
+    return {line for line in found if any(map(str.isalnum, line))}
+
+
+def repeated(counts: Mapping[str, int], pages: int, *, known: Collection[str] = ()) -> frozenset[str]:
+    """Return the lines that most pages repeat.
+
+    Args:
+        counts: In how many pages each line stands.
+        pages: How many pages there are.
+        known: Lines that were repeated before; they stay so while more than a third of the pages have them, so that one
+            page more or less does not change all the others.
+    """
+    if pages < PAGES:
+        return frozenset()
+    found = [line for line, count in counts.items() if 2 * count > pages or (3 * count > pages and line in known)]
+    return frozenset(sorted(found, key=lambda line: (-counts[line], line))[:_MOST])
+
+
+def counted(pages: Iterable[str]) -> Counter[str]:
+    """Return in how many pages each line stands."""
+    return Counter(line for page in pages for line in lines(page))
+
+
+def spans(text: str, repeated: Collection[str]) -> tuple[Span, ...]:
+    """Return the parts of a text that are left out of its passages, in order.
+
+    Args:
+        text: A page.
+        repeated: The lines that most pages of its source repeat.
+    """
+    if not repeated:
+        return ()
+    found = [run for run in _runs(text, repeated) if sum(line.letters for line in run) >= _LEAST]
+    out = sum(line.letters for run in found for line in run)
+    left = sum(map(str.isalnum, text)) - out if found else 0
+    if left < _LEAST or (out > _LITTLE and left < out / 3):
+        return ()
+    return tuple(Span(run[0].start, run[-1].end) for run in found)
+
+
+def are_repeated(part: str, repeated: Collection[str]) -> bool:
+    """Return whether a part of a text is made of repeated lines, and of lines that say nothing."""
+    return not part.strip() or all(line.is_repeated or not line.letters for line in _lines(part, repeated))
+
+
+def _runs(text: str, repeated: Collection[str]) -> Iterator[list[_Line]]:
+    """Yield the runs of repeated lines. A heading at the end of one belongs to what follows."""
+    run: list[_Line] = []
+    for line in _lines(text, repeated):
+        if line.is_repeated or (run and not line.letters):
+            run.append(line)
+        elif run:
+            yield from _without_headings(run)
+            run = []
+    if run:
+        yield run
+
+
+def _without_headings(run: list[_Line]) -> Iterator[list[_Line]]:
+    while run and (run[-1].is_heading or not run[-1].letters):
+        run.pop()
+    if run:
+        yield run
+
+
+def _lines(text: str, repeated: Collection[str]) -> Iterator[_Line]:
+    start = 0
+    for line in text.split("\n"):
+        end, squeezed = start + len(line), _squeezed(line)
+        is_repeated = squeezed in repeated
+        letters = sum(map(str.isalnum, squeezed)) if is_repeated else int(any(map(str.isalnum, squeezed)))
+        yield _Line(start, end, letters, is_repeated, bool(_HEADING.match(line)))
+        start = end + 1
+
+
+def _squeezed(line: str) -> str:
+    return " ".join(line.split())
