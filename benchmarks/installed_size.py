@@ -4,9 +4,9 @@
 
 Installs the wheel of this checkout into fresh environments and writes benchmarks/results/installed_size.json: for each
 the megabytes of all files of its site-packages, as they are unpacked; for the plain package the byte code that pip
-compiles of them, and Python otherwise when they are first imported; and the largest packages. pip itself, which
-sqlite-utils asks for and nearly every environment has, is counted. With names of extras, or "plain", only those are
-measured again. Needs a package index, a few minutes and, for that time, 5 GB of disk.
+compiles of them, and Python otherwise when they are first imported; and the largest packages. pip, which sqlite-utils
+asks for, isn't counted: it installs the others, so the environment has it. With names of extras, or "plain", only those
+are measured again. Needs a package index, a few minutes and, for that time, 5 GB of disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from wheel_environments import build_wheel, make_environment, site_packages  # noqa: E402
+from wheel_environments import build_wheel, installed_files, make_environment, site_packages  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "installed_size.json"
 EXTRAS = ("", "files", "eval", "map", "train", "serve", "all")
@@ -53,8 +53,8 @@ def main() -> None:
 def measured(packages: Path) -> dict[str, Any]:
     """Return the size of all installed packages together, and of the largest ones, in MB."""
     sizes = Counter[str]()
-    for file in packages.rglob("*"):
-        if file.is_file() and not file.is_symlink():
+    for file in installed_files(packages):
+        if not file.is_symlink():
             sizes[file.relative_to(packages).parts[0].removesuffix(".libs")] += file.stat().st_size
     largest = {name: megabytes(size) for name, size in sizes.most_common(LISTED)}
     return {"mb": megabytes(sizes.total()), "distributions": distributions(packages), "largest": largest}

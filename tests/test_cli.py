@@ -22,7 +22,7 @@ PAGES = {
     "keys.md": "# Signing keys\n\nRotate the signing keys every year.",
     "travel/ticket.md": "# Train tickets\n\nBook a train ticket for the team.",
 }
-HIT_KEYS = ["rank", "id", "title", "score", "similarity", "percentile", "metadata", "passages"]
+HIT_KEYS = ["rank", "id", "title", "score", "similarity", "percentile", "metadata", "passages", "stale"]
 RESULT_KEYS = [
     "query", "mode", "generation", "encoder", "took_ms", "hits", "adapter", "operators", "corrections", "warnings",
     "answerable", "nothing_here",
@@ -257,7 +257,7 @@ def test_the_json_of_status_has_just_these_keys(indexed: Path, pages: Path, tiny
 def test_show_prints_the_text_as_it_was_indexed(indexed: Path) -> None:
     assert run("show", "soup.md", "--quiet").stdout == PAGES["soup.md"] + "\n"
     shown = answer("show", "soup.md")
-    assert list(shown) == ["id", "title", "metadata", "text", "passages"]
+    assert list(shown) == ["id", "title", "metadata", "text", "passages", "stale"]
     assert shown["text"] == PAGES["soup.md"]
 
 

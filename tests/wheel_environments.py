@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -46,9 +47,18 @@ def site_packages(binaries: Path) -> Path:
     return folder
 
 
+def installed_files(packages: Path) -> Iterator[Path]:
+    """Yield the files of all packages but pip, which installs the others and so is there already, and no byte code."""
+    for file in packages.rglob("*"):
+        package = file.relative_to(packages).parts[0]
+        if package != "pip" and not package.startswith("pip-") and file.suffix != ".pyc" and file.is_file():
+            yield file
+
+
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user would, with none of this process's settings of Python and docsim."""
+    """Run a command as a user would, without this process's settings of Python and docsim, with the fast encoder."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "DOCSIM"))}
+    environment["DOCSIM_ENCODER"] = "fast"
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=environment)
 
 
