@@ -23,6 +23,8 @@ which the command line prints as::
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "DocsimError",
     "EncoderError",
@@ -37,6 +39,14 @@ __all__ = [
 ]
 
 
+_BREAK = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _spelled_out(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"
+
+
 class DocsimError(Exception):
     """The base class of every error that docsim raises on purpose.
 
@@ -49,8 +59,11 @@ class DocsimError(Exception):
     exit_code = 1
 
     def __init__(self, message: str = "", *, hint: str | None = None) -> None:
-        """Make an error from a message for everybody and a hint for users of the command line."""
-        super().__init__(message)
+        """Make an error from a message for everybody and a hint for users of the command line.
+
+        The message becomes one line: it may quote names and texts from files, with any characters in them.
+        """
+        super().__init__(_CONTROL.sub(_spelled_out, _BREAK.sub(" ", message)))
         self.hint = hint
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from docsim.analysis.duplicates import Duplicates
 from docsim.analysis.explain import Explanation
 from docsim.analysis.topic_map import KnowledgeMap
 from docsim.models import DEFAULT_MODE, Document, Mode, Passage, Ranking, SearchResult, Stale
 from docsim.search.suggestions import Completion
+from docsim.serving.checked import refuse_booleans_as_numbers
 from docsim.serving.reading import Asked
 from docsim.serving.use import Said
 from docsim.serving.writing import Kind as JobKind
@@ -58,7 +59,6 @@ __all__ = [
 
 MOST_HITS = 1000
 MOST_EXAMPLES = 100
-
 _Text = Annotated[str, Field(max_length=1_000_000)]
 _Line = Annotated[str, Field(max_length=10_000)]  # in an address, which has to fit into the head of a request
 _Id = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -69,6 +69,7 @@ class Nothing(BaseModel):
     """No parameters."""
 
     model_config = ConfigDict(extra="forbid")
+    check = model_validator(mode="before")(classmethod(refuse_booleans_as_numbers))  # type: ignore[arg-type]  # untyped
 
 
 class StateParameters(Nothing):
@@ -215,10 +216,7 @@ class DocumentRecord(DocumentBody):
 class DuplicatesParameters(Nothing):
     """Which duplicates."""
 
-    threshold: Annotated[
-        float | None,
-        Field(gt=0, le=1, description="Share of their wording that near-duplicates have in common; chosen by default."),
-    ] = None
+    threshold: Annotated[float | None, Field(gt=0, le=1, description="Least share of wording in common.")] = None
     offset: Annotated[int, Field(ge=0, le=1_000_000, description="Skip this many groups.")] = 0
     limit: Annotated[int, Field(ge=1, le=MOST_HITS, description="Most groups.")] = 100
 
