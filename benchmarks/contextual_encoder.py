@@ -47,7 +47,7 @@ SEED = 0
 TEXTS = 700_000
 HELD_OUT = 768
 TEMPERATURE = 0.07
-POSITIONS = 256  # tokens of a text that are read
+POSITIONS = 512  # tokens of a text that are read: a passage of code or a table has up to 500
 CUTS = (0, 0.35, 0.6, 0.75, 0.88, 1)
 """Shares of a batch, sorted by length, that are padded to one length each."""
 

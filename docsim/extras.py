@@ -27,7 +27,6 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "map": ("sklearn", "matplotlib"),
     "train": (
         "tensorflow", "keras", "h5py", "tf2onnx", "onnx", "gensim", "safetensors", "scipy", "matplotlib", "optuna",
-        "threadpoolctl",
     ),
     "serve": (
         "fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart", "markdown_it",

@@ -79,6 +79,16 @@ def test_labelled_examples_make_no_vocabulary(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_encoder_that_is_named_is_trained_whatever_the_language(tmp_path: Path) -> None:
+    with Index.create(tmp_path / "index", encoder=Encoder.default()) as index:
+        index.sync([Document(f"d{number}", text) for number, text in enumerate(texts(KITCHEN, 30, 8))])
+        options = AdaptOptions(start=Encoder.default().path, time_limit=2, gate=GateOptions(publish_anyway=True))
+        adapted = adapt(index, options)
+    assert adapted.trained is not None
+    assert adapted.trained.encoder.manifest["lineage"]["parent"] == Encoder.default().fingerprint
+
+
+@pytest.mark.slow
 def test_an_index_in_such_a_language_gets_a_vocabulary_of_its_own(tmp_path: Path) -> None:
     every = [*texts(KITCHEN, 40, 6), *texts(GARAGE, 40, 7)]
     with Index.create(tmp_path / "index", encoder=Encoder.default()) as index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,11 @@ def test_every_name_is_an_encoder() -> None:
 def test_a_directory_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fast").mkdir()
+    assert shipped.located("fast") == shipped.directory("fast")  # it holds no encoder
+    (tmp_path / "fast" / "manifest.json").write_text("{}", encoding="utf-8")
     assert shipped.located("fast") == Path("fast")
-    assert shipped.located("accurate").is_dir()
+    assert shipped.located("accurate") == shipped.directory("accurate")
+    assert Encoder.default().dim == 256
 
 
 def test_the_accurate_encoder_reads_words_in_their_order(accurate: Encoder) -> None:
@@ -49,7 +53,7 @@ def test_the_accurate_encoder_tells_a_train_from_training(accurate: Encoder) -> 
 
 
 def test_a_text_gets_the_same_embedding_alone_and_among_others(accurate: Encoder) -> None:
-    texts = ["", "soup", "How do we rotate the signing keys?", "word " * 400, "x1 \u4e2d\u6587 caf\u00e9"]
+    texts = ["", "soup", "How do we rotate the signing keys?", "word " * 700, "x1 \u4e2d\u6587 caf\u00e9"]
     alone = np.concatenate([accurate.encode([text]) for text in texts])
     assert accurate.encode(texts) == pytest.approx(alone, abs=1e-6)
     assert np.linalg.norm(alone, axis=1) == pytest.approx(1, abs=1e-5)
@@ -86,7 +90,7 @@ def test_a_new_index_says_which_encoder_it_uses_and_how_to_change_that(
     docs, index = folder(tmp_path / "docs", 1000), tmp_path / "index"
     result = run("index", docs, "--index", index)
     assert "Using the accurate encoder, because there are at most 4 MB to read" in result.stderr
-    assert "--encoder fast" in result.stderr
+    assert "name another with --encoder" in result.stderr
     with Index.open(index) as opened:
         assert opened.encoder.fingerprint == Encoder.load("accurate").fingerprint
     again = run("index", docs, "--index", index)
@@ -103,3 +107,18 @@ def test_the_encoder_of_a_new_index_can_be_named(tmp_path: Path, monkeypatch: py
     assert "Using" not in result.stderr
     with Index.open(tmp_path / "index") as opened:
         assert opened.encoder.fingerprint == Encoder.default().fingerprint
+
+
+def test_an_archive_counts_as_large_as_what_it_holds(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "pages.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.md", "# Soup\n\n" + "Boil the lentils. " * (first_encoder.LARGEST // 17))
+    assert (tmp_path / "pages.zip").stat().st_size < first_encoder.LARGEST / 10
+    assert first_encoder.choose([open_source(str(tmp_path / "pages.zip"))]).name == "fast"
+
+
+def test_fewer_components_take_the_encoder_that_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCSIM_ENCODER")
+    result = run("index", folder(tmp_path / "docs", 500), "--index", tmp_path / "index", "--dim", 64)
+    assert "Using the fast encoder, because it was trained for fewer components" in result.stderr
+    with Index.open(tmp_path / "index") as opened:
+        assert opened.encoder.dim == 64

@@ -143,7 +143,7 @@ def _found(done: Reindexed) -> Iterator[str]:
     """Yield what the gate found, a line each."""
     if done.gate:
         for check in done.gate.verdict.checks:
-            failed = "" if check.passed else click.style("  NOT PASSED", fg="red")
+            failed = "" if check.passed else "  NOT PASSED"
             yield f"{check.name:13}{check.detail}{failed}"
         if mapped := done.gate.mapped:
             recall = f"{mapped.recall:.0%} of what the new generation finds; the old encoder {mapped.before:.0%}"

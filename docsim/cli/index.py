@@ -16,8 +16,8 @@ from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
 from docsim.encoding import shipped
 from docsim.encoding.encoder import Encoder
-from docsim.engine.opening import exists
-from docsim.errors import UsageError
+from docsim.errors import StoreError, UsageError
+from docsim.index import Index
 from docsim.ingest import converting
 from docsim.ingest.forms import NAMES
 from docsim.ingest.sources import ReadingOptions, Source, open_source
@@ -134,7 +134,7 @@ def index(
     """
     sources = [open_source(argument, reading=reading) for argument in source]
     path = chosen_index.named_index(index_path) or chosen(sources, source)
-    wanted = encoder.load() or _first_encoder(path, sources, quiet=output.quiet or output.as_json)
+    wanted = encoder.load() if encoder.encoder or _is_made(path) else _first_encoder(sources, encoder.dim, output)
     with watching(quiet=output.quiet) as progress:
         synced = sync(path, sources, how, encoder=wanted, progress=progress)
     if output.as_json:
@@ -151,17 +151,23 @@ def index(
         ctx.exit(FAILED)
 
 
-def _first_encoder(path: Path, sources: Sequence[Source], *, quiet: bool) -> Encoder | None:
-    """Return the encoder that suits a new index, and say why; None for an index that exists."""
-    if exists(path):
-        return None
+def _is_made(path: Path) -> bool:
+    """Return whether there is an index at a path that has an encoder already."""
+    try:
+        with Index.open(path):
+            return True
+    except StoreError:
+        return False
+
+
+def _first_encoder(sources: Sequence[Source], dim: int | None, output: Output) -> Encoder:
+    """Return the encoder for a new index, and say why it is that one, unless the user has named it."""
     if named := os.environ.get("DOCSIM_ENCODER"):
-        return Encoder.load(named)
-    choice = first_encoder.choose(sources)
-    others = [name for name in shipped.NAMES if name != choice.name]
-    if not quiet:
-        echo(f"Using the {choice.name} encoder, {choice.reason}; for the other one: --encoder {others[0]}", err=True)
-    return Encoder.load(choice.name)
+        return Encoder.load(named, dim=dim)
+    choice = first_encoder.choose(sources, dim=dim)
+    if not output.quiet and not output.as_json:
+        echo(f"Using the {choice.name} encoder, {choice.reason}; name another with --encoder", err=True)
+    return Encoder.load(shipped.directory(choice.name), dim=dim)
 
 
 def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:

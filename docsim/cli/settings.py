@@ -133,7 +133,11 @@ def _located(parameter: click.Parameter, value: Any, path: Path) -> Any:
     """Return a value whose paths, which count from the folder of the file, count from here."""
     if isinstance(value, list):
         return [_located(parameter, one, path) for one in value]
-    if not isinstance(value, str) or value == "-" or (value in shipped.NAMES and not (path.parent / value).exists()):
+    if (
+        not isinstance(value, str)
+        or value == "-"
+        or (value in shipped.NAMES and not (path.parent / value / "manifest.json").is_file())
+    ):
         return value
     is_path = isinstance(parameter.type, click.Path) or parameter.name == "source"
     return os.path.relpath(path.parent / value) if is_path else value

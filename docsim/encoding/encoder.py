@@ -33,7 +33,7 @@ from docsim.encoding.manifest import (
     read_manifest,
     with_components,
 )
-from docsim.encoding.shipped import FAST, located
+from docsim.encoding.shipped import FAST, directory, located
 from docsim.encoding.tokenizer import TextTokenizer, TokenSpan, damped
 from docsim.errors import EncoderError
 from docsim.runtime import bounded, memory_limit, onnxruntime
@@ -177,7 +177,7 @@ class Encoder:
         Raises:
             EncoderError: The installation is damaged, or the encoder was not trained for ``dim``.
         """
-        return cls.load(FAST, dim=dim)
+        return cls.load(directory(FAST), dim=dim)
 
     def encode(self, texts: Sequence[str], *, unpadded: bool = False) -> NDArray[np.float32]:
         """Return the embeddings of texts: float32 ``(len(texts), dim)``, unit rows, in the order given.

@@ -99,8 +99,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EncoderError(
-            f"expected an encoder directory at {path}, found no {MANIFEST_FILE} in it; name another directory or make "
-            "an encoder first",
+            f"expected an encoder directory at {path}, found no {MANIFEST_FILE} in it; name another directory, or "
+            "fast or accurate, which docsim ships",
             hint="docsim distill --help",
         ) from None
     except (OSError, ValueError) as error:

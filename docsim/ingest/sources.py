@@ -22,6 +22,7 @@ import os
 import re
 import stat
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -161,12 +162,12 @@ class Source:
         return 1 if self.kind == "file" else None
 
     def size(self) -> int | None:
-        """Return the bytes of all files that are read, or None when that cannot be known in advance."""
+        """Return the bytes of all files that are read, unpacked, or None when that cannot be known in advance."""
         path = Path(self.location)
         if self.kind == "stdin":
             return None
         if self.kind != "folder":
-            return path.stat().st_size
+            return _unpacked(path)
         if self.form:
             return sum(_size(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
         found = folders.files(path, include=self.reading.include)
@@ -243,6 +244,17 @@ def digest(path: Path) -> str:
         hashed = hashlib.file_digest(file, "sha256")
     hashed.update(f"\n{formats.FORMATS_VERSION}".encode())
     return hashed.hexdigest()
+
+
+def _unpacked(path: Path) -> int | None:
+    """Return the size of a file, or of what a zip file holds; None for other compressed files."""
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return sum(one.file_size for one in archive.infolist())
+        except (OSError, zipfile.BadZipFile):
+            return None
+    return None if trees.is_archive(path) or path.suffix == ".gz" else _size(path)
 
 
 def _size(file: Path) -> int:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from docsim.encoding import shipped
 from docsim.encoding.encoder import Encoder, fingerprint_of
 from docsim.engine.base import Engine
 from docsim.engine.records import Generation
@@ -186,7 +187,7 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
         workspace.mkdir()
         wanted = TrainOptions(
             name=f"{index.path.resolve().name}-adapted",
-            start=CORPUS if _is_foreign(index, task.base) else str(task.base.path),
+            start=_start(index, task.base, options, progress),
             teacher=options.teacher,
             teacher_weight=options.teacher_weight,
             seed=options.seed,
@@ -195,6 +196,15 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
         trained = train(IndexTexts(index.path, options.use), _trained_directory(index), wanted, progress=progress)
         note(index, task, trained.encoder)
     return trained
+
+
+def _start(index: Index, base: Encoder, options: AdaptOptions, progress: Progress) -> str:
+    """Return what training starts from: the documents alone where a shipped encoder would spell them out."""
+    shipped_ones = {fingerprint_of(shipped.directory(name)) for name in shipped.NAMES}
+    if options.start is not None or base.fingerprint not in shipped_ones or not _is_foreign(index, base):
+        return str(base.path)
+    progress.say("Making a vocabulary of these documents, whose words the encoder would spell out.")
+    return CORPUS
 
 
 def _is_foreign(index: Index, base: Encoder) -> bool:

@@ -27,8 +27,15 @@ class Choice:
     reason: str
 
 
-def choose(sources: Sequence[Source]) -> Choice:
-    """Return the encoder for a new index of some sources."""
+def choose(sources: Sequence[Source], *, dim: int | None = None) -> Choice:
+    """Return the encoder for a new index of some sources.
+
+    Args:
+        sources: What is read.
+        dim: How many components are kept; only the fast encoder was trained for fewer.
+    """
+    if dim is not None:
+        return Choice(shipped.FAST, "because it was trained for fewer components")
     sizes = [source.size() for source in sources]
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes):

@@ -7,7 +7,7 @@ module for its options, and has to start quickly.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,15 +162,21 @@ def train(
     check_directory(out)
     from docsim.training.loop.defaults import training_config, with_epochs
     from docsim.training.loop.preparation import training_job
+    from docsim.training.towers.starting_point import make_starting_point
 
     if options.start == CORPUS and isinstance(texts, LabelledTexts):
         raise UsageError("expected documents, from which a vocabulary can be made; got labelled examples")
     examples = _examples(texts)
-    start = _start(texts, options)
+    learned: Iterable[Document] | Examples = examples or _documents(texts, options.seed)
+    if options.start == CORPUS and examples is None:
+        learned = documents = list(_documents(texts, options.seed))  # standard input can be read only once
+        start = _corpus_start(documents, options)
+    else:
+        start = make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
     config = training_config(options, examples, start=start.parts.kind)
     job = training_job(
         start,
-        _documents(texts, options.seed) if examples is None else examples,
+        learned,
         config,
         teacher=_teacher(options, out, progress),
         used=judgements.of_index(texts.path) if isinstance(texts, IndexTexts) and texts.use else None,
@@ -178,16 +184,12 @@ def train(
     return _Training(start, job, with_epochs(config, options.epochs, job.batches.per_epoch), options).run(out, progress)
 
 
-def _start(texts: TrainingTexts, options: TrainOptions) -> StartingPoint:
-    """Return what training starts from."""
-    from docsim.training.towers.starting_point import make_starting_point, starting_point
-
-    if options.start != CORPUS:
-        return make_starting_point(options.start, kind=options.tower, precision=options.precision, seed=options.seed)
+def _corpus_start(documents: Sequence[Document], options: TrainOptions) -> StartingPoint:
+    """Return a tower whose vocabulary and token vectors come from some documents."""
+    from docsim.training.towers.starting_point import starting_point
     from docsim.training.wordvectors.from_corpus import corpus_parts
 
-    documents = [f"{one.title}\n{one.text}" for one in _documents(texts, options.seed)]
-    parts = corpus_parts(documents, seed=options.seed)
+    parts = corpus_parts([f"{one.title}\n{one.text}" for one in documents], seed=options.seed)
     return starting_point(parts, name=CORPUS, kind=options.tower, precision=options.precision, seed=options.seed)
 
 

@@ -100,6 +100,8 @@ def _rounded(tokenizer: Tokenizer) -> Tokenizer:
     """Return a tokenizer whose pieces don't depend on the order in which threads added up their frequencies."""
     content = json.loads(tokenizer.to_str())
     special, pieces = content["model"]["vocab"][:2], content["model"]["vocab"][2:]
+    if any(score is None for _, score in pieces):
+        raise TrainingError("expected documents to make a vocabulary of; they hold no words")
     rounded = sorted((-round(score, 6), piece) for piece, score in pieces)
     content["model"]["vocab"] = [*special, *([piece, -score] for score, piece in rounded)]
     return Tokenizer.from_str(json.dumps(content))
