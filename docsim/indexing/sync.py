@@ -3,6 +3,7 @@
 The caller's thread reads and encodes a batch while another thread commits the batch before. A batch is one transaction
 of whole documents, so after an interruption at any point, the next run does only what is left. What vanished from the
 source is removed in the transaction of the last batch: a sync of one batch, as most are, is seen whole or not at all.
+Documents that have to be split again, because of what the source repeats, follow in transactions of their own.
 
 No decision depends on how much of the run is committed already. If a path of the source has taken or left a document in
 this run, neither the document nor its id is given to another path in the same run. So every decision is about documents
