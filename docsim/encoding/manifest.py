@@ -100,7 +100,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise EncoderError(
             f"expected an encoder directory at {path}, found no {MANIFEST_FILE} in it; name another directory, or "
-            "fast or accurate, which docsim ships",
+            "one of the shipped encoders, fast or accurate",
             hint="docsim distill --help",
         ) from None
     except (OSError, ValueError) as error:
