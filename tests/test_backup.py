@@ -19,6 +19,7 @@ from served import PAGES, made, token
 
 from docsim import Document, Encoder, Index
 from docsim.cli import main
+from docsim.engine.records import Copied
 from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.jobs.backup import SERVING_LOCK, back_up, restore
 from docsim.jobs.reindex import ReindexOptions, reindex
@@ -109,7 +110,7 @@ def test_an_index_is_readable_as_the_umask_says_and_a_backup_by_its_owner_alone(
 
 
 def test_a_backup_is_of_one_moment_while_documents_come_and_generations_go(index: Path, tmp_path: Path) -> None:
-    ended = threading.Event()
+    ended, written = threading.Event(), threading.Event()
 
     def write() -> None:
         with Index.open(index) as opened:
@@ -117,11 +118,17 @@ def test_a_backup_is_of_one_moment_while_documents_come_and_generations_go(index
                 if ended.is_set():
                     return
                 opened.sync([*PAGES, Document(f"new/{number}.md", f"Page {number} about gardens.")], prune=True)
+                written.set()
+
+    def next_backup(number: int) -> Copied:
+        written.clear()
+        assert written.wait(60)
+        return back_up(index, tmp_path / f"copy-{number}")
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        copies = [back_up(index, tmp_path / f"copy-{number}") for number in range(3)]
+        copies = [next_backup(number) for number in range(3)]
     finally:
         ended.set()
         writer.join()
