@@ -190,6 +190,7 @@ class Index:
         *,
         source: SourceName | None = None,
         prune: bool | None = None,
+        sample: Iterable[str] = (),
         keep_repeated: bool = False,
         dry_run: bool = False,
         wait: bool = False,
@@ -203,6 +204,7 @@ class Index:
             documents: The source's documents, in any order; read once, as a stream.
             source: Where they come from; documents of other sources are left alone.
             prune: Whether to remove documents that vanished from the source; by default, if they are certainly gone.
+            sample: Texts of pages from all over a new source, to tell what most repeat; by default the first pages do.
             keep_repeated: Keep in passages what most pages of the source repeat, such as navigation.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
@@ -224,7 +226,7 @@ class Index:
             return Plan(self.engine.sources(), source or _PYTHON).run(documents, prune=prune, progress=progress)
         with self.engine.writer(wait=wait) as writer:
             sync = Sync(writer, source or _PYTHON, encoder=self.encoder, batch=self.batch, keep_repeated=keep_repeated)
-            report = sync.run(documents, prune=prune, progress=progress)
+            report = sync.run(documents, prune=prune, sample=sample, progress=progress)
             writer.optimize()
         return report
 

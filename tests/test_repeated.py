@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.ingest import passages, repeated
 from docsim.ingest.sources import ReadingOptions, open_source
-from docsim.jobs.sync import SyncOptions, sync
+from docsim.jobs.sync import SyncOptions, sync, sync_source
 from docsim.maintenance import verify
 from docsim.models import Document
 
@@ -150,6 +151,29 @@ def test_the_choice_is_remembered_and_can_be_taken_back(tmp_path: Path, encoder:
     assert MENU in first()
     assert MENU not in first(keep=False)
     assert MENU not in first()
+
+
+@pytest.mark.parametrize("kind", ["folder", "records"])
+def test_what_only_later_pages_repeat_is_known_before_the_first_is_split(
+    tmp_path: Path, encoder: Encoder, kind: str
+) -> None:
+    """Else all that came before would be encoded twice."""
+    early = {f"a{n}.md": f"{topic} are explained here: page {n} says it." for n, topic in enumerate(TOPICS * 4)}
+    pages = {**early, **{f"b{n}.md": page(f"{topic} {n}") for n, topic in enumerate(TOPICS * 6)}}
+    source = tmp_path / ("pages" if kind == "folder" else "pages.jsonl")
+    if kind == "folder":
+        source.mkdir()
+        for name, text in pages.items():
+            (source / name).write_text(text)
+    else:
+        source.write_text("\n".join(json.dumps({"id": name, "text": text}) for name, text in pages.items()))
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.batch = 2_000
+        sync_source(index, open_source(str(source)))
+        assert MENU not in passages_of(index, "b0.md")
+        passages, last = store_of(index).rows("SELECT count(*), max(number) FROM passages")[0]
+        assert passages == last  # so none was written twice
+        assert verify.problems(index) == []
 
 
 def test_repair_leaves_out_what_is_repeated(index: Index) -> None:

@@ -255,7 +255,13 @@ class Sync(Plan):
     """Compares a source with an index, and writes the changes in batches."""
 
     def __init__(
-        self, writer: Writer, source: SourceName, *, encoder: Encoder, batch: int, keep_repeated: bool = False
+        self,
+        writer: Writer,
+        source: SourceName,
+        *,
+        encoder: Encoder,
+        batch: int,
+        keep_repeated: bool = False,
     ) -> None:
         """Compare a source with what an index holds.
 
@@ -278,12 +284,13 @@ class Sync(Plan):
         items: Iterable[Item],
         *,
         prune: bool | None = None,
+        sample: Iterable[str] = (),
         progress: Progress = SILENT,
     ) -> SyncReport:
         """Read, encode and commit what has changed; see ``Index.sync``."""
         with self._writer.transaction():
             self.source_number = self._writer.open_source(self.source_number, self.source)
-        self._repetition = Repetition(self._writer, self.source_number, keep=self._keeps_repeated)
+        self._repetition = Repetition(self._writer, self.source_number, sample=sample, keep=self._keeps_repeated)
         batches = pipeline.batched(
             itertools.chain(self.changes(items, progress), [_END]), _characters, size=self._batch
         )

@@ -10,9 +10,11 @@ little else would be left keeps all.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = ["PAGES", "Span", "are_repeated", "counted", "lines", "repeated", "spans"]
@@ -41,7 +43,6 @@ class _Line:
     start: int
     end: int
     letters: int
-    is_repeated: bool
     is_heading: bool
 
 
@@ -50,7 +51,7 @@ def lines(text: str) -> set[str]:
     if len(text) > 2 * _ENDS:
         text = f"{text[:_ENDS]}\n{text[-_ENDS:]}"
     found = (_squeezed(line) for line in text.split("\n") if len(line) <= _LONGEST)
-    return {line for line in found if any(map(str.isalnum, line))}
+    return {line for line in found if _says(line)}
 
 
 def repeated(counts: Mapping[str, int], pages: int, *, known: Collection[str] = ()) -> frozenset[str]:
@@ -84,28 +85,51 @@ def spans(text: str, repeated: Collection[str]) -> tuple[Span, ...]:
         return ()
     found = [run for run in _runs(text, repeated) if sum(line.letters for line in run) >= _LEAST]
     out = sum(line.letters for run in found for line in run)
-    left = sum(map(str.isalnum, text)) - out if found else 0
-    if left < _LEAST or (out > _LITTLE and left < out / 3):
-        return ()
-    return tuple(Span(run[0].start, run[-1].end) for run in found)
+    left_out = tuple(Span(run[0].start, run[-1].end) for run in found)
+    least = max(_LEAST, math.ceil(out / 3)) if out > _LITTLE else _LEAST
+    return left_out if found and _has_letters(_rest(text, left_out), least) else ()
+
+
+def _rest(text: str, left_out: Sequence[Span]) -> Iterator[str]:
+    """Yield the parts of a text around spans."""
+    start = 0
+    for span in left_out:
+        yield text[start : span.start]
+        start = span.end
+    yield text[start:]
+
+
+def _has_letters(parts: Iterable[str], least: int) -> bool:
+    """Return whether some parts of a text have at least so many letters and digits."""
+    letters = filter(str.isalnum, itertools.chain.from_iterable(parts))
+    return sum(1 for _ in itertools.islice(letters, least)) == least
 
 
 def are_repeated(part: str, repeated: Collection[str]) -> bool:
     """Return whether a part of a text is made of repeated lines, and of lines that say nothing."""
-    return not part.strip() or all(line.is_repeated or not line.letters for line in _lines(part, repeated))
+    return all(squeezed in repeated or not _says(squeezed) for squeezed in map(_squeezed, part.split("\n")))
 
 
 def _runs(text: str, repeated: Collection[str]) -> Iterator[list[_Line]]:
     """Yield the runs of repeated lines. A heading at the end of one belongs to what follows."""
-    run: list[_Line] = []
-    for line in _lines(text, repeated):
-        if line.is_repeated or (run and not line.letters):
-            run.append(line)
-        elif run:
-            yield from _without_headings(run)
-            run = []
-    if run:
-        yield run
+    lines = text.split("\n")
+    squeezed = [_squeezed(line) for line in lines]
+    starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)]
+    end = 0
+    for first in [number for number, line in enumerate(squeezed) if line in repeated]:
+        if first < end:
+            continue  # it is in the run before
+        run: list[_Line] = []
+        for end in range(first, len(lines)):
+            is_repeated = squeezed[end] in repeated
+            if not is_repeated and _says(squeezed[end]):
+                yield from _without_headings(run)
+                break
+            letters = sum(map(str.isalnum, squeezed[end])) if is_repeated else 0
+            run.append(_Line(starts[end], starts[end + 1] - 1, letters, bool(_HEADING.match(lines[end]))))
+        else:
+            yield run
+            return
 
 
 def _without_headings(run: list[_Line]) -> Iterator[list[_Line]]:
@@ -115,14 +139,9 @@ def _without_headings(run: list[_Line]) -> Iterator[list[_Line]]:
         yield run
 
 
-def _lines(text: str, repeated: Collection[str]) -> Iterator[_Line]:
-    start = 0
-    for line in text.split("\n"):
-        end, squeezed = start + len(line), _squeezed(line)
-        is_repeated = squeezed in repeated
-        letters = sum(map(str.isalnum, squeezed)) if is_repeated else int(any(map(str.isalnum, squeezed)))
-        yield _Line(start, end, letters, is_repeated, bool(_HEADING.match(line)))
-        start = end + 1
+def _says(line: str) -> bool:
+    """Return whether a line has a letter or a digit."""
+    return any(map(str.isalnum, line))
 
 
 def _squeezed(line: str) -> str:

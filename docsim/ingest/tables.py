@@ -107,6 +107,20 @@ def entries(path: Path, columns: Columns = Columns()) -> Iterator[Entry | Failur
     yield from _entries(_rows(path, columns), path.name, columns)
 
 
+def texts(path: Path, columns: Columns = Columns()) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of every record of a file that can be read.
+
+    Raises:
+        SourceError: The file is binary, or unpacks to far more than it weighs.
+        UsageError: The file is CSV without a column for the text.
+    """
+    with contextlib.suppress(*_UNREADABLE):
+        for row in _rows(path, columns):
+            fields = row.fields or {}
+            if isinstance(text := fields.get(columns.text), str):
+                yield _path(fields.get(columns.id), f"{path.name}:{row.line}"), text
+
+
 def stream_entries(stream: IO[bytes], columns: Columns = Columns()) -> Iterator[Entry | Failure]:
     """Yield an entry or a ``Failure`` for every record of a stream of JSON lines in UTF-8, which is not closed."""
     lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="\n")
@@ -141,7 +155,7 @@ def _entry(row: _Record, place: str, columns: Columns) -> Entry | Failure:
     id, title, text = (fields.pop(name, None) for name in (columns.id, columns.title, columns.text))
     if not isinstance(id, str | int | float | None) or isinstance(id, bool):
         return Failure(place, f"expected a string or a number as id, got {_kind(id)}", identified=False)
-    path = place if id is None or not str(id).strip() else str(id)
+    path = _path(id, place)
     if not isinstance(text, str) or not isinstance(title, str | int | float | None):
         wrong = (columns.title, title) if isinstance(text, str) else (columns.text, text)
         return Failure(path, f"expected a string as {wrong[0]} in line {row.line}, got {_kind(wrong[1])}")
@@ -153,6 +167,10 @@ def _entry(row: _Record, place: str, columns: Columns) -> Entry | Failure:
         return Failure(path, f"line {row.line} is nested too deeply")
     title = "" if title is None else str(title)
     return Entry(path, digest, lambda: Document(path, legible(text), title, fields))
+
+
+def _path(id: object, place: str) -> str:
+    return place if id is None or not str(id).strip() else str(id)
 
 
 def _rows(path: Path, columns: Columns) -> Iterator[_Record]:

@@ -14,6 +14,7 @@ from docsim.errors import StoreError
 from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
+from docsim.ingest import sampling
 from docsim.ingest.sources import ReadingOptions, Source, open_source
 from docsim.maintenance import verify, vocabulary_advice
 from docsim.models import Failure, LeftOut, SyncReport
@@ -163,6 +164,7 @@ def _synced(index: Index, source: Source, options: SyncOptions, progress: Progre
         source.entries(),
         source=_name(source),
         prune=options.prune,
+        sample=sampling.pages(source),
         keep_repeated=bool(source.reading.keep_repeated),
         dry_run=options.dry_run,
         wait=options.wait,
