@@ -2,8 +2,7 @@
 
 A process is started when a file needs it, stays for the files that come after, and ends with this one. One that takes
 too long is killed; one that crashes, or needs more memory than is allowed, is replaced. Either way the file is told as
-one that could not be read, and the others go on. They are plain processes that run ``docsim.ingest.worker``: nothing is
-forked, and no program has to be written in a special way to use docsim.
+one that could not be read, and the others go on. They run ``docsim.ingest.worker``.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ import contextlib
 import errno
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +19,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from docsim import child_process
+from docsim.child_process import Frame, receive, send
 from docsim.errors import SourceError
 from docsim.ingest import converters, formats
 from docsim.ingest.content import FileContent
-from docsim.ingest.worker import OUTPUT_LIMIT, Frame, receive, send
+from docsim.ingest.worker import OUTPUT_LIMIT
 
 __all__ = ["MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "read", "rest"]
 
@@ -53,15 +52,7 @@ class _Child:
     """
 
     def __init__(self) -> None:
-        where = os.pathsep.join(dict.fromkeys(filter(None, sys.path)))
-        quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "docsim.ingest.worker", str(MEMORY_LIMIT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | quiet | {"PYTHONPATH": where},
-        )
+        self._process = child_process.start("docsim.ingest.worker", str(MEMORY_LIMIT))
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._jobs, self._answers = self._process.stdin, self._process.stdout

@@ -4,70 +4,24 @@
 
 A file from a stranger may make a converter hang, crash or fill the memory. So it is converted in here, by
 ``docsim.ingest.converting``, which kills this process when it takes too long. Nothing is imported before a file needs
-it. A frame is a header in JSON and some bytes, with their two lengths in front.
+it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
-import struct
 import sys
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import IO, Any
 
-__all__ = ["OUTPUT_LIMIT", "Frame", "main", "receive", "send"]
+from docsim.child_process import Frame, own_pipes, receive, send
+
+__all__ = ["OUTPUT_LIMIT", "main"]
 
 OUTPUT_LIMIT = 1 << 28
 """The most bytes of text that one file may give."""
 
-_HEADER_LIMIT = 1 << 26
 _GRACE = 5.0  # seconds after which this process ends by itself, should nobody be left to kill it
-_LENGTHS = struct.Struct(">QQ")
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What goes through a pipe.
-
-    Attributes:
-        header: JSON values by name.
-        data: Any bytes.
-    """
-
-    header: Mapping[str, Any]
-    data: bytes = b""
-
-
-def send(stream: IO[bytes], frame: Frame) -> None:
-    """Write a frame."""
-    header = json.dumps(frame.header, default=str).encode("utf-8")
-    stream.write(_LENGTHS.pack(len(header), len(frame.data)))
-    stream.write(header)
-    stream.write(frame.data)
-    stream.flush()
-
-
-def receive(stream: IO[bytes], *, limit: int | None = None) -> Frame | None:
-    """Read a frame; None at the end of the stream, and when the frame is cut off.
-
-    Raises:
-        ValueError: The frame is larger than ``limit`` allows, or has no header.
-    """
-    start = stream.read(_LENGTHS.size)
-    if len(start) < _LENGTHS.size:
-        return None
-    sizes = _LENGTHS.unpack(start)
-    if limit is not None and (sizes[0] > _HEADER_LIMIT or sizes[1] > limit):
-        raise ValueError("the frame is too large")
-    header, data = (stream.read(size) for size in sizes)
-    if (len(header), len(data)) != sizes:
-        return None
-    return Frame(json.loads(header), data)
 
 
 def main(memory: int) -> None:
@@ -76,10 +30,7 @@ def main(memory: int) -> None:
     Args:
         memory: The most bytes of address space that this process may have.
     """
-    jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # what libraries print is no answer
-        os.dup2(nowhere, stream)
+    jobs, answers = own_pipes()
     _limit(memory)
     sys.modules["magika"] = types.ModuleType("magika")  # markitdown imports it, and it ONNX Runtime; neither is used
     from docsim.ingest import formats  # noqa: F401  # so that what comes first need not wait for it

@@ -1,29 +1,34 @@
-"""Background: segments are made by a thread of its own, while the next documents are encoded and committed.
+"""Background: segments are made while the next documents are encoded and committed.
 
-Encoding leaves the interpreter to other threads most of the time, so finding words then costs little time. A document
-is handed over when its transaction is committed, and a few transactions wait at most. What the thread makes counts only
-once ``keeping.write`` says so; until then a kill, an error or a deletion in between loses nothing but time.
+A document is handed over when its transaction is committed, and a few transactions wait at most. Few documents are left
+to a thread. Many get a process of their own, which runs ``docsim.engine.local.words.making``: finding words keeps the
+interpreter busy, which a thread would have to share with those that read and commit. What is made counts only once
+``storage.write`` says so; until then a kill, an error or a deletion in between loses nothing but time.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from queue import Queue
 
-from docsim.engine.local.words import building, segment
+from docsim import child_process
+from docsim.engine.local.words import building, making, segment
 from docsim.engine.local.words.building import Text
 
-__all__ = ["Beside", "Made"]
+__all__ = ["FEW", "Beside", "Made"]
 
 logger = logging.getLogger(__name__)
 
 WAITING = 2
 """Transactions whose words are not found yet; a third one has to wait. This bounds memory."""
+
+FEW = 4_000_000
+"""Characters of text whose words are found before a process would have started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +49,17 @@ class Made:
 class Beside:
     """Makes segments of documents that are handed over in ascending order of their first passage numbers."""
 
-    def __init__(self, place: Path, *, after: int, deletion: int) -> None:
+    def __init__(self, place: Path, *, after: int, deletion: int, most: int = FEW) -> None:
         """Start the thread.
 
         Args:
             place: The folder of the segments.
             after: The last passage number before the first document.
             deletion: The sequence number of the last deletion before the first document.
+            most: Characters of text that the thread works on itself.
         """
         self._after, self._deletion, self._place = after, deletion, place
+        self._most = most
         self._queue: Queue[Sequence[Text] | None] = Queue(WAITING)
         self._found: list[tuple[str, int]] = []
         self._failure: Exception | None = None
@@ -81,7 +88,15 @@ class Beside:
 
     def _run(self) -> None:
         try:
-            for one in building.segments(chain.from_iterable(self._handed_over())):
+            handed_over = self._handed_over()
+            first, characters = [], 0
+            for texts in handed_over:
+                first.append(texts)
+                characters += sum(len(one.text) for one in texts)
+                if characters > self._most:
+                    self._found = self._made_apart(chain(first, handed_over))
+                    return
+            for one in building.segments(chain.from_iterable(first)):
                 self._found.append((segment.save(one, self._place), int(one.firsts[-1])))
         except _AbandonedError:
             pass
@@ -89,6 +104,26 @@ class Beside:
             self._failure = error
             while not self._is_over:
                 self._next()
+
+    def _made_apart(self, handed_over: Iterable[Sequence[Text]]) -> list[tuple[str, int]]:
+        """Return the checksums and last first passage numbers of segments that another process makes.
+
+        Raises:
+            OSError: It could not be started, or has ended.
+        """
+        with child_process.start(making.__name__, str(self._place)) as process:
+            assert process.stdin
+            assert process.stdout
+            try:
+                for texts in handed_over:
+                    child_process.send(process.stdin, making.packed(texts))
+                child_process.send(process.stdin, making.END)
+                answer = child_process.receive(process.stdout)
+                if answer is None:
+                    raise OSError("the process that finds words has ended")
+                return [(digest, last) for digest, last in answer.header["segments"]]
+            finally:
+                process.kill()
 
     def _handed_over(self) -> Iterator[Sequence[Text]]:
         while (texts := self._next()) is not None:

@@ -1,0 +1,59 @@
+"""The process that makes segments: reads texts from its standard input, and says on standard output what it has made.
+
+    python -P -m docsim.engine.local.words.making FOLDER
+
+It is started by ``docsim.engine.local.words.background`` and ends without a word when its input ends early, as it does
+when that process is killed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import IO
+
+from docsim.child_process import Frame, own_pipes, receive, send
+from docsim.engine.local.words import building, segment
+from docsim.engine.local.words.building import Text
+
+__all__ = ["END", "main", "packed"]
+
+END = Frame({"end": True})
+"""Comes after all texts."""
+
+_LIMIT = 1 << 34  # bytes of a frame
+
+
+def packed(texts: Sequence[Text]) -> Frame:
+    """Return a frame that holds some texts."""
+    contents = [one.text.encode("utf-8", "surrogatepass") for one in texts]
+    rows = [(one.number, one.first, one.title, len(data)) for one, data in zip(texts, contents, strict=True)]
+    return Frame({"texts": rows}, b"".join(contents))
+
+
+def main(place: Path) -> None:
+    """Make segments of all texts that come in, and say which.
+
+    Args:
+        place: The folder that they are written to.
+    """
+    jobs, answers = own_pipes()
+    made = [(segment.save(one, place), int(one.firsts[-1])) for one in building.segments(_texts(jobs))]
+    send(answers, Frame({"segments": made}))
+
+
+def _texts(jobs: IO[bytes]) -> Iterator[Text]:
+    while (frame := receive(jobs, limit=_LIMIT)) is not None:
+        if frame.header == END.header:
+            return
+        rows = frame.header["texts"]
+        ends = list(accumulate(size for *_, size in rows))
+        for (number, first, title, size), end in zip(rows, ends, strict=True):
+            yield Text(number, first, title, frame.data[end - size : end].decode("utf-8", "surrogatepass"))
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
