@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ MOST_TOKENS = 3_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""
 
 _STEP = 250_000  # tokens whose words are found at a time
+_NEW = 5_000  # new ways of writing a word that are looked into together
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,10 @@ class _Batch:
         self.count = 0
         self._written: defaultdict[str, int] = defaultdict()
         self._written.default_factory = self._written.__len__  # a new token gets the next number
+        self._terms: defaultdict[str, int] = defaultdict()
+        self._terms.default_factory = self._terms.__len__
+        self._words, self._beside, self._places = _Ragged(), _Ragged(), _Ragged()  # of each token
+        self._evidence: list[tuple[int, int, float]] = []  # token, place of a language, weight
         self._tokens: list[NDArray[np.int32]] = []
         self._sizes: list[int] = []
         self._in_title: list[int] = []
@@ -128,12 +134,15 @@ class _Batch:
             self._tokens.append(np.fromiter(map(self._written.__getitem__, found), np.int32, len(found)))
             self.count += len(found)
             found = []
+        if len(self._written) - len(self._words.ends) > _NEW:
+            self._find_words()
         self.texts.append((text.number, text.first))
         self._sizes.append(self.count - before)
 
     def segment(self) -> Segment:
         """Return the segment; the batch is of no use afterwards."""
-        words, beside, places = self._stand_for()
+        self._find_words()
+        words, beside, places = self._words.made(), self._beside.made(), self._places.made()
         chosen = np.concatenate(self._tokens)
         self._tokens.clear()
         ends = np.cumsum(self._sizes, dtype=np.int64)
@@ -147,25 +156,22 @@ class _Batch:
         del chosen  # large, and the generator's own to drop
         return assembled(documents, found, list(self._terms), count=int(count))
 
-    def _stand_for(self) -> tuple[_Lists, _Lists, _Lists]:
-        """Return the words of each token, what stands beside them, and beside which of them."""
-        self._terms: defaultdict[str, int] = defaultdict()
-        self._terms.default_factory = self._terms.__len__
-        self._telling = np.zeros((len(self._written), len(LANGUAGES)), np.float32)
-        words, beside, places = _Ragged(), _Ragged(), _Ragged()
+    def _find_words(self) -> None:
+        """Find the words of each new token, what stands beside them, and beside which of them."""
         number = self._terms.__getitem__
-        for row, one in enumerate(self._written):
+        done = len(self._words.ends)
+        for row, one in enumerate(islice(self._written, done, None), done):
             found = token(one)
-            for place, weight in evidence(one, found.words).items():
-                self._telling[row, place] = weight
-            words.add(map(number, found.words))
-            beside.add(number(form) for _, form in found.beside)
-            places.add(place for place, _ in found.beside)
-        return words.made(), beside.made(), places.made()
+            self._evidence += ((row, place, weight) for place, weight in evidence(one, found.words).items())
+            self._words.add(map(number, found.words))
+            self._beside.add(number(form) for _, form in found.beside)
+            self._places.add(place for place, _ in found.beside)
 
     def _languages(self, chosen: NDArray[np.int32], first: NDArray[np.int64]) -> list[int]:
         """Return the language of each document, by its first tokens."""
-        table = self._telling
+        table = np.zeros((len(self._written), len(LANGUAGES)), np.float32)
+        for row, language, weight in self._evidence:
+            table[row, language] = weight
         counts = np.minimum(self._sizes, SAMPLE)
         document = np.repeat(np.arange(len(counts)), counts)
         place = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
