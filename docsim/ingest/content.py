@@ -20,10 +20,13 @@ _ANSI = re.compile(
 )
 _OVERSTRUCK = re.compile(r"[^\n]\x08(?=[^\n])")  # bold and underlined, as typewriters do it
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\x80-\x84\x86-\x9f]")
+_ASCII_CONTROLS = bytes(code for code in range(128) if _CONTROLS.match(chr(code)))
 _DATA_URI = re.compile(r"(data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w=.-]{1,60}){0,4};base64,)[A-Za-z0-9+/=%_-]{40,}")
 _BASE64 = re.compile(
     r"(?:^[ \t>]{0,8}[A-Za-z0-9+/]{60,100}[ \t]*\n){4,}(?:[ \t>]{0,8}[A-Za-z0-9+/]{0,100}={0,2}[ \t]*$)?", re.M
 )
+_LEAST_BASE64 = 60  # characters of its lines
+_SHORT = 1_000_000  # characters of a text that is looked through before; of a longer one, that would take much memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,26 @@ def legible(text: str) -> str:
         text = _ANSI.sub("", text)
     if "\x08" in text:
         text = _OVERSTRUCK.sub("", text)
-    text = _CONTROLS.sub("", text)
+    if _may_have_controls(text):
+        text = _CONTROLS.sub("", text)
     if ";base64," in text:
         text = _DATA_URI.sub(r"\1...", text)
-    return _BASE64.sub("...\n", text)
+    return _BASE64.sub("...\n", text) if _may_have_base64(text) else text
+
+
+def _may_have_controls(text: str) -> bool:
+    """Return False if a text certainly has no control characters; finding that out is quicker than looking for them."""
+    if len(text) > _SHORT or not text.isascii():
+        return True
+    data = text.encode("ascii")
+    return len(data.translate(None, _ASCII_CONTROLS)) < len(data)
+
+
+def _may_have_base64(text: str) -> bool:
+    """Return False if a text certainly has no lines of base64, likewise."""
+    if len(text) > _SHORT:
+        return True
+    return any(len(line) >= _LEAST_BASE64 and " " not in line.strip(" \t>") for line in text.split("\n"))
 
 
 def one_line(title: str) -> str:

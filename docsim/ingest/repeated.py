@@ -10,6 +10,7 @@ little else would be left keeps all.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -113,23 +114,32 @@ def are_repeated(part: str, repeated: Collection[str]) -> bool:
 def _runs(text: str, repeated: Collection[str]) -> Iterator[list[_Line]]:
     """Yield the runs of repeated lines. A heading at the end of one belongs to what follows."""
     lines = text.split("\n")
-    squeezed = [_squeezed(line) for line in lines]
-    starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)]
+    firsts = _first_words(frozenset(repeated))
+    found = {number for number, line in enumerate(lines) if _first_word(line) in firsts and _squeezed(line) in repeated}
+    starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)] if found else []
     end = 0
-    for first in [number for number, line in enumerate(squeezed) if line in repeated]:
+    for first in sorted(found):
         if first < end:
             continue  # it is in the run before
         run: list[_Line] = []
         for end in range(first, len(lines)):
-            is_repeated = squeezed[end] in repeated
-            if not is_repeated and _says(squeezed[end]):
+            if end not in found and _says(lines[end]):
                 yield from _without_headings(run)
                 break
-            letters = sum(map(str.isalnum, squeezed[end])) if is_repeated else 0
+            letters = sum(map(str.isalnum, lines[end])) if end in found else 0
             run.append(_Line(starts[end], starts[end + 1] - 1, letters, bool(_HEADING.match(lines[end]))))
         else:
             yield run
             return
+
+
+@functools.lru_cache(16)
+def _first_words(repeated: frozenset[str]) -> frozenset[str]:
+    return frozenset(map(_first_word, repeated))
+
+
+def _first_word(line: str) -> str:
+    return next(iter(line.split(None, 1)), "")
 
 
 def _without_headings(run: list[_Line]) -> Iterator[list[_Line]]:

@@ -162,7 +162,7 @@ class Database:
 
     def _alone(self) -> contextlib.AbstractContextManager[None]:
         """Return what surrounds a statement: a check of its own, unless it is part of a ``reading()``."""
-        return contextlib.nullcontext() if self._is_reading else self._unchanged()
+        return contextlib.nullcontext() if self.writable or self._is_reading else self._unchanged()
 
     def _connect(self) -> tuple[sqlite3.Connection, State | None]:
         """Connect; where SQLite's shared-memory file cannot be made, to the database file as it is.
