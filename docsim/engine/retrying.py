@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -28,9 +27,10 @@ def retried(function: Callable[_Given, _Found]) -> Callable[_Given, _Found]:
     @functools.wraps(function)
     def wrapped(*given: _Given.args, **named: _Given.kwargs) -> _Found:
         for _ in range(TRIES - 1):
-            with contextlib.suppress(IndexChanged):
+            try:
                 return function(*given, **named)
-            time.sleep(PAUSE)
+            except IndexChanged:
+                time.sleep(PAUSE)
         return function(*given, **named)
 
     return wrapped
