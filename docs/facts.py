@@ -44,7 +44,7 @@ _CONSTANTS: Mapping[str, str] = {
     "smoothing_neighbours": "docsim.search.smoothing:NEIGHBOURS",
     "query_terms": "docsim.search.query_terms:MOST_TERMS",
     "repeated_power": "docsim.search.query_terms:REPEATED",
-    "convert_seconds": "docsim.ingest.converting:TIMEOUT",
+    "convert_seconds": "docsim.ingest.conversion_pool:TIMEOUT",
     "frequent_rows": "docsim.search.query_terms:MOST_ROWS",
     "joined_words": "docsim.search.query_terms:MOST_JOINED",
     "filter_conditions": "docsim.filters.condition:MAX_CONDITIONS",

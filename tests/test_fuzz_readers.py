@@ -1,8 +1,9 @@
 """Fuzzing: whatever is in a file, its reader gives a legible text or one sentence, within limits of time and memory.
 
-Each file is read in a process that is killed after ``SECONDS`` and has no more memory than ``converting.MEMORY_LIMIT``,
-also where docsim itself reads text without one. ``FUZZ=5000 pytest tests/test_fuzz_readers.py`` tries so many files of
-each format, other ones each time; without it the files are the same in every run.
+Each file is read in a process that is killed after ``SECONDS`` and has no more memory than
+``conversion_pool.MEMORY_LIMIT``, also where docsim itself reads text without one.
+``FUZZ=5000 pytest tests/test_fuzz_readers.py`` tries so many files of each format, other ones each time; without it the
+files are the same in every run.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from hostile_files import LARGE, PIECES, SUFFIXES, altered, seeds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from docsim.child_process import Frame
 from docsim.errors import DocsimError, SourceError
-from docsim.ingest import converting
+from docsim.ingest import conversion_pool
 from docsim.ingest.sources import ReadingOptions, open_source
-from docsim.ingest.worker import Frame
 from docsim.models import Document, Entry, Failure, LeftOut
 
 pytestmark = pytest.mark.properties
@@ -51,7 +52,7 @@ fuzzing = settings(
 
 def check(data: bytes, suffix: str) -> None:
     """Read a file and look at what comes back."""
-    answer = converting._pool().convert(
+    answer = conversion_pool._pool().convert(
         Frame({"suffix": suffix, "name": f"a/b{suffix}", "timeout": SECONDS, "hidden": True}, data), SECONDS
     )
     if reason := answer.header.get("error"):
@@ -91,10 +92,10 @@ def test_what_fuzzing_starts_from_is_read_or_refused(suffix: str) -> None:
 
 @pytest.mark.parametrize("name", LARGE)
 def test_a_large_hostile_file_is_read_or_refused_in_time(name: str) -> None:
-    converting.rest()
+    conversion_pool.rest()
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     check(LARGE[name], Path(name).suffix)
-    converting.rest()
+    conversion_pool.rest()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < CPU_SECONDS
 
@@ -223,4 +224,4 @@ def test_an_export_that_was_altered_is_read_or_refused(
 @pytest.fixture(autouse=True, scope="module")
 def _resting() -> Iterator[None]:
     yield
-    converting.rest()
+    conversion_pool.rest()

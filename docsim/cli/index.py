@@ -18,7 +18,7 @@ from docsim.encoding import shipped
 from docsim.encoding.encoder import Encoder
 from docsim.errors import StoreError, UsageError
 from docsim.index import Index
-from docsim.ingest import converting
+from docsim.ingest import conversion_pool
 from docsim.ingest.forms import NAMES
 from docsim.ingest.sources import ReadingOptions, Source, open_source
 from docsim.jobs import first_encoder
@@ -63,7 +63,7 @@ _reading = grouped(
         type=click.FloatRange(0, 86_400, min_open=True),
         callback=options.finite,
         metavar="S",
-        help=f"Seconds that converting one file, such as a PDF, may take.  [default: {converting.TIMEOUT:g}]",
+        help=f"Seconds that converting one file, such as a PDF, may take.  [default: {conversion_pool.TIMEOUT:g}]",
     ),
     click.option(
         "--as",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import converting, folders, tables
+from docsim.ingest import conversion_pool, folders, tables
 from docsim.ingest.sources import Source, read_document
 from docsim.ingest.trees.tree import id_of
 
@@ -56,7 +56,7 @@ def _files(source: Source) -> Iterator[str]:
 
 
 def _is_left_out(file: str) -> bool:
-    return tables.is_table(file) or converting.is_apart(folders.suffix(file))
+    return tables.is_table(file) or conversion_pool.is_apart(folders.suffix(file))
 
 
 def _rank(path: str) -> tuple[int, str]:

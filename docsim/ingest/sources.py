@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import converting, folders, formats, forms, tables, trees
-from docsim.ingest.converting import USUAL, Conversion
+from docsim.ingest import conversion_pool, folders, formats, forms, tables, trees
+from docsim.ingest.conversion_pool import USUAL, Conversion
 from docsim.ingest.forms.since import checked
 from docsim.ingest.trees.tree import FILE_LIMIT, id_of
 from docsim.models import Document, Entry, Failure, Item, LeftOut
@@ -57,7 +57,7 @@ class ReadingOptions:
         text_column: The field of a record that is its text; by default ``text``.
         title_column: The field that is its title; by default ``title``.
         id_column: The field that is its id; by default ``id``.
-        convert_timeout: Seconds that converting one file may take; see ``docsim.ingest.converting``.
+        convert_timeout: Seconds that converting one file may take; see ``docsim.ingest.conversion_pool``.
         form: The form that it is read in, one of ``forms.names()``; by default the one that is recognised.
         since: A date in ISO 8601: documents of an export that were last changed before are left out.
         keep_repeated: Whether passages keep what most pages repeat; see ``docsim.ingest.repeated``.
@@ -224,7 +224,7 @@ def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL)
         raise SourceError(f"could not be read: {error.strerror}") from error
     name = id_of("/".join(path.absolute().parts[-2:]))
     try:
-        content = converting.read(data, folders.suffix(path.name), name, how=how)
+        content = conversion_pool.read(data, folders.suffix(path.name), name, how=how)
     except SourceError:
         raise
     except Exception as error:  # whatever a file makes a reader do, the others go on
@@ -326,7 +326,7 @@ def _folder_entries(root: Path, reading: ReadingOptions) -> Iterator[Entry | Fai
                 yield from _table_entries(root / found, id, reading)
             else:
                 yield _entry(root / found, id, reading)
-    converting.rest()
+    conversion_pool.rest()
 
 
 def _numbered(id: str, number: int) -> str:
@@ -353,7 +353,7 @@ def _entry(path: Path, id: str, reading: ReadingOptions) -> Entry | Failure:
         hashed = digest(path) + ("" if reading.conversion().hidden else " without what is hidden")
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
-    if not converting.is_apart(folders.suffix(path.name)):
+    if not conversion_pool.is_apart(folders.suffix(path.name)):
         return Entry(id, hashed, load)
-    conversion = converting.Ahead(load)
+    conversion = conversion_pool.Ahead(load)
     return Entry(id, hashed, conversion.result, conversion.start)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from docsim import extras
 from docsim.errors import MissingExtra
-from docsim.ingest import converters, converting
+from docsim.ingest import conversion_pool, converters
 from docsim.models import Document
 from docsim.serving import parameters as given
 from docsim.serving import problems
@@ -152,7 +152,7 @@ def file_document(content: bytes, name: str) -> Document:
             extras.require("files", f"reading {suffix} files")
         except MissingExtra as error:
             raise Problem(415, str(error)) from error
-    read = converting.read(content, suffix, PurePosixPath(name).name or "file")
+    read = conversion_pool.read(content, suffix, PurePosixPath(name).name or "file")
     return Document(name, read.text, read.title, read.metadata)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import converting, folders, trees
+from docsim.ingest import conversion_pool, folders, trees
 from docsim.ingest.forms import since as dates
 from docsim.ingest.trees.tree import Tree, id_of
 from docsim.models import Document, Item, LeftOut
@@ -87,7 +87,7 @@ class How:
 
     include: tuple[str, ...] = ()
     since: str | None = None
-    conversion: converting.Conversion = converting.USUAL
+    conversion: conversion_pool.Conversion = conversion_pool.USUAL
 
 
 def documents(path: Path, form: str, how: How = How()) -> Iterator[Item]:
@@ -111,7 +111,7 @@ def documents(path: Path, form: str, how: How = How()) -> Iterator[Item]:
             yield from tree.told
             opened = tree.used | told
             yield from (LeftOut(id_of(one), _suffix(one)) for one in tree.files if one not in opened)
-    converting.rest()
+    conversion_pool.rest()
 
 
 def _guarded(form: Form, tree: Tree, name: str) -> Iterator[Item]:

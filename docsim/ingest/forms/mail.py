@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 
 from docsim.errors import SourceError
-from docsim.ingest import converting, folders, formats
+from docsim.ingest import conversion_pool, folders, formats
 from docsim.ingest.content import legible, one_line, tidy
-from docsim.ingest.converting import Conversion
+from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.forms import page
 from docsim.ingest.forms.mailboxes import MAIL, begins_mbox, is_mail, is_mbox, mails
 from docsim.ingest.forms.quoting import own_text
@@ -153,7 +153,7 @@ def _body(message: EmailMessage, how: Conversion) -> str:
     text = legible(_content(plain)) if plain is not None else ""
     if not text.strip() and (rich := message.get_body(("html",))) is not None:
         data = _content(rich).encode("utf-8", "replace") or b" "
-        text = converting.read(data, ".html", "mail", how=how).text
+        text = conversion_pool.read(data, ".html", "mail", how=how).text
     return text.replace("\r\n", "\n")
 
 

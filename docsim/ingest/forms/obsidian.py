@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from docsim.errors import SourceError
-from docsim.ingest import converting, folders, formats
+from docsim.ingest import conversion_pool, folders, formats
 from docsim.ingest.content import tidy
-from docsim.ingest.converting import Conversion
+from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.forms import page, prose
 from docsim.ingest.trees.tree import Tree, id_of
 from docsim.models import Document, Entry, Failure, Item
@@ -81,7 +81,7 @@ def _entry(tree: Tree, path: str, vault: _Vault) -> Entry | Failure:
 
 
 def _note(data: bytes, path: str, vault: _Vault, how: Conversion) -> Document:
-    content = converting.read(data, folders.suffix(path), "/".join(path.split("/")[-2:]), how=how)
+    content = conversion_pool.read(data, folders.suffix(path), "/".join(path.split("/")[-2:]), how=how)
     links, embeds, tags = dict[str, None](), dict[str, None](), dict[str, None]()
 
     def named(match: re.Match[str]) -> str:

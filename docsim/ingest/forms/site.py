@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from docsim.errors import SourceError
-from docsim.ingest import converting, folders, formats
+from docsim.ingest import conversion_pool, folders, formats
 from docsim.ingest.content import tidy
-from docsim.ingest.converting import Conversion
+from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.forms import page, site_config, site_markup
 from docsim.ingest.forms.site_config import Site
 from docsim.ingest.trees.tree import Tree, id_of
@@ -59,7 +59,7 @@ def item(tree: Tree, path: str, sites: Sequence[Site], *, url: str = "") -> Entr
 def _page(path: str, site: Site, text: str, url: str, how: Conversion) -> Document:
     suffix = folders.suffix(path)
     data, name = (text or " ").encode("utf-8", "replace"), "/".join(path.split("/")[-2:])
-    content = converting.read(data, suffix, name, how=how)
+    content = conversion_pool.read(data, suffix, name, how=how)
     facts, fields = site.facts(path), dict(content.metadata)
     navigated = str(facts.pop("title", "") or "")
     if "tags" in fields and "labels" not in fields:

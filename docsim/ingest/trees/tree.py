@@ -15,7 +15,7 @@ from typing import IO
 
 from docsim.errors import SourceError
 from docsim.ingest import encodings, folders, formats
-from docsim.ingest.converting import USUAL
+from docsim.ingest.conversion_pool import USUAL
 from docsim.models import Failure, LeftOut
 from docsim.text.storing import composed
 

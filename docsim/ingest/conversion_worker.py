@@ -1,10 +1,19 @@
 """The process that converts files: reads one after the other from its standard input, and answers on standard output.
 
-    python -P -m docsim.ingest.worker MEMORY
+    python -P -m docsim.ingest.conversion_worker MEMORY
 
-A file from a stranger may make a converter hang, crash or fill the memory. So it is converted in here, by
-``docsim.ingest.converting``, which kills this process when it takes too long. Nothing is imported before a file needs
-it.
+A file from a stranger may make a converter hang, crash or fill the memory. So it is converted in here, in a child
+process of ``docsim.ingest.conversion_pool``. Its limits:
+
+    time       ``TIMEOUT`` in conversion_pool, or ``--convert-timeout``; conversion_pool kills this process and makes
+               the message. An alarm that is set here ends the process ``_GRACE`` seconds later in any case.
+    memory     ``MEMORY_LIMIT`` in conversion_pool, the argument MEMORY; set here, by ``_limit``
+    output     ``OUTPUT_LIMIT`` here: the text that one file may give
+    processes  how many there are, and how many files each may convert: in conversion_pool
+
+How large an archive may be when unpacked is checked by the readers: ``readers/archives.py``.
+
+Nothing is imported before a file needs it.
 """
 
 from __future__ import annotations

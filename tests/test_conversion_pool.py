@@ -1,4 +1,4 @@
-"""Files that are converted in processes of their own: ``docsim.ingest.converting`` and ``docsim.ingest.worker``."""
+"""Files converted in processes of their own: ``docsim.ingest.conversion_pool`` and ``conversion_worker``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from docsim import Encoder, Index
+from docsim.child_process import Frame, receive, send
 from docsim.errors import SourceError
-from docsim.ingest import converting, formats, worker
-from docsim.ingest.converting import Conversion
+from docsim.ingest import conversion_pool, conversion_worker, formats
+from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.sources import ReadingOptions, open_source, read_document
-from docsim.ingest.worker import Frame, receive, send
 from docsim.jobs.sync import sync
 
 PAGE = b"<html><head><title>Soup</title></head><body><h1>Soup</h1><p>Boil the <b>lentils</b>.</p></body></html>"
@@ -48,7 +48,7 @@ def misbehave(data, suffix, name, **how):
                 pass
     return read(data, suffix, name, **how)
 
-if "docsim.ingest.worker" in sys.orig_argv:
+if "docsim.ingest.conversion_worker" in sys.orig_argv:
     from docsim.ingest import formats
     read, formats.read = formats.read, misbehave
 """
@@ -57,9 +57,9 @@ if "docsim.ingest.worker" in sys.orig_argv:
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    converting.rest()
+    conversion_pool.rest()
     yield
-    converting.rest()
+    conversion_pool.rest()
 
 
 @pytest.fixture
@@ -68,17 +68,17 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(MISBEHAVING)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(converting, "MEMORY_LIMIT", 1 << 30)
+    monkeypatch.setattr(conversion_pool, "MEMORY_LIMIT", 1 << 30)
 
 
 def read(data: bytes, *, suffix: str = ".html", timeout: float | None = None) -> str:
-    return converting.read(data, suffix, "file", how=Conversion(timeout)).text
+    return conversion_pool.read(data, suffix, "file", how=Conversion(timeout)).text
 
 
 def test_what_another_process_reads_is_what_this_one_reads() -> None:
-    assert converting.read(PAGE, ".HTML", "a/soup.html") == formats.read(PAGE, ".html", "a/soup.html")
+    assert conversion_pool.read(PAGE, ".HTML", "a/soup.html") == formats.read(PAGE, ".html", "a/soup.html")
     mail = b"From: a@example.org\nSubject: Soup\nDate: Mon, 1 Jan 2024 10:00:00 +0100\n\nBoil the lentils.\n"
-    assert converting.read(mail, ".eml", "a.eml") == formats.read(mail, ".eml", "a.eml")
+    assert conversion_pool.read(mail, ".eml", "a.eml") == formats.read(mail, ".eml", "a.eml")
     odd = "<p>\ud7ff \U0001f372 \u202e</p>".encode()
     assert read(odd) == formats.read(odd, ".html", "file").text
     with pytest.raises(SourceError, match="the file is damaged, or is not the pdf file"):
@@ -87,7 +87,7 @@ def test_what_another_process_reads_is_what_this_one_reads() -> None:
 
 def test_text_is_read_right_here() -> None:
     assert read(b"# Soup", suffix=".md") == "# Soup"
-    assert not converting._held or not converting._held[0]._idle
+    assert not conversion_pool._held or not conversion_pool._held[0]._idle
 
 
 def test_what_hangs_crashes_fills_memory_or_lies_is_told_and_the_rest_goes_on(misbehaving: None) -> None:
@@ -132,13 +132,13 @@ def test_processes_start_when_files_wait_and_end_when_they_rest(tmp_path: Path) 
     files = [tmp_path / f"{number}.html" for number in range(8)]
     for file in files:
         file.write_bytes(PAGE)
-    begun = [converting.Ahead(lambda file=file: read_document(file)) for file in files]  # type: ignore[misc]
+    begun = [conversion_pool.Ahead(lambda file=file: read_document(file)) for file in files]  # type: ignore[misc]
     for one in begun:
         one.start()
     assert {one.result().title for one in begun} == {"Soup"}
-    children = list(converting._held[0]._idle)
+    children = list(conversion_pool._held[0]._idle)
     assert 1 <= len(children) <= len(os.sched_getaffinity(0))
-    converting.rest()
+    conversion_pool.rest()
     assert all(child._process.poll() is not None for child in children)
     assert read_document(files[0]).title == "Soup"
 
@@ -154,7 +154,7 @@ def test_many_threads_share_the_processes() -> None:
 
 
 def test_a_process_that_nobody_waits_for_ends_by_itself() -> None:
-    child = converting._Child()
+    child = conversion_pool._Child()
     child._jobs.close()
     assert child._process.wait(20) == 0
     child.close()
@@ -187,4 +187,4 @@ def test_frames_go_through_a_pipe_whole_or_not_at_all() -> None:
     for size in range(len(stream.getvalue())):
         assert receive(io.BytesIO(stream.getvalue()[:size])) is None
     with pytest.raises(ValueError, match="too large"):
-        receive(io.BytesIO(b"\xff" * 64), limit=worker.OUTPUT_LIMIT)
+        receive(io.BytesIO(b"\xff" * 64), limit=conversion_worker.OUTPUT_LIMIT)

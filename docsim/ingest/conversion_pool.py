@@ -1,8 +1,10 @@
-"""Converting: files that are not text are read in processes of their own, several at a time, within limits.
+"""The pool of child processes that convert files which are not text, several at a time and within limits.
 
 A process is started when a file needs it, stays for the files that come after, and ends with this one. One that takes
-too long is killed; one that crashes, or needs more memory than is allowed, is replaced. Either way the file is told as
-one that could not be read, and the others go on. They run ``docsim.ingest.worker``.
+too long is killed; one that crashes, or needs more memory than is allowed, is replaced. Either way the file is reported
+as one that could not be read, and the others go on. They run ``docsim.ingest.conversion_worker``.
+
+Nothing is converted in here: the processes call ``docsim.ingest.formats``, and that the readers of each format.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from docsim.child_process import Frame, receive, send
 from docsim.errors import SourceError
 from docsim.ingest import converters, formats
 from docsim.ingest.content import FileContent
-from docsim.ingest.worker import OUTPUT_LIMIT
+from docsim.ingest.conversion_worker import OUTPUT_LIMIT
 
 __all__ = ["MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "read", "rest"]
 
@@ -52,7 +54,7 @@ class _Child:
     """
 
     def __init__(self) -> None:
-        self._process = child_process.start("docsim.ingest.worker", str(MEMORY_LIMIT))
+        self._process = child_process.start("docsim.ingest.conversion_worker", str(MEMORY_LIMIT))
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._jobs, self._answers = self._process.stdin, self._process.stdout
