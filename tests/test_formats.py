@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from office_files import archive_of, docx, paragraph, pdf
 
 from docsim.errors import SourceError
-from docsim.ingest import converters, encodings
+from docsim.ingest import encodings, guarded_readers
 from docsim.ingest.content import FileContent
 from docsim.ingest.encodings import decode
 from docsim.ingest.formats import read
@@ -253,7 +253,7 @@ def test_no_bytes_make_reading_text_fail(data: bytes, suffix: str) -> None:
         assert read(data, suffix, "name").title
 
 
-@pytest.mark.parametrize("suffix", sorted(converters.SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(guarded_readers.SUFFIXES))
 @settings(deadline=None)
 @given(data=st.binary(max_size=200))
 def test_whatever_a_converter_raises_becomes_a_source_error(suffix: str, data: bytes) -> None:

@@ -289,7 +289,7 @@ WORD = docx(paragraph("oMath"))  # as in a file with formulas, for which markitd
 
 
 @pytest.mark.parametrize(
-    "module", ["docsim.runtime", "docsim.encoding.encoder", "docsim.ingest.converters", "docsim.training"]
+    "module", ["docsim.runtime", "docsim.encoding.encoder", "docsim.ingest.guarded_readers", "docsim.training"]
 )
 def test_the_switch_is_set_before_the_library_is_there(module: str) -> None:
     code = (
@@ -299,7 +299,7 @@ def test_the_switch_is_set_before_the_library_is_there(module: str) -> None:
         "        if name == 'onnxruntime': print(os.environ.get('ORT_DISABLE_TELEMETRY'))\n"
         "sys.meta_path.insert(0, Finder())\n"
         f"import {module}\n"
-        f"if 'converters' in sys.argv[1]: sys.modules[sys.argv[1]].convert({WORD!r}, '.docx')\n"
+        f"if 'guarded_readers' in sys.argv[1]: sys.modules[sys.argv[1]].convert({WORD!r}, '.docx')\n"
         "if 'training' in sys.argv[1]: __import__('onnxruntime')\n"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}

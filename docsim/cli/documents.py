@@ -18,7 +18,7 @@ from docsim.engine.records import StoredDocument
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.ingest import converters
+from docsim.ingest import guarded_readers
 from docsim.ingest.folders import suffix
 from docsim.jobs.document_addresses import Place, line_of, place, source_file
 from docsim.text.storing import composed
@@ -181,4 +181,4 @@ def _at(editor: str, file: str, line: int | None) -> list[str]:
 
 def _is_text(file: str) -> bool:
     kind = suffix(file)
-    return kind not in converters.SUFFIXES and kind not in _SHOWN_IN_BROWSER and not file.endswith((".gz", ".zip"))
+    return kind not in guarded_readers.SUFFIXES and kind not in _SHOWN_IN_BROWSER and not file.endswith((".gz", ".zip"))

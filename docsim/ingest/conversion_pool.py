@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 from docsim import child_process
 from docsim.child_process import Frame, receive, send
 from docsim.errors import SourceError
-from docsim.ingest import converters, formats
+from docsim.ingest import formats, guarded_readers
 from docsim.ingest.content import FileContent
 from docsim.ingest.conversion_worker import OUTPUT_LIMIT
 
@@ -37,7 +37,7 @@ MEMORY_LIMIT = 2 << 30
 """Bytes of memory that a process that converts may have."""
 
 _START = 120.0  # seconds that a process may take to start, on a busy machine
-_APART = converters.SUFFIXES | {".html", ".htm", ".xhtml", ".eml"}
+_APART = guarded_readers.SUFFIXES | {".html", ".htm", ".xhtml", ".eml"}
 _WAITING = 3  # files that wait for each process before one more is started
 _MOST_PROCESSES = 8
 _MOST_FILES = 500  # a process is replaced after so many, as libraries keep memory
@@ -231,7 +231,7 @@ def read(data: bytes, suffix: str, name: str, *, how: Conversion = USUAL) -> Fil
     """
     if not is_apart(suffix):
         return formats.read(data, suffix, name)
-    converters.require(suffix)
+    guarded_readers.require(suffix)
     seconds = TIMEOUT if how.timeout is None else how.timeout
     job = Frame({"suffix": suffix, "name": name, "timeout": seconds, "hidden": how.hidden}, data)
     answer = _pool().convert(job, seconds)

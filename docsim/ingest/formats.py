@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from docsim.errors import SourceError
-from docsim.ingest import converters, front_matter, manpages, markup
+from docsim.ingest import front_matter, guarded_readers, manpages, markup
 from docsim.ingest.content import FileContent, first_line, legible, one_line, readable, titled
 from docsim.ingest.encodings import decode, is_binary
 
@@ -30,7 +30,7 @@ _MARKDOWN = {".md", ".markdown", ".mdx"}
 _HTML = {".html", ".htm", ".xhtml"}
 _PLAIN = {".txt", ".text", ".log"}
 
-SUFFIXES = frozenset({".rst", ".eml", *_MARKDOWN, *_HTML, *_PLAIN, *markup.TITLES, *converters.SUFFIXES})
+SUFFIXES = frozenset({".rst", ".eml", *_MARKDOWN, *_HTML, *_PLAIN, *markup.TITLES, *guarded_readers.SUFFIXES})
 """The suffixes of documents. Manual pages have ``manpages.SUFFIXES``, but are recognised by their content."""
 
 
@@ -51,10 +51,10 @@ def read(data: bytes, suffix: str, name: str, *, hidden: bool = True) -> FileCon
         SourceError: The content is binary, damaged or encrypted. The message is one clause for people.
     """
     suffix = suffix.lower()
-    if suffix in converters.SUFFIXES:
-        content = converters.convert(data, suffix, hidden=hidden)
+    if suffix in guarded_readers.SUFFIXES:
+        content = guarded_readers.convert(data, suffix, hidden=hidden)
     else:
-        content = converters.mail(data) if suffix == ".eml" else _read_text(data, suffix)
+        content = guarded_readers.mail(data) if suffix == ".eml" else _read_text(data, suffix)
     content = replace(content, text=legible(content.text))
     return content if content.title else titled(content, readable(name))
 
@@ -78,7 +78,7 @@ def _read_text(data: bytes, suffix: str) -> FileContent:
 
 
 def _read_html(data: bytes) -> FileContent:
-    text = decode(data, declared=converters.declared_encoding(data))
+    text = decode(data, declared=guarded_readers.declared_encoding(data))
     read = front_matter.read(text)
-    page = converters.html(read.text)
+    page = guarded_readers.html(read.text)
     return replace(page, title=read.title or page.title, metadata=read.metadata)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from docsim import extras
 from docsim.errors import MissingExtra
-from docsim.ingest import conversion_pool, converters
+from docsim.ingest import conversion_pool, guarded_readers
 from docsim.models import Document
 from docsim.serving import parameters as given
 from docsim.serving import problems
@@ -147,7 +147,7 @@ def file_document(content: bytes, name: str) -> Document:
         Problem: Its format needs an extra that is not installed.
     """
     suffix = PurePosixPath(name).suffix
-    if suffix.lower() in converters.SUFFIXES:
+    if suffix.lower() in guarded_readers.SUFFIXES:
         try:
             extras.require("files", f"reading {suffix} files")
         except MissingExtra as error:

@@ -1,7 +1,8 @@
-"""Converters: hand HTML, PDF, Office, EPUB and notebook files to their readers.
+"""Guarded readers: picks the reader of a format that is not text, and turns whatever it raises into a SourceError.
 
-Only the readers hand users' files to parsers that others wrote. Any error of theirs becomes a ``SourceError`` with a
-reason in plain words. The readers and their libraries are imported when they are first needed.
+The readers are in ``docsim.ingest.readers``, one module for each format. Only they hand users' files to parsers that
+others wrote, so any error may come out of them; here it becomes a ``SourceError`` with a reason in plain words. The
+readers and their libraries are imported when they are first needed.
 """
 
 from __future__ import annotations
