@@ -24,7 +24,7 @@ import numpy as np
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
-from docsim.engine.local.words import forms, lexicon, looked_up
+from docsim.engine.local.words import forms, lexicon, term_postings
 from docsim.engine.local.words.building import Text, segments
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, QueryTerm
@@ -97,7 +97,7 @@ class Words:
         self.index, self.encoder = index, Encoder.default()
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
-        return looked_up.frequencies(self.index, terms)
+        return term_postings.frequencies(self.index, terms)
 
     def words_like(self, word: str, *, edits: int, most: int, where: None = None) -> list[KnownWord]:
         return lexicon.like(self.index, word, edits=edits, most=most, allowed=None)

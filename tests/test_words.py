@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from written import embedded, opened, put
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, building, looked_up, merging, segment, storage, weights
+from docsim.engine.local.words import bm25, building, matches, merging, segment, storage, term_postings
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import Segment
@@ -120,9 +120,7 @@ class Naive:
         if not any(held) or (len(held) == 1 and held[0] == own):
             return self.weighed((own, 1.0))
         others = {number: times for number, times in own.items() if not script and self.languages[number] not in asked}
-        whole = self.weighed(
-            (own, weights.EXACT), *((one, 1 - weights.EXACT) for one in held), (own, 1 - weights.EXACT)
-        )
+        whole = self.weighed((own, bm25.EXACT), *((one, 1 - bm25.EXACT) for one in held), (own, 1 - bm25.EXACT))
         return [*whole[:-1], (others, whole[-1][1])]
 
     def weighed(self, *parts: tuple[dict[int, int], float]) -> list[tuple[dict[int, int], float]]:
@@ -181,16 +179,16 @@ def check(index: WordIndex, documents: dict[int, tuple[str, str]]) -> None:
     assert index.count == len(documents)
     for term in ASKED:
         expected = naive.scores([term])
-        found = bm25.matches(index, [term])
+        found = matches.matches(index, [term])
         np.testing.assert_allclose(found.of(numbers), [expected.get(n, 0) for n in numbers.tolist()], rtol=1e-5)
         assert set(found.best(len(found)).tolist()) == set(expected)
     together = naive.scores(ASKED)
-    found = bm25.matches(index, ASKED[::2], rest=ASKED[1::2])
+    found = matches.matches(index, ASKED[::2], rest=ASKED[1::2])
     np.testing.assert_allclose(found.of(numbers), [together.get(n, 0) for n in numbers.tolist()], rtol=1e-4)
     phrases = [QueryTerm(words) for words in PHRASES]
-    assert looked_up.frequencies(index, phrases) == [len(naive.phrase(words)) for words in PHRASES]
+    assert term_postings.frequencies(index, phrases) == [len(naive.phrase(words)) for words in PHRASES]
     exact = [QueryTerm((word,), exact=True) for word in ("train", "email", "x")]
-    assert looked_up.frequencies(index, exact) == [len(naive.word(term.words[0])) for term in exact]
+    assert term_postings.frequencies(index, exact) == [len(naive.word(term.words[0])) for term in exact]
 
 
 def stored(store: Store) -> dict[int, tuple[str, str]]:

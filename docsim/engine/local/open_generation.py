@@ -17,7 +17,7 @@ from docsim.engine.local import filtering, sampling
 from docsim.engine.local.generations import Allowed, View
 from docsim.engine.local.notices import Notices, into
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, lexicon, looked_up, storage
+from docsim.engine.local.words import lexicon, matches, storage, term_postings
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
@@ -206,19 +206,19 @@ class OpenGeneration:
 
     def text_search(
         self, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), where: Condition | None = None
-    ) -> bm25.Matches:
+    ) -> matches.Matches:
         """Return every document that holds at least one of some terms, scored by BM25."""
         allowed = self._allowed(where).numbers
-        return bm25.matches(self._words, terms, rest=rest, allowed=allowed)
+        return matches.matches(self._words, terms, rest=rest, allowed=allowed)
 
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         """Return how many documents hold each term, but no more than ``at_most``."""
-        counts = looked_up.frequencies(self._words, terms)
+        counts = term_postings.frequencies(self._words, terms)
         return counts if at_most is None else [min(count, at_most) for count in counts]
 
     def stems(self, words: Sequence[str]) -> dict[str, str]:
         """Return the stem of each word, in the language of most documents."""
-        return bm25.stemmed(self._words, words)
+        return matches.stemmed(self._words, words)
 
     def stem_frequencies(self, stems: Sequence[str]) -> dict[str, int]:
         """Return how many documents hold each stem, without those that none holds."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import forms
+from docsim.engine.local.words import bm25, forms
+from docsim.engine.local.words.bm25 import TITLE_WEIGHT
 from docsim.engine.local.words.letters import Letters
 from docsim.engine.local.words.merging import ragged
 from docsim.engine.local.words.remembered import LookedUp
 from docsim.engine.local.words.segment import Segment, hashes, stem_hashes
-from docsim.engine.local.words.weights import TITLE_WEIGHT
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 
@@ -74,7 +74,6 @@ class WordIndex:
     deletion: int = 0
     looked_up: LookedUp = field(default_factory=LookedUp, repr=False)
     _phrases: dict[tuple[str, ...], Postings] = field(default_factory=dict, repr=False)
-    _norms: dict[tuple[float, float], NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     # Documents
 
@@ -117,13 +116,10 @@ class WordIndex:
         lengths = self.lengths if self.living is None else self.lengths[self.living]
         return max(float(lengths.sum(dtype=np.float64)) / max(1, len(lengths)), 1e-9)
 
-    def norms(self, k1: float, b: float) -> NDArray[np.float32]:
-        """Return what BM25 adds to the occurrences in the document in each slot, ``float32 (slots,)``."""
-        found = self._norms.get((k1, b))
-        if found is None:
-            found = (k1 * (1 - b + b / self.mean_length * self.lengths)).astype(np.float32)
-            self._norms[k1, b] = found
-        return found
+    @cached_property
+    def norms(self) -> NDArray[np.float32]:
+        """What BM25 adds to the occurrences in the document in each slot, ``float32 (slots,)``."""
+        return bm25.norms(self.lengths, self.mean_length)
 
     @cached_property
     def _order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

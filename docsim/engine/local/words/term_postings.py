@@ -1,20 +1,19 @@
-"""Looked up: which documents hold the terms of a query, and how many do, remembered for the queries that follow.
+"""Postings of terms: which documents hold the terms of a query, and how many do, remembered for later queries.
 
 A query asks about the same words several times, and queries share most of their words.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.local.words import bm25
 from docsim.engine.local.words.index import Postings, WordIndex
 from docsim.engine.local.words.remembered import Word
-from docsim.engine.local.words.weights import EXACT, K1, RAREST, B
 from docsim.engine.records import QueryTerm
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
@@ -38,7 +37,7 @@ class Held:
 
     def gained(self, index: WordIndex, slots: NDArray[np.int64], times: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what documents get that hold the term so many times, ``float32 (n,)``."""
-        gained = np.float32(self.weight * (K1 + 1)) * times / (times + index.norms(K1, B)[slots])
+        gained = bm25.gained(self.weight, times, index.norms[slots])
         return gained if self.shares is None else gained * self.shares[index.spoken[slots]]
 
 
@@ -131,12 +130,11 @@ def _shared(index: WordIndex, asked: Word, own: Postings, stems: list[Postings])
         return [_weighed(index, own)]  # no other word has the stem
     word, languages = asked
     served: Iterable[str] = LANGUAGES if language_of_script(word) else languages
-    shares = np.array([EXACT if one in served else 1.0 for one in LANGUAGES], np.float32)
+    shares = np.array([bm25.EXACT if one in served else 1.0 for one in LANGUAGES], np.float32)
     very = _weighed(index, own)
-    return [Held(own, very.weight, shares), *(_weighed(index, one, 1 - EXACT) for one in stems)]
+    return [Held(own, very.weight, shares), *(_weighed(index, one, 1 - bm25.EXACT) for one in stems)]
 
 
 def _weighed(index: WordIndex, postings: Postings, share: float = 1.0) -> Held:
     """Return documents with a share of the inverse document frequency of BM25."""
-    count = len(postings)
-    return Held(postings, share * max(RAREST, math.log((index.count - count + 0.5) / (count + 0.5))))
+    return Held(postings, share * bm25.inverse_document_frequency(len(postings), index.count))
