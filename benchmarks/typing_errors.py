@@ -24,7 +24,7 @@ import numpy as np
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
-from docsim.engine.local.words import forms, lexicon, term_postings
+from docsim.engine.local.words import lexicon, sorted_words, term_postings
 from docsim.engine.local.words.building import Text, segments
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, QueryTerm
@@ -105,7 +105,9 @@ class Words:
 
 def slips(words: Words, letters: str, chance: random.Random) -> Iterator[tuple[str, str, str]]:
     """Yield kinds of slips, words that were meant, and what was typed instead, which no document holds."""
-    every = sorted({one.decode("utf-8", "surrogatepass") for each in words.index.segments for one in forms.every(each)})
+    every = sorted(
+        {one.decode("utf-8", "surrogatepass") for each in words.index.segments for one in sorted_words.every(each)}
+    )
     plain = [one for one in every if len(one) >= FEWEST_LETTERS and one.isalpha() and set(one) <= set(letters)]
     counts = words.index.word_counts(plain)
     found = 0

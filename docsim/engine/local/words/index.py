@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import bm25, forms
+from docsim.engine.local.words import bm25, sorted_words
 from docsim.engine.local.words.bm25 import TITLE_WEIGHT
 from docsim.engine.local.words.letters import Letters
 from docsim.engine.local.words.merging import ragged
@@ -245,7 +245,7 @@ class WordIndex:
     def _beginning(self, prefix: str) -> Postings:
         found = []
         for segment, alive, base in zip(self.segments, self.alive, self.bases, strict=False):
-            words = hashes(forms.beginning(segment, prefix))
+            words = hashes(sorted_words.beginning(segment, prefix))
             starts, ends = _ranges(segment.exact, segment.starts[:-1], segment.starts[1:], words)
             rows = ragged(starts, ends - starts)
             times = np.bincount(segment.slots[rows], weights=segment.weights[rows], minlength=len(segment))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import forms
+from docsim.engine.local.words import sorted_words
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, Numbers
 
@@ -20,14 +20,14 @@ def like(index: WordIndex, word: str, *, edits: int, most: int, allowed: Numbers
 
     near = set[str]()
     for segment, letters in zip(index.segments, index.letters, strict=True):
-        near.update(forms.at(segment, letters.near(word, edits)))
+        near.update(sorted_words.at(segment, letters.near(word, edits)))
     distances = {one: damerau_levenshtein_distance(word, one) for one in near}
     return _counted(index, {one: held for one, held in distances.items() if held <= edits}, most, allowed)
 
 
 def beginning(index: WordIndex, prefix: str, *, most: int, allowed: Numbers | None) -> list[KnownWord]:
     """Return words that begin in some way; see ``docsim.engine.snapshot.Snapshot.words_beginning``."""
-    found = sorted(set().union(*(forms.beginning(segment, prefix) for segment in index.segments)))
+    found = sorted(set().union(*(sorted_words.beginning(segment, prefix) for segment in index.segments)))
     return _counted(index, dict.fromkeys(found, 0), most, allowed)
 
 

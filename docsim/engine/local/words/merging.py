@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import forms
+from docsim.engine.local.words import sorted_words
 from docsim.engine.local.words.segment import Segment, hashes
 
 __all__ = ["merged", "ragged"]
@@ -281,6 +281,6 @@ def _words_of(segment: Segment) -> NDArray[np.uint64]:
 
 
 def _forms(segments: Sequence[Segment], exact: NDArray[np.uint64]) -> list[bytes]:
-    every = sorted(set().union(*map(forms.every, segments)))
+    every = sorted(set().union(*map(sorted_words.every, segments)))
     hashed = hashes([form.decode("utf-8", "surrogatepass") for form in every])
     return [form for form, held in zip(every, np.isin(hashed, exact).tolist(), strict=True) if held]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import forms
+from docsim.engine.local.words import sorted_words
 from docsim.engine.local.words.index import WordIndex, runs
 from docsim.engine.local.words.merging import ragged
 from docsim.engine.local.words.segment import Segment, hashes
@@ -26,7 +26,7 @@ def slots(index: WordIndex, asked: Holds) -> Ints:
 
 
 def _in_segment(segment: Segment, asked: Holds) -> Ints:
-    words = forms.beginning(segment, asked.words[0]) if asked.beginning else list(asked.words)
+    words = sorted_words.beginning(segment, asked.words[0]) if asked.beginning else list(asked.words)
     places = _places(segment, words)
     if len(asked.words) == 1:
         places = places[places >= 0]

@@ -1,4 +1,4 @@
-"""Forms: the words that a segment holds, sorted."""
+"""Sorted words: the words of a segment in the order of their bytes, so that those with a beginning lie together."""
 
 from __future__ import annotations
 
