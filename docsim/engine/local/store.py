@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local import kept
+from docsim.engine.local import document_row
 from docsim.engine.local.origins import Origins
 from docsim.engine.records import Counts, Embeddings, Generation, RecordedVerdict, StoredDocument
 from docsim.errors import StoreError
@@ -175,7 +175,7 @@ class Store(Origins):
         """
         number, id, title, metadata, digest, passages, text = row
         try:
-            return StoredDocument(number, kept.document(id, text, title, metadata), digest, passages)
+            return StoredDocument(number, document_row.document(id, text, title, metadata), digest, passages)
         except (TypeError, ValueError) as error:
             raise StoreError(f"what is stored of {id} in {self.path} is damaged", hint="docsim repair") from error
 

@@ -1,4 +1,4 @@
-"""Kept: documents as the database has them, made without making what could be stored storable once more."""
+"""Document rows: makes a document of a row of the database, without checking once more what could be stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _READER = json.JSONDecoder(parse_constant=str)  # made once: ``json.loads`` woul
 
 
 def document(id: str, text: str, title: str, metadata: str) -> Document:
-    """Return a document as it was kept.
+    """Return the document of a row.
 
     Args:
         id: Its id.
