@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import formats, sources, tables
+from docsim.ingest import formats, record_files, sources
 from docsim.ingest.sources import Source, open_source, read_document
 from docsim.models import Document, Entry, Failure, Item, LeftOut
 
@@ -389,7 +389,7 @@ def test_any_records_are_counted_and_none_stops_the_rest(records: list[dict[str,
 def test_a_record_longer_than_the_limit_is_a_failure_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "RECORD_LIMIT", 100)
+    monkeypatch.setattr(record_files, "RECORD_LIMIT", 100)
     source = _records(tmp_path / "a.jsonl", f'{{"text": "{"x" * 500}"}}\n{{"text": "y"}}\n')
     reason = "the line is longer than 100 characters"
     assert _failures(source) == [Failure("a.jsonl:1", reason, identified=False)]
@@ -408,7 +408,7 @@ def csv_limit() -> Iterator[None]:
 def test_a_csv_cell_longer_than_the_limit_is_a_failure_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "RECORD_LIMIT", 100)
+    monkeypatch.setattr(record_files, "RECORD_LIMIT", 100)
     source = _records(tmp_path / "a.csv", f"id,text\n1,{'x' * 80}\n2,{'y ' * 90}\n3,z\n")
     reason = "the row is longer than 100 characters"
     assert _failures(source) == [Failure("a.csv:3", reason, identified=False)]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from docsim.files import INDEX_FILE
-from docsim.ingest import encodings, formats, ignoring, manpages, tables
+from docsim.ingest import encodings, formats, ignoring, manpages, record_files
 from docsim.models import Failure, LeftOut
 
 __all__ = ["files", "stem", "suffix", "unread", "unread_content"]
@@ -131,7 +131,7 @@ def unread(path: str, include: Sequence[str] = ()) -> str:
     found = suffix(name)
     if _is_included(path, include) or found in formats.SUFFIXES or found in manpages.SUFFIXES:
         return ""
-    if _NAMED_IN_CAPITALS.match(name) and not tables.is_table(name):
+    if _NAMED_IN_CAPITALS.match(name) and not record_files.is_table(name):
         return ""
     if found:
         return found

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import conversion_pool, folders, tables
+from docsim.ingest import conversion_pool, folders, record_files
 from docsim.ingest.sources import Source, read_document
 from docsim.ingest.trees.tree import id_of
 
@@ -35,7 +35,7 @@ def pages(source: Source) -> Iterator[str]:
         return
     try:
         if source.kind == "records":
-            found = tables.texts(Path(source.location), source.reading.columns())
+            found = record_files.texts(Path(source.location), source.reading.columns())
             yield from (text for _, text in heapq.nsmallest(SAMPLED, found, key=lambda one: _rank(one[0])))
         elif source.kind == "folder":
             yield from _files(source)
@@ -56,7 +56,7 @@ def _files(source: Source) -> Iterator[str]:
 
 
 def _is_left_out(file: str) -> bool:
-    return tables.is_table(file) or conversion_pool.is_apart(folders.suffix(file))
+    return record_files.is_table(file) or conversion_pool.is_apart(folders.suffix(file))
 
 
 def _rank(path: str) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
     folder     every document below it; ``docsim.ingest.folders`` says which files are documents
     file       one document, with any suffix
-    records    one document per line of JSONL or row of CSV, perhaps gzipped; see ``docsim.ingest.tables``
+    records    one document per line of JSONL or row of CSV, perhaps gzipped; see ``docsim.ingest.record_files``
     export     an archive, or a file that a tool made, in one of the forms of ``docsim.ingest.forms``
     stdin      ``-``: one document per line of JSONL
 
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import conversion_pool, folders, formats, forms, tables, trees
+from docsim.ingest import conversion_pool, folders, formats, forms, record_files, trees
 from docsim.ingest.conversion_pool import USUAL, Conversion
 from docsim.ingest.forms.since import checked
 from docsim.ingest.trees.tree import FILE_LIMIT, id_of
@@ -78,9 +78,9 @@ class ReadingOptions:
         """Return how files are converted."""
         return Conversion(self.convert_timeout, self.hidden is not False)
 
-    def columns(self) -> tables.Columns:
+    def columns(self) -> record_files.Columns:
         """Return which fields of a record make the document."""
-        return tables.Columns(self.text_column or "text", self.title_column or "title", self.id_column or "id")
+        return record_files.Columns(self.text_column or "text", self.title_column or "title", self.id_column or "id")
 
     def written(self) -> str:
         """Return what is not as usual, as JSON; nothing where all is."""
@@ -126,7 +126,7 @@ class Source:
             UsageError: It cannot be opened, is binary, or is CSV without a column for the text.
         """
         if self.kind == "records" and not self.form:
-            tables.check(Path(self.location), self.reading.columns())
+            record_files.check(Path(self.location), self.reading.columns())
 
     def entries(self) -> Iterator[Item]:
         """Yield every document or an entry for it, a ``Failure`` for each that cannot be read, and what is left out.
@@ -142,9 +142,9 @@ class Source:
         if self.form:
             yield from forms.documents(path, self.form, forms.How(reading.include, reading.since, reading.conversion()))
         elif self.kind == "stdin":
-            yield from tables.stream_entries(self.stdin or sys.stdin.buffer, self.reading.columns())
+            yield from record_files.stream_entries(self.stdin or sys.stdin.buffer, self.reading.columns())
         elif self.kind == "records":
-            yield from tables.entries(path, self.reading.columns())
+            yield from record_files.entries(path, self.reading.columns())
         elif self.kind == "file":
             yield _entry(path, id_of(path.name), self.reading)
         else:
@@ -158,7 +158,7 @@ class Source:
         if self.kind == "folder":
             return sum(not isinstance(one, LeftOut) for one in folders.files(path, include=self.reading.include))
         if self.kind == "records":
-            return tables.count(path)
+            return record_files.count(path)
         return 1 if self.kind == "file" else None
 
     def size(self) -> int | None:
@@ -200,8 +200,8 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
         )
     if form:
         return Source("export", str(path), _export_name(path), reading=reading, form=form)
-    if tables.is_table(path.name):
-        return Source("records", str(path), tables.stem(path.name), reading=reading)
+    if record_files.is_table(path.name):
+        return Source("records", str(path), record_files.stem(path.name), reading=reading)
     return Source("file", str(path), path.parent.name or "root", reading=reading)
 
 
@@ -287,7 +287,7 @@ def _form(path: Path, mode: int, reading: ReadingOptions) -> str:
     is_readable = (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) and os.access(path, os.R_OK)
     if reading.form and reading.form not in forms.names():
         raise UsageError(f"expected --as with one of {', '.join(forms.names())}, got {reading.form!r}")
-    if not is_readable or reading.columns() != tables.Columns():
+    if not is_readable or reading.columns() != record_files.Columns():
         return ""
     if reading.form:
         return "" if reading.form == forms.FILES and not trees.is_archive(path) else reading.form
@@ -322,7 +322,7 @@ def _folder_entries(root: Path, reading: ReadingOptions) -> Iterator[Entry | Fai
             if not id.isascii():  # names that differ only in how their accents are written
                 counts[id] += 1
                 id = _numbered(id, counts[id])
-            if tables.is_table(found):
+            if record_files.is_table(found):
                 yield from _table_entries(root / found, id, reading)
             else:
                 yield _entry(root / found, id, reading)
@@ -338,7 +338,7 @@ def _numbered(id: str, number: int) -> str:
 def _table_entries(path: Path, name: str, reading: ReadingOptions) -> Iterator[Entry | Failure | LeftOut]:
     """Yield the records of a table in a folder; their ids begin with its path."""
     try:
-        for one in tables.entries(path, reading.columns()):
+        for one in record_files.entries(path, reading.columns()):
             yield replace(one, path=f"{name}/{one.path}")
     except UsageError:
         yield LeftOut(name, f"table without a column {reading.columns().text}")

@@ -123,7 +123,7 @@ def _has_changed(one: FileOrigin, file: Path) -> bool:
 
 def _is_one_document(one: FileOrigin, file: Path) -> bool:
     """Return whether a file is one document, known by its digest, and no table or archive that a path leads into."""
-    from docsim.ingest.tables import is_table
+    from docsim.ingest.record_files import is_table
     from docsim.ingest.trees.tree import id_of
 
     if one.form or is_table(file.name):

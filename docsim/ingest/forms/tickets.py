@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from docsim.errors import SourceError
-from docsim.ingest import encodings, separated, tables
+from docsim.ingest import encodings, record_files, separated
 from docsim.ingest.forms import ticket_csv, ticket_json
 from docsim.ingest.forms.ticket import Ticket
 from docsim.ingest.trees.tree import Single, Tree
@@ -61,7 +61,7 @@ def _document(ticket: Ticket) -> Document:
 
 
 def _rows(text: str, name: str) -> Iterator[separated.Row]:
-    return separated.rows(io.StringIO(text, newline=""), tabs=name.endswith(".tsv"), longest=tables.RECORD_LIMIT)
+    return separated.rows(io.StringIO(text, newline=""), tabs=name.endswith(".tsv"), longest=record_files.RECORD_LIMIT)
 
 
 def _from_csv(tree: Tree, path: str) -> Iterator[Item]:

@@ -1,4 +1,4 @@
-"""Tables of records: one document per line of JSON or row of CSV.
+"""Files of records: one document per line of JSON or row of CSV.
 
 The fields ``id``, ``title`` and ``text`` of a record make the document, or those that ``Columns`` names; all other
 fields become its metadata. The id of a record without one is its place, ``<file>:<line>``. Files may be gzipped and in
