@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from docsim import __version__
 from docsim.errors import DocsimError
 from docsim.index import Index
-from docsim.serving import administration, api, dialects, learning, metrics, overview, page, problems, records
+from docsim.serving import administration, api, dialects, learning, metrics, overview, page, problems, request_log
 from docsim.serving.access import read_rules
 from docsim.serving.analyses import Analyses
 from docsim.serving.assistants import Assistants
@@ -29,7 +29,7 @@ from docsim.serving.limits import Limited, in_thread
 from docsim.serving.problems import NOT_FOUND_SECONDS, Problem
 from docsim.serving.reading import Reading
 from docsim.serving.rebuilding import Rebuilding
-from docsim.serving.records import Recorded
+from docsim.serving.request_log import Recorded
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
 from docsim.serving.use import Use
@@ -42,7 +42,7 @@ __all__ = ["application", "description", "from_environment"]
 
 def from_environment() -> ASGIApp:
     """Return the application of a worker process, which logs to standard error."""
-    records.log_to_standard_error()
+    request_log.log_to_standard_error()
     return application(Settings.imported())
 
 

@@ -13,7 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from docsim.index import Index
-from docsim.serving.records import REGISTRY
+from docsim.serving.request_log import REGISTRY
 from docsim.serving.writing import Jobs
 
 __all__ = ["VARIABLE", "exposition"]

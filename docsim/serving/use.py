@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from docsim.serving.access import Access
 from docsim.serving.problems import Problem
-from docsim.serving.records import REGISTRY
+from docsim.serving.request_log import REGISTRY
 from docsim.use.recording import Recorder
 from docsim.use.records import MOST_SHOWN, Event, Kind, Question, Shown
 

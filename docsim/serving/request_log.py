@@ -1,4 +1,4 @@
-"""Records: a number for every request, a line of JSON in the log, metrics, and the last word on errors and headers.
+"""The log of requests: numbers, a line of JSON for each, metrics; and the headers and errors that every answer shares.
 
 A line says who asked which route, how it went and how long it took. It says nothing of what was asked or found: neither
 texts nor ids, unless the server was started with ``--log-texts``.
