@@ -239,3 +239,17 @@ def test_the_number_of_a_heading_is_read() -> None:
     )
     found = numbered(level(0, "%1"), paragraph("Scope", "H") + paragraph("Terms", "H"), styles=style)
     assert found == "# 1 Scope\n\n# 2 Terms"
+
+
+def test_merged_cells_of_a_table_do_not_shift_the_cells_after_them() -> None:
+    def cell(text: str, properties: str = "") -> str:
+        return f"<w:tc><w:tcPr>{properties}</w:tcPr>{paragraph(text)}</w:tc>"
+
+    rows = [
+        cell("Region", '<w:vMerge w:val="restart"/>') + cell("Sales", '<w:gridSpan w:val="2"/>'),
+        cell("", "<w:vMerge/>") + cell("Q1") + cell("Q2"),
+        cell("North") + cell("1") + cell("2"),
+    ]
+    table = f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in rows)}</w:tbl>"
+    expected = ["| Region | Sales |  |", "| --- | --- | --- |", "|  | Q1 | Q2 |", "| North | 1 | 2 |"]
+    assert text(table).splitlines()[2:] == expected

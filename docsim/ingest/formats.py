@@ -23,7 +23,7 @@ from docsim.ingest.encodings import decode, is_binary
 
 __all__ = ["FORMATS_VERSION", "SUFFIXES", "read"]
 
-FORMATS_VERSION = 3
+FORMATS_VERSION = 4
 """Increase this when files are read differently than before, so that the next sync reads them again."""
 
 _MARKDOWN = {".md", ".markdown", ".mdx"}

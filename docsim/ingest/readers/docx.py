@@ -3,6 +3,9 @@
 mammoth leaves out what it does not know: moved text, fields, ruby, content controls, custom XML, text boxes, inserted
 files, headers and footers. So these are unwrapped or moved to where it finds them. At the end every paragraph of the
 file is looked up in the result, and one that is not there is added.
+
+Tables come out of mammoth as HTML, merged cells as ``colspan`` and ``rowspan``; ``html_markdown`` and ``html_tables``
+make Markdown of them, as of the tables of web pages.
 """
 
 from __future__ import annotations

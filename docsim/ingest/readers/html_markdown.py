@@ -1,18 +1,20 @@
 """HTML as Markdown: what a reader of the page sees, in one walk over the tree that lxml made.
 
 Links and images become their text; emphasis that begins or ends within a word gets no marks, so that the word stays
-whole. The walk is ours: on 26 real
-pages it takes a ninth of the time of markdownify over Beautiful Soup, and linear time for pages that are hostile.
+whole. Tables are put together in ``html_tables``. The walk is ours: on 26 real pages it takes a ninth of the time of
+markdownify over Beautiful Soup, and linear time for pages that are hostile.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeAlias
 
 from lxml import etree
+
+from docsim.ingest.readers.html_tables import Table, span
 
 __all__ = ["BLOCKS", "Element", "to_markdown"]
 
@@ -24,6 +26,7 @@ _MARKS = {"b": "**", "strong": "**", "em": "*", "i": "*", "del": "~~", "s": "~~"
 _CODE = {"code", "kbd", "samp", "tt"}
 _LISTS = {"ul", "ol", "menu", "dir"}
 _CELLS = {"td", "th"}
+_SECTIONS = {"thead", "tbody", "tfoot"}
 _TIGHT = {"li", "dd", "tr", "option"}
 _BLOCKS = """
 address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure footer
@@ -70,8 +73,7 @@ class _Walk:
         self._skipped = skipped
         self._layout = layout
         self._stack = [_Buffer()]
-        self._rows: list[list[str]] = []  # the rows of the table around, if any
-        self._tables: list[list[list[str]]] = []
+        self._tables: list[Table] = []  # those around, the innermost last
         self._counts: list[int] = []  # numbers of items, one for each list around; -1 in a list without numbers
         self._verbatim = 0
         self._marked = 0
@@ -110,10 +112,11 @@ class _Walk:
         if tag in BLOCKS:
             self._out.lines(self._gap(tag))
         if tag == "table" and element not in self._layout:
-            self._tables.append(self._rows)
-            self._rows = []
+            self._tables.append(Table())
         elif tag == "tr" and self._tables:
-            self._rows.append([])
+            self._tables[-1].row()
+        elif tag in _SECTIONS and self._tables:
+            self._tables[-1].section()
         elif tag in _LISTS:
             self._counts.append(0 if tag == "ol" else -1)
         elif tag == "rt":
@@ -129,15 +132,14 @@ class _Walk:
         self._verbatim -= tag in ("pre", "textarea")
         inner = self._stack.pop().whole() if tag in _BUFFERED else ""
         if tag in _CELLS:
-            self._cell(inner)
+            self._cell(element, inner)
         elif tag in _MARKS or tag in _CODE:
             self._marked -= 1
             self._inline(element, inner, tag)
         elif tag in _BUFFERED:
             self._block(inner.strip("\n" if tag == "pre" else None), tag)
         elif tag == "table" and element not in self._layout and self._tables:
-            rows, self._rows = self._rows, self._tables.pop()
-            self._table(rows)
+            self._table(self._tables.pop())
         elif tag in _LISTS and self._counts:
             self._counts.pop()
         else:
@@ -189,22 +191,19 @@ class _Walk:
         self._counts[-1] += 1
         return f"{self._counts[-1]}. ", "   "
 
-    def _cell(self, inner: str) -> None:
+    def _cell(self, element: Element, inner: str) -> None:
         if self._tables:
-            if not self._rows:
-                self._rows.append([])
-            self._rows[-1].append(" ".join(inner.split()).replace("|", "\\|"))
+            columns, rows = span(element.get("colspan")), span(element.get("rowspan"))
+            self._tables[-1].cell(" ".join(inner.split()), columns=columns, rows=rows)
         else:
             self._out.lines(1)
             self._out.raw(inner.strip())
             self._out.lines(1)
 
-    def _table(self, rows: Iterable[list[str]]) -> None:
-        lines = [f"| {' | '.join(row)} |" for row in rows if any(row)]
-        if lines:
-            lines.insert(1, "|" + " --- |" * (lines[0].count(" | ") + 1))
+    def _table(self, table: Table) -> None:
+        if text := table.markdown():
             self._out.lines(2)
-            self._out.raw("\n".join(lines))
+            self._out.raw(text)
         self._out.lines(2)
 
 
