@@ -69,6 +69,14 @@ def test_every_relative_link_leads_somewhere(document: str) -> None:
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_every_file_that_is_named_exists(document: str) -> None:
+    text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`([\w./*-]+(?:\.py|\.html|(?<=\w)/))`", text))
+    assert len(named) > 5
+    assert {one for one in named if not any(any(base.glob(one)) for base in (ROOT / "docsim", ROOT))} == set()
+
+
 def test_the_links_of_the_readme_work_on_the_package_index_too() -> None:
     links = re.findall(r"\]\(([^)\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert [link for link in links if not re.match("https://|#", link)] == []
