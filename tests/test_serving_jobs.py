@@ -85,7 +85,7 @@ def test_training_is_refused_in_one_sentence_where_it_is_not_installed(
 
 
 def test_a_job_that_is_done_twice_ends_as_one_that_is_done_once(tmp_path: Path, tiny_encoder_dir: Path) -> None:
-    from docsim.jobs.child_process import carry_out
+    from docsim.jobs.job_process import carry_out
 
     silent: Progress = SILENT
     path = made(tmp_path / "index", tiny_encoder_dir)

@@ -1,7 +1,7 @@
 """Rebuilding: jobs that change which encoder answers, each in a process of its own, one after the other.
 
 They take minutes, and training needs packages that a server does without. So the process that writes starts another
-one, which is told what to do and tells how far it is: see ``docsim.jobs.child_process``. Documents are written
+one, which is told what to do and tells how far it is: see ``docsim.jobs.job_process``. Documents are written
 meanwhile. When the server ends, so does that process; the next server does the job again, which goes on where it can.
 """
 
@@ -65,7 +65,7 @@ class Rebuilding:
         logger.warning("job %d, %s, begins", number, kind)
         told: dict[str, Any] = {}
         with subprocess.Popen(
-            [sys.executable, "-m", "docsim.jobs.child_process"],
+            [sys.executable, "-m", "docsim.jobs.job_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

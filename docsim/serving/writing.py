@@ -103,7 +103,7 @@ class Jobs:
         return self._submit("delete", list(ids), owner)
 
     def rebuild(self, kind: Rebuild, asked: Mapping[str, Any], owner: str) -> Job:
-        """Take in a change of the encoder that answers; see ``docsim.jobs.child_process`` for what can be asked for."""
+        """Take in a change of the encoder that answers; see ``docsim.jobs.job_process`` for what can be asked for."""
         return self._submit(kind, dict(asked), owner)
 
     def _submit(self, kind: Kind, content: object, owner: str) -> Job:

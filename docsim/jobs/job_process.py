@@ -1,6 +1,6 @@
 """Jobs in a process of their own: training and re-indexing for a server, which goes on answering meanwhile.
 
-``python -m docsim.jobs.child_process`` reads one line of JSON from standard input: what to do. It writes lines of JSON
+``python -m docsim.jobs.job_process`` reads one line of JSON from standard input: what to do. It writes lines of JSON
 to standard output: how far it is, and at last what came of it, or why nothing did. It ends when standard input does, so
 that nothing goes on once the server is gone.
 
