@@ -119,6 +119,12 @@ def test_a_facet_narrows_the_search_and_can_be_taken_away(client: httpx.Client) 
     assert "Nothing found with these filters" in client.get("/?q=lentils&f=team%3Dnobody").text
 
 
+def test_the_search_box_keeps_the_question_and_its_filters(client: httpx.Client) -> None:
+    inputs = [given for tag, given in Tags.of(client.get("/?q=lentils&f=team%3Dkitchen").text) if tag == "input"]
+    assert [one["value"] for one in inputs if one["name"] == "q"] == ["lentils"]
+    assert [one["value"] for one in inputs if one["name"] == "f"] == ["team=kitchen"]
+
+
 def test_a_document_opens_with_the_passage_marked(client: httpx.Client) -> None:
     page = client.get("/d/soup.md", params={"start": 0, "end": 16}).text
     assert '<mark id="passage">Boil the lentils</mark> until the soup is soft.' in page
