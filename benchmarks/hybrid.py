@@ -35,7 +35,7 @@ from docsim.engine.local.words import bm25
 from docsim.index import Index
 from docsim.models import MODES, Document
 from docsim.search import query_terms, scoring, smoothing
-from docsim.search.fusion import LONG, SHORT
+from docsim.search.fusion import ADAPTED, EVEN
 
 KEPT = Path(__file__).parents[1] / ".bench" / "hybrid"
 RESULTS = Path(__file__).parent / "results" / "hybrid.json"
@@ -91,8 +91,8 @@ RULES: dict[str, Callable[[Floats, Floats], Floats]] = {
 }
 
 
-SPLIT = (blend(z, SHORT), blend(z, LONG))
-"""What is used, for queries of one passage and for longer ones."""
+SPLIT = (blend(z, EVEN), blend(z, ADAPTED))
+"""The weights of keywords, and of queries of several passages where the encoder was trained on documents."""
 
 
 def main() -> None:
@@ -140,7 +140,7 @@ def fusion(judged: Judged, encoder: Encoder) -> dict[str, float]:
         row = {f"docsim, {mode}": ndcg_at_10(asked(judged, index, mode), judged.qrels) for mode in MODES}
     row |= {name: ndcg_at_10(fused(judged, scored, rule), judged.qrels) for name, rule in RULES.items()}
     chosen = fused(judged, scored, lambda dense, words: dense, by_length=SPLIT)
-    row[f"z-scores, {SHORT} words; {LONG} for several passages"] = ndcg_at_10(chosen, judged.qrels)
+    row[f"z-scores, {EVEN} words; {ADAPTED} for several passages"] = ndcg_at_10(chosen, judged.qrels)
     return {name: round(value, 4) for name, value in row.items()}
 
 
