@@ -12,7 +12,7 @@ from docsim.engine.local import ann_tuning, generations, locks
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.local.words import storage
-from docsim.engine.local.words.background import Beside
+from docsim.engine.local.words.beside_encoding import Beside
 from docsim.engine.local.words.building import Text, named
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
 from docsim.models import Failure

@@ -22,7 +22,7 @@ from docsim.engine.local import notices
 from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
 from docsim.engine.local.words import building, merging, segment
-from docsim.engine.local.words.background import Made
+from docsim.engine.local.words.beside_encoding import Made
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import FORMAT, Segment

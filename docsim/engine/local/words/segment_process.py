@@ -1,8 +1,8 @@
 """The process that makes segments: reads texts from its standard input, and says on standard output what it has made.
 
-    python -P -m docsim.engine.local.words.making FOLDER
+    python -P -m docsim.engine.local.words.segment_process FOLDER
 
-It is started by ``docsim.engine.local.words.background`` and ends without a word when its input ends early, as it does
+It is started by ``docsim.engine.local.words.beside_encoding`` and ends without a word when its input ends early, as it does
 when that process is killed.
 """
 

@@ -1,7 +1,7 @@
-"""Background: segments are made while the next documents are encoded and committed.
+"""Beside encoding: segments are made while the next documents are encoded and committed.
 
 A document is handed over when its transaction is committed, and a few transactions wait at most. Few documents are left
-to a thread. Many get a process of their own, which runs ``docsim.engine.local.words.making``: finding words keeps the
+to a thread. Many get a process of their own, which runs ``docsim.engine.local.words.segment_process``: finding words keeps the
 interpreter busy, which a thread would have to share with those that read and commit. What is made counts only once
 ``storage.write`` says so; until then a kill, an error or a deletion in between loses nothing but time.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import Queue
 
 from docsim import child_process
-from docsim.engine.local.words import building, making, segment
+from docsim.engine.local.words import building, segment, segment_process
 from docsim.engine.local.words.building import Text
 
 __all__ = ["FEW", "Beside", "Made"]
@@ -111,13 +111,13 @@ class Beside:
         Raises:
             OSError: It could not be started, or has ended.
         """
-        with child_process.start(making.__name__, str(self._place)) as process:
+        with child_process.start(segment_process.__name__, str(self._place)) as process:
             assert process.stdin
             assert process.stdout
             try:
                 for texts in handed_over:
-                    child_process.send(process.stdin, making.packed(texts))
-                child_process.send(process.stdin, making.END)
+                    child_process.send(process.stdin, segment_process.packed(texts))
+                child_process.send(process.stdin, segment_process.END)
                 answer = child_process.receive(process.stdout)
                 if answer is None:
                     raise OSError("the process that finds words has ended")

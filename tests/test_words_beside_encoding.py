@@ -11,8 +11,8 @@ import pytest
 
 from docsim import child_process
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.words import making
-from docsim.engine.local.words.background import Beside, Made
+from docsim.engine.local.words import segment_process
+from docsim.engine.local.words.beside_encoding import Beside, Made
 from docsim.engine.local.words.building import Text
 from docsim.index import Index
 from docsim.maintenance import verify
@@ -67,9 +67,9 @@ def test_a_process_that_nobody_wants_is_ended(tmp_path: Path, started: list[subp
 
 def test_a_process_whose_input_ends_early_makes_nothing(tmp_path: Path) -> None:
     """As it does when the process that started it is killed."""
-    process = child_process.start(making.__name__, str(tmp_path))
+    process = child_process.start(segment_process.__name__, str(tmp_path))
     assert process.stdin
-    child_process.send(process.stdin, making.packed(TEXTS))
+    child_process.send(process.stdin, segment_process.packed(TEXTS))
     process.stdin.close()
     assert process.wait(60) == 1
     assert process.stdout
