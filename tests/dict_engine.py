@@ -283,6 +283,11 @@ class DictSnapshot:
         full = self.text_search([*terms, *rest], where=where).scores if rest else scores
         return Found(scores, full)
 
+    def holds(self, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
+        document = self.state.documents.get(number)
+        words = words_of(document.document) if document else []
+        return np.array([occurrences(term, words) > 0 for term in terms], np.bool_)
+
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         texts = [words_of(one.document) for one in self.state.documents.values()]
         counts = [sum(occurrences(term, words) > 0 for words in texts) for term in terms]

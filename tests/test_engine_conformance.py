@@ -345,6 +345,17 @@ def test_the_words_of_a_phrase_stand_in_a_row(engine: Engine) -> None:
         assert snapshot.frequencies([QueryTerm(("restore", "the")), QueryTerm(("backup",))]) == [1, 2]
 
 
+def test_a_document_holds_the_terms_by_which_it_is_found(engine: Engine) -> None:
+    numbers = put(engine, [Document("one", "restore the backup"), Document("two", "a soup", title="Lentils")])
+    words = ["restore", "soup", "lentils", "zebra"]
+    terms = [*(QueryTerm((word,)) for word in words), QueryTerm(("the", "backup")), QueryTerm(("backup", "the"))]
+    with engine.snapshot() as snapshot:
+        assert snapshot.holds(numbers["one"], terms).tolist() == [True, False, False, False, True, False]
+        assert snapshot.holds(numbers["two"], terms).tolist() == [False, True, True, False, False, False]
+        assert snapshot.holds(max(numbers.values()) + 1, terms).tolist() == [False] * 6
+        assert snapshot.holds(numbers["one"], []).tolist() == []
+
+
 def test_scores_are_sums_over_terms_times_their_weights(engine: Engine) -> None:
     put(engine, collection(30))
     terms = [QueryTerm(("database",)), QueryTerm(("soup",)), QueryTerm(("boil", "lentils"))]

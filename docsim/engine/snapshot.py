@@ -173,6 +173,9 @@ class Snapshot(Protocol):
             where: What documents have to meet.
         """
 
+    def holds(self, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
+        """Return which of some terms a document holds, ``bool (terms,)``."""
+
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         """Return how many documents hold each term.
 

@@ -20,7 +20,6 @@ import numpy as np
 
 from docsim.engine.base import Snapshot
 from docsim.engine.records import QueryTerm
-from docsim.filters.condition import Condition
 from docsim.models import Document
 from docsim.search.query_terms import rarity
 from docsim.text.languages import is_small, language_of
@@ -72,8 +71,6 @@ def answerable(
     question: Document,
     number: int,
     percentile: float | None,
-    *,
-    visible: Condition | None = None,
 ) -> float | None:
     """Return how likely the index holds an answer, in [0, 1]; None where that cannot be told.
 
@@ -84,13 +81,12 @@ def answerable(
         question: What was asked.
         number: The number of the document that is the first hit in hybrid mode.
         percentile: How many of 100 random pairs are less similar than the two, in [0, 100].
-        visible: What documents have to meet for the asker to know of them; None for all.
     """
     is_enough = percentile is not None and snapshot.counts().documents >= FEWEST_DOCUMENTS
     terms = _words(question) if is_enough else []
     if not 0 < len(terms) <= MOST_WORDS:
         return None
-    return _evidence(snapshot, terms, number, percentile, visible).likelihood
+    return _evidence(snapshot, terms, number, percentile).likelihood
 
 
 def evidence(snapshot: Snapshot, question: Document, number: int, percentile: float | None) -> Evidence | None:
@@ -99,23 +95,16 @@ def evidence(snapshot: Snapshot, question: Document, number: int, percentile: fl
     The arguments are those of ``answerable``; without a percentile, the words alone tell.
     """
     terms = _words(question)
-    return _evidence(snapshot, terms, number, percentile, None) if terms else None
+    return _evidence(snapshot, terms, number, percentile) if terms else None
 
 
-def _evidence(
-    snapshot: Snapshot, terms: list[QueryTerm], number: int, percentile: float | None, visible: Condition | None
-) -> Evidence:
+def _evidence(snapshot: Snapshot, terms: list[QueryTerm], number: int, percentile: float | None) -> Evidence:
     total, held = snapshot.counts().documents, snapshot.frequencies(terms)
     weights = np.array([max(_LEAST, rarity(count, total)) for count in held])
     chosen = np.argsort(-weights, kind="stable")[:_WEIGHED].tolist()
-    asked = np.array([number])
-    covered = [
-        weights[place]
-        for place in chosen
-        if held[place] and snapshot.text_search([terms[place]], where=visible).of(asked)[0] > 0
-    ]
+    covered = weights[chosen][snapshot.holds(number, [terms[place] for place in chosen])]
     missing = tuple(term.words[0] for term, count in zip(terms, held, strict=True) if not count)
-    return Evidence(float(sum(covered) / weights[chosen].sum()), percentile or 0.0, missing)
+    return Evidence(float(covered.sum() / weights[chosen].sum()), percentile or 0.0, missing)
 
 
 def _words(question: Document) -> list[QueryTerm]:

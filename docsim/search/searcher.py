@@ -110,7 +110,7 @@ def _answerable(snapshot: Snapshot, query: Query, request: Request, hits: Sequen
     number = snapshot.number(hits[0].id) if hits and hits[0].rank == 1 else None
     if number is None:
         return None
-    return answers.answerable(snapshot, query.document, number, hits[0].percentile, visible=request.visible)
+    return answers.answerable(snapshot, query.document, number, hits[0].percentile)
 
 
 def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours | None) -> tuple[list[Hit], list[str]]:

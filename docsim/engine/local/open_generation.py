@@ -211,6 +211,10 @@ class OpenGeneration:
         allowed = self._allowed(where).numbers
         return matches.matches(self._words, terms, rest=rest, allowed=allowed)
 
+    def holds(self, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
+        """Return which of some terms a document holds, ``bool (terms,)``."""
+        return matches.holds(self._words, number, terms)
+
     def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
         """Return how many documents hold each term, but no more than ``at_most``."""
         counts = term_postings.frequencies(self._words, terms)

@@ -18,7 +18,7 @@ from docsim.engine.local.words.term_postings import Held, held
 from docsim.engine.records import Numbers, QueryTerm
 from docsim.text.folding import folded
 
-__all__ = ["Matches", "matches", "stemmed"]
+__all__ = ["Matches", "holds", "matches", "stemmed"]
 
 _FEW = 100_000  # documents: of more, those that match are sorted, instead of counting over all
 
@@ -127,6 +127,18 @@ def matches(
         kept[index.slots_of(allowed)] = True
         kept[-1] = False
     return Matches(index, tuple(held(index, terms)), tuple(held(index, rest)), kept)
+
+
+def holds(index: WordIndex, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
+    """Return which of some terms a document holds, ``bool (terms,)``."""
+    (slot,) = index.slots_of(np.array([number]))
+    found = [any(_has(one.postings.slots, int(slot)) for one in held(index, [term])) for term in terms]
+    return np.array(found, np.bool_)
+
+
+def _has(slots: NDArray[np.integer], slot: int) -> bool:
+    place = int(slots.searchsorted(slots.dtype.type(slot)))
+    return place < len(slots) and int(slots[place]) == slot
 
 
 def _summed(

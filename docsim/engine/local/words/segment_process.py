@@ -2,8 +2,7 @@
 
     python -P -m docsim.engine.local.words.segment_process FOLDER
 
-It is started by ``docsim.engine.local.words.beside_encoding`` and ends without a word when its input ends early, as it does
-when that process is killed.
+``beside_encoding`` starts it. When its input ends early, because that process was killed, it ends without a word.
 """
 
 from __future__ import annotations
