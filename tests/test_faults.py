@@ -43,6 +43,10 @@ pytestmark = pytest.mark.faults
 OLD = {f"d{i}": f"lentils soup number {i}" for i in range(8)}
 NEW = {f"d{i}": f"restore the database {i}" if i % 2 else f"lentils soup number {i}" for i in range(2, 12)}
 OTHER_DIM = 24
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+INTERRUPTED = 130
+"""The exit code of a child that was interrupted from the keyboard."""
+
 A_BATCH = 250
 """Characters a batch, for some three documents each."""
 
@@ -151,6 +155,8 @@ def forked(work: Callable[[], None]) -> int:
         return child
     try:
         work()
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -219,10 +225,11 @@ def check(index: Index, states: tuple[dict[str, str], ...]) -> None:
 
 @dataclass(frozen=True)
 class Trial:
-    """One kill: at an event, or some seconds after the start."""
+    """One kill: at an event, or some seconds after the start, which may be by another signal."""
 
     event: int = 0
     seconds: float = 0
+    signal: signal.Signals = signal.SIGKILL
 
     def run(self, work: Callable[[], None], log: Path) -> bool:
         """Run ``work`` in a child that is killed; return whether it was, and write what it was about to do."""
@@ -232,14 +239,15 @@ class Trial:
                 die_at(self.event, log)
             work()
 
-        log.write_text("some time" if self.seconds else "the end")
+        log.write_text(self.signal.name if self.seconds else "the end")
         child = forked(dying)
         if self.seconds:
             time.sleep(self.seconds)
-            os.kill(child, signal.SIGKILL)
+            os.kill(child, self.signal)
         _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status) or status == 0, "the job failed"
-        return os.WIFSIGNALED(status)
+        code = os.waitstatus_to_exitcode(status)
+        assert code <= 0 or code == INTERRUPTED, "the job failed"
+        return code != 0
 
 
 def killed_once(job: Job, trial: Trial, encoder: Path, directory: Path) -> bool:
@@ -259,9 +267,19 @@ def killed_once(job: Job, trial: Trial, encoder: Path, directory: Path) -> bool:
 
     _, status = os.waitpid(forked(examine), 0)
     problem = (directory / "problem").read_text()[-1500:] if status else ""
-    sys.stdout.write(json.dumps({"at": log.read_text(), "problem": problem}) + "\n")
+    sys.stdout.write(json.dumps({"at": log.read_text(), "killed": killed, "problem": problem}) + "\n")
     sys.stdout.flush()  # or the next child would write it too
     return killed
+
+
+def seconds_of(job: Job, encoder: Path, directory: Path) -> float:
+    """Return how long a job takes that is not killed."""
+    path = directory / "timed" / "index"
+    path.parent.mkdir(parents=True)
+    os.waitpid(forked(lambda: job.prepare(path, Encoder.load(encoder))), 0)
+    began = time.monotonic()
+    os.waitpid(forked(lambda: job.run(path, Encoder.load(encoder))), 0)
+    return time.monotonic() - began
 
 
 def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, every: int) -> None:
@@ -273,8 +291,10 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, ev
     ann.LEAST = ann.PROPOSED = ann.TUNED_NEIGHBOURS = 1
     ann.BROADEST = 4.0  # so that a dozen passages are searched approximately
     chance = random.Random(0)
-    for _ in range(random_kills):
-        killed_once(JOBS[scenario], Trial(seconds=chance.uniform(0.001, 0.5)), encoder, directory)
+    whole = seconds_of(JOBS[scenario], encoder, directory) if random_kills else 0
+    for number in range(random_kills):
+        trial = Trial(seconds=chance.uniform(0.001, whole), signal=SIGNALS[number % len(SIGNALS)])
+        killed_once(JOBS[scenario], trial, encoder, directory)
     for event in itertools.count(1, every):
         if random_kills or not killed_once(JOBS[scenario], Trial(event=event), encoder, directory):
             return
@@ -285,7 +305,7 @@ def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, ev
 
 def kills(
     scenario: str, encoder: Path, directory: Path, *, random_kills: int = 0, every: int = 1
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     command = [sys.executable, __file__, scenario, str(encoder), str(directory), str(random_kills), str(every)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -1,0 +1,56 @@
+"""Is anything lost when docsim is killed? Kills at random moments, with SIGKILL, SIGTERM and SIGINT in turns.
+
+    python benchmarks/kills.py [--kills 50]
+
+Each job (first index, sync, removal, approximate index, re-index, rollback, prune) is killed so often, up to half a
+second after its start. After each kill the index has to open, verify as sound, hold one of the states that the job may
+leave and answer from it; then the job is run again and has to finish. ``tests/test_faults.py`` does the work. Writes
+benchmarks/results/kills.json: for each job how many runs were killed before they had ended, by which signals, and what
+was found to be wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from machine import commit, machine  # noqa: E402
+from test_faults import JOBS, kills  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results" / "kills.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50, help="kills of each job [%(default)s]")
+    options = parser.parse_args()
+    found = {}
+    with tempfile.TemporaryDirectory() as work:
+        encoder = Path(work) / "encoder"
+        subprocess.run([sys.executable, str(ROOT / "tests" / "tiny_encoder.py"), str(encoder)], check=True)
+        for job in JOBS:
+            (folder := Path(work) / job).mkdir()
+            trials = kills(job, encoder, folder, random_kills=options.kills)
+            killed = Counter(one["at"] for one in trials if one["killed"])
+            found[job] = {
+                "runs": len(trials),
+                "killed": dict(killed),
+                "problems": [one["problem"] for one in trials if one["problem"]],
+            }
+            print(job, json.dumps(found[job]), flush=True)
+    total = sum(sum(one["killed"].values()) for one in found.values())
+    report = {"commit": commit(), "machine": machine({}), "killed": total, "jobs": found}
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(f"{total} kills, {sum(len(one['problems']) for one in found.values())} problems")
+
+
+if __name__ == "__main__":
+    main()
