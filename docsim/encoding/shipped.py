@@ -6,9 +6,12 @@ accurate   a small transformer, which reads words in context: 384 components, so
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-__all__ = ["ACCURATE", "FAST", "NAMES", "directory", "located"]
+from docsim.encoding.manifest import read_manifest
+
+__all__ = ["ACCURATE", "FAST", "NAMES", "directory", "fingerprints", "located"]
 
 FAST = "fast"
 ACCURATE = "accurate"
@@ -21,6 +24,16 @@ _FOLDER = Path(__file__).parents[1] / "encoders"
 def directory(name: str) -> Path:
     """Return the directory of a shipped encoder, by one of ``NAMES``."""
     return _FOLDER / name
+
+
+@cache
+def fingerprints() -> frozenset[str]:
+    """Return the fingerprints of the shipped encoders, as their manifests tell them.
+
+    Raises:
+        EncoderError: The installation is damaged.
+    """
+    return frozenset(str(read_manifest(directory(name))["fingerprint"]) for name in NAMES)
 
 
 def located(name: str | Path) -> Path:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim.encoding import shipped
 from docsim.encoding.encoder import Encoder, fingerprint_of
 from docsim.engine.base import Engine
 from docsim.engine.records import Generation
@@ -21,6 +20,7 @@ from docsim.engine.retrying import retried
 from docsim.errors import EncoderError, IndexLocked
 from docsim.index import Index
 from docsim.jobs.train import CORPUS, IndexTexts, Trained, TrainOptions, train
+from docsim.maintenance import vocabulary_advice
 from docsim.progress import SILENT, Progress
 from docsim.reindex import rebuilding
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
@@ -33,7 +33,6 @@ RECIPE = 3
 """Raised whenever training makes another encoder of the same documents, so that indexes are adapted anew."""
 
 _KEY = "adapted"
-_SAMPLE, _CHARACTERS = 100, 400  # documents, and characters of each, by which their language is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,20 +199,10 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
 
 def _start(index: Index, base: Encoder, options: AdaptOptions, progress: Progress) -> str:
     """Return what training starts from: the documents alone where a shipped encoder would spell them out."""
-    shipped_ones = {fingerprint_of(shipped.directory(name)) for name in shipped.NAMES}
-    if options.start is not None or base.fingerprint not in shipped_ones or not _is_foreign(index, base):
+    if options.start is not None or vocabulary_advice.suits(index, base):
         return str(base.path)
     progress.say("Making a vocabulary of these documents, whose words the encoder would spell out.")
     return CORPUS
-
-
-def _is_foreign(index: Index, base: Encoder) -> bool:
-    """Return whether the documents are in a language that an encoder's vocabulary spells out, by a sample of them."""
-    from docsim.training.wordvectors.from_corpus import is_spelled_out
-
-    with index.engine.snapshot() as snapshot:
-        pieces = snapshot.excerpts(snapshot.sample(_SAMPLE).tolist(), _CHARACTERS)
-    return is_spelled_out(base, [text for text, _ in pieces.values()])
 
 
 def _trained_directory(index: Index) -> Path:

@@ -124,7 +124,7 @@ def sync(
 
 def _warnings(index: Index) -> Iterator[str]:
     yield from verify.warnings(index)
-    if advice := vocabulary_advice.advice(vocabulary_advice.unknown_share(index)):
+    if advice := vocabulary_advice.advice(vocabulary_advice.read_vocabulary(index)):
         yield advice
 
 
