@@ -247,6 +247,8 @@ def test_the_json_of_status_has_just_these_keys(indexed: Path, pages: Path, tiny
     assert (status["index"], status["documents"], status["failed"]) == ("indexes/pages", 3, 0)
     encoder = Encoder.load(tiny_encoder_dir)
     assert 0 <= status["encoder"].pop("unknown") <= 1
+    assert 0 <= status["encoder"].pop("spelled_out") < 0.1
+    assert status["encoder"].pop("advice") is None
     assert status["encoder"] == {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
     assert list(status["sizes"]) == ["database", "snapshot", "encoder"]
     (source,) = status["sources"]
