@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from docsim.encoding.manifest import read_manifest
+from docsim.encoding.manifest import read_manifest, with_components
 
-__all__ = ["ACCURATE", "FAST", "NAMES", "directory", "fingerprints", "located"]
+__all__ = ["ACCURATE", "FAST", "NAMES", "directory", "fingerprints", "is_shipped", "located"]
 
 FAST = "fast"
 ACCURATE = "accurate"
@@ -34,6 +34,23 @@ def fingerprints() -> frozenset[str]:
         EncoderError: The installation is damaged.
     """
     return frozenset(str(read_manifest(directory(name))["fingerprint"]) for name in NAMES)
+
+
+@cache
+def _shortened() -> frozenset[str]:
+    """Return the fingerprints of the shipped encoders with fewer components, as many as they were trained for."""
+    manifests = [(path, read_manifest(path)) for path in map(directory, NAMES)]
+    dims = [(path, manifest, dim) for path, manifest in manifests for dim in manifest["dims"]]
+    return frozenset(str(with_components(path, manifest, dim)["fingerprint"]) for path, manifest, dim in dims)
+
+
+def is_shipped(fingerprint: str) -> bool:
+    """Return whether an encoder is a shipped one, with all of its components or fewer.
+
+    Raises:
+        EncoderError: The installation is damaged.
+    """
+    return fingerprint in fingerprints() | _shortened()
 
 
 def located(name: str | Path) -> Path:
