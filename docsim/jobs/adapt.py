@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,7 @@ class Task:
         known: The encoder that came of this before; None when it is to be trained.
         live: Number of the live generation.
         is_live: Whether ``known`` is what the index answers with.
+        is_futile: Whether nothing was learned from this before, so that there is nothing to train.
     """
 
     base: Encoder
@@ -77,6 +79,7 @@ class Task:
     known: Encoder | None
     live: int
     is_live: bool
+    is_futile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,8 @@ class Adapted:
 
     Attributes:
         task: What was to be done.
-        trained: What came of the training; None when the encoder was there already.
-        reindexed: How the re-index ended.
+        trained: What came of the training; None when the encoder was there already, or nothing was learned before.
+        reindexed: How the re-index ended; where nothing was learned, ``unchanged`` says so, and there was none.
     """
 
     task: Task
@@ -101,6 +104,8 @@ def adapt(
     progress: Progress = SILENT,
 ) -> Adapted:
     """Train on the documents of an index, and on what people asked of it, and re-index with the result.
+
+    An encoder that learned nothing is not published: the index goes on answering with the one that it has.
 
     Nothing is trained when neither the documents nor their use, the start, the settings nor docsim's recipe of training
     have changed since the last time.
@@ -133,10 +138,12 @@ def task(index: Index, options: AdaptOptions = AdaptOptions()) -> Task:
         digest.update(content.encode())
     digest.update(judgements.of_index(index.path).digest().encode() if options.use else b"")
     noted = json.loads(engine.note(_KEY) or "{}")
-    fingerprint = str(noted.get("encoder", "")) if noted.get("digest") == digest.hexdigest() else ""
+    is_noted = noted.get("digest") == digest.hexdigest()
+    fingerprint = str(noted.get("encoder", "")) if is_noted else ""
     places = [engine.encoder_directory(one.generation.number) for one in engine.generations()]
     known = _known([*places, _trained_directory(index)], fingerprint) if fingerprint else None
-    return Task(base, digest.hexdigest(), known, live.number, live.fingerprint == fingerprint)
+    is_futile = is_noted and not fingerprint
+    return Task(base, digest.hexdigest(), known, live.number, live.fingerprint == fingerprint, is_futile)
 
 
 @retried
@@ -149,27 +156,43 @@ def _contents(engine: Engine) -> tuple[Generation, list[str]]:
 
 def carry_out(index: Index, task: Task, options: AdaptOptions, *, progress: Progress = SILENT) -> Adapted:
     """Do what ``task`` found is to be done; see ``adapt``."""
-    trained = None if task.known else _trained(index, task, options, progress)
-    reindexed = rebuilding.reindex(
-        index,
-        trained.encoder if trained else task.known,
-        base=task.base,
-        gate=options.gate,
-        wait=options.wait,
-        progress=SILENT if task.is_live else progress,
-    )
+    started = time.perf_counter()
+    trained = None if task.known or task.is_futile else _trained(index, task, options, progress)
+    if task.is_futile or (trained and not trained.learned):
+        seconds = time.perf_counter() - started
+        reindexed = Reindexed(task.live, task.live, True, 0, seconds, unchanged=_unchanged(task))
+    else:
+        reindexed = rebuilding.reindex(
+            index,
+            trained.encoder if trained else task.known,
+            base=task.base,
+            gate=options.gate,
+            wait=options.wait,
+            progress=SILENT if task.is_live else progress,
+        )
     with suppress(IndexLocked), index.engine.training(wait=False):
         shutil.rmtree(index.engine.workspace(), ignore_errors=True)  # the generation has the encoder now
     return Adapted(task, trained, reindexed)
 
 
-def note(index: Index, found: Task, encoder: Encoder) -> None:
-    """Record what encoder came of a task.
+def _unchanged(task: Task) -> str:
+    """Return what is said where nothing was learned."""
+    before = " before, and neither they nor the options have changed" if task.is_futile else ""
+    return (
+        f"Training on these documents found nothing better than the start{before}, so nothing is published; generation "
+        f"{task.live} goes on answering."
+    )
+
+
+def note(index: Index, found: Task, encoder: Encoder | None) -> None:
+    """Record what encoder came of a task; None when nothing was learned.
 
     Raises:
         StoreError: The index cannot be written to.
     """
-    index.engine.keep_note(_KEY, json.dumps({"digest": found.digest, "encoder": encoder.fingerprint}))
+    index.engine.keep_note(
+        _KEY, json.dumps({"digest": found.digest, "encoder": encoder.fingerprint if encoder else ""})
+    )
 
 
 def _settings(options: AdaptOptions) -> str:
@@ -193,7 +216,7 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
             time_limit=options.time_limit,
         )
         trained = train(IndexTexts(index.path, options.use), _trained_directory(index), wanted, progress=progress)
-        note(index, task, trained.encoder)
+        note(index, task, trained.encoder if trained.learned else None)
     return trained
 
 

@@ -50,6 +50,7 @@ class Reindexed:
         seconds: How long it took.
         gate: What the gate found; None where nothing had to pass it.
         report: The directory of the gate's report.
+        unchanged: Why there was nothing to publish, a sentence, where training learned nothing.
     """
 
     generation: int
@@ -59,6 +60,7 @@ class Reindexed:
     seconds: float
     gate: GateReport | None = None
     report: Path | None = None
+    unchanged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
