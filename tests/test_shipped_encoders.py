@@ -256,3 +256,38 @@ def test_in_python_a_new_index_gets_the_fast_encoder(tmp_path: Path) -> None:
     with Index.create(tmp_path / "index") as index:
         assert not first_encoder.is_free(index)
     assert encoder_of(tmp_path / "index") == "fast"
+
+
+# An encoder that is not there
+
+
+@pytest.mark.parametrize("command", ["index", "reindex", "show", "variable"])
+def test_where_there_is_no_encoder_the_shipped_ones_are_named_and_how_to_get_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    docs = folder(tmp_path / "docs", 100)
+    if command == "variable":
+        monkeypatch.setenv("DOCSIM_ENCODER", "nosuch")
+    elif command == "reindex":
+        run("index", docs)
+    arguments = {
+        "index": ("index", docs, "--encoder", "nosuch"),
+        "reindex": ("reindex", "--encoder", "nosuch"),
+        "show": ("encoder", "show", "nosuch"),
+        "variable": ("index", docs),
+    }
+    told = run(*arguments[command])
+    assert told.exit_code == 1
+    assert "expected an encoder directory at nosuch, or the name of a shipped encoder" in told.stderr
+    assert ", ".join(shipped.NAMES).replace(", ", " or ") in told.stderr
+    assert "docsim train" in told.stderr
+    assert "docsim encoder import" in told.stderr
+    assert "distill" not in told.stderr
+
+
+def test_a_model_of_another_library_can_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "minilm").mkdir()
+    (tmp_path / "minilm" / "config.json").write_text("{}", encoding="utf-8")
+    told = run("index", folder(tmp_path / "docs", 100), "--index", tmp_path / "index", "--encoder", tmp_path / "minilm")
+    assert f"Try: docsim encoder import {tmp_path / 'minilm'} --out encoders/minilm" in told.stderr
