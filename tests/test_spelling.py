@@ -95,6 +95,7 @@ def test_a_team_whose_words_are_read_is_told_of_no_vocabulary(tmp_path: Path, na
         assert found is not None
         assert "docsim adapt" not in (advice(found) or "")
         assert suits(index, index.encoder)
+        assert read_vocabulary(index) == found  # remembered
 
 
 def test_the_sample_handbook_needs_no_advice(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def read_vocabulary(index: Index) -> Vocabulary | None:
             is_shipped = base.get("fingerprint") in shipped.fingerprints()
             return Vocabulary(
                 unknown_in_index(snapshot),
-                spelled_out_in_index(snapshot, snapshot.encoder),
+                spelled_out_in_index(snapshot),
                 is_shipped and _tokenizer(base) == _tokenizer(snapshot.encoder.manifest),
             )
     except EncoderError:

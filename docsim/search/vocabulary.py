@@ -24,7 +24,7 @@ DOCUMENTS = 100
 CHARACTERS = 400
 """Characters of each that are read."""
 
-_NOTED, _NOTHING = "unknown", "nothing"
+_NOTED, _SPELLED_OUT, _NOTHING = "unknown", "spelled out", "nothing"
 
 
 def unknown_in_index(snapshot: Snapshot) -> float:
@@ -43,9 +43,23 @@ def unknown_in_index(snapshot: Snapshot) -> float:
     return float(known[_NOTED][0])
 
 
-def spelled_out_in_index(snapshot: Snapshot, encoder: Encoder) -> float:
-    """Return what share of the index's words an encoder spells out or does not know, in [0, 1], by a sample."""
-    return spelled_out_share(encoder, _sample(snapshot))
+def spelled_out_in_index(snapshot: Snapshot, encoder: Encoder | None = None) -> float:
+    """Return what share of the index's words an encoder spells out or does not know, in [0, 1], by a sample.
+
+    Args:
+        snapshot: The index.
+        encoder: The encoder; by default the index's own, for which it is computed once for a state of the index.
+
+    Raises:
+        EncoderError: The index's own encoder is missing or damaged.
+    """
+    if encoder is not None:
+        return spelled_out_share(encoder, _sample(snapshot))
+    known = snapshot.background
+    if _SPELLED_OUT not in known:
+        share = spelled_out_share(snapshot.encoder, _sample(snapshot))
+        known[_SPELLED_OUT] = np.array([share], np.float32)
+    return float(known[_SPELLED_OUT][0])
 
 
 def _sample(snapshot: Snapshot) -> list[str]:
