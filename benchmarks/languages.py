@@ -17,9 +17,9 @@ from typing import Any
 from judged import Judged, load, ndcg_at_10
 
 from docsim import Document, Encoder, Index
+from docsim.encoding.spelling import MOST_SPELLED_OUT, spelled_out_share
 from docsim.jobs.train import CORPUS, IndexTexts, TrainOptions, train
 from docsim.models import MODES
-from docsim.training.wordvectors.from_corpus import is_spelled_out
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".bench" / "languages"
@@ -44,7 +44,7 @@ def compared(judged: Judged, queries: int) -> dict[str, Any]:
     """Return the results of a set."""
     fast = Encoder.load("fast")
     texts = [one["text"] for one in judged.documents[:: max(1, len(judged.documents) // 100)]]
-    chosen = CORPUS if is_spelled_out(fast, texts) else "fast"
+    chosen = CORPUS if spelled_out_share(fast, texts) >= MOST_SPELLED_OUT else "fast"
     found: dict[str, Any] = {"chosen": chosen, "queries": min(queries, len(judged.queries))}
     found["fast"] = measured(judged, fast, queries)
     index = folder(judged, fast)

@@ -72,6 +72,7 @@ _CONSTANTS: Mapping[str, str] = {
     "duplicates_near": "docsim.analysis.duplicates:NEAR_SIMILARITY",
     "duplicates_contained": "docsim.analysis.duplicates:CONTAINED_SIMILARITY",
     "shingle_words": "docsim.analysis.shingles:LENGTH",
+    "spelled_out": "docsim.encoding.spelling:MOST_SPELLED_OUT",
     "own_vocabulary": "docsim.training.wordvectors.from_corpus:VOCABULARY",
     "training_least": "docsim.training.data.corpus:MIN_DOCUMENTS",
     "training_examples": "docsim.training.data.labelled_examples:MIN_EXAMPLES",

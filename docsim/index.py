@@ -101,7 +101,7 @@ class Index:
 
         Args:
             path: The index's directory; missing parent directories are created.
-            encoder: The encoder for a new index, which gets a copy of it; by default the one that comes with docsim.
+            encoder: The one of a new index, which copies it; by default ``fast``. ``docsim index`` chooses by size.
             index_type: ``auto``, ``flat``, ``ivf``, ``hnsw`` or a FAISS factory string, used from the next sync on. By
                 default what the index has, which is ``auto`` for a new one.
             recall: The share of the ten nearest passages that an approximate index has to find, above 0 and at most 1.

@@ -85,6 +85,24 @@ def test_changed_documents_are_learned_from_anew(index: Index, adapted: Encoder,
     assert task(index).known is None
 
 
+def test_where_nothing_was_learned_nothing_is_to_be_done(index: Index, encoder: Encoder) -> None:
+    adapt.note(index, task(index), None)
+    found = task(index)
+    assert (found.is_futile, found.known, found.is_live) == (True, None, False)
+    done = adapt.adapt(index, AdaptOptions(gate=UNMEASURED))
+    assert done.trained is None
+    assert (done.reindexed.generation, done.reindexed.previous) == (1, 1)
+    assert "generation 1 goes on answering" in str(done.reindexed.unchanged)
+    assert index.encoder.fingerprint == encoder.fingerprint
+    assert len(index.engine.generations()) == 1
+
+
+def test_where_nothing_was_learned_changed_documents_are_tried(index: Index) -> None:
+    adapt.note(index, task(index), None)
+    index.sync([Document("c", "new")], prune=False)
+    assert not task(index).is_futile
+
+
 def test_other_settings_are_learned_with_anew(index: Index, adapted: Encoder) -> None:
     published(index, adapted)
     assert task(index, seed=1).known is None

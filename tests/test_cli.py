@@ -147,7 +147,7 @@ def test_an_index_with_another_encoder_is_refused(indexed: Path, elsewhere: Path
     shutil.copytree(indexed / "generations" / "0001" / "encoder", other)
     (other / "manifest.json").write_text("{}")
     assert "format version None" in run("index", "pages", "--encoder", "other", code=1).stderr
-    assert "no manifest.json" in run("index", "pages", "--encoder", "nowhere", code=1).stderr
+    assert "no such directory" in run("index", "pages", "--encoder", "nowhere", code=1).stderr
 
 
 def test_an_index_that_is_being_written_to_is_refused(indexed: Path) -> None:
@@ -247,6 +247,8 @@ def test_the_json_of_status_has_just_these_keys(indexed: Path, pages: Path, tiny
     assert (status["index"], status["documents"], status["failed"]) == ("indexes/pages", 3, 0)
     encoder = Encoder.load(tiny_encoder_dir)
     assert 0 <= status["encoder"].pop("unknown") <= 1
+    assert 0 <= status["encoder"].pop("spelled_out") < 0.1
+    assert status["encoder"].pop("advice") is None
     assert status["encoder"] == {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
     assert list(status["sizes"]) == ["database", "snapshot", "encoder"]
     (source,) = status["sources"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from rich.console import Console
 
 from docsim import Index
@@ -53,13 +53,17 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str, code: int = 0, stdin: str | None = None) -> str:
-    result = CliRunner().invoke(main, arguments, input=stdin)
-    assert result.exit_code == code, (result.output, result.exception)
-    return result.output
+    return result(*arguments, code=code, stdin=stdin).output
+
+
+def result(*arguments: str, code: int = 0, stdin: str | None = None) -> Result:
+    found = CliRunner().invoke(main, arguments, input=stdin)
+    assert found.exit_code == code, (found.output, found.exception)
+    return found
 
 
 def answer(*arguments: str) -> Any:
-    return json.loads(run(*arguments, "--json"))
+    return json.loads(result(*arguments, "--json").stdout)
 
 
 def test_documents_are_listed_by_id_path_and_pattern(here: Path) -> None:

@@ -129,6 +129,28 @@ def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twic
     assert {one.fingerprint for one in kept} == {Encoder.load(start).fingerprint}
 
 
+@pytest.mark.training
+def test_an_encoder_that_learned_nothing_is_not_published(topics: Path) -> None:
+    index, start = topics.with_name("index"), topics.with_name("start")
+    docsim("index", topics, "--index", index, "--encoder", start)
+    hasty = ("adapt", "--index", index, "--force", "--time-limit", "0.000001")  # too little time for a step
+    told = docsim(*hasty).stdout
+    assert "Training on these documents found nothing better than the start, so nothing is published" in told
+    assert "generation 1 goes on answering" in told
+    assert "is live" not in told
+    assert [one["state"] for one in answer("generations", "--index", index)] == ["live"]
+    assert not (index / "adapting").exists()
+    again = docsim(*hasty).stdout
+    assert "Trained" not in again
+    assert "found nothing better than the start before" in again
+    found = answer(*hasty)
+    assert (found["generation"], found["previous"], found["embedded"]) == (1, 1, 0)
+    assert "nothing is published" in found["unchanged"]
+    assert "Trained" in docsim("adapt", "--index", index, "--force").stdout  # other options are tried
+    assert answer("query", "a1x1", "--index", index)["generation"] == 2
+    assert "nothing is published; generation 2 goes on" in docsim(*hasty).stdout
+
+
 @pytest.mark.thorough
 def test_a_teacher_is_learned_from_and_without_it_the_adaptation_is_another(topics: Path) -> None:
     index, start = topics.with_name("index"), topics.with_name("start")

@@ -168,8 +168,10 @@ def test_a_missing_file_is_named(copied: Path, name: str) -> None:
 
 
 def test_a_directory_without_an_encoder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EncoderError, match=r"found no manifest\.json"):
+    with pytest.raises(EncoderError, match=r"found no such directory"):
         Encoder.load(tmp_path / "nowhere")
+    with pytest.raises(EncoderError, match=r"found no manifest\.json in it"):
+        Encoder.load(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xff", b"[" * 10])

@@ -10,15 +10,20 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from docsim.encoding.encoder import Encoder  # noqa: E402
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers  # noqa: E402
+
+from docsim.encoding.encoder import Encoder, Preprocessing  # noqa: E402
+from docsim.encoding.spelling import spelled_out_share  # noqa: E402
 from docsim.errors import TrainingError, UsageError  # noqa: E402
 from docsim.index import Index  # noqa: E402
 from docsim.jobs.adapt import AdaptOptions, adapt  # noqa: E402
 from docsim.jobs.train import CORPUS, LabelledTexts, TrainOptions, train  # noqa: E402
+from docsim.maintenance.vocabulary_advice import advice, read_vocabulary  # noqa: E402
 from docsim.models import Document  # noqa: E402
 from docsim.reindex.examination import GateOptions  # noqa: E402
-from docsim.training.towers.saving import Lineage, save  # noqa: E402
-from docsim.training.wordvectors.from_corpus import corpus_parts, is_spelled_out  # noqa: E402
+from docsim.training.towers.average import average_tower  # noqa: E402
+from docsim.training.towers.saving import EncoderParts, Lineage, save  # noqa: E402
+from docsim.training.wordvectors.from_corpus import corpus_parts  # noqa: E402
 
 pytestmark = pytest.mark.training
 
@@ -32,21 +37,6 @@ def texts(words: list[str], count: int, seed: int) -> list[str]:
     return ["\n\n".join(" ".join(drawn.choices(words, k=7)) + "." for _ in range(12)) for _ in range(count)]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("How do we rotate the signing keys of a service? Ask in the channel first.", False),
-        ("Wer die Reisekosten bis zum Monatsende einreicht, bekommt sie mit dem Gehalt.", False),
-        ("- `git rebase -i HEAD~3` : edit [the] last (3) commits; {see} <also> #4 --- ***", False),
-        ("Механик меняет масло и проверяет тормоза каждые десять тысяч километров.", True),
-        ("出張の費用は月末までに申請してください。", True),
-        ("", False),
-    ],
-)
-def test_a_language_that_is_spelled_out_is_told(text: str, expected: bool) -> None:
-    assert is_spelled_out(Encoder.default(), [text]) is expected
-
-
 def test_texts_on_one_subject_are_alike(tmp_path: Path) -> None:
     kitchen, garage = texts(KITCHEN, 20, 1), texts(GARAGE, 20, 2)
     encoder = save(corpus_parts(kitchen + garage), tmp_path / "made", name="made", lineage=Lineage(seed=0))
@@ -55,6 +45,38 @@ def test_texts_on_one_subject_are_alike(tmp_path: Path) -> None:
     assert similarities[0, 1] > similarities[0, 2] + 0.3
     assert similarities[2, 3] > similarities[1, 3] + 0.3
     assert encoder.unknown_shares(kitchen).max() == 0
+
+
+def with_tokenizer(tokenizer: Tokenizer, path: Path) -> Encoder:
+    """Return an encoder that has a tokenizer, and vectors that don't matter."""
+    rows = np.random.default_rng(0).standard_normal((tokenizer.get_vocab_size(), 8)).astype(np.float32)
+    rows[0] = 0
+    preprocessing = Preprocessing(0, 1, special_tokens=False)
+    parts = EncoderParts(average_tower(rows), tokenizer, preprocessing, kind="average", max_tokens=500)
+    return save(parts, path, name="made", lineage=Lineage(seed=0))
+
+
+def test_a_vocabulary_of_ideographs_reads_chinese(tmp_path: Path) -> None:
+    text = "因公出差的员工应在月底前提交费用报销。超过二十欧元的收据必须附上。"
+    letters = {letter: number for number, letter in enumerate(dict.fromkeys(["[PAD]", "[UNK]", *text]))}
+    tokenizer = Tokenizer(models.WordPiece(letters, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    assert spelled_out_share(with_tokenizer(tokenizer, tmp_path / "chinese"), [text]) == 0
+    assert spelled_out_share(Encoder.default(), [text]) == 1
+
+
+def test_what_is_read_byte_by_byte_is_spelled_out(tmp_path: Path) -> None:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    numbers = {letter: number for number, letter in enumerate(["<pad>", "<unk>", *alphabet])}
+    words = ["the", "th", "he", "Ġthe"]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the")]
+    numbers |= {word: len(numbers) + place for place, word in enumerate(words)}
+    tokenizer = Tokenizer(models.BPE(numbers, merges, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    encoder = with_tokenizer(tokenizer, tmp_path / "bytes")
+    assert spelled_out_share(encoder, ["the the the"]) == 0
+    assert spelled_out_share(encoder, ["出張の費用は", "Механик меняет", "nothing known"]) == 1
 
 
 def test_the_same_texts_make_the_same_encoder(tmp_path: Path) -> None:
@@ -94,6 +116,7 @@ def test_an_index_in_such_a_language_gets_a_vocabulary_of_its_own(tmp_path: Path
     with Index.create(tmp_path / "index", encoder=Encoder.default()) as index:
         index.sync([Document(f"d{number}", text) for number, text in enumerate(every)])
         options = AdaptOptions(time_limit=5, gate=GateOptions(publish_anyway=True))
+        assert "docsim adapt makes a vocabulary" in (advice(read_vocabulary(index)) or "")
         adapted = adapt(index, options)
         assert adapted.trained is not None
         encoder = index.encoder
@@ -102,3 +125,4 @@ def test_an_index_in_such_a_language_gets_a_vocabulary_of_its_own(tmp_path: Path
         rows = encoder.encode([every[0], every[1], every[41]])
         assert rows[0] @ rows[1] > rows[0] @ rows[2]
         assert np.isfinite(rows).all()
+        assert "docsim adapt" not in (advice(read_vocabulary(index)) or "")

@@ -214,6 +214,36 @@ def test_what_cannot_be_measured_is_published_when_told_to_or_when_any_loss_is_a
     assert reindex(small, worse, gate=GateOptions(max_loss=1)).published
 
 
+@pytest.mark.parametrize(("before", "after"), [("fast", "accurate"), ("accurate", "fast"), ("fast 128", "accurate")])
+def test_a_shipped_encoder_is_published_in_the_place_of_another_where_little_can_be_measured(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    first, second = (
+        Encoder.load(name.split()[0], dim=128 if name.endswith("128") else None) for name in (before, after)
+    )
+    with Index.create(tmp_path / "few", encoder=first) as few:
+        few.sync(documents()[:3])
+        outcome = reindex(few, second)
+        assert outcome.published
+        assert few.encoder.fingerprint == second.fingerprint
+    assert outcome.gate is not None
+    assert outcome.gate.verdict.quality is None
+    told_why = outcome.gate.verdict.checks[-1].detail
+    assert "not measured" in told_why
+    assert "both encoders come with docsim" in told_why
+    assert outcome.report is not None
+    assert "both encoders come with docsim" in (outcome.report / "report.html").read_text(encoding="utf-8")
+
+
+def test_no_other_encoder_is_published_so(tmp_path: Path, encoder: Encoder) -> None:
+    for first, second in ((encoder, Encoder.default()), (Encoder.default(), encoder)):
+        with Index.create(tmp_path / first.name, encoder=first) as few:
+            few.sync(documents()[:3])
+            outcome = reindex(few, second)
+            assert outcome.gate is not None
+            assert (outcome.published, outcome.gate.verdict.refusal) == (False, "unmeasured")
+
+
 def test_few_judged_queries_are_too_few(index: Index, same: Encoder) -> None:
     outcome = reindex(index, same, gate=GateOptions(qrels=QRELS, texts=texts()))
     assert outcome.gate is not None

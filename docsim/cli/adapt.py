@@ -75,9 +75,9 @@ def adapt(
 
     No labels are needed. What people asked, opened and said counts where it is recorded (docsim serve --record): a
     fifth of their questions is never trained on, and decides. Each time, training starts from the encoder that the
-    index had before it was first adapted. The new generation is published only if its answers are not worse (see
-    docsim reindex). If the documents, their use, the options and docsim's way of training are those of the last time,
-    nothing is trained.
+    index had before it was first adapted. The new generation is published only if training learned something, and its
+    answers are not worse (see docsim reindex). If the documents, their use, the options and docsim's way of training
+    are those of the last time, nothing is trained.
     """
     options.check_teacher(learning.teacher, learning.teacher_weight)
     path = chosen_index.index_directory(index_path)
@@ -93,7 +93,7 @@ def adapt(
     )
     with Index.open(path) as index:
         task = jobs.task(index, how)
-        if task.known is None:
+        if task.known is None and not task.is_futile:
             terminal.load_training()
         with watching(quiet=not output.for_people) as progress:
             adapted = jobs.carry_out(index, task, how, progress=progress)
@@ -112,3 +112,5 @@ def _tell(adapted: Adapted, learning: _Learning) -> None:
         echo(f"Trained {trained.steps} steps in {trained.seconds:.0f} s, on this index's documents.")
         echo(f"{trained.probe}: {trained.before:.4f} before, {trained.after:.4f} after")
         tell_unasked(trained, learning.teacher, learning.teacher_weight)
+    if adapted.reindexed.unchanged:
+        echo(adapted.reindexed.unchanged)

@@ -116,7 +116,7 @@ def tell(path: Path, done: Reindexed, asks: Sequence[str], output: Output) -> No
 
 
 def _json(path: Path, done: Reindexed) -> dict[str, object]:
-    names = ("generation", "previous", "published", "embedded", "seconds")
+    names = ("generation", "previous", "published", "embedded", "seconds", "unchanged")
     report = str(done.report) if done.report else None
     found = gate_report.numbers(done.gate) if done.gate else None
     refusal = done.gate.verdict.refusal if done.gate and not done.published else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,7 @@ from docsim.cli.grouping import grouped
 from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
-from docsim.encoding import shipped
-from docsim.encoding.encoder import Encoder
-from docsim.errors import StoreError, UsageError
-from docsim.index import Index
+from docsim.errors import UsageError
 from docsim.ingest import conversion_pool
 from docsim.ingest.forms import NAMES
 from docsim.ingest.sources import ReadingOptions, Source, open_source
@@ -134,9 +130,9 @@ def index(
     """
     sources = [open_source(argument, reading=reading) for argument in source]
     path = chosen_index.named_index(index_path) or chosen(sources, source)
-    wanted = encoder.load() if encoder.encoder or _is_made(path) else _first_encoder(sources, encoder.dim, output)
+    named = encoder.load() if encoder.encoder else None
     with watching(quiet=output.quiet) as progress:
-        synced = sync(path, sources, how, encoder=wanted, progress=progress)
+        synced = sync(path, sources, how, encoder=named, dim=encoder.dim, progress=progress)
     if output.as_json:
         print_json(_json(synced))
     elif not output.quiet:
@@ -149,25 +145,6 @@ def index(
     warn(synced.warnings)
     if synced.failures or any(one.kind != "stdin" for one, _ in empty):
         ctx.exit(FAILED)
-
-
-def _is_made(path: Path) -> bool:
-    """Return whether there is an index at a path that has an encoder already."""
-    try:
-        with Index.open(path):
-            return True
-    except StoreError:
-        return False
-
-
-def _first_encoder(sources: Sequence[Source], dim: int | None, output: Output) -> Encoder:
-    """Return the encoder for a new index, and say why it is that one, unless the user has named it."""
-    if named := os.environ.get("DOCSIM_ENCODER"):
-        return Encoder.load(named, dim=dim)
-    choice = first_encoder.choose(sources, dim=dim)
-    if not output.quiet and not output.as_json:
-        echo(f"Using the {choice.name} encoder, {choice.reason}; name another with --encoder", err=True)
-    return Encoder.load(shipped.directory(choice.name), dim=dim)
 
 
 def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:

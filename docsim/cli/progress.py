@@ -13,7 +13,7 @@ from docsim.progress import SILENT, Progress
 if TYPE_CHECKING:
     from rich import progress as rich
 
-__all__ = ["watching"]
+__all__ = ["sentences", "watching"]
 
 
 class _Sentences:
@@ -53,13 +53,16 @@ class _Bar:
         self._bars.update(self._task, measured=text)
 
 
+def sentences(*, quiet: bool) -> Progress:
+    """Return what writes sentences to standard error, and nothing when ``quiet``; it shows no progress."""
+    return SILENT if quiet else _Sentences()
+
+
 @contextmanager
 def watching(*, quiet: bool) -> Iterator[Progress]:
     """Give what shows progress, on standard error; nothing is shown when ``quiet``."""
-    if quiet:
-        yield SILENT
-    elif not sys.stderr.isatty():
-        yield _Sentences()
+    if quiet or not sys.stderr.isatty():
+        yield sentences(quiet=quiet)
     else:
         with _bars() as bars:
             yield _Bar(bars)

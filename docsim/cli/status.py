@@ -12,7 +12,6 @@ from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, plural, print_json, styled
 from docsim.engine.records import SearchFacts
 from docsim.index import Index
-from docsim.maintenance import vocabulary_advice
 from docsim.maintenance.status import GenerationStatus, Status, read_incomplete, read_left_out, read_status
 
 __all__ = ["status"]
@@ -69,8 +68,8 @@ def _print_status(found: Status) -> None:
     echo(f"passages    {found.passages}")
     echo(f"generation  {found.generation}")
     echo(f"encoder     {encoder.name}, {encoder.dim} dimensions, fingerprint {encoder.fingerprint[:12]}")
-    if advice := vocabulary_advice.advice(encoder.unknown):
-        echo(f"  Warning: {advice}")
+    if encoder.advice:
+        echo(f"  Warning: {encoder.advice}")
     if found.building:
         echo(f"building    {_building(found.building, found.documents)}; see: docsim reindex --status")
     echo(f"search      {_search_described(found.search)}")

@@ -12,10 +12,13 @@ import click
 
 from docsim.cli import chosen_index, options
 from docsim.cli.grouping import needs
+from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, json_text
+from docsim.cli.progress import sentences
 from docsim.errors import DocsimError
 
 if TYPE_CHECKING:
+    from docsim.ingest.sources import Source
     from docsim.jobs.sync import Synced
 
 __all__ = ["watch"]
@@ -31,9 +34,10 @@ Examples:
 )
 @click.argument("source", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path, resolve_path=True))
 @chosen_index.index_option
+@options.encoder("Encoder for a new index: accurate, fast, or a directory.  [default: the one that docsim index takes]")
 @options.output
 @needs("serve")
-def watch(source: tuple[Path, ...], index_path: Path | None, output: Output) -> None:
+def watch(source: tuple[Path, ...], index_path: Path | None, encoder: EncoderOptions, output: Output) -> None:
     """Keep an index up to date with folders and files, until Ctrl-C or SIGTERM.
 
     What changes is indexed within seconds, and each source is read again every five minutes, because network drives
@@ -46,8 +50,15 @@ def watch(source: tuple[Path, ...], index_path: Path | None, output: Output) -> 
 
     sources = watched_sources([str(one) for one in source])
     path = chosen_index.named_index(index_path) or chosen(sources, [str(one) for one in source])
+    named = encoder.load() if encoder.encoder else None
     changed, ended = threading.Event(), threading.Event()
     watching = Watching(sources, path, changed.set)
+
+    def read(due: Source) -> Synced:
+        progress = sentences(quiet=not output.for_people)
+        return sync(
+            path, [due], SyncOptions(wait=True), encoder=named, dim=encoder.dim, among=sources, progress=progress
+        )
 
     def end(signal_number: int, frame: FrameType | None) -> None:
         """Finish what is being read, and end; asked again, end at once: what is not committed is done the next time."""
@@ -63,7 +74,7 @@ def watch(source: tuple[Path, ...], index_path: Path | None, output: Output) -> 
             changed.clear()
             if due := watching.due():
                 try:
-                    _tell(due.location, sync(path, [due], SyncOptions(wait=True)), output)
+                    _tell(due.location, read(due), output)
                 except DocsimError as error:
                     echo(f"{due.location} could not be read: {error}", err=True)
             elif not ended.is_set():

@@ -39,6 +39,9 @@ KERAS_FILE = "tower.keras"
 ONNX_FILE = "tower.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
+_OTHER_MODELS = ("modules.json", "config.json", "model.onnx", "onnx/model.onnx")
+"""Files by which a model of another library is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -97,12 +100,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST_FILE
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise EncoderError(
-            f"expected an encoder directory at {path}, found no {MANIFEST_FILE} in it; name another directory, or "
-            "one of the shipped encoders, fast or accurate",
-            hint="docsim distill --help",
-        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(path) from None
     except (OSError, ValueError) as error:
         raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} cannot be read ({error})") from error
     version = manifest.get("format") if isinstance(manifest, dict) else None
@@ -112,6 +111,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "encoder again, or use the version of docsim that made it"
         )
     return dict(manifest)
+
+
+def _missing(path: Path) -> EncoderError:
+    """Return the error for a directory without an encoder, which says where encoders come from."""
+    found = f"no {MANIFEST_FILE} in it" if path.is_dir() else "no such directory"
+    told = f"expected an encoder directory at {path}, or the name of a shipped encoder, fast or accurate; found {found}"
+    if any((path / name).is_file() for name in _OTHER_MODELS):
+        return EncoderError(
+            f"{told}, but a model that can be imported", hint=f"docsim encoder import {path} --out encoders/{path.name}"
+        )
+    hint = "docsim train, which makes one of your documents, or docsim encoder import, which takes over another model"
+    return EncoderError(told, hint=hint)
 
 
 def fingerprint_of(path: Path) -> str:

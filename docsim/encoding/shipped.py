@@ -6,9 +6,12 @@ accurate   a small transformer, which reads words in context: 384 components, so
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-__all__ = ["ACCURATE", "FAST", "NAMES", "directory", "located"]
+from docsim.encoding.manifest import read_manifest, with_components
+
+__all__ = ["ACCURATE", "FAST", "NAMES", "directory", "fingerprints", "is_shipped", "located"]
 
 FAST = "fast"
 ACCURATE = "accurate"
@@ -21,6 +24,33 @@ _FOLDER = Path(__file__).parents[1] / "encoders"
 def directory(name: str) -> Path:
     """Return the directory of a shipped encoder, by one of ``NAMES``."""
     return _FOLDER / name
+
+
+@cache
+def fingerprints() -> frozenset[str]:
+    """Return the fingerprints of the shipped encoders, as their manifests tell them.
+
+    Raises:
+        EncoderError: The installation is damaged.
+    """
+    return frozenset(str(read_manifest(directory(name))["fingerprint"]) for name in NAMES)
+
+
+@cache
+def _shortened() -> frozenset[str]:
+    """Return the fingerprints of the shipped encoders with fewer components, as many as they were trained for."""
+    manifests = [(path, read_manifest(path)) for path in map(directory, NAMES)]
+    dims = [(path, manifest, dim) for path, manifest in manifests for dim in manifest["dims"]]
+    return frozenset(str(with_components(path, manifest, dim)["fingerprint"]) for path, manifest, dim in dims)
+
+
+def is_shipped(fingerprint: str) -> bool:
+    """Return whether an encoder is a shipped one, with all of its components or fewer.
+
+    Raises:
+        EncoderError: The installation is damaged.
+    """
+    return fingerprint in fingerprints() | _shortened()
 
 
 def located(name: str | Path) -> Path:

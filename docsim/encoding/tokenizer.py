@@ -75,12 +75,14 @@ class TokenSpan:
         start: Offset of the first character that it stands for.
         end: Offset one past the last character; equal to ``start`` for a special token.
         share: How much the token counts, in (0, 1]. Below 1 for a repeated token, if repeated tokens are damped.
+        known: Whether it is in the vocabulary; False for the token that stands for whatever is not.
     """
 
     id: int
     start: int
     end: int
     share: float = 1.0
+    known: bool = True
 
 
 class TextTokenizer:
@@ -125,7 +127,10 @@ class TextTokenizer:
         if self._by_word:
             whole = _SPACE.sub(" ", whole)  # so that the tokenizer splits where ``tokenize`` does
         encoding = self._tokenizer.encode(whole, add_special_tokens=self._special)
-        tokens = [TokenSpan(id, *span) for id, span in zip(encoding.ids, encoding.offsets, strict=True)]
+        tokens = [
+            TokenSpan(id, start, end, known=id != self._unknown)
+            for id, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+        ]
         return tokens or [TokenSpan(id, 0, 0) for id in self._empty]
 
     def unknown_shares(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim.encoding import shipped
 from docsim.encoding.encoder import Encoder, fingerprint_of
 from docsim.engine.base import Engine
 from docsim.engine.records import Generation
@@ -21,6 +21,7 @@ from docsim.engine.retrying import retried
 from docsim.errors import EncoderError, IndexLocked
 from docsim.index import Index
 from docsim.jobs.train import CORPUS, IndexTexts, Trained, TrainOptions, train
+from docsim.maintenance import vocabulary_advice
 from docsim.progress import SILENT, Progress
 from docsim.reindex import rebuilding
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
@@ -33,7 +34,6 @@ RECIPE = 3
 """Raised whenever training makes another encoder of the same documents, so that indexes are adapted anew."""
 
 _KEY = "adapted"
-_SAMPLE, _CHARACTERS = 100, 400  # documents, and characters of each, by which their language is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Task:
         known: The encoder that came of this before; None when it is to be trained.
         live: Number of the live generation.
         is_live: Whether ``known`` is what the index answers with.
+        is_futile: Whether nothing was learned from this before, so that there is nothing to train.
     """
 
     base: Encoder
@@ -78,6 +79,7 @@ class Task:
     known: Encoder | None
     live: int
     is_live: bool
+    is_futile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ class Adapted:
 
     Attributes:
         task: What was to be done.
-        trained: What came of the training; None when the encoder was there already.
-        reindexed: How the re-index ended.
+        trained: What came of the training; None when the encoder was there already, or nothing was learned before.
+        reindexed: How the re-index ended; where nothing was learned, ``unchanged`` says so, and there was none.
     """
 
     task: Task
@@ -102,6 +104,8 @@ def adapt(
     progress: Progress = SILENT,
 ) -> Adapted:
     """Train on the documents of an index, and on what people asked of it, and re-index with the result.
+
+    An encoder that learned nothing is not published: the index goes on answering with the one that it has.
 
     Nothing is trained when neither the documents nor their use, the start, the settings nor docsim's recipe of training
     have changed since the last time.
@@ -134,10 +138,12 @@ def task(index: Index, options: AdaptOptions = AdaptOptions()) -> Task:
         digest.update(content.encode())
     digest.update(judgements.of_index(index.path).digest().encode() if options.use else b"")
     noted = json.loads(engine.note(_KEY) or "{}")
-    fingerprint = str(noted.get("encoder", "")) if noted.get("digest") == digest.hexdigest() else ""
+    is_noted = noted.get("digest") == digest.hexdigest()
+    fingerprint = str(noted.get("encoder", "")) if is_noted else ""
     places = [engine.encoder_directory(one.generation.number) for one in engine.generations()]
     known = _known([*places, _trained_directory(index)], fingerprint) if fingerprint else None
-    return Task(base, digest.hexdigest(), known, live.number, live.fingerprint == fingerprint)
+    is_futile = is_noted and not fingerprint
+    return Task(base, digest.hexdigest(), known, live.number, live.fingerprint == fingerprint, is_futile)
 
 
 @retried
@@ -150,27 +156,43 @@ def _contents(engine: Engine) -> tuple[Generation, list[str]]:
 
 def carry_out(index: Index, task: Task, options: AdaptOptions, *, progress: Progress = SILENT) -> Adapted:
     """Do what ``task`` found is to be done; see ``adapt``."""
-    trained = None if task.known else _trained(index, task, options, progress)
-    reindexed = rebuilding.reindex(
-        index,
-        trained.encoder if trained else task.known,
-        base=task.base,
-        gate=options.gate,
-        wait=options.wait,
-        progress=SILENT if task.is_live else progress,
-    )
+    started = time.perf_counter()
+    trained = None if task.known or task.is_futile else _trained(index, task, options, progress)
+    if task.is_futile or (trained and not trained.learned):
+        seconds = time.perf_counter() - started
+        reindexed = Reindexed(task.live, task.live, True, 0, seconds, unchanged=_unchanged(task))
+    else:
+        reindexed = rebuilding.reindex(
+            index,
+            trained.encoder if trained else task.known,
+            base=task.base,
+            gate=options.gate,
+            wait=options.wait,
+            progress=SILENT if task.is_live else progress,
+        )
     with suppress(IndexLocked), index.engine.training(wait=False):
         shutil.rmtree(index.engine.workspace(), ignore_errors=True)  # the generation has the encoder now
     return Adapted(task, trained, reindexed)
 
 
-def note(index: Index, found: Task, encoder: Encoder) -> None:
-    """Record what encoder came of a task.
+def _unchanged(task: Task) -> str:
+    """Return what is said where nothing was learned."""
+    before = " before, and neither they nor the options have changed" if task.is_futile else ""
+    return (
+        f"Training on these documents found nothing better than the start{before}, so nothing is published; generation "
+        f"{task.live} goes on answering."
+    )
+
+
+def note(index: Index, found: Task, encoder: Encoder | None) -> None:
+    """Record what encoder came of a task; None when nothing was learned.
 
     Raises:
         StoreError: The index cannot be written to.
     """
-    index.engine.keep_note(_KEY, json.dumps({"digest": found.digest, "encoder": encoder.fingerprint}))
+    index.engine.keep_note(
+        _KEY, json.dumps({"digest": found.digest, "encoder": encoder.fingerprint if encoder else ""})
+    )
 
 
 def _settings(options: AdaptOptions) -> str:
@@ -194,26 +216,16 @@ def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress
             time_limit=options.time_limit,
         )
         trained = train(IndexTexts(index.path, options.use), _trained_directory(index), wanted, progress=progress)
-        note(index, task, trained.encoder)
+        note(index, task, trained.encoder if trained.learned else None)
     return trained
 
 
 def _start(index: Index, base: Encoder, options: AdaptOptions, progress: Progress) -> str:
     """Return what training starts from: the documents alone where a shipped encoder would spell them out."""
-    shipped_ones = {fingerprint_of(shipped.directory(name)) for name in shipped.NAMES}
-    if options.start is not None or base.fingerprint not in shipped_ones or not _is_foreign(index, base):
+    if options.start is not None or vocabulary_advice.suits(index, base):
         return str(base.path)
     progress.say("Making a vocabulary of these documents, whose words the encoder would spell out.")
     return CORPUS
-
-
-def _is_foreign(index: Index, base: Encoder) -> bool:
-    """Return whether the documents are in a language that an encoder's vocabulary spells out, by a sample of them."""
-    from docsim.training.wordvectors.from_corpus import is_spelled_out
-
-    with index.engine.snapshot() as snapshot:
-        pieces = snapshot.excerpts(snapshot.sample(_SAMPLE).tolist(), _CHARACTERS)
-    return is_spelled_out(base, [text for text, _ in pieces.values()])
 
 
 def _trained_directory(index: Index) -> Path:

@@ -116,7 +116,7 @@ def _encoder(asked: Mapping[str, Any]) -> Encoder | None:
 
 def _result(done: Reindexed) -> dict[str, Any]:
     """Return how a job ended, as ``docsim reindex --json`` prints it, without the gate's own report."""
-    names = ("generation", "previous", "published", "embedded", "seconds")
+    names = ("generation", "previous", "published", "embedded", "seconds", "unchanged")
     told = {name: getattr(done, name) for name in names} | {"refusal": None, "metrics": {}}
     if done.gate:
         quality = gate_report.numbers(done.gate).get("quality") or {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from docsim.encoding.encoder import Encoder
@@ -16,6 +17,8 @@ from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
 from docsim.ingest import sampling
 from docsim.ingest.sources import ReadingOptions, Source, open_source
+from docsim.jobs import first_encoder
+from docsim.jobs.first_encoder import Wanted
 from docsim.maintenance import verify, vocabulary_advice
 from docsim.models import Failure, LeftOut, SyncReport
 from docsim.progress import SILENT, Progress
@@ -84,6 +87,8 @@ def sync(
     options: SyncOptions = SyncOptions(),
     *,
     encoder: Encoder | None = None,
+    dim: int | None = None,
+    among: Sequence[Source] = (),
     progress: Progress = SILENT,
 ) -> Synced:
     """Bring the index at ``path`` up to date with some sources, one after the other.
@@ -94,44 +99,97 @@ def sync(
         path: The index's directory. When there is no index, it is made first, unless this is a dry run.
         sources: What to read.
         options: How to do it.
-        encoder: The encoder of a new index, or the one that an existing index is expected to have.
+        encoder: The encoder of a new index, or the one that an existing index is expected to have. By default that of a
+            new one is chosen, see ``first_encoder.wanted``, and so is that of an index without documents whose encoder
+            was chosen, too.
+        dim: How many components are kept of an encoder that is chosen.
+        among: All that the index is to hold, by whose size its encoder is chosen; by default ``sources``.
         progress: Told what is being done.
 
     Raises:
         UsageError: There is no such index type or recall, or a file of records cannot be read.
+        EncoderError: The encoder that is chosen is missing or damaged, or was not trained for ``dim`` components.
         FingerprintMismatch: The index has another encoder.
         IndexLocked: Another process is writing and ``wait`` is off.
         SourceError: A source as a whole has become unreadable.
         StoreError: The directory holds something else, or the index cannot be written to.
     """
+    want = partial(first_encoder.wanted, among or sources, encoder=encoder, dim=dim)
     if opening.exists(path):
-        with contextlib.suppress(StoreError), Index.open(path, encoder=encoder) as index:  # else finished below
+        with contextlib.suppress(StoreError), Index.open(path) as index:  # else finished below
+            if not first_encoder.is_free(index):
+                _check(index, encoder or (Encoder.default(dim=dim) if dim else None))
             sources = [_as_before(index, source) for source in sources]
     for source in sources:
         source.check()
     if options.dry_run and not opening.exists(path):
+        first_encoder.tell(want(), progress)
         return Synced(path, True, tuple(_planned(source, options, progress) for source in sources))
-    if options.dry_run:
-        index = Index.open(path, encoder=encoder)
-    else:
-        index = Index.create(
-            path, encoder=encoder, index_type=options.index_type, recall=options.recall, wait=options.wait
-        )
-    with index:
+    with Index.open(path) if options.dry_run else _made(path, want, options, progress) as index:
         reports = tuple(_synced(index, source, options, progress) for source in sources)
         return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(_warnings(index)))
 
 
+def _check(index: Index, encoder: Encoder | None) -> None:
+    """Raise ``FingerprintMismatch`` if an index has another encoder than it is expected to have."""
+    if encoder is not None:
+        opening.check_encoder(encoder, index.generation(), index.path)
+
+
+def _made(path: Path, want: Callable[[], Wanted], options: SyncOptions, progress: Progress) -> Index:
+    """Open an index, and make it first if there is none; let one that holds nothing yet have the encoder it wants."""
+    is_new = not _is_made(path)
+    found = want() if is_new else None
+    if found:
+        first_encoder.tell(found, progress)
+    index = Index.create(
+        path,
+        encoder=found.encoder if found else None,
+        index_type=options.index_type,
+        recall=options.recall,
+        wait=options.wait,
+    )
+    try:
+        if found:
+            first_encoder.note(index, found)
+        else:
+            _settle(index, want, options, progress)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _is_made(path: Path) -> bool:
+    """Return whether there is an index at a path that has an encoder already."""
+    try:
+        with Index.open(path) as index:
+            index.generation()
+        return True
+    except StoreError:
+        return False
+
+
+def _settle(index: Index, want: Callable[[], Wanted], options: SyncOptions, progress: Progress) -> None:
+    """Let an index that holds nothing yet have the encoder that a new one would get."""
+    if first_encoder.is_free(index):
+        first_encoder.give(index, want(), wait=options.wait, progress=progress)
+
+
 def _warnings(index: Index) -> Iterator[str]:
     yield from verify.warnings(index)
-    if advice := vocabulary_advice.advice(vocabulary_advice.unknown_share(index)):
+    if advice := vocabulary_advice.advice(vocabulary_advice.read_vocabulary(index)):
         yield advice
 
 
-def sync_source(index: Index, source: Source, options: SyncOptions = SyncOptions()) -> SyncReport:
+def sync_source(
+    index: Index, source: Source, options: SyncOptions = SyncOptions(), *, among: Sequence[Source] = ()
+) -> SyncReport:
     """Bring an open index up to date with one source, read as it was the last time; see ``sync``."""
     found = _as_before(index, source)
     found.check()
+    if not options.dry_run:
+        _settle(index, partial(first_encoder.wanted, among or [source]), options, SILENT)
     return _synced(index, found, options, SILENT)
 
 

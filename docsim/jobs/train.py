@@ -122,6 +122,8 @@ class Trained:
         after: The probe of the weights that were kept.
         steps: Steps that were done.
         kept: The step whose weights were kept; 0 when nothing was better than the start.
+        learned: Whether the encoder knows more than one that was there before: a step was kept, or what training
+            started from was made of the documents.
         ended: Why training ended: ``steps``, ``patience`` or ``time``.
         teacher: The name of the teacher that was asked; None when none was.
         seconds: How long training took.
@@ -133,6 +135,7 @@ class Trained:
     after: float
     steps: int
     kept: int
+    learned: bool
     ended: str
     teacher: str | None
     seconds: float
@@ -294,6 +297,7 @@ class _Training:
             after=best.probe,
             steps=last.step,
             kept=best.step,
+            learned=best.step > 0 or self.options.start == CORPUS,
             ended=result.ended,
             teacher=self.job.teacher,
             seconds=last.seconds,

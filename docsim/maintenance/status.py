@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
-from docsim.engine.records import GenerationFacts, RecordedSource, SearchFacts
+from docsim.engine.records import Generation, GenerationFacts, RecordedSource, SearchFacts
 from docsim.engine.retrying import retried
 from docsim.filters.condition import Exists
 from docsim.index import Index
@@ -37,12 +37,16 @@ class EncoderStatus:
         dim: Components of an embedding.
         unknown: The share of the documents' tokens that its vocabulary does not know, in [0, 1], by a sample; None if
             the encoder cannot be read.
+        spelled_out: The share of their words that it spells out letter by letter, or does not know, likewise.
+        advice: What to do about that; None where nothing needs to be done.
     """
 
     name: str
     fingerprint: str
     dim: int
     unknown: float | None = None
+    spelled_out: float | None = None
+    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +163,25 @@ def read_status(index: Index) -> Status:
         passages=counts.passages,
         failed=len(failures),
         generation=generation.number,
-        encoder=EncoderStatus(
-            generation.encoder, generation.fingerprint, generation.dim, vocabulary_advice.unknown_share(index)
-        ),
+        encoder=_encoder(index, generation),
         building=building[0] if building else None,
         search=engine.search_facts(),
         sizes=SizeStatus(*astuple(engine.sizes())),
         sources=read_sources(index),
         failures=failures,
         incomplete=incomplete,
+    )
+
+
+def _encoder(index: Index, generation: Generation) -> EncoderStatus:
+    found = vocabulary_advice.read_vocabulary(index)
+    return EncoderStatus(
+        name=generation.encoder,
+        fingerprint=generation.fingerprint,
+        dim=generation.dim,
+        unknown=found.unknown if found else None,
+        spelled_out=found.spelled_out if found else None,
+        advice=vocabulary_advice.advice(found),
     )
 
 

@@ -24,7 +24,18 @@ from docsim.progress import SILENT, Progress
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions, examine
 from docsim.reindex.gate_report import GateReport
 
-__all__ = ["Aborted", "Pruned", "Reindexed", "abort", "begun", "in_order_of_publishing", "prune", "reindex", "rollback"]
+__all__ = [
+    "Aborted",
+    "Pruned",
+    "Reindexed",
+    "abort",
+    "begun",
+    "in_order_of_publishing",
+    "prune",
+    "reindex",
+    "replace",
+    "rollback",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,7 @@ class Reindexed:
         seconds: How long it took.
         gate: What the gate found; None where nothing had to pass it.
         report: The directory of the gate's report.
+        unchanged: Why there was nothing to publish, a sentence, where training learned nothing.
     """
 
     generation: int
@@ -48,6 +60,7 @@ class Reindexed:
     seconds: float
     gate: GateReport | None = None
     report: Path | None = None
+    unchanged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,30 @@ def begun(rebuilder: Rebuilder, encoder: Encoder | None, *, base: Encoder | None
             rebuilder.resume(one.number)
             return one
     return rebuilder.begin(encoder, base=base)
+
+
+def replace(index: Index, encoder: Encoder, *, wait: bool = False) -> None:
+    """Change the encoder of an index that holds nothing yet, and leave no generation to go back to.
+
+    Documents that come meanwhile are embedded anew, so it can't lose any.
+
+    Args:
+        index: The index.
+        encoder: The encoder to change to.
+        wait: Wait for another process that is writing or re-indexing.
+
+    Raises:
+        IndexLocked: Another process is writing or re-indexing and ``wait`` is off.
+        StoreError: The index cannot be written to.
+    """
+    with index.engine.rebuilder(wait=wait) as rebuilder:
+        live = rebuilder.live()
+        new = begun(rebuilder, encoder, base=None, progress=SILENT)
+        build = Build(rebuilder, new, batch=index.batch)
+        build.run()
+        rebuilder.optimize(new.number)
+        rebuilder.publish(new.number, build.run)
+        rebuilder.remove([live.number], wait=wait)
 
 
 def rollback(index: Index, *, to: int | None = None, wait: bool = False, progress: Progress = SILENT) -> Reindexed:

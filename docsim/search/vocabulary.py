@@ -1,7 +1,8 @@
 """Vocabulary: how much of an index and of a query the encoder's vocabulary does not know.
 
 All tokens that a vocabulary does not know have one embedding. So texts full of them resemble each other, whatever they
-say, and only their words can tell them apart.
+say, and only their words can tell them apart. Words that it spells out letter by letter are known tokens, but their
+meaning is not known either: see ``docsim.encoding.spelling``.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.encoding.encoder import Encoder
+from docsim.encoding.spelling import spelled_out_share
 from docsim.engine.base import Snapshot
 from docsim.errors import EncoderError
 from docsim.models import Document
 
-__all__ = ["nothing", "unknown_in", "unknown_in_index"]
+__all__ = ["nothing", "spelled_out_in_index", "unknown_in", "unknown_in_index"]
 
 DOCUMENTS = 100
 """Documents in the sample, at most."""
@@ -21,7 +24,7 @@ DOCUMENTS = 100
 CHARACTERS = 400
 """Characters of each that are read."""
 
-_NOTED, _NOTHING = "unknown", "nothing"
+_NOTED, _SPELLED_OUT, _NOTHING = "unknown", "spelled out", "nothing"
 
 
 def unknown_in_index(snapshot: Snapshot) -> float:
@@ -34,11 +37,35 @@ def unknown_in_index(snapshot: Snapshot) -> float:
     """
     known = snapshot.background
     if _NOTED not in known:
-        pieces = snapshot.excerpts(snapshot.sample(DOCUMENTS).tolist(), CHARACTERS)
-        texts = [text for text, _ in pieces.values() if text.strip()]
+        texts = _sample(snapshot)
         shares = snapshot.encoder.unknown_shares(texts) if texts else np.zeros(1, np.float32)
         known[_NOTED] = shares.mean(keepdims=True)
     return float(known[_NOTED][0])
+
+
+def spelled_out_in_index(snapshot: Snapshot, encoder: Encoder | None = None) -> float:
+    """Return what share of the index's words an encoder spells out or does not know, in [0, 1], by a sample.
+
+    Args:
+        snapshot: The index.
+        encoder: The encoder; by default the index's own, for which it is computed once for a state of the index.
+
+    Raises:
+        EncoderError: The index's own encoder is missing or damaged.
+    """
+    if encoder is not None:
+        return spelled_out_share(encoder, _sample(snapshot))
+    known = snapshot.background
+    if _SPELLED_OUT not in known:
+        share = spelled_out_share(snapshot.encoder, _sample(snapshot))
+        known[_SPELLED_OUT] = np.array([share], np.float32)
+    return float(known[_SPELLED_OUT][0])
+
+
+def _sample(snapshot: Snapshot) -> list[str]:
+    """Return pieces of documents from all over the index."""
+    pieces = snapshot.excerpts(snapshot.sample(DOCUMENTS).tolist(), CHARACTERS)
+    return [text for text, _ in pieces.values() if text.strip()]
 
 
 def nothing(snapshot: Snapshot) -> NDArray[np.float32] | None:

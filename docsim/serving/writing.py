@@ -185,6 +185,7 @@ class Writing:
             beside: What else this process does while it is the one that does jobs.
         """
         self._index, self._jobs, self._beside = index, jobs, beside
+        self._sources = sources
         self._watching = Watching(sources, index.path, jobs.came.set)
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="docsim-writing", daemon=True)
@@ -229,7 +230,7 @@ class Writing:
     def _read(self, source: Source) -> None:
         """Bring the index up to date with a source; what goes wrong is logged, and tried again at the next change."""
         try:
-            report = sync_source(self._index, source, SyncOptions(wait=True))
+            report = sync_source(self._index, source, SyncOptions(wait=True), among=self._sources)
         except DocsimError as error:
             logger.error("the source %s could not be read: %s", source.name, error)
             return

@@ -17,18 +17,15 @@ from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from docsim.encoding.encoder import Encoder, Preprocessing
+from docsim.encoding.encoder import Preprocessing
 from docsim.errors import TrainingError
 from docsim.training.towers.average import MAX_TOKENS, average_tower
 from docsim.training.towers.saving import EncoderParts
 
-__all__ = ["VOCABULARY", "corpus_parts", "is_spelled_out"]
+__all__ = ["VOCABULARY", "corpus_parts"]
 
 VOCABULARY = 16_000
 """Tokens, at most. Few documents have fewer."""
-
-MOST_SPELLED_OUT = 0.3
-"""Share of tokens that are unknown or a single letter, from which on a vocabulary doesn't suit some texts."""
 
 _DIM = 256
 _PASSAGE = 128  # tokens
@@ -36,18 +33,6 @@ _MOST_PASSAGES = 40_000  # of more, evenly spread ones are analysed
 _LONGEST_TOKEN = 16
 _OVERSAMPLED, _ITERATIONS = 32, 4
 _PADDING, _UNKNOWN = "[PAD]", "[UNK]"
-_SAMPLE = 400  # characters of each text by which it is told whether its words are known
-
-
-def is_spelled_out(encoder: Encoder, texts: Sequence[str]) -> bool:
-    """Return whether an encoder's vocabulary reads most words of some texts letter by letter, or not at all."""
-    short = [text[:_SAMPLE] for text in texts if text.strip()]
-    if not short:
-        return False
-    lengths = [token.end - token.start for text in short for token in encoder.tokens(text) if token.end > token.start]
-    letters = sum(length == 1 for length in lengths) / max(1, len(lengths))
-    punctuation = sum(not one.isalnum() and not one.isspace() for text in short for one in text) / max(1, len(lengths))
-    return letters - punctuation + float(encoder.unknown_shares(short).mean()) > MOST_SPELLED_OUT
 
 
 def corpus_parts(texts: Sequence[str], *, seed: int = 0) -> EncoderParts:
