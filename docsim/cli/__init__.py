@@ -16,7 +16,7 @@ from typing import IO
 
 import click
 
-from docsim import __version__
+from docsim import __version__, allocation
 from docsim.cli.output import echo, styled
 from docsim.cli.settings_file import nearest
 from docsim.cli.streams import open_closed_streams
@@ -89,6 +89,9 @@ _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in se
 
 _ONE_QUESTION = ("query", "similar")
 """Commands whose matrix products are so small that a second thread only costs time: 25 times on a busy machine."""
+
+_LARGE_TEXTS = ("index", "reindex", "repair")
+"""Commands that hold whole documents, however long, and embeddings of many."""
 
 _MANY_QUESTIONS = ("serve", "mcp")
 """Commands that answer several questions at once: each does better with one thread than all with all threads."""
@@ -224,6 +227,8 @@ def run() -> None:
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if command == "serve":
         gc.disable()  # until the server is ready: a tenth of its start goes into looking for garbage in what it imports
+    if command in _LARGE_TEXTS:
+        allocation.give_back_large_pieces()
     if command not in _ONE_QUESTION:
         main()
     gc.set_threshold(100_000)

@@ -198,13 +198,20 @@ class Encoder:
         if isinstance(texts, str):
             raise TypeError("Encoder.encode expects a sequence of texts, not one str; pass [text]")
         embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
+        self.encode_into(embeddings, texts, unpadded=unpadded)
+        return embeddings
+
+    def encode_into(self, rows: NDArray[np.floating], texts: Sequence[str], *, unpadded: bool = False) -> None:
+        """Write the embeddings of texts into ``rows``: float16 or float32 ``(len(texts), dim)``; see ``encode``.
+
+        Only some of ``texts`` are asked for at a time, so that they can be made when they are.
+        """
         # ONNX Runtime releases the interpreter's lock, so one chunk is tokenized while another is encoded.
         _each(
-            lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk], unpadded=unpadded),
+            lambda chunk: self._encode_chunk(texts[chunk], rows[chunk], unpadded=unpadded),
             list(_chunks(texts)),
             workers=self._chunk_workers,
         )
-        return embeddings
 
     def tokens(self, text: str) -> list[TokenSpan]:
         """Return the tokens that a text is encoded as, at least one, with their offsets in the text."""
@@ -267,7 +274,7 @@ class Encoder:
             raise EncoderError(f"the encoder at {self.path} failed to encode a text: {reason}") from error
         return rows
 
-    def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32], *, unpadded: bool) -> None:
+    def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.floating], *, unpadded: bool) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
         tokens = self._text_tokenizer.tokenize(texts)
 

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from docsim import allocation
+
 __all__ = ["OUTPUT_LIMIT", "Frame", "main", "receive", "send"]
 
 OUTPUT_LIMIT = 1 << 28
@@ -81,22 +83,28 @@ def main(memory: int) -> None:
     for stream in (0, 1, 2):  # what libraries print is no answer
         os.dup2(nowhere, stream)
     _limit(memory)
+    allocation.give_back_large_pieces()
     sys.modules["magika"] = types.ModuleType("magika")  # markitdown imports it, and it ONNX Runtime; neither is used
     from docsim.ingest import formats  # noqa: F401  # so that what comes first need not wait for it
 
     send(answers, Frame({"ready": True}))
-    while job := receive(jobs):
-        _alarm(float(job.header["timeout"]) + _GRACE)
-        send(answers, _answer(job))
+    while answer := _answer(jobs):
+        send(answers, answer)
         _alarm(0.0)
 
 
-def _answer(job: Frame) -> Frame:
+def _answer(jobs: IO[bytes]) -> Frame | None:
+    """Read the next file, and return what is in it; None at the end."""
     from docsim.errors import SourceError
     from docsim.ingest import formats
 
+    job = receive(jobs)
+    if job is None:
+        return None
+    _alarm(float(job.header["timeout"]) + _GRACE)
     try:
         content = formats.read(job.data, job.header["suffix"], job.header["name"], hidden=job.header["hidden"])
+        job = None  # what is read is as large as the file, and is copied once more
         text = content.text.encode("utf-8", "surrogatepass")
         if len(text) > OUTPUT_LIMIT:
             return Frame({"error": f"the file gives more than {OUTPUT_LIMIT >> 20} MB of text"})

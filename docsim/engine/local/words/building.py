@@ -5,6 +5,7 @@ What a token stands for is found out once for each way of writing it; the rest i
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ _NAMED = re.compile(r"[^\W_]+")  # words of a file's name
 MOST_TOKENS = 3_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""
 
-_STEP = 250_000  # tokens whose words are found at a time
+_STEP = 65_536  # tokens whose words are found at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def segments(texts: Iterable[Text]) -> Iterator[Segment]:
     batch = _Batch()
     for text in texts:
         batch.add(text)
+        del text  # it may be large, and all that follows needs its words only
         if batch.count >= MOST_TOKENS or len(batch.texts) >= MOST_DOCUMENTS:
             yield batch.segment()
             batch = _Batch()
@@ -113,8 +115,7 @@ class _Batch:
     def __init__(self) -> None:
         self.texts: list[tuple[int, int]] = []
         self.count = 0
-        self._written: defaultdict[str, int] = defaultdict()
-        self._written.default_factory = self._written.__len__  # a new token gets the next number
+        self._written: defaultdict[str, int] = defaultdict(itertools.count().__next__)  # a new token gets the next
         self._tokens: list[NDArray[np.int32]] = []
         self._sizes: list[int] = []
         self._in_title: list[int] = []
@@ -149,8 +150,7 @@ class _Batch:
 
     def _stand_for(self) -> tuple[_Lists, _Lists, _Lists]:
         """Return the words of each token, what stands beside them, and beside which of them."""
-        self._terms: defaultdict[str, int] = defaultdict()
-        self._terms.default_factory = self._terms.__len__
+        self._terms: defaultdict[str, int] = defaultdict(itertools.count().__next__)
         self._telling = np.zeros((len(self._written), len(LANGUAGES)), np.float32)
         words, beside, places = _Ragged(), _Ragged(), _Ragged()
         number = self._terms.__getitem__

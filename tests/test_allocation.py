@@ -1,0 +1,34 @@
+"""Large pieces of memory go back to the system when they are freed."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+
+_HELD = """
+import sys
+from docsim import allocation
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+if sys.argv[1] == "yes":
+    allocation.give_back_large_pieces()
+piece = bytearray(30_000_000)
+del piece  # from now on, glibc keeps what is not larger
+before, pieces = held(), [bytearray(b"x" * 10_000_000) for _ in range(5)]
+last = bytearray(b"x" * 2_000_000)
+del pieces
+print(held() - before)
+"""
+
+
+@pytest.mark.parametrize(("asked", "is_kept"), [("yes", False), ("no", True)])
+def test_freed_pieces_are_given_back(asked: str, is_kept: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", _HELD, asked], capture_output=True, text=True, check=True)
+    assert (int(done.stdout) > 30_000_000) == is_kept, done.stdout
