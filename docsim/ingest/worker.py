@@ -10,6 +10,7 @@ it. A frame is a header in JSON and some bytes, with their two lengths in front.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -96,14 +97,13 @@ def main(memory: int) -> None:
 def _answer(jobs: IO[bytes]) -> Frame | None:
     """Read the next file, and return what is in it; None at the end."""
     from docsim.errors import SourceError
-    from docsim.ingest import formats
 
     job = receive(jobs)
     if job is None:
         return None
     _alarm(float(job.header["timeout"]) + _GRACE)
     try:
-        content = formats.read(job.data, job.header["suffix"], job.header["name"], hidden=job.header["hidden"])
+        content = _content(job)
         job = None  # what is read is as large as the file, and is copied once more
         text = content.text.encode("utf-8", "surrogatepass")
         if len(text) > OUTPUT_LIMIT:
@@ -115,6 +115,16 @@ def _answer(jobs: IO[bytes]) -> Frame | None:
         return Frame({"exhausted": True})
     except Exception as error:
         return Frame({"error": f"could not be read: {type(error).__name__}"})
+
+
+def _content(job: Frame) -> Any:
+    """Return the ``FileContent`` of a file, or of a page that a form parses."""
+    header = job.header
+    if form := header.get("form"):
+        return importlib.import_module(f"docsim.ingest.forms.{form}").parsed(job.data)
+    from docsim.ingest import formats
+
+    return formats.read(job.data, header["suffix"], header["name"], hidden=header["hidden"])
 
 
 def _limit(memory: int) -> None:
