@@ -32,3 +32,23 @@ print(held() - before)
 def test_freed_pieces_are_given_back(asked: str, is_kept: bool) -> None:
     done = subprocess.run([sys.executable, "-c", _HELD, asked], capture_output=True, text=True, check=True)
     assert (int(done.stdout) > 30_000_000) == is_kept, done.stdout
+
+
+_ROOM = """
+import resource, sys
+from docsim import allocation
+
+assert allocation.has_room(1 << 50)
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+assert allocation.has_room(1 << 24)
+assert not allocation.has_room(1 << 30)
+try:
+    allocation.require(1 << 30)
+except MemoryError as error:
+    print(error)
+"""
+
+
+def test_room_is_told_below_a_limit() -> None:
+    done = subprocess.run([sys.executable, "-c", _ROOM], capture_output=True, text=True, check=True)
+    assert done.stdout == "expected room for 1024 MB of memory below the limit of this process\n"

@@ -207,6 +207,9 @@ def _check_memory() -> None:
         import resource
 
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:  # threads of libraries take some hundred megabytes before they do anything
+            allocation.share_one_heap()
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         if most != resource.RLIM_INFINITY and most < _LEAST_MEMORY:
             needed, given = _LEAST_MEMORY >> 20, most >> 20
             error = DocsimError(f"expected a limit of at least {needed} MB of memory, got {given} MB", hint="ulimit -v")

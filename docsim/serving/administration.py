@@ -94,7 +94,7 @@ async def jobs(request: Request, _: Annotated[given.Nothing, Query()]) -> Respon
 
 
 @routes.get("/jobs/{id}", response_model=given.JobAnswer, summary="Say how far a job is")
-async def job(request: Request, id: str, _: Annotated[given.Nothing, Query()]) -> Response:
+async def job(request: Request, id: given.JobIdInPath, _: Annotated[given.Nothing, Query()]) -> Response:
     """Return a job: what was asked to be written or changed."""
     allowed(request, "write")
     found = await in_thread(_jobs(request).job, id)
