@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from docsim.analysis.duplicates import Duplicates
@@ -37,9 +36,7 @@ __all__ = [
     "FeedbackAnswer",
     "FeedbackBody",
     "FileParameters",
-    "IdInPath",
     "JobAnswer",
-    "JobIdInPath",
     "JobsAnswer",
     "MapAnswer",
     "MapParameters",
@@ -65,8 +62,6 @@ MOST_EXAMPLES = 100
 _Text = Annotated[str, Field(max_length=1_000_000)]
 _Line = Annotated[str, Field(max_length=10_000)]  # in an address, which has to fit into the head of a request
 _Id = Annotated[str, Field(min_length=1, max_length=4096)]
-IdInPath = Annotated[str, Path(max_length=4096, description="The document's id.")]
-JobIdInPath = Annotated[str, Path(max_length=64, description="The job's id.")]
 _Revision = Annotated[int, Field(ge=0, description="Answer from this revision of the index, or a later one.")]
 
 
