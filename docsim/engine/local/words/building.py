@@ -29,6 +29,7 @@ MOST_TOKENS = 3_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""
 
 _STEP = 65_536  # tokens whose words are found at a time
+_DOCUMENTS = 1_024  # whose languages are told at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +166,16 @@ class _Batch:
 
     def _languages(self, chosen: NDArray[np.int32], first: NDArray[np.int64]) -> list[int]:
         """Return the language of each document, by its first tokens."""
-        table = self._telling
-        counts = np.minimum(self._sizes, SAMPLE)
-        document = np.repeat(np.arange(len(counts)), counts)
-        place = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-        sample = chosen[first[document] + place]
-        kept = np.asarray(table.any(axis=1))[sample]
+        table, counts = self._telling, np.minimum(self._sizes, SAMPLE)
+        tells = np.asarray(table.any(axis=1))
         scores = np.zeros((len(counts), len(LANGUAGES)), np.float32)
-        np.add.at(scores, document[kept], table[sample[kept]])
+        for low in range(0, len(counts), _DOCUMENTS):
+            some = counts[low : low + _DOCUMENTS]
+            document = np.repeat(np.arange(low, low + len(some)), some)
+            place = np.arange(len(document)) - np.repeat(np.cumsum(some) - some, some)
+            sample = chosen[first[document] + place]
+            kept = tells[sample]
+            np.add.at(scores, document[kept], table[sample[kept]])
         return [LANGUAGES.index(told_by(row) or DEFAULT) for row in scores.tolist()]
 
 
