@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from docsim.encoding.documents import encode_documents, encode_passages, encode_texts
+from docsim.encoding.documents import encode_documents, encode_passages, encode_texts, kept_embeddings
 from docsim.encoding.encoder import Encoder
 from docsim.encoding.manifest import Preprocessing, fingerprint
 from docsim.index import Index
@@ -77,6 +78,33 @@ def test_a_document_without_passages_gets_no_rows(tiny: Encoder) -> None:
     )
     assert none.shape == (0, tiny.dim)
     np.testing.assert_allclose(np.concatenate([first, last]), tiny.encode(["cat", "train"]), atol=1e-6)
+
+
+def test_what_an_index_keeps_is_the_same_in_half_precision(tiny: Encoder) -> None:
+    items = [(document, passages.split(document.text)) for document in (Document("a", LONG), Document("b", "cat"))]
+    kept = kept_embeddings(tiny, items)
+    for rows, full in zip(kept, encode_passages(tiny, items), strict=True):
+        assert rows.dtype == np.float16
+        np.testing.assert_array_equal(rows, full.astype(np.float16))
+
+
+class _Counted(list[str]):
+    """Texts that remember the most characters that were asked for at once."""
+
+    most = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        self.most = max(self.most, sum(map(len, found)))
+        return found
+
+
+def test_texts_are_asked_for_some_at_a_time(tiny: Encoder) -> None:
+    texts = _Counted(["the cat sleeps " * 60] * 2_000)
+    rows = np.zeros((len(texts), tiny.dim), np.float16)
+    tiny.encode_into(rows, texts)
+    assert 0 < texts.most < 500_000
+    np.testing.assert_array_equal(rows, np.repeat(tiny.encode(texts[:1]).astype(np.float16), len(texts), axis=0))
 
 
 def test_no_documents_give_no_arrays(tiny: Encoder) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +18,10 @@ from docsim import Document, Encoder, Index
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.faults
 
+NO_MEMORY = (
+    "Error: there is not enough memory for this; what was committed is safe. "
+    "Try: again with fewer other programs, or a higher limit"
+)
 _DOCSIM = "import sys; sys.argv[0] = 'docsim'; from docsim.cli import run; run()"
 
 
@@ -54,3 +61,28 @@ def test_400_mb_of_memory_are_refused_in_one_sentence(index: Path) -> None:
     done = run("query", "lentils", "--index", str(index), within=limited(resource.RLIMIT_AS, 400 << 20))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Error: expected a limit of at least 512 MB of memory, got 400 MB. Try: ulimit -v\n"
+
+
+def test_running_out_of_memory_midway_is_one_sentence_and_keeps_what_was_committed(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    words = [f"{start}{middle}{end}" for start in "bdfgkl" for middle in "aeiou" for end in ("rn", "lt", "mp", "nsk")]
+    with rows.open("w") as file:
+        for number in range(2500):
+            text = " ".join(f"{words[number % 120]}{word}{number % 97}" for word in words)
+            file.write(json.dumps({"id": f"d{number}", "text": text}) + "\n")
+    ends = list[int]()
+    for most in (580, 630, 680, 760):  # what is needed depends on the number of cores
+        index = tmp_path / f"index{most}"
+        made = ("index", str(rows), "--index", str(index), "--encoder", "fast")
+        done = run(*made, within=limited(resource.RLIMIT_AS, most << 20))
+        ends.append(done.returncode)
+        told = [line for line in done.stderr.splitlines() if not line.startswith("Using")]
+        assert (done.returncode, told) in ((0, []), (1, [NO_MEMORY])), done.stderr
+        if not (index / "index.db").exists() or done.returncode == 0:
+            continue
+        with contextlib.closing(sqlite3.connect(index / "index.db")) as database:
+            (before,) = database.execute("SELECT count(*) FROM documents").fetchone()
+        if before and 1 not in ends[:-1]:  # once is enough
+            assert run("verify", "--index", str(index), within=lambda: None).returncode == 0
+            assert f"{2500 - before} added" in run(*made, within=lambda: None).stdout
+    assert 1 in ends

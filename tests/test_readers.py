@@ -154,6 +154,17 @@ def form(*annotations: str) -> bytes:
     return content.encode("latin-1")
 
 
+def test_the_pages_of_a_long_pdf_come_in_their_order() -> None:
+    pypdfium2 = pytest.importorskip("pypdfium2")
+    book = pypdfium2.PdfDocument.new()
+    for number in range(620):
+        book.import_pages(pypdfium2.PdfDocument(pdf(f"Page {number}")))
+    written = io.BytesIO()
+    book.save(written)
+    text = read(written.getvalue(), ".pdf", "x.pdf").text
+    assert text == "\n\n".join(f"Page {number}" for number in range(620))
+
+
 def test_what_is_filled_into_a_form_is_read() -> None:
     filled = form(
         "/Subtype /Widget /FT /Tx /T (who) /TU (Your name) /V (Robin Sample)",

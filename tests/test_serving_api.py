@@ -258,6 +258,27 @@ def test_a_wrong_request_is_told_in_one_sentence(client: httpx.Client, path: str
     assert told in problem(client.get(path), 400)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "most"),
+    [
+        ("get", "/v1/documents/", 4096),
+        ("delete", "/v1/documents/", 4096),
+        ("put", "/v1/documents/", 4096),
+        ("get", "/d/", 4096),
+        ("get", "/more/", 4096),
+        ("get", "/why/", 4096),
+        ("get", "/v1/jobs/", 64),
+    ],
+)
+def test_an_id_in_a_path_has_a_greatest_length(client: httpx.Client, method: str, path: str, most: int) -> None:
+    body = {"text": "Water."} if method == "put" else None
+    told = problem(client.request(method, path + "x" * (most + 1), json=body, params={}), 400)
+    assert f"at most {most} characters" in told
+    assert len(told) < 200
+    if method == "get" and path.startswith("/v1"):
+        assert "found no" in problem(client.get(path + "x" * most), 404)
+
+
 def test_what_is_not_there_is_a_problem_too(client: httpx.Client) -> None:
     told = "expected the id of an indexed document, found no document 'nothing.md' in the index"
     for path in ("/v1/documents/nothing.md", "/v1/similar?id=nothing.md", "/v1/explain?text=a&b=nothing.md"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -549,3 +550,15 @@ def test_an_index_with_fts5_gets_words_of_its_own(path: Path, store: LocalWriter
     check(refreshed(path), stored(upgraded))
     assert upgraded.rows("SELECT name FROM sqlite_master WHERE name LIKE '%fts%' OR type = 'trigger'") == []
     upgraded.close()
+
+
+def test_what_a_segment_was_made_of_is_freed_at_once() -> None:
+    text = " ".join(f"word{number}" for number in range(1000))
+    list(building.segments([Text(1, 1, "", text)]))  # what is made once
+    gc.collect()
+    gc.disable()
+    try:
+        list(building.segments([Text(1, 1, "", text)]))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -7,6 +7,7 @@ documents / number of documents that contain it), so those of a template, which 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -150,8 +151,7 @@ def _words(text: str) -> list[str]:
 
 def _shingles(texts: Iterable[str]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint32]]]:
     """Yield, for some texts at a time, how many distinct shingles each has, and their hashes, ascending in each."""
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__  # a new word gets the next number
+    numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)  # a new word gets the next number
     words: list[NDArray[np.uint64]] = []
     total = 0
     for text in texts:

@@ -16,7 +16,7 @@ from typing import IO
 
 import click
 
-from docsim import __version__
+from docsim import __version__, allocation
 from docsim.cli.output import echo, styled
 from docsim.cli.settings_file import nearest
 from docsim.cli.streams import open_closed_streams
@@ -89,6 +89,9 @@ _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in se
 
 _ONE_QUESTION = ("query", "similar")
 """Commands whose matrix products are so small that a second thread only costs time: 25 times on a busy machine."""
+
+_LARGE_TEXTS = ("index", "reindex", "repair")
+"""Commands that hold whole documents, however long, and embeddings of many."""
 
 _MANY_QUESTIONS = ("serve", "mcp")
 """Commands that answer several questions at once: each does better with one thread than all with all threads."""
@@ -204,6 +207,9 @@ def _check_memory() -> None:
         import resource
 
         most, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if most != resource.RLIM_INFINITY:  # threads of libraries take some hundred megabytes before they do anything
+            allocation.share_one_heap()
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         if most != resource.RLIM_INFINITY and most < _LEAST_MEMORY:
             needed, given = _LEAST_MEMORY >> 20, most >> 20
             error = DocsimError(f"expected a limit of at least {needed} MB of memory, got {given} MB", hint="ulimit -v")
@@ -224,6 +230,8 @@ def run() -> None:
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if command == "serve":
         gc.disable()  # until the server is ready: a tenth of its start goes into looking for garbage in what it imports
+    if command in _LARGE_TEXTS:
+        allocation.give_back_large_pieces()
     if command not in _ONE_QUESTION:
         main()
     gc.set_threshold(100_000)

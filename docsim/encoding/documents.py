@@ -12,7 +12,8 @@ what a user asks in words. A document that others are compared with is encoded l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from itertools import accumulate
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,9 @@ from docsim.encoding.encoder import Encoder
 from docsim.ingest import passages
 from docsim.models import Document, Passage
 
-__all__ = ["Role", "encode_documents", "encode_passages", "encode_texts", "inputs", "prefix"]
+__all__ = ["Role", "encode_documents", "encode_passages", "encode_texts", "inputs", "kept_embeddings", "prefix"]
+
+Items = Sequence[tuple[Document, Sequence[Passage]]]
 
 Role = Literal["document", "query"]
 """Whether a text is part of a document, or a question."""
@@ -46,11 +49,7 @@ def encode_documents(
 
 
 def encode_passages(
-    encoder: Encoder,
-    items: Sequence[tuple[Document, Sequence[Passage]]],
-    *,
-    role: Role = "document",
-    unpadded: bool = False,
+    encoder: Encoder, items: Items, *, role: Role = "document", unpadded: bool = False
 ) -> list[NDArray[np.float32]]:
     """Encode chosen passages of documents, such as those that an index has stored.
 
@@ -64,10 +63,26 @@ def encode_passages(
         For each document, in the order given, the embeddings of its passages in the order given: float32
         ``(passages, dim)``, unit rows; ``(0, dim)`` for a document without passages. All are views of one array.
     """
-    texts = [inputs(encoder, document, spans, role=role) for document, spans in items]
-    rows = encoder.encode([text for each in texts for text in each], unpadded=unpadded)
-    ends = np.cumsum([len(each) for each in texts], dtype=np.int64)
-    return [rows[end - len(each) : end] for each, end in zip(texts, ends, strict=True)]
+    rows = encoder.encode(_Inputs(encoder, items, role), unpadded=unpadded)
+    return [rows[start:end] for start, end in _bounds(items)]
+
+
+def kept_embeddings(encoder: Encoder, items: Items) -> list[NDArray[np.float16]]:
+    """Encode passages of documents as an index keeps them.
+
+    A long document then takes a third of the memory that float32 rows and their copy would.
+
+    Args:
+        encoder: What encodes.
+        items: Documents, each with passages of its own text.
+
+    Returns:
+        As ``encode_passages`` does, rounded to float16.
+    """
+    texts = _Inputs(encoder, items, "document")
+    rows = np.empty((len(texts), encoder.dim), np.float16)
+    encoder.encode_into(rows, texts)
+    return [rows[start:end] for start, end in _bounds(items)]
 
 
 def encode_texts(encoder: Encoder, texts: Sequence[str], *, role: Role) -> NDArray[np.float32]:
@@ -78,10 +93,41 @@ def encode_texts(encoder: Encoder, texts: Sequence[str], *, role: Role) -> NDArr
 
 def inputs(encoder: Encoder, document: Document, spans: Sequence[Passage], *, role: Role = "document") -> list[str]:
     """Return the text that is encoded for each passage: the prefix, and what ``passages.inputs`` gives."""
-    start, texts = prefix(encoder, role), passages.inputs(document, spans)
-    return [start + text for text in texts] if start else texts
+    return _Inputs(encoder, [(document, spans)], role)[:]
 
 
 def prefix(encoder: Encoder, role: Role) -> str:
     """Return what an encoder wants before each text; most want nothing."""
     return encoder.query_prefix if role == "query" else encoder.document_prefix
+
+
+class _Inputs(Sequence[str]):
+    """The text that is encoded for each passage: the prefix, and what ``passages.inputs`` gives.
+
+    Each is made when it is asked for: all of them would be another copy of the documents.
+    """
+
+    def __init__(self, encoder: Encoder, items: Items, role: Role) -> None:
+        self._prefix = prefix(encoder, role)
+        self._passages = [(document, passage) for document, spans in items for passage in spans]
+
+    def __len__(self) -> int:
+        return len(self._passages)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            return [self._of(document, passage) for document, passage in self._passages[place]]
+        return self._of(*self._passages[place])
+
+    def _of(self, document: Document, passage: Passage) -> str:
+        return self._prefix + passages.inputs(document, (passage,))[0]
+
+
+def _bounds(items: Items) -> list[tuple[int, int]]:
+    """Return where the rows of each document start and end."""
+    ends = list(accumulate(len(spans) for _, spans in items))
+    return list(zip([0, *ends], ends, strict=False))

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import allocation
 from docsim.encoding import onnx_check
 from docsim.encoding.manifest import (
     FORMAT,
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 _CHUNK_CHARACTERS = 400_000  # tokenized at a time: bounds memory, and gives every core enough to do
+_ROOM = 128 << 20  # bytes of memory with which a chunk can be tokenized and encoded
 _BATCH_TOKENS = {"average": 4096, "lstm": 4096, "transformer": 256, "onnx": 256}
 """Padded tokens in one ONNX call, by kind: small enough for intermediate results to stay in the processor's cache."""
 _Item = TypeVar("_Item")
@@ -119,6 +121,8 @@ class Encoder:
             self._text_tokenizer = self._read_tokenizer(tokenizer.decode())
             self._session = _session(onnx, kind)
         except Exception as error:  # ONNX Runtime has no error type of its own
+            if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+                raise MemoryError("there is not enough memory to load the encoder") from error
             raise EncoderError(f"the encoder at {self.path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
 
@@ -198,13 +202,26 @@ class Encoder:
         if isinstance(texts, str):
             raise TypeError("Encoder.encode expects a sequence of texts, not one str; pass [text]")
         embeddings = np.empty((len(texts), self.dim), dtype=np.float32)
-        # ONNX Runtime releases the interpreter's lock, so one chunk is tokenized while another is encoded.
-        _each(
-            lambda chunk: self._encode_chunk(texts[chunk], embeddings[chunk], unpadded=unpadded),
-            list(_chunks(texts)),
-            workers=self._chunk_workers,
-        )
+        self.encode_into(embeddings, texts, unpadded=unpadded)
         return embeddings
+
+    def encode_into(self, rows: NDArray[np.floating], texts: Sequence[str], *, unpadded: bool = False) -> None:
+        """Write the embeddings of texts into ``rows``: float16 or float32 ``(len(texts), dim)``; see ``encode``.
+
+        Only some of ``texts`` are asked for at a time, so that they can be made when they are.
+
+        Raises:
+            MemoryError: This process may have too little memory for some of them.
+        """
+        is_tight = not allocation.has_room(_ROOM * self._chunk_workers)
+        size = _CHUNK_CHARACTERS // 8 if is_tight else _CHUNK_CHARACTERS
+
+        def encode(chunk: slice) -> None:
+            allocation.require(_ROOM // 4)
+            self._encode_chunk(texts[chunk], rows[chunk], unpadded=unpadded)
+
+        # ONNX Runtime releases the interpreter's lock, so one chunk is tokenized while another is encoded.
+        _each(encode, list(_chunks(texts, size)), workers=1 if is_tight else self._chunk_workers)
 
     def tokens(self, text: str) -> list[TokenSpan]:
         """Return the tokens that a text is encoded as, at least one, with their offsets in the text."""
@@ -261,13 +278,15 @@ class Encoder:
         try:
             rows: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
         except Exception as error:  # of ONNX Runtime's own types
+            if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+                raise MemoryError("there is not enough memory to encode a text") from error
             reason = str(error).strip().splitlines()[0]
             if "available memory" in reason.lower():
                 reason = f"it needs more than {memory_limit() / 1e9:.0f} GB of memory"
             raise EncoderError(f"the encoder at {self.path} failed to encode a text: {reason}") from error
         return rows
 
-    def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.float32], *, unpadded: bool) -> None:
+    def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.floating], *, unpadded: bool) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
         tokens = self._text_tokenizer.tokenize(texts)
 
@@ -314,12 +333,12 @@ def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[slice]:
-    """Yield slices of ``texts`` that hold about ``_CHUNK_CHARACTERS`` characters each."""
+def _chunks(texts: Sequence[str], size: int) -> Iterator[slice]:
+    """Yield slices of ``texts`` that hold about ``size`` characters each."""
     start = characters = 0
     for position, text in enumerate(texts):
         characters += len(text) + 1
-        if characters >= _CHUNK_CHARACTERS:
+        if characters >= size:
             yield slice(start, position + 1)
             start, characters = position + 1, 0
     if start < len(texts):

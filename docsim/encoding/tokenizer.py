@@ -8,6 +8,7 @@ control characters that BERT's tokenizers delete.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -163,8 +164,7 @@ class TextTokenizer:
 
     def _tokenize_words(self, texts: Sequence[list[str]]) -> TokenIds:
         """Return the ids of texts, given as words. Each distinct word is looked up once; NumPy does the rest."""
-        numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = numbers.__len__  # a word that is new gets the next number
+        numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)  # a new word gets the next
         counts = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         words = np.fromiter(map(numbers.__getitem__, chain.from_iterable(texts)), np.int64, int(counts.sum()))
         spelled = self._word_ids(list(numbers))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tokenizers import Tokenizer
 
+from docsim import allocation
 from docsim.encoding import charsmap
 from docsim.errors import EncoderError
 
@@ -26,10 +27,12 @@ def read_tokenizer(content: str) -> Tokenizer:
 
     Raises:
         EncoderError: It is no tokenizer, far too large, or damaged; the message does not name the file's place.
+        MemoryError: This process may have too little memory for it.
     """
     if len(content) > MOST_CHARACTERS:
         raise EncoderError(f"its tokenizer.json has {len(content):,} characters; expected at most {MOST_CHARACTERS:,}")
     _check_maps(content)
+    allocation.require(4 * len(content) + (16 << 20))
     try:
         tokenizer = Tokenizer.from_str(content)
         for text in _TRIED:

@@ -19,9 +19,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from docsim.encoding.documents import encode_passages
+from docsim.encoding.documents import kept_embeddings
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Sources, Writer
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
@@ -307,9 +305,9 @@ class Sync(Plan):
         return [next(embedded) if one.document else None for one in batch]
 
     def _embedded(self, items: Sequence[tuple[Document, tuple[Passage, ...]]]) -> Iterator[Embedded]:
-        rows = encode_passages(self._encoder, items)
+        rows = kept_embeddings(self._encoder, items)
         for (document, spans), vectors in zip(items, rows, strict=True):
-            yield Embedded(document, spans, vectors.astype(np.float16))
+            yield Embedded(document, spans, vectors)
 
     def _commit(
         self, batch: Sequence[_Change], embedded: Sequence[Embedded | None], *, prune: bool | None = None

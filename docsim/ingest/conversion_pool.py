@@ -1,5 +1,7 @@
 """The pool of child processes that convert files which are not text, several at a time and within limits.
 
+So are pages of exports, see ``docsim.ingest.forms.apart``.
+
 A process is started when a file needs it, stays for the files that come after, and ends with this one. One that takes
 too long is killed; one that crashes, or needs more memory than is allowed, is replaced. Either way the file is reported
 as one that could not be read, and the others go on. They run ``docsim.ingest.conversion_worker``.
@@ -28,7 +30,7 @@ from docsim.ingest import formats, guarded_readers
 from docsim.ingest.content import FileContent
 from docsim.ingest.conversion_worker import OUTPUT_LIMIT
 
-__all__ = ["MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "read", "rest"]
+__all__ = ["MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "parse", "read", "rest"]
 
 TIMEOUT = 60.0
 """Seconds that converting one file may take, unless told otherwise."""
@@ -232,9 +234,26 @@ def read(data: bytes, suffix: str, name: str, *, how: Conversion = USUAL) -> Fil
     if not is_apart(suffix):
         return formats.read(data, suffix, name)
     guarded_readers.require(suffix)
+    return _converted(data, how, suffix=suffix, name=name, hidden=how.hidden)
+
+
+def parse(data: bytes, form: str, *, how: Conversion = USUAL) -> FileContent:
+    """Have a module of ``docsim.ingest.forms`` parse a page in another process.
+
+    Args:
+        data: The page.
+        form: The module's name. Its function ``parsed`` gets ``data``, and returns a ``FileContent``.
+        how: How it is converted.
+
+    Raises:
+        SourceError: The page cannot be parsed, or not within the limits. The message is one clause for people.
+    """
+    return _converted(data, how, form=form)
+
+
+def _converted(data: bytes, how: Conversion, **asked: object) -> FileContent:
     seconds = TIMEOUT if how.timeout is None else how.timeout
-    job = Frame({"suffix": suffix, "name": name, "timeout": seconds, "hidden": how.hidden}, data)
-    answer = _pool().convert(job, seconds)
+    answer = _pool().convert(Frame({**asked, "timeout": seconds}, data), seconds)
     header = answer.header
     if "error" in header:
         raise SourceError(header["error"])

@@ -19,10 +19,13 @@ Nothing is imported before a file needs it.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import signal
 import sys
 import types
+from typing import IO, Any
 
+from docsim import allocation
 from docsim.child_process import Frame, own_pipes, receive, send
 
 __all__ = ["OUTPUT_LIMIT", "main"]
@@ -41,22 +44,27 @@ def main(memory: int) -> None:
     """
     jobs, answers = own_pipes()
     _limit(memory)
+    allocation.give_back_large_pieces()
     sys.modules["magika"] = types.ModuleType("magika")  # markitdown imports it, and it ONNX Runtime; neither is used
     from docsim.ingest import formats  # noqa: F401  # so that what comes first need not wait for it
 
     send(answers, Frame({"ready": True}))
-    while job := receive(jobs):
-        _alarm(float(job.header["timeout"]) + _GRACE)
-        send(answers, _answer(job))
+    while answer := _answer(jobs):
+        send(answers, answer)
         _alarm(0.0)
 
 
-def _answer(job: Frame) -> Frame:
+def _answer(jobs: IO[bytes]) -> Frame | None:
+    """Read the next file, and return what is in it; None at the end."""
     from docsim.errors import SourceError
-    from docsim.ingest import formats
 
+    job = receive(jobs)
+    if job is None:
+        return None
+    _alarm(float(job.header["timeout"]) + _GRACE)
     try:
-        content = formats.read(job.data, job.header["suffix"], job.header["name"], hidden=job.header["hidden"])
+        content = _content(job)
+        job = None  # what is read is as large as the file, and is copied once more
         text = content.text.encode("utf-8", "surrogatepass")
         if len(text) > OUTPUT_LIMIT:
             return Frame({"error": f"the file gives more than {OUTPUT_LIMIT >> 20} MB of text"})
@@ -67,6 +75,16 @@ def _answer(job: Frame) -> Frame:
         return Frame({"exhausted": True})
     except Exception as error:
         return Frame({"error": f"could not be read: {type(error).__name__}"})
+
+
+def _content(job: Frame) -> Any:
+    """Return the ``FileContent`` of a file, or of a page that a form parses."""
+    header = job.header
+    if form := header.get("form"):
+        return importlib.import_module(f"docsim.ingest.forms.{form}").parsed(job.data)
+    from docsim.ingest import formats
+
+    return formats.read(job.data, header["suffix"], header["name"], hidden=header["hidden"])
 
 
 def _limit(memory: int) -> None:

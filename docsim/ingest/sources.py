@@ -227,6 +227,8 @@ def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL)
         content = conversion_pool.read(data, folders.suffix(path.name), name, how=how)
     except SourceError:
         raise
+    except MemoryError as error:
+        raise SourceError("there is not enough memory to read it") from error
     except Exception as error:  # whatever a file makes a reader do, the others go on
         logger.debug("%s could not be read", path, exc_info=True)
         raise SourceError(f"could not be read: {type(error).__name__}") from error

@@ -14,6 +14,7 @@ from docsim.serving import parameters as given
 from docsim.serving.access import SCOPES
 from docsim.serving.analyses import Analyses
 from docsim.serving.api import TAKEN, WENT_WRONG, allowed, told, unrestricted
+from docsim.serving.ids import JobId
 from docsim.serving.limits import in_thread
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Reading
@@ -94,7 +95,7 @@ async def jobs(request: Request, _: Annotated[given.Nothing, Query()]) -> Respon
 
 
 @routes.get("/jobs/{id}", response_model=given.JobAnswer, summary="Say how far a job is")
-async def job(request: Request, id: str, _: Annotated[given.Nothing, Query()]) -> Response:
+async def job(request: Request, id: JobId, _: Annotated[given.Nothing, Query()]) -> Response:
     """Return a job: what was asked to be written or changed."""
     allowed(request, "write")
     found = await in_thread(_jobs(request).job, id)

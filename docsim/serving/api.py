@@ -19,6 +19,7 @@ from docsim.models import Document
 from docsim.serving import parameters as given
 from docsim.serving import problems
 from docsim.serving.access import SCOPES, Access, Scope
+from docsim.serving.ids import DocumentId
 from docsim.serving.limits import in_thread
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
@@ -195,7 +196,7 @@ async def documents(request: Request, asked: Annotated[given.DocumentsParameters
 
 
 @routes.get("/documents/{id:path}", response_model=given.DocumentAnswer, summary="Show a document")
-async def document(request: Request, id: str, asked: Annotated[given.StateParameters, Query()]) -> Response:
+async def document(request: Request, id: DocumentId, asked: Annotated[given.StateParameters, Query()]) -> Response:
     """Return a document with its text and passages, as ``docsim show --json`` does."""
     return JSONResponse(await in_thread(_reading(request).document, allowed(request), id, at_least=asked.at_least))
 
@@ -207,7 +208,7 @@ TAKEN: dict[int | str, dict[str, Any]] = {202: {"model": given.JobAnswer, "descr
     "/documents/{id:path}", response_model=given.JobAnswer, responses=TAKEN, summary="Add or replace a document"
 )
 async def put(
-    request: Request, id: str, body: given.DocumentBody, asked: Annotated[given.Waiting, Query()]
+    request: Request, id: DocumentId, body: given.DocumentBody, asked: Annotated[given.Waiting, Query()]
 ) -> Response:
     """Write a document; writing the same again changes nothing."""
     access = allowed(request, "write")
@@ -219,7 +220,7 @@ async def put(
 
 
 @routes.delete("/documents/{id:path}", response_model=given.JobAnswer, responses=TAKEN, summary="Remove a document")
-async def delete(request: Request, id: str, asked: Annotated[given.Waiting, Query()]) -> Response:
+async def delete(request: Request, id: DocumentId, asked: Annotated[given.Waiting, Query()]) -> Response:
     """Remove a document; removing one that is not there changes nothing."""
     access = allowed(request, "write")
     await _check_changeable(request, [id])

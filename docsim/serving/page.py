@@ -22,6 +22,7 @@ from docsim.serving import forms, marking, templating
 from docsim.serving.access import FIELD
 from docsim.serving.api import allowed, file_document
 from docsim.serving.guard import COOKIE
+from docsim.serving.ids import DocumentId
 from docsim.serving.limits import in_thread
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
@@ -129,7 +130,7 @@ async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Res
 
 
 @routes.get("/d/{id:path}")
-async def document(request: Request, id: str, asked: Annotated[DocumentPage, Query()]) -> Response:
+async def document(request: Request, id: DocumentId, asked: Annotated[DocumentPage, Query()]) -> Response:
     """Show a document, at the passage that was found."""
     reading = _reading(request)
     shown = await in_thread(reading.document, allowed(request), id)
@@ -156,7 +157,7 @@ async def feedback(request: Request, _: Annotated[Nothing, Query()]) -> Response
 
 
 @routes.get("/more/{id:path}")
-async def more(request: Request, id: str, asked: Annotated[MorePage, Query()]) -> Response:
+async def more(request: Request, id: DocumentId, asked: Annotated[MorePage, Query()]) -> Response:
     """Show documents that are similar to one, and maybe to others, and unlike some."""
     access, reading = allowed(request), _reading(request)
     found = await in_thread(reading.similar, access, [id, *asked.like], asked.unlike, Asked(PER_PAGE))
@@ -167,7 +168,7 @@ async def more(request: Request, id: str, asked: Annotated[MorePage, Query()]) -
 
 
 @routes.get("/why/{id:path}")
-async def why(request: Request, id: str, asked: Annotated[WhyPage, Query()]) -> Response:
+async def why(request: Request, id: DocumentId, asked: Annotated[WhyPage, Query()]) -> Response:
     """Show why a document is similar to a question or to another document."""
     if bool(asked.q.strip()) == bool(asked.a):
         raise Problem(400, "expected either a question, q, or a document, a, to compare with")

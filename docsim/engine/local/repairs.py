@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from docsim.encoding.documents import encode_passages
+from docsim.encoding.documents import kept_embeddings
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann_tuning, checks, document_checks, encoders, locks, writer
 from docsim.engine.local.database import unfinished
@@ -65,7 +63,7 @@ def _embed_again(store: LocalWriter, encoder: Encoder | None, numbers: list[int]
             continue
         text = stored.document.text
         spans = tuple(passages.split(text, without=repeated.spans(text, lines)))
-        rows = encode_passages(encoder, [(stored.document, spans)])[0].astype(np.float16)
+        rows = kept_embeddings(encoder, [(stored.document, spans)])[0]
         with store.writing():
             store.put(Embedded(stored.document, spans, rows), number=number, digest=stored.digest)
 

@@ -69,6 +69,7 @@ class LocalWriter(Store):
                 after, deletion = self._begun
                 self._beside = Beside(storage.folder(self.path.parent), after=after, deletion=deletion)
             self._beside.add(self._texts)
+        self._texts = []  # they are large, and others have them now
 
     @cached_property
     def _live(self) -> LocalGeneration:

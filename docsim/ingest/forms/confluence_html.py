@@ -7,20 +7,20 @@ documents of their own, under the page that they belong to.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from docsim.errors import SourceError
-from docsim.ingest.content import one_line
+from docsim.ingest.content import FileContent, one_line
 from docsim.ingest.encodings import decode
-from docsim.ingest.forms import page
+from docsim.ingest.forms import apart, page
 from docsim.ingest.readers import html
 from docsim.ingest.readers.html_markdown import Element, to_markdown
 from docsim.ingest.trees.archive import Archive
 from docsim.ingest.trees.tree import Tree, id_of
 from docsim.models import Document, Failure, Item
 
-__all__ = ["documents", "recognise"]
+__all__ = ["documents", "parsed", "recognise"]
 
 _PAGE = re.compile(r"(?:.*_)?(\d+)\.html\Z")
 _EDITED = re.compile(
@@ -44,39 +44,85 @@ def recognise(tree: Tree) -> bool:
 def documents(tree: Tree) -> Iterator[Item]:
     """Yield every page, followed by its attachments."""
     space = tree.root.strip("/") if isinstance(tree, Archive) else tree.name
+    for path, found in apart.in_order(_works(tree)):
+        if isinstance(found, SourceError):
+            yield Failure(id_of(path), str(found))
+            continue
+        folder = path.rpartition("/")[0]
+        attached = dict(_attachments(found.metadata["attached"], folder, tree))
+        named = [f"{id_of(path)}/{one}" for one in attached.values()]
+        yield _document(path, found, folder.rpartition("/")[2] or space, named)
+        for (file, _), id in zip(attached.items(), named, strict=True):
+            yield page.attachment(tree, file, id, parent=id_of(path), space=space)
+
+
+def _works(tree: Tree) -> Iterator[tuple[str, Callable[[], FileContent]]]:
+    """Yield the path of each page, and what parses it."""
     for path in tree.files:
-        folder, _, name = path.rpartition("/")
-        if not name.endswith(".html") or name == "index.html" or "attachments" in path.split("/")[:-1]:
-            continue
-        try:
-            root = _parsed(tree, path)
-        except SourceError as error:
-            yield Failure(id_of(path), str(error))
-            continue
-        attached = dict(_attachments(root, folder, tree))
-        yield _document(
-            path, root, folder.rpartition("/")[2] or space, [f"{id_of(path)}/{one}" for one in attached.values()]
-        )
-        for file, named in attached.items():
-            yield page.attachment(tree, file, f"{id_of(path)}/{named}", parent=id_of(path), space=space)
+        name = path.rpartition("/")[2]
+        if name.endswith(".html") and name != "index.html" and "attachments" not in path.split("/")[:-1]:
+            yield path, apart.parsing("confluence_html", tree, path)
 
 
-def _parsed(tree: Tree, path: str) -> Element:
-    data = tree.read(path)
+def _attachments(links: Sequence[Sequence[str]], folder: str, tree: Tree) -> Iterator[tuple[str, str]]:
+    """Yield the path and the name of each attached file, given what links to them."""
+    before = f"{folder}/" if folder else ""
+    for href, shown in links:
+        path = before + href
+        if path in tree:
+            yield path, shown.replace("/", "_") or path.rpartition("/")[2]
+
+
+def _document(path: str, found: FileContent, space: str, attachments: list[str]) -> Document:
+    facts = found.metadata
+    folder = path.rpartition("/")[0]
+    before = f"{folder}/" if folder else ""
+    linked = [before + href for href in facts["hrefs"] if href.endswith(".html") and "/" not in href]
+    number = _PAGE.match(path.rpartition("/")[2])
+    is_told = facts["base"] and number  # the export says only in embedded files which server it came from
+    return page.page(
+        id_of(path),
+        found.text,
+        found.title,
+        **facts["written"],
+        space=space,
+        labels=facts["labels"],
+        url=f"{facts['base']}/pages/viewpage.action?pageId={number[1]}" if is_told and number else "",
+        attachments=attachments,
+        breadcrumb=facts["breadcrumb"],
+        parent=before + facts["above"] if facts["above"] != "index.html" else "",
+        links=list(dict.fromkeys(id_of(one) for one in linked if one != path)),
+    )
+
+
+def parsed(data: bytes) -> FileContent:
+    """Read a page. Its metadata are what it says of itself, and the addresses of what it links to.
+
+    Raises:
+        SourceError: It is nested too deeply.
+    """
     root = html.tree(decode(data, declared=html.declared_encoding(data)))
     if root is None:
         raise SourceError("the page is nested too deeply")
-    return root
+    title, trail = _title(root), [one for one in _by_id(root, "breadcrumbs") for one in one.iter("a")]
+    main = next(_by_id(root, "main-content"), next(root.iter("body"), root))
+    comments = "\n\n".join(to_markdown(one, skipped=_is_left_out) for one in _with_heading(root, "comments"))
+    attached = (link for section in _with_heading(root, "attachments") for link in section.iter("a"))
+    facts = {
+        "written": _written(root),
+        "labels": _labels(root),
+        "base": next((one.get("data-base-url", "") for one in root.iter() if one.get("data-base-url")), ""),
+        "breadcrumb": [_said(one) for one in trail],
+        "above": trail[-1].get("href", "") if len(trail) > 1 else "",
+        "hrefs": [one.get("href", "").partition("#")[0] for one in main.iter("a")],
+        "attached": [[one.get("href") or "", _said(one)] for one in attached],
+    }
+    text = "\n\n".join(filter(None, [f"# {title}", to_markdown(main, skipped=_is_left_out), comments]))
+    return FileContent(text, title, facts)
 
 
-def _attachments(root: Element, folder: str, tree: Tree) -> Iterator[tuple[str, str]]:
-    """Yield the path and the name of each attached file."""
-    before = f"{folder}/" if folder else ""
-    for section in _with_heading(root, "attachments"):
-        for link in section.iter("a"):
-            path = before + (link.get("href") or "")
-            if path in tree:
-                yield path, one_line("".join(link.itertext())).replace("/", "_") or path.rpartition("/")[2]
+def _said(element: Element) -> str:
+    return one_line("".join(element.itertext()))
 
 
 def _with_heading(root: Element, id: str) -> Iterator[Element]:
@@ -87,38 +133,14 @@ def _with_heading(root: Element, id: str) -> Iterator[Element]:
             yield section
 
 
-def _document(path: str, root: Element, space: str, attachments: list[str]) -> Document:
-    title, trail = _title(root), [one for one in _by_id(root, "breadcrumbs") for one in one.iter("a")]
-    main = next(_by_id(root, "main-content"), next(root.iter("body"), root))
-    comments = "\n\n".join(to_markdown(one, skipped=_is_left_out) for one in _with_heading(root, "comments"))
-    text = "\n\n".join(filter(None, [f"# {title}", to_markdown(main, skipped=_is_left_out), comments]))
-    hrefs = (one.get("href", "").partition("#")[0] for one in main.iter("a"))
-    folder = path.rpartition("/")[0]
-    linked = [f"{folder}/{href}" if folder else href for href in hrefs if href.endswith(".html") and "/" not in href]
-    facts = {"space": space, "labels": _labels(root), "url": _url(path, root), "attachments": attachments}
-    breadcrumb = [one_line("".join(one.itertext())) for one in trail]
-    above = trail[-1].get("href", "") if len(trail) > 1 else ""
-    parent = (f"{folder}/{above}" if folder else above) if above != "index.html" else ""
-    return page.page(
-        id_of(path),
-        text,
-        title,
-        **_written(root),
-        **facts,
-        breadcrumb=breadcrumb,
-        parent=parent,
-        links=list(dict.fromkeys(id_of(one) for one in linked if one != path)),
-    )
-
-
 def _by_id(root: Element, id: str) -> Iterator[Element]:
     return (one for one in root.iter() if one.get("id") == id)
 
 
 def _title(root: Element) -> str:
     """Return the title of a page without the name of the space before it."""
-    shown = next((one_line("".join(one.itertext())) for one in _by_id(root, "title-text")), "")
-    whole = shown or next((one_line("".join(one.itertext())) for one in root.iter("title")), "")
+    shown = next((_said(one) for one in _by_id(root, "title-text")), "")
+    whole = shown or next((_said(one) for one in root.iter("title")), "")
     return whole.partition(" : ")[2].strip() or whole
 
 
@@ -127,16 +149,9 @@ def _written(root: Element) -> dict[str, Any]:
     line = next((one for one in root.iter("div") if "page-metadata" in (one.get("class") or "").split()), None)
     if line is None:
         return {}
-    text = one_line("".join(line.itertext()))
+    text = _said(line)
     author, editor = (
-        next(
-            (
-                one_line("".join(one.itertext()))
-                for one in line.iter("span")
-                if name in (one.get("class") or "").split()
-            ),
-            "",
-        )
+        next((_said(one) for one in line.iter("span") if name in (one.get("class") or "").split()), "")
         for name in ("author", "editor")
     )
     updated, created = _EDITED.search(text), _CREATED.search(text)
@@ -147,14 +162,7 @@ def _written(root: Element) -> dict[str, Any]:
 
 def _labels(root: Element) -> list[str]:
     found = [one for one in root.iter("a") if one.get("rel") == "tag" or "/label/" in (one.get("href") or "")]
-    return list(dict.fromkeys(one_line("".join(one.itertext())) for one in found))
-
-
-def _url(path: str, root: Element) -> str:
-    """Return the address of a page; the export says only in embedded files which server it came from."""
-    base = next((one.get("data-base-url", "") for one in root.iter() if one.get("data-base-url")), "")
-    number = _PAGE.match(path.rpartition("/")[2])
-    return f"{base}/pages/viewpage.action?pageId={number[1]}" if base and number else ""
+    return list(dict.fromkeys(_said(one) for one in found))
 
 
 def _is_left_out(element: Element) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from docsim.ingest.content import tidy
+from docsim.ingest.content import FileContent, tidy
 from docsim.ingest.readers.html_markdown import Element, to_markdown
 
-__all__ = ["Stored", "stored"]
+__all__ = ["Stored", "parsed", "stored"]
 
 _AC, _RI = "{urn:ac}", "{urn:ri}"
 _ROOT = '<div xmlns:ac="urn:ac" xmlns:ri="urn:ri">{}</div>'
@@ -46,6 +46,12 @@ class Stored:
 
     text: str
     pages: tuple[str, ...] = ()
+
+
+def parsed(data: bytes) -> FileContent:
+    """Read a body in UTF-8, as ``stored`` does; the ``pages`` that it links to are a list in its metadata."""
+    found = stored(data.decode("utf-8", "surrogatepass"))
+    return FileContent(found.text, metadata={"pages": list(found.pages)})
 
 
 def stored(body: str) -> Stored:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from docsim.ingest.content import one_line
-from docsim.ingest.forms import page
-from docsim.ingest.forms.confluence_storage import Stored, stored
+from docsim.errors import SourceError
+from docsim.ingest import conversion_pool
+from docsim.ingest.content import FileContent, one_line
+from docsim.ingest.conversion_pool import Conversion
+from docsim.ingest.forms import apart, page
 from docsim.ingest.forms.xml_stream import elements
 from docsim.ingest.trees.tree import Tree
-from docsim.models import Document, Item, LeftOut
+from docsim.models import Document, Failure, Item, LeftOut
 
 __all__ = ["documents", "recognise"]
 
@@ -133,11 +136,17 @@ def documents(tree: Tree) -> Iterator[Item]:
     files: dict[str, list[str]] = defaultdict(list)  # all versions of each attached file
     for path in tree.files:
         files[path.rpartition("/")[0]].append(path)
+    for id, found in apart.in_order(_works(tree, space, files)):
+        yield Failure(id, str(found)) if isinstance(found, SourceError) else found
+
+
+def _works(tree: Tree, space: _Space, files: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Callable[[], Item]]]:
+    """Yield the id of each page, post and attachment, and what makes it a document."""
     for one in [*space.of["Page"].values(), *space.of["BlogPost"].values()]:
         if _is_current(one):
             yield from _page(tree, space, one, files)
         elif not (one["originalVersion"] or one["originalVersionId"]):
-            yield LeftOut(space.id(one), f"{one['contentStatus']} page")
+            yield space.id(one), apart.Done(LeftOut(space.id(one), f"{one['contentStatus']} page"))
 
 
 def _is_current(one: _Object) -> bool:
@@ -162,16 +171,20 @@ def _object(element: Any) -> _Object:
     return _Object(str(element.get("class")), ((id.text if id is not None else "") or "").strip(), values, lists)
 
 
-def _page(tree: Tree, space: _Space, one: _Object, files: Mapping[str, list[str]]) -> Iterator[Item]:
+def _page(
+    tree: Tree, space: _Space, one: _Object, files: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, Callable[[], Item]]]:
     id = space.id(one)
     attached = list(_attachments(space, one, files))
-    yield _document(space, one, [f"{id}/{name}" for name, _ in attached])
+    yield id, partial(_document, space, one, [f"{id}/{name}" for name, _ in attached], tree.how)
     for name, versions in attached:
-        yield page.attachment(tree, versions[-1], f"{id}/{name}", parent=id, space=space.space(one)["key"])
-        yield from (LeftOut(path, "earlier version") for path in versions[:-1])
+        named = f"{id}/{name}"
+        file = page.attachment(tree, versions[-1], named, parent=id, space=space.space(one)["key"])
+        yield named, apart.Done(file)
+        yield from ((path, apart.Done(LeftOut(path, "earlier version"))) for path in versions[:-1])
 
 
-def _attachments(space: _Space, one: _Object, files: Mapping[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+def _attachments(space: _Space, one: _Object, files: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, list[str]]]:
     """Yield the name of each attached file, and the paths of its versions, the newest last."""
     for file in space.attachments.get(one.id, ()):
         versions = sorted(files.get(f"attachments/{one.id}/{file.id}", ()), key=lambda path: (len(path), path))
@@ -179,12 +192,12 @@ def _attachments(space: _Space, one: _Object, files: Mapping[str, list[str]]) ->
             yield one_line(file["title"] or file["fileName"]).replace("/", "_"), versions
 
 
-def _document(space: _Space, one: _Object, attachments: list[str]) -> Document:
-    body = stored(space.body(one))
+def _document(space: _Space, one: _Object, attachments: list[str], how: Conversion) -> Document:
+    body = _parsed(space, one, how)
     above = list(_above(space, one))
     home = space.space(one)
     said = sorted(space.comments.get(one.id, ()), key=lambda comment: comment["creationDate"])
-    comments = [_comment(space, comment) for comment in said]
+    comments = [_comment(space, comment, how) for comment in said]
     text = "\n\n".join(filter(None, [f"# {one['title']}", body.text, "## Comments" if comments else "", *comments]))
     return page.page(
         space.id(one),
@@ -220,11 +233,16 @@ def _above(space: _Space, one: _Object) -> Iterator[_Object]:
     return reversed(found)
 
 
-def _comment(space: _Space, one: _Object) -> str:
+def _comment(space: _Space, one: _Object, how: Conversion) -> str:
     author, date = _person(space, one, "creator"), page.iso(one["creationDate"])
-    return f"**{author}**, {date}:\n\n{stored(space.body(one)).text}"
+    return f"**{author}**, {date}:\n\n{_parsed(space, one, how).text}"
 
 
-def _links(space: _Space, body: Stored) -> list[str]:
-    found = (space.page(space.by_title.get(title, "")) for title in body.pages)
+def _parsed(space: _Space, one: _Object, how: Conversion) -> FileContent:
+    body = space.body(one).encode("utf-8", "surrogatepass")
+    return conversion_pool.parse(body, "confluence_storage", how=how)
+
+
+def _links(space: _Space, body: FileContent) -> list[str]:
+    found = (space.page(space.by_title.get(title, "")) for title in body.metadata["pages"])
     return [space.id(one) for one in found if one is not None]

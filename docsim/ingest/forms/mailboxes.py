@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import email
 import email.policy
+import importlib.util
 import re
 from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 from typing import IO
 
 from docsim.errors import SourceError
+from docsim.ingest import conversion_pool
+from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.trees.tree import Single, Tree, id_of
 from docsim.models import Failure
 
@@ -49,7 +52,7 @@ def mails(tree: Tree) -> Iterator[tuple[str, EmailMessage] | Failure]:
     for path in tree.files:
         try:
             if is_mail(path):
-                yield _mailbox(path), _one(path, tree.read(path))
+                yield _mailbox(path), _one(path, tree.read(path), tree.how)
             elif isinstance(tree, Single) or is_mbox(path, (f"{path}.msf",) if f"{path}.msf" in names else ()):
                 with tree.open(path) as stream:
                     for data in _messages(stream):
@@ -71,14 +74,13 @@ def _mailbox(path: str) -> str:
     return id_of(folder)
 
 
-def _one(path: str, data: bytes) -> EmailMessage:
+def _one(path: str, data: bytes, how: Conversion) -> EmailMessage:
     suffix = path.lower().rpartition(".")[2]
     if suffix == "msg":
-        try:
-            from docsim.ingest.forms import outlook
-        except ImportError as error:
-            raise SourceError('reading .msg files needs the extra "files": pip install "docsim[files]"') from error
-        return outlook.mail(data)
+        if importlib.util.find_spec("oxmsg") is None:
+            raise SourceError('reading .msg files needs the extra "files": pip install "docsim[files]"')
+        written = conversion_pool.parse(data, "outlook", how=how).text
+        return parsed(written.encode("ascii", "surrogateescape"))
     if suffix == "emlx":  # Apple Mail: the length, the mail, and a property list
         first, _, rest = data.partition(b"\n")
         data = rest[: int(first)] if first.strip().isdigit() else data

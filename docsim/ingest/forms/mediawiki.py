@@ -12,14 +12,16 @@ import contextlib
 import gzip
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, cast
 
 from docsim import extras
 from docsim.errors import MissingExtra, SourceError
-from docsim.ingest import encodings
-from docsim.ingest.forms import page, wikitext
+from docsim.ingest import conversion_pool, encodings
+from docsim.ingest.conversion_pool import Conversion
+from docsim.ingest.forms import apart, page
 from docsim.ingest.forms.xml_stream import elements
 from docsim.ingest.trees.archive import RATIO, UNPACKED_EXEMPT
 from docsim.ingest.trees.tree import Single, Tree
@@ -68,16 +70,24 @@ def documents(tree: Tree) -> Iterator[Item]:
     except MissingExtra as error:
         raise SourceError(str(error)) from error
     dumps = [name for name in tree.files if _NAME.search(name)]
+    for one, found in apart.in_order(_works(tree, dumps)):
+        yield Failure(one, str(found)) if isinstance(found, SourceError) else found
+
+
+def _works(tree: Tree, dumps: list[str]) -> Iterator[tuple[str, Callable[[], Document | LeftOut]]]:
+    """Yield the title of each page of all dumps, and what makes it a document."""
     aliases = _aliases(tree, dumps)
     for path in dumps:
         names = dict[int, str]()
         for one, base in _pages(tree, path, names):
             if one.redirect:
                 continue
+            space = names.get(one.namespace, "")
             if one.namespace not in _READ and not (one.namespace >= _OWN and one.namespace % 2 == 0):
-                yield LeftOut(one.title, f"{names.get(one.namespace, 'other')} page")
+                left_out = LeftOut(one.title, f"{space if one.namespace in names else 'other'} page")
+                yield one.title, apart.Done(left_out)
             else:
-                yield _document(one, base, names, aliases.get(one.title, []))
+                yield one.title, partial(_document, one, base, space, aliases.get(one.title, []), tree.how)
 
 
 def _aliases(tree: Tree, dumps: list[str]) -> dict[str, list[str]]:
@@ -142,11 +152,8 @@ def _text(element: Any) -> str:
     return str(element.text or "") if element is not None else ""
 
 
-def _document(one: _Page, base: str, names: dict[int, str], aliases: list[str]) -> Document | Failure:
-    try:
-        read = wikitext.read(one.text, set(names.values()))
-    except RecursionError:
-        return Failure(one.title, "the markup is nested too deeply")
+def _document(one: _Page, base: str, space: str, aliases: list[str], how: Conversion) -> Document:
+    read = conversion_pool.parse(one.text.encode("utf-8", "surrogatepass"), "wikitext", how=how)
     address = f"{base.rpartition('/')[0]}/{one.title.replace(' ', '_')}" if base else ""
     return page.page(
         one.title,
@@ -156,8 +163,8 @@ def _document(one: _Page, base: str, names: dict[int, str], aliases: list[str]) 
         author=one.author,
         created=one.created,
         updated=one.updated,
-        labels=list(read.categories),
-        links=list(read.links),
+        labels=read.metadata["categories"],
+        links=read.metadata["links"],
         aliases=sorted(aliases),
-        namespace=names.get(one.namespace, ""),
+        namespace=space,
     )

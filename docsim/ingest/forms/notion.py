@@ -8,25 +8,26 @@ of its own, that page is the document.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from docsim.errors import SourceError
 from docsim.ingest import folders
-from docsim.ingest.content import one_line
+from docsim.ingest.content import FileContent, one_line
 from docsim.ingest.encodings import decode
-from docsim.ingest.forms import page
+from docsim.ingest.forms import apart, page
 from docsim.ingest.readers import html
 from docsim.ingest.readers.html_markdown import Element, to_markdown
 from docsim.ingest.trees.tree import Tree
 from docsim.models import Document, Failure, Item
 
-__all__ = ["documents", "recognise"]
+__all__ = ["documents", "parsed", "recognise"]
 
 _ID = re.compile(r"[ _-]([0-9a-f]{32})(?=(?:_all)?(?:\.\w+)?\Z)")
 _DASHED = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -83,23 +84,37 @@ def documents(tree: Tree) -> Iterator[Item]:
     """Yield pages, rows of databases that have no page, and attached files."""
     names = _Names.of([one for one in tree.files if not one.endswith(".csv")])
     rows: dict[str, set[str]] = {}
-    for path in tree.files:
-        name = path.rpartition("/")[2]
-        if path.endswith(".csv"):
-            continue
-        if path.endswith((".md", ".html")) and name != "index.html":
+    for path, found in apart.in_order(_works(tree, names)):
+        if _is_page(path):
             titles = rows.setdefault(_clean(path.rpartition("/")[0]), set())
-            titles.add(_row_name(_stem(name)))
-            try:
-                document = (_markdown if path.endswith(".md") else _html)(tree, path, names)
-            except SourceError as error:
-                yield Failure(names.ids[path], str(error))
-            else:
-                titles.add(_row_name(document.title))
-                yield document
-        elif name != "index.html" and not folders.unread(path, tree.include):
-            yield page.attachment(tree, path, names.ids[path], parent=names.page_of(path))
+            titles.add(_row_name(_stem(path.rpartition("/")[2])))
+            if isinstance(found, Document):
+                titles.add(_row_name(found.title))
+        yield Failure(names.ids[path], str(found)) if isinstance(found, SourceError) else found
     yield from _databases(tree, rows)
+
+
+def _works(tree: Tree, names: _Names) -> Iterator[tuple[str, Callable[[], Item]]]:
+    """Yield the path of each page and attached file, and what makes it a document."""
+    for path in tree.files:
+        if path.endswith(".md"):
+            yield path, _made(tree, path, names)
+        elif _is_page(path):
+            yield path, functools.partial(_html, apart.parsing("notion", tree, path), path, names)
+        elif not path.endswith((".csv", "index.html")) and not folders.unread(path, tree.include):
+            yield path, apart.Done(page.attachment(tree, path, names.ids[path], parent=names.page_of(path)))
+
+
+def _made(tree: Tree, path: str, names: _Names) -> Callable[[], Item]:
+    """Return a page in Markdown, which no parser of others reads."""
+    try:
+        return apart.Done(_markdown(tree.text(path), path, names))
+    except SourceError as error:
+        return apart.Done(Failure(names.ids[path], str(error)))
+
+
+def _is_page(path: str) -> bool:
+    return path.endswith((".md", ".html")) and path.rpartition("/")[2] != "index.html"
 
 
 def _ids(paths: list[str]) -> dict[str, str]:
@@ -135,8 +150,7 @@ def _facts(path: str, properties: Mapping[str, str], id: str) -> dict[str, Any]:
     return facts | {"breadcrumb": [_clean(one) for one in path.split("/")[:-1]]}
 
 
-def _markdown(tree: Tree, path: str, names: _Names) -> Document:
-    text = tree.text(path)
+def _markdown(text: str, path: str, names: _Names) -> Document:
     heading, _, rest = text.lstrip().partition("\n")
     title = heading[2:].strip() if heading.startswith("# ") else ""
     properties = _properties(rest.lstrip("\n").partition("\n\n")[0]) if title else {}
@@ -158,8 +172,20 @@ def _properties(block: str) -> dict[str, str]:
     return found
 
 
-def _html(tree: Tree, path: str, names: _Names) -> Document:
-    data = tree.read(path)
+def _html(parse: Callable[[], FileContent], path: str, names: _Names) -> Document:
+    found = parse()
+    title, properties = found.title, dict(found.metadata["properties"])
+    facts = _facts(path, properties, found.metadata["id"])
+    links = _each(names.linked(path, href) for href in found.metadata["hrefs"])
+    return page.page(names.ids[path], found.text, title or _stem(path.rpartition("/")[2]), **facts, links=links)
+
+
+def parsed(data: bytes) -> FileContent:
+    """Read a page in HTML. Its metadata are its ``properties``, its ``id`` and the ``hrefs`` in it.
+
+    Raises:
+        SourceError: It is nested too deeply.
+    """
     root = html.tree(decode(data, declared=html.declared_encoding(data)))
     if root is None:
         raise SourceError("the page is nested too deeply")
@@ -171,10 +197,9 @@ def _html(tree: Tree, path: str, names: _Names) -> Document:
     described = "\n\n".join(one_line("".join(one.itertext())) for one in _of_class(article, "page-description"))
     body = to_markdown(article, skipped=lambda element: element in dropped)
     listed = "\n".join(f"{name}: {value}" for name, value in properties.items())
-    facts = _facts(path, properties, (article.get("id") or "").replace("-", ""))
     text = "\n\n".join(filter(None, [f"# {title}" if title else "", described, listed, body]))
-    links = _each(names.linked(path, href) for href in hrefs)
-    return page.page(names.ids[path], text, title or _stem(path.rpartition("/")[2]), **facts, links=links)
+    id = (article.get("id") or "").replace("-", "")
+    return FileContent(text, title, {"properties": properties, "id": id, "hrefs": hrefs})
 
 
 def _of_class(root: Element, name: str) -> Iterator[Element]:

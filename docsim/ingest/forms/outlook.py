@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import io
 from email.message import EmailMessage
 
 from oxmsg import Message
 
 from docsim.errors import SourceError
+from docsim.ingest.content import FileContent
 
-__all__ = ["mail"]
+__all__ = ["parsed"]
 
 _NUMBERS = {"Message-ID": 0x1035, "In-Reply-To": 0x1042, "References": 0x1039}  # where no header was sent, as in drafts
 _KEPT = ("Message-ID", "In-Reply-To", "References", "Date", "Cc")
 
 
-def mail(data: bytes) -> EmailMessage:
-    """Return the mail in a ``.msg`` file.
+def parsed(data: bytes) -> FileContent:
+    """Return the mail in a ``.msg`` file, as it would be written in an ``.eml`` file.
 
     Raises:
         SourceError: It is damaged, or holds something else than a mail.
     """
     try:
-        return _made(Message.load(io.BytesIO(data)))
+        made = _made(Message.load(io.BytesIO(data)))
+        if made.is_multipart():
+            made.set_boundary(hashlib.sha256(data).hexdigest()[:32])  # else another one each time
+        return FileContent(made.as_bytes().decode("ascii", "surrogateescape"))
     except Exception as error:
         raise SourceError(
             f"the file is damaged, or is not the .msg file that its name says ({type(error).__name__})"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from docsim.ingest.content import tidy
+from docsim.errors import SourceError
+from docsim.ingest.content import FileContent, tidy
 
-__all__ = ["Wikitext", "read"]
+__all__ = ["Wikitext", "parsed", "read"]
 
 _CATEGORY = re.compile(
     r"(?:Category|Kategorie|Catégorie|Categoría|Categoria|Categorie|Kategoria|Категория|分类|カテゴリ)\Z", re.I
@@ -41,12 +42,24 @@ class Wikitext:
     categories: dict[str, None] = field(default_factory=dict)
 
 
-def read(markup: str, namespaces: Set[str] = frozenset()) -> Wikitext:
+def parsed(data: bytes) -> FileContent:
+    """Read a page in UTF-8, as ``read`` does; its ``links`` and ``categories`` are lists in its metadata.
+
+    Raises:
+        SourceError: It is nested too deeply.
+    """
+    try:
+        found = read(data.decode("utf-8", "surrogatepass"))
+    except RecursionError as error:
+        raise SourceError("the markup is nested too deeply") from error
+    return FileContent(found.text, metadata={"links": list(found.links), "categories": list(found.categories)})
+
+
+def read(markup: str) -> Wikitext:
     """Read a page. Of templates, what their parameters say is kept; footnotes, pictures and formulas are not.
 
     Args:
         markup: The page.
-        namespaces: The names of the wiki's namespaces.
 
     Raises:
         RecursionError: It is nested too deeply.
@@ -54,38 +67,38 @@ def read(markup: str, namespaces: Set[str] = frozenset()) -> Wikitext:
     import mwparserfromhell
 
     found = Wikitext()
-    parts = "".join(_written(mwparserfromhell.parse(_MAGIC.sub("", markup)), found, namespaces))
+    parts = "".join(_written(mwparserfromhell.parse(_MAGIC.sub("", markup)), found))
     found.text = tidy(_BULLET.sub(r"\1 ", re.sub(r"^[ \t]+(?=\S)(?!\*|\d)", "", parts, flags=re.MULTILINE)))
     return found
 
 
-def _written(code: Any, found: Wikitext, namespaces: Set[str]) -> Iterator[str]:
+def _written(code: Any, found: Wikitext) -> Iterator[str]:
     """Yield the Markdown of each node."""
     for node in code.nodes:
         kind = type(node).__name__
         if kind == "Text":
             yield str(node)
         elif kind == "Heading":
-            yield f"{'#' * node.level} {''.join(_written(node.title, found, namespaces)).strip()}"
+            yield f"{'#' * node.level} {''.join(_written(node.title, found)).strip()}"
         elif kind == "Wikilink":
-            yield _link(node, found, namespaces)
+            yield _link(node, found)
         elif kind == "ExternalLink":
-            yield "".join(_written(node.title, found, namespaces)) if node.title else str(node.url)
+            yield "".join(_written(node.title, found)) if node.title else str(node.url)
         elif kind == "Template":
-            yield _template(node, found, namespaces)
+            yield _template(node, found)
         elif kind == "Tag":
-            yield _tag(node, found, namespaces)
+            yield _tag(node, found)
         elif kind == "HTMLEntity":
             yield str(node.normalize())
 
 
-def _link(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
+def _link(node: Any, found: Wikitext) -> str:
     title = str(node.title).strip()
     space = title.partition(":")[0].strip() if ":" in title else ""
     if _CATEGORY.match(space):
         found.categories[title.partition(":")[2].strip()] = None
         return ""
-    shown = "".join(_written(node.text, found, namespaces)) if node.text is not None else ""
+    shown = "".join(_written(node.text, found)) if node.text is not None else ""
     if _FILE.match(space):
         return shown.rpartition("|")[2] if "|" in shown else ""
     target = title.partition("#")[0].lstrip(":").strip().replace("_", " ")
@@ -94,11 +107,11 @@ def _link(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
     return shown or title.lstrip(":")
 
 
-def _template(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
+def _template(node: Any, found: Wikitext) -> str:
     """Return what the parameters of a template say, a line each where they have names."""
     said: list[str] = []
     for one in node.params:
-        value = "".join(_written(one.value, found, namespaces)).strip()
+        value = "".join(_written(one.value, found)).strip()
         if value and re.search(r"[^\W\d_]", value):
             said.append(f"{str(one.name).strip()}: {value}" if one.showkey else value)
     if not any(one.showkey for one in node.params):
@@ -106,7 +119,7 @@ def _template(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
     return "\n".join(said) + ("\n\n" if "\n" in str(node) else "")
 
 
-def _tag(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
+def _tag(node: Any, found: Wikitext) -> str:
     tag, markup = str(node.tag).strip().lower(), str(node.wiki_markup or "")
     if tag in _DROPPED:
         return ""
@@ -114,7 +127,7 @@ def _tag(node: Any, found: Wikitext, namespaces: Set[str]) -> str:
         return {"*": "* ", "#": "1. ", ":": "", ";": ""}.get(markup, "* ")
     if tag in _VERBATIM:
         return _verbatim(tag, html.unescape(str(node.contents).strip("\n")))
-    inner = "".join(_written(node.contents, found, namespaces)) if node.contents is not None else ""
+    inner = "".join(_written(node.contents, found)) if node.contents is not None else ""
     if tag in ("td", "th"):
         return f" {' '.join(inner.split())} |"
     if tag == "table":

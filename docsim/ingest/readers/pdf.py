@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import threading
@@ -20,32 +21,55 @@ _PDFIUM = threading.Lock()  # PDFium is not thread-safe
 _WIDGET, _LINK, _POPUP = 20, 2, 16  # kinds of annotations
 _CHOSEN = (2, 3)  # check boxes and radio buttons among form fields
 _LONGEST = 1 << 20  # bytes of one value
+_TOGETHER = 250  # pages that are read of a PDF before it is closed, and opened again,
+_OPENED = 8  # at most so often, as that may take as long as reading all of it
 
 
 def read(data: bytes) -> FileContent:
     """Read a PDF as text. The title is that of its properties, if it says anything, or else its first line."""
-    import pypdfium2  # type: ignore[import-untyped]
-
     with _PDFIUM:
-        try:
-            document = pypdfium2.PdfDocument(data)
-        except pypdfium2.PdfiumError as error:
-            if "password" in str(error).lower():
-                raise SourceError("the PDF is protected by a password") from error
-            raise
-        try:
-            logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of XFA, of which we tell below
-            document.init_forms()
-            is_xfa = document.get_formtype() == pypdfium2.raw.FORMTYPE_XFA_FULL
-            pages = [_page(document, number) for number in range(len(document))]
-            title = _title(document.get_metadata_dict().get("Title", ""))
-        finally:
-            document.close()
+        with _opened(data) as document:
+            count, title = len(document), _title(document.get_metadata_dict().get("Title", ""))
+            is_xfa = document.get_formtype() == _xfa()
+            step = max(_TOGETHER, count // _OPENED)
+            pages = [_page(document, number) for number in range(min(step, count))]
+        for start in range(step, count, step):
+            with _opened(data) as document:
+                pages += [_page(document, number) for number in range(start, min(start + step, count))]
     text = "\n\n".join(filter(None, pages))
     empty = sum(not page for page in pages)
     lost = [f"{counted(empty, 'page')} without text, perhaps scanned"] if empty and text else []
     lost += ["a form in XFA"] if is_xfa else []
     return FileContent(text, title or first_line(text), lost=tuple(lost))
+
+
+@contextlib.contextmanager
+def _opened(data: bytes) -> Iterator[Any]:
+    """Open a PDF with its forms. It is opened some times in a row, as PDFium keeps all that it has read of an open one.
+
+    Raises:
+        SourceError: It is protected by a password.
+    """
+    import pypdfium2  # type: ignore[import-untyped]
+
+    try:
+        document = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise SourceError("the PDF is protected by a password") from error
+        raise
+    try:
+        logging.getLogger("pypdfium2").setLevel(logging.ERROR)  # it warns of XFA, of which we tell
+        document.init_forms()
+        yield document
+    finally:
+        document.close()
+
+
+def _xfa() -> int:
+    from pypdfium2 import raw
+
+    return int(raw.FORMTYPE_XFA_FULL)
 
 
 def _page(document: Any, number: int) -> str:

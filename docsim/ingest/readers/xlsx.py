@@ -18,6 +18,7 @@ __all__ = ["read"]
 _BESIDE = re.compile(
     r"xl/(?:drawings/drawing|comments|comments/comment|threadedComments/|charts/chart|diagrams/data)[^/]*\.xml\Z"
 )
+_IN_WORKBOOK = re.compile(r"xl/(?:worksheets/[^/]*\.xml|sharedStrings\.xml)\Z")
 _UNVALUED = re.compile(
     rb"<(?:\w+:)?f\b[^<>]*(?:/>|>[^<]*</(?:\w+:)?f>)\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
 )
@@ -28,6 +29,7 @@ def read(data: bytes, *, hidden: bool = True) -> FileContent:
     parts = archives.unpacked(data)
     stream = archives.packed(parts)
     unvalued = sum(len(_UNVALUED.findall(part)) for name, part in parts.items() if "/worksheets/" in name)
+    parts = {name: b"" if _IN_WORKBOOK.match(name) else part for name, part in parts.items()}  # large, and packed now
     values, formulas = _workbook(stream, values=True), _workbook(stream, values=False) if unvalued else None
     sheets = []
     for number, sheet in enumerate(values.worksheets):
@@ -86,9 +88,16 @@ def _cell(value: Any) -> str:
 
 def _table(rows: Iterable[list[str]]) -> str:
     """Return rows as a Markdown table without the columns that are empty in all of them."""
-    kept = list(rows)
-    used = sorted({column for row in kept for column, cell in enumerate(row) if cell})
-    lines = [f"| {' | '.join(row[column] for column in used if column < len(row))} |" for row in kept]
+    seen, kept = set[int](), list[str]()
+    for row in rows:
+        seen.update(column for column, cell in enumerate(row) if cell)
+        kept.append("\t".join(row))  # a list of cells takes three times as much memory, and no cell holds a tab
+    used = sorted(seen)
+    lines = [_line(row.split("\t"), used) for row in kept]
     if lines:
         lines.insert(1, "|" + " --- |" * len(used))
     return "\n".join(lines)
+
+
+def _line(row: list[str], used: list[int]) -> str:
+    return f"| {' | '.join(row[column] for column in used if column < len(row))} |"

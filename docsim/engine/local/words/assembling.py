@@ -5,6 +5,7 @@ A word in a document at a position is one number of 64 bits, so sorting such num
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -246,8 +247,7 @@ def _stems_of(
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for place, (word, language) in enumerate(zip(words.tolist(), languages.tolist(), strict=True)):
         groups[language_of_script(terms[word]) or LANGUAGES[language]].append(place)
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
+    numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     found = np.zeros(len(words), np.int64)
     for language, places in groups.items():
         stemmed = stems([terms[words[place]] for place in places], language)

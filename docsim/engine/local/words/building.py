@@ -5,11 +5,11 @@ What a token stands for is found out once for each way of writing it; the rest i
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,9 @@ _NAMED = re.compile(r"[^\W_]+")  # words of a file's name
 MOST_TOKENS = 3_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""
 
-_STEP = 250_000  # tokens whose words are found at a time
+_STEP = 65_536  # tokens whose words are found at a time
 _NEW = 5_000  # new ways of writing a word that are looked into together
+_DOCUMENTS = 1_024  # whose languages are told at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def segments(texts: Iterable[Text]) -> Iterator[Segment]:
     batch = _Batch()
     for text in texts:
         batch.add(text)
+        del text  # it may be large, and all that follows needs its words only
         if batch.count >= MOST_TOKENS or len(batch.texts) >= MOST_DOCUMENTS:
             yield batch.segment()
             batch = _Batch()
@@ -115,10 +117,8 @@ class _Batch:
     def __init__(self) -> None:
         self.texts: list[tuple[int, int]] = []
         self.count = 0
-        self._written: defaultdict[str, int] = defaultdict()
-        self._written.default_factory = self._written.__len__  # a new token gets the next number
-        self._terms: defaultdict[str, int] = defaultdict()
-        self._terms.default_factory = self._terms.__len__
+        self._written: defaultdict[str, int] = defaultdict(itertools.count().__next__)  # a new token gets the next
+        self._terms: defaultdict[str, int] = defaultdict(itertools.count().__next__)
         self._words, self._beside, self._places = _Ragged(), _Ragged(), _Ragged()  # of each token
         self._evidence: list[tuple[int, int, float]] = []  # token, place of a language, weight
         self._tokens: list[NDArray[np.int32]] = []
@@ -160,7 +160,7 @@ class _Batch:
         """Find the words of each new token, what stands beside them, and beside which of them."""
         number = self._terms.__getitem__
         done = len(self._words.ends)
-        for row, one in enumerate(islice(self._written, done, None), done):
+        for row, one in enumerate(itertools.islice(self._written, done, None), done):
             found = token(one)
             self._evidence += ((row, place, weight) for place, weight in evidence(one, found.words).items())
             self._words.add(map(number, found.words))
@@ -172,13 +172,15 @@ class _Batch:
         table = np.zeros((len(self._written), len(LANGUAGES)), np.float32)
         for row, language, weight in self._evidence:
             table[row, language] = weight
-        counts = np.minimum(self._sizes, SAMPLE)
-        document = np.repeat(np.arange(len(counts)), counts)
-        place = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-        sample = chosen[first[document] + place]
-        kept = np.asarray(table.any(axis=1))[sample]
+        counts, tells = np.minimum(self._sizes, SAMPLE), np.asarray(table.any(axis=1))
         scores = np.zeros((len(counts), len(LANGUAGES)), np.float32)
-        np.add.at(scores, document[kept], table[sample[kept]])
+        for low in range(0, len(counts), _DOCUMENTS):
+            some = counts[low : low + _DOCUMENTS]
+            document = np.repeat(np.arange(low, low + len(some)), some)
+            place = np.arange(len(document)) - np.repeat(np.cumsum(some) - some, some)
+            sample = chosen[first[document] + place]
+            kept = tells[sample]
+            np.add.at(scores, document[kept], table[sample[kept]])
         return [LANGUAGES.index(told_by(row) or DEFAULT) for row in scores.tolist()]
 
 

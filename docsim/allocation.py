@@ -1,0 +1,52 @@
+"""Allocation: large pieces of memory that are given back when they are freed, and whether there is room for more.
+
+After the first large piece was freed, glibc keeps all others for later, in a heap that shrinks only at its end. Reading
+one long document then takes half as much again.
+
+A library in Rust ends the whole process where it gets no memory, and nothing can catch that. So one asks before calling
+it whether there is room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+
+__all__ = ["give_back_large_pieces", "has_room", "require", "share_one_heap"]
+
+_LARGE = 1 << 20  # bytes
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of malloc.h
+
+
+def give_back_large_pieces() -> None:
+    """Do so in this process from now on, where the C library can. Many short uses of large pieces become slower."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # macOS, musl, Windows
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def share_one_heap() -> None:
+    """Have all threads share one heap, where the C library can: each of several takes 64 MB of address space."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def has_room(size: int) -> bool:
+    """Return whether this process may have ``size`` more bytes of address space; True where it has no limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return True
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return True
+    try:
+        mmap.mmap(-1, size).close()
+    except OSError:
+        return False
+    return True
+
+
+def require(size: int) -> None:
+    """Raise ``MemoryError`` unless this process may have ``size`` more bytes of address space."""
+    if not has_room(size):
+        raise MemoryError(f"expected room for {size >> 20} MB of memory below the limit of this process")
