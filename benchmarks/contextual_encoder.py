@@ -1,6 +1,7 @@
 """How docsim's accurate encoder was made: four of its teacher's six layers, distilled on a CPU.
 
     python benchmarks/contextual_encoder.py --data DIR --teacher DIR --out DIR [--layers 0,2,4,5] [--checkpoint FILE]
+    python benchmarks/contextual_encoder.py --data DIR --start ENCODER --out DIR
 
 1. The student takes the teacher's token vectors, which stay as they are, and some of its layers.
 2. In each step teacher and student read the same texts (``contextual_texts``). With the student's embeddings ``s`` and
@@ -8,10 +9,12 @@
 
     4 mean(1 - cos(s_i, t_i)) + mean_i KL(softmax_j(t_i . t_j / T), softmax_j(s_i . s_j / T)) + mean(1 - cos(u_n, v_n))
 
-3. Token vectors, matrix products and attention are rounded to int8, and the encoder is written without ``tower.keras``:
+3. Tokens that people hardly write are left out of the vocabulary (``contextual_vocabulary``).
+4. Token vectors, matrix products and attention are rounded to int8, and the encoder is written without ``tower.keras``:
    training starts from the export.
 
-A checkpoint is written every 200 steps, and read when there is one.
+A checkpoint is written every 200 steps, and read when there is one. With ``--start``, an encoder that was distilled
+before only goes through the last two steps.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import contextual_texts
+import contextual_vocabulary
 import keras
 import numpy as np
 import tensorflow as tf
@@ -38,9 +42,10 @@ from docsim.training.imports.checkpoint import read_transformer
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory
 from docsim.training.imports.transformer_model import transformer_parts
 from docsim.training.towers.bert import Transformer, states_of
+from docsim.training.towers.from_export import weights_of_export
 from docsim.training.towers.kinds import compact
 from docsim.training.towers.layers import Pooling, UnitLength
-from docsim.training.towers.saving import Lineage, save
+from docsim.training.towers.saving import EncoderParts, Lineage, load, save
 
 NAME = "all-minilm-l6-v2-4-layers"
 SEED = 0
@@ -191,17 +196,23 @@ def tower(weights: Transformer) -> keras.Model:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training texts")
-    parser.add_argument("--teacher", type=Path, required=True, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--teacher", type=Path, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--start", type=Path, help="folder of an encoder that was distilled before")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, default=Path(".bench") / "contextual_encoder.npz")
     parser.add_argument("--layers", default=",".join(map(str, Config().layers)))
     options = parser.parse_args()
+    if (options.teacher is None) == (options.start is None):
+        parser.error("expected either --teacher or --start")
+    texts = contextual_texts.texts(options.data, seed=SEED, most=TEXTS)
+    if options.start:
+        again(options.start, texts, options.out)
+        return
     config = Config(layers=tuple(map(int, options.layers.split(","))))
     options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     model = ModelDirectory.open(options.teacher)
     parts, whole = transformer_parts(model), read_transformer(model)
     whole = replace(whole, words=np.concatenate([whole.words, whole.words[:1]]), positions=whole.positions[:POSITIONS])
-    texts = contextual_texts.texts(options.data, seed=SEED, most=TEXTS)
     lessons = Lessons(texts, Tokenizer.from_str(parts.tokenizer.to_str()), config)
     weights, agreed = distilled(whole, lessons, config, options.checkpoint)
     lineage = Lineage(
@@ -210,9 +221,31 @@ def main() -> None:
         material=material(model, texts, config),
         metrics={"agreement_after": round(agreed, 6), "steps": config.steps},
     )
-    made = replace(parts, tower=compact(tower(weights)), max_tokens=POSITIONS, precision="int8")
-    encoder = save(made, options.out, name=NAME, lineage=lineage, with_tower=False)
-    print(f"agreement {agreed:.4f}; fingerprint {encoder.fingerprint[:12]} in {encoder.path}")
+    write(parts, weights, lineage, texts, options.out)
+
+
+def again(start: Path, texts: list[str], out: Path) -> None:
+    """Write an encoder that was distilled before, with a smaller vocabulary."""
+    before = json.loads((start / "manifest.json").read_text(encoding="utf-8"))["lineage"]
+    lineage = Lineage(
+        seed=before["seed"], teacher=before["teacher"], material=before["material"], metrics=before["metrics"]
+    )
+    write(load(start), weights_of_export(start / "tower.onnx"), lineage, texts, out)
+
+
+def write(parts: EncoderParts, weights: Transformer, lineage: Lineage, texts: list[str], out: Path) -> None:
+    """Write an encoder with a smaller vocabulary."""
+    tokenizer, kept = contextual_vocabulary.smaller(parts.tokenizer, texts)
+    made = replace(
+        parts,
+        tower=compact(tower(replace(weights, words=weights.words[kept]))),
+        tokenizer=tokenizer,
+        preprocessing=replace(parts.preprocessing, empty_id=tokenizer.token_to_id("[UNK]")),
+        max_tokens=POSITIONS,
+        precision="int8",
+    )
+    encoder = save(made, out, name=NAME, lineage=lineage, with_tower=False)
+    print(f"{len(kept)} tokens; fingerprint {encoder.fingerprint[:12]} in {encoder.path}")
 
 
 def material(model: ModelDirectory, texts: list[str], config: Config) -> str:

@@ -4,9 +4,9 @@
 
 Installs the wheel of this checkout into fresh environments and writes benchmarks/results/installed_size.json: for each
 the megabytes of all files of its site-packages, as they are unpacked; for the plain package the byte code that pip
-compiles of them, and Python otherwise when they are first imported; and the largest packages. pip, which sqlite-utils
-asks for, isn't counted: it installs the others, so the environment has it. With names of extras, or "plain", only those
-are measured again. Needs a package index, a few minutes and, for that time, 5 GB of disk.
+compiles of them, and Python otherwise when they are first imported; and the largest packages. pip is counted, as
+sqlite-utils asks for it. With names of extras, or "plain", only those are measured again. Needs a package index, a few
+minutes and, for that time, 5 GB of disk.
 """
 
 from __future__ import annotations

@@ -48,11 +48,8 @@ def site_packages(binaries: Path) -> Path:
 
 
 def installed_files(packages: Path) -> Iterator[Path]:
-    """Yield the files of all packages but pip, which installs the others and so is there already, and no byte code."""
-    for file in packages.rglob("*"):
-        package = file.relative_to(packages).parts[0]
-        if package != "pip" and not package.startswith("pip-") and file.suffix != ".pyc" and file.is_file():
-            yield file
+    """Yield the files of all packages, without byte code."""
+    yield from (file for file in packages.rglob("*") if file.suffix != ".pyc" and file.is_file())
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
 """Apart: what strangers wrote in an export is parsed in processes of their own, some pages ahead, in their order.
 
 HTML, Confluence's storage format, the markup of MediaWiki and Outlook's files go through parsers that others wrote. A
-parser may hang, crash or fill the memory. It is then ended by ``docsim.ingest.conversion_pool``, the page is told as one
+parser may hang, crash or fill the memory. ``docsim.ingest.conversion_pool`` then ends it, the page is reported as one
 that could not be read, and the others go on. A module that parses in there has a function ``parsed``, from bytes to a
 ``FileContent`` whose metadata are JSON values.
 """

@@ -8,7 +8,7 @@ same bytes, and an encoder the same fingerprint, wherever it is saved.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +42,8 @@ def onnx_bytes(tower: keras.Model) -> bytes:
 def quantised(content: bytes) -> bytes:
     """Return an ONNX model whose matrix products and attention use int8, with weights of 7 bits, quantised per column.
 
-    Activations are quantised at run time, each tensor by its range ("dynamic quantisation",
+    Positions are stored as float16. Activations are quantised at run time, each tensor by its range ("dynamic
+    quantisation",
     https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
     """
     from docsim.runtime import quantization
@@ -62,6 +63,7 @@ def quantised(content: bytes) -> bytes:
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # for outputs of fused operators
         )
         model = onnx.load(str(file))
+    _halve(model, _tables_of_positions(model.graph))
     canonical(model)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -73,7 +75,19 @@ def halved(content: bytes) -> bytes:
     changes by at most 0.05 %.
     """
     model = onnx.load_from_string(content)
-    weights = {node.input[1] for node in model.graph.node if node.op_type in ("MatMul", "Attention")}
+    _halve(model, {node.input[1] for node in model.graph.node if node.op_type in ("MatMul", "Attention")})
+    canonical(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _tables_of_positions(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of constants whose first rows are read, as many as a text has tokens."""
+    cut = {node.input[0] for node in graph.node if node.op_type == "Slice"}
+    return {one.name for one in graph.initializer if one.data_type == onnx.TensorProto.FLOAT} & cut
+
+
+def _halve(model: onnx.ModelProto, weights: Collection[str]) -> None:
+    """Store some constants as float16, and turn them into float32 where they are read."""
     kept = [constant for constant in model.graph.initializer if constant.name not in weights]
     casts = []
     for constant in model.graph.initializer:
@@ -85,8 +99,6 @@ def halved(content: bytes) -> bytes:
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend(kept)
     model.graph.node.extend(nodes)
-    canonical(model)
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from docsim.training.towers.average import average_tower
 from docsim.training.towers.bert import Block, Floats, Linear, Transformer, states_of
 from docsim.training.towers.layers import Pooling, UnitLength
 
-__all__ = ["tower_of_export"]
+__all__ = ["tower_of_export", "weights_of_export"]
 
 _ATTENTION = ("Attention", "QAttention")
 _PRODUCTS = ("MatMul", "MatMulInteger")
@@ -51,12 +51,26 @@ def tower_of_export(file: Path, *, kind: str) -> keras.Model:
     )
 
 
+def weights_of_export(file: Path) -> Transformer:
+    """Return the weights of an exported transformer of BERT's kind, up to rounding.
+
+    Raises:
+        EncoderError: The export is of another kind or shape.
+    """
+    try:
+        return _read(_Export(onnx.load(str(file)).graph))
+    except (LookupError, ValueError) as error:
+        raise EncoderError(f"expected a transformer that docsim exported in {file}; it has another shape") from error
+
+
 class _Export:
     """The graph of an exported tower, with its constants as arrays."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.nodes = list(graph.node)
         self._constants = {one.name: one for one in graph.initializer}
+        casts = [node for node in self.nodes if node.op_type == "Cast" and node.input[0] in self._constants]
+        self._constants |= {node.output[0]: self._constants[node.input[0]] for node in casts}  # kept as float16
         self._readers = {name: node for node in self.nodes for name in node.input}
 
     def constant(self, name: str) -> NDArray[Any]:
