@@ -20,7 +20,7 @@ import httpx2  # what clients of servers in this process are made of
 
 from docsim import Document, Encoder, Index
 from docsim.serving.access import Scope
-from docsim.serving.ledger import Ledger
+from docsim.serving.server_database import ServerDatabase
 from docsim.serving.tokens import Tokens
 from docsim.use.log import UseLog
 from docsim.use.records import Event, Question, Shown
@@ -103,7 +103,7 @@ def made(path: Path, encoder: Path, documents: Sequence[Document] = PAGES) -> Pa
 
 def token(index: Path, name: str, *, scope: Scope = "read", groups: Sequence[str] | None = None) -> str:
     """Make a token for an index."""
-    return Tokens(Ledger(index)).add(name, scope=scope, groups=groups)
+    return Tokens(ServerDatabase(index)).add(name, scope=scope, groups=groups)
 
 
 def problem(answer: httpx.Response | httpx2.Response, status: int) -> str:

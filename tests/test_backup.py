@@ -26,7 +26,7 @@ from docsim.jobs.reindex import ReindexOptions, reindex
 from docsim.maintenance import verify
 from docsim.reindex import instant, rebuilding
 from docsim.reindex.examination import GateOptions
-from docsim.serving.ledger import Ledger
+from docsim.serving.server_database import ServerDatabase
 from docsim.serving.tokens import Tokens
 from docsim.use.log import UseLog
 
@@ -64,7 +64,7 @@ def test_a_backup_answers_like_the_index_and_has_all_that_it_has(index: Path, tm
     copied = json.loads(run("backup", tmp_path / "copy", "--index", index, "--json").stdout)
     assert (copied["documents"], copied["generations"]) == (len(PAGES), 2)
     assert answers(tmp_path / "copy") == answers(index)
-    assert [one.name for one in Tokens(Ledger(tmp_path / "copy")).list()] == ["anna"]
+    assert [one.name for one in Tokens(ServerDatabase(tmp_path / "copy")).list()] == ["anna"]
     assert (tmp_path / "copy" / "serving.db").stat().st_mode & 0o077 == 0
     with Index.open(tmp_path / "copy") as opened:
         assert verify.problems(opened) == []

@@ -213,14 +213,14 @@ def test_without_a_token_nothing_is_answered(served: Served) -> None:
 
 
 def test_a_revoked_token_ends_at_once(index: Path, served: Served) -> None:
-    from docsim.serving.ledger import Ledger
+    from docsim.serving.server_database import ServerDatabase
     from docsim.serving.tokens import Tokens
 
     with served.client(token(index, "short")) as client:
         assert client.get("/v1/status").status_code == 200
-        Tokens(Ledger(index)).revoke("short")
+        Tokens(ServerDatabase(index)).revoke("short")
         problem(client.get("/v1/status"), 401)
-    expired = Tokens(Ledger(index)).add("old", days=1e-9)
+    expired = Tokens(ServerDatabase(index)).add("old", days=1e-9)
     with served.client(expired) as client:
         problem(client.get("/v1/status"), 401)
 

@@ -23,7 +23,7 @@ from starlette.testclient import TestClient
 from docsim import Document, Encoder, Index, extras
 from docsim.encoding.documents import encode_documents
 from docsim.progress import SILENT, Progress
-from docsim.serving.ledger import Ledger
+from docsim.serving.server_database import ServerDatabase
 from docsim.serving.writing import Jobs
 
 
@@ -96,17 +96,17 @@ def test_a_job_that_is_done_twice_ends_as_one_that_is_done_once(tmp_path: Path, 
         assert opened.generation().number == 1
 
 
-def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    Ledger(tmp_path)
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    ServerDatabase(tmp_path)
     with closing(sqlite3.connect(tmp_path / "serving.db")) as database, database:
         database.execute("ALTER TABLE jobs DROP COLUMN progress")
         database.execute("PRAGMA user_version = 1")
-    opened = [threading.Thread(target=Ledger, args=(tmp_path,)) for _ in range(4)]
+    opened = [threading.Thread(target=ServerDatabase, args=(tmp_path,)) for _ in range(4)]
     for one in opened:
         one.start()
     for one in opened:
         one.join()
-    jobs = Jobs(Ledger(tmp_path))
+    jobs = Jobs(ServerDatabase(tmp_path))
     job = jobs.rebuild("rollback", {"generation": 1}, "boss")
     assert jobs.next(["put", "delete"]) is None
     number, kind, asked = jobs.next(["rollback"]) or (0, "", None)

@@ -19,8 +19,8 @@ import pytest
 from served import PAGES, Served, asked_before, made, serving, token
 
 from docsim import Document
-from docsim.serving import marking
 from docsim.serving import page as page_module
+from docsim.serving import page_snippets
 from docsim.text.matching import Matcher
 from docsim.use.log import UseLog
 
@@ -220,7 +220,7 @@ def test_signing_in_begins_a_session_that_reads_and_signing_out_ends_it(tmp_path
     ],
 )  # fmt: skip
 def test_a_snippet_reads_without_the_marks_of_markdown(text: str, shown: str) -> None:
-    assert marking.readable(text, title="Lentil Soup") == shown
+    assert page_snippets.readable(text, title="Lentil Soup") == shown
 
 
 def test_closeness_is_never_rounded_up_and_never_all_of_it() -> None:
@@ -231,15 +231,15 @@ def test_closeness_is_never_rounded_up_and_never_all_of_it() -> None:
 
 def test_a_snippet_begins_near_the_first_word_that_was_asked_for() -> None:
     text = "word " * 200 + "certificates are rotated " + "more " * 200
-    parts = marking.snippet(text, Matcher("rotate a certificate"))
+    parts = page_snippets.snippet(text, Matcher("rotate a certificate"))
     assert [part for part, is_marked in parts if is_marked] == ["certificates", "rotated"]
     assert (parts[0], parts[-1]) == (("… ", False), (" …", False))
     assert len("".join(part for part, _ in parts)) < 340
 
 
 def test_a_text_is_cut_at_the_stretch_that_is_marked() -> None:
-    assert marking.cut("abcdef", 2, 4) == [("ab", False), ("cd", True), ("ef", False)]
-    assert marking.cut("abcdef", 4, 9) == [("abcdef", False)]
+    assert page_snippets.cut("abcdef", 2, 4) == [("ab", False), ("cd", True), ("ef", False)]
+    assert page_snippets.cut("abcdef", 4, 9) == [("abcdef", False)]
 
 
 # In a browser

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from docsim.index import Index
 from docsim.serving.access import Access, Rules, Viewer
 from docsim.serving.app import application
-from docsim.serving.ledger import Ledger
 from docsim.serving.reading import Asked, Reading
+from docsim.serving.server_database import ServerDatabase
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
 from docsim.serving.tools import FEEDBACK, TOOLS, page_places
@@ -121,7 +121,7 @@ def test_feedback_that_says_nothing_is_refused(
 
 
 def test_nobody_can_say_anything_of_a_document_that_they_may_not_see(index: Path) -> None:
-    secret = Tokens(Ledger(index)).add("hr", groups=["hr"])
+    secret = Tokens(ServerDatabase(index)).add("hr", groups=["hr"])
     try:
         app = application(Settings(index, record=True, shown_by_default=False))
         with TestClient(app, base_url="http://127.0.0.1", headers={"Authorization": f"Bearer {secret}"}) as client:
@@ -130,7 +130,7 @@ def test_nobody_can_say_anything_of_a_document_that_they_may_not_see(index: Path
             assert client.post("/feedback", data={"s": "x", "kind": "good", "id": "soup.md"}).status_code == 404
         recorded(index, 0, 0)
     finally:
-        Tokens(Ledger(index)).revoke("hr")
+        Tokens(ServerDatabase(index)).revoke("hr")
         for file in index.glob("use.*"):
             file.unlink()
 

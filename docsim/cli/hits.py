@@ -15,7 +15,7 @@ from docsim.cli.output import visible
 from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.models import Hit, SearchResult
-from docsim.rendering.snippets import Snippet, snippets
+from docsim.rendering.terminal_snippets import Snippet, snippets
 from docsim.text.matching import Matcher
 
 if TYPE_CHECKING:

@@ -112,10 +112,10 @@ def tokens(index_path: Path | None) -> Tokens:
     Raises:
         StoreError: There is no index.
     """
-    from docsim.serving.ledger import Ledger
+    from docsim.serving.server_database import ServerDatabase
     from docsim.serving.tokens import Tokens
 
     directory = chosen_index.index_directory(index_path)
     if not opening.exists(directory):
         raise StoreError(f"expected an index at {directory}, found none", hint="docsim index FOLDER")
-    return Tokens(Ledger(directory))
+    return Tokens(ServerDatabase(directory))

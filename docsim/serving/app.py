@@ -24,12 +24,12 @@ from docsim.serving.access import read_rules
 from docsim.serving.analyses import Analyses
 from docsim.serving.assistants import Assistants
 from docsim.serving.guard import Guarded
-from docsim.serving.ledger import Ledger
 from docsim.serving.limits import Limited, in_thread
 from docsim.serving.problems import NOT_FOUND_SECONDS, Problem
 from docsim.serving.reading import Reading
 from docsim.serving.rebuilding import Rebuilding
 from docsim.serving.request_log import Recorded
+from docsim.serving.server_database import ServerDatabase
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
 from docsim.serving.use import Use
@@ -54,8 +54,8 @@ def application(settings: Settings) -> ASGIApp:
         UsageError: The access rules cannot be read.
     """
     rules = read_rules(settings.rules, shown_by_default=settings.shown_by_default)
-    index, ledger = Index.open(settings.index), Ledger(settings.index)
-    jobs = Jobs(ledger)
+    index, database = Index.open(settings.index), ServerDatabase(settings.index)
+    jobs = Jobs(database)
     recorder = Recorder(settings.index, keep_days=settings.keep_days) if settings.record else None
     reading = Reading(index, rules, Use(recorder, swaps=settings.swaps))
     assistants = Assistants(reading)
@@ -68,7 +68,7 @@ def application(settings: Settings) -> ASGIApp:
         await in_thread(index.engine.prepare)
         gc.freeze()  # what is there now stays, and is looked through for garbage no more
         gc.enable()
-        with writing.running() if ledger.exists else nullcontext():
+        with writing.running() if database.exists else nullcontext():
             yield
         await assistants.close()
         analyses.close()
@@ -77,7 +77,7 @@ def application(settings: Settings) -> ASGIApp:
 
     app = _described(lifespan)
     app.state.settings, app.state.reading, app.state.analyses = settings, reading, analyses
-    app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(ledger)
+    app.state.jobs, app.state.writing, app.state.tokens = jobs, writing, Tokens(database)
     _add_routes(app)
     app.router.routes.append(Route("/mcp", assistants))
     _add_health(app)

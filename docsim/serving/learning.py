@@ -16,7 +16,7 @@ from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from docsim.index import Index
-from docsim.serving import forms, marking
+from docsim.serving import forms, page_snippets
 from docsim.serving.access import SCOPES
 from docsim.serving.analyses import Analyses, Unready
 from docsim.serving.api import allowed
@@ -115,7 +115,7 @@ async def judge(request: Request, asked: Annotated[JudgePage, Query()]) -> Respo
     if asked.skip >= len(open_ones):
         return page(request, "judge.html", pair=None, recorded=found["recorded"], skip=asked.skip)
     one = open_ones[asked.skip]
-    parts = marking.snippet(one["passage"], Matcher(one["question"]), title=one["title"])
+    parts = page_snippets.snippet(one["passage"], Matcher(one["question"]), title=one["title"])
     return page(request, "judge.html", pair=one, parts=parts, left=len(open_ones) - asked.skip, skip=asked.skip)
 
 

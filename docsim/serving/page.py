@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from docsim.models import Correction, Document
 from docsim.search import highlighting
-from docsim.serving import forms, marking, templating
+from docsim.serving import forms, page_snippets, templating
 from docsim.serving.access import FIELD
 from docsim.serving.api import allowed, file_document
 from docsim.serving.guard import COOKIE
@@ -137,7 +137,7 @@ async def document(request: Request, id: DocumentId, asked: Annotated[DocumentPa
     s = asked.s if reading.use.is_on else ""
     if s and not asked.thanks:
         reading.use.happened(Said("opened", id, s), person=person_of(request), route="page")
-    parts, metadata = marking.cut(shown["text"], asked.start, asked.end), _plain(shown["metadata"])
+    parts, metadata = page_snippets.cut(shown["text"], asked.start, asked.end), _plain(shown["metadata"])
     told: dict[str, Any] = {"q": asked.q, "metadata": metadata, "s": s, "thanks": asked.thanks}
     return _page(request, "document.html", document=shown, parts=parts, **told)
 
@@ -177,8 +177,8 @@ async def why(request: Request, id: DocumentId, asked: Annotated[WhyPage, Query(
     pairs = [
         {
             "similarity": one["similarity"],
-            "a": marking.telling(one["a"]),
-            "b": marking.telling(one["b"]),
+            "a": page_snippets.telling(one["a"]),
+            "b": page_snippets.telling(one["b"]),
             "span": one["b"],
         }
         for one in found["pairs"]
@@ -291,7 +291,7 @@ def _hits(found: dict[str, Any] | None, q: str) -> list[dict[str, Any]]:
                 "id": hit["id"],
                 "path": path,
                 "url": f"/d/{path}?{urlencode(place)}#passage",
-                "parts": marking.snippet(best["text"], matcher, title=hit["title"]),
+                "parts": page_snippets.snippet(best["text"], matcher, title=hit["title"]),
                 "closeness": _closeness(hit["percentile"]),
                 "stale": hit["stale"],
                 "similarity": hit["similarity"],

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from docsim.serving import problems
-from docsim.serving.ledger import instant
+from docsim.serving.server_database import instant
 from docsim.serving.settings import Settings
 
 __all__ = ["REGISTRY", "Recorded", "log_to_standard_error"]

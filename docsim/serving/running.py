@@ -16,7 +16,7 @@ from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.serving import metrics
 from docsim.serving.access import read_rules
-from docsim.serving.ledger import Ledger
+from docsim.serving.server_database import ServerDatabase
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
 from docsim.serving.watching import watched_sources
@@ -38,9 +38,9 @@ def check(settings: Settings) -> None:
     watched_sources(settings.watch)
     with Index.open(settings.index):
         pass
-    if settings.watch and not Ledger(settings.index).exists:
+    if settings.watch and not ServerDatabase(settings.index).exists:
         raise UsageError(f"expected an index that can be written to, to keep it up to date; {settings.index} cannot be")
-    if settings.is_local or settings.open or settings.proxies or Tokens(Ledger(settings.index)).any():
+    if settings.is_local or settings.open or settings.proxies or Tokens(ServerDatabase(settings.index)).any():
         return
     raise UsageError(
         f"expected a token, a trusted proxy or leave for everybody to read before others can reach {settings.host}; "

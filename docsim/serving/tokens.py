@@ -1,8 +1,8 @@
 """Tokens: what scripts and people show to be let in, and the sessions of people on the page.
 
-A token is 32 random bytes, shown once when it is made. Only its SHA-256 is kept: it is too long to be guessed, so it
-needs no slow hash. A session is such a token for one browser, for a day; it allows what the token does, but changes
-something only from the page itself: see ``docsim.serving.guard``.
+A token is 32 random bytes, shown once when it is made. ``server_database`` keeps only its SHA-256: it is too long to be
+guessed, so it needs no slow hash. A session is such a token for one browser, for a day; it allows what the token does,
+but changes something only from the page itself: see ``docsim.serving.guard``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from docsim.errors import UsageError
 from docsim.serving.access import SCOPES, Scope, Viewer
-from docsim.serving.ledger import Ledger, instant
+from docsim.serving.server_database import ServerDatabase, instant
 from docsim.text.storing import storable
 
 __all__ = ["SESSION_SECONDS", "Token", "Tokens"]
@@ -53,9 +53,9 @@ class Token:
 class Tokens:
     """The tokens and sessions of an index."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Keep them in a ledger."""
-        self._ledger = ledger
+    def __init__(self, database: ServerDatabase) -> None:
+        """Keep them in a database."""
+        self._database = database
 
     def add(
         self, name: str, *, scope: Scope = "read", groups: Sequence[str] | None = None, days: float | None = None
@@ -85,14 +85,14 @@ class Tokens:
         expires = None if days is None else instant(time.time() + days * 86400)
         sql = f"INSERT INTO tokens (hash, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
         try:
-            self._ledger.execute(sql, _hash(token), name, scope, kept, instant(), expires)
+            self._database.execute(sql, _hash(token), name, scope, kept, instant(), expires)
         except sqlite3.IntegrityError as error:
             raise UsageError(f"expected a new name for a token, got {name!r}, which another token has") from error
         return token
 
     def list(self) -> list[Token]:
         """Return all tokens by name."""
-        return [_token(row) for row in self._ledger.rows(f"SELECT {_COLUMNS} FROM tokens ORDER BY name")]
+        return [_token(row) for row in self._database.rows(f"SELECT {_COLUMNS} FROM tokens ORDER BY name")]
 
     def revoke(self, name: str) -> None:
         """End a token and the sessions that it began, at once.
@@ -100,17 +100,17 @@ class Tokens:
         Raises:
             UsageError: There is no token of this name.
         """
-        if not self._ledger.execute("DELETE FROM tokens WHERE name = ?", name):
+        if not self._database.execute("DELETE FROM tokens WHERE name = ?", name):
             raise UsageError(f"expected the name of a token, found no token {name!r}")
 
     def any(self) -> bool:
         """Return whether there are tokens, be they expired."""
-        return bool(self._ledger.rows("SELECT 1 FROM tokens LIMIT 1"))
+        return bool(self._database.rows("SELECT 1 FROM tokens LIMIT 1"))
 
     def viewer(self, token: str) -> Viewer | None:
         """Return whom a token stands for; None if it is unknown or has expired."""
         sql = f"SELECT {_COLUMNS} FROM tokens WHERE hash = ? AND (expires IS NULL OR expires > ?)"
-        rows = self._ledger.rows(sql, _hash(token), instant())
+        rows = self._database.rows(sql, _hash(token), instant())
         return _viewer(_token(rows[0])) if rows else None
 
     # Sessions
@@ -120,10 +120,10 @@ class Tokens:
         if self.viewer(token) is None:
             return None
         session = secrets.token_urlsafe(32)
-        with self._ledger.transaction():
-            self._ledger.execute("DELETE FROM sessions WHERE expires <= ?", instant())
+        with self._database.transaction():
+            self._database.execute("DELETE FROM sessions WHERE expires <= ?", instant())
             expires = instant(time.time() + SESSION_SECONDS)
-            self._ledger.execute("INSERT INTO sessions VALUES (?, ?, ?)", _hash(session), _hash(token), expires)
+            self._database.execute("INSERT INTO sessions VALUES (?, ?, ?)", _hash(session), _hash(token), expires)
         return session
 
     def resumed(self, session: str) -> Viewer | None:
@@ -133,12 +133,12 @@ class Tokens:
             f"SELECT {columns} FROM sessions s JOIN tokens t ON t.hash = s.token"
             " WHERE s.hash = ? AND s.expires > ? AND (t.expires IS NULL OR t.expires > ?)"
         )
-        rows = self._ledger.rows(sql, _hash(session), instant(), instant())
+        rows = self._database.rows(sql, _hash(session), instant(), instant())
         return _viewer(_token(rows[0])) if rows else None
 
     def end(self, session: str) -> None:
         """End a session."""
-        self._ledger.execute("DELETE FROM sessions WHERE hash = ?", _hash(session))
+        self._database.execute("DELETE FROM sessions WHERE hash = ?", _hash(session))
 
 
 def _hash(secret: str) -> str:

@@ -1,6 +1,6 @@
 """Writing: jobs that change documents, done one after the other by the one writer.
 
-A request becomes a job in the ledger, which outlives every process. Whichever process of a server holds
+A request becomes a job in the database of the server, which outlives every process. Whichever process of a server holds
 ``serving.lock`` does the jobs; when it ends, however it ends, another takes over, and does again what was being done:
 a job that is done twice has the same outcome as one that is done once. What takes minutes, because it changes the
 encoder, is done beside it: see ``docsim.serving.rebuilding``.
@@ -29,7 +29,7 @@ from docsim.ingest.sources import Source
 from docsim.jobs.backup import SERVING_LOCK
 from docsim.jobs.sync import SyncOptions, sync_source
 from docsim.models import Document, Failure
-from docsim.serving.ledger import Ledger, instant
+from docsim.serving.server_database import ServerDatabase, instant
 from docsim.serving.watching import Watching
 
 __all__ = ["Change", "Job", "Jobs", "Kind", "Rebuild", "Writing"]
@@ -88,9 +88,9 @@ class Job:
 class Jobs:
     """The jobs of an index."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Keep them in a ledger."""
-        self._ledger = ledger
+    def __init__(self, database: ServerDatabase) -> None:
+        """Keep them in a database."""
+        self._database = database
         self.came = threading.Event()
 
     def put(self, documents: Sequence[Document], owner: str) -> Job:
@@ -110,7 +110,7 @@ class Jobs:
         id = secrets.token_urlsafe(12)
         held = json.dumps(content, ensure_ascii=False).encode()
         sql = "INSERT INTO jobs (id, kind, state, owner, content, submitted) VALUES (?, ?, 'queued', ?, ?, ?)"
-        self._ledger.execute(sql, id, kind, owner, held, instant())
+        self._database.execute(sql, id, kind, owner, held, instant())
         self.came.set()
         found = self.job(id)
         assert found is not None
@@ -118,18 +118,20 @@ class Jobs:
 
     def job(self, id: str) -> Job | None:
         """Return a job, or None when there is none or it has been forgotten."""
-        rows = self._ledger.rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", id)
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", id)
         return _job(rows[0]) if rows else None
 
     def rebuilds(self, most: int = 20) -> list[Job]:
         """Return the last jobs that changed the encoder that answers, or are to, latest first."""
         kinds = get_args(Rebuild)
         sql = f"SELECT {_COLUMNS} FROM jobs WHERE kind IN ({_marks(kinds)}) ORDER BY number DESC LIMIT ?"
-        return [_job(row) for row in self._ledger.rows(sql, *kinds, most)]
+        return [_job(row) for row in self._database.rows(sql, *kinds, most)]
 
     def waiting(self) -> int:
         """Return how many jobs are not over."""
-        return int((self._ledger.rows("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')") or [[0]])[0][0])
+        return int(
+            (self._database.rows("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')") or [[0]])[0][0]
+        )
 
     def next(self, kinds: Sequence[str]) -> tuple[int, str, Any] | None:
         """Return number, kind and content of the first job of some kinds that is not over, which then is running."""
@@ -137,22 +139,22 @@ class Jobs:
             "SELECT number, kind, content FROM jobs WHERE state IN ('queued', 'running')"
             f" AND kind IN ({_marks(kinds)}) ORDER BY number LIMIT 1"
         )
-        for number, kind, content in self._ledger.rows(sql, *kinds):
-            self._ledger.execute("UPDATE jobs SET state = 'running' WHERE number = ?", number)
+        for number, kind, content in self._database.rows(sql, *kinds):
+            self._database.execute("UPDATE jobs SET state = 'running' WHERE number = ?", number)
             return number, kind, json.loads(content)
         return None
 
     def note(self, number: int, progress: Mapping[str, Any]) -> None:
         """Record how far a job is."""
-        self._ledger.execute(
+        self._database.execute(
             "UPDATE jobs SET progress = ? WHERE number = ?", json.dumps(progress, ensure_ascii=False), number
         )
 
     def finish(self, number: int, state: str, result: Mapping[str, Any]) -> None:
         """Record how a job ended, and forget what was to be written and jobs of long ago."""
         sql = "UPDATE jobs SET state = ?, result = ?, finished = ?, content = NULL WHERE number = ?"
-        self._ledger.execute(sql, state, json.dumps(result, ensure_ascii=False), instant(), number)
-        self._ledger.execute("DELETE FROM jobs WHERE state IN ('done', 'failed') AND number <= ?", number - _KEPT)
+        self._database.execute(sql, state, json.dumps(result, ensure_ascii=False), instant(), number)
+        self._database.execute("DELETE FROM jobs WHERE state IN ('done', 'failed') AND number <= ?", number - _KEPT)
 
 
 def _job(row: Sequence[Any]) -> Job:

@@ -1,4 +1,4 @@
-"""What hits show: ``docsim.rendering.readable``, ``docsim.rendering.snippets`` and ``docsim.analysis.alike``."""
+"""What hits show: ``docsim.rendering``, modules ``readable`` and ``terminal_snippets``; ``docsim.analysis.alike``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from docsim.analysis.alike import folded
 from docsim.models import Hit, PassageHit
 from docsim.rendering.readable import inline, sentences
-from docsim.rendering.snippets import Snippet, snippets
+from docsim.rendering.terminal_snippets import Snippet, snippets
 from docsim.text.matching import Matcher
 
 PAGE = """\

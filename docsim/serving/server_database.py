@@ -1,4 +1,4 @@
-"""The ledger: a small database beside the index, with the tokens, sessions and jobs of its servers.
+"""The database of the servers of an index, beside it: tokens, sessions and jobs.
 
     tokens      SHA-256 of each token, its name, scope, groups and expiry; a token itself is nowhere
     sessions    of people on the page, each under the token that began it
@@ -21,7 +21,7 @@ from typing import Any
 
 from docsim.errors import StoreError
 
-__all__ = ["FILE", "Ledger", "instant"]
+__all__ = ["FILE", "ServerDatabase", "instant"]
 
 FILE = "serving.db"
 
@@ -42,11 +42,11 @@ CREATE INDEX IF NOT EXISTS open_jobs ON jobs (number) WHERE state IN ('queued', 
 """
 
 
-class Ledger:
-    """The open ledger of an index; safe to use from several threads and processes."""
+class ServerDatabase:
+    """The open database of an index's servers; safe to use from several threads and processes."""
 
     def __init__(self, index: Path) -> None:
-        """Open the ledger, and make it when there is none and the folder can be written to.
+        """Open it, and make it when there is none and the folder can be written to.
 
         Raises:
             StoreError: It is damaged, or of a newer docsim.
@@ -62,13 +62,13 @@ class Ledger:
             self._prepare()
         except sqlite3.Error as error:
             raise StoreError(
-                f"expected a ledger of tokens and jobs at {self.path}, could not read it: {error}"
+                f"expected a database of tokens and jobs at {self.path}, could not read it: {error}"
             ) from error
 
     def _prepare(self) -> None:
         version = self.rows("PRAGMA user_version")[0][0]
         if version > _VERSION:
-            raise StoreError(f"the ledger {self.path} was made by a newer version of docsim; update docsim")
+            raise StoreError(f"the database {self.path} was made by a newer version of docsim; update docsim")
         if version < _VERSION:
             connection = self._connection()
             connection.execute("PRAGMA journal_mode = WAL")
@@ -89,14 +89,14 @@ class Ledger:
         return held
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
-        """Return the rows of a query; none where there is no ledger."""
+        """Return the rows of a query; none where there is no database."""
         return self._connection().execute(sql, parameters).fetchall() if self.exists else []
 
     def execute(self, sql: str, *parameters: Any) -> int:
         """Change something; return how many rows were.
 
         Raises:
-            StoreError: There is no ledger, because the index cannot be written to.
+            StoreError: There is no database, because the index cannot be written to.
         """
         if not self.exists:
             raise StoreError(f"could not write to {self.path.parent}, which holds tokens and jobs")

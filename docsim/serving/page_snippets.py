@@ -1,7 +1,8 @@
-"""Marking: texts in parts, of which some are marked. What is marked is told by position, never by HTML.
+"""Snippets on the page: texts in parts, of which some are marked. What is marked is told by position, never by HTML.
 
 A snippet is shown as people read a page, not as it was written: without the marks of Markdown, in which most texts are
-kept. Where a text is no Markdown, hardly anything in it looks like it.
+kept. Where a text is no Markdown, hardly anything in it looks like it. Those of the command line are made by
+``docsim.rendering.terminal_snippets``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Snippets: of the passages that made a hit, the sentence that answers, the section it stands in, and marked words.
+"""Snippets on the command line: the sentence of a hit that answers, the section it stands in, and marked words.
 
 The sentence that answers is the one that shares the most telling words with the question, in its text or in the heading
 above it, and that is most similar to it. A word tells more the fewer sentences of all hits hold it. Words count as
-shared when their stems are equal.
+shared when their stems are equal. Those of the page are made by ``docsim.serving.page_snippets``.
 """
 
 from __future__ import annotations
