@@ -7,6 +7,7 @@ pass ``test_engine_conformance.py``, so that suite checks what the seam says and
 from __future__ import annotations
 
 import copy
+import json
 import math
 import threading
 from collections import Counter
@@ -282,6 +283,10 @@ class DictSnapshot:
                     scores[number] = scores.get(number, 0.0) + term.weight * idf * count * 2.2 / norm
         full = self.text_search([*terms, *rest], where=where).scores if rest else scores
         return Found(scores, full)
+
+    def repeated_lines(self) -> frozenset[str]:
+        kept = [note for key, note in self.state.notes.items() if key.startswith("repeated ")]
+        return frozenset(line for note in kept for line in json.loads(note)["lines"])
 
     def holds(self, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
         document = self.state.documents.get(number)

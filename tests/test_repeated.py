@@ -15,7 +15,7 @@ from docsim.ingest import passages, repeated
 from docsim.ingest.sources import ReadingOptions, open_source
 from docsim.jobs.sync import SyncOptions, sync, sync_source
 from docsim.maintenance import verify
-from docsim.models import Document
+from docsim.models import MODES, Document, Mode
 
 MENU = "* Home\n* Products and services\n* Careers\n* Contact the office"
 BANNER = "We use cookies to make this site better. Accept or manage your choices."
@@ -60,6 +60,30 @@ def test_what_most_pages_repeat_is_in_no_passage_and_stays_in_the_text(index: In
             f"# All about {topic}\n\nAsk the office about {topic}, and bring a form on {topic}."
         )
         assert index.document(f"{topic}.md").document.text == page(topic)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pages_without_what_is_repeated_are_found_and_count_as_sound(index: Index, mode: Mode) -> None:
+    index.sync(pages())
+    found = index.search("ask the office about visas and bring a form", k=len(TOPICS), mode=mode)
+    assert found.warnings == ()
+    assert {hit.id for hit in found.hits} == {f"{topic}.md" for topic in TOPICS}
+    assert index.similar("visas.md", mode=mode).warnings == ()
+
+
+def test_a_page_that_lost_a_passage_counts_as_damaged_though_lines_are_left_out(index: Index) -> None:
+    index.sync([*pages(), Document("long.md", f"{page('trams')}\n" + "Trams run on rails. " * 200)])
+    store = store_of(index)
+    writable = type(store)(store.path.parent, writable=True)
+    with writable.writing():
+        writable.execute(
+            'UPDATE passages SET "end" = "end" - 200 WHERE number = (SELECT min(number) + 1 FROM passages'
+            " WHERE document = (SELECT number FROM documents WHERE id = 'long.md'))"
+        )
+    writable.close()
+    found = index.search("trams run on rails", mode="lexical")
+    assert [hit.id for hit in found.hits if hit.id == "long.md"] == []
+    assert any("its passages are not those of its text" in one for one in found.warnings)
 
 
 def test_a_page_that_comes_later_is_split_as_if_it_had_been_there_from_the_beginning(

@@ -173,6 +173,9 @@ class Snapshot(Protocol):
             where: What documents have to meet.
         """
 
+    def repeated_lines(self) -> frozenset[str]:
+        """Return the lines that passages leave out, because most pages of a source repeat them."""
+
     def holds(self, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
         """Return which of some terms a document holds, ``bool (terms,)``."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -128,10 +129,10 @@ def _hits(snapshot: Snapshot, query: Query, request: Request, first: Neighbours 
     documents, passages = snapshot.documents(numbers), snapshot.passages(numbers)
     named = snapshot.numbers([one.document.id for one in documents.values()])
     background = percentiles.similarities(snapshot, length=_length(query))
-    hits, damaged = list[Hit](), list[str]()
+    hits, damaged, lines = list[Hit](), list[str](), cache(snapshot.repeated_lines)
     for rank, one in enumerate(candidates, start=ranking.offset + 1):
         stored, spans = documents.get(one.number), passages.get(one.number, [])
-        flaw = soundness.flaw(stored, spans, embeddings=len(one.similarities), named=named)
+        flaw = soundness.flaw(stored, spans, embeddings=len(one.similarities), named=named, lines=lines)
         if stored is None or flaw:
             damaged.append(_left_out(rank, one, stored, flaw))
         else:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import filtering, sampling
+from docsim.engine.local import document_checks, filtering, sampling
 from docsim.engine.local.generations import Allowed, View
 from docsim.engine.local.notices import Notices, into
 from docsim.engine.local.store import Store
@@ -210,6 +210,10 @@ class OpenGeneration:
         """Return every document that holds at least one of some terms, scored by BM25."""
         allowed = self._allowed(where).numbers
         return matches.matches(self._words, terms, rest=rest, allowed=allowed)
+
+    def repeated_lines(self) -> frozenset[str]:
+        """Return the lines that passages leave out, because most pages of a source repeat them."""
+        return document_checks.repeated_lines(self.store)
 
     def holds(self, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
         """Return which of some terms a document holds, ``bool (terms,)``."""
