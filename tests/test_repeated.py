@@ -71,17 +71,19 @@ def test_pages_without_what_is_repeated_are_found_and_count_as_sound(index: Inde
     assert index.similar("visas.md", mode=mode).warnings == ()
 
 
-def test_a_page_that_lost_a_passage_counts_as_damaged_though_lines_are_left_out(index: Index) -> None:
-    index.sync([*pages(), Document("long.md", f"{page('trams')}\n" + "Trams run on rails. " * 200)])
-    store = store_of(index)
-    writable = type(store)(store.path.parent, writable=True)
-    with writable.writing():
-        writable.execute(
-            'UPDATE passages SET "end" = "end" - 200 WHERE number = (SELECT min(number) + 1 FROM passages'
-            " WHERE document = (SELECT number FROM documents WHERE id = 'long.md'))"
-        )
-    writable.close()
-    found = index.search("trams run on rails", mode="lexical")
+def test_a_page_that_lost_a_passage_counts_as_damaged_though_lines_are_left_out(
+    tmp_path: Path, encoder: Encoder
+) -> None:
+    long = Document("long.md", f"{page('trams')}\n" + "Trams run on rails. " * 200)
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync([*pages(), long])
+        store = store_of(index)
+        writable = type(store)(store.path.parent, writable=True)
+        with writable.writing():
+            second = "SELECT first_passage + 1 FROM documents WHERE id = ?"
+            writable.execute(f'UPDATE passages SET "end" = "end" - 200 WHERE number = ({second})', "long.md")
+        writable.close()
+        found = index.search("trams run on rails", mode="lexical")
     assert [hit.id for hit in found.hits if hit.id == "long.md"] == []
     assert any("its passages are not those of its text" in one for one in found.warnings)
 
