@@ -8,6 +8,7 @@ any encoding. One record at a time is held in memory.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import io
@@ -181,16 +182,34 @@ def _rows(path: Path, columns: Columns) -> Iterator[_Record]:
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[TextIO]:
     """Open a file of records as text, in the encoding that the whole of it is in."""
-    is_packed = path.suffix.lower() == ".gz"
-    with gzip.open(path, "rb") if is_packed else path.open("rb") as raw:
-        encoding = _encoding(raw, path.stat().st_size if is_packed else None)
-        raw.seek(0)
+    found = path.stat()
+    encoding = _encoding_of(path, found.st_size, found.st_mtime_ns)
+    with _unpacked(path) as raw:
         # Only \n ends a line of JSON, because strings may contain other line separators. Quoted cells of CSV keep \r\n.
         newline = "" if _is_csv(path) else "\n"
         yield io.TextIOWrapper(raw, encoding=encoding, errors="replace", newline=newline)
 
 
-def _encoding(raw: io.BufferedIOBase | gzip.GzipFile, packed_size: int | None) -> str:
+def _unpacked(path: Path) -> io.BufferedReader | gzip.GzipFile:
+    return gzip.open(path, "rb") if _is_packed(path) else path.open("rb")
+
+
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+@functools.lru_cache(8)
+def _encoding_of(path: Path, size: int, changed: int) -> str:
+    """Return the encoding of a file, which is read several times as long as its size and time of change are the same.
+
+    Raises:
+        SourceError: The file is binary, or unpacks to far more than it weighs.
+    """
+    with _unpacked(path) as raw:
+        return _encoding(raw, size if _is_packed(path) else None)
+
+
+def _encoding(raw: io.BufferedReader | gzip.GzipFile, packed_size: int | None) -> str:
     """Return the encoding of a file. A packed one that ends early is read as far as it goes.
 
     Raises:
