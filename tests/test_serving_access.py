@@ -18,7 +18,7 @@ from served import Served, made, problem, serving, token
 from docsim import Document, Index
 from docsim.errors import UsageError
 from docsim.serving.access import EVERYONE, Access, Rules, Viewer, read_rules
-from docsim.serving.guard import Rate
+from docsim.serving.rate_limit import Rate
 from docsim.serving.reading import Asked, Reading
 
 GROUPS = ("hr", "legal", "sre")

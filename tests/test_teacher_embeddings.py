@@ -15,8 +15,9 @@ from docsim.errors import TrainingError
 from docsim.training.data.batch_layout import BatchOptions, input_format
 from docsim.training.data.document_pairs import SpanRecipe
 from docsim.training.data.teacher_embeddings import BatchesWithTeacher, TeacherEmbeddings, embed_passages
-from docsim.training.loop.config import Objective, Schedule, TeacherConfig, TrainingConfig
+from docsim.training.loop.config import Objective, TeacherConfig, TrainingConfig
 from docsim.training.loop.preparation import SHORT, job_from_documents
+from docsim.training.loop.schedule import Schedule
 from docsim.training.loop.trained_encoder import save_trained_encoder
 from docsim.training.loop.trainer import Trainer, TrainingJob
 from docsim.training.towers.saving import Lineage, save

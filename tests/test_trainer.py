@@ -25,9 +25,10 @@ from docsim.errors import TrainingError
 from docsim.training.data.batch_layout import input_format, tokenize
 from docsim.training.data.document_pairs import SpanRecipe
 from docsim.training.data.labelled_examples import Examples
-from docsim.training.loop.config import Objective, Schedule, TrainingConfig
+from docsim.training.loop.config import Objective, TrainingConfig
 from docsim.training.loop.preparation import job_from_documents, job_from_examples
 from docsim.training.loop.probe import embedded
+from docsim.training.loop.schedule import Schedule
 from docsim.training.loop.trained_encoder import save_trained_encoder
 from docsim.training.loop.trainer import Trainer, TrainingJob, TrainingResult, prepare_embedding
 from docsim.training.towers.average import TOKENS_LAYER, token_vectors

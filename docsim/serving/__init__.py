@@ -11,6 +11,7 @@
     problems                  errors as RFC 9457 has them
     guard                     who asks, and from where: hosts, origins, tokens, rates
     limits                    how much, how long and how many at once
+    rate_limit                how many requests a minute
     request_log               request numbers, logs and metrics
     watching                  when sources have to be read again
     page_snippets             texts in parts, of which some are marked

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import time
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
@@ -23,10 +22,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from docsim.serving.access import Access, Rules, Viewer
 from docsim.serving.problems import Problem
+from docsim.serving.rate_limit import Rate
 from docsim.serving.settings import Settings
 from docsim.serving.tokens import Tokens
 
-__all__ = ["COOKIE", "Guarded", "Rate"]
+__all__ = ["COOKIE", "Guarded"]
 
 COOKIE = "docsim_session"
 
@@ -34,29 +34,6 @@ _PUBLIC = ("/livez", "/readyz", "/login", "/opensearch.xml", "/v1/openapi.json")
 _PUBLIC_BELOW = "/static/"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-
-
-class Rate:
-    """How many requests each of many names may make: a bucket that fills steadily and holds a minute's worth."""
-
-    _NAMES = 10_000
-
-    def __init__(self, per_minute: int) -> None:
-        """Make empty buckets; ``per_minute`` 0 is no limit."""
-        self._full = float(per_minute)
-        self._held: dict[str, tuple[float, float]] = {}
-
-    def take(self, name: str) -> float:
-        """Take one request; return 0, or the seconds to wait until there is one to take."""
-        if not self._full:
-            return 0.0
-        now = time.monotonic()
-        held, since = self._held.pop(name, (self._full, now))
-        held = min(self._full, held + (now - since) * self._full / 60)
-        self._held[name] = (held - 1 if held >= 1 else held, now)
-        if len(self._held) > self._NAMES:
-            del self._held[next(iter(self._held))]  # the one that asked longest ago
-        return 0.0 if held >= 1 else (1 - held) * 60 / self._full
 
 
 class Guarded:

@@ -1,4 +1,7 @@
-"""Limits: how large a request may be, how long it may take, and how many are answered at once."""
+"""Limits: how large a request may be, how long it may take, and how many are answered at once.
+
+How many requests a minute somebody may make is in ``docsim.serving.rate_limit``.
+"""
 
 from __future__ import annotations
 

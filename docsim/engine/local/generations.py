@@ -4,6 +4,8 @@
     generations/0001/index.faiss   its FAISS file: its embeddings in a form that opens quickly
     generations/0001/documents.*   which documents the FAISS file covers, see ``docsim.engine.local.faiss_listing``
 
+A generation is made and published, which makes it the live one, by ``docsim.engine.local.rebuilder``.
+
 A FAISS file covers passages and deletions up to the numbers in the generation's row, whose columns have the file's
 older name, snapshot. Later ones are read from the store. So a stale, damaged or missing file costs time, but never
 gives a wrong answer.

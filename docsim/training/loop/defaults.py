@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from docsim.models import TrainingOptions
 from docsim.training.data.document_pairs import SpanRecipe
 from docsim.training.data.labelled_examples import Examples
-from docsim.training.loop.config import Objective, Schedule, TrainingConfig
+from docsim.training.loop.config import Objective, TrainingConfig
+from docsim.training.loop.schedule import Schedule
 
 __all__ = ["training_config", "with_epochs"]
 

@@ -24,9 +24,10 @@ from docsim.errors import TrainingError
 from docsim.progress import SILENT, Progress
 from docsim.training.data.batch_layout import Batches
 from docsim.training.loop.checkpoint import Arrays, Checkpoint, ProgressPoint, read_checkpoint, write_checkpoint
-from docsim.training.loop.config import Objective, Schedule
+from docsim.training.loop.config import Objective
 from docsim.training.loop.optimizers import TowerAdagrad, TowerAdam, make_optimizer
 from docsim.training.loop.probe import Probe
+from docsim.training.loop.schedule import Schedule
 from docsim.training.loop.siamese import Siamese
 from docsim.training.towers.average import TOKENS_LAYER
 
