@@ -19,7 +19,7 @@ from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.ingest import guarded_readers
-from docsim.ingest.folders import suffix
+from docsim.ingest.file_names import suffix
 from docsim.jobs.document_addresses import Place, line_of, place, source_file
 from docsim.text.storing import composed
 

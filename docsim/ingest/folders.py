@@ -17,17 +17,15 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from docsim.files import INDEX_FILE
-from docsim.ingest import encodings, formats, ignoring, manpages, record_files
+from docsim.ingest import encodings, file_names, formats, ignoring, manpages, record_files
 from docsim.models import Failure, LeftOut
 
-__all__ = ["files", "stem", "suffix", "unread", "unread_content"]
+__all__ = ["files", "unread", "unread_content"]
 
 _INDEX = {INDEX_FILE, "generations"}
-_SUFFIX = re.compile(r"\.(?!\d+\Z)[A-Za-z0-9_+~-]{1,12}\Z")
-_PACKED = re.compile(r"(?<=.)\.(?:gz|bz2|tgz|tbz2?|xz|txz)\Z", re.IGNORECASE)
 _NAMED_IN_CAPITALS = re.compile(r"[A-Z][A-Z_-]{2,}\.[A-Za-z_]{2,10}\Z")  # README.de, COPYING.LESSER
 
 
@@ -73,12 +71,6 @@ def files(root: Path, *, include: Sequence[str] = ()) -> Iterator[str | Failure 
             yield Failure(path or "./", f"could not be read: {error.strerror}", identified=not is_folder)
 
 
-def suffix(name: str) -> str:
-    """Return the suffix of a name in lower case, with its dot. What follows a dot in a sentence or a date is none."""
-    found = PurePosixPath(name).suffix
-    return found.lower() if _SUFFIX.match(found) or found.lower() in manpages.SUFFIXES else ""
-
-
 def _listed(root: Path, folder: _Folder, include: Sequence[str]) -> list[_Folder | str | LeftOut | Failure]:
     """Return what is in a folder, sorted by name: folders and possible documents, and what is left out."""
     with os.scandir(root / folder.path) as listing:
@@ -118,17 +110,12 @@ def _reason(entry: os.DirEntry[str], path: str, patterns: tuple[ignoring.Pattern
     return unread(path, include)
 
 
-def stem(name: str) -> str:
-    """Return the name of a file without its suffix, and without those of packers: ``export`` for ``export.tar.gz``."""
-    return PurePosixPath(_PACKED.sub("", name)).stem or name
-
-
 def unread(path: str, include: Sequence[str] = ()) -> str:
     """Return why a file is not read, as far as its name tells; empty when it is."""
     name = path.rpartition("/")[2]
     if name.startswith("~$"):
         return "lock file"
-    found = suffix(name)
+    found = file_names.suffix(name)
     if _is_included(path, include) or found in formats.SUFFIXES or found in manpages.SUFFIXES:
         return ""
     if _NAMED_IN_CAPITALS.match(name) and not record_files.is_table(name):
@@ -145,7 +132,7 @@ def _is_included(path: str, include: Sequence[str]) -> bool:
 
 def _reason_within(root: Path, path: str, include: Sequence[str]) -> str:
     """Return why a file is left out, by its content."""
-    if suffix(path) in formats.SUFFIXES:
+    if file_names.suffix(path) in formats.SUFFIXES:
         return ""
     with (root / path).open("rb") as file:
         return unread_content(path, file.read(encodings.SNIFFED), include)
@@ -153,7 +140,7 @@ def _reason_within(root: Path, path: str, include: Sequence[str]) -> str:
 
 def unread_content(path: str, head: bytes, include: Sequence[str] = ()) -> str:
     """Return why a file is not read, by its first bytes: what has no known suffix must be text, and no script."""
-    if suffix(path) in formats.SUFFIXES:
+    if file_names.suffix(path) in formats.SUFFIXES:
         return ""
     if encodings.is_binary(head):
         return "" if _is_included(path, include) else "binary file"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import conversion_pool, folders, record_files
+from docsim.ingest import conversion_pool, file_names, folders, record_files
 from docsim.ingest.sources import Source, read_document
 from docsim.ingest.trees.tree import id_of
 
@@ -56,7 +56,7 @@ def _files(source: Source) -> Iterator[str]:
 
 
 def _is_left_out(file: str) -> bool:
-    return record_files.is_table(file) or conversion_pool.is_apart(folders.suffix(file))
+    return record_files.is_table(file) or conversion_pool.is_apart(file_names.suffix(file))
 
 
 def _rank(path: str) -> tuple[int, str]:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import conversion_pool, folders, formats, forms, record_files, trees
+from docsim.ingest import conversion_pool, file_names, folders, formats, forms, record_files, trees
 from docsim.ingest.conversion_pool import USUAL, Conversion
 from docsim.ingest.forms.since import checked
 from docsim.ingest.trees.tree import FILE_LIMIT, id_of
@@ -224,7 +224,7 @@ def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL)
         raise SourceError(f"could not be read: {error.strerror}") from error
     name = id_of("/".join(path.absolute().parts[-2:]))
     try:
-        content = conversion_pool.read(data, folders.suffix(path.name), name, how=how)
+        content = conversion_pool.read(data, file_names.suffix(path.name), name, how=how)
     except SourceError:
         raise
     except MemoryError as error:
@@ -301,7 +301,7 @@ def _form(path: Path, mode: int, reading: ReadingOptions) -> str:
 
 def _export_name(path: Path) -> str:
     """Return a name that an export and a later one of the same share: without ids, dates and numbers."""
-    stem = folders.stem(path.name)
+    stem = file_names.stem(path.name)
     return " ".join(re.sub(r"[\s_-]+", " ", _VERSION.sub(" ", stem)).split()) or stem
 
 
@@ -333,7 +333,7 @@ def _folder_entries(root: Path, reading: ReadingOptions) -> Iterator[Entry | Fai
 
 def _numbered(id: str, number: int) -> str:
     """Return the id of the second and further files of one name: ``notes (2).md``."""
-    suffix = folders.suffix(id)
+    suffix = file_names.suffix(id)
     return id if number == 1 else f"{id[: len(id) - len(suffix)]} ({number}){suffix}"
 
 
@@ -355,7 +355,7 @@ def _entry(path: Path, id: str, reading: ReadingOptions) -> Entry | Failure:
         hashed = digest(path) + ("" if reading.conversion().hidden else " without what is hidden")
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
-    if not conversion_pool.is_apart(folders.suffix(path.name)):
+    if not conversion_pool.is_apart(file_names.suffix(path.name)):
         return Entry(id, hashed, load)
     conversion = conversion_pool.Ahead(load)
     return Entry(id, hashed, conversion.result, conversion.start)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import conversion_pool, folders, trees
+from docsim.ingest import conversion_pool, file_names, trees
 from docsim.ingest.forms import since as dates
 from docsim.ingest.trees.tree import Tree, id_of
 from docsim.models import Document, Item, LeftOut
@@ -127,7 +127,7 @@ def _guarded(form: Form, tree: Tree, name: str) -> Iterator[Item]:
 
 
 def _suffix(path: str) -> str:
-    return folders.suffix(path) or "file without a suffix"
+    return file_names.suffix(path) or "file without a suffix"
 
 
 def _form(name: str) -> Form:

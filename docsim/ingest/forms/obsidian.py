@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from docsim.errors import SourceError
-from docsim.ingest import conversion_pool, folders, formats
+from docsim.ingest import conversion_pool, file_names, formats
 from docsim.ingest.content import tidy
 from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.forms import page, prose
@@ -81,7 +81,7 @@ def _entry(tree: Tree, path: str, vault: _Vault) -> Entry | Failure:
 
 
 def _note(data: bytes, path: str, vault: _Vault, how: Conversion) -> Document:
-    content = conversion_pool.read(data, folders.suffix(path), "/".join(path.split("/")[-2:]), how=how)
+    content = conversion_pool.read(data, file_names.suffix(path), "/".join(path.split("/")[-2:]), how=how)
     links, embeds, tags = dict[str, None](), dict[str, None](), dict[str, None]()
 
     def named(match: re.Match[str]) -> str:
@@ -140,7 +140,7 @@ def _canvas(data: bytes, path: str, vault: _Vault, _: Conversion) -> Document:
 def _name(path: str) -> str:
     """Return how links name a file: with ``.md`` where they name no suffix of a file."""
     lowered = path.lower()
-    return lowered if folders.suffix(lowered) in _SUFFIXES else f"{lowered}.md"
+    return lowered if file_names.suffix(lowered) in _SUFFIXES else f"{lowered}.md"
 
 
 _SUFFIXES = formats.SUFFIXES | {

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from docsim.errors import SourceError
-from docsim.ingest import conversion_pool, folders
+from docsim.ingest import conversion_pool, file_names, folders
 from docsim.ingest.content import first_line, legible, one_line, tidy
 from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.trees.tree import Tree
@@ -145,7 +145,7 @@ class _Reading:
             self._begun = functools.partial(_raised, error)
             return
         ahead = conversion_pool.Ahead(work)
-        if conversion_pool.is_apart(folders.suffix(self._id)):
+        if conversion_pool.is_apart(file_names.suffix(self._id)):
             ahead.start()
         self._begun = ahead.result
 
@@ -177,7 +177,7 @@ def converted(data: bytes, id: str, how: Conversion, **facts: Any) -> Document:
         SourceError: It cannot be read, or not in time.
     """
     name = "/".join(id.split("/")[-2:])
-    content = conversion_pool.read(data, folders.suffix(id), name, how=how)
+    content = conversion_pool.read(data, file_names.suffix(id), name, how=how)
     incomplete = {"incomplete": list(content.lost)} if content.lost else {}
     given = {**content.metadata, **facts, **incomplete}
     title = given.pop("title", "") or content.title

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from docsim.errors import SourceError
-from docsim.ingest import conversion_pool, folders, formats
+from docsim.ingest import conversion_pool, file_names, formats
 from docsim.ingest.content import tidy
 from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.forms import page, site_config, site_markup
@@ -57,7 +57,7 @@ def item(tree: Tree, path: str, sites: Sequence[Site], *, url: str = "") -> Entr
 
 
 def _page(path: str, site: Site, text: str, url: str, how: Conversion) -> Document:
-    suffix = folders.suffix(path)
+    suffix = file_names.suffix(path)
     data, name = (text or " ").encode("utf-8", "replace"), "/".join(path.split("/")[-2:])
     content = conversion_pool.read(data, suffix, name, how=how)
     facts, fields = site.facts(path), dict(content.metadata)

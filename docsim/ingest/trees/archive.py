@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from docsim.errors import SourceError
-from docsim.ingest import encodings, folders
+from docsim.ingest import encodings, file_names, folders
 from docsim.ingest.trees import xz
 from docsim.ingest.trees.tree import Tree
 from docsim.models import Failure, LeftOut
@@ -94,7 +94,7 @@ class Archive(Tree):
     """
 
     def __init__(self, place: Path, include: tuple[str, ...] = ()) -> None:
-        super().__init__(place, folders.stem(place.name), include)
+        super().__init__(place, file_names.stem(place.name), include)
         self._open_files = contextlib.ExitStack()
         self._left: list[LeftOut] = []
         try:

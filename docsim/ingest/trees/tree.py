@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import IO
 
 from docsim.errors import SourceError
-from docsim.ingest import encodings, folders, formats
+from docsim.ingest import encodings, file_names, folders, formats
 from docsim.ingest.conversion_pool import USUAL
 from docsim.models import Failure, LeftOut
 from docsim.text.storing import composed
@@ -189,7 +189,7 @@ class Single(Tree):
     """One file."""
 
     def __init__(self, place: Path, include: tuple[str, ...] = ()) -> None:
-        super().__init__(place, folders.stem(place.name), include)
+        super().__init__(place, file_names.stem(place.name), include)
 
     def glance(self) -> Sequence[str]:
         return (self.place.name,)

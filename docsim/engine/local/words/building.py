@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Occurrences, assembled
 from docsim.engine.local.words.segment import Segment
+from docsim.ingest import file_names
 from docsim.ingest.content import readable
 from docsim.text.languages import DEFAULT, LANGUAGES, SAMPLE, evidence, told_by
 from docsim.text.tokens import pieces, token, tokens
@@ -51,9 +52,7 @@ class Text:
 
 def named(title: str, id: str) -> str:
     """Return a title with what the name of a document's file says besides, so that the document is found by it."""
-    from docsim.ingest import folders  # here, because searching does not need it, and it takes 40 ms
-
-    if not folders.suffix(id.rpartition("/")[2]):
+    if not file_names.suffix(id.rpartition("/")[2]):
         return title
     known = set(_NAMED.findall(title.casefold()))
     more = [word for word in _NAMED.findall(readable(id)) if word.casefold() not in known]
