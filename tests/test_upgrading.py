@@ -25,6 +25,10 @@ DOCUMENTS = [
 
 # What each format had instead of what the next one has: its tables, as its docsim made them.
 _OLDER = {
+    5: """
+        DROP INDEX documents_first_passage;
+        DELETE FROM _sqlite_migrations WHERE name = 'first passages';
+    """,
     4: """
         DROP TABLE words;
         DELETE FROM _sqlite_migrations WHERE name = 'words';
@@ -83,7 +87,8 @@ def old(request: pytest.FixtureRequest, newest: Path, tmp_path: Path) -> Path:
     """An index of an older format."""
     path = tmp_path / "index"
     shutil.copytree(newest, path)
-    shutil.rmtree(path / "words")
+    if request.param < 5:
+        shutil.rmtree(path / "words")
     connection = sqlite3.connect(path / "index.db")
     for version in sorted(_OLDER, reverse=True):
         if version >= request.param:

@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 from written import embedded, opened, put
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, building, matches, merging, segment, storage, term_postings
+from docsim.engine.local.words import (
+    bm25,
+    building,
+    matches,
+    merging,
+    segment,
+    storage,
+    stored_texts,
+    term_postings,
+    writing,
+)
 from docsim.engine.local.words.building import Text
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import Segment
@@ -256,7 +266,7 @@ def test_scores_are_those_of_brute_force_whatever_was_written_merged_and_deleted
                 earlier = refreshed(path, earlier)
         check(refreshed(path, earlier), stored(store))
         check(refreshed(path), stored(store))
-        storage.write(store, path)
+        writing.write(store, path)
         check(refreshed(path), stored(store))
 
 
@@ -364,13 +374,13 @@ def test_a_damaged_segment_costs_time_and_never_an_answer(
     store: LocalWriter, path: Path, damage: str, which: int
 ) -> None:
     fill(store, *(one.text for one in made(9)))
-    storage.write(store, path)
+    writing.write(store, path)
     fill(store, "read_file training")
-    storage.write(store, path)
+    writing.write(store, path)
     assert len(storage.rows(store)) == 2
     DAMAGES[damage](files(path)[which])
     check(refreshed(path), stored(store))
-    storage.write(store, path)
+    writing.write(store, path)
     check(refreshed(path), stored(store))
     for row in storage.rows(store):
         segment.load(storage.folder(path), row.digest, whole=True)
@@ -379,7 +389,7 @@ def test_a_damaged_segment_costs_time_and_never_an_answer(
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_segment_is_an_error_that_names_its_file(store: LocalWriter, path: Path, damage: str) -> None:
     fill(store, "words")
-    storage.write(store, path)
+    writing.write(store, path)
     DAMAGES[damage](files(path)[0])
     with pytest.raises(StoreError, match=r"\.words is missing or damaged"):
         segment.load(storage.folder(path), storage.rows(store)[0].digest)
@@ -388,7 +398,7 @@ def test_a_damaged_segment_is_an_error_that_names_its_file(store: LocalWriter, p
 def test_small_segments_are_merged_and_their_files_removed(store: LocalWriter, path: Path) -> None:
     for i in range(20):
         fill(store, f"train number {i}")
-        storage.write(store, path)
+        writing.write(store, path)
         assert len(storage.rows(store)) <= 5
         assert {one.stem for one in files(path)} == {row.digest for row in storage.rows(store)}
     check(refreshed(path), stored(store))
@@ -396,20 +406,20 @@ def test_small_segments_are_merged_and_their_files_removed(store: LocalWriter, p
 
 def test_nothing_is_written_where_nothing_changed(store: LocalWriter, path: Path) -> None:
     fill(store, "words", "more words")
-    assert storage.write(store, path)
+    assert writing.write(store, path)
     before = [(one, one.stat().st_mtime_ns) for one in files(path)]
-    assert not storage.write(store, path)
+    assert not writing.write(store, path)
     assert [(one, one.stat().st_mtime_ns) for one in files(path)] == before
 
 
 def test_documents_that_were_deleted_leave_a_segment_once_they_are_many(store: LocalWriter, path: Path) -> None:
     numbers = fill(store, *(f"train number {i}" for i in range(30)))
-    storage.write(store, path)
+    writing.write(store, path)
     for count, kept in ((2, 30), (6, 24)):
         with store.writing():
             for number in sorted(set(numbers) & set(stored(store)))[: count - (30 - len(stored(store)))]:
                 store.remove(number)
-        storage.write(store, path)
+        writing.write(store, path)
         held = [segment.load(storage.folder(path), row.digest) for row in storage.rows(store)]
         assert sum(map(len, held)) == kept
         check(refreshed(path), stored(store))
@@ -417,35 +427,35 @@ def test_documents_that_were_deleted_leave_a_segment_once_they_are_many(store: L
 
 def test_an_index_without_documents_has_no_words(store: LocalWriter, path: Path) -> None:
     numbers = fill(store, "train", "ticket")
-    storage.write(store, path)
+    writing.write(store, path)
     with store.writing():
         for number in numbers:
             store.remove(number)
     check(refreshed(path), {})
-    storage.write(store, path)
+    writing.write(store, path)
     assert files(path) == []
     check(refreshed(path), {})
 
 
 def test_a_reader_keeps_its_words_while_segments_are_merged_away(store: LocalWriter, path: Path) -> None:
     fill(store, *(one.text for one in made(9)))
-    storage.write(store, path)
+    writing.write(store, path)
     before, documents = refreshed(path), stored(store)
     fill(store, *(one.text for one in made(9, seed=2)))
-    storage.write(store, path)
-    storage.write(store, path, force=True)
+    writing.write(store, path)
+    writing.write(store, path, force=True)
     check(before, documents)
     check(refreshed(path, before), stored(store))
 
 
 def test_words_made_by_another_docsim_are_made_again(store: LocalWriter, path: Path) -> None:
     fill(store, *(one.text for one in made(9)))
-    storage.write(store, path)
+    writing.write(store, path)
     with store.writing(visible=False):
         store.execute("UPDATE words SET format = format + 1")
     assert storage.rows(store) == []
     check(refreshed(path), stored(store))
-    storage.write(store, path)
+    writing.write(store, path)
     assert len(storage.rows(store)) == 1
     check(refreshed(path), stored(store))
 
@@ -460,9 +470,9 @@ def test_stopped_at_any_step_of_writing_the_words_answer_and_are_finished_next_t
     store: LocalWriter, path: Path, step: str, after: bool
 ) -> None:
     fill(store, *(one.text for one in made(9)))
-    storage.write(store, path)
+    writing.write(store, path)
     fill(store, *(one.text for one in made(9, seed=3)))
-    home = {"save": segment, "merged": merging}.get(step, storage)
+    home = {"save": segment, "merged": merging}.get(step, writing)
     real = getattr(home, step)
 
     def dying(*arguments: object, **options: object) -> object:
@@ -471,16 +481,16 @@ def test_stopped_at_any_step_of_writing_the_words_answer_and_are_finished_next_t
         raise Killed
 
     with mock.patch.object(home, step, dying), pytest.raises(Killed):
-        storage.write(store, path)
+        writing.write(store, path)
     check(refreshed(path), stored(store))
-    storage.write(store, path)
+    writing.write(store, path)
     check(refreshed(path), stored(store))
     assert {one.stem for one in files(path)} == {row.digest for row in storage.rows(store)}
 
 
 def test_words_found_beside_encoding_are_not_found_again(store: LocalWriter, path: Path) -> None:
     fill(store, *(one.text for one in made(9)))
-    with mock.patch.object(storage, "_texts", return_value=iter(())):  # nothing is read from the store
+    with mock.patch.object(stored_texts, "_texts", return_value=iter(())):  # nothing is read from the store
         store.write_words()
     check(refreshed(path), stored(store))
     fill(store, "train", "lost with its transaction")
@@ -522,7 +532,7 @@ def test_words_found_beside_encoding_that_cannot_be_used_are_found_again(
 
 def test_records_of_deletions_stay_while_a_segment_needs_them(store: LocalWriter, path: Path) -> None:
     numbers = fill(store, *(f"train number {i}" for i in range(30)))
-    storage.write(store, path)
+    writing.write(store, path)
     earlier = refreshed(path)
     with store.writing():
         store.remove(numbers[3])
@@ -545,7 +555,7 @@ def test_an_index_with_fts5_gets_words_of_its_own(path: Path, store: LocalWriter
     old.execute("PRAGMA user_version = 4")
     old.close()
     upgraded = LocalWriter(path, writable=True)
-    storage.write(upgraded, path)
+    writing.write(upgraded, path)
     put(upgraded, "later", "training")
     check(refreshed(path), stored(upgraded))
     assert upgraded.rows("SELECT name FROM sqlite_master WHERE name LIKE '%fts%' OR type = 'trigger'") == []
@@ -562,3 +572,9 @@ def test_what_a_segment_was_made_of_is_freed_at_once() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_texts_that_came_later_are_found_without_reading_all_documents(store: LocalWriter) -> None:
+    steps = [row[3] for row in store.rows(f"EXPLAIN QUERY PLAN {stored_texts.TEXTS}", 0, 1)]
+    assert len(steps) == 1
+    assert "USING INDEX documents_first_passage" in steps[0]

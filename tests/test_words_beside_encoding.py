@@ -79,7 +79,7 @@ def test_a_process_whose_input_ends_early_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_process_that_was_killed_has_made_nothing(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> None:
-    """``storage.write`` then makes the words from the stored texts."""
+    """``writing.write`` then makes the words from the stored texts."""
     beside = Beside(tmp_path, after=0, deletion=0, most=0)
     beside.add(TEXTS)
     while not started:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, facts, generations, locks, notices
+from docsim.engine.local import encoders, generations, locks, notices
 from docsim.engine.local.database import OlderFormat, State, unfinished
 from docsim.engine.local.generations import View
 from docsim.engine.local.mappings import Mappings
@@ -261,14 +261,20 @@ class LocalEngine:
 
     def generations(self) -> list[GenerationFacts]:
         """Return all generations and how far they have come, oldest first."""
+        from docsim.engine.local import facts  # here, because searching does not need it
+
         return facts.generations(self.path, self.store)
 
     def search_facts(self) -> SearchFacts:
         """Return how passages are searched."""
+        from docsim.engine.local import facts  # here, because searching does not need it
+
         return facts.search(self.path, self.store, self.generation())
 
     def sizes(self) -> Sizes:
         """Return how many bytes the index takes."""
+        from docsim.engine.local import facts  # here, because searching does not need it
+
         return facts.sizes(self.path, self.generation())
 
     def soundness(self) -> Soundness:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "migrate"]
 
-VERSION = 5
+VERSION = 6
 """Stored in ``PRAGMA user_version``. A file with a higher version was written by a newer docsim."""
 
 _TABLES = """
@@ -143,6 +143,10 @@ CREATE TABLE IF NOT EXISTS words (
 """
 
 
+_FIRST_PASSAGES = "CREATE INDEX IF NOT EXISTS documents_first_passage ON documents (first_passage);"
+"""What came after some passage is asked whenever an index is opened, and texts make reading all documents slow."""
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Create all tables or bring them up to date; safe to run again after an interruption.
 
@@ -159,6 +163,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations(name="verdicts", transactional=False)(_create_verdicts)
     migrations(name="adapters of embeddings", transactional=False)(_create_adapters)
     migrations(name="words", transactional=False)(_create_words)
+    migrations(name="first passages", transactional=False)(_create_first_passages)
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.commit()
@@ -178,3 +183,7 @@ def _create_adapters(database: Database) -> None:
 
 def _create_words(database: Database) -> None:
     database.conn.executescript(_WORDS)
+
+
+def _create_first_passages(database: Database) -> None:
+    database.conn.executescript(_FIRST_PASSAGES)

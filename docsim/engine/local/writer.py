@@ -11,7 +11,7 @@ from pathlib import Path
 from docsim.engine.local import ann_tuning, generations, locks
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
-from docsim.engine.local.words import storage
+from docsim.engine.local.words import storage, writing
 from docsim.engine.local.words.beside_encoding import Beside
 from docsim.engine.local.words.building import Text, named
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
@@ -32,7 +32,7 @@ def opened(path: Path, *, wait: bool) -> Iterator[LocalWriter]:
         writer = LocalWriter(path, writable=True)
         try:
             if not storage.rows(writer):  # an older docsim, or one that made other words of a text, wrote the index
-                storage.write(writer, path)
+                writing.write(writer, path)
             yield writer
         finally:
             writer.close()
@@ -225,4 +225,4 @@ class LocalWriter(Store):
         """
         made = self._beside.finish() if self._beside else None
         self._beside = self._begun = None
-        storage.write(self, self.path.parent, force=force, made=made)
+        writing.write(self, self.path.parent, force=force, made=made)

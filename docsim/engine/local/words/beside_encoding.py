@@ -2,7 +2,7 @@
 
 A document is handed over when its transaction is committed, and a few transactions wait at most. Few documents are left
 to a thread. Many get a process of their own, ``segment_process``: finding words keeps the interpreter busy, which a
-thread would have to share with those that read and commit. What is made counts only once ``storage.write`` says so;
+thread would have to share with those that read and commit. What is made counts only once ``writing.write`` says so;
 until then a kill, an error or a deletion in between loses nothing but time.
 """
 

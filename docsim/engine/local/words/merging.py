@@ -17,20 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.words import sorted_words
-from docsim.engine.local.words.segment import Segment, hashes
+from docsim.engine.local.words.segment import Segment, hashes, ragged
 
-__all__ = ["merged", "ragged"]
+__all__ = ["merged"]
 
 MOST_ROWS = 1_000_000
 """Rows that are merged at a time."""
 
 Ints = NDArray[np.int64]
-
-
-def ragged(starts: Ints, counts: Ints) -> Ints:
-    """Return the places of some runs of consecutive places, one run after the other, ``int64 (sum of counts,)``."""
-    places: Ints = np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-    return places
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from docsim.engine.local.words import sorted_words
 from docsim.engine.local.words.index import WordIndex, runs
-from docsim.engine.local.words.merging import ragged
-from docsim.engine.local.words.segment import Segment, hashes
+from docsim.engine.local.words.segment import Segment, hashes, ragged
 from docsim.filters.condition import Holds
 
 __all__ = ["slots"]

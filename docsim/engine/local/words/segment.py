@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from docsim.errors import StoreError
 from docsim.files import replacing
 
-__all__ = ["FORMAT", "Segment", "hashes", "load", "path_of", "save", "stem_hashes"]
+__all__ = ["FORMAT", "Segment", "hashes", "load", "path_of", "ragged", "save", "stem_hashes"]
 
 FORMAT = 2
 """Of files and of what the analyzers make of a text: segments of another format are built again from the texts."""
@@ -96,6 +96,13 @@ def hashes(words: list[str]) -> NDArray[np.uint64]:
 def stem_hashes(stems: list[str]) -> NDArray[np.uint64]:
     """Return the hash of each stem, ``uint64 (n,)``."""
     return hashes([f"~{stem}" for stem in stems])
+
+
+def ragged(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places of some runs of consecutive places, one run after the other, ``int64 (sum of counts,)``."""
+    places: NDArray[np.int64]
+    places = np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    return places
 
 
 def path_of(folder: Path, digest: str) -> Path:

@@ -10,8 +10,7 @@ damaged or missing segment costs time, but never gives a wrong answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local import notices
-from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import building, merging, segment
-from docsim.engine.local.words.beside_encoding import Made
-from docsim.engine.local.words.building import Text
+from docsim.engine.local.words import segment
 from docsim.engine.local.words.index import WordIndex
 from docsim.engine.local.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
-__all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "write"]
-
-STALE = 0.1
-"""A segment is written again when more than this share of its documents was deleted."""
+__all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "without"]
 
 MOST_IN_MEMORY = 8
 """Segments of documents that no file covers; of more, one is made."""
@@ -94,10 +87,10 @@ def _read(store: Store, place: Path, counting: Sequence[SegmentRow], earlier: Wo
             one = known.get(row.digest) or segment.load(place, row.digest)
         except StoreError as error:
             notices.note("words", f"{error}; making it of the stored texts")
-            found += [(made, None, None) for made in building.segments(_texts(store, row.after, row.passage))]
+            found += [(made, None, None) for made in _made(store, row.after, row.passage)]
         else:
             gone = [first for _, first, _ in store.deletions_after(row.deletion)]
-            found.append((one, row.digest, _without(one, None, gone)))
+            found.append((one, row.digest, without(one, None, gone)))
     segments, digests, alive = zip(*found, strict=True) if found else ((), (), ())
     return WordIndex(segments, digests, alive, counting[-1].passage if counting else 0, last_deletion(store))
 
@@ -107,9 +100,9 @@ def _caught_up(store: Store, index: WordIndex) -> WordIndex:
     deletion = last_deletion(store)
     gone = [first for _, first, _ in store.deletions_after(index.deletion)] if deletion > index.deletion else []
     alive = (
-        tuple(_without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True)) if gone else index.alive
+        tuple(without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True)) if gone else index.alive
     )
-    later = list(building.segments(_texts(store, index.passage)))
+    later = _made(store, index.passage)
     if not later and deletion == index.deletion:
         return index
     segments = (*index.segments, *later)
@@ -125,7 +118,7 @@ def _fewer(store: Store, index: WordIndex) -> WordIndex:
     if len(index.digests) - kept <= MOST_IN_MEMORY:
         return index
     after = int(index.segments[kept].firsts[0]) - 1
-    made = list(building.segments(_texts(store, after)))
+    made = _made(store, after)
     return WordIndex(
         (*index.segments[:kept], *made),
         (*index.digests[:kept], *(None for _ in made)),
@@ -135,7 +128,16 @@ def _fewer(store: Store, index: WordIndex) -> WordIndex:
     )
 
 
-def _without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) -> NDArray[np.bool_] | None:
+def _made(store: Store, after: int, upto: int | None = None) -> list[Segment]:
+    """Return segments of the documents whose first passage numbers are in a range, made of their texts."""
+    if int(store.value("SELECT coalesce(max(first_passage), 0) FROM documents")) <= after:
+        return []
+    from docsim.engine.local.words import stored_texts  # here, because most searches need no words of texts
+
+    return list(stored_texts.segments(store, after, upto))
+
+
+def without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) -> NDArray[np.bool_] | None:
     """Return which documents of a segment were not deleted, given the first passage numbers of some that were."""
     places = np.searchsorted(one.firsts, gone) if gone else np.zeros(0, np.int64)
     here = places < len(one)
@@ -148,142 +150,7 @@ def _without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int])
     return alive
 
 
-def _texts(store: Store, after: int, upto: int | None = None) -> Iterator[Text]:
-    """Yield the texts of the documents whose first passage numbers are in a range."""
-    sql = (
-        "SELECT number, first_passage, id, title, text FROM documents"
-        " WHERE first_passage > ? AND first_passage <= ? ORDER BY first_passage"
-    )
-    for number, first, id, title, text in store.stream(sql, after, (1 << 62) if upto is None else upto):
-        yield Text(number, first, building.named(_readable(title), _readable(id)), _readable(text))
-
-
-def _readable(content: object) -> str:
-    """Return a stored text; nothing for one that damage has turned into something else."""
-    return content if isinstance(content, str) else ""
-
-
 def last_deletion(store: Store) -> int:
     """Return the sequence number of the last deletion."""
     last = store.value("SELECT coalesce(max(sequence), 0) FROM deletions")
     return max(int(last), store.forgotten())
-
-
-# Writing, by the one writer
-
-
-def write(store: Store, index: Path, *, force: bool = False, made: Made | None = None) -> bool:
-    """Write what no segment on disk covers, merge small segments, and leave out documents that were deleted.
-
-    Args:
-        store: Writable, with no transaction open.
-        index: The index's directory.
-        force: Make all segments again from the stored texts.
-        made: Segments of the last documents that are on disk and do not count yet.
-
-    Returns:
-        Whether anything was written.
-
-    Raises:
-        StoreError: It cannot be written; what was committed is safe.
-    """
-    place = folder(index)
-    with explained(index):
-        place.mkdir(exist_ok=True)
-        before = [] if force else _readable_rows(store, place)
-        after = before[-1].passage if before else 0
-        usable = made if made and not force and after <= made.after and not _is_touched(store, made) else None
-        counting = _merged(store, place, [*before, *_further(store, place, after, usable)])
-        changed = force or counting != rows(store)
-        if changed:
-            _commit(store, counting)
-        _tidy(store, place)
-    return changed
-
-
-def _is_touched(store: Store, made: Made) -> bool:
-    """Return whether a document of some segments may have been deleted since they were begun."""
-    later = store.deletions_after(made.deletion)
-    return store.forgotten() > made.deletion or any(first > made.after for _, first, _ in later)
-
-
-def _further(store: Store, place: Path, after: int, made: Made | None) -> Iterator[SegmentRow]:
-    """Write what no segment covers, and yield its rows, those of segments that were made already last."""
-    deletion = last_deletion(store)
-    for one in building.segments(_texts(store, after, made.after if made else None)):
-        last = int(one.firsts[-1])
-        yield SegmentRow(segment.save(one, place), after, last, deletion)
-        after = last
-    for digest, last in made.segments if made else ():
-        yield SegmentRow(digest, after, last, deletion)
-        after = last
-
-
-def _readable_rows(store: Store, place: Path) -> list[SegmentRow]:
-    """Return the segments that count, up to the first that cannot be read."""
-    found = []
-    for row in rows(store):
-        try:
-            segment.load(place, row.digest)
-        except StoreError:
-            break
-        found.append(row)
-    return found
-
-
-def _merged(store: Store, place: Path, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
-    """Merge segments so that each is more than twice as large as all that follow it, and few of its documents are gone.
-
-    Every document is so written again only as often as the index doubles.
-    """
-    sizes = {row.digest: _sizes(store, place, row) for row in counting}
-    start, following = len(counting), 0
-    for i in reversed(range(len(counting))):
-        kept, held = sizes[counting[i].digest]
-        if kept <= 2 * following or held - kept > STALE * held:
-            start = i
-        following += kept
-    tail = counting[start:]
-    if len(tail) < 2 and all(
-        sizes[row.digest][1] - sizes[row.digest][0] <= STALE * sizes[row.digest][1] for row in tail
-    ):
-        return list(counting)
-    return [*counting[:start], *_as_one(store, place, tail)]
-
-
-def _sizes(store: Store, place: Path, row: SegmentRow) -> tuple[int, int]:
-    """Return how many documents of a segment were not deleted, and how many it holds."""
-    one = segment.load(place, row.digest)
-    alive = _alive(store, one, row)
-    return int(alive.sum()), len(one)
-
-
-def _alive(store: Store, one: Segment, row: SegmentRow) -> NDArray[np.bool_]:
-    alive = _without(one, None, [first for _, first, _ in store.deletions_after(row.deletion)])
-    return np.ones(len(one), bool) if alive is None else alive
-
-
-def _as_one(store: Store, place: Path, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
-    segments = [segment.load(place, row.digest) for row in counting]
-    alive = [_alive(store, one, row) for one, row in zip(segments, counting, strict=True)]
-    if not any(one.any() for one in alive):
-        return []
-    with ExitStack() as stack:
-        digest = segment.save(merging.merged(segments, alive, place, stack), place)
-    return [SegmentRow(digest, counting[0].after, counting[-1].passage, last_deletion(store))]
-
-
-def _commit(store: Store, counting: Sequence[SegmentRow]) -> None:
-    with store.writing(visible=False):
-        store.execute("DELETE FROM words")
-        for row in counting:
-            sql = "INSERT INTO words (digest, format, after, passage, deletion) VALUES (?, ?, ?, ?, ?)"
-            store.execute(sql, row.digest, FORMAT, row.after, row.passage, row.deletion)
-
-
-def _tidy(store: Store, place: Path) -> None:
-    """Remove the files of segments that count no longer."""
-    kept = {segment.path_of(place, row.digest) for row in rows(store)}
-    for path in place.iterdir():
-        if path not in kept:
-            path.unlink(missing_ok=True)
