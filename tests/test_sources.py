@@ -369,7 +369,7 @@ def test_a_packed_file_that_ends_early_yields_what_it_holds_and_a_failure(tmp_pa
     assert len(entries) > 4000
     assert isinstance(failure, Failure)
     assert failure == Failure(f"a.jsonl.gz:{len(entries) + 1}", failure.reason, identified=False)
-    assert source.total() is None
+    assert source.total() in (len(entries), len(entries) + 1)  # the last line is cut off
 
 
 @given(

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, NamedTuple, TextIO
 
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import encodings, formats, separated
@@ -88,12 +88,12 @@ def check(path: Path, columns: Columns = Columns()) -> None:
 
 
 def count(path: Path) -> int | None:
-    """Return the number of records in a file, or None when it cannot be read."""
+    """Return the number of records in a file, blank lines of JSON lines included, or None when it cannot be read."""
     try:
+        if not _is_csv(path):
+            return _surveyed(path).lines
         with _open(path) as lines:
-            if _is_csv(path):
-                return max(0, sum(1 for _ in _separated(lines, path)) - 1)
-            return sum(not line.isspace() for line in iter(lambda: lines.readline(RECORD_LIMIT), ""))
+            return max(0, sum(1 for _ in _separated(lines, path)) - 1)
     except (*_UNREADABLE, SourceError, UsageError):
         return None
 
@@ -182,8 +182,7 @@ def _rows(path: Path, columns: Columns) -> Iterator[_Record]:
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[TextIO]:
     """Open a file of records as text, in the encoding that the whole of it is in."""
-    found = path.stat()
-    encoding = _encoding_of(path, found.st_size, found.st_mtime_ns)
+    encoding = _surveyed(path).encoding
     with _unpacked(path) as raw:
         # Only \n ends a line of JSON, because strings may contain other line separators. Quoted cells of CSV keep \r\n.
         newline = "" if _is_csv(path) else "\n"
@@ -198,36 +197,48 @@ def _is_packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
+class _Survey(NamedTuple):
+    """What the whole of a file has to tell before it is read: its encoding, and how many lines there are."""
+
+    encoding: str
+    lines: int
+
+
+def _surveyed(path: Path) -> _Survey:
+    """Return what a file has to tell; looked for once as long as its size and its time of change stay the same.
+
+    Raises:
+        SourceError: The file is binary, or unpacks to far more than it weighs.
+    """
+    found = path.stat()
+    return _survey_of(path, found.st_size, found.st_mtime_ns)
+
+
 @functools.lru_cache(8)
-def _encoding_of(path: Path, size: int, changed: int) -> str:
-    """Return the encoding of a file, which is read several times as long as its size and time of change are the same.
-
-    Raises:
-        SourceError: The file is binary, or unpacks to far more than it weighs.
-    """
+def _survey_of(path: Path, size: int, changed: int) -> _Survey:
     with _unpacked(path) as raw:
-        return _encoding(raw, size if _is_packed(path) else None)
+        return _survey(raw, size if _is_packed(path) else None)
 
 
-def _encoding(raw: io.BufferedReader | gzip.GzipFile, packed_size: int | None) -> str:
-    """Return the encoding of a file. A packed one that ends early is read as far as it goes.
+def _survey(raw: io.BufferedReader | gzip.GzipFile, packed_size: int | None) -> _Survey:
+    """Return what a file has to tell. A packed one that ends early is read as far as it goes.
 
     Raises:
         SourceError: The file is binary, or unpacks to far more than it weighs.
     """
-    undecided, size = encodings.Undecided(), 0
+    undecided, size, lines, last = encodings.Undecided(), 0, 0, b"\n"
     try:
         while piece := raw.read1(_PIECE):
             if not size and encodings.is_binary(piece):
                 raise SourceError("the file contains binary data, not records")
             undecided.feed(piece)
-            size += len(piece)
+            size, lines, last = size + len(piece), lines + piece.count(b"\n"), piece[-1:]
             if packed_size is not None and size > max(RATIO_EXEMPT, RATIO_LIMIT * packed_size):
                 raise SourceError(f"the file unpacks to more than {size // 1_000_000} MB, more than is safe to read")
     except (EOFError, zlib.error):
         if not size:
             raise
-    return undecided.decided()
+    return _Survey(undecided.decided(), lines + (last != b"\n"))
 
 
 def _json_rows(lines: TextIO) -> Iterator[_Record]:

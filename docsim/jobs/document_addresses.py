@@ -8,12 +8,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from docsim.engine.records import Holder
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.ingest.encodings import decode
 
 __all__ = ["Place", "file_in", "line_of", "place", "source_file"]
 
@@ -45,6 +43,8 @@ def place(index: Index, id: str) -> Place:
     Raises:
         UsageError: There is no such document, it has neither, or its file is gone.
     """
+    from urllib.parse import urlsplit  # here, because searching does not need it
+
     stored = index.document(id)
     if file := source_file(index, id):
         return Place(id, str(file), True)
@@ -66,6 +66,8 @@ def line_of(place: Place, index: Index, start: int) -> int | None:
         index: The index that holds it.
         start: An offset in the document's text.
     """
+    from docsim.ingest.encodings import decode  # here, because searching does not need it
+
     text = index.document(place.id).document.text
     lines = [_squeezed(line) for line in text[start:].split("\n")[:_LINES]]
     before = [_squeezed(line) for line in text[:start].split("\n")[:-1]]
