@@ -225,7 +225,7 @@ class Index:
         if dry_run:
             return Plan(self.engine.sources(), source or _PYTHON).run(documents, prune=prune, progress=progress)
         with self.engine.writer(wait=wait) as writer:
-            sync = Sync(writer, source or _PYTHON, encoder=self.encoder, batch=self.batch, keep_repeated=keep_repeated)
+            sync = Sync(writer, source or _PYTHON, lambda: self.encoder, batch=self.batch, keep_repeated=keep_repeated)
             report = sync.run(documents, prune=prune, sample=sample, progress=progress)
             writer.optimize()
         return report

@@ -121,7 +121,7 @@ class Written:
 
             def commit(state: int) -> None:
                 source = SourceName("python", "python", "python")
-                Sync(opened, source, encoder=self.encoder, batch=Index.batch).run(pages(state))
+                Sync(opened, source, lambda: self.encoder, batch=Index.batch).run(pages(state))
                 opened.optimize()
 
             yield commit

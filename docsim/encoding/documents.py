@@ -11,7 +11,7 @@ what a user asks in words. A document that others are compared with is encoded l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Literal, overload
 
@@ -67,7 +67,9 @@ def encode_passages(
     return [rows[start:end] for start, end in _bounds(items)]
 
 
-def kept_embeddings(encoder: Encoder, items: Items) -> list[NDArray[np.float16]]:
+def kept_embeddings(
+    encoder: Encoder, items: Items, *, is_stopped: Callable[[], bool] = lambda: False
+) -> list[NDArray[np.float16]]:
     """Encode passages of documents as an index keeps them.
 
     A long document then takes a third of the memory that float32 rows and their copy would.
@@ -75,13 +77,17 @@ def kept_embeddings(encoder: Encoder, items: Items) -> list[NDArray[np.float16]]
     Args:
         encoder: What encodes.
         items: Documents, each with passages of its own text.
+        is_stopped: Asked now and then whether to give up.
 
     Returns:
         As ``encode_passages`` does, rounded to float16.
+
+    Raises:
+        InterruptedError: It gave up.
     """
     texts = _Inputs(encoder, items, "document")
     rows = np.empty((len(texts), encoder.dim), np.float16)
-    encoder.encode_into(rows, texts)
+    encoder.encode_into(rows, texts, is_stopped=is_stopped)
     return [rows[start:end] for start, end in _bounds(items)]
 
 

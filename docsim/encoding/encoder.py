@@ -205,18 +205,34 @@ class Encoder:
         self.encode_into(embeddings, texts, unpadded=unpadded)
         return embeddings
 
-    def encode_into(self, rows: NDArray[np.floating], texts: Sequence[str], *, unpadded: bool = False) -> None:
+    def encode_into(
+        self,
+        rows: NDArray[np.floating],
+        texts: Sequence[str],
+        *,
+        unpadded: bool = False,
+        is_stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Write the embeddings of texts into ``rows``: float16 or float32 ``(len(texts), dim)``; see ``encode``.
 
         Only some of ``texts`` are asked for at a time, so that they can be made when they are.
 
+        Args:
+            rows: Where they go.
+            texts: What is encoded.
+            unpadded: See ``encode``.
+            is_stopped: Asked now and then whether to give up.
+
         Raises:
+            InterruptedError: It gave up.
             MemoryError: This process may have too little memory for some of them.
         """
         is_tight = not allocation.has_room(_ROOM * self._chunk_workers)
         size = _CHUNK_CHARACTERS // 8 if is_tight else _CHUNK_CHARACTERS
 
         def encode(chunk: slice) -> None:
+            if is_stopped():
+                raise InterruptedError("the texts are no longer wanted")
             allocation.require(_ROOM // 4)
             self._encode_chunk(texts[chunk], rows[chunk], unpadded=unpadded)
 

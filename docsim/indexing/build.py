@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.encoding.documents import encode_passages
+from docsim.encoding.documents import kept_embeddings
 from docsim.encoding.norms import are_unit
 from docsim.engine.base import Rebuilder
 from docsim.engine.records import Generation, Unembedded
@@ -66,17 +66,17 @@ class Build:
             yield batch
             last = batch[-1].number
 
-    def _encode(self, batch: Sequence[Unembedded]) -> list[NDArray[np.float32]]:
-        rows = encode_passages(self._encoder, [(one.document, one.passages) for one in batch])
+    def _encode(self, batch: Sequence[Unembedded], is_stopped: pipeline.IsStopped) -> list[NDArray[np.float16]]:
+        items = [(one.document, one.passages) for one in batch]
+        rows = kept_embeddings(self._encoder, items, is_stopped=is_stopped)
         check_unit(self._encoder.name, self._encoder.fingerprint, rows)
         return rows
 
-    def _commit(self, batch: Sequence[Unembedded], rows: Sequence[NDArray[np.float32]]) -> None:
-        embedded = [(one, vectors.astype(np.float16)) for one, vectors in zip(batch, rows, strict=True)]
-        self._rebuilder.embed(self._number, embedded)
+    def _commit(self, batch: Sequence[Unembedded], rows: Sequence[NDArray[np.float16]]) -> None:
+        self._rebuilder.embed(self._number, list(zip(batch, rows, strict=True)))
 
 
-def check_unit(name: str, fingerprint: str, rows: Sequence[NDArray[np.float32]]) -> None:
+def check_unit(name: str, fingerprint: str, rows: Sequence[NDArray[np.floating]]) -> None:
     """Raise ``EncoderError`` unless an encoder's embeddings, ``(passages, dim)`` each, are unit vectors."""
     if not all(map(are_unit, rows)):
         raise EncoderError(

@@ -1,9 +1,10 @@
 """Sync: makes what an index holds of a source equal to the source, encoding only what is new or changed.
 
-The caller's thread reads and encodes a batch while another thread commits the batch before. A batch is one transaction
-of whole documents, so after an interruption at any point, the next run does only what is left. What vanished from the
-source is removed in the transaction of the last batch: a sync of one batch, as most are, is seen whole or not at all.
-Documents that have to be split again, because of what the source repeats, follow in transactions of their own.
+While the caller's thread reads a batch, another encodes the one before, and a third commits the one before that. A
+batch is one transaction of whole documents, so after an interruption at any point, the next run does only what is left.
+What vanished from the source is removed in the transaction of the last batch: a sync of one batch, as most are, is seen
+whole or not at all. Documents that have to be split again, because of what the source repeats, follow in transactions
+of their own.
 
 No decision depends on how much of the run is committed already. If a path of the source has taken or left a document in
 this run, neither the document nor its id is given to another path in the same run. So every decision is about documents
@@ -16,7 +17,7 @@ import functools
 import hashlib
 import itertools
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from docsim.encoding.documents import kept_embeddings
@@ -70,6 +71,7 @@ class Plan:
         self._given = set[bytes]()  # ids of documents that this run adds or may remove
         self._touched = set[int]()  # documents that a path has taken or left in this run
         self._disputed = set(sources.disputed())
+        self._is_known = bool(self.source_number and sources.paths(self.source_number, most=1))
 
     def run(
         self,
@@ -130,7 +132,7 @@ class Plan:
         return origin is not None and origin.digest == entry.digest and origin.document_number not in self._disputed
 
     def _origin(self, path: str) -> Origin | None:
-        return self._sources.origin(self.source_number, path) if self.source_number else None
+        return self._sources.origin(self.source_number, path) if self.source_number and self._is_known else None
 
     def _change(self, item: Document | Entry | Failure) -> _Change | None:
         if isinstance(item, Failure):
@@ -256,8 +258,8 @@ class Sync(Plan):
         self,
         writer: Writer,
         source: SourceName,
+        encoder: Callable[[], Encoder],
         *,
-        encoder: Encoder,
         batch: int,
         keep_repeated: bool = False,
     ) -> None:
@@ -266,7 +268,7 @@ class Sync(Plan):
         Args:
             writer: Of the index.
             source: What is read.
-            encoder: That of the live generation.
+            encoder: Returns that of the live generation; called only if there is something to encode.
             batch: Characters that are encoded and committed together; see ``Index.batch``.
             keep_repeated: Keep in passages what most pages of the source repeat.
         """
@@ -297,15 +299,18 @@ class Sync(Plan):
             self._split_again()
         return self.report()
 
-    def _encode(self, batch: Sequence[_Change]) -> list[Embedded | None]:
+    def _encode(self, batch: Sequence[_Change], is_stopped: pipeline.IsStopped) -> list[Embedded | None]:
         """Split and encode the documents of a batch."""
         documents = [(one.path, one.document) for one in batch if one.document]
         spans = self._repetition.passages([(path, document.text) for path, document in documents])
-        embedded = iter(self._embedded([(one, its) for (_, one), its in zip(documents, spans, strict=True)]))
+        items = [(one, its) for (_, one), its in zip(documents, spans, strict=True)]
+        embedded = iter(self._embedded(items, is_stopped))
         return [next(embedded) if one.document else None for one in batch]
 
-    def _embedded(self, items: Sequence[tuple[Document, tuple[Passage, ...]]]) -> Iterator[Embedded]:
-        rows = kept_embeddings(self._encoder, items)
+    def _embedded(
+        self, items: Sequence[tuple[Document, tuple[Passage, ...]]], is_stopped: pipeline.IsStopped = lambda: False
+    ) -> Iterator[Embedded]:
+        rows = kept_embeddings(self._encoder(), items, is_stopped=is_stopped) if items else ()
         for (document, spans), vectors in zip(items, rows, strict=True):
             yield Embedded(document, spans, vectors)
 

@@ -127,7 +127,7 @@ def sync(
         return Synced(path, True, tuple(_planned(source, options, progress) for source in sources))
     with Index.open(path) if options.dry_run else _made(path, want, options, progress) as index:
         reports = tuple(_synced(index, source, options, progress) for source in sources)
-        return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(_warnings(index)))
+        return Synced(path, options.dry_run, reports, () if options.dry_run else tuple(_warnings(index, reports)))
 
 
 def _check(index: Index, encoder: Encoder | None) -> None:
@@ -176,8 +176,11 @@ def _settle(index: Index, want: Callable[[], Wanted], options: SyncOptions, prog
         first_encoder.give(index, want(), wait=options.wait, progress=progress)
 
 
-def _warnings(index: Index) -> Iterator[str]:
+def _warnings(index: Index, reports: Sequence[SyncReport]) -> Iterator[str]:
+    """Yield what the user should know about the index; what texts tell, only when some are new."""
     yield from verify.warnings(index)
+    if not any(one.added or one.changed for one in reports):
+        return
     if advice := vocabulary_advice.advice(vocabulary_advice.read_vocabulary(index)):
         yield advice
 
@@ -211,7 +214,9 @@ def _as_before(index: Index, source: Source) -> Source:
         return source
     before = ReadingOptions.of(source_notes.note(index.engine, number).reading)
     reading = replace(before, **{name: value for name, value in given.items() if value is not None})
-    if source.kind == "stdin":
+    if source.kind == "stdin" or (
+        (reading.form or "") == source.form and replace(reading, form=None) == source.reading
+    ):
         return replace(source, reading=reading)
     return open_source(source.location, reading=reading)  # as what is recognised by itself may be something else
 
