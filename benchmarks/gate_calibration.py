@@ -33,7 +33,7 @@ from docsim.models import Document, TrainingOptions
 from docsim.reindex import gate, questions
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.gate import METRIC
-from docsim.reindex.rebuilding import reindex
+from docsim.reindex.reindexing import reindex
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "gate_calibration.json"

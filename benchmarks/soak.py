@@ -35,7 +35,7 @@ from docsim.errors import DocsimError
 from docsim.jobs.adapt import AdaptOptions, adapt
 from docsim.maintenance import verify
 from docsim.models import SearchResult
-from docsim.reindex import instant, rebuilding
+from docsim.reindex import instant, reindexing
 from docsim.reindex.examination import GateOptions
 
 RESULTS = Path(__file__).parent / "results" / "soak.json"
@@ -158,12 +158,12 @@ def write(path: Path, end: float) -> dict[str, Any]:
         jobs = {
             "sync": sync,
             "sync again": sync,
-            "reindex": lambda: rebuilding.reindex(index, encoders[next(states) % 2], gate=ANYTHING),
+            "reindex": lambda: reindexing.reindex(index, encoders[next(states) % 2], gate=ANYTHING),
             "third sync": sync,
-            "rollback": lambda: rebuilding.rollback(index),
+            "rollback": lambda: reindexing.rollback(index),
             "upgrade": lambda: instant.upgrade(index, encoders[next(states) % 2]),
-            "reindex after": lambda: rebuilding.reindex(index, None, gate=ANYTHING),
-            "prune": lambda: rebuilding.prune(index, keep=2),
+            "reindex after": lambda: reindexing.reindex(index, None, gate=ANYTHING),
+            "prune": lambda: reindexing.prune(index, keep=2),
             "repair": lambda: verify.repair(index),
         }
         adapting = threading.Thread(target=adapted, args=(path, done))

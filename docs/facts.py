@@ -63,7 +63,7 @@ _CONSTANTS: Mapping[str, str] = {
     "gate_questions": "docsim.reindex.gate:LEAST_QUESTIONS",
     "gate_chance": "docsim.reindex.gate:CHANCE",
     "gate_recall": "docsim.reindex.gate:LEAST_RECALL",
-    "gate_spans": "docsim.reindex.held_out:MOST_EACH_KIND",
+    "gate_spans": "docsim.reindex.probe:MOST_EACH_KIND",
     "adapter_sample": "docsim.reindex.instant:SAMPLED",
     "duplicates_exact": "docsim.analysis.neighbours:EXACT",
     "duplicates_neighbours": "docsim.analysis.duplicates:_NEIGHBOURS",

@@ -21,7 +21,7 @@ from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex.instant import upgrade
-from docsim.reindex.rebuilding import abort
+from docsim.reindex.reindexing import abort
 
 TEXTS = [f"{first} {second} {third}" for first in ("soup", "keys", "garden") for second in ("water", "team", "page")
          for third in ("restore", "holiday", "train", "cat", "dog", "house", "server")]  # fmt: skip

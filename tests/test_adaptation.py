@@ -13,7 +13,7 @@ from docsim.jobs import adapt
 from docsim.jobs.adapt import AdaptOptions
 from docsim.models import Document
 from docsim.reindex.examination import GateOptions
-from docsim.reindex.rebuilding import prune, reindex, rollback
+from docsim.reindex.reindexing import prune, reindex, rollback
 
 UNMEASURED = GateOptions(publish_anyway=True)  # two documents are too few to measure anything
 

@@ -24,7 +24,7 @@ from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.jobs.backup import SERVING_LOCK, back_up, restore
 from docsim.jobs.reindex import ReindexOptions, reindex
 from docsim.maintenance import verify
-from docsim.reindex import instant, rebuilding
+from docsim.reindex import instant, reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.serving.server_database import ServerDatabase
 from docsim.serving.tokens import Tokens
@@ -94,7 +94,7 @@ def test_an_index_is_readable_as_the_umask_says_and_a_backup_by_its_owner_alone(
     path = tmp_path / "index"
     with Index.create(path, encoder=Encoder.load(tiny_encoder_dir), index_type="IVF1,SQ8") as index:
         index.sync([Document(f"d{n}", f"lentils soup {n}") for n in range(1100)])
-        rebuilding.reindex(index, Encoder.load(tiny_encoder_dir, dim=16), gate=ANYWAY.gate)
+        reindexing.reindex(index, Encoder.load(tiny_encoder_dir, dim=16), gate=ANYWAY.gate)
         instant.upgrade(index, Encoder.load(tiny_encoder_dir))
     token(path, "anna")
     with UseLog.opened(path):

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from docsim.cli.evaluate import evaluate, evaluate_pairs
 from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError, UsageError
-from docsim.evaluation.measures import correlate
+from docsim.evaluation.significance import correlate
 from docsim.index import Index
 from docsim.models import Document
 

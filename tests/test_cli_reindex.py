@@ -19,7 +19,7 @@ from docsim.cli import main
 from docsim.encoding.encoder import Encoder, read_manifest
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.reindex import rebuilding
+from docsim.reindex import reindexing
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 PAGES = CORPUS / "handbook" / "people"
@@ -212,7 +212,7 @@ def test_an_unfinished_reindex_is_told_of_continued_and_forgotten(index: Path, s
     with Index.open(index) as opened:
         opened.batch = 5_000
         with pytest.raises(UsageError, match="stopped"):
-            rebuilding.reindex(opened, Encoder.load(same), progress=progress)
+            reindexing.reindex(opened, Encoder.load(same), progress=progress)
     told = answer("reindex", "--status", "--index", index)
     assert 0 < told["building"]["documents"] < told["documents"] == 22
     assert told["running"] is False

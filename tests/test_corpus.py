@@ -11,7 +11,7 @@ import pytest
 import docsim
 from docsim.encoding.encoder import Encoder
 from docsim.engine.records import SourceName
-from docsim.evaluation import judgements, measures
+from docsim.evaluation import judgements, metrics
 from docsim.index import Index
 from docsim.ingest.sources import open_source
 
@@ -71,7 +71,7 @@ def test_every_query_has_a_relevant_page() -> None:
 
 
 def ndcg(index: Index, run: Mapping[str, list[str]], qrels: str) -> float:
-    report = measures.evaluate(run, judgements.read_qrels(CORPUS / qrels))
+    report = metrics.evaluate(run, judgements.read_qrels(CORPUS / qrels))
     return report.metrics["nDCG@10"].value
 
 

@@ -33,7 +33,7 @@ from docsim.index import Index
 from docsim.indexing.build import Build
 from docsim.ingest import passages
 from docsim.models import Document, Failure, Ranking
-from docsim.reindex import instant, rebuilding
+from docsim.reindex import instant, reindexing
 from docsim.reindex.examination import GateOptions
 
 Make = Callable[[Path, Encoder], Engine]
@@ -877,16 +877,16 @@ def test_analysis_works_over_any_engine(index: Index) -> None:
 
 
 def test_a_re_index_passes_the_gate_is_rolled_back_and_pruned(index: Index, other: Encoder, tmp_path: Path) -> None:
-    done = rebuilding.reindex(index, other, gate=GateOptions(report=tmp_path / "report"))
+    done = reindexing.reindex(index, other, gate=GateOptions(report=tmp_path / "report"))
     assert done.published
     assert done.embedded == 60
     assert (tmp_path / "report" / "report.json").is_file()
     assert index.search(collection()[7].text).hits[0].id == collection()[7].id
     assert index.generation().fingerprint == other.fingerprint
-    back = rebuilding.rollback(index)
+    back = reindexing.rollback(index)
     assert (back.generation, back.previous) == (done.previous, done.generation)
-    assert rebuilding.prune(index, keep=1).generations == (done.generation,)
-    assert rebuilding.abort(index) is None
+    assert reindexing.prune(index, keep=1).generations == (done.generation,)
+    assert reindexing.abort(index) is None
 
 
 # Any history

@@ -21,7 +21,8 @@ from docsim.evaluation.judgements import (
     relevant,
     without_self,
 )
-from docsim.evaluation.measures import compare, correlate, depth, evaluate, metrics_at
+from docsim.evaluation.metrics import depth, evaluate, metrics_at
+from docsim.evaluation.significance import compare, correlate
 
 QRELS = {"q": {"a": 2, "b": 1, "c": 0}}
 

@@ -35,7 +35,7 @@ from docsim.errors import DocsimError, IndexLocked, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
-from docsim.reindex import rebuilding
+from docsim.reindex import reindexing
 from docsim.reindex.examination import GateOptions
 
 pytestmark = pytest.mark.faults
@@ -100,7 +100,7 @@ def prepare_upgrade(path: Path, encoder: Encoder) -> None:
 
 def upgrade(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
-        rebuilding.reindex(index, Encoder.load(path.with_name("other")), gate=GateOptions(max_loss=1))
+        reindexing.reindex(index, Encoder.load(path.with_name("other")), gate=GateOptions(max_loss=1))
 
 
 def prepare_rollback(path: Path, encoder: Encoder) -> None:
@@ -112,12 +112,12 @@ def prepare_rollback(path: Path, encoder: Encoder) -> None:
 
 def go_back(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
-        rebuilding.rollback(index, to=1)
+        reindexing.rollback(index, to=1)
 
 
 def prune(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
-        rebuilding.prune(index, keep=1)
+        reindexing.prune(index, keep=1)
 
 
 def between(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], ...]:
@@ -497,11 +497,11 @@ def test_a_disk_that_is_full_during_a_reindex_is_one_clear_error_and_the_next_ru
         only_free(small_disk, kilobytes),
         pytest.raises(DocsimError, match="could not write"),
     ):
-        rebuilding.reindex(index, other, gate=GateOptions(max_loss=1))
+        reindexing.reindex(index, other, gate=GateOptions(max_loss=1))
     with Index.open(path) as index:
         assert verify.problems(index) == []
         assert index.search("database").generation == 1
-        assert rebuilding.reindex(index, other, gate=GateOptions(max_loss=1)).published
+        assert reindexing.reindex(index, other, gate=GateOptions(max_loss=1)).published
         assert index.search("database").generation == 2
         assert verify.problems(index) == []
 

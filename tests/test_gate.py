@@ -16,14 +16,14 @@ from tiny_encoder import WORDS
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local.vectors import NearestPassages, VectorIndex
 from docsim.errors import UsageError
-from docsim.evaluation import measures
+from docsim.evaluation import metrics, significance
 from docsim.index import Index
 from docsim.indexing.build import Build
 from docsim.models import Document
-from docsim.reindex import gate, gate_report, held_out, questions
+from docsim.reindex import gate, gate_report, probe, questions
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.gate_report import GateReport
-from docsim.reindex.rebuilding import Reindexed, reindex, rollback
+from docsim.reindex.reindexing import Reindexed, reindex, rollback
 
 QRELS = {"q1": {"d3": 1}, "q2": {"d5": 1}, "q3": {"d7": 2, "d8": 1}}
 
@@ -152,7 +152,7 @@ def test_judgements_without_a_query_that_can_be_asked_are_an_error(index: Index)
 
 
 def test_each_document_is_asked_for_by_a_span_and_by_a_question(index: Index) -> None:
-    asked = held_out.held_out(index)
+    asked = probe.from_documents(index)
     assert Counter(asked.kinds.values()) == {"spans": 40, "questions": 40}
     for kind in ("spans", "questions"):
         assert {asked.questions[id].rest.id for id, one in asked.kinds.items() if one == kind} == {
@@ -161,11 +161,11 @@ def test_each_document_is_asked_for_by_a_span_and_by_a_question(index: Index) ->
 
 
 def test_the_same_questions_are_made_each_time(index: Index) -> None:
-    assert held_out.held_out(index) == held_out.held_out(index)
+    assert probe.from_documents(index) == probe.from_documents(index)
 
 
 def test_what_is_left_of_a_document_takes_its_place_in_the_answer(index: Index, encoder: Encoder) -> None:
-    asked = held_out.held_out(index)
+    asked = probe.from_documents(index)
     answers = asked.ask(index)
     for id, question in list(asked.questions.items())[::20]:
         rest = encoder.encode([f"{question.rest.title}\n{question.rest.text}".strip()])
@@ -180,14 +180,14 @@ def test_what_is_left_of_a_document_takes_its_place_in_the_answer(index: Index, 
 
 def test_documents_that_training_held_out_are_the_only_ones_asked_about(index: Index) -> None:
     only = [f"d{i}" for i in range(10)]
-    asked = held_out.held_out(index, only=only)
+    asked = probe.from_documents(index, only=only)
     assert {question.rest.id for question in asked.questions.values()} == set(only)
     assert Counter(asked.kinds.values())["spans"] == 100
     assert asked.source == "made from documents unseen in training"
 
 
 def test_too_few_documents_that_training_held_out_are_not_enough(index: Index) -> None:
-    assert Counter(held_out.held_out(index, only=["d1", "d2"]).kinds.values())["spans"] == 40
+    assert Counter(probe.from_documents(index, only=["d1", "d2"]).kinds.values())["spans"] == 40
 
 
 @pytest.fixture
@@ -253,15 +253,15 @@ def test_few_judged_queries_are_too_few(index: Index, same: Encoder) -> None:
 def test_what_harms_one_kind_of_question_is_not_published(
     index: Index, same: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = held_out.HeldOut.ask
+    ask = probe.Probe.ask
 
-    def harmed(self: held_out.HeldOut, asked: Index) -> dict[str, questions.Answer]:
+    def harmed(self: probe.Probe, asked: Index) -> dict[str, questions.Answer]:
         answers = ask(self, asked)
         if asked.generation().number == 1:
             return answers
         return {id: () if self.kinds[id] == "questions" else found for id, found in answers.items()}
 
-    monkeypatch.setattr(held_out.HeldOut, "ask", harmed)
+    monkeypatch.setattr(probe.Probe, "ask", harmed)
     outcome = reindex(index, same)
     assert outcome.gate is not None
     assert [check.name for check in outcome.gate.verdict.checks if not check.passed] == ["questions"]
@@ -320,7 +320,7 @@ def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
     assert quality is not None
     metric = report["quality"]["metrics"]["nDCG@10"]  # type: ignore[index]
     expected = [
-        measures.evaluate({id: [one.id for one in found] for id, found in answers.items()}, quality.questions.qrels)
+        metrics.evaluate({id: [one.id for one in found] for id, found in answers.items()}, quality.questions.qrels)
         for answers in (quality.old_answers, quality.new_answers)
     ]
     assert [metric["old"], metric["new"]] == [one.metrics["nDCG@10"].value for one in expected]
@@ -330,7 +330,7 @@ def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
 
 @pytest.mark.parametrize(("lost", "p", "passes"), [(0.005, 0.01, True), (0.05, 0.01, False), (0.05, 0.3, True)])
 def test_a_loss_counts_unless_it_may_be_chance(lost: float, p: float, passes: bool) -> None:
-    one = measures.RunComparison(12, measures.Estimate(-lost, -lost - 0.1, 0.1 - lost), p, p < 0.05)
+    one = significance.RunComparison(12, significance.Estimate(-lost, -lost - 0.1, 0.1 - lost), p, p < 0.05)
     compared = gate.KindComparison({gate.METRIC: 0.5}, {gate.METRIC: 0.5 - lost}, {gate.METRIC: one})
     check = gate.kind_check("questions", compared, "questions", max_loss=0.01)
     assert check.passed == passes

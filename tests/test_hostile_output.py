@@ -23,7 +23,7 @@ from docsim import Document, Encoder, Index
 from docsim.analysis.duplicates_page import duplicates_page
 from docsim.analysis.map_page import map_page
 from docsim.cli import main
-from docsim.reindex import rebuilding
+from docsim.reindex import reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.rendering import pages
 
@@ -180,7 +180,7 @@ def test_nothing_of_a_document_is_markup_of_a_page_or_a_report(home: Path, encod
             check_page(duplicates_page(index.duplicates(), snapshot))
         check_page(map_page(index.map(), title=one))
         options = GateOptions(publish_anyway=True, report=path / "report")
-        rebuilding.reindex(index, Encoder.load(other), gate=options)
+        reindexing.reindex(index, Encoder.load(other), gate=options)
         check_page((path / "report" / "report.html").read_text(encoding="utf-8"))
         parts = pages.facts({one: one}), pages.table((one,), [(one,)]), pages.picture(b"", one)
         check_page(pages.page(one, "".join(parts)))

@@ -35,7 +35,7 @@ from docsim.index import Index
 from docsim.ingest import passages
 from docsim.maintenance import verify
 from docsim.models import Document, Failure, SearchResult
-from docsim.reindex import rebuilding
+from docsim.reindex import reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.search import scoring
 
@@ -194,18 +194,18 @@ class IndexMachine(SyncMachine):
     @rule()
     def change_the_encoder(self) -> None:
         self.encoder = self.encoders[1 - self.encoders.index(self.encoder)]
-        assert rebuilding.reindex(self.index, self.encoder, gate=GateOptions(max_loss=1)).published
+        assert reindexing.reindex(self.index, self.encoder, gate=GateOptions(max_loss=1)).published
 
     @precondition(lambda self: bool(store_of(self.index).generations("retired")))
     @rule()
     def go_back(self) -> None:
         target = store_of(self.index).generations("retired")[-1]
-        assert rebuilding.rollback(self.index, to=target.number).generation == target.number
+        assert reindexing.rollback(self.index, to=target.number).generation == target.number
         self.encoder = next(one for one in self.encoders if one.fingerprint == target.fingerprint)
 
     @rule()
     def prune(self) -> None:
-        rebuilding.prune(self.index, keep=1)
+        reindexing.prune(self.index, keep=1)
         assert [one.state for one in store_of(self.index).generations()] == ["live"]
 
     # What happens to the snapshot

@@ -29,7 +29,7 @@ from docsim.models import Document, SearchResult
 from docsim.reindex import gate_report, instant
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.instant import upgrade
-from docsim.reindex.rebuilding import Aborted, Reindexed, abort, prune, reindex, rollback
+from docsim.reindex.reindexing import Aborted, Reindexed, abort, prune, reindex, rollback
 
 
 def documents(count: int = 120) -> list[Document]:

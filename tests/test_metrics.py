@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from docsim import extras
 from docsim.errors import MissingExtra
-from docsim.evaluation import measures
+from docsim.evaluation import metrics, significance
 from docsim.evaluation.builtin_metrics import ndcg, recall, reciprocal_rank
 
 IDS = st.integers(0, 30).map(str)
@@ -29,9 +29,9 @@ def test_any_rankings_are_worth_what_trec_eval_says(
 ) -> None:
     qrels = {query: {**judged, "relevant": 1} for query, judged in qrels.items()}
     with pytest.MonkeyPatch.context() as patch:
-        theirs = measures.evaluate(run, qrels, metrics=NAMES).per_query
+        theirs = metrics.evaluate(run, qrels, metrics=NAMES).per_query
         patch.setattr(extras, "available", lambda extra: False)
-        ours = measures.evaluate(run, qrels, metrics=NAMES).per_query
+        ours = metrics.evaluate(run, qrels, metrics=NAMES).per_query
     assert ours.keys() == theirs.keys()
     for query in theirs:
         assert ours[query] == pytest.approx(theirs[query], abs=1e-12)
@@ -50,4 +50,4 @@ def test_rank_correlation_says_which_extra_it_needs(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(extras, "available", lambda extra: False)
     with pytest.raises(MissingExtra, match=r'rank correlation needs the extra "eval": pip install "docsim\[eval\]"'):
-        measures.correlate(np.array([0.1, 0.2]), np.array([1.0, 2.0]))
+        significance.correlate(np.array([0.1, 0.2]), np.array([1.0, 2.0]))

@@ -20,13 +20,13 @@ from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreE
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
-from docsim.reindex import examination, rebuilding
+from docsim.reindex import examination, reindexing
 from docsim.reindex.examination import GateOptions
-from docsim.reindex.rebuilding import Aborted, abort, prune, rollback
+from docsim.reindex.reindexing import Aborted, abort, prune, rollback
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 
-reindex = partial(rebuilding.reindex, gate=GateOptions(max_loss=1))
+reindex = partial(reindexing.reindex, gate=GateOptions(max_loss=1))
 """What the gate says of quality is tested in test_gate.py; here any loss is allowed."""
 
 
@@ -135,7 +135,7 @@ def test_what_is_written_during_the_comparison_is_in_both_generations(
         index.remove(["d3"])
         return found
 
-    monkeypatch.setattr(rebuilding, "examine", examined_late)
+    monkeypatch.setattr(reindexing, "examine", examined_late)
     reindex(index, other)
     assert held(index, 1) == held(index, 2)
     assert ("late" in held(index, 2), "d3" in held(index, 2)) == (True, False)

@@ -16,7 +16,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.models import MODES, Document, Mode, Ranking, SearchResult
-from docsim.search.rerank import diverse
+from docsim.search.diversity import diverse
 from docsim.search.retrieval import Candidate
 
 TEAMS: list[object] = ["sre", "legal", 1, "1", True, None, ["a"]]

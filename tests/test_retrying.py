@@ -17,7 +17,7 @@ from docsim.evaluation import comparison
 from docsim.index import Index
 from docsim.jobs import adapt
 from docsim.models import Document
-from docsim.reindex import gate, held_out, mapped_recall
+from docsim.reindex import gate, mapped_recall, probe
 
 
 class ChangedOnce(LocalEngine):
@@ -45,8 +45,8 @@ def path(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Pa
 
 READERS: dict[str, Callable[[Index], object]] = {
     "checks of the gate": gate.checks,
-    "questions made from documents": held_out.held_out,
-    "answers to questions made from documents": lambda index: held_out.held_out(index).ask(index),
+    "questions made from documents": probe.from_documents,
+    "answers to questions made from documents": lambda index: probe.from_documents(index).ask(index),
     "recall of mapped embeddings": lambda index: mapped_recall.measure(index, index, index, []),
     "comparison of encoders": lambda index: comparison.encode_twice(index.engine, (index.encoder,) * 2).ids,
     "what adapting has to do": lambda index: adapt.task(index).digest,

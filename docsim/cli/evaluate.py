@@ -19,9 +19,10 @@ from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
-from docsim.evaluation import judgements, measures
+from docsim.evaluation import judgements, metrics, significance
 from docsim.evaluation.judgements import Qrels
-from docsim.evaluation.measures import Estimate, PerQuery, RunComparison, RunReport
+from docsim.evaluation.metrics import RunReport
+from docsim.evaluation.significance import Estimate, PerQuery, RunComparison
 from docsim.index import Index
 from docsim.models import Mode, Ranking, SearchResult
 from docsim.progress import Progress
@@ -49,9 +50,9 @@ class _Evaluation:
     per_query: Path | None
     compare: Path | None
 
-    def arguments(self, metrics: Sequence[str]) -> SearchArguments:
+    def arguments(self, names: Sequence[str]) -> SearchArguments:
         """Return the arguments of the searches: rankings that are long enough for all metrics."""
-        k = max(100, measures.depth(metrics)) + 1  # its own document may be left out
+        k = max(100, metrics.depth(names)) + 1  # its own document may be left out
         return {"k": k, "mode": self.mode, "where": self.where, "within": self.within, "ranking": Ranking()}
 
 
@@ -137,18 +138,18 @@ def evaluate(index_path: Path | None, wanted: _Evaluation, output: Output) -> No
     Without --queries, a query is an indexed document, which is left out of its own hits.
     """
     qrels = judgements.read_qrels(wanted.qrels)
-    metrics = measures.metrics_at(wanted.cutoffs)
+    names = metrics.metrics_at(wanted.cutoffs)
     baseline = _read_run(wanted.compare, qrels) if wanted.compare else None
     _check_folder(wanted.per_query)
     with chosen_index.open_index(index_path) as index:
         task = _task(index, qrels, wanted)
         with watching(quiet=output.quiet) as progress:
-            run = _run(index, task, wanted.arguments(metrics), progress)
-        report = measures.evaluate(run, task.qrels, metrics=metrics)
+            run = _run(index, task, wanted.arguments(names), progress)
+        report = metrics.evaluate(run, task.qrels, metrics=names)
         about = _about(index, task, wanted.mode)
     if wanted.per_query:
         _write_run(wanted.per_query, report, qrels, about)
-    compared = None if baseline is None else measures.compare(report.per_query, baseline)
+    compared = None if baseline is None else significance.compare(report.per_query, baseline)
     if output.as_json:
         print_json(_json(report, compared) | asdict(about))
     else:
@@ -185,7 +186,7 @@ def evaluate_pairs(encoder: str, file: Path, score_range: tuple[float, float] | 
             _encode(loaded, texts, progress)
             for texts in ([pair.text_a for pair in pairs], [pair.text_b for pair in pairs])
         )
-    found = measures.correlate(np.einsum("nd,nd->n", first, second), np.array([pair.score for pair in pairs]))
+    found = significance.correlate(np.einsum("nd,nd->n", first, second), np.array([pair.score for pair in pairs]))
     correlations = {"spearman": found.spearman, "pearson": found.pearson}
     if output.as_json:
         numbers = {**_values(correlations), "intervals": _intervals(correlations)}
@@ -236,7 +237,7 @@ def _answers(index: Index, task: _Task, arguments: SearchArguments) -> Iterator[
         yield from zip(some, index.search_many([task.texts[query] for query in some], **arguments), strict=True)
 
 
-def _encode(encoder: Encoder, texts: Sequence[str], progress: Progress) -> measures.Values:
+def _encode(encoder: Encoder, texts: Sequence[str], progress: Progress) -> significance.Values:
     """Return the embeddings of the texts, ``(len(texts), dim)``, unit rows."""
     parts = []
     progress.begin("texts", len(texts))

@@ -18,9 +18,10 @@ from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Engine, Snapshot
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
-from docsim.evaluation import judgements, measures
+from docsim.evaluation import judgements, metrics, significance
 from docsim.evaluation.judgements import Qrels
-from docsim.evaluation.measures import RunComparison, RunReport
+from docsim.evaluation.metrics import RunReport
+from docsim.evaluation.significance import RunComparison
 from docsim.models import Document, Passage
 from docsim.search import scoring
 
@@ -228,10 +229,10 @@ def compare_by_judgements(
     wanted = judgements.relevant(judgements.without_self(qrels) if texts is None else qrels)
     asked = _drawn(wanted, known=set(documents.ids if texts is None else texts), most=queries, seed=seed)
     first, second = (
-        measures.evaluate(_run(documents.ids, rows, asked, None if texts is None else _Queries(encoder, texts)), asked)
+        metrics.evaluate(_run(documents.ids, rows, asked, None if texts is None else _Queries(encoder, texts)), asked)
         for encoder, rows in zip(encoders, (documents.first, documents.second), strict=True)
     )
-    return JudgedComparison(first, second, measures.compare(second.per_query, first.per_query))
+    return JudgedComparison(first, second, significance.compare(second.per_query, first.per_query))
 
 
 def _drawn(qrels: Qrels, *, known: set[str], most: int, seed: int) -> dict[str, Mapping[str, int]]:

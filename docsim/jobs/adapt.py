@@ -23,9 +23,9 @@ from docsim.index import Index
 from docsim.jobs.train import CORPUS, IndexTexts, Trained, TrainOptions, train
 from docsim.maintenance import vocabulary_advice
 from docsim.progress import SILENT, Progress
-from docsim.reindex import rebuilding
+from docsim.reindex import reindexing
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
-from docsim.reindex.rebuilding import Reindexed
+from docsim.reindex.reindexing import Reindexed
 from docsim.use import judgements
 
 __all__ = ["RECIPE", "AdaptOptions", "Adapted", "Task", "adapt", "carry_out", "note", "task"]
@@ -162,7 +162,7 @@ def carry_out(index: Index, task: Task, options: AdaptOptions, *, progress: Prog
         seconds = time.perf_counter() - started
         reindexed = Reindexed(task.live, task.live, True, 0, seconds, unchanged=_unchanged(task))
     else:
-        reindexed = rebuilding.reindex(
+        reindexed = reindexing.reindex(
             index,
             trained.encoder if trained else task.known,
             base=task.base,

@@ -123,8 +123,8 @@ def give(index: Index, found: Wanted, *, wait: bool = False, progress: Progress 
         StoreError: The index cannot be written to.
     """
     if found.encoder.fingerprint != index.generation().fingerprint:
-        from docsim.reindex import rebuilding  # here, as few indexes need it
+        from docsim.reindex import reindexing  # here, as few indexes need it
 
         tell(found, progress)
-        rebuilding.replace(index, found.encoder, wait=wait)
+        reindexing.replace(index, found.encoder, wait=wait)
     note(index, found)

@@ -24,9 +24,9 @@ from docsim.encoding.encoder import Encoder
 from docsim.errors import DocsimError, UsageError
 from docsim.index import Index
 from docsim.progress import Progress
-from docsim.reindex import gate_report, rebuilding
+from docsim.reindex import gate_report, reindexing
 from docsim.reindex.examination import GateOptions
-from docsim.reindex.rebuilding import Reindexed
+from docsim.reindex.reindexing import Reindexed
 
 __all__ = ["KINDS", "carry_out"]
 
@@ -81,11 +81,11 @@ def carry_out(index: Index, kind: str, asked: Mapping[str, Any], progress: Progr
     gate = GateOptions(**{name: asked[name] for name in ("max_loss", "publish_anyway") if name in asked})
     match kind:
         case "rollback":
-            return rebuilding.rollback(index, to=asked["generation"], wait=True, progress=progress)
+            return reindexing.rollback(index, to=asked["generation"], wait=True, progress=progress)
         case "publish":
             return _published(index, asked["generation"], gate, progress)
         case "reindex":
-            return rebuilding.reindex(index, _encoder(asked), gate=gate, wait=True, progress=progress)
+            return reindexing.reindex(index, _encoder(asked), gate=gate, wait=True, progress=progress)
         case "adapt":
             from docsim.jobs import adapt  # here, as it needs the extra train
 
@@ -105,7 +105,7 @@ def _published(index: Index, number: int, gate: GateOptions, progress: Progress)
     if number not in building:
         found = f"generation {building[0]}" if building else "none"
         raise UsageError(f"expected a generation that waits to be published, got {number}; found {found}")
-    return rebuilding.reindex(index, None, gate=gate, wait=True, progress=progress)
+    return reindexing.reindex(index, None, gate=gate, wait=True, progress=progress)
 
 
 def _encoder(asked: Mapping[str, Any]) -> Encoder | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from docsim.encoding.encoder import Encoder
 from docsim.index import Index
 from docsim.progress import SILENT, Progress
-from docsim.reindex import rebuilding
+from docsim.reindex import reindexing
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
-from docsim.reindex.rebuilding import Aborted, Pruned, Reindexed, abort, prune, rollback
+from docsim.reindex.reindexing import Aborted, Pruned, Reindexed, abort, prune, rollback
 
 __all__ = ["Aborted", "Pruned", "ReindexOptions", "Reindexed", "abort", "prune", "reindex", "rollback"]
 
@@ -36,7 +36,7 @@ def reindex(
     *,
     progress: Progress = SILENT,
 ) -> Reindexed:
-    """Change an index to another encoder while it goes on answering; see ``docsim.reindex.rebuilding.reindex``.
+    """Change an index to another encoder while it goes on answering; see ``docsim.reindex.reindexing.reindex``.
 
     Args:
         index: The index.
@@ -54,4 +54,4 @@ def reindex(
         from docsim.reindex import instant  # here, as hardly anybody asks for it
 
         instant.upgrade(index, encoder, wait=options.wait, progress=progress)
-    return rebuilding.reindex(index, encoder, gate=options.gate, wait=options.wait, progress=progress)
+    return reindexing.reindex(index, encoder, gate=options.gate, wait=options.wait, progress=progress)

@@ -12,7 +12,7 @@ from docsim.engine.records import Generation, RecordedVerdict
 from docsim.errors import EncoderError
 from docsim.evaluation.judgements import Qrels
 from docsim.index import Index
-from docsim.reindex import gate, gate_report, held_out, mapped_recall, questions
+from docsim.reindex import gate, gate_report, mapped_recall, probe, questions
 from docsim.reindex.gate_report import GateReport
 from docsim.use import judgements as use
 
@@ -76,7 +76,7 @@ def _questions(live: Index, new: Generation, options: GateOptions) -> questions.
     except EncoderError:
         return None
     if options.qrels is None:
-        made = held_out.held_out(live, only=_unseen(live, new))
+        made = probe.from_documents(live, only=_unseen(live, new))
         used = questions.used(live, use.of_index(live.path)) if options.use else None
         return questions.Together([made, used]) if used else made
     return questions.judged(live, options.qrels, options.texts)

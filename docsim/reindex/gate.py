@@ -26,8 +26,9 @@ from docsim.encoding import shipped
 from docsim.engine.base import Snapshot
 from docsim.engine.records import Soundness
 from docsim.engine.retrying import retried
-from docsim.evaluation import measures
-from docsim.evaluation.measures import PerQuery, RunComparison, RunReport
+from docsim.evaluation import metrics, significance
+from docsim.evaluation.metrics import RunReport
+from docsim.evaluation.significance import PerQuery, RunComparison
 from docsim.index import Index
 from docsim.reindex.made_questions import QUESTIONS, SPANS
 from docsim.reindex.questions import JUDGED, USED, Answer, Questions
@@ -200,7 +201,7 @@ def quality(old: Index, new: Index, questions: Questions) -> Quality | None:
         return None
     before, after = ({query: answers[query] for query in both} for answers in (before, after))
     reports = [_report(questions, answers) for answers in (before, after)]
-    differences = measures.compare(reports[1].per_query, reports[0].per_query)
+    differences = significance.compare(reports[1].per_query, reports[0].per_query)
     kinds = dict(_by_kind(questions, reports[0].per_query, reports[1].per_query))
     return Quality(questions, reports[0], reports[1], differences, kinds, before, after)
 
@@ -213,7 +214,7 @@ def _enough(questions: Questions, ids: Iterable[str]) -> bool:
 def _report(questions: Questions, answers: Mapping[str, Answer]) -> RunReport:
     run = {query: [one.id for one in found] for query, found in answers.items()}
     judged = {query: grades for query, grades in questions.qrels.items() if query in answers}
-    return measures.evaluate(run, judged, metrics=questions.metrics)
+    return metrics.evaluate(run, judged, metrics=questions.metrics)
 
 
 def _by_kind(questions: Questions, old: PerQuery, new: PerQuery) -> Iterator[tuple[str, KindComparison]]:
@@ -221,7 +222,7 @@ def _by_kind(questions: Questions, old: PerQuery, new: PerQuery) -> Iterator[tup
     for kind in _KINDS:
         before, after = ({id: run[id] for id in run if questions.kinds[id] == kind} for run in (old, new))
         if len(before) >= LEAST_QUESTIONS:
-            yield kind, KindComparison(_means(before), _means(after), measures.compare(after, before))
+            yield kind, KindComparison(_means(before), _means(after), significance.compare(after, before))
 
 
 def _means(run: PerQuery) -> dict[str, float]:

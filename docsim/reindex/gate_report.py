@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from docsim.engine.records import Generation
 from docsim.errors import StoreError
-from docsim.evaluation.measures import RunComparison
+from docsim.evaluation.significance import RunComparison
 from docsim.reindex.gate import METRIC, KindComparison, Quality, Verdict
 from docsim.reindex.made_questions import SPANS
 from docsim.reindex.mapped_recall import MappedRecall

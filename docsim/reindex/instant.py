@@ -20,7 +20,7 @@ from docsim.engine.retrying import retried
 from docsim.index import Index
 from docsim.indexing.build import check_unit
 from docsim.progress import SILENT, Progress
-from docsim.reindex.rebuilding import begun
+from docsim.reindex.reindexing import begun
 
 if TYPE_CHECKING:
     from docsim.encoding.alignment import Alignment

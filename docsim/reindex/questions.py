@@ -1,7 +1,7 @@
 """Questions: what two generations are asked, to tell which one answers better.
 
 JudgedQueries    queries that people have judged
-HeldOut          for an index without judgements: questions made from documents; see ``docsim.reindex.held_out``
+Probe            for an index without judgements: questions made from documents; see ``docsim.reindex.probe``
 Together         several of these
 """
 
@@ -16,7 +16,7 @@ from typing import Protocol
 from docsim.errors import StoreError, UsageError
 from docsim.evaluation import judgements
 from docsim.evaluation.judgements import Qrels
-from docsim.evaluation.measures import DEFAULT_METRICS
+from docsim.evaluation.metrics import DEFAULT_METRICS
 from docsim.index import Index
 from docsim.models import DEFAULT_MODE, SearchResult
 from docsim.use.judgements import Judged

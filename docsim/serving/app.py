@@ -23,11 +23,11 @@ from docsim.serving import administration, api, dialects, learning, metrics, ove
 from docsim.serving.access import read_rules
 from docsim.serving.analyses import Analyses
 from docsim.serving.assistants import Assistants
+from docsim.serving.encoder_jobs import EncoderJobs
 from docsim.serving.guard import Guarded
 from docsim.serving.limits import Limited, in_thread
 from docsim.serving.problems import NOT_FOUND_SECONDS, Problem
 from docsim.serving.reading import Reading
-from docsim.serving.rebuilding import Rebuilding
 from docsim.serving.request_log import Recorded
 from docsim.serving.server_database import ServerDatabase
 from docsim.serving.settings import Settings
@@ -59,8 +59,8 @@ def application(settings: Settings) -> ASGIApp:
     recorder = Recorder(settings.index, keep_days=settings.keep_days) if settings.record else None
     reading = Reading(index, rules, Use(recorder, swaps=settings.swaps))
     assistants = Assistants(reading)
-    rebuilding = Rebuilding(settings.index, jobs)
-    writing = Writing(index, jobs, watched_sources(settings.watch), rebuilding.running)
+    encoder_jobs = EncoderJobs(settings.index, jobs)
+    writing = Writing(index, jobs, watched_sources(settings.watch), encoder_jobs.running)
     analyses = Analyses(reading)
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 A request becomes a job in the database of the server, which outlives every process. Whichever process of a server holds
 ``serving.lock`` does the jobs; when it ends, however it ends, another takes over, and does again what was being done:
 a job that is done twice has the same outcome as one that is done once. What takes minutes, because it changes the
-encoder, is done beside it: see ``docsim.serving.rebuilding``.
+encoder, is done beside it: see ``docsim.serving.encoder_jobs``.
 
 Documents that came this way are a source of their own, ``api``. What another source holds is changed there only, as its
 next sync would bring it back.

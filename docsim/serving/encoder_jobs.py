@@ -1,4 +1,4 @@
-"""Rebuilding: jobs that change which encoder answers, each in a process of its own, one after the other.
+"""Encoder jobs: jobs that change which encoder answers, each in a process of its own, one after the other.
 
 They take minutes, and training needs packages that a server does without. So the process that writes starts another
 one, which is told what to do and tells how far it is: see ``docsim.jobs.job_process``. Documents are written
@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 from docsim.serving.writing import Jobs, Rebuild
 
-__all__ = ["Rebuilding"]
+__all__ = ["EncoderJobs"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _PAUSE = 0.5
 """Seconds between two looks for jobs."""
 
 
-class Rebuilding:
+class EncoderJobs:
     """A thread that has jobs done, while this process is the one that does jobs."""
 
     def __init__(self, index: Path, jobs: Jobs) -> None:

@@ -1,4 +1,4 @@
-"""Questions made from the documents of an index, to be asked of two of its generations.
+"""The probe: questions made from the documents of an index, to be asked of two of its generations.
 
 They are made as ``docsim.reindex.made_questions`` says. What is left of a document without its question is embedded
 again, and takes the document's place among all other documents. Spans are compared by embeddings alone, and questions
@@ -29,7 +29,7 @@ from docsim.search.fusion import Fusion
 from docsim.search.query_terms import query_terms
 from docsim.search.retrieval import share_for
 
-__all__ = ["MOST_EACH_KIND", "HeldOut", "held_out"]
+__all__ = ["MOST_EACH_KIND", "Probe", "from_documents"]
 
 MOST_EACH_KIND = 300
 """The largest number of spans, and of questions, that are asked."""
@@ -43,7 +43,7 @@ _MATCHING = 50  # and, for questions, this many that match best by words
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class Probe:
     """Questions made from documents, each of which has to find its document.
 
     Attributes:
@@ -100,7 +100,7 @@ class HeldOut:
 
 
 @retried
-def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOut:
+def from_documents(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> Probe:
     """Make questions from documents of an index: one of each kind from each, or several if there are few documents.
 
     Args:
@@ -117,15 +117,15 @@ def held_out(index: Index, *, only: Sequence[str] = (), seed: int = 0) -> HeldOu
         if len(unseen) >= _LEAST_DOCUMENTS:
             each = max(1, min(_MOST_EACH, MOST_EACH_KIND // len(unseen)))
             made = _made(_read(snapshot, unseen), corpus, each=each)
-            return _held_out(made, "made from documents unseen in training")
-        return _held_out(_made(_read(snapshot, numbers), corpus, each=1), "made from documents")
+            return _probe(made, "made from documents unseen in training")
+        return _probe(_made(_read(snapshot, numbers), corpus, each=1), "made from documents")
 
 
-def _held_out(made: Sequence[tuple[StoredDocument, MadeQuestion]], source: str) -> HeldOut:
+def _probe(made: Sequence[tuple[StoredDocument, MadeQuestion]], source: str) -> Probe:
     ids = [f"{stored.document.id} #{number}" for number, (stored, _) in enumerate(made, start=1)]
     questions = {id: question for id, (_, question) in zip(ids, made, strict=True)}
     numbers = {id: stored.number for id, (stored, _) in zip(ids, made, strict=True)}
-    return HeldOut(questions, numbers, source)
+    return Probe(questions, numbers, source)
 
 
 def _read(snapshot: Snapshot, numbers: Sequence[int]) -> Iterator[StoredDocument]:
