@@ -15,7 +15,7 @@ from told import Told
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import generations, rebuilder, writer
-from docsim.engine.local.words import storage
+from docsim.engine.local import word_storage as storage
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
 from docsim.maintenance import verify

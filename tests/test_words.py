@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import embedded, opened, put
 
+from docsim.engine.local import word_storage as storage
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import bm25, building, matches, merging, segment, storage, term_postings
-from docsim.engine.local.words.building import Text
-from docsim.engine.local.words.index import WordIndex
-from docsim.engine.local.words.segment import Segment
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import QueryTerm
+from docsim.engine.words import bm25, building, matches, merging, segment, term_postings
+from docsim.engine.words.building import Text
+from docsim.engine.words.index import WordIndex
+from docsim.engine.words.segment import Segment
 from docsim.errors import StoreError
 from docsim.text import tokens as spelled
 from docsim.text.languages import LANGUAGES, language_of, language_of_script

@@ -11,9 +11,9 @@ import pytest
 
 from docsim import child_process
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.words import segment_process
-from docsim.engine.local.words.beside_encoding import Beside, Made
-from docsim.engine.local.words.building import Text
+from docsim.engine.words import segment_process
+from docsim.engine.words.beside_encoding import Beside, Made
+from docsim.engine.words.building import Text
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document

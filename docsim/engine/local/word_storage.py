@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from docsim.engine.local import notices
 from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import building, merging, segment
-from docsim.engine.local.words.beside_encoding import Made
-from docsim.engine.local.words.building import Text
-from docsim.engine.local.words.index import WordIndex
-from docsim.engine.local.words.segment import FORMAT, Segment
+from docsim.engine.words import building, merging, segment
+from docsim.engine.words.beside_encoding import Made
+from docsim.engine.words.building import Text
+from docsim.engine.words.index import WordIndex
+from docsim.engine.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
 __all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "write"]
