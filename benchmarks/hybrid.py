@@ -31,7 +31,7 @@ from self_supervision import trained
 
 from docsim.encoding.documents import encode_documents
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.words import bm25
+from docsim.engine.words import bm25
 from docsim.index import Index
 from docsim.models import MODES, Document
 from docsim.search import query_terms, scoring, smoothing

@@ -24,10 +24,10 @@ import numpy as np
 
 from docsim.encoding.encoder import Encoder
 from docsim.engine.base import Snapshot
-from docsim.engine.local.words import lexicon, sorted_words, term_postings
-from docsim.engine.local.words.building import Text, segments
-from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, QueryTerm
+from docsim.engine.words import lexicon, sorted_words, term_postings
+from docsim.engine.words.building import Text, segments
+from docsim.engine.words.index import WordIndex
 from docsim.search.corrections import FEWEST_LETTERS, corrected
 
 RESULTS = Path(__file__).parent / "results" / "typing_errors.json"

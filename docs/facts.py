@@ -98,7 +98,7 @@ _CONSTANTS: Mapping[str, str] = {
 # The same as percentages.
 _SHARES: Mapping[str, str] = {
     "smoothing_share": "docsim.search.smoothing:SHARE",
-    "very_word": "docsim.engine.local.words.bm25:EXACT",
+    "very_word": "docsim.engine.words.bm25:EXACT",
     "selective": "docsim.engine.local.ann:SELECTIVE",
     "growth": "docsim.engine.local.ann_tuning:GROWTH",
     "title_share": "docsim.training.data.document_pairs:SpanRecipe.title_share",

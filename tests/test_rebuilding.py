@@ -14,8 +14,7 @@ from opened import embeddings_of, faiss_file, generation_of, store_of
 from told import Told
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import generations, rebuilder, writer
-from docsim.engine.local.words import writing
+from docsim.engine.local import generations, rebuilder, word_writing, writer
 from docsim.errors import EncoderError, FingerprintMismatch, IndexLocked, StoreError, UsageError
 from docsim.index import Index
 from docsim.maintenance import verify
@@ -317,7 +316,7 @@ def test_deletions_that_no_file_needs_are_forgotten_and_an_open_reader_notices(i
         with writer.opened(index.path, wait=False) as store:
             for number in (1, 2):
                 generations.write_faiss_file(store, index.path, force=True, number=number)
-            writing.write(store, index.path, force=True)
+            word_writing.write(store, index.path, force=True)
         prune(index, keep=2)
         assert store_of(index).value("SELECT count(*) FROM deletions") == 0
         index.remove(["d7"])

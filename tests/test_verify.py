@@ -17,7 +17,7 @@ from opened import faiss_file, store_of, write_faiss_file
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder, fingerprint
 from docsim.engine.local import generations
-from docsim.engine.local.words import storage
+from docsim.engine.local import word_storage as storage
 from docsim.engine.records import SourceName
 from docsim.errors import DocsimError, StoreError
 from docsim.index import Index

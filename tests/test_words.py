@@ -18,23 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import embedded, opened, put
 
+from docsim.engine.local import word_storage as storage
+from docsim.engine.local import word_texts
+from docsim.engine.local import word_writing as writing
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import (
-    bm25,
-    building,
-    matches,
-    merging,
-    segment,
-    storage,
-    stored_texts,
-    term_postings,
-    writing,
-)
-from docsim.engine.local.words.building import Text
-from docsim.engine.local.words.index import WordIndex
-from docsim.engine.local.words.segment import Segment
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import QueryTerm
+from docsim.engine.words import bm25, building, matches, merging, segment, term_postings
+from docsim.engine.words.building import Text
+from docsim.engine.words.index import WordIndex
+from docsim.engine.words.segment import Segment
 from docsim.errors import StoreError
 from docsim.text import tokens as spelled
 from docsim.text.languages import LANGUAGES, language_of, language_of_script
@@ -490,7 +483,7 @@ def test_stopped_at_any_step_of_writing_the_words_answer_and_are_finished_next_t
 
 def test_words_found_beside_encoding_are_not_found_again(store: LocalWriter, path: Path) -> None:
     fill(store, *(one.text for one in made(9)))
-    with mock.patch.object(stored_texts, "_texts", return_value=iter(())):  # nothing is read from the store
+    with mock.patch.object(word_texts, "_texts", return_value=iter(())):  # nothing is read from the store
         store.write_words()
     check(refreshed(path), stored(store))
     fill(store, "train", "lost with its transaction")
@@ -575,6 +568,6 @@ def test_what_a_segment_was_made_of_is_freed_at_once() -> None:
 
 
 def test_texts_that_came_later_are_found_without_reading_all_documents(store: LocalWriter) -> None:
-    steps = [row[3] for row in store.rows(f"EXPLAIN QUERY PLAN {stored_texts.TEXTS}", 0, 1)]
+    steps = [row[3] for row in store.rows(f"EXPLAIN QUERY PLAN {word_texts.TEXTS}", 0, 1)]
     assert len(steps) == 1
     assert "USING INDEX documents_first_passage" in steps[0]

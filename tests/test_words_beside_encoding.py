@@ -11,9 +11,9 @@ import pytest
 
 from docsim import child_process
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local.words import segment_process
-from docsim.engine.local.words.beside_encoding import Beside, Made
-from docsim.engine.local.words.building import Text
+from docsim.engine.words import segment_process
+from docsim.engine.words.beside_encoding import Beside, Made
+from docsim.engine.words.building import Text
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
@@ -79,7 +79,7 @@ def test_a_process_whose_input_ends_early_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_process_that_was_killed_has_made_nothing(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> None:
-    """``writing.write`` then makes the words from the stored texts."""
+    """``word_writing.write`` then makes the words from the stored texts."""
     beside = Beside(tmp_path, after=0, deletion=0, most=0)
     beside.add(TEXTS)
     while not started:

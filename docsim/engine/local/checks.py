@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.norms import are_unit
-from docsim.engine.local import ann, document_checks, encoders, faiss_listing, generations, mappings
+from docsim.engine.local import ann, document_checks, encoders, faiss_listing, generations, mappings, word_storage
 from docsim.engine.local.generations import Mapping
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.local.words import segment, storage
 from docsim.engine.records import Soundness
+from docsim.engine.words import segment
 from docsim.errors import StoreError
 
 __all__ = ["damaged", "of_generation", "problems", "soundness"]
@@ -168,9 +168,9 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
 
 def _words(path: Path, store: Store) -> Iterator[str]:
     """Check that the segments can be read, and hold exactly the documents that they cover."""
-    for row in storage.rows(store):
+    for row in word_storage.rows(store):
         try:
-            held = segment.load(storage.folder(path), row.digest, whole=True)
+            held = segment.load(word_storage.folder(path), row.digest, whole=True)
         except StoreError as error:
             yield str(error)
             continue
@@ -178,4 +178,4 @@ def _words(path: Path, store: Store) -> Iterator[str]:
         gone = [first for _, first, _ in store.deletions_after(row.deletion)]
         stored = {first for (first,) in store.rows(sql, row.after, row.passage)}
         if set(held.firsts.tolist()) - set(gone) != stored:
-            yield f"the words in {storage.folder(path)} disagree with the documents; repair the index"
+            yield f"the words in {word_storage.folder(path)} disagree with the documents; repair the index"

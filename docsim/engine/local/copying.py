@@ -13,10 +13,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from docsim.engine.local import checks, encoders, repairs
+from docsim.engine.local import checks, encoders, repairs, word_storage
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import segment, storage
 from docsim.engine.records import Copied
+from docsim.engine.words import segment
 from docsim.errors import EncoderError, StoreError
 
 __all__ = ["copy"]
@@ -79,7 +79,7 @@ def _copy(path: Path, target: Path) -> None:
         if store.generation() is None:
             raise StoreError(f"expected a finished index at {path}, found one that was never finished")
         numbers = [one.number for one in store.generations()]
-        words = [segment.path_of(storage.folder(path), row.digest) for row in storage.rows(store)]
+        words = [segment.path_of(word_storage.folder(path), row.digest) for row in word_storage.rows(store)]
     files = [file for number in numbers for file in _files(path, number)]
     files += [file for file in words if file.exists()]  # what is missing is made again from the texts
     for file in files:

@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterator
 
 from docsim.engine.local.store import Store
 from docsim.engine.records import DISTRUSTED, StoredDocument
+from docsim.engine.stored_documents import is_covered, is_sound
 from docsim.errors import StoreError
-from docsim.ingest import repeated
-from docsim.models import Passage
 
-__all__ = ["MISMATCHED", "badly_split", "dangling", "each", "id_of", "is_sound", "problems", "repeated_lines"]
+__all__ = ["MISMATCHED", "badly_split", "dangling", "each", "id_of", "problems", "repeated_lines"]
 
 MISMATCHED = {
     "documents whose passages do not match their count": (
@@ -62,11 +61,6 @@ def id_of(store: Store, number: int) -> str:
         return f"document number {number}"
 
 
-def is_sound(stored: StoredDocument | None) -> bool:
-    """Return whether a document is what its source held, as its digest tells."""
-    return stored is not None and stored.document.digest() == stored.digest
-
-
 def repeated_lines(store: Store) -> frozenset[str]:
     """Return the lines that passages leave out, as the sources of the documents repeat them."""
     notes = store.rows("SELECT value FROM meta WHERE key LIKE 'repeated %'")
@@ -74,15 +68,7 @@ def repeated_lines(store: Store) -> frozenset[str]:
 
 
 def _is_covered(store: Store, stored: StoredDocument | None, lines: Collection[str]) -> bool:
-    """Return whether a document's passages are in order and cover its text except for white space and some lines."""
-    if stored is None:
-        return True
-    text, end, start = stored.document.text, 0, 0
-    for passage in [*store.passages(stored.number), Passage(len(text), len(text))]:
-        if passage.start < start or not repeated.are_repeated(text[end : passage.start], lines):
-            return False
-        start, end = passage.start, max(end, passage.end)
-    return True
+    return stored is None or is_covered(stored, store.passages(stored.number), lines)
 
 
 def badly_split(store: Store) -> Iterator[int]:

@@ -6,18 +6,16 @@ generations/0001/base/      the encoder that it was fine-tuned from, if it was f
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docsim.encoding.encoder import MANIFEST_FILE, Encoder, fingerprint_of
+from docsim.encoding.copying import copy
+from docsim.encoding.encoder import Encoder, fingerprint_of
 from docsim.engine.records import Generation
 from docsim.errors import EncoderError, FingerprintMismatch, StoreError
-from docsim.files import flush
 
-__all__ = ["base", "check", "copy", "directory", "explained", "load", "restore"]
+__all__ = ["base", "check", "directory", "explained", "load", "restore"]
 
 
 def directory(index: Path, number: int) -> Path:
@@ -38,23 +36,6 @@ def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
     except EncoderError:
         with explained(index):
             copy(encoder, directory(index, generation.number) / "encoder")
-
-
-def copy(encoder: Encoder, target: Path) -> None:
-    """Copy an encoder's files; when this returns, they are complete on the disk."""
-    temporary = target.with_name(f"{target.name}.tmp")
-    for leftover in (temporary, target):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for path in encoder.path.iterdir():
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
-            shutil.copyfile(path, temporary / path.name)
-            if path.name == MANIFEST_FILE:  # differs for an encoder that was loaded with fewer dimensions
-                content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)
-                (temporary / path.name).write_text(content + "\n", encoding="utf-8")
-            flush(temporary / path.name)
-    temporary.rename(target)
-    flush(target.parent)
 
 
 def load(index: Path, generation: Generation) -> Encoder:

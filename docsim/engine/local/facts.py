@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docsim.engine.local import ann, ann_tuning, encoders
+from docsim.engine.local import ann, ann_tuning, encoders, word_storage
 from docsim.engine.local.database import FILE
 from docsim.engine.local.store import LocalGeneration, Store
-from docsim.engine.local.words import storage
 from docsim.engine.records import GenerationFacts, SearchFacts, Sizes
 
 __all__ = ["generations", "search", "sizes"]
@@ -43,7 +42,7 @@ def search(path: Path, store: Store, generation: LocalGeneration) -> SearchFacts
 def sizes(path: Path, generation: LocalGeneration) -> Sizes:
     """Return the sizes in bytes of the database, of the live FAISS file and the words, and of the live encoder."""
     folder = encoders.directory(path, generation.number)
-    derived = [*folder.glob("*.faiss"), *storage.folder(path).glob("*")]
+    derived = [*folder.glob("*.faiss"), *word_storage.folder(path).glob("*")]
     return Sizes(
         database=sum(map(_size, path.glob(f"{FILE}*"))),
         search=sum(map(_size, derived)),

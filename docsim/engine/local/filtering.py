@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import phrases
-from docsim.engine.local.words.index import WordIndex
+from docsim.engine.words import phrases
+from docsim.engine.words.index import WordIndex
 from docsim.filters.condition import All, Condition, Either, Holds, Not, asks_for_words
 
 __all__ = ["meeting"]

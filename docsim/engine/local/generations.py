@@ -24,14 +24,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.encoding.copying import copy
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import encoders, faiss_listing, notices
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.encoders import directory, explained
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
-from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import Counts, Stacked
+from docsim.engine.words.index import WordIndex
 from docsim.errors import StoreError
 
 if TYPE_CHECKING:
@@ -240,9 +241,9 @@ def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", b
         with explained(index):
             folder = directory(index, number)
             shutil.rmtree(folder, ignore_errors=True)  # left by a run that was stopped before the commit
-            encoders.copy(encoder, folder / "encoder")
+            copy(encoder, folder / "encoder")
             if base is not None:
-                encoders.copy(base, folder / "base")
+                copy(base, folder / "base")
     return number
 
 

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import document_checks, filtering, sampling
+from docsim.engine.local import document_checks, filtering, sampling, word_storage
 from docsim.engine.local.generations import Allowed, View
 from docsim.engine.local.notices import Notices, into
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import lexicon, matches, storage, term_postings
-from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import (
     Counts,
     Embeddings,
@@ -30,6 +28,8 @@ from docsim.engine.records import (
     Stacked,
     StoredDocument,
 )
+from docsim.engine.words import lexicon, matches, term_postings
+from docsim.engine.words.index import WordIndex
 from docsim.filters.condition import Condition
 from docsim.models import Passage
 
@@ -200,7 +200,7 @@ class OpenGeneration:
         known = self.view.known
         if known.words is None:
             with into(self.notices):
-                known.words = storage.refreshed(self.store, self.store.path.parent, known.earlier_words)
+                known.words = word_storage.refreshed(self.store, self.store.path.parent, known.earlier_words)
             known.earlier_words = None
         return known.words
 

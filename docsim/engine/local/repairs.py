@@ -11,6 +11,7 @@ from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import Embedded, StoredDocument
+from docsim.engine.stored_documents import is_sound
 from docsim.errors import StoreError
 from docsim.ingest import passages, repeated
 
@@ -43,7 +44,7 @@ def repair(path: Path, *, index_type: str | None, recall: float | None, wait: bo
         unreadable = [number for number, stored in document_checks.each(store) if stored is None]
         wrong = {*unreadable, *checks.damaged(store, live), *document_checks.badly_split(store)}
         _embed_again(store, encoders.load(path, live) if wrong else None, sorted(wrong))
-        lost = [number for number, stored in document_checks.each(store) if not document_checks.is_sound(stored)]
+        lost = [number for number, stored in document_checks.each(store) if not is_sound(stored)]
         with store.writing():
             for number in [*lost, *document_checks.dangling(store), *store.disputed()]:
                 store.distrust(number)

@@ -5,7 +5,7 @@ SQLite holds the truth of an index: everything else can be rebuilt from these ta
     meta          key and value; ``revision`` grows by one with every commit that changes answers
     sources       what was indexed: folders, files, records, standard input or the Python API
     documents     one row per document, its text last, so that other columns are read without it
-    words         the files that hold the documents' words, see ``docsim.engine.local.words.storage``
+    words         the files that hold the documents' words, see ``docsim.engine.local.word_storage``
     origins       which path of which source stands for which document, and the digest it was last read with
     failures      paths that could not be read the last time
     passages      spans of documents; ``number`` is the FAISS id; the passages of one document are consecutive

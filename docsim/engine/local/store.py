@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local import document_row
+from docsim.engine import document_row
 from docsim.engine.local.origins import Origins
 from docsim.engine.records import Counts, Embeddings, Generation, RecordedVerdict, StoredDocument
 from docsim.errors import StoreError

@@ -8,13 +8,12 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from docsim.engine.local import ann_tuning, generations, locks
+from docsim.engine.local import ann_tuning, generations, locks, word_storage, word_writing
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
-from docsim.engine.local.words import storage, writing
-from docsim.engine.local.words.beside_encoding import Beside
-from docsim.engine.local.words.building import Text, named
 from docsim.engine.records import DISTRUSTED, Embedded, SourceName
+from docsim.engine.words.beside_encoding import Beside
+from docsim.engine.words.building import Text, named
 from docsim.models import Failure
 
 __all__ = ["LocalWriter", "opened"]
@@ -31,8 +30,8 @@ def opened(path: Path, *, wait: bool) -> Iterator[LocalWriter]:
     with locks.writing(path, wait=wait):
         writer = LocalWriter(path, writable=True)
         try:
-            if not storage.rows(writer):  # an older docsim, or one that made other words of a text, wrote the index
-                writing.write(writer, path)
+            if not word_storage.rows(writer):  # an older docsim wrote the index, or one that made other words of a text
+                word_writing.write(writer, path)
             yield writer
         finally:
             writer.close()
@@ -67,7 +66,7 @@ class LocalWriter(Store):
         if self._texts and self._begun:
             if self._beside is None:
                 after, deletion = self._begun
-                self._beside = Beside(storage.folder(self.path.parent), after=after, deletion=deletion)
+                self._beside = Beside(word_storage.folder(self.path.parent), after=after, deletion=deletion)
             self._beside.add(self._texts)
         self._texts = []  # they are large, and others have them now
 
@@ -91,7 +90,7 @@ class LocalWriter(Store):
         document, count = embedded.document, len(embedded.passages)
         first = 1 + int(self.value("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'passages'") or 0)
         if self._begun is None:
-            self._begun = first - 1, storage.last_deletion(self)
+            self._begun = first - 1, word_storage.last_deletion(self)
         metadata = json.dumps(document.metadata, ensure_ascii=False, sort_keys=True)
         fields = (document.title, document.text, metadata, digest or document.digest(), first, count)
         if number is None:
@@ -225,4 +224,4 @@ class LocalWriter(Store):
         """
         made = self._beside.finish() if self._beside else None
         self._beside = self._begun = None
-        writing.write(self, self.path.parent, force=force, made=made)
+        word_writing.write(self, self.path.parent, force=force, made=made)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.local import word_texts
 from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import merging, segment, stored_texts
-from docsim.engine.local.words.beside_encoding import Made
-from docsim.engine.local.words.segment import FORMAT, Segment
-from docsim.engine.local.words.storage import SegmentRow, folder, last_deletion, rows, without
+from docsim.engine.local.word_storage import SegmentRow, folder, last_deletion, rows, without
+from docsim.engine.words import merging, segment
+from docsim.engine.words.beside_encoding import Made
+from docsim.engine.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
 __all__ = ["write"]
@@ -61,7 +62,7 @@ def _is_touched(store: Store, made: Made) -> bool:
 def _further(store: Store, place: Path, after: int, made: Made | None) -> Iterator[SegmentRow]:
     """Write what no segment covers, and yield its rows, those of segments that were made already last."""
     deletion = last_deletion(store)
-    for one in stored_texts.segments(store, after, made.after if made else None):
+    for one in word_texts.segments(store, after, made.after if made else None):
         last = int(one.firsts[-1])
         yield SegmentRow(segment.save(one, place), after, last, deletion)
         after = last

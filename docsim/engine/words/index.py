@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import bm25, sorted_words
-from docsim.engine.local.words.bm25 import TITLE_WEIGHT
-from docsim.engine.local.words.letters import Letters
-from docsim.engine.local.words.remembered import LookedUp
-from docsim.engine.local.words.segment import Segment, hashes, ragged, stem_hashes
+from docsim.engine.words import bm25, sorted_words
+from docsim.engine.words.bm25 import TITLE_WEIGHT
+from docsim.engine.words.letters import Letters
+from docsim.engine.words.remembered import LookedUp
+from docsim.engine.words.segment import Segment, hashes, ragged, stem_hashes
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import sorted_words
-from docsim.engine.local.words.index import WordIndex
 from docsim.engine.records import KnownWord, Numbers
+from docsim.engine.words import sorted_words
+from docsim.engine.words.index import WordIndex
 
 __all__ = ["beginning", "like"]
 

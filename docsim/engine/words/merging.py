@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import sorted_words
-from docsim.engine.local.words.segment import Segment, hashes, ragged
+from docsim.engine.words import sorted_words
+from docsim.engine.words.segment import Segment, hashes, ragged
 
 __all__ = ["merged"]
 

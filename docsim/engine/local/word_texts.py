@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import building
-from docsim.engine.local.words.building import Text
-from docsim.engine.local.words.segment import Segment
+from docsim.engine.words import building
+from docsim.engine.words.building import Text
+from docsim.engine.words.segment import Segment
 
 __all__ = ["TEXTS", "segments"]
 

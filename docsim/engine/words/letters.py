@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.segment import Segment
+from docsim.engine.words.segment import Segment
 
 __all__ = ["Letters"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import sorted_words
-from docsim.engine.local.words.index import WordIndex, runs
-from docsim.engine.local.words.segment import Segment, hashes, ragged
+from docsim.engine.words import sorted_words
+from docsim.engine.words.index import WordIndex, runs
+from docsim.engine.words.segment import Segment, hashes, ragged
 from docsim.filters.condition import Holds
 
 __all__ = ["slots"]

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.bm25 import TITLE_WEIGHT
-from docsim.engine.local.words.segment import Segment, hashes, stem_hashes
+from docsim.engine.words.bm25 import TITLE_WEIGHT
+from docsim.engine.words.segment import Segment, hashes, stem_hashes
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 

@@ -1,6 +1,6 @@
 """The process that makes segments: reads texts from its standard input, and says on standard output what it has made.
 
-    python -P -m docsim.engine.local.words.segment_process FOLDER
+    python -P -m docsim.engine.words.segment_process FOLDER
 
 ``beside_encoding`` starts it. When its input ends early, because that process was killed, it ends without a word.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from docsim.child_process import Frame, own_pipes, receive, send
-from docsim.engine.local.words import building, segment
-from docsim.engine.local.words.building import Text
+from docsim.engine.words import building, segment
+from docsim.engine.words.building import Text
 
 __all__ = ["END", "main", "packed"]
 

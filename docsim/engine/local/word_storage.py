@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from docsim.engine.local import notices
 from docsim.engine.local.store import Store
-from docsim.engine.local.words import segment
-from docsim.engine.local.words.index import WordIndex
-from docsim.engine.local.words.segment import FORMAT, Segment
+from docsim.engine.words import segment
+from docsim.engine.words.index import WordIndex
+from docsim.engine.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
 __all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "without"]
@@ -132,9 +132,9 @@ def _made(store: Store, after: int, upto: int | None = None) -> list[Segment]:
     """Return segments of the documents whose first passage numbers are in a range, made of their texts."""
     if int(store.value("SELECT coalesce(max(first_passage), 0) FROM documents")) <= after:
         return []
-    from docsim.engine.local.words import stored_texts  # here, because most searches need no words of texts
+    from docsim.engine.local import word_texts  # here, because most searches need no words of texts
 
-    return list(stored_texts.segments(store, after, upto))
+    return list(word_texts.segments(store, after, upto))
 
 
 def without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) -> NDArray[np.bool_] | None:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.assembling import MOST_DOCUMENTS, Documents, Occurrences, assembled
-from docsim.engine.local.words.segment import Segment
+from docsim.engine.words.assembling import MOST_DOCUMENTS, Documents, Occurrences, assembled
+from docsim.engine.words.segment import Segment
 from docsim.ingest import file_names
 from docsim.ingest.content import readable
 from docsim.text.languages import DEFAULT, LANGUAGES, SAMPLE, evidence, told_by

@@ -1,6 +1,6 @@
 """Matches: the documents that hold the terms of a query, and their scores, added up over the terms.
 
-What a document gains for one term is said in ``docsim.engine.local.words.bm25``.
+What a document gains for one term is said in ``docsim.engine.words.bm25``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.index import WordIndex
-from docsim.engine.local.words.term_postings import Held, held
 from docsim.engine.records import Numbers, QueryTerm
+from docsim.engine.words.index import WordIndex
+from docsim.engine.words.term_postings import Held, held
 from docsim.text.folding import folded
 
 __all__ = ["Matches", "holds", "matches", "stemmed"]

@@ -2,7 +2,7 @@
 
 A document is handed over when its transaction is committed, and a few transactions wait at most. Few documents are left
 to a thread. Many get a process of their own, ``segment_process``: finding words keeps the interpreter busy, which a
-thread would have to share with those that read and commit. What is made counts only once ``writing.write`` says so;
+thread would have to share with those that read and commit. What is made counts only once the engine says so;
 until then a kill, an error or a deletion in between loses nothing but time.
 """
 
@@ -17,8 +17,8 @@ from pathlib import Path
 from queue import Queue
 
 from docsim import child_process
-from docsim.engine.local.words import building, segment, segment_process
-from docsim.engine.local.words.building import Text
+from docsim.engine.words import building, segment, segment_process
+from docsim.engine.words.building import Text
 
 __all__ = ["FEW", "Beside", "Made"]
 

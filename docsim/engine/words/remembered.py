@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from docsim.engine.local.words.term_postings import Held
+    from docsim.engine.words.term_postings import Held
 
 __all__ = ["LookedUp", "Remembered", "Word"]
 
@@ -58,7 +58,7 @@ def _rows(parts: list[Held]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What was looked up for queries, see ``docsim.engine.local.words.term_postings``.
+    """What was looked up for queries, see ``docsim.engine.words.term_postings``.
 
     Attributes:
         counts: How many documents hold a word.

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words.segment import Segment
+from docsim.engine.words.segment import Segment
 
 __all__ = ["at", "beginning", "encoded", "every"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local.words import bm25
-from docsim.engine.local.words.index import Postings, WordIndex
-from docsim.engine.local.words.remembered import Word
 from docsim.engine.records import QueryTerm
+from docsim.engine.words import bm25
+from docsim.engine.words.index import Postings, WordIndex
+from docsim.engine.words.remembered import Word
 from docsim.text.languages import LANGUAGES, language_of_script
 from docsim.text.stemming import stems
 

@@ -1,1 +1,0 @@
-"""The words index: which documents hold which words, and where; see ``docsim.engine.local.words.segment``."""
