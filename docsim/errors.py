@@ -94,7 +94,7 @@ class StoreError(DocsimError):
 
 
 class IndexChanged(StoreError):
-    """The index was changed while it was read, in a folder that this user may not write to; asking again helps."""
+    """The index was changed while it was read; asking again helps."""
 
 
 class IndexLocked(StoreError):
