@@ -14,7 +14,7 @@ from pathlib import Path
 
 from docsim.encoding.encoder import MANIFEST_FILE, Encoder, fingerprint_of
 from docsim.engine.records import Generation
-from docsim.errors import EncoderError, FingerprintMismatch, StoreError
+from docsim.errors import EncoderError, EncoderGone, FingerprintMismatch, StoreError
 from docsim.files import flush
 
 __all__ = ["base", "check", "copy", "directory", "explained", "load", "restore"]
@@ -41,7 +41,20 @@ def restore(index: Path, generation: Generation, encoder: Encoder) -> None:
 
 
 def copy(encoder: Encoder, target: Path) -> None:
-    """Copy an encoder's files; when this returns, they are complete on the disk."""
+    """Copy an encoder's files; when this returns, they are complete on the disk.
+
+    Raises:
+        EncoderGone: They were removed after the encoder had been loaded.
+    """
+    try:
+        _copy(encoder, target)
+    except FileNotFoundError as error:
+        if (encoder.path / MANIFEST_FILE).is_file():
+            raise
+        raise EncoderGone(f"the encoder at {encoder.path} was removed meanwhile; choose one again") from error
+
+
+def _copy(encoder: Encoder, target: Path) -> None:
     temporary = target.with_name(f"{target.name}.tmp")
     for leftover in (temporary, target):
         shutil.rmtree(leftover, ignore_errors=True)
