@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, ann_tuning
-from docsim.engine.local.ann import ApproximateFacts
+from docsim.engine.local import ann, ann_files, ann_tuning
+from docsim.engine.local.ann_files import ApproximateFacts
 from docsim.engine.local.vectors import VectorIndex
 from docsim.ingest import passages
 from docsim.models import Document
@@ -134,7 +134,7 @@ def accelerate(folder: Path, queries: NDArray[np.float32], given: argparse.Names
     half = len(queries) // 2  # the other half is what recall is measured with
     found, recall = ann_tuning.tuned(vectors, made, queries[:half], target=given.recall)
     facts = ApproximateFacts("scale", given.type, factory, given.recall, recall, len(vectors), found.breadth)
-    ann.save(folder, made, facts)
+    ann_files.save(folder, made, facts)
     tuned = time.perf_counter() - started - built
     size = sum(path.stat().st_size for path in folder.glob("approximate.*")) // 1_000_000
     return {
@@ -149,7 +149,7 @@ def accelerate(folder: Path, queries: NDArray[np.float32], given: argparse.Names
 def load(folder: Path) -> VectorIndex:
     digest, dim = (folder / "digest").read_text().split()
     vectors = VectorIndex.load(folder / "index.faiss", digest=digest, dim=int(dim))
-    return vectors.with_approximate(ann.load(folder, "scale"))
+    return vectors.with_approximate(ann_files.load(folder, "scale"))
 
 
 def process(folder: Path) -> dict[str, float]:

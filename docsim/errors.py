@@ -5,9 +5,10 @@
     │   └── MissingExtra   what was asked for needs an optional part of docsim that is not installed
     ├── SourceError        a source, or one document in it, cannot be read
     ├── EncoderError       an encoder directory is missing, damaged or of another format
+    │   ├── EncoderGone    an encoder's directory was removed after it had been loaded
     │   └── FingerprintMismatch   the encoder is not the one that the index was built with
     ├── StoreError         an index directory is missing, damaged or of another format
-    │   ├── IndexChanged   the index was changed while it was read, where that cannot be prevented
+    │   ├── IndexChanged   the index was changed while it was read; asking again helps
     │   └── IndexLocked    another process is writing to the index
     └── TrainingError      training material is too small, degenerate or inconsistent
 
@@ -28,6 +29,7 @@ import re
 __all__ = [
     "DocsimError",
     "EncoderError",
+    "EncoderGone",
     "FingerprintMismatch",
     "IndexChanged",
     "IndexLocked",
@@ -85,6 +87,10 @@ class EncoderError(DocsimError):
     """An encoder directory is missing, damaged or of another format."""
 
 
+class EncoderGone(EncoderError):
+    """An encoder's directory was removed after it had been loaded, such as that of a generation that was pruned."""
+
+
 class FingerprintMismatch(EncoderError):
     """The encoder is not the one that the index was built with."""
 
@@ -94,7 +100,7 @@ class StoreError(DocsimError):
 
 
 class IndexChanged(StoreError):
-    """The index was changed while it was read, in a folder that this user may not write to; asking again helps."""
+    """The index was changed while it was read; asking again helps."""
 
 
 class IndexLocked(StoreError):

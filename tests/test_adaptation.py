@@ -1,19 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import toy_training
 from encoder_variants import reading_fewer_tokens
 
-from docsim.encoding.encoder import Encoder
-from docsim.errors import EncoderError
+from docsim.encoding.encoder import Encoder, read_manifest
+from docsim.errors import EncoderError, EncoderGone
 from docsim.index import Index
 from docsim.jobs import adapt
 from docsim.jobs.adapt import AdaptOptions
+from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.reindexing import prune, reindex, rollback
+from docsim.training.towers.saving import Lineage, save
 
 UNMEASURED = GateOptions(publish_anyway=True)  # two documents are too few to measure anything
 
@@ -136,3 +139,59 @@ def test_another_start_can_be_named_and_has_to_be_an_encoder(index: Index, adapt
     assert task(index, start=adapted.path).base.fingerprint == adapted.fingerprint
     with pytest.raises(EncoderError, match="expected an encoder directory"):
         task(index, start=tmp_path)
+
+
+class Interrupting:
+    """Progress that does something once, as soon as an encoder is being trained."""
+
+    def __init__(self, index: Index, work: Callable[[], object]) -> None:
+        self._index, self._work, self._is_done = index, work, False
+
+    def say(self, _: str) -> None:
+        self.measure("")
+
+    def begin(self, *_: object) -> None:
+        self.measure("")
+
+    def advance(self, _: int = 1) -> None:
+        self.measure("")
+
+    def measure(self, _: str) -> None:
+        if not self._is_done and self._index.engine.workspace().exists():
+            self._is_done = True
+            self._work()
+
+
+def test_the_start_may_be_removed_while_an_encoder_is_trained_from_it(tmp_path: Path, adapted: Encoder) -> None:
+    save(toy_training.parts(), tmp_path / "toy", name="toy", lineage=Lineage(seed=0))
+    encoder = Encoder.load(tmp_path / "toy")
+    with Index.create(tmp_path / "index", encoder=encoder) as index:
+        index.sync(toy_training.documents(240))
+
+        def remove_it() -> None:
+            reindex(index, adapted, gate=UNMEASURED)
+            prune(index, keep=1)
+            assert not (index.path / "generations" / "0001").exists()
+
+        options = AdaptOptions(time_limit=10, gate=UNMEASURED)
+        done = adapt.adapt(index, options, progress=Interrupting(index, remove_it))
+        assert done.trained is not None
+        assert done.trained.learned
+        assert done.reindexed.generation == 3
+        assert done.reindexed.published
+        assert not index.engine.workspace().exists()
+        assert verify.problems(index) == []
+        assert read_manifest(index.engine.base_directory(3))["fingerprint"] == encoder.fingerprint
+
+
+def test_what_was_learned_may_be_removed_before_it_is_published(index: Index, adapted: Encoder) -> None:
+    published(index, adapted)
+    rollback(index)
+    found = task(index)
+    prune(index, keep=1)
+    assert found.known is not None
+    with pytest.raises(EncoderGone, match="was removed meanwhile; choose one again"):
+        reindex(index, found.known, base=found.base, gate=UNMEASURED)
+    assert [one.generation.number for one in index.engine.generations()] == [1]
+    adapt.note(index, found, None)  # two documents are too few to learn from anew
+    assert adapt.carry_out(index, found, AdaptOptions()).reindexed.unchanged

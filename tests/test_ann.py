@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, ApproximateFacts, SearchChoice
+from docsim.engine.local import ann, ann_files
+from docsim.engine.local.ann import Approximate, SearchChoice
+from docsim.engine.local.ann_files import ApproximateFacts
 from docsim.engine.local.ann_tuning import doubts, tuned
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import UsageError
@@ -171,22 +172,22 @@ def test_a_recall_that_is_out_of_reach_gives_the_broadest_search() -> None:
 
 def saved(folder: Path) -> tuple[ApproximateFacts, VectorIndex]:
     facts = ApproximateFacts("a snapshot", "ivf", "IVF32,SQ8", 0.95, 0.97, COUNT, 4)
-    ann.save(folder, ann.build(facts.factory, ROWS), facts)
+    ann_files.save(folder, ann.build(facts.factory, ROWS), facts)
     return facts, VectorIndex(DIM).with_added(np.arange(COUNT), ROWS)
 
 
 def test_saving_and_loading_gives_the_same_answers(tmp_path: Path) -> None:
     facts, exact = saved(tmp_path)
-    loaded = ann.load(tmp_path, "a snapshot")
+    loaded = ann_files.load(tmp_path, "a snapshot")
     assert loaded is not None
     assert loaded.breadth == facts.breadth
     again = Approximate(ann.build(facts.factory, ROWS), facts.breadth)
     one, other = (exact.with_approximate(each).search(QUERIES, 10) for each in (loaded, again))
     np.testing.assert_array_equal(one.ids, other.ids)
-    written = ann.written(tmp_path)
+    written = ann_files.written(tmp_path)
     assert written is not None
     assert replace(written, digest="", lists="", sampled="") == facts
-    assert ann.damage(tmp_path) == ""
+    assert ann_files.damage(tmp_path) == ""
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "facts", "other snapshot", "format"])
@@ -205,16 +206,16 @@ def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path, damage: str) -> No
         facts.write_text(facts.read_text()[:50])
     elif damage == "format":
         facts.write_text(json.dumps(json.loads(facts.read_text()) | {"format": 99}))
-    assert ann.load(tmp_path, "another" if damage == "other snapshot" else "a snapshot") is None
+    assert ann_files.load(tmp_path, "another" if damage == "other snapshot" else "a snapshot") is None
 
 
 @pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF128,PQ8x4fs", "IVF16,Flat", "IVF16,PQ4x4"])
 def test_inverted_lists_are_mapped_and_searched_as_they_were(tmp_path: Path, factory: str) -> None:
     made = ann.build(factory, ROWS)
     before = made.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
-    ann.save(tmp_path, made, ApproximateFacts("s", "ivf", factory, 0.95, 0.97, COUNT, 4))
+    ann_files.save(tmp_path, made, ApproximateFacts("s", "ivf", factory, 0.95, 0.97, COUNT, 4))
     after = made.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
-    loaded = ann.load(tmp_path, "s")
+    loaded = ann_files.load(tmp_path, "s")
     assert loaded is not None
     mapped = loaded.index.search(QUERIES, 20, params=faiss.SearchParametersIVF(nprobe=5))
     for found in (after, mapped):
@@ -225,11 +226,13 @@ def test_inverted_lists_are_mapped_and_searched_as_they_were(tmp_path: Path, fac
 
 def test_saving_again_leaves_only_the_files_of_the_last_and_who_has_it_open_goes_on(tmp_path: Path) -> None:
     saved(tmp_path)
-    loaded = ann.load(tmp_path, "a snapshot")
+    loaded = ann_files.load(tmp_path, "a snapshot")
     assert loaded is not None
     before = loaded.proposed(QUERIES, 10)
     (tmp_path / "approximate.tmp").write_bytes(b"left by a kill")
-    ann.save(tmp_path, ann.build("IVF16,SQ8", ROWS), ApproximateFacts("b", "ivf", "IVF16,SQ8", 0.9, 0.9, COUNT, 2))
+    ann_files.save(
+        tmp_path, ann.build("IVF16,SQ8", ROWS), ApproximateFacts("b", "ivf", "IVF16,SQ8", 0.9, 0.9, COUNT, 2)
+    )
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".faiss", ".json", ".lists"]
     np.testing.assert_array_equal(loaded.proposed(QUERIES, 10), before)
 
@@ -242,8 +245,8 @@ def test_lists_that_are_not_all_there_are_not_used(tmp_path: Path, damage: str) 
         file.write_bytes(file.read_bytes()[:-1])
     else:
         file.unlink()
-    assert ann.load(tmp_path, "a snapshot") is None
-    assert "repair the index" in ann.damage(tmp_path)
+    assert ann_files.load(tmp_path, "a snapshot") is None
+    assert "repair the index" in ann_files.damage(tmp_path)
 
 
 @given(seed=st.integers(0, 1000))
@@ -259,8 +262,8 @@ def test_altered_lists_give_right_similarities_and_no_unknown_passage(
     places = random.integers(0, len(content), len(content) // 20)
     content[places] = random.integers(0, 256, len(places))
     content.tofile(file)
-    assert "repair the index" in ann.damage(folder)
-    found = exact.with_approximate(ann.load(folder, "a snapshot")).search(QUERIES, 10)
+    assert "repair the index" in ann_files.damage(folder)
+    found = exact.with_approximate(ann_files.load(folder, "a snapshot")).search(QUERIES, 10)
     similarities = np.einsum("qd,qkd->qk", QUERIES, ROWS[found.ids].astype(np.float32))
     np.testing.assert_allclose(found.similarities, similarities, atol=1e-5)
 
@@ -268,7 +271,7 @@ def test_altered_lists_give_right_similarities_and_no_unknown_passage(
 def test_an_index_of_another_number_of_rows_is_not_used(tmp_path: Path) -> None:
     saved(tmp_path)
     fewer = VectorIndex(DIM).with_added(np.arange(100), ROWS[:100])
-    assert fewer.with_approximate(ann.load(tmp_path, "a snapshot")) is fewer
+    assert fewer.with_approximate(ann_files.load(tmp_path, "a snapshot")) is fewer
 
 
 # Choosing

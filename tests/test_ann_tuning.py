@@ -7,8 +7,8 @@ import pytest
 from opened import engine_of, faiss_file, generation_of
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann, ann_tuning, faiss_listing, generations
-from docsim.engine.local.ann import ApproximateFacts
+from docsim.engine.local import ann, ann_files, ann_tuning, faiss_listing, generations
+from docsim.engine.local.ann_files import ApproximateFacts
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
@@ -22,7 +22,7 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
 
 
 def known(index: Index) -> ApproximateFacts | None:
-    return ann.written(generations.directory(index.path, index.generation().number))
+    return ann_files.written(generations.directory(index.path, index.generation().number))
 
 
 def test_auto_stays_exact_where_searching_approximately_would_be_no_faster(

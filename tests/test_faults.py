@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 from effort import examples, thorough
 from encoder_variants import with_other_dim
+from kill_jobs import JOBS, NEW, OLD, OTHER_DIM, Job, check, create_and_sync, documents
 from opened import faiss_file, ids_of, store_of, texts_of
 
 from docsim.encoding.encoder import Encoder
@@ -40,9 +41,6 @@ from docsim.reindex.examination import GateOptions
 
 pytestmark = pytest.mark.faults
 
-OLD = {f"d{i}": f"lentils soup number {i}" for i in range(8)}
-NEW = {f"d{i}": f"restore the database {i}" if i % 2 else f"lentils soup number {i}" for i in range(2, 12)}
-OTHER_DIM = 24
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = 130
 """The exit code of a child that was interrupted from the keyboard."""
@@ -64,88 +62,6 @@ _FILES = {"os.rename", "os.remove", "os.mkdir", "shutil.copyfile", "shutil.rmtre
 
 
 # The harness, in a process of its own
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is killed half way: from one state to another, through the states that may be found in between.
-
-    ``live`` are the dimensions of the live generation, before and after.
-    """
-
-    prepare: Callable[[Path, Encoder], None]
-    run: Callable[[Path, Encoder], None]
-    states: tuple[dict[str, str], ...]
-    live: tuple[int, int] = (32, 32)
-
-
-def documents(texts: dict[str, str]) -> list[Document]:
-    return [Document(id, text) for id, text in texts.items()]
-
-
-def create_and_sync(path: Path, encoder: Encoder, texts: dict[str, str], index_type: str | None = None) -> None:
-    with Index.create(path, encoder=encoder, index_type=index_type) as index:
-        index.sync(documents(texts))
-
-
-def remove(path: Path, _: Encoder) -> None:
-    with Index.open(path) as index:
-        index.remove(["d0", "d3", "d7"])
-
-
-def prepare_upgrade(path: Path, encoder: Encoder) -> None:
-    create_and_sync(path, encoder, OLD)
-    with_other_dim(encoder.path, path.with_name("other"), OTHER_DIM)
-
-
-def upgrade(path: Path, _: Encoder) -> None:
-    with Index.open(path) as index:
-        reindexing.reindex(index, Encoder.load(path.with_name("other")), gate=GateOptions(max_loss=1))
-
-
-def prepare_rollback(path: Path, encoder: Encoder) -> None:
-    """Leave two generations, of which the older lacks documents."""
-    prepare_upgrade(path, encoder)
-    upgrade(path, encoder)
-    create_and_sync(path, Encoder.load(path.with_name("other")), NEW)
-
-
-def go_back(path: Path, _: Encoder) -> None:
-    with Index.open(path) as index:
-        reindexing.rollback(index, to=1)
-
-
-def prune(path: Path, _: Encoder) -> None:
-    with Index.open(path) as index:
-        reindexing.prune(index, keep=1)
-
-
-def between(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], ...]:
-    """Return the states that a sync may leave: new documents in order, and what vanished removed at the very end."""
-    return (*(old | dict(list(new.items())[:count]) for count in range(len(new) + 1)), new)
-
-
-JOBS = {
-    "create": Job(lambda *_: None, lambda path, one: create_and_sync(path, one, OLD), between({}, OLD)),
-    "sync": Job(
-        lambda path, one: create_and_sync(path, one, OLD),
-        lambda path, one: create_and_sync(path, one, NEW),
-        between(OLD, NEW),
-    ),
-    "remove": Job(
-        lambda path, one: create_and_sync(path, one, OLD),
-        remove,
-        (OLD, {id: text for id, text in OLD.items() if id not in ("d0", "d3", "d7")}),
-    ),
-    "approximate": Job(
-        lambda path, one: create_and_sync(path, one, OLD, index_type="IVF1,SQ8"),
-        lambda path, one: create_and_sync(path, one, NEW),
-        between(OLD, NEW),
-    ),
-    "reindex": Job(prepare_upgrade, upgrade, (OLD,), (32, OTHER_DIM)),
-    "rollback": Job(prepare_rollback, go_back, (NEW,), (OTHER_DIM, 32)),
-    "prune": Job(prepare_rollback, prune, (NEW,), (OTHER_DIM, OTHER_DIM)),
-}
 
 
 def forked(work: Callable[[], None]) -> int:
@@ -197,8 +113,9 @@ def examined(job: Job, path: Path, encoder: Encoder) -> None:
         found = None
     if found is not None:
         with found as index:
-            check(index, job.states)
+            check(index, job.states, is_damaged=job.is_damaged)
             assert index.encoder.dim in job.live
+        job.before(path)
     job.run(path, encoder)
     with Index.open(path) as index:
         check(index, job.states[-1:])
@@ -209,18 +126,7 @@ def examined(job: Job, path: Path, encoder: Encoder) -> None:
     assert {one.name for one in path.glob("generations/*")} == kept
     leftovers = {one.name for one in path.rglob("*") if one.suffix == ".tmp"}
     assert not leftovers, f"left behind: {leftovers}"
-
-
-def check(index: Index, states: tuple[dict[str, str], ...]) -> None:
-    """Assert that the index is sound, holds one of the states, and answers from just that one."""
-    held = texts_of(index)
-    assert held in states, f"holds {held}"
-    assert verify.problems(index) == []
-    results = index.search_many(list(held.values()), 100)
-    for text, result in zip(held.values(), results, strict=True):
-        assert {hit.id for hit in result.hits} == set(held)
-        assert held[result.hits[0].id] == text
-        assert abs(result.hits[0].similarity - 1) < 5e-3
+    job.after(path)
 
 
 @dataclass(frozen=True)
@@ -253,7 +159,8 @@ class Trial:
 def killed_once(job: Job, trial: Trial, encoder: Path, directory: Path) -> bool:
     """Run a job that is killed, examine what is left and print it; return whether it was killed."""
     path, prepared, log = directory / "index", directory / "prepared", directory / "log"
-    shutil.rmtree(path, ignore_errors=True)
+    for old in (path, *(directory / name for name in job.beside)):
+        shutil.rmtree(old, ignore_errors=True)
     if not prepared.exists():
         os.waitpid(forked(lambda: job.prepare(prepared, Encoder.load(encoder))), 0)
     if prepared.exists():

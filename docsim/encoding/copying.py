@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from docsim.encoding.encoder import MANIFEST_FILE, Encoder
+from docsim.errors import EncoderGone
 from docsim.files import flush
 
 __all__ = ["copy"]
@@ -16,8 +17,18 @@ def copy(encoder: Encoder, target: Path) -> None:
     """Copy an encoder's files; when this returns, they are complete on the disk.
 
     Raises:
+        EncoderGone: They were removed after the encoder had been loaded.
         OSError: They cannot be read or written.
     """
+    try:
+        _copy(encoder, target)
+    except FileNotFoundError as error:
+        if (encoder.path / MANIFEST_FILE).is_file():
+            raise
+        raise EncoderGone(f"the encoder at {encoder.path} was removed meanwhile; choose one again") from error
+
+
+def _copy(encoder: Encoder, target: Path) -> None:
     temporary = target.with_name(f"{target.name}.tmp")
     for leftover in (temporary, target):
         shutil.rmtree(leftover, ignore_errors=True)

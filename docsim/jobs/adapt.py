@@ -11,14 +11,14 @@ import json
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from docsim.encoding.encoder import Encoder, fingerprint_of
+from docsim.encoding.encoder import MANIFEST_FILE, Encoder, fingerprint_of
 from docsim.engine.base import Engine
 from docsim.engine.records import Generation
 from docsim.engine.retrying import retried
-from docsim.errors import EncoderError, IndexLocked
+from docsim.errors import EncoderError, EncoderGone, IndexChanged, IndexLocked, StoreError
 from docsim.index import Index
 from docsim.jobs.train import CORPUS, IndexTexts, Trained, TrainOptions, train
 from docsim.maintenance import vocabulary_advice
@@ -34,6 +34,9 @@ RECIPE = 3
 """Raised whenever training makes another encoder of the same documents, so that indexes are adapted anew."""
 
 _KEY = "adapted"
+
+_LOOKS = 5
+"""How often what is to be done is found out again, because generations were removed meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +134,7 @@ def task(index: Index, options: AdaptOptions = AdaptOptions()) -> Task:
         EncoderError: The encoder to start from, or the teacher, is missing or damaged.
     """
     engine = index.engine
-    live, contents = _contents(engine)
-    base = Encoder.load(options.start or engine.base_directory(live.number))
+    live, contents, base = _contents(engine, options.start)
     digest = hashlib.sha256(f"{base.fingerprint} {_settings(options)}".encode())
     for content in contents:
         digest.update(content.encode())
@@ -147,41 +149,73 @@ def task(index: Index, options: AdaptOptions = AdaptOptions()) -> Task:
 
 
 @retried
-def _contents(engine: Engine) -> tuple[Generation, list[str]]:
-    """Return the live generation, and the digests of all documents, ordered by id."""
+def _contents(engine: Engine, start: Path | None) -> tuple[Generation, list[str], Encoder]:
+    """Return the live generation, the digests of all documents, ordered by id, and the encoder to start from."""
     with engine.snapshot() as snapshot:
         found = sorted((one.document.id, one.digest) for one in snapshot.scan(characters=0))
-        return snapshot.generation, [digest for _, digest in found]
+        live = snapshot.generation
+    try:
+        base = Encoder.load(start or engine.base_directory(live.number))
+    except EncoderError as error:
+        if start is not None or engine.generation().number == live.number:
+            raise
+        raise IndexChanged("the generation that was live was removed; try again in a moment") from error
+    return live, [digest for _, digest in found], base
 
 
-def carry_out(index: Index, task: Task, options: AdaptOptions, *, progress: Progress = SILENT) -> Adapted:
-    """Do what ``task`` found is to be done; see ``adapt``."""
+def carry_out(index: Index, found: Task, options: AdaptOptions, *, progress: Progress = SILENT) -> Adapted:
+    """Do what ``task`` found is to be done; see ``adapt``.
+
+    It is found out again where others have removed the generation whose encoder was to be used.
+    """
+    for _ in range(_LOOKS - 1):
+        try:
+            return _carried_out(index, found, options, progress)
+        except EncoderGone:
+            found = task(index, options)
+    return _carried_out(index, found, options, progress)
+
+
+def _carried_out(index: Index, found: Task, options: AdaptOptions, progress: Progress) -> Adapted:
     started = time.perf_counter()
-    trained = None if task.known or task.is_futile else _trained(index, task, options, progress)
-    if task.is_futile or (trained and not trained.learned):
-        seconds = time.perf_counter() - started
-        reindexed = Reindexed(task.live, task.live, True, 0, seconds, unchanged=_unchanged(task))
-    else:
-        reindexed = reindexing.reindex(
-            index,
-            trained.encoder if trained else task.known,
-            base=task.base,
-            gate=options.gate,
-            wait=options.wait,
-            progress=SILENT if task.is_live else progress,
+    if found.is_futile:
+        return Adapted(found, None, _unchanged(found, started))
+    if found.known:
+        adapted = Adapted(found, None, _reindexed(index, found, found.known, options, progress))
+        with suppress(IndexLocked), index.engine.training(wait=False):
+            shutil.rmtree(index.engine.workspace(), ignore_errors=True)  # the generation has the encoder now
+        return adapted
+    with index.engine.training(wait=options.wait):  # until the generation has it, or another training would remove it
+        kept = _with_kept_base(index, found)
+        trained = _trained(index, kept, options, progress)
+        reindexed = (
+            _reindexed(index, kept, trained.encoder, options, progress)
+            if trained.learned
+            else _unchanged(found, started)
         )
-    with suppress(IndexLocked), index.engine.training(wait=False):
-        shutil.rmtree(index.engine.workspace(), ignore_errors=True)  # the generation has the encoder now
-    return Adapted(task, trained, reindexed)
+        shutil.rmtree(index.engine.workspace(), ignore_errors=True)
+    return Adapted(found, trained, reindexed)
 
 
-def _unchanged(task: Task) -> str:
-    """Return what is said where nothing was learned."""
-    before = " before, and neither they nor the options have changed" if task.is_futile else ""
-    return (
-        f"Training on these documents found nothing better than the start{before}, so nothing is published; generation "
-        f"{task.live} goes on answering."
+def _reindexed(index: Index, found: Task, encoder: Encoder, options: AdaptOptions, progress: Progress) -> Reindexed:
+    return reindexing.reindex(
+        index,
+        encoder,
+        base=found.base,
+        gate=options.gate,
+        wait=options.wait,
+        progress=SILENT if found.is_live else progress,
     )
+
+
+def _unchanged(found: Task, started: float) -> Reindexed:
+    """Return what is said where nothing was learned."""
+    before = " before, and neither they nor the options have changed" if found.is_futile else ""
+    told = (
+        f"Training on these documents found nothing better than the start{before}, so nothing is published; generation "
+        f"{found.live} goes on answering."
+    )
+    return Reindexed(found.live, found.live, True, 0, time.perf_counter() - started, unchanged=told)
 
 
 def note(index: Index, found: Task, encoder: Encoder | None) -> None:
@@ -201,22 +235,39 @@ def _settings(options: AdaptOptions) -> str:
     return f"recipe {RECIPE} {options.seed} {options.time_limit}{teacher}"
 
 
-def _trained(index: Index, task: Task, options: AdaptOptions, progress: Progress) -> Trained:
-    """Train as the only process that does, and note what came of it."""
-    with index.engine.training(wait=options.wait):
-        workspace = index.engine.workspace()
+def _with_kept_base(index: Index, found: Task) -> Task:
+    """Begin an empty workspace; keep in it the encoder to start from if a generation holds it, which may be removed.
+
+    Raises:
+        EncoderGone: It was removed already.
+        StoreError: The workspace cannot be written.
+    """
+    workspace, base = index.engine.workspace(), found.base
+    try:
         shutil.rmtree(workspace, ignore_errors=True)
         workspace.mkdir()
-        wanted = TrainOptions(
-            name=f"{index.path.resolve().name}-adapted",
-            start=_start(index, task.base, options, progress),
-            teacher=options.teacher,
-            teacher_weight=options.teacher_weight,
-            seed=options.seed,
-            time_limit=options.time_limit,
-        )
-        trained = train(IndexTexts(index.path, options.use), _trained_directory(index), wanted, progress=progress)
-        note(index, task, trained.encoder if trained.learned else None)
+        if index.path.resolve() not in base.path.resolve().parents:
+            return found
+        shutil.copytree(base.path, workspace / "base")
+        return replace(found, base=Encoder.load(workspace / "base"))
+    except (OSError, EncoderError) as error:
+        if not (base.path / MANIFEST_FILE).is_file():
+            raise EncoderGone(f"the encoder at {base.path} was removed meanwhile; choose one again") from error
+        raise StoreError(f"could not write to {workspace}: {error}; what was committed before is safe") from error
+
+
+def _trained(index: Index, found: Task, options: AdaptOptions, progress: Progress) -> Trained:
+    """Train as the only process that does, and note what came of it."""
+    wanted = TrainOptions(
+        name=f"{index.path.resolve().name}-adapted",
+        start=_start(index, found.base, options, progress),
+        teacher=options.teacher,
+        teacher_weight=options.teacher_weight,
+        seed=options.seed,
+        time_limit=options.time_limit,
+    )
+    trained = train(IndexTexts(index.path, options.use), _trained_directory(index), wanted, progress=progress)
+    note(index, found, trained.encoder if trained.learned else None)
     return trained
 
 

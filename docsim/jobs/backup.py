@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from docsim.engine import opening
 from docsim.engine.records import Copied
 from docsim.errors import IndexLocked, UsageError
+from docsim.files import exchange
 from docsim.index import Index
 
 __all__ = ["SERVING_LOCK", "back_up", "restore"]
@@ -46,10 +47,12 @@ def back_up(path: Path, target: Path) -> Copied:
 def restore(backup: Path, path: Path, *, replace: bool = False) -> Copied:
     """Bring an index back from a backup, which stays as it is.
 
+    What it replaces is there until all of the backup is, and is removed at the end.
+
     Args:
         backup: The backup's directory.
         path: The index's directory.
-        replace: Whether to replace an index that is there. It is moved aside first, and removed at the end.
+        replace: Whether to replace an index that is there.
 
     Raises:
         UsageError: There is something at ``path``.
@@ -68,11 +71,10 @@ def restore(backup: Path, path: Path, *, replace: bool = False) -> Copied:
     with ExitStack() as stack:
         if opening.exists(path):
             _hold(path, stack)
-            old = path.with_name(f"{path.name}.replaced")
-            shutil.rmtree(old, ignore_errors=True)
-            path.replace(old)
-            stack.callback(shutil.rmtree, old, ignore_errors=True)
-        made.replace(path)
+            exchange(made, path)  # whoever is killed leaves the one index or the other
+            stack.callback(shutil.rmtree, made, ignore_errors=True)
+        else:
+            made.replace(path)
     return copied
 
 

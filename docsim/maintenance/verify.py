@@ -62,6 +62,7 @@ def _encoders(engine: Engine) -> Iterator[str]:
         try:
             _ = with_generation.encoder
         except DocsimError as error:
-            yield str(error)
+            if facts.generation.number in {one.generation.number for one in engine.generations()}:
+                yield str(error)  # else it was removed meanwhile
         finally:
             with_generation.close()

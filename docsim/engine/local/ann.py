@@ -1,17 +1,10 @@
 """Approximate search: a FAISS index of short codes proposes vectors, which are then compared exactly.
 
-The approximate index is stored beside the exact vectors of a snapshot. It only decides which vectors are looked at, so
+The approximate index only decides which vectors are looked at, so
 similarities are always exact. Where it cannot propose enough (a filter that leaves few vectors, very many neighbours),
 every vector is compared instead.
 
-    approximate.faiss          a FAISS index; its row i is row i of the snapshot
-    approximate.DIGEST.lists   its inverted lists, if it has any; they are mapped into memory
-    approximate.json           the snapshot that it belongs to, how it was tuned, and its checksums; written last
-
-Opening reads everything but the lists and compares the checksum. The file of the lists is named after its own checksum,
-so the lists of another index are never taken for it; on opening, all of a small file is compared, and samples of a
-large one. Damage elsewhere can make the index propose the wrong vectors, but no similarity becomes wrong. ``docsim
-verify`` reads all of the lists.
+Its files are in ``ann_files``.
 
 Inverted lists follow Sivic & Zisserman 2003. Codes follow André et al. 2017 (4-bit product quantisation, scanned in
 registers), and graphs follow Malkov & Yashunin 2018 (HNSW). Without lists, all codes are scanned, which is a fifth of
@@ -20,38 +13,25 @@ the work of comparing all vectors, and needs no training of lists, which takes m
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
-from io import BytesIO
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass
 
 import faiss
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
-from docsim.engine.local import checksums, inverted_lists, notices
 from docsim.errors import UsageError
-from docsim.files import replacing
 
 __all__ = [
     "KINDS",
     "Approximate",
-    "ApproximateFacts",
     "SearchChoice",
     "build",
-    "damage",
     "factory",
-    "forget",
     "is_codes",
-    "load",
-    "note",
-    "save",
-    "written",
 ]
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
@@ -82,7 +62,6 @@ BROADEST = 0.25
 SELECTIVE = 0.1
 """If a filter or deletions leave less than this share of the vectors, search is exact, so that none is missed."""
 
-_FILE, _FACTS, _LISTS, _FORMAT = "approximate.faiss", "approximate.json", "approximate.lists", 2
 _CHUNK = 65_536
 _SAMPLE_PER_LIST = 64
 _FEWEST_PER_LIST = 39  # FAISS warns about fewer training vectors per list
@@ -112,36 +91,6 @@ class SearchChoice:
             raise UsageError(f"expected a recall above 0 and at most 1, got {self.recall}")
         if self.kind not in KINDS:
             _empty(self.kind, dim=_ANY_DIM)
-
-
-@dataclass(frozen=True, slots=True)
-class ApproximateFacts:
-    """What is known about an approximate index; stored in ``approximate.json``.
-
-    Attributes:
-        snapshot: Identifies the snapshot that it belongs to, see ``ann_tuning.mark``.
-        kind: The index type that the user chose.
-        factory: Its FAISS factory string; empty if there is no index and search is exact.
-        target: The recall that the user chose.
-        recall: The recall@10 that was measured against exact search.
-        passages: The number of passages in it.
-        breadth: How many lists are probed, graph vertices kept as candidates, or vectors proposed by their codes, for
-            each query.
-        digest: Checksum of its file (128-bit XXH3).
-        lists: Checksum of the file of its inverted lists; empty if it has none.
-        sampled: Checksum of that file by samples, see ``checksums``; empty if written by an older docsim.
-    """
-
-    snapshot: str
-    kind: str
-    factory: str
-    target: float
-    recall: float
-    passages: int
-    breadth: int
-    digest: str = ""
-    lists: str = ""
-    sampled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,98 +219,6 @@ def build(factory: str, rows: NDArray[np.float16]) -> faiss.Index:
     except RuntimeError as error:
         raise UsageError(f"expected enough passages to train {factory}, got {len(rows):,}") from error
     return index
-
-
-def save(folder: Path, index: faiss.Index, facts: ApproximateFacts) -> None:
-    """Write an index, and then the facts about it. If this is interrupted in between, there is no index.
-
-    Raises:
-        OSError: The files cannot be written.
-    """
-    forget(folder)
-    with ExitStack() as stack:
-        if isinstance(index, faiss.IndexIVF):
-            with replacing(folder / _LISTS) as file:
-                stack.enter_context(inverted_lists.elsewhere(index, file))
-            named, sampled = checksums.of_file(folder / _LISTS), checksums.quick_of(folder / _LISTS)
-            (folder / _LISTS).replace(_lists(folder, named))
-            facts = replace(facts, lists=named, sampled=sampled)
-        with replacing(folder / _FILE) as file:
-            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
-    _note(folder, replace(facts, digest=checksums.of_file(folder / _FILE)))
-
-
-def note(folder: Path, facts: ApproximateFacts) -> None:
-    """Record, without an index, that search is exact and why; replaces what was in the folder."""
-    forget(folder)
-    _note(folder, facts)
-
-
-def forget(folder: Path) -> None:
-    """Remove all files of an approximate index from a folder, leftovers of an interrupted run included.
-
-    Processes that have the files mapped keep what they have.
-    """
-    (folder / _FACTS).unlink(missing_ok=True)
-    for path in folder.glob("approximate.*"):
-        path.unlink(missing_ok=True)
-
-
-def load(folder: Path, snapshot: str) -> Approximate | None:
-    """Return the approximate index of a snapshot; None if there is none or its files are damaged (which is noted)."""
-    facts = written(folder)
-    if facts is None and (folder / _FACTS).exists():
-        notices.note("approximate", f"{folder / _FACTS} is damaged; searching exactly until the index is repaired")
-        return None
-    notices.note("approximate")
-    if facts is None or facts.snapshot != snapshot or not facts.factory:
-        return None
-    try:
-        content = (folder / _FILE).read_bytes()
-        if xxhash.xxh3_128(content).hexdigest() != facts.digest:
-            raise ValueError("its checksum does not match")
-        index = faiss.read_index(faiss.PyCallbackIOReader(BytesIO(content).read), faiss.IO_FLAG_SKIP_IVF_DATA)
-        if facts.lists:
-            lists = _lists(folder, facts.lists)
-            inverted_lists.mapped(index, lists)
-            if facts.sampled and checksums.quick_of(lists) != facts.sampled:
-                raise ValueError("the checksum of its lists does not match")
-    except (OSError, ValueError, RuntimeError) as error:
-        damaged = f"could not read {folder / _FILE} ({error}); searching exactly until the index is repaired"
-        notices.note("approximate", damaged)
-        return None
-    return Approximate(index, facts.breadth)
-
-
-def damage(folder: Path) -> str:
-    """Read all files in a folder and return what is wrong with them, as one sentence; empty if nothing is."""
-    facts = written(folder)
-    if facts is None or not facts.factory:
-        return ""
-    for path, digest in ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)):
-        if digest and (not path.is_file() or checksums.of_file(path) != digest):
-            return f"{path} is missing or its content has changed; repair the index to rebuild it"
-    return ""
-
-
-def written(folder: Path) -> ApproximateFacts | None:
-    """Return the facts about the approximate index in a folder; None if there are none or they cannot be read."""
-    try:
-        content = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        is_whole = content.get("checksum", "") in ("", checksums.of_json(content["facts"]))  # older files have none
-        return ApproximateFacts(**content["facts"]) if is_whole and content["format"] == _FORMAT else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _lists(folder: Path, digest: str) -> Path:
-    return folder / f"approximate.{digest}.lists"
-
-
-def _note(folder: Path, facts: ApproximateFacts) -> None:
-    content = {"format": _FORMAT, "facts": asdict(facts), "checksum": checksums.of_json(asdict(facts))}
-    with replacing(folder / _FACTS) as file:
-        file.write(json.dumps(content, indent=2).encode())
 
 
 def _empty(factory: str, *, dim: int) -> faiss.Index:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import ann
-from docsim.engine.local.ann import Approximate, ApproximateFacts, SearchChoice
+from docsim.engine.local import ann, ann_files
+from docsim.engine.local.ann import Approximate, SearchChoice
+from docsim.engine.local.ann_files import ApproximateFacts
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.errors import EncoderError, UsageError
@@ -103,10 +104,10 @@ def refresh(
         OSError: It cannot be written.
         StoreError: The FAISS file cannot be read.
     """
-    asked, known = settings(store), ann.written(file.parent)
+    asked, known = settings(store), ann_files.written(file.parent)
     factory = ann.factory(asked.kind, count=count, dim=generation.dim)
     if not factory:
-        ann.forget(file.parent)
+        ann_files.forget(file.parent)
         return False
     if known and not force and (known.snapshot, known.kind, known.target) == (mark(generation), *astuple(asked)):
         return False
@@ -116,9 +117,9 @@ def refresh(
     )
     made = _made(store, vectors, facts, encoder)
     if made is None:
-        ann.note(file.parent, replace(facts, factory=""))
+        ann_files.note(file.parent, replace(facts, factory=""))
     else:
-        ann.save(file.parent, *made)
+        ann_files.save(file.parent, *made)
     return made is not None
 
 

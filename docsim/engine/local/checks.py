@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,16 @@ from numpy.typing import NDArray
 
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.norms import are_unit
-from docsim.engine.local import ann, document_checks, encoders, faiss_listing, generations, mappings, word_storage
+from docsim.engine.local import (
+    ann_files,
+    document_checks,
+    encoders,
+    faiss_listing,
+    generations,
+    mappings,
+    superseded,
+    word_storage,
+)
 from docsim.engine.local.generations import Mapping
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
@@ -38,7 +48,11 @@ _ORPHANS = {
 
 
 def problems(path: Path, store: Store) -> list[str]:
-    """Check the rows and files of an index; return one sentence per problem."""
+    """Check the rows and files of an index; return one sentence per problem.
+
+    Raises:
+        IndexChanged: Files were replaced while they were checked, and whoever checks is called again.
+    """
     with store.reading():
         found = [*_database(store), *_orphans(store), *document_checks.problems(store)]
         for generation in store.generations():
@@ -83,7 +97,7 @@ def of_generation(path: Path, store: Store, generation: LocalGeneration) -> Iter
         yield f"the embeddings of {stored.document.id}{where} are missing or damaged"
     if not wrong:
         yield from _faiss_file(path, store, generation)
-    if damage := ann.damage(encoders.directory(path, generation.number)):
+    if damage := ann_files.damage(encoders.directory(path, generation.number)):
         yield damage
 
 
@@ -118,7 +132,8 @@ def _faiss_file(index: Path, store: Store, generation: LocalGeneration) -> Itera
     try:
         VectorIndex.load(path, digest=generation.snapshot_digest, dim=generation.dim)
     except StoreError as error:
-        yield str(error)
+        if not superseded.is_superseded_file(store, generation):
+            yield str(error)
         return
     ids, rows = generations.refreshed(store, index, None, number=generation.number).vectors.reconstruct()
     row = 0
@@ -155,6 +170,8 @@ def _mapping(index: Path, store: Store) -> Iterator[str]:
         alignment = Alignment.load(mappings.alignment_path(index, row.generation), digest=row.digest)
         VectorIndex.load(path, digest=row.snapshot_digest, dim=alignment.dims[1])
     except StoreError:
+        if superseded.is_superseded(store, Store.mapping, row):
+            return
         yield f"the alignment for {path} or the file itself is damaged; start the instant upgrade again"
         return
     mapped = generations.refreshed(store, index, None, mapping=Mapping(row, alignment)).vectors
@@ -172,10 +189,15 @@ def _words(path: Path, store: Store) -> Iterator[str]:
         try:
             held = segment.load(word_storage.folder(path), row.digest, whole=True)
         except StoreError as error:
-            yield str(error)
+            if not superseded.is_superseded(store, partial(_is_counting, row=row), True):
+                yield str(error)
             continue
         sql = "SELECT first_passage FROM documents WHERE first_passage > ? AND first_passage <= ?"
         gone = [first for _, first, _ in store.deletions_after(row.deletion)]
         stored = {first for (first,) in store.rows(sql, row.after, row.passage)}
         if set(held.firsts.tolist()) - set(gone) != stored:
             yield f"the words in {word_storage.folder(path)} disagree with the documents; repair the index"
+
+
+def _is_counting(store: Store, row: word_storage.SegmentRow) -> bool:
+    return row in word_storage.rows(store)

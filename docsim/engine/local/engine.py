@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -14,15 +15,19 @@ from docsim.engine.local.database import OlderFormat, State, unfinished
 from docsim.engine.local.generations import View
 from docsim.engine.local.mappings import Mappings
 from docsim.engine.local.open_generation import OpenGeneration
-from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
+from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.records import GenerationFacts, SearchFacts, Sizes, Soundness
-from docsim.errors import EncoderError, StoreError
+from docsim.engine.retrying import retrying
+from docsim.errors import EncoderError, IndexChanged, StoreError
 
 if TYPE_CHECKING:
     from docsim.engine.local.rebuilder import LocalRebuilder
     from docsim.engine.local.writer import LocalWriter
 
 __all__ = ["LocalEngine"]
+
+_LOOKS = 5
+"""How often a state is given up because others replaced its files while they were opened."""
 
 
 class LocalEngine:
@@ -101,10 +106,10 @@ class LocalEngine:
             StoreError: The index was never finished, or is damaged.
             EncoderError: The encoder is needed, and missing or damaged.
         """
-        while True:
+        for look in itertools.count(1):
             failure = None
             with self.store.reading():
-                opened = self._opened()
+                opened = self._opened(is_last=look >= _LOOKS)
                 if opened is not None:
                     failure = _encoder_failure(opened) if encoder else None
                     if failure is None:
@@ -125,23 +130,31 @@ class LocalEngine:
         thread = threading.Thread(target=read, name="docsim-prepare")
         thread.start()
         try:
-            self._encoder_for(None if self.pinned else self.store.mapping())
+            self._load_encoder()
         finally:
             thread.join()
 
-    def _opened(self) -> OpenGeneration | None:
-        """Return the state that the transaction sees; None when another thread has seen a later one meanwhile."""
+    def _opened(self, *, is_last: bool) -> OpenGeneration | None:
+        """Return the state that the transaction sees; None when it should be given up for a later one.
+
+        Another thread has seen a later one, or, unless ``is_last``, files were replaced while they were opened.
+        """
         revision = self.store.revision()
         with self._lock:
             if self._state != self.store.state:
                 self._view = None  # what was found out before may belong to no state at all
             if self._view is not None and self._view.revision > revision:
                 return None  # answers must not go back in time
-            view = self._refreshed(revision)
+            try:
+                with retrying(again=not is_last):
+                    view = self._refreshed(revision)
+            except IndexChanged:
+                if is_last:
+                    raise
+                return None
             self.store.check_unchanged()
             self._view, self._state = view, self.store.state
-        row = view.mapping.row if view.mapping else None
-        return OpenGeneration(self.store, view, lambda: self._encoder_of(view, row), self._notices)
+        return OpenGeneration(self.store, view, lambda: self._encoder_of(view), self._notices)
 
     def _refreshed(self, revision: int) -> View:
         """Return a view of the state that is seen; the last one, when nothing was written since."""
@@ -149,23 +162,22 @@ class LocalEngine:
         if view is not None and view.revision == revision:
             return view
         with notices.into(self._notices):
-            read = self._mappings.read(None if self.pinned else self.store.mapping())
-            mapping = read.mapping if read else None
+            mapping = self._mappings.read(self.store, None if self.pinned else self.store.mapping())
             return generations.refreshed(self.store, self.path, view, number=self.pinned, mapping=mapping)
 
-    def _encoder_of(self, view: View, row: StoredMapping | None) -> Encoder:
+    def _encoder_of(self, view: View) -> Encoder:
         """Return the encoder of a state; the one that was loaded, where it is that."""
-        encoder = self._encoder
-        if row is None and encoder is not None and encoder.fingerprint == view.generation.fingerprint:
+        encoder = view.mapping.encoder if view.mapping else self._encoder
+        if encoder is not None and encoder.fingerprint == view.fingerprint:
             return encoder
-        return self._encoder_for(row)
+        return self.encoder
 
-    def _encoder_for(self, row: StoredMapping | None) -> Encoder:
-        if row is None:  # which is not to be taken for a mapping that ended
-            return self.encoder
+    def _load_encoder(self) -> None:
+        """Load the encoder that answers now."""
+        row = None if self.pinned else self.store.mapping()
         with notices.into(self._notices):
-            read = self._mappings.read(row)
-        return read.encoder if read else self.encoder
+            if row is None or self._mappings.read(self.store, row) is None:  # no mapping is not one that ended
+                _ = self.encoder
 
     @property
     def encoder(self) -> Encoder:

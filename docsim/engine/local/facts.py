@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docsim.engine.local import ann, ann_tuning, encoders, word_storage
+from docsim.engine.local import ann_files, ann_tuning, encoders, word_storage
 from docsim.engine.local.database import FILE
 from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.records import GenerationFacts, SearchFacts, Sizes
@@ -32,7 +32,7 @@ def _generation(path: Path, store: Store, one: LocalGeneration, *, is_mapped: bo
 def search(path: Path, store: Store, generation: LocalGeneration) -> SearchFacts:
     """Return how the passages of a generation are searched."""
     asked = ann_tuning.settings(store)
-    known = ann.written(encoders.directory(path, generation.number))
+    known = ann_files.written(encoders.directory(path, generation.number))
     doubts = ann_tuning.doubts(known, store.counts().passages)
     if known is None or not known.factory:
         return SearchFacts(asked.kind, None, asked.recall, 1.0, None, doubts)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from docsim.encoding.copying import copy
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, faiss_listing, notices
+from docsim.engine.local import encoders, faiss_listing, notices, superseded
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.encoders import directory, explained
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
@@ -107,10 +107,12 @@ class Mapping:
     Attributes:
         row: The committed row in the database.
         alignment: Maps embeddings.
+        encoder: Encodes queries; None where nobody asks any.
     """
 
     row: StoredMapping
     alignment: Alignment
+    encoder: Encoder | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +252,7 @@ def begin(store: Store, index: Path, encoder: Encoder, *, state: str = "live", b
 def refreshed(
     store: Store, index: Path, view: View | None, *, number: int | None = None, mapping: Mapping | None = None
 ) -> View:
-    """Return a view of the state that ``store`` sees now; ``view`` itself if nothing was committed since it was made.
-
-    Call this inside ``store.reading()``.
+    """Return a view of the state that ``store`` sees now, in ``reading()``; ``view`` itself if it is of that state.
 
     Args:
         store: Open.
@@ -263,6 +263,7 @@ def refreshed(
 
     Raises:
         StoreError: No generation is live, or stored embeddings are damaged.
+        IndexChanged: See ``superseded.is_superseded``.
     """
     revision = store.revision()
     if view is not None and view.revision == revision:
@@ -291,13 +292,14 @@ def _from_file(
     try:
         vectors = VectorIndex.load(path, digest=row.snapshot_digest, dim=dim)
     except StoreError as error:
-        notices.note("embeddings", f"{error}; answering from the stored embeddings")
+        is_replaced = superseded.is_superseded_file(store, row)
+        notices.note("embeddings", "" if is_replaced else f"{error}; answering from the stored embeddings")
         return empty
     notices.note("embeddings")
     if any(path.parent.glob("approximate.*")):  # otherwise, do not import what reads it
-        from docsim.engine.local import ann, ann_tuning
+        from docsim.engine.local import ann_files, ann_tuning
 
-        vectors = vectors.with_approximate(ann.load(path.parent, ann_tuning.mark(generation)))
+        vectors = vectors.with_approximate(ann_files.load(path.parent, ann_tuning.mark(generation)))
     documents = faiss_listing.load(path, row.snapshot_digest)
     if gone := [first for _, first, _ in store.deletions_after(row.snapshot_deletion)]:
         documents = documents[~np.isin(documents[:, 0], gone)]

@@ -14,31 +14,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.local import encoders, faiss_listing, generations, notices
-from docsim.engine.local.generations import Mapping
+from docsim.engine.local import encoders, faiss_listing, generations, notices, superseded
+from docsim.engine.local.generations import Mapping, View
 from docsim.engine.local.store import LocalGeneration, Store, StoredMapping
 from docsim.engine.local.vectors import VectorIndex
+from docsim.engine.retrying import retried
 from docsim.errors import DocsimError
 
 if TYPE_CHECKING:
     from docsim.encoding.alignment import Alignment
 
-__all__ = ["Mappings", "ReadMapping", "alignment_path", "commit", "committed"]
+__all__ = ["Mappings", "alignment_path", "commit", "committed"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadMapping:
-    """A mapping that can be used: what encodes queries, and what maps the live embeddings."""
-
-    encoder: Encoder
-    mapping: Mapping
 
 
 class Mappings:
@@ -49,29 +41,39 @@ class Mappings:
         self._path = path
         self._lock = threading.Lock()
         self._row: StoredMapping | None = None
-        self._read_mapping: ReadMapping | None = None
+        self._mapping: Mapping | None = None
 
-    def read(self, row: StoredMapping | None) -> ReadMapping | None:
-        """Return a mapping; None when there is none, or it cannot be read, which is logged."""
+    def read(self, store: Store, row: StoredMapping | None) -> Mapping | None:
+        """Return a mapping; None when there is none, or it cannot be read, which is noted.
+
+        Args:
+            store: Sees the state that has the mapping.
+            row: The mapping.
+
+        Raises:
+            IndexChanged: Its files were removed meanwhile, and whoever reads is called again.
+        """
         with self._lock:
             if row != self._row:
-                self._row, self._read_mapping = row, self._read(row) if row else None
+                mapping = self._read(store, row) if row else None
+                self._row, self._mapping = row, mapping
                 if row is None:
                     notices.note("mapping")
-            return self._read_mapping
+            return self._mapping
 
-    def _read(self, row: StoredMapping) -> ReadMapping | None:
+    def _read(self, store: Store, row: StoredMapping) -> Mapping | None:
         from docsim.encoding.alignment import Alignment  # here, because there seldom is one
 
         try:
             alignment = Alignment.load(alignment_path(self._path, row.generation), digest=row.digest)
             encoder = Encoder.load(encoders.directory(self._path, row.generation) / "encoder")
         except DocsimError as error:
-            notices.note("mapping", f"{error}; answering with the live generation's encoder")
+            is_over = superseded.is_superseded(store, Store.mapping, row)
+            notices.note("mapping", "" if is_over else f"{error}; answering with the live generation's encoder")
             return None
         if encoder.fingerprint == row.fingerprint == alignment.target and alignment.dims[1] == encoder.dim:
             notices.note("mapping")
-            return ReadMapping(encoder, Mapping(row, alignment))
+            return Mapping(row, alignment, encoder)
         notices.note(
             "mapping",
             f"expected the encoder {row.fingerprint[:12]} for the mapping of generation {row.generation}, found "
@@ -108,8 +110,7 @@ def commit(store: Store, path: Path, alignment: Alignment, *, live: LocalGenerat
     Raises:
         StoreError: They cannot be written.
     """
-    with store.reading():
-        view = generations.refreshed(store, path, None, number=live.number)
+    view = _view(store, path, live.number)
     file = generations.mapped_path(path, new)
     with encoders.explained(path):
         file.parent.mkdir(exist_ok=True)
@@ -128,3 +129,10 @@ def commit(store: Store, path: Path, alignment: Alignment, *, live: LocalGenerat
     columns, marks = ", ".join(row), ", ".join("?" * len(row))
     with store.writing():
         store.execute(f"INSERT OR REPLACE INTO adapters ({columns}) VALUES ({marks})", *row.values())
+
+
+@retried
+def _view(store: Store, path: Path, number: int) -> View:
+    """Return the embeddings of a generation, whose FAISS file its writer may be writing."""
+    with store.reading():
+        return generations.refreshed(store, path, None, number=number)

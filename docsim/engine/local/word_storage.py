@@ -10,14 +10,14 @@ damaged or missing segment costs time, but never gives a wrong answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from docsim.engine.local import notices
+from docsim.engine.local import notices, superseded
 from docsim.engine.local.store import Store
 from docsim.engine.words import segment
 from docsim.engine.words.index import WordIndex
@@ -25,6 +25,9 @@ from docsim.engine.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
 __all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "without"]
+
+LOOKS = 5
+"""How often the segments that count are looked up while others replace them."""
 
 MOST_IN_MEMORY = 8
 """Segments of documents that no file covers; of more, one is made."""
@@ -82,17 +85,59 @@ def _read(store: Store, place: Path, counting: Sequence[SegmentRow], earlier: Wo
     known = dict(zip(earlier.digests, earlier.segments, strict=True)) if earlier else {}
     found: list[tuple[Segment, str | None, NDArray[np.bool_] | None]] = []
     notices.note("words")
-    for row in counting:
-        try:
-            one = known.get(row.digest) or segment.load(place, row.digest)
-        except StoreError as error:
-            notices.note("words", f"{error}; making it of the stored texts")
+    opened = _opened(store, place, counting, known)
+    for row, one in opened.items():
+        if one is None:
             found += [(made, None, None) for made in _made(store, row.after, row.passage)]
         else:
             gone = [first for _, first, _ in store.deletions_after(row.deletion)]
             found.append((one, row.digest, without(one, None, gone)))
     segments, digests, alive = zip(*found, strict=True) if found else ((), (), ())
-    return WordIndex(segments, digests, alive, counting[-1].passage if counting else 0, last_deletion(store))
+    return WordIndex(segments, digests, alive, max((row.passage for row in opened), default=0), last_deletion(store))
+
+
+def _opened(
+    store: Store, place: Path, counting: Sequence[SegmentRow], known: Mapping[str | None, Segment]
+) -> dict[SegmentRow, Segment | None]:
+    """Open segments, or those that the writer has put in their places; None for one that cannot be read.
+
+    The writer merges segments without changing any document. If it has changed one as well, whoever reads is called
+    again; or else the texts of the state that is seen are read instead.
+
+    Raises:
+        IndexChanged: Whoever reads is called again.
+    """
+    seen = counting, store.revision()
+    for _ in range(LOOKS):
+        opened, problems = _loaded(place, counting, known)
+        named, revision = superseded.latest(store, _named, seen) if problems else seen
+        if damaged := [problem for row, problem in problems.items() if row in named]:
+            notices.note("words", f"{damaged[-1]}; making it of the stored texts")
+        if len(damaged) == len(problems):
+            return opened
+        if revision != store.revision():
+            break
+        counting = named
+    superseded.ask_again(store)
+    return opened
+
+
+def _named(store: Store) -> tuple[Sequence[SegmentRow], int]:
+    return rows(store), store.revision()
+
+
+def _loaded(
+    place: Path, counting: Sequence[SegmentRow], known: Mapping[str | None, Segment]
+) -> tuple[dict[SegmentRow, Segment | None], dict[SegmentRow, str]]:
+    """Return segments, None for those that cannot be read, and what is wrong with these."""
+    opened: dict[SegmentRow, Segment | None] = {}
+    problems: dict[SegmentRow, str] = {}
+    for row in counting:
+        try:
+            opened[row] = known.get(row.digest) or segment.load(place, row.digest)
+        except StoreError as error:
+            opened[row], problems[row] = None, str(error)
+    return opened, problems
 
 
 def _caught_up(store: Store, index: WordIndex) -> WordIndex:
