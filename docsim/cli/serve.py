@@ -10,7 +10,7 @@ import click
 from docsim.cli import chosen_index
 from docsim.cli.grouping import grouped, needs
 from docsim.cli.token import default_access_option, rules_option
-from docsim.use.recording import KEEP_DAYS
+from docsim.use.log import KEEP_DAYS
 
 __all__ = ["serve"]
 

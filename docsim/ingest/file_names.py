@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import PurePosixPath
 
@@ -13,9 +14,11 @@ _SUFFIX = re.compile(r"\.(?!\d+\Z)[A-Za-z0-9_+~-]{1,12}\Z")
 _PACKED = re.compile(r"(?<=.)\.(?:gz|bz2|tgz|tbz2?|xz|txz)\Z", re.IGNORECASE)
 
 
+@functools.lru_cache(1_024)  # a file is asked about several times
 def suffix(name: str) -> str:
     """Return the suffix of a name in lower case, with its dot. What follows a dot in a sentence or a date is none."""
-    found = PurePosixPath(name).suffix
+    rest, dot, last = name.rstrip("/").rpartition("/")[2].rpartition(".")
+    found = dot + last if rest else ""
     return found.lower() if _SUFFIX.match(found) or found.lower() in manpages.SUFFIXES else ""
 
 

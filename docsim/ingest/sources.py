@@ -40,6 +40,7 @@ __all__ = ["FILE_LIMIT", "ReadingOptions", "Source", "digest", "open_source", "r
 
 logger = logging.getLogger(__name__)
 
+_PIECE = 1 << 16  # bytes that are read at a time; room for more takes longer to get than most files to read
 _VERSION = re.compile(  # what tools put into the names of exports: ids, dates, numbers
     r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9]+(?:[-_.T:]*[0-9]+)*"
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b",
@@ -242,8 +243,10 @@ def digest(path: Path) -> str:
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
-        hashed = hashlib.file_digest(file, "sha256")
+    hashed = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            hashed.update(piece)
     hashed.update(f"\n{formats.FORMATS_VERSION}".encode())
     return hashed.hexdigest()
 

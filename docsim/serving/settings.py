@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from docsim.errors import UsageError
+from docsim.use.log import KEEP_DAYS
 
 __all__ = ["VARIABLE", "Settings", "is_loopback"]
 
@@ -58,7 +59,7 @@ class Settings:
     log_texts: bool = False
     watch: tuple[str, ...] = ()
     record: bool = False
-    keep_days: float = 180.0
+    keep_days: float = KEEP_DAYS
     swaps: float = 0.0
 
     def __post_init__(self) -> None:

@@ -22,9 +22,12 @@ from typing import Any, cast
 from docsim.errors import StoreError
 from docsim.use.records import Event, Kind, Question, Session, Shown
 
-__all__ = ["FILE", "UseCounts", "UseLog"]
+__all__ = ["FILE", "KEEP_DAYS", "UseCounts", "UseLog"]
 
 FILE = "use.db"
+
+KEEP_DAYS = 180
+"""How long records are kept, unless told otherwise."""
 
 _MIGRATIONS = (
     """

@@ -12,16 +12,13 @@ import time
 from collections import deque
 from pathlib import Path
 
-from docsim.use.log import UseLog
+from docsim.use.log import KEEP_DAYS, UseLog
 from docsim.use.people import People
 from docsim.use.records import Event, Question
 
-__all__ = ["KEEP_DAYS", "Recorder"]
+__all__ = ["Recorder"]
 
 logger = logging.getLogger(__name__)
-
-KEEP_DAYS = 180
-"""For so many days records are kept, unless told otherwise."""
 
 _WAITING = 10_000  # records in the queue; more are dropped
 _GATHERED_SECONDS = 0.2  # what comes within this time is written together

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from docsim.engine.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
 __all__ = ["write"]
+
+Load = Callable[[str], Segment]
 
 STALE = 0.1
 """A segment is written again when more than this share of its documents was deleted."""
@@ -42,10 +45,11 @@ def write(store: Store, index: Path, *, force: bool = False, made: Made | None =
     place = folder(index)
     with explained(index):
         place.mkdir(exist_ok=True)
-        before = [] if force else _readable_rows(store, place)
+        load = functools.cache(functools.partial(segment.load, place))  # checks each file once
+        before = [] if force else _readable_rows(store, load)
         after = before[-1].passage if before else 0
         usable = made if made and not force and after <= made.after and not _is_touched(store, made) else None
-        counting = _merged(store, place, [*before, *_further(store, place, after, usable)])
+        counting = _merged(store, place, load, [*before, *_further(store, place, after, usable)])
         changed = force or counting != rows(store)
         if changed:
             _commit(store, counting)
@@ -71,24 +75,24 @@ def _further(store: Store, place: Path, after: int, made: Made | None) -> Iterat
         after = last
 
 
-def _readable_rows(store: Store, place: Path) -> list[SegmentRow]:
+def _readable_rows(store: Store, load: Load) -> list[SegmentRow]:
     """Return the segments that count, up to the first that cannot be read."""
     found = []
     for row in rows(store):
         try:
-            segment.load(place, row.digest)
+            load(row.digest)
         except StoreError:
             break
         found.append(row)
     return found
 
 
-def _merged(store: Store, place: Path, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
+def _merged(store: Store, place: Path, load: Load, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
     """Merge segments so that each is more than twice as large as all that follow it, and few of its documents are gone.
 
     Every document is so written again only as often as the index doubles.
     """
-    sizes = {row.digest: _sizes(store, place, row) for row in counting}
+    sizes = {row.digest: _sizes(store, load(row.digest), row) for row in counting}
     start, following = len(counting), 0
     for i in reversed(range(len(counting))):
         kept, held = sizes[counting[i].digest]
@@ -100,12 +104,11 @@ def _merged(store: Store, place: Path, counting: Sequence[SegmentRow]) -> list[S
         sizes[row.digest][1] - sizes[row.digest][0] <= STALE * sizes[row.digest][1] for row in tail
     ):
         return list(counting)
-    return [*counting[:start], *_as_one(store, place, tail)]
+    return [*counting[:start], *_as_one(store, place, [load(row.digest) for row in tail], tail)]
 
 
-def _sizes(store: Store, place: Path, row: SegmentRow) -> tuple[int, int]:
+def _sizes(store: Store, one: Segment, row: SegmentRow) -> tuple[int, int]:
     """Return how many documents of a segment were not deleted, and how many it holds."""
-    one = segment.load(place, row.digest)
     alive = _alive(store, one, row)
     return int(alive.sum()), len(one)
 
@@ -115,8 +118,7 @@ def _alive(store: Store, one: Segment, row: SegmentRow) -> NDArray[np.bool_]:
     return np.ones(len(one), bool) if alive is None else alive
 
 
-def _as_one(store: Store, place: Path, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
-    segments = [segment.load(place, row.digest) for row in counting]
+def _as_one(store: Store, place: Path, segments: Sequence[Segment], counting: Sequence[SegmentRow]) -> list[SegmentRow]:
     alive = [_alive(store, one, row) for one, row in zip(segments, counting, strict=True)]
     if not any(one.any() for one in alive):
         return []

@@ -25,7 +25,10 @@ K1, B = 1.2, 0.75
 """BM25's parameters, at their usual values: how soon repeats of a word stop counting, and how much length counts."""
 
 TITLE_WEIGHT = 2
-"""What a word in the title counts, where one in the text counts 1; measured, see docs/research/ranking.md."""
+"""What a word in the title counts, where one in the text counts 1; measured, see docs/research/ranking.md.
+
+It is part of what segments hold: whoever changes it also raises ``segment.FORMAT``, so that segments are made again.
+"""
 
 EXACT = 0.3
 """The share of a word's score that only documents with the very word get; measured, see docs/research/ranking.md."""
