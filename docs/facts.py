@@ -35,6 +35,8 @@ _CONSTANTS: Mapping[str, str] = {
     "answers_doubtful": "docsim.search.answers:DOUBTFUL",
     "answers_documents": "docsim.search.answers:FEWEST_DOCUMENTS",
     "answers_words": "docsim.search.answers:MOST_WORDS",
+    "names_words": "docsim.search.names:MOST_WORDS",
+    "names_among": "docsim.search.names:AMONG",
     "share_even": "docsim.search.fusion:EVEN",
     "share_less": "docsim.search.fusion:LESS",
     "share_adapted": "docsim.search.fusion:ADAPTED",

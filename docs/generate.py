@@ -50,6 +50,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "passages": ("passages", ranking_tables.passages),
     "hybrid": ("hybrid", ranking_tables.hybrid),
     "answers": ("answers", ranking_tables.answers),
+    "names": ("names", ranking_tables.names),
     "gate-calibration": ("gate_calibration", training_tables.gate),
     "fusion-shares": ("fusion_shares", ranking_tables.fusion_shares),
     "smoothing": ("hybrid", ranking_tables.smoothing),

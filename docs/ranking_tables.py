@@ -5,7 +5,7 @@ from __future__ import annotations
 import short_query_tables
 from tables import result, table
 
-__all__ = ["answers", "fusion_shares", "hybrid", "hybrid_beside", "passages", "short", "smoothing"]
+__all__ = ["answers", "fusion_shares", "hybrid", "hybrid_beside", "names", "passages", "short", "smoothing"]
 
 AFTER = {"untrained": "not trained", "trained": "trained on each set without labels"}
 
@@ -108,4 +108,14 @@ def by_set(sets: dict[str, dict[str, float]]) -> str:
     for name in names:
         values = [row[name] for row in sets.values()]
         rows.append((name, *(f"{value:.3f}" for value in values), f"{sum(values) / len(values):.3f}"))
+    return table(rows)
+
+
+def names() -> str:
+    """Return the table of pages that are asked for by their names."""
+    rows = [("set", "asked by", "first", "among three", "first, without the rule", "among three, without it")]
+    for name, kinds in result("names")["sets"].items():
+        for kind, row in kinds.items():
+            shown = ("first", "among three", "first without", "among three without")
+            rows.append((name, kind, *(f"{row[each]} of {row['asked']}" for each in shown)))
     return table(rows)

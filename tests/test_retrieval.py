@@ -42,7 +42,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
 
 
 def asked(index: Index, words: str, exclude: int | None = None) -> Query:
-    document = Document("query", words)
+    document = Document("asked", words)  # no question, which a page named like it would answer first
     vectors = encode_documents(index.encoder, [document])[0]
     return Query("query", document, vectors, () if exclude is None else (exclude,))
 

@@ -21,6 +21,7 @@ from docsim.filters.condition import Condition, narrowed
 from docsim.models import Correction, Document, Mode
 from docsim.search import scoring, smoothing, vocabulary
 from docsim.search.fusion import EVEN, Circumstances, Fusion
+from docsim.search.names import named_first
 from docsim.search.query_terms import QueryTerms, is_sentence, query_terms
 from docsim.search.scoring import Scored
 
@@ -170,13 +171,17 @@ def tiers(
     share = share_for(snapshot, query.document, long=len(query.vectors) > 1) if mode == "hybrid" else EVEN
     scorer, highest = _Scoring(mode, long=len(query.vectors) > 1, share=share), np.inf
     nothing = vocabulary.nothing(snapshot)
+    asks_for_name = mode == "hybrid" and query.document.id == "query"
     near = _near(snapshot, query, where, _depths(depth), exact=min_similarity is not None, first=first)
     for reach in near if mode == "dense" else _reaches(snapshot, query, mode, where, near, depth):
         numbers = np.setdiff1d(reach.documents, seen, assume_unique=True) if len(seen) else reach.documents
         seen = _united(seen, numbers)
         found = scoring.scored_stacked(query.vectors, snapshot.stacked(numbers), nothing=nothing)
         matching = None if reach.words is None else reach.words.of(numbers)
-        tier = Tier(numbers, scorer.scores(found, matching), found, highest)
+        scores = scorer.scores(found, matching)
+        if asks_for_name and np.isinf(highest):
+            scores = named_first(snapshot, query.document, numbers, scores)
+        tier = Tier(numbers, scores, found, highest)
         if tier:
             highest = tier[-1].score
             yield tier
