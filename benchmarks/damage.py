@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from docsim import Encoder  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "damage.json"
 SEED = 17
+PROCESSES = 4
 
 
 def main() -> None:
@@ -58,20 +60,29 @@ def main() -> None:
 
 
 def surveyed(work: Path, count: int) -> list[dict[str, Any]]:
-    """Alter so often, in a process that is started again after a crash."""
+    """Alter so often, in several processes."""
+    ends = [count * part // PROCESSES for part in range(PROCESSES + 1)]
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        parts = pool.map(lambda part: surveyed_in(work, part, range(ends[part], ends[part + 1])), range(PROCESSES))
+        return [one for part in parts for one in part]
+
+
+def surveyed_in(work: Path, part: int, numbers: range) -> list[dict[str, Any]]:
+    """Make some of the alterations in a process that is started again after a crash."""
     found: list[dict[str, Any]] = []
-    while len(found) < count:
-        script, numbers = str(ROOT / "tests" / "damages.py"), (count - len(found), SEED, len(found))
-        command = [sys.executable, script, str(work / "index"), str(work / "copy"), *map(str, numbers)]
+    while len(found) < len(numbers):
+        script, rest = str(ROOT / "tests" / "damages.py"), numbers[len(found) :]
+        given = (work / "index", work / f"copy{part}", len(rest), SEED, rest.start)
+        command = [sys.executable, script, *map(str, given)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 found.append(json.loads(line))
-                if len(found) % 50 == 0:
-                    print(len(found), Counter(one["outcome"] for one in found), flush=True)
+                if len(found) % 25 == 0:
+                    print(part, len(found), Counter(one["outcome"] for one in found), flush=True)
         if process.returncode:
             told = {"outcome": "crashed", "wrong": f"the process ended with {process.returncode}"}
-            found.append({"kind": "unknown", "how": f"alteration {len(found)}", **told})
+            found.append({"kind": "unknown", "how": f"alteration {numbers[len(found)]}", **told})
     return found
 
 
