@@ -1,6 +1,6 @@
 """Is anything lost when docsim is killed? Kills at random moments, with SIGKILL, SIGTERM and SIGINT in turns.
 
-    python benchmarks/kills.py [--kills 50]
+    python benchmarks/kills.py [--kills 50] [--only JOB ...]
 
 Each job of ``tests/kill_jobs.py`` (first index, sync, removal, approximate index, re-index, rollback, prune, upgrading
 at once, publishing that, publishing what training left, repair, forgetting a source, backup, restore) is killed so
@@ -33,12 +33,13 @@ RESULTS = Path(__file__).parent / "results" / "kills.json"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="kills of each job [%(default)s]")
+    parser.add_argument("--only", nargs="*", choices=tuple(JOBS), help="only these jobs; others stay as they are")
     options = parser.parse_args()
-    found = {}
+    found = json.loads(RESULTS.read_text(encoding="utf-8"))["jobs"] if options.only else {}
     with tempfile.TemporaryDirectory() as work:
         encoder = Path(work) / "encoder"
         subprocess.run([sys.executable, str(ROOT / "tests" / "tiny_encoder.py"), str(encoder)], check=True)
-        for job in JOBS:
+        for job in options.only or JOBS:
             (folder := Path(work) / job).mkdir()
             trials = kills(job, encoder, folder, random_kills=options.kills)
             killed = Counter(one["at"] for one in trials if one["killed"])

@@ -6,9 +6,10 @@
 file descriptors it has is looked at on the way.
 
 ``beside``: eight processes ask without a break, one of them from four threads and one that opens the index anew each
-time, while another syncs, re-indexes to another encoder and back, upgrades at once, adapts, rolls back, prunes and
-repairs. Every sync replaces all documents by those of its next state: an answer whose hits are of two states is mixed,
-and one without all of a state's documents shows a sync half done. Writes benchmarks/results/soak.json.
+time, while another syncs, re-indexes to another encoder and back, upgrades at once, rolls back, prunes and repairs, and
+a third one adapts again and again. Every sync replaces all documents by those of its next state: an answer whose hits
+are of two states is mixed, one without all of a state's documents shows a sync half done, and one with a warning a
+file that was taken for damaged. Writes benchmarks/results/soak.json.
 """
 
 from __future__ import annotations
@@ -140,6 +141,7 @@ def beside(path: Path, minutes: float) -> dict[str, Any]:
         "failed": sum(len(one["failed"]) for one in told),
         "mixed": sum(one["mixed"] for one in told),
         "half_done": sum(one["half_done"] for one in told),
+        "warned": sum(one["warned"] for one in told),
         "wrote": wrote,
         "problems": problems,
     }
@@ -166,7 +168,7 @@ def write(path: Path, end: float) -> dict[str, Any]:
             "prune": lambda: reindexing.prune(index, keep=2),
             "repair": lambda: verify.repair(index),
         }
-        adapting = threading.Thread(target=adapted, args=(path, done))
+        adapting = threading.Thread(target=adapted, args=(path, done, end))
         adapting.start()
         while time.time() < end:
             for name, job in jobs.items():
@@ -177,14 +179,17 @@ def write(path: Path, end: float) -> dict[str, Any]:
                     done[f"refused: {type(error).__name__}"] += 1
             sizes.append(size())
         adapting.join()
-    return {"done": dict(done), "sizes": [sizes[0], sizes[len(sizes) // 2], sizes[-1]]}
+    return {"done": dict(done), "sizes": sizes}
 
 
-def adapted(path: Path, done: Counter[str]) -> None:
+def adapted(path: Path, done: Counter[str], end: float) -> None:
     """Train shortly on the documents, in a process of its own as a server does, and re-index with what comes out."""
     command = [sys.executable, __file__, "--part", "adapt", str(path)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    done["adapt" if not process.returncode else "adapt failed"] += 1
+    while time.time() < end - 60:
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        done["adapt" if not process.returncode else "adapt failed"] += 1
+        if process.returncode:
+            print(process.stderr[-2000:], file=sys.stderr, flush=True)
 
 
 def adapt_once(path: str) -> None:
@@ -214,6 +219,7 @@ class Reader:
     def __init__(self, path: Path, end: float) -> None:
         self.path, self.end = path, end
         self.counts, self.failed, self.sizes = Counter[str](), list[str](), [size()]
+        self.warnings = set[str]()
         self._next = time.time() + 20
 
     def run(self, index: Index, most: int | None = None) -> None:
@@ -236,10 +242,12 @@ class Reader:
         self.counts["mixed"] += len(states) > 1
         self.counts["half_done"] += len(result.hits) != DOCUMENTS
         self.counts["warned"] += bool(result.warnings)
+        self.warnings |= set(result.warnings)
 
     def told(self) -> dict[str, Any]:
         names = ("answers", "mixed", "half_done", "warned")
-        return {name: self.counts[name] for name in names} | {"failed": self.failed[:20], "sizes": self.sizes}
+        told = {"failed": self.failed[:20], "warnings": sorted(self.warnings)[:5], "sizes": self.sizes}
+        return {name: self.counts[name] for name in names} | told
 
 
 if __name__ == "__main__":

@@ -52,3 +52,26 @@ except MemoryError as error:
 def test_room_is_told_below_a_limit() -> None:
     done = subprocess.run([sys.executable, "-c", _ROOM], capture_output=True, text=True, check=True)
     assert done.stdout == "expected room for 1024 MB of memory below the limit of this process\n"
+
+
+_GAPS = """
+from docsim import allocation
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+pieces = [bytearray(20_000) for _ in range(5_000)]
+kept = pieces[::50]
+before = held()
+del pieces  # between what is kept, where glibc leaves it
+between = held()
+allocation.give_back()
+print(before - between, between - held())
+"""
+
+
+def test_what_lies_between_pieces_in_use_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", _GAPS], capture_output=True, text=True, check=True)
+    before, given_back = map(int, done.stdout.split())
+    assert before < 20_000_000
+    assert given_back > 60_000_000

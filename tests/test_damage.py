@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
-import numpy as np
+import damages
 import pytest
-from tiny_encoder import WORDS
-from turned_encoder import turned
+from damages import QUESTIONS, survey, told
 
-from docsim import Document, Encoder, Index
-from docsim.errors import DocsimError
+from docsim import Encoder, Index
+from docsim.errors import StoreError
 from docsim.maintenance import verify
-from docsim.models import SearchResult
-from docsim.reindex.instant import upgrade
-
-Answer: TypeAlias = list[tuple[object, ...]]
-
-COUNT = 1_100
-"""Documents: enough for an approximate index to propose from."""
-
-
-def documents(count: int = COUNT, *, seed: int = 0) -> list[Document]:
-    """Documents with headings, a title and metadata, no two alike; the first few of several passages."""
-    random = np.random.default_rng(seed)
-    made = []
-    for number in range(count):
-        lines = [" ".join(random.choice(WORDS[15:], 9)) + "." for _ in range(25 if number < 20 else 1)]
-        text = f"# Page {number}\n\n## Part\n\n" + "\n\n".join(lines)
-        made.append(Document(f"{seed}/d{number}", text, f"Page {number}", {"team": f"t{number % 7}"}))
-    return made
-
-
-PAGES = documents()
-QUESTIONS = [PAGES[number].text[-60:] for number in (3, 500, 900)]
-
+from docsim.serving.server_database import ServerDatabase
+from docsim.serving.tokens import Tokens
+from docsim.use.log import UseLog
 
 _OF_PASSAGES = "UPDATE passages SET {} WHERE document = (SELECT number FROM documents WHERE id = ?)"
 
@@ -47,99 +24,16 @@ _OF_PASSAGES = "UPDATE passages SET {} WHERE document = (SELECT number FROM docu
 def approximate(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Path:
     """An index that is searched approximately, with documents that came after its files were written."""
     path = tmp_path_factory.mktemp("damage") / "approximate"
-    with Index.create(path, encoder=Encoder.load(tiny_encoder_dir), index_type="IVF16,SQ8", recall=0.8) as index:
-        index.sync(PAGES)
-        index.remove([PAGES[7].id])
-        index.sync([*PAGES[:7], *PAGES[8:], *documents(3, seed=1)])
+    damages.approximate(path, Encoder.load(tiny_encoder_dir))
     return path
 
 
 @pytest.fixture(scope="module")
-def mapped(approximate: Path, tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Path:
-    """The same, answering with a new encoder over mapped embeddings."""
-    path = approximate.with_name("mapped")
-    shutil.copytree(approximate, path)
-    with Index.open(path) as index:
-        assert upgrade(index, Encoder.load(turned(tiny_encoder_dir, tmp_path_factory.mktemp("turned") / "encoder")))
+def complete(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Path:
+    """An index that has every kind of file, answering over mapped embeddings."""
+    path = tmp_path_factory.mktemp("damage") / "complete"
+    damages.complete(path, Encoder.load(tiny_encoder_dir), path.parent)
     return path
-
-
-def told(result: SearchResult) -> Answer:
-    """Return what of an answer must never be wrong without a word."""
-    return [
-        (hit.id, hit.title, round(hit.similarity, 3), str(hit.metadata), [one.text for one in hit.passages])
-        for hit in result.hits
-    ]
-
-
-def answers(path: Path) -> Iterator[SearchResult]:
-    with Index.open(path) as index:
-        yield index.search(QUESTIONS[0], 5)
-        yield index.search(QUESTIONS[1], 5, mode="dense")
-        yield index.search(QUESTIONS[2], 5, mode="lexical")
-        yield index.similar(PAGES[12].id, 5)
-
-
-def files(path: Path) -> dict[str, list[Path]]:
-    """Return the files of an index by kind, but for locks."""
-    kinds: dict[str, list[Path]] = {}
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and file.suffix != ".lock" and file.stat().st_size:
-            kinds.setdefault(f"{file.relative_to(path).parent}/{file.suffix}", []).append(file.relative_to(path))
-    return kinds
-
-
-def alter(file: Path, random: np.random.Generator) -> str:
-    """Alter a file as failing disks, cut copies and careless people do; say how."""
-    content = bytearray(file.read_bytes())
-    place = int(random.integers(len(content)))
-    page = place // 4096 * 4096
-    how = str(random.choice(["bit", "byte", "zeros", "noise", "cut", "moved", "text"]))
-    if how == "bit":
-        content[place] ^= 1 << int(random.integers(8))
-    elif how == "byte":
-        content[place] = int(random.integers(256))
-    elif how == "zeros":
-        content[page : page + 4096] = bytes(len(content[page : page + 4096]))
-    elif how == "noise":
-        content[place : place + 64] = random.bytes(len(content[place : place + 64]))
-    elif how == "cut":
-        del content[place:]
-    elif how == "moved":
-        other = int(random.integers(len(content))) // 4096 * 4096
-        size = min(4096, len(content) - max(page, other))
-        content[page : page + size] = content[other : other + size]
-    else:  # another letter in the place of one, wherever there is text
-        letters = np.flatnonzero(np.frombuffer(bytes(content), np.uint8) - 97 < 26)
-        place = int(random.choice(letters)) if len(letters) else place
-        content[place] = 97 + (content[place] - 96) % 26
-    file.write_bytes(content)
-    return f"{how} at {place} of {len(content)}"
-
-
-def survey(path: Path, work: Path, count: int, seed: int) -> list[str]:
-    """Alter a copy of an index many times; return where a wrong answer came without a word, or something crashed."""
-    random = np.random.default_rng(seed)
-    right = [told(result) for result in answers(path)]
-    assert all(right)
-    assert not any(result.warnings for result in answers(path))
-    kinds = list(files(path).values())
-    wrong = []
-    for number in range(count):
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.copytree(path, work)
-        kind = kinds[number % len(kinds)]
-        file = kind[int(random.integers(len(kind)))]
-        how = f"{file}: {alter(work / file, random)}"
-        try:
-            for result, expected in zip(answers(work), right, strict=True):
-                if told(result) != expected and not result.warnings:
-                    wrong.append(f"{how}: {told(result)} instead of {expected}")
-        except DocsimError:
-            pass  # one clear sentence
-        except Exception as error:
-            wrong.append(f"{how}: {type(error).__name__} {error}")
-    return wrong
 
 
 @pytest.fixture
@@ -193,12 +87,51 @@ def test_damaged_files_are_told_with_every_answer_until_they_are_mended(copy: Pa
         assert index.search(QUESTIONS[0], 3).warnings == ()
 
 
-def test_no_damage_gives_a_wrong_answer_without_a_word(approximate: Path, mapped: Path, tmp_path: Path) -> None:
-    assert survey(approximate, tmp_path / "a", 34, seed=0) + survey(mapped, tmp_path / "b", 26, seed=1) == []
+def test_an_index_that_is_surveyed_has_every_kind_of_file(complete: Path) -> None:
+    kinds = set(damages.files(complete))
+    assert kinds >= {
+        *("./.db", "./.key", "words/.words"),
+        *(f"generations/0002/{name}" for name in ("encoder/.json", "encoder/.onnx", "base/.onnx", "report/.json")),
+        *("generations/0002/.faiss", "generations/0003/adapter/.npz", "generations/0003/adapter/.faiss"),
+    }
+    names = {path.name.partition(".")[0] for path in complete.rglob("*")}
+    assert {"approximate", "documents", "serving", "use", "index"} <= names
+
+
+def wrong(path: Path, work: Path, count: int, seed: int) -> list[dict[str, str]]:
+    return [one for one in survey(path, work, count, seed) if one["wrong"]]
+
+
+def test_no_damage_gives_a_wrong_answer_without_a_word(approximate: Path, complete: Path, tmp_path: Path) -> None:
+    assert wrong(approximate, tmp_path / "a", 24, seed=0) + wrong(complete, tmp_path / "b", 36, seed=1) == []
 
 
 @pytest.mark.thorough
 def test_hundreds_of_damages_give_no_wrong_answer_without_a_word(
-    approximate: Path, mapped: Path, tmp_path: Path
+    approximate: Path, complete: Path, tmp_path: Path
 ) -> None:
-    assert survey(approximate, tmp_path / "a", 90, seed=2) + survey(mapped, tmp_path / "b", 70, seed=3) == []
+    assert wrong(approximate, tmp_path / "a", 60, seed=2) + wrong(complete, tmp_path / "b", 140, seed=3) == []
+
+
+def test_a_damaged_database_of_tokens_is_one_sentence(complete: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(complete, tmp_path / "copy")
+    with sqlite3.connect(copy / "serving.db") as database:
+        database.execute("UPDATE tokens SET groups = '[1'")
+    database.close()
+    with pytest.raises(StoreError, match="the record of a token is damaged; revoke it, and make another"):
+        Tokens(ServerDatabase(copy)).list()
+    content = bytearray((copy / "serving.db").read_bytes())
+    content[4096:8192] = bytes(4096)
+    (copy / "serving.db").write_bytes(content)
+    with pytest.raises(StoreError, match="database of tokens and jobs"):
+        Tokens(ServerDatabase(copy)).list()
+
+
+def test_a_damaged_record_of_use_is_one_sentence(complete: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(complete, tmp_path / "copy")
+    content = bytearray((copy / "use.db").read_bytes())
+    for page in range(4096, len(content), 4096):
+        content[page : page + 100] = b"x" * 100
+    (copy / "use.db").write_bytes(content)
+    with pytest.raises(StoreError, match="could not read the record of use"), UseLog.opened(copy) as log:
+        log.counts()

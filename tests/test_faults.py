@@ -180,13 +180,17 @@ def killed_once(job: Job, trial: Trial, encoder: Path, directory: Path) -> bool:
 
 
 def seconds_of(job: Job, encoder: Path, directory: Path) -> float:
-    """Return how long a job takes that is not killed."""
-    path = directory / "timed" / "index"
-    path.parent.mkdir(parents=True)
-    os.waitpid(forked(lambda: job.prepare(path, Encoder.load(encoder))), 0)
-    began = time.monotonic()
-    os.waitpid(forked(lambda: job.run(path, Encoder.load(encoder))), 0)
-    return time.monotonic() - began
+    """Return how long a job takes that is not killed, at best: others may have stopped it for a while."""
+    timed, found = directory / "timed", []
+    path = timed / "index"
+    for _ in range(3):
+        shutil.rmtree(timed, ignore_errors=True)
+        timed.mkdir(parents=True)
+        os.waitpid(forked(lambda: job.prepare(path, Encoder.load(encoder))), 0)
+        began = time.monotonic()
+        os.waitpid(forked(lambda: job.run(path, Encoder.load(encoder))), 0)
+        found.append(time.monotonic() - began)
+    return min(found)
 
 
 def harness(scenario: str, encoder: Path, directory: Path, random_kills: int, every: int) -> None:

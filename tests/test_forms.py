@@ -108,7 +108,7 @@ def test_what_is_given_is_recognised_by_its_content(here: Path) -> None:
     ]
     assert open_source("plain", reading=ReadingOptions(form="site")).form == "site"
     assert open_source("plain", reading=ReadingOptions(form="files")).form == ""
-    with pytest.raises(UsageError, match=r"expected --as with one of slack, .*, got 'slac'"):
+    with pytest.raises(UsageError, match=r"expected a form of slack, .*, got 'slac'"):
         open_source("plain", reading=ReadingOptions(form="slac"))
     with pytest.raises(UsageError, match="expected a date such as 2026-01-31, got 'May'"):
         open_source("plain", reading=ReadingOptions(since="May"))

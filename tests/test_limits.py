@@ -22,6 +22,7 @@ NO_MEMORY = (
     "Error: there is not enough memory for this; what was committed is safe. "
     "Try: again with fewer other programs, or a higher limit"
 )
+CORPUS = Path(__file__).parents[1] / "corpus" / "handbook"
 _DOCSIM = "import sys; sys.argv[0] = 'docsim'; from docsim.cli import run; run()"
 
 
@@ -57,10 +58,39 @@ def test_32_file_descriptors_are_enough(index: Path, tmp_path: Path) -> None:
     assert len(done.stdout.splitlines()) == 3, done.stderr
 
 
-def test_400_mb_of_memory_are_refused_in_one_sentence(index: Path) -> None:
-    done = run("query", "lentils", "--index", str(index), within=limited(resource.RLIMIT_AS, 400 << 20))
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit does not count what is mapped")
+def test_400_mb_of_memory_are_enough_to_index_the_sample_corpus_and_to_search_it(tmp_path: Path) -> None:
+    few = limited(resource.RLIMIT_DATA, 400 << 20)
+    index = ("--index", str(tmp_path / "index"))
+    done = run("index", str(CORPUS), *index, "--encoder", "fast", within=few)
+    assert (done.returncode, "154 added" in done.stdout + done.stderr) == (0, True), done.stderr
+    done = run("query", "stolen phone", *index, "-k", "1", within=few)
+    assert "lost-or-stolen-devices.md" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit does not count what is mapped")
+@pytest.mark.parametrize("most", [300, 340])
+def test_less_memory_is_one_sentence_and_loses_nothing(index: Path, tmp_path: Path, most: int) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"id": f"r{n}", "text": f"keys {n} " * 300}) + "\n" for n in range(3000)))
+    done = run("index", str(rows), "--index", str(index), within=limited(resource.RLIMIT_DATA, most << 20))
+    assert (done.returncode, done.stderr.splitlines()) in ((0, []), (1, [NO_MEMORY])), done.stderr
+    with contextlib.closing(sqlite3.connect(index / "index.db")) as database:
+        assert database.execute("SELECT count(*) FROM documents WHERE id LIKE 'd%'").fetchone() == (50,)
+    assert run("verify", "--index", str(index), within=lambda: None).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "what", "option"),
+    [("RLIMIT_AS", 512, "address space", "-v"), ("RLIMIT_DATA", 288, "memory", "-d")],
+)
+def test_what_libraries_could_not_even_be_loaded_in_is_refused_in_one_sentence(
+    index: Path, kind: str, least: int, what: str, option: str
+) -> None:
+    done = run("query", "lentils", "--index", str(index), within=limited(getattr(resource, kind), 200 << 20))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "Error: expected a limit of at least 512 MB of memory, got 400 MB. Try: ulimit -v\n"
+    said = f"Error: expected a limit of at least {least} MB of {what}, got 200 MB. Try: ulimit {option}\n"
+    assert done.stderr == said
 
 
 def test_running_out_of_memory_midway_is_one_sentence_and_keeps_what_was_committed(tmp_path: Path) -> None:

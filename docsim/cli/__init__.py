@@ -24,7 +24,8 @@ from docsim.errors import DocsimError
 
 __all__ = ["main", "run"]
 
-_LEAST_MEMORY = 512 << 20
+_LEAST_MEMORY = {"address space": 512 << 20, "memory": 288 << 20}
+_ULIMIT = {"address space": "ulimit -v", "memory": "ulimit -d"}
 """Bytes of address space without which the libraries crash while they are loaded."""
 
 _SECTIONS = {
@@ -203,16 +204,16 @@ def main(ctx: click.Context, debug: bool) -> None:
 
 def _check_memory() -> None:
     """End with a sentence where libraries could not even be loaded: those in C++ crash then."""
-    with contextlib.suppress(ImportError, OSError):
-        import resource
-
-        most, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if most != resource.RLIM_INFINITY:  # threads of libraries take some hundred megabytes before they do anything
-            allocation.share_one_heap()
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        if most != resource.RLIM_INFINITY and most < _LEAST_MEMORY:
-            needed, given = _LEAST_MEMORY >> 20, most >> 20
-            error = DocsimError(f"expected a limit of at least {needed} MB of memory, got {given} MB", hint="ulimit -v")
+    limits = allocation.limits()
+    if limits:  # threads of libraries take some hundred megabytes before they do anything
+        allocation.share_one_heap()
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        if min(limits.values()) < 2 * _LEAST_MEMORY["address space"]:
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name, most in limits.items():
+        if most < _LEAST_MEMORY[name]:
+            needed, given, hint = _LEAST_MEMORY[name] >> 20, most >> 20, _ULIMIT[name]
+            error = DocsimError(f"expected a limit of at least {needed} MB of {name}, got {given} MB", hint=hint)
             failed = _Failed(error)
             failed.show()
             raise SystemExit(failed.exit_code)

@@ -15,6 +15,7 @@ from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
 from docsim.errors import UsageError
 from docsim.ingest import conversion_pool
+from docsim.ingest.conversion_pool import ALLOW_MORE
 from docsim.ingest.forms import NAMES
 from docsim.ingest.sources import ReadingOptions, Source, open_source
 from docsim.jobs import first_encoder
@@ -227,6 +228,8 @@ def _print_failures(synced: Synced) -> None:
         echo(line, err=True)
     if len(lines) > _SHOWN_FAILURES:
         echo(f"... and {len(lines) - _SHOWN_FAILURES} more; see them all with: docsim status", err=True)
+    if any(reason.endswith(ALLOW_MORE) for reason in by_reason):
+        echo("Allow more time with --convert-timeout SECONDS.", err=True)
 
 
 def _not_read(paths: list[str], reason: str) -> list[str]:

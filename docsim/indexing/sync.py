@@ -379,5 +379,6 @@ def _characters(change: _Change) -> int:
     return len(change.document.text) if change.document else 0
 
 
+@functools.lru_cache(maxsize=256)  # so that the key of a path and that of its id are one object
 def _key(path: str) -> bytes:
     return hashlib.blake2b(path.encode(), digest_size=12).digest()

@@ -30,10 +30,13 @@ from docsim.ingest import formats, guarded_readers
 from docsim.ingest.content import FileContent
 from docsim.ingest.conversion_worker import OUTPUT_LIMIT
 
-__all__ = ["MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "parse", "read", "rest"]
+__all__ = ["ALLOW_MORE", "MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "parse", "read", "rest"]
 
 TIMEOUT = 60.0
 """Seconds that converting one file may take, unless told otherwise."""
+
+ALLOW_MORE = "allow it more time"
+"""What is said of a file that took too long."""
 
 MEMORY_LIMIT = 2 << 30
 """Bytes of memory that a process that converts may have."""
@@ -76,7 +79,7 @@ class _Child:
         self.files += 1
         self.is_fit = answer is not None and "exhausted" not in answer.header and self.files < _MOST_FILES
         if answer is None and time.monotonic() - began >= timeout:
-            raise SourceError(f"converting it took more than {timeout:g} seconds; allow more with --convert-timeout")
+            raise SourceError(f"converting it took more than {timeout:g} seconds; {ALLOW_MORE}")
         return answer or Frame({"ended": self._ended()})
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ __all__ = ["OUTPUT_LIMIT", "main"]
 OUTPUT_LIMIT = 1 << 28
 """The most bytes of text that one file may give."""
 
+_LARGE = 1 << 20  # bytes of text
 _GRACE = 5.0  # seconds after which this process ends by itself, should nobody be left to kill it
 
 
@@ -52,6 +53,9 @@ def main(memory: int) -> None:
     while answer := _answer(jobs):
         send(answers, answer)
         _alarm(0.0)
+        if len(answer.data) > _LARGE:
+            del answer
+            allocation.give_back()  # this process waits for the next file, perhaps for long
 
 
 def _answer(jobs: IO[bytes]) -> Frame | None:

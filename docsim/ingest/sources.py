@@ -291,7 +291,7 @@ def _form(path: Path, mode: int, reading: ReadingOptions) -> str:
     checked(reading.since or "")
     is_readable = (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) and os.access(path, os.R_OK)
     if reading.form and reading.form not in forms.names():
-        raise UsageError(f"expected --as with one of {', '.join(forms.names())}, got {reading.form!r}")
+        raise UsageError(f"expected a form of {', '.join(forms.names())}, got {reading.form!r}", hint="--as FORM")
     if not is_readable or reading.columns() != record_files.Columns():
         return ""
     if reading.form:

@@ -89,18 +89,36 @@ class ServerDatabase:
         return held
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
-        """Return the rows of a query; none where there is no database."""
-        return self._connection().execute(sql, parameters).fetchall() if self.exists else []
+        """Return the rows of a query; none where there is no database.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        with self._explained():
+            return self._connection().execute(sql, parameters).fetchall() if self.exists else []
 
     def execute(self, sql: str, *parameters: Any) -> int:
         """Change something; return how many rows were.
 
         Raises:
-            StoreError: There is no database, because the index cannot be written to.
+            StoreError: There is no database, because the index cannot be written to; or it is damaged.
         """
         if not self.exists:
             raise StoreError(f"could not write to {self.path.parent}, which holds tokens and jobs")
-        return self._connection().execute(sql, parameters).rowcount
+        with self._explained():
+            return self._connection().execute(sql, parameters).rowcount
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn an exception of SQLite into a ``StoreError``, but for a row that may not be added."""
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"could not use the database of tokens and jobs at {self.path}: {error}; restore it from a backup"
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from docsim.errors import UsageError
+from docsim.errors import StoreError, UsageError
 from docsim.serving.access import SCOPES, Scope, Viewer
 from docsim.serving.server_database import ServerDatabase, instant
 from docsim.text.storing import storable
@@ -147,7 +147,14 @@ def _hash(secret: str) -> str:
 
 def _token(row: Sequence[Any]) -> Token:
     name, scope, groups, created, expires = row
-    return Token(name, scope, None if groups is None else tuple(json.loads(groups)), created, expires)
+    try:
+        shown = None if groups is None else tuple(json.loads(groups))
+        is_sound = scope in SCOPES and isinstance(name, str) and all(isinstance(one, str) for one in shown or ())
+    except (TypeError, ValueError):
+        is_sound = False
+    if not is_sound:
+        raise StoreError("the record of a token is damaged; revoke it, and make another")
+    return Token(name, scope, shown, created, expires)
 
 
 def _viewer(token: Token) -> Viewer:

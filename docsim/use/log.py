@@ -202,14 +202,15 @@ class UseLog:
     def counts(self) -> UseCounts:
         """Return how much is recorded."""
         execute = self._connection.execute
-        questions, people, first, last = execute(
-            "SELECT count(*), count(DISTINCT person), min(asked), max(asked) FROM questions"
-        ).fetchone()
-        return UseCounts(questions, execute("SELECT count(*) FROM events").fetchone()[0], people, first, last)
+        with self._explained():
+            questions, people, first, last = execute(
+                "SELECT count(*), count(DISTINCT person), min(asked), max(asked) FROM questions"
+            ).fetchone()
+            return UseCounts(questions, execute("SELECT count(*) FROM events").fetchone()[0], people, first, last)
 
     def sessions(self) -> list[Session]:
         """Return all questions, by when they were asked, each with its events; one committed state."""
-        with closing(self._connection.cursor()) as cursor:
+        with self._explained(), closing(self._connection.cursor()) as cursor:
             cursor.execute("BEGIN")
             try:
                 shown, events = self._shown(cursor), self._events(cursor)
@@ -217,6 +218,15 @@ class UseLog:
             finally:
                 cursor.execute("COMMIT")
         return [Session(_question(row, shown), tuple(events.get(row[0], ()))) for row in rows]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"could not read the record of use at {self.path}: {error}; restore it from a backup, or remove it"
+            ) from error
 
     def _shown(self, cursor: sqlite3.Cursor) -> dict[str, list[Shown]]:
         found = defaultdict[str, list[Shown]](list)

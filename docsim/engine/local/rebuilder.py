@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docsim import allocation
 from docsim.engine.local import encoders, generations, locks, mappings
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
@@ -40,6 +41,7 @@ def opened(path: Path, *, wait: bool) -> Iterator[LocalRebuilder]:
             yield rebuilder
         finally:
             rebuilder.close()
+            allocation.give_back()
 
 
 class LocalRebuilder(Store):

@@ -123,7 +123,7 @@ def _guarded(form: Form, tree: Tree, name: str) -> Iterator[Item]:
     except Exception as error:
         logger.debug("%s could not be read as %s", tree.place, name, exc_info=True)
         reason = f"expected an export of {name}, got one that it could not read ({type(error).__name__})"
-        raise SourceError(f"{reason}; read its files as they are with --as {FILES}") from error
+        raise SourceError(f"{reason}; read its files as they are", hint=f"--as {FILES}") from error
 
 
 def _suffix(path: str) -> str:

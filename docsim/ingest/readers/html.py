@@ -54,6 +54,7 @@ def read(text: str) -> FileContent:
     body = next(page.iter("body"), page)
     written = next(filter(_WORD.search, _contents(body)), "")
     named = heading if heading and (title.startswith(heading) or _BOGUS.match(title)) else title
+    del page, first, body  # a tree takes six times as much memory as the page
     return FileContent(tidy(written), "" if _BOGUS.match(named) else named)
 
 

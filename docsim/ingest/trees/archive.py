@@ -30,6 +30,7 @@ from typing import IO, cast
 from docsim.errors import SourceError
 from docsim.ingest import encodings, file_names, folders
 from docsim.ingest.trees import xz
+from docsim.ingest.trees.packed_files import Held, TarFiles, ZipFiles
 from docsim.ingest.trees.tree import Tree
 from docsim.models import Failure, LeftOut
 from docsim.text.storing import composed
@@ -60,11 +61,17 @@ def is_archive(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """One file of an archive: its path as written, and what opens it; or why it is left out."""
+    """One file of an archive: its path as written, and its number in what holds it; or why it is left out."""
 
     written: str
-    open: Callable[[], IO[bytes]] | None = None
+    held: Held | None = None
+    number: int = 0
     reason: str = ""
+
+    def open(self) -> IO[bytes]:
+        if self.held is None:
+            raise SourceError("there is no such file in the archive")
+        return self.held.open(self.number)
 
 
 class _Budget:
@@ -104,7 +111,7 @@ class Archive(Tree):
             self._open_files.close()
             raise
         self.root = _common_folder(list(found))
-        self._found = {path[len(self.root) :]: member for path, member in found.items()}
+        self._found = {path[len(self.root) :]: (one.held, one.number) for path, one in found.items()}
 
     def close(self) -> None:
         self._open_files.close()
@@ -131,11 +138,8 @@ class Archive(Tree):
 
     @contextlib.contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
-        member = self._found.get(path)
-        if member is None or member.open is None:
-            raise SourceError("there is no such file in the archive")
         try:
-            with member.open() as stream:
+            with _Member(path, *self._found.get(path, (None, 0))).open() as stream:
                 yield stream
         except _DAMAGED as error:
             raise SourceError(f"the file is damaged in the archive: {error}") from error
@@ -194,7 +198,6 @@ class Archive(Tree):
             return found
         inner: dict[str, _Member] = {}
         for path, member in found.items():
-            assert member.open is not None
             with member.open() as stream:
                 copy = self._copied(stream, budget)
             is_part = len(found) == 1 or re.search(r"part-?\d+\.zip\Z", path, re.IGNORECASE)
@@ -205,7 +208,7 @@ class Archive(Tree):
 
 
 def _zip_members(archive: zipfile.ZipFile, budget: _Budget) -> Iterator[_Member]:
-    infos = archive.infolist()
+    held, infos = ZipFiles(archive), archive.infolist()
     budget.spend(sum(one.file_size for one in infos), members=len(infos))
     if any(one.flag_bits & 1 for one in infos):
         raise SourceError("the archive is protected by a password; unpack it, and index the folder")
@@ -216,11 +219,9 @@ def _zip_members(archive: zipfile.ZipFile, budget: _Budget) -> Iterator[_Member]
         if kind not in (0, stat.S_IFREG):
             yield _Member(_zip_name(info), reason="symbolic link" if kind == stat.S_IFLNK else "special file")
         else:
-            yield _Member(_zip_name(info), _zip_opener(archive, info))
-
-
-def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
-    return lambda: archive.open(info)
+            yield _Member(_zip_name(info), held, held.add(info))
+    infos.clear()  # each takes half a kilobyte
+    archive.NameToInfo.clear()
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
@@ -233,16 +234,14 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 
 
 def _tar_members(archive: tarfile.TarFile, budget: _Budget) -> Iterator[_Member]:
+    held = TarFiles(archive)
     for info in archive:
         budget.spend(info.size if info.isfile() else 0, members=1)
         if info.isfile():
-            yield _Member(info.name, _tar_opener(archive, info))
+            yield _Member(info.name, held, held.add(info))
         elif not info.isdir():
             yield _Member(info.name, reason="link" if info.islnk() or info.issym() else "special file")
-
-
-def _tar_opener(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[], IO[bytes]]:
-    return lambda: cast("IO[bytes]", archive.extractfile(info))
+    archive.getmembers().clear()  # each takes a kilobyte
 
 
 def _safe(written: str) -> str:

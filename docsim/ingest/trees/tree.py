@@ -31,7 +31,8 @@ _PASSED_OVER = re.compile(r"(?:^|/)(?:\.[^/]*|node_modules)/\Z")
 
 def id_of(path: str) -> str:
     r"""Return a path as the id of a document. Bytes that are not valid UTF-8 are written as ``\xNN``."""
-    return composed(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    id = composed(os.fsencode(path).decode("utf-8", "backslashreplace"))
+    return path if id == path else id  # one string, as there may be very many
 
 
 class Tree(abc.ABC):
