@@ -15,7 +15,7 @@ import pytest
 import toy_training
 from office_files import docx, paragraph, pdf
 from served import problem, serving
-from wheel_environments import build_wheel, installed_files, make_environment, run, site_packages
+from wheel_environments import build_wheel, installed_files, make_environment, run, site_packages, uv
 from word_files import glove
 
 pytestmark = [pytest.mark.extras, pytest.mark.thorough, pytest.mark.timeout(900)]
@@ -208,6 +208,44 @@ def test_the_extra_map_draws_a_map(place: Place) -> None:
     check_that_nothing_else_is_installed(place, "markitdown", "ir_measures", "tensorflow")
     shutil.rmtree(place.folder / "drawn")
     check_what_is_missing(place, "eval", "train")
+
+
+ASKING = {
+    "langchain": "[one.metadata for one in DocsimRetriever(address=where, k=2).invoke(text)]",
+    "llamaindex": "[one.node.metadata for one in DocsimRetriever(where, k=2).retrieve(text)]",
+    "haystack": "[one.meta for one in DocsimRetriever(where, top_k=2).run(text)['documents']]",
+}
+
+
+@of("langchain", "llamaindex", "haystack")
+def test_the_extra_of_a_library_asks_an_index_and_a_server(place: Place, request: pytest.FixtureRequest) -> None:
+    library = str(request.node.callspec.params["environment"])
+    place.docsim("index", "pages")
+    index = place.folder / "indexes" / "pages"
+    with serving(index) as running:
+        for address in (str(index), running.address):
+            code = f"where, text = {address!r}, 'rotate the signing keys'\n"
+            code += f"from docsim.integrations.{library} import DocsimRetriever\n"
+            code += f"print([one['docsim']['id'] for one in {ASKING[library]}][0])"
+            done = run(place.binaries / "python", "-W", "ignore", "-c", code, cwd=place.folder)
+            assert (done.returncode, done.stdout) == (0, "keys.html\n"), done.stderr
+    check_that_nothing_else_is_installed(place, "scipy", "tensorflow", "fastapi", "pyarrow", "torch")
+    check_what_is_missing(place, "eval", "map", "train", "serve")
+
+
+@of("langchain")
+def test_langchains_own_tests_of_retrievers_pass(place: Place) -> None:
+    uv("pip", "install", "--python", str(place.binaries / "python"), "langchain-tests>=1.0,<2")
+    place.docsim("index", "pages")
+    index = place.folder / "indexes" / "pages"
+    shutil.copy(Path(__file__).parent / "langchain_standard.py", place.folder / "test_standard.py")
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--asyncio-mode=auto", "-rA", "test_standard.py"]
+    with serving(index) as running:
+        given = (f"DOCSIM_TEST_INDEX={index}", f"DOCSIM_TEST_SERVER={running.address}")
+        done = run("env", *given, place.binaries / "python", *command, cwd=place.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = [line for line in done.stdout.splitlines() if line.startswith("PASSED")]
+    assert len(passed) >= 8, done.stdout  # four over each, and what looks after them
 
 
 @of(" 3.12", " 3.13", " 3.14")
