@@ -54,5 +54,10 @@ def before_haystack() -> None:
 
 
 def before_ray() -> None:
-    """Turn off the usage reports of Ray, whatever the environment says; its processes inherit that."""
+    """Turn off the usage reports of Ray, whatever the environment says; its processes inherit that.
+
+    Clusters ask for a token, and what Ray's own code logs is left to its files, unless the environment says otherwise.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

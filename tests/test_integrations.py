@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from served import PAGES, made, serving, token
 
-from docsim import Document, Encoder, Index
+from docsim import Document, Index
 from docsim.errors import DocsimError, StoreError, UsageError
 from docsim.integrations import backend, haystack, langchain, llamaindex
 from docsim.integrations.backend import Asked

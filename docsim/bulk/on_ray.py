@@ -8,6 +8,7 @@ that nobody else has, and is ended with the run.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ def workers_of(cores: int, threads: int) -> int:
 def _done(ray: Any, shards: Sequence[Shard], job: Job, workers: int) -> Iterator[Done]:
     from ray.data import ActorPoolStrategy, DataContext
 
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # progress is told by docsim, and errors are raised
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -73,20 +75,24 @@ def _done(ray: Any, shards: Sequence[Shard], job: Job, workers: int) -> Iterator
 
 
 class _Embedder:
-    """An actor: has its encoder loaded, and encodes one shard at a time."""
+    """An actor: keeps its encoder, and encodes one shard at a time. What goes wrong is told, so that Ray ends at once."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         limit_threads(job["threads"])
         self._job = Job(**job)
-        self._job.load()
 
     def __call__(self, row: dict[str, str]) -> dict[str, str]:
-        done = embed_shard(Shard(**json.loads(row["shard"])), self._job)
-        return {"done": json.dumps(asdict(done))}
+        try:
+            done = asdict(embed_shard(Shard(**json.loads(row["shard"])), self._job))
+        except Exception as error:  # whatever it is, the process that asked tells it
+            done = {"error": f"{error}" or type(error).__name__}
+        return {"done": json.dumps(done)}
 
 
 def _read(row: dict[str, str]) -> Done:
     given = json.loads(row["done"])
+    if "error" in given:
+        raise DocsimError(given["error"])
     return Done(**given | {"failures": tuple(given["failures"])})
 
 
@@ -94,7 +100,6 @@ def _read(row: dict[str, str]) -> Done:
 def _cluster(job: Job, *, workers: int | None, address: str | None) -> Iterator[Any]:
     """Join a cluster, or make one, for the length of the block."""
     offline.before_ray()
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
     with TemporaryDirectory(prefix="docsim-ray-") as folder:
         if address is None:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -128,9 +133,6 @@ def _start(ray: Any, folder: str, job: Job, *, workers: int | None, address: str
 
 
 def _reason(error: BaseException) -> str:
-    """Return what went wrong in one sentence: that of the cause, without its traceback."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    cause = getattr(error, "cause", None)
-    lines = str(cause or error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    """Return what went wrong in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
