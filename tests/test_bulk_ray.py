@@ -65,8 +65,9 @@ def command(index: Path, other: Path, out: Path) -> tuple[str | Path, ...]:
 
 
 def said(stderr: str) -> str:
-    """Return what docsim said: Ray's own code says that it says nothing more."""
-    return "".join(line for line in stderr.splitlines(keepends=True) if "Set ray log level" not in line)
+    """Return what docsim said, without what Ray did: that it logs no more, and which of its processes have died."""
+    marks = ("Set ray log level", "(raylet)", "(autoscaler", "A worker died")
+    return "".join(line for line in stderr.splitlines(keepends=True) if not any(mark in line for mark in marks))
 
 
 def actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -96,7 +97,7 @@ def test_a_driver_that_was_killed_goes_on(index: Path, other: Path, expected: di
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=180)
     assert alive == []  # a cluster of this machine ends with the run that made it
     there = len(list(out.rglob("*.arrow")))
     told = json.loads(bulk.run(*command(index, other, out)))

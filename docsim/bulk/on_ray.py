@@ -11,8 +11,9 @@ import json
 import logging
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -75,7 +76,7 @@ def _done(ray: Any, shards: Sequence[Shard], job: Job, workers: int) -> Iterator
 
 
 class _Embedder:
-    """An actor: keeps its encoder, and encodes one shard at a time. What goes wrong is told, so that Ray ends at once."""
+    """An actor: keeps its encoder, and encodes one shard at a time; what goes wrong is told, and not tried again."""
 
     def __init__(self, job: dict[str, Any]) -> None:
         limit_threads(job["threads"])
@@ -100,7 +101,8 @@ def _read(row: dict[str, str]) -> Done:
 def _cluster(job: Job, *, workers: int | None, address: str | None) -> Iterator[Any]:
     """Join a cluster, or make one, for the length of the block."""
     offline.before_ray()
-    with TemporaryDirectory(prefix="docsim-ray-") as folder:
+    # Ray prints to standard output which of its processes died; that is for what a command answers.
+    with TemporaryDirectory(prefix="docsim-ray-") as folder, redirect_stdout(sys.stderr):
         if address is None:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         import ray
