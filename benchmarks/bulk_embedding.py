@@ -56,8 +56,8 @@ cluster.shutdown()
 def main() -> None:
     given = options()
     cores = os.cpu_count() or 1
-    with tempfile.TemporaryDirectory(dir=given.work) as work, two_nodes(Path(work), cores) as address:
-        bench = Bench(Path(work), cores, address)
+    with tempfile.TemporaryDirectory(dir=given.work) as work:
+        bench = Bench(Path(work), cores)
         bench.make(given.data / "dev" / "mdn" / "corpus.jsonl.gz", 100 if given.quick else given.documents)
         before = os.getloadavg()
         runs = in_turn(bench.contenders(), given.rounds)
@@ -95,16 +95,18 @@ def two_nodes(work: Path, cores: int) -> Iterator[str]:
         yield process.stdout.readline().strip()
     finally:
         process.stdin.close()
-        process.wait()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 class Bench:
     """An index, and what is done with it."""
 
-    def __init__(self, work: Path, cores: int, address: str) -> None:
-        self.work, self.cores, self.address = work, cores, address
+    def __init__(self, work: Path, cores: int) -> None:
+        self.work, self.cores = work, cores
         self.steady: dict[str, list[float]] = {}
-        self.facts: dict[str, int] = {}
 
     def make(self, corpus: Path, documents: int) -> None:
         sample = write_sample(corpus, self.work / "corpus.jsonl.gz", documents)
@@ -115,7 +117,7 @@ class Bench:
         return {
             POOL: partial(self.embed, POOL, ("--on", "processes")),
             ONE_NODE: partial(self.embed, ONE_NODE, on_ray),
-            TWO_NODES: partial(self.embed, TWO_NODES, (*on_ray, "--address", self.address)),
+            TWO_NODES: self.embed_on_two_nodes,
             PLAIN: partial(self.reindex, ()),
             LOADED: partial(self.reindex, ("--from", self.folder(POOL))),
         }
@@ -129,6 +131,10 @@ class Bench:
         done = run([*DOCSIM, "embed", "--index", self.work / "index", "--out", self.folder(name), *same, *how])
         self.steady.setdefault(name, []).append(self.rate(self.folder(name)))
         return done
+
+    def embed_on_two_nodes(self, number: int) -> Run:
+        with two_nodes(self.work, self.cores) as address:
+            return self.embed(TWO_NODES, ("--on", "ray", "--address", address), number)
 
     def rate(self, folder: Path) -> float:
         """Return how many passages a second were encoded once every worker was at work."""

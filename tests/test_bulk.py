@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import bulk
@@ -21,7 +20,7 @@ from turned_encoder import turned
 
 from docsim import Document, Encoder, Index
 from docsim.bulk import files as bulk_files
-from docsim.bulk import prepared, shards
+from docsim.bulk import prepared, processes, shards
 from docsim.bulk.embedding import Job, embed_shard, path_of
 from docsim.encoding.documents import kept_embeddings
 from docsim.errors import DocsimError, FingerprintMismatch, StoreError, UsageError
@@ -158,7 +157,7 @@ def test_an_encoder_that_was_exchanged_is_refused(index: Index, other: Path, tmp
     with pytest.raises(FingerprintMismatch, match="every machine has to see the same encoder"):
         embed_shard(shards.of_index(index)[0], job)
     with pytest.raises(DocsimError, match="every machine has to see the same encoder"):
-        list(jobs.processes.run(shards.of_index(index), job, workers=1))
+        list(processes.run(shards.of_index(index), job, workers=1))
 
 
 def test_what_is_no_unit_vector_is_not_written(index: Index, tiny_encoder_dir: Path, tmp_path: Path) -> None:
@@ -364,7 +363,12 @@ def test_an_encoder_has_as_many_threads_as_it_is_given(tiny_encoder_dir: Path) -
         Encoder.load(tiny_encoder_dir, threads=0)
 
 
-@pytest.mark.parametrize("option", ["workers", "threads", "shard"])
-def test_numbers_below_one_are_refused(option: str) -> None:
-    with pytest.raises(UsageError, match=f"expected {option} to be 1 or more, got 0"):
-        partial(BulkOptions, **{option: 0})()
+def test_numbers_below_one_and_addresses_without_ray_are_refused() -> None:
+    with pytest.raises(UsageError, match="expected workers to be 1 or more, got 0"):
+        BulkOptions(workers=0)
+    with pytest.raises(UsageError, match="expected threads to be 1 or more, got 0"):
+        BulkOptions(threads=0)
+    with pytest.raises(UsageError, match="expected shard to be 1 or more, got 0"):
+        BulkOptions(shard=0)
+    with pytest.raises(UsageError, match="with Ray only"):
+        BulkOptions(address="auto")

@@ -22,9 +22,9 @@ from docsim.bulk import on_ray
 from docsim.jobs import embed as jobs
 from docsim.jobs.embed import BulkOptions
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
-COUNT = 120
+COUNT = 60
 
 TWO_NODES = """
 import sys, time
