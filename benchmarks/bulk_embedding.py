@@ -1,6 +1,6 @@
 """What encoding in bulk costs: in this process, in processes, and on Ray with one node and with two, on the same cores.
 
-    python benchmarks/bulk_embedding.py --data DIR [--documents 1500] [--rounds 3] [--quick]
+    python benchmarks/bulk_embedding.py --data DIR [--documents 1500] [--rounds 3] [--shard 32] [--quick]
 
 Documents of mdn are indexed with the fast encoder. Then, in turns, all passages are encoded with the accurate one by
 ``docsim embed`` in processes, on Ray with a cluster of its own, and on a cluster of two nodes that is there; and
@@ -37,7 +37,6 @@ from docsim import offline
 
 RESULTS = Path(__file__).parent / "results" / "bulk_embedding.json"
 DOCSIM = (sys.executable, "-c", "from docsim.cli import run; run()")
-SHARD = 32
 POOL, ONE_NODE, TWO_NODES = "processes", "Ray, one node", "Ray, two nodes"
 PLAIN, LOADED = "docsim reindex", "docsim reindex --from"
 
@@ -57,14 +56,14 @@ def main() -> None:
     given = options()
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory(dir=given.work) as work:
-        bench = Bench(Path(work), cores)
+        bench = Bench(Path(work), cores, given.shard)
         bench.make(given.data / "dev" / "mdn" / "corpus.jsonl.gz", 100 if given.quick else given.documents)
         before = os.getloadavg()
         runs = in_turn(bench.contenders(), given.rounds)
-        found = {"cores": cores, "shard": SHARD, "load_before": before, "load_after": os.getloadavg()}
+        found = {"cores": cores, "shard": given.shard, "load_before": before, "load_after": os.getloadavg()}
         found |= bench.report(runs) | {"machine": machine({})}
         if not given.quick:
-            found["sizes"] = sizes(given.data / "dev" / "mdn" / "corpus.jsonl.gz", Path(work) / "whole")
+            found["sizes"] = sizes(given.data / "dev" / "mdn" / "corpus.jsonl.gz", given.index or Path(work) / "whole")
     print(json.dumps(found, indent=1))
     if not given.quick:
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -76,6 +75,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="where indexes are made  [the system's temporary folder]")
     parser.add_argument("--documents", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--shard", type=int, default=32, help="documents in a shard")
+    parser.add_argument("--index", type=Path, help="an index of all of mdn, with the fast encoder  [made]")
     parser.add_argument("--quick", action="store_true", help="100 documents, and write nothing")
     return parser.parse_args()
 
@@ -104,8 +105,8 @@ def two_nodes(work: Path, cores: int) -> Iterator[str]:
 class Bench:
     """An index, and what is done with it."""
 
-    def __init__(self, work: Path, cores: int) -> None:
-        self.work, self.cores = work, cores
+    def __init__(self, work: Path, cores: int, shard: int) -> None:
+        self.work, self.cores, self.shard = work, cores, shard
         self.steady: dict[str, list[float]] = {}
 
     def make(self, corpus: Path, documents: int) -> None:
@@ -127,7 +128,7 @@ class Bench:
 
     def embed(self, name: str, how: tuple[str, ...], number: int) -> Run:
         shutil.rmtree(self.folder(name), ignore_errors=True)
-        same = ("--encoder", "accurate", "--workers", str(self.cores), "--shard", str(SHARD), "-q")
+        same = ("--encoder", "accurate", "--workers", str(self.cores), "--shard", str(self.shard), "-q")
         done = run([*DOCSIM, "embed", "--index", self.work / "index", "--out", self.folder(name), *same, *how])
         self.steady.setdefault(name, []).append(self.rate(self.folder(name)))
         return done
@@ -188,8 +189,8 @@ class Bench:
 
 
 def sizes(corpus: Path, index: Path) -> dict[str, Any]:
-    """Index all of mdn with the fast encoder, and return how many bytes each part of the index takes."""
-    done = run([*DOCSIM, "index", corpus, "--index", index, "--encoder", "fast", "-q"])
+    """Index all of mdn with the fast encoder, unless it is; return how many bytes each part of the index takes."""
+    run([*DOCSIM, "index", corpus, "--index", index, "--encoder", "fast", "-q"])
     told = subprocess.run([*DOCSIM, "status", "--index", str(index), "--json"], capture_output=True, check=True)
     status = json.loads(told.stdout)
     with gzip.open(corpus) as text:
@@ -199,7 +200,6 @@ def sizes(corpus: Path, index: Path) -> dict[str, Any]:
         "documents": status["documents"],
         "passages": status["passages"],
         "dim": status["encoder"]["dim"],
-        "index_s": round(done.wall_s, 1),
         "database_bytes": (index / "index.db").stat().st_size,
         "words_bytes": sum(path.stat().st_size for path in index.glob("words/*.words")),
         "faiss_bytes": sum(path.stat().st_size for path in index.glob("generations/*/index.faiss")),
