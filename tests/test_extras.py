@@ -26,6 +26,7 @@ LIMIT = 300_000_000
 NEEDS = {
     "eval": (["eval", "--qrels", "qrels.txt"], ["eval-pairs", "tiny", "pairs.jsonl"]),
     "map": (["map", "--out", "drawn"],),
+    "embed": (["embed", "--out", "made"],),
     "serve": (["serve"], ["mcp"]),
     "train": (
         ["adapt"],
@@ -156,7 +157,25 @@ def test_plain_docsim_is_small_and_says_what_more_needs(place: Place) -> None:
     assert sum(file.stat().st_size for file in files) < LIMIT
     check_that_nothing_else_is_installed(place, "scipy", "pandas", "markitdown", "onnx", "matplotlib", "keras")
     place.docsim("index", "pages")
-    check_what_is_missing(place, "eval", "map", "train", "serve")
+    check_what_is_missing(place, "eval", "map", "train", "serve", "embed")
+
+
+@of("embed")
+def test_the_extra_embed_encodes_in_processes(place: Place) -> None:
+    place.docsim("index", "pages")
+    assert place.docsim("embed", "--encoder", "tiny", "--out", "vectors")["documents"] == 4
+    place.docsim("reindex", "--encoder", "tiny", "--from", "vectors", "--force")
+    done = place.run("embed", "--encoder", "fast", "--out", "vectors", "--on", "ray")
+    sentence = 'encoding on Ray needs the extra "ray": pip install "docsim[ray]"'
+    assert (done.returncode, done.stderr) == (2, f"Error: {sentence}\n")
+    check_that_nothing_else_is_installed(place, "ray", "pandas", "scipy", "tensorflow")
+
+
+@of("ray")
+def test_the_extra_ray_encodes_on_a_cluster_of_its_own(place: Place) -> None:
+    place.docsim("index", "pages")
+    assert place.docsim("embed", "--encoder", "tiny", "--out", "vectors", "--on", "ray")["documents"] == 4
+    check_that_nothing_else_is_installed(place, "scipy", "tensorflow", "fastapi")
 
 
 @of("serve")
