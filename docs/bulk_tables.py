@@ -44,11 +44,14 @@ def sizes(found: Found) -> list[Row]:
     return [*rows, ("together", *(f"{sum(one.values()):,.0f}" for one in columns))]
 
 
-def plan(found: Found, speed: Found) -> list[Row]:
-    """Return what a hundred million passages take, multiplied, head first; ``speed`` is of the same documents."""
+def plan(found: Found, speed: Found, encoders: Found) -> list[Row]:
+    """Return what a hundred million passages take, multiplied, head first.
+
+    ``speed`` is of the same documents as the sizes; ``encoders`` are measured with two cores, on texts as long as
+    passages.
+    """
     parts = per_passage(found["sizes"], _DIMS[0])
-    cores = found["cores"]
-    encoding = _PLANNED / (found["measured"]["processes"]["steady_per_s"] / cores) / 3600
+    encoding = _PLANNED / (encoders["encoders"]["accurate"]["texts_per_s"] / 2) / 3600
     writing = _PLANNED / (found["sizes"]["passages"] / speed["indexing"]["measured"]["docsim index"]["wall_s"]) / 3600
     rows: list[Row] = [("100 million passages", "")]
     rows += [(part, f"{size * _PLANNED / 1e9:,.0f} GB") for part, size in parts.items()]

@@ -95,7 +95,10 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "bounds": ("bounds", lambda: table(bound_tables.bounds(result("bounds")))),
     "bulk": ("bulk_embedding", lambda: table(bulk_tables.bulk(result("bulk_embedding")))),
     "bulk-sizes": ("bulk_embedding", lambda: table(bulk_tables.sizes(result("bulk_embedding")))),
-    "bulk-plan": ("bulk_embedding", lambda: table(bulk_tables.plan(result("bulk_embedding"), result("speed")))),
+    "bulk-plan": (
+        "bulk_embedding",
+        lambda: table(bulk_tables.plan(result("bulk_embedding"), result("speed"), result("encoder_speed"))),
+    ),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
 }
 
