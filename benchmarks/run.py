@@ -57,6 +57,7 @@ BENCHMARKS = (
     Benchmark("duplicates", ".", "dev/tldr/corpus.jsonl.gz"),
     Benchmark("extraction", "formats", "", ("docsim", "lxml", "mammoth", "pypdfium2")),
     Benchmark("topics", "dev", "kubernetes/corpus.jsonl.gz", ("docsim", "sklearn")),
+    Benchmark("bulk_embedding", ".", "dev/mdn/corpus.jsonl.gz", ("docsim", "ray", "pyarrow"), quick=True),
     Benchmark("imported", ".", "dev", ("docsim", "keras"), ("teacher", "peer_python")),
 )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import analysis_tables
 import bound_tables
+import bulk_tables
 import encoder_tables
 import facts
 import package_layers
@@ -93,6 +94,12 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
     "bounds": ("bounds", lambda: table(bound_tables.bounds(result("bounds")))),
+    "bulk": ("bulk_embedding", lambda: table(bulk_tables.bulk(result("bulk_embedding")))),
+    "bulk-sizes": ("bulk_embedding", lambda: table(bulk_tables.sizes(result("bulk_embedding")))),
+    "bulk-plan": (
+        "bulk_embedding",
+        lambda: table(bulk_tables.plan(result("bulk_embedding"), result("speed"), result("encoder_speed"))),
+    ),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
 }
 

@@ -7,6 +7,10 @@
     map      draws topic maps
     train    trains, distils and imports encoders
     serve    serves an index to a team: over HTTP, on a page, and to assistants
+    embed    encodes the documents of an index in bulk, in several processes
+    ray      does so on a cluster of machines, with Ray
+
+    langchain, llamaindex and haystack are for programs that are written with these libraries: a retriever for each
 
 Nothing here imports a package of an extra: importing takes up to seconds, and looking it up takes none.
 """
@@ -31,6 +35,11 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "serve": (
         "fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart", "markdown_it",
     ),
+    "embed": ("pyarrow",),
+    "ray": ("ray", "pyarrow"),
+    "langchain": ("langchain_core", "httpx"),
+    "llamaindex": ("llama_index", "httpx"),
+    "haystack": ("haystack", "httpx"),
 }  # fmt: skip
 """The packages of each extra that docsim imports, by their import names."""
 

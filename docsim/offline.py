@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["before_keras", "before_matplotlib", "before_onnxruntime", "cache_folder"]
+__all__ = ["before_haystack", "before_keras", "before_matplotlib", "before_onnxruntime", "before_ray", "cache_folder"]
 
 
 def cache_folder() -> Path:
@@ -46,3 +46,18 @@ def before_keras() -> None:
 def before_matplotlib() -> None:
     """Keep matplotlib's list of fonts in docsim's cache."""
     os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+
+
+def before_haystack() -> None:
+    """Keep Haystack from reporting what pipelines are made of, unless somebody has chosen; it reads this once."""
+    os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")
+
+
+def before_ray() -> None:
+    """Turn off the usage reports of Ray, whatever the environment says; its processes inherit that.
+
+    Clusters ask for a token, and what Ray's own code logs is left to its files, unless the environment says otherwise.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -43,6 +43,14 @@ def test_the_python_examples_of_the_guide_run_one_after_the_other(tmp_path: Path
     assert len(similarities) == 2  # the rows of a matrix of two texts
 
 
+def test_the_examples_of_the_integrations_run_one_after_the_other(tmp_path: Path) -> None:
+    lines = _output_of_example("docs/how-to/integrations.md", tmp_path, blocks=4)
+    assert [line.split()[0] for line in lines if "leave" in line] == ["leave"] * 3
+    assert len(lines) == 6
+    assert lines[0] == "leave You have 28 days of holiday a year."
+    assert lines[2].startswith("leave 0 35 ")
+
+
 def _output_of_example(page: str, folder: Path, *, blocks: int) -> list[str]:
     found = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert len(found) == blocks

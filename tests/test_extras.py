@@ -15,7 +15,7 @@ import pytest
 import toy_training
 from office_files import docx, paragraph, pdf
 from served import problem, serving
-from wheel_environments import build_wheel, installed_files, make_environment, run, site_packages
+from wheel_environments import build_wheel, installed_files, make_environment, run, site_packages, uv
 from word_files import glove
 
 pytestmark = [pytest.mark.extras, pytest.mark.thorough, pytest.mark.timeout(900)]
@@ -26,6 +26,7 @@ LIMIT = 300_000_000
 NEEDS = {
     "eval": (["eval", "--qrels", "qrels.txt"], ["eval-pairs", "tiny", "pairs.jsonl"]),
     "map": (["map", "--out", "drawn"],),
+    "embed": (["embed", "--out", "made"],),
     "serve": (["serve"], ["mcp"]),
     "train": (
         ["adapt"],
@@ -156,7 +157,25 @@ def test_plain_docsim_is_small_and_says_what_more_needs(place: Place) -> None:
     assert sum(file.stat().st_size for file in files) < LIMIT
     check_that_nothing_else_is_installed(place, "scipy", "pandas", "markitdown", "onnx", "matplotlib", "keras")
     place.docsim("index", "pages")
-    check_what_is_missing(place, "eval", "map", "train", "serve")
+    check_what_is_missing(place, "eval", "map", "train", "serve", "embed")
+
+
+@of("embed")
+def test_the_extra_embed_encodes_in_processes(place: Place) -> None:
+    place.docsim("index", "pages")
+    assert place.docsim("embed", "--encoder", "tiny", "--out", "vectors")["documents"] == 4
+    place.docsim("reindex", "--encoder", "tiny", "--from", "vectors", "--force")
+    done = place.run("embed", "--encoder", "fast", "--out", "vectors", "--on", "ray")
+    sentence = 'encoding on Ray needs the extra "ray": pip install "docsim[ray]"'
+    assert (done.returncode, done.stderr) == (2, f"Error: {sentence}\n")
+    check_that_nothing_else_is_installed(place, "ray", "pandas", "scipy", "tensorflow")
+
+
+@of("ray")
+def test_the_extra_ray_encodes_on_a_cluster_of_its_own(place: Place) -> None:
+    place.docsim("index", "pages")
+    assert place.docsim("embed", "--encoder", "tiny", "--out", "vectors", "--on", "ray")["documents"] == 4
+    check_that_nothing_else_is_installed(place, "scipy", "tensorflow", "fastapi")
 
 
 @of("serve")
@@ -208,6 +227,44 @@ def test_the_extra_map_draws_a_map(place: Place) -> None:
     check_that_nothing_else_is_installed(place, "markitdown", "ir_measures", "tensorflow")
     shutil.rmtree(place.folder / "drawn")
     check_what_is_missing(place, "eval", "train")
+
+
+ASKING = {
+    "langchain": "[one.metadata for one in DocsimRetriever(address=where, k=2).invoke(text)]",
+    "llamaindex": "[one.node.metadata for one in DocsimRetriever(where, k=2).retrieve(text)]",
+    "haystack": "[one.meta for one in DocsimRetriever(where, top_k=2).run(text)['documents']]",
+}
+
+
+@of("langchain", "llamaindex", "haystack")
+def test_the_extra_of_a_library_asks_an_index_and_a_server(place: Place, request: pytest.FixtureRequest) -> None:
+    library = str(request.node.callspec.params["environment"])
+    place.docsim("index", "pages")
+    index = place.folder / "indexes" / "pages"
+    with serving(index) as running:
+        for address in (str(index), running.address):
+            code = f"where, text = {address!r}, 'rotate the signing keys'\n"
+            code += f"from docsim.integrations.{library} import DocsimRetriever\n"
+            code += f"print([one['docsim']['id'] for one in {ASKING[library]}][0])"
+            done = run(place.binaries / "python", "-W", "ignore", "-c", code, cwd=place.folder)
+            assert (done.returncode, done.stdout) == (0, "keys.html\n"), done.stderr
+    check_that_nothing_else_is_installed(place, "scipy", "tensorflow", "fastapi", "pyarrow", "torch")
+    check_what_is_missing(place, "eval", "map", "train", "serve")
+
+
+@of("langchain")
+def test_langchains_own_tests_of_retrievers_pass(place: Place) -> None:
+    uv("pip", "install", "--python", str(place.binaries / "python"), "langchain-tests>=1.0,<2")
+    place.docsim("index", "pages")
+    index = place.folder / "indexes" / "pages"
+    shutil.copy(Path(__file__).parent / "langchain_standard.py", place.folder / "test_standard.py")
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--asyncio-mode=auto", "-rA", "test_standard.py"]
+    with serving(index) as running:
+        given = (f"DOCSIM_TEST_INDEX={index}", f"DOCSIM_TEST_SERVER={running.address}")
+        done = run("env", *given, place.binaries / "python", *command, cwd=place.folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = [line for line in done.stdout.splitlines() if line.startswith("PASSED")]
+    assert len(passed) >= 8, done.stdout  # four over each, and what looks after them
 
 
 @of(" 3.12", " 3.13", " 3.14")

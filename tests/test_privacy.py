@@ -28,7 +28,21 @@ from office_files import docx, paragraph
 from docsim import offline
 
 ROOT = Path(__file__).parent.parent
-SWITCHES = ("ORT_", "HF_", "KERAS_", "MPL", "XDG_", "DO_NOT_TRACK", "DOCSIM", "TRANSFORMERS_", "PYTEST", "COV")
+SWITCHES = (
+    "ORT_",
+    "HF_",
+    "KERAS_",
+    "MPL",
+    "XDG_",
+    "DO_NOT_TRACK",
+    "DOCSIM",
+    "HAYSTACK_",
+    "LANG",
+    "RAY_",
+    "TRANSFORMERS_",
+    "PYTEST",
+    "COV",
+)
 
 GUARD = """
 import os, sys
@@ -237,6 +251,35 @@ def test_an_index_that_stays_open_stays_on_the_machine(house: House, long_lived:
     watched = long_lived.result()
     assert watched.stdout.strip() in ("page.html", "linked.docx")
     assert (watched.network, house.outside(watched)) == ([], set())
+
+
+INTEGRATIONS = {
+    "langchain": "DocsimRetriever(address='index', k=2).invoke('boil the lentils')",
+    "llamaindex": "DocsimRetriever('index', k=2).retrieve('boil the lentils')",
+    "haystack": (
+        "from haystack import Pipeline\n"
+        "pipeline = Pipeline()\n"
+        "pipeline.add_component('docsim', DocsimRetriever('index', top_k=2))\n"
+        "pipeline.run({'docsim': {'query': 'boil the lentils'}})['docsim']['documents']"
+    ),
+}
+
+
+@pytest.mark.parametrize("library", INTEGRATIONS)
+def test_libraries_that_ask_an_index_stay_on_the_machine_and_within_its_folders(house: House, library: str) -> None:
+    *before, last = INTEGRATIONS[library].split("\n")
+    lines = [f"from docsim.integrations.{library} import DocsimRetriever", *before, f"print(len({last}))"]
+    code = "\n".join([*lines, "import time; time.sleep(2)"])  # libraries that report do it from a thread
+    watched = house.run(code=code)
+    assert watched.stdout == "2\n"
+    assert watched.network == []
+    assert house.outside(watched) == set()
+
+
+def test_haystack_would_report_what_it_runs_unless_docsim_came_first(tmp_path: Path) -> None:
+    house = House.built(tmp_path)
+    watched = house.run(code="import haystack")
+    assert house.home / ".haystack" / "config.yaml" in watched.written
 
 
 @pytest.mark.thorough

@@ -43,6 +43,7 @@ _SECTIONS = {
         "index": "docsim.cli.index:index",
         "adapt": "docsim.cli.adapt:adapt",
         "reindex": "docsim.cli.reindex:reindex",
+        "embed": "docsim.cli.embed:embed",
         "rollback": "docsim.cli.generations:rollback",
     },
     "Learn from use": {
@@ -91,7 +92,7 @@ _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in se
 _ONE_QUESTION = ("query", "similar")
 """Commands whose matrix products are so small that a second thread only costs time: 25 times on a busy machine."""
 
-_LARGE_TEXTS = ("index", "reindex", "repair")
+_LARGE_TEXTS = ("index", "reindex", "embed", "repair")
 """Commands that hold whole documents, however long, and embeddings of many."""
 
 _MANY_QUESTIONS = ("serve", "mcp")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from docsim.cli import chosen_index, options
+from docsim.cli.bulk_options import BulkFlags, bulk
 from docsim.cli.gate import REFUSED, GateFlags, gate, tell
 from docsim.cli.grouping import grouped
 from docsim.cli.options import EncoderOptions
@@ -54,6 +55,8 @@ Examples:
   docsim reindex --encoder encoders/handbook
   docsim reindex --encoder encoders/handbook --qrels qrels.txt --queries queries.jsonl
   docsim reindex --encoder encoders/handbook --instant     answer with the new encoder at once
+  docsim reindex --encoder accurate --on processes       encode in several processes
+  docsim reindex --encoder accurate --from embeddings    take over what docsim embed has encoded
   docsim reindex --status                    how far is it?
   docsim reindex                             continue after a stop
   docsim reindex --force                     publish a generation that did not pass
@@ -63,6 +66,13 @@ Examples:
 @chosen_index.index_option
 @options.encoder("The new encoder: a directory, fast or accurate.  [default: that of the unfinished re-index]")
 @_manner
+@click.option(
+    "--from",
+    "embeddings",
+    type=options.directory,
+    help="Directory that docsim embed wrote to: what it holds is not encoded again. With --on, it is filled first.",
+)
+@bulk("Encode in bulk before: in processes of this machine, or on Ray.  [default: in this process]")
 @gate
 @options.output
 @click.pass_context
@@ -71,6 +81,8 @@ def reindex(
     index_path: Path | None,
     encoder: EncoderOptions,
     manner: _Manner,
+    embeddings: Path | None,
+    flags: BulkFlags,
     gate: GateFlags,
     output: Output,
 ) -> None:
@@ -85,6 +97,8 @@ def reindex(
     path = chosen_index.index_directory(index_path)
     if manner.status + manner.abort + encoder.given > 1:
         raise UsageError("expected one of --encoder or --dim, --status and --abort")
+    if flags.given and not flags.on:
+        raise UsageError("expected --on with --address, --workers, --threads and --shard; got none")
     if manner.status:
         _tell_status(path, output)
     elif manner.abort:
@@ -92,7 +106,8 @@ def reindex(
     else:
         wanted = encoder.load()
         with watching(quiet=not output.for_people) as progress, Index.open(path) as index:
-            how = ReindexOptions(gate.load(), manner.instant, manner.wait)
+            in_bulk = flags.load() if flags.on else None
+            how = ReindexOptions(gate.load(), manner.instant, manner.wait, embeddings, in_bulk)
             done = jobs.reindex(index, wanted, how, progress=progress)
         tell(path, done, gate.asks, output)
         if not done.published:

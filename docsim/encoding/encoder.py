@@ -36,7 +36,7 @@ from docsim.encoding.manifest import (
 )
 from docsim.encoding.shipped import FAST, directory, located
 from docsim.encoding.tokenizer import TextTokenizer, TokenSpan, damped
-from docsim.errors import EncoderError
+from docsim.errors import EncoderError, UsageError
 from docsim.runtime import bounded, memory_limit, onnxruntime
 
 __all__ = [
@@ -71,6 +71,8 @@ class Encoder:
         dim: The number of components of an embedding.
         max_tokens: The number of tokens of a text that are read; the rest is ignored.
         fingerprint: SHA-256 (64 hex digits) over everything that changes the output.
+        threads: How many threads encode at most, at least 1; the tokenizer's own come on top, and are shared by all
+            encoders of a process (``RAYON_NUM_THREADS``).
         manifest: The content of its ``manifest.json``, changed to match if fewer components were asked for.
     """
 
@@ -79,13 +81,15 @@ class Encoder:
     dim: int
     max_tokens: int
     fingerprint: str
+    threads: int
 
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: Mapping[str, Any], *, threads: int | None = None) -> None:
         """Load an encoder whose manifest has been read already; use ``Encoder.load`` instead.
 
         Args:
             path: The directory.
             manifest: What ``read_manifest`` or ``with_components`` returned for it.
+            threads: See ``load``.
 
         Raises:
             EncoderError: A file is missing, or does not match the manifest.
@@ -109,8 +113,10 @@ class Encoder:
         self._batch_tokens = 1 if is_rounded else _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
         # An average tower spends its time on tokenizing, so several chunks are encoded at a time. Other towers spend it
         # in ONNX Runtime, so several batches of one chunk are.
-        cores = os.cpu_count() or 1
-        self._chunk_workers, self._batch_workers = (min(cores, _MOST_WORKERS), 1) if kind == "average" else (1, cores)
+        self.threads = threads or os.cpu_count() or 1
+        is_average = kind == "average"
+        self._chunk_workers = min(self.threads, _MOST_WORKERS) if is_average else 1
+        self._batch_workers = 1 if is_average else self.threads
 
     def _load_files(self, digests: Mapping[str, str], kind: str) -> None:
         """Load the tower and the tokenizer, after checking them against their digests and the fingerprint."""
@@ -155,7 +161,7 @@ class Encoder:
         return f"Encoder({self.name!r}, dim={self.dim}, fingerprint={self.fingerprint[:12]!r})"
 
     @classmethod
-    def load(cls, path: str | Path, *, dim: int | None = None) -> Encoder:
+    def load(cls, path: str | Path, *, dim: int | None = None, threads: int | None = None) -> Encoder:
         """Load the encoder in a directory, or one that docsim ships.
 
         Args:
@@ -163,13 +169,17 @@ class Encoder:
             dim: The number of leading components of an embedding to keep, one of those that the encoder was trained for
                 (Matryoshka representation learning); all when not given. An encoder with fewer components has a
                 fingerprint of its own.
+            threads: How many threads encode, at least 1; one for each core when not given.
 
         Raises:
+            UsageError: ``threads`` is below 1.
             EncoderError: The encoder is missing, damaged, of another format version, or not trained for ``dim``.
         """
+        if threads is not None and threads < 1:
+            raise UsageError(f"expected 1 thread or more to encode with, got {threads}")
         path = located(path)
         manifest = read_manifest(path)
-        return cls(path, manifest if dim is None else with_components(path, manifest, dim))
+        return cls(path, manifest if dim is None else with_components(path, manifest, dim), threads=threads)
 
     @classmethod
     def default(cls, *, dim: int | None = None) -> Encoder:

@@ -13,35 +13,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.documents import kept_embeddings
+from docsim.encoding.encoder import Encoder
 from docsim.encoding.norms import are_unit
 from docsim.engine.base import Rebuilder
 from docsim.engine.records import Generation, Unembedded
 from docsim.errors import EncoderError
 from docsim.indexing import pipeline
 
-__all__ = ["Advance", "Build", "check_unit"]
+__all__ = ["Advance", "Build", "Prepare", "check_unit"]
 
 Advance = Callable[[int], object]
 """Told how many documents were embedded since the last call."""
+
+Prepare = Callable[[Encoder], Encoder]
+"""Gives an encoder of the same fingerprint that has less to do, because it knows embeddings already."""
 
 
 class Build:
     """Brings one generation up to date with the documents."""
 
-    def __init__(self, rebuilder: Rebuilder, generation: Generation, *, batch: int) -> None:
+    def __init__(
+        self, rebuilder: Rebuilder, generation: Generation, *, batch: int, prepare: Prepare | None = None
+    ) -> None:
         """Load the generation's own encoder.
 
         Args:
             rebuilder: Writes to the generation.
             generation: One that is not live.
             batch: Characters of text that are encoded and committed together, see ``Index.batch``.
+            prepare: Gives an encoder that knows embeddings already; it has to give the same as the one it is given.
 
         Raises:
             FingerprintMismatch: The encoder kept in it is another one.
             EncoderError: It is missing or damaged.
         """
         self._rebuilder, self._number, self._batch = rebuilder, generation.number, batch
-        self._encoder = rebuilder.encoder(generation)
+        encoder = rebuilder.encoder(generation)
+        self._encoder = prepare(encoder) if prepare else encoder
 
     def run(self, advance: Advance | None = None) -> int:
         """Embed what is missing, batch by batch, until nothing is; return how many documents that were.

@@ -19,7 +19,7 @@ from docsim.engine.base import Rebuilder
 from docsim.engine.records import Generation
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.indexing.build import Build
+from docsim.indexing.build import Build, Prepare
 from docsim.progress import SILENT, Progress
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions, examine
 from docsim.reindex.gate_report import GateReport
@@ -86,6 +86,7 @@ def reindex(
     base: Encoder | None = None,
     gate: GateOptions = DEFAULT_GATE,
     wait: bool = False,
+    prepare: Prepare | None = None,
     progress: Progress = SILENT,
 ) -> Reindexed:
     """Build a generation with another encoder beside the live one, and publish it if it passes the gate.
@@ -98,6 +99,7 @@ def reindex(
         base: The encoder that ``encoder`` was trained from, to be kept beside it.
         gate: What the new generation has to pass.
         wait: Wait for another process that is re-indexing.
+        prepare: Gives an encoder that knows embeddings already, see ``docsim.bulk.prepared``.
         progress: Told what is being done.
 
     Raises:
@@ -115,7 +117,7 @@ def reindex(
             rebuilder.settle()
             return Reindexed(live.number, live.number, True, 0, time.perf_counter() - started)
         new = begun(rebuilder, encoder, base=base, progress=progress)
-        build = Build(rebuilder, new, batch=index.batch)
+        build = Build(rebuilder, new, batch=index.batch, prepare=prepare)
         embedded = _built(rebuilder, build, new, index.counts().documents, progress)
         progress.say("Comparing it with the live generation.")
         found, report = examine(index, rebuilder, new, gate)
