@@ -23,9 +23,11 @@ from docsim.errors import DocsimError
 from docsim.maintenance import verify
 from docsim.maintenance.status import read_status
 from docsim.models import SearchResult
-from docsim.reindex.examination import GateOptions
 from docsim.reindex.instant import upgrade
+<<<<<<< HEAD
 from docsim.reindex.reindexing import reindex
+=======
+>>>>>>> attack
 from docsim.serving.server_database import ServerDatabase
 from docsim.serving.tokens import Tokens
 from docsim.use import judgements
@@ -65,12 +67,10 @@ def approximate(path: Path, encoder: Encoder) -> None:
 
 
 def complete(path: Path, encoder: Encoder, work: Path) -> None:
-    """Make an index that has every kind of file: of two generations, a mapping, a report, use and tokens."""
+    """Make an index that also has a generation that is being built, its mapping, use and tokens."""
     approximate(path, encoder)
-    gate = GateOptions(max_loss=1, publish_anyway=True)
     with Index.open(path) as index:
-        reindex(index, Encoder.load(turned(encoder.path, work / "second")), base=encoder, gate=gate)
-        assert upgrade(index, Encoder.load(turned(encoder.path, work / "third", seed=1)))
+        assert upgrade(index, Encoder.load(turned(encoder.path, work / "second")))
     with UseLog.opened(path) as log:
         anna, shown = People(path).hashed("anna"), (Shown(1, PAGES[3].id, 0.5),)
         asked = [Question(text, "api", anna, shown, 2, 1) for text in QUESTIONS]

@@ -194,6 +194,8 @@ def forget_one(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
         if len(index.engine.sources().sources()) > 1:
             forget(index, "holidays")
+        else:  # it is forgotten; the next write does what is left
+            index.sync(documents(OLD))
 
 
 def back_up(path: Path, _: Encoder) -> None:
