@@ -7,6 +7,7 @@
     map      draws topic maps
     train    trains, distils and imports encoders
     serve    serves an index to a team: over HTTP, on a page, and to assistants
+    postgres keeps an index in PostgreSQL
 
 Nothing here imports a package of an extra: importing takes up to seconds, and looking it up takes none.
 """
@@ -31,6 +32,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "serve": (
         "fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart", "markdown_it",
     ),
+    "postgres": ("psycopg",),
 }  # fmt: skip
 """The packages of each extra that docsim imports, by their import names."""
 

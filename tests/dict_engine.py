@@ -653,6 +653,10 @@ class DictEngine:
         return str(self._shared.folder)
 
     @property
+    def folder(self) -> Path:
+        return self._shared.folder
+
+    @property
     def encoder(self) -> Encoder:
         return self._shared.state.encoders[self.generation().number][0]
 

@@ -63,6 +63,11 @@ class LocalEngine:
         """The index's directory."""
         return str(self.path)
 
+    @property
+    def folder(self) -> Path:
+        """The index's directory."""
+        return self.path
+
     def close(self) -> None:
         """Close the database; safe to call twice."""
         self.store.close()
