@@ -248,8 +248,8 @@ class Index:
     def _check_writable(self) -> None:
         if self._pinned:
             raise UsageError(
-                f"the index at {self.path} was opened at generation {self.generation().number}, so it can only be "
-                "searched; open it without a generation to change it"
+                f"the index at {self.engine.address} was opened at generation {self.generation().number}, so it can "
+                "only be searched; open it without a generation to change it"
             )
 
     # Searching

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,9 @@ __all__ = [
     "create_engine",
     "exists",
     "folder",
+    "is_index",
     "is_remote",
+    "is_url",
     "open_engine",
     "shown",
 ]
@@ -44,10 +47,11 @@ _REMOTE = ("postgresql://", "postgres://")
 
 def is_remote(address: str | Path) -> bool:
     """Return whether an address names an index in a database, by itself or by the folder that stands for it."""
-    return _is_url(address) or (Path(address) / REMOTE_FILE).is_file()
+    return is_url(address) or (Path(address) / REMOTE_FILE).is_file()
 
 
-def _is_url(address: str | Path) -> bool:
+def is_url(address: str | Path) -> bool:
+    """Return whether a text is an address in a database, and no path."""
     return isinstance(address, str) and address.startswith(_REMOTE)
 
 
@@ -58,7 +62,7 @@ def folder(address: str | Path) -> Path:
         UsageError: The address has a password, or the extra that it needs is missing.
         StoreError: The folder cannot be made.
     """
-    if not isinstance(address, str) or not _is_url(address):
+    if not isinstance(address, str) or not is_url(address):
         return Path(address)
     location = _location(address)
     digest = hashlib.sha256(str(location).encode()).hexdigest()
@@ -87,14 +91,14 @@ def _location(address: str | Path) -> Address:
     extras.require("postgres", "an index in PostgreSQL")
     from docsim.engine.postgres import address as addresses  # here, because an index in a directory does without
 
-    if isinstance(address, str) and _is_url(address):
+    if isinstance(address, str) and is_url(address):
         return addresses.parsed(address)
     file = Path(address) / REMOTE_FILE
     try:
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise StoreError(f"could not read {file}, which says where the index is: {error}") from error
-    if not _is_url(text):
+    if not is_url(text):
         raise UsageError(f"expected an address such as postgresql://host/database in {file}, found another text")
     return addresses.parsed(text)
 
@@ -135,6 +139,11 @@ def exists(address: str | Path) -> bool:
 
         return creation.exists(location)
     return (Path(address) / INDEX_FILE).is_file()
+
+
+def is_index(path: Path) -> bool:
+    """Return whether a directory is an index, or stands for one in a database, which is not asked."""
+    return any((path / name).is_file() for name in (INDEX_FILE, REMOTE_FILE))
 
 
 def create_engine(
@@ -184,9 +193,10 @@ def check_encoder(encoder: Encoder, generation: Generation, address: str | Path)
         FingerprintMismatch: It did not.
     """
     if encoder.fingerprint != generation.fingerprint:
+        address = shown(address)
         raise FingerprintMismatch(
             f"the index at {address} answers only with its own encoder, {generation.encoder} (fingerprint "
             f"{generation.fingerprint[:12]}); found {encoder.name} (fingerprint {encoder.fingerprint[:12]}) at "
             f"{encoder.path}",
-            hint=f"docsim reindex --index {address} --encoder {encoder.path}",
+            hint=f"docsim reindex --index {shlex.quote(address)} --encoder {encoder.path}",
         )
