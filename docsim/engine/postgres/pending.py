@@ -163,9 +163,9 @@ def delete(store: Store, numbers: list[int], *, last_deletion: int, written: Wri
     return last_deletion + len(rows)
 
 
-def claim(store: Store, claims: list[Link]) -> None:
-    """Forget every other path that stands for the same documents and was read with another digest."""
-    store.execute(
+def claim(store: Store, claims: list[Link]) -> int:
+    """Forget every other path that stands for the same documents and was read otherwise; return how many there were."""
+    return store.execute(
         "DELETE FROM origins o USING unnest(%s::bigint[], %s::bytea[], %s::bigint[], %s::text[])"
         " AS c (source, key, document, digest)"
         " WHERE o.document = c.document AND NOT (o.source = c.source AND o.key = c.key) AND o.digest <> c.digest",

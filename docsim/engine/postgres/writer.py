@@ -15,14 +15,16 @@ from docsim.engine.postgres import facts, files, locks, mappings, pending, word_
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import Connection, Connections, explained
 from docsim.engine.postgres.engine import unfinished
+from docsim.engine.postgres.lookups import Lookups
 from docsim.engine.postgres.origins import Origins
 from docsim.engine.postgres.pending import Link, Pending, Put, Written
 from docsim.engine.postgres.schema import key_of
 from docsim.engine.postgres.store import Store, now
-from docsim.engine.records import DISTRUSTED, Embedded, SourceName, StoredDocument
+from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName, StoredDocument
 from docsim.engine.words.beside_encoding import Beside
 from docsim.engine.words.building import Text, named
 from docsim.models import Failure, Passage
+from docsim.text.storing import storable
 
 __all__ = ["PostgresWriter", "opened"]
 
@@ -60,6 +62,9 @@ class PostgresWriter(Origins):
         self._owner: int | None = None  # the thread that is in a transaction
         self._pending = Pending()
         self._written = Written()
+        self._lookups = Lookups(self)
+        self._learned: tuple[list[Put], list[Link]] = [], []  # of the open transaction
+        self._has_removed = False  # in it
         self._last: dict[str, int] = {}  # numbers that were given last
         self._live: int | None = None
         self._sent = 0  # documents
@@ -100,6 +105,16 @@ class PostgresWriter(Origins):
             return
         with self._connections.begun("SELECT 1") as (connection, _):
             yield Store(connection)
+
+    def origin(self, source_number: int, path: str) -> Origin | None:
+        """Return the document that a path of a source stands for, or None."""
+        known = None if self._is_inside else self._lookups.origins(source_number)
+        return super().origin(source_number, path) if known is None else known.get(key_of(path))
+
+    def number(self, id: str) -> int | None:
+        """Return the number of the document with this id, or None."""
+        known = None if self._is_inside else self._lookups.numbers()
+        return super().number(id) if known is None else known.get(key_of(storable(id)))
 
     def document(self, number: int) -> StoredDocument | None:
         """Return a document, or None when there is no such document."""
@@ -143,6 +158,7 @@ class PostgresWriter(Origins):
                 raise
             finally:
                 self._owner = None
+        self._lookups.forget() if self._has_removed else self._lookups.learn(*self._learned)
         self._hand_over()
 
     def _begin(self) -> None:
@@ -150,7 +166,7 @@ class PostgresWriter(Origins):
         sql = "SELECT last_document, last_passage, last_deletion FROM state"
         document, passage, deletion = self.store.rows(sql)[0]
         self._last = {"document": document, "passage": passage, "deletion": deletion}
-        self._written = Written()
+        self._written, self._learned, self._has_removed = Written(), ([], []), False
         live = self.store.generation()
         self._live = live.number if live else None
         self._owner = threading.get_ident()
@@ -175,6 +191,7 @@ class PostgresWriter(Origins):
             mapped = mappings.counting(self.store)
             assert self._live is not None
             self._sent += len(waiting.puts)
+            self._learned[0].extend(waiting.puts.values())
             self._last["deletion"] = pending.write(
                 self.store,
                 list(waiting.puts.values()),
@@ -184,12 +201,14 @@ class PostgresWriter(Origins):
                 written=self._written,
             )
         if waiting.claims:
-            pending.claim(self.store, list(waiting.claims.values()))
+            self._has_removed |= pending.claim(self.store, list(waiting.claims.values())) > 0
         if waiting.links:
+            self._learned[1].extend(waiting.links.values())
             self._delete(pending.link(self.store, list(waiting.links.values())))
 
     def _delete(self, numbers: list[int]) -> None:
         if numbers:
+            self._has_removed = True
             self._last["deletion"] = pending.delete(
                 self.store, numbers, last_deletion=self._last["deletion"], written=self._written
             )
@@ -241,6 +260,7 @@ class PostgresWriter(Origins):
     def remove(self, number: int) -> None:
         """Remove a document and all that belongs to it."""
         self._flush()
+        self._has_removed = True
         self.store.execute("DELETE FROM origins WHERE document = %s", number)
         self._delete([number])
 
@@ -266,6 +286,7 @@ class PostgresWriter(Origins):
     def forget_source(self, source_number: int) -> int:
         """Forget a source with its paths and failures; return how many documents went with it, having no other."""
         self._flush()
+        self._has_removed = True
         rows = self.store.rows("DELETE FROM origins WHERE source = %s RETURNING document", source_number)
         gone = pending.released(self.store, [number for (number,) in rows])
         self._delete(gone)
@@ -292,11 +313,13 @@ class PostgresWriter(Origins):
     def distrust(self, document: int) -> None:
         """Let every source that has a document read it again at its next sync, although it has not changed there."""
         self._flush()
+        self._has_removed = True
         self.store.execute("UPDATE origins SET digest = %s WHERE document = %s", DISTRUSTED, document)
 
     def unlink(self, source_number: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""
         self._flush()
+        self._has_removed = True
         sql = "DELETE FROM origins WHERE source = %s AND key = %s RETURNING document"
         gone = pending.released(self.store, [n for (n,) in self.store.rows(sql, source_number, key_of(path))])
         self._delete(gone)
