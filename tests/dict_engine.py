@@ -729,6 +729,9 @@ class DictEngine:
         with self._shared.changing(visible=False) as state:
             state.notes[key] = text
 
+    def notes(self) -> dict[str, str]:
+        return dict(self._shared.state.notes)
+
     def generations(self) -> list[GenerationFacts]:
         state = self._shared.state
         return [

@@ -136,6 +136,9 @@ class Engine(Protocol):
     def keep_note(self, key: str, text: str) -> None:
         """Keep a small text under a name; it changes no answer."""
 
+    def notes(self) -> dict[str, str]:
+        """Return all small texts by their names."""
+
     # Looking after it
 
     def generations(self) -> list[GenerationFacts]:

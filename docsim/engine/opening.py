@@ -11,6 +11,8 @@ import hashlib
 import os
 import shlex
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from docsim.files import INDEX_FILE, replacing
 
 if TYPE_CHECKING:
     from docsim.encoding.encoder import Encoder
+    from docsim.engine.importing import Importer
     from docsim.engine.postgres.address import Address
     from docsim.engine.records import Copied, Generation
 
@@ -32,6 +35,7 @@ __all__ = [
     "create_engine",
     "exists",
     "folder",
+    "importer",
     "is_index",
     "is_remote",
     "is_url",
@@ -184,6 +188,27 @@ def copy_engine(address: str | Path, target: Path) -> Copied:
     from docsim.engine.local import copying  # here, because searching does without
 
     return copying.copy(Path(address), target)
+
+
+@contextmanager
+def importer(address: str | Path, *, wait: bool) -> Iterator[Importer]:
+    """Copy an index from elsewhere to an address.
+
+    Raises:
+        IndexLocked: Another process is writing there and ``wait`` is off.
+        StoreError: The place cannot be written to.
+    """
+    if is_remote(address):
+        location = _location(address)
+        from docsim.engine.postgres import importing as remote
+
+        with remote.opened(location, wait=wait) as opened:
+            yield opened
+        return
+    from docsim.engine.local import importing  # here, because searching does without
+
+    with importing.opened(Path(address), wait=wait) as made:
+        yield made
 
 
 def check_encoder(encoder: Encoder, generation: Generation, address: str | Path) -> None:

@@ -262,6 +262,11 @@ class LocalEngine:
         finally:
             store.close()
 
+    def notes(self) -> dict[str, str]:
+        """Return all small texts by their names."""
+        own = ("revision", "forgotten", "index_type", "recall")
+        return {key: str(value) for key, value in self.store.rows("SELECT key, value FROM meta") if key not in own}
+
     # Looking after it
 
     def generations(self) -> list[GenerationFacts]:

@@ -257,6 +257,11 @@ class PostgresEngine:
         with explained(self.location), connect(self.location, writing=True) as connection:
             Store(connection).keep_note(key, text)
 
+    def notes(self) -> dict[str, str]:
+        """Return all small texts by their names."""
+        with self.reading() as (store, _):
+            return store.notes()
+
     # Looking after it
 
     def generations(self) -> list[GenerationFacts]:

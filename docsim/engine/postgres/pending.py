@@ -15,7 +15,7 @@ from docsim.engine.postgres.store import Store
 from docsim.engine.records import Embedded
 from docsim.text.storing import canonical
 
-__all__ = ["Link", "Pending", "Put", "Written", "claim", "delete", "link", "released", "write"]
+__all__ = ["Link", "Pending", "Put", "Written", "claim", "delete", "link", "released", "write", "write_documents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,11 @@ class Written:
     documents: int = 0
     passages: int = 0
 
+    def add(self, puts: list[Put]) -> None:
+        """Count documents that are added."""
+        self.documents += len(puts)
+        self.passages += sum(len(one.embedded.passages) for one in puts)
+
 
 def write(
     store: Store,
@@ -103,12 +108,7 @@ def write(
     replaced = [one.number for one in puts if not one.is_new]
     if replaced:
         last_deletion = delete(store, replaced, last_deletion=last_deletion, written=written)
-    store.copy(
-        "COPY documents (number, key, id, title, metadata, fields, digest, first_passage, passages, starts, ends,"
-        " headings) FROM STDIN",
-        [_row(one) for one in puts],
-    )
-    store.copy("COPY texts FROM STDIN", [(one.number, one.embedded.document.text) for one in puts])
+    write_documents(store, puts)
     store.copy(
         "COPY embedded FROM STDIN", [(generation, one.number, vectors.checksum(one.embedded.vectors)) for one in puts]
     )
@@ -117,9 +117,18 @@ def write(
     if alignment:
         number, maps = alignment
         vectors.load(store, mapped_table(number), [(one, first, maps.apply(held)) for one, first, held in rows])
-    written.documents += len(puts)
-    written.passages += sum(len(one.embedded.passages) for one in puts)
+    written.add(puts)
     return last_deletion
+
+
+def write_documents(store: Store, puts: list[Put]) -> None:
+    """Write documents without their embeddings in the transaction that is open."""
+    store.copy(
+        "COPY documents (number, key, id, title, metadata, fields, digest, first_passage, passages, starts, ends,"
+        " headings) FROM STDIN",
+        [_row(one) for one in puts],
+    )
+    store.copy("COPY texts FROM STDIN", [(one.number, one.embedded.document.text) for one in puts])
 
 
 def _row(one: Put) -> tuple[object, ...]:

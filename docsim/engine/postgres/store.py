@@ -190,6 +190,10 @@ class Store(Queries):
         sql = "INSERT INTO meta VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
         self.execute(sql, f"note {key}", text)
 
+    def notes(self) -> dict[str, str]:
+        """Return all small texts by their names."""
+        return dict(self.rows("SELECT substr(key, 6), value FROM meta WHERE key LIKE 'note %'"))
+
     def repeated_lines(self) -> frozenset[str]:
         """Return the lines that passages leave out, as the sources of the documents repeat them."""
         notes = self.rows("SELECT value FROM meta WHERE key LIKE 'note repeated %'")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 
+from docsim.engine.importing import Carried
 from docsim.engine.postgres import facts, files, locks, mappings, pending, word_storage
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import Connection, Connections, explained
@@ -256,6 +258,25 @@ class PostgresWriter(Origins):
         self._pending.puts[number] = Put(number, first, embedded, digest or document.digest(), is_new)
         self._texts.append(Text(number, first, named(document.title, document.id), document.text))
         return number
+
+    def carried(self, documents: Sequence[Carried]) -> list[Put]:
+        """Give numbers to the passages of documents that are copied from elsewhere; their own stay what they were.
+
+        They count, and their words will be found; they are written by the importer, in the transaction that is open.
+        """
+        puts = []
+        if self._begun is None:
+            self._begun = self._last["passage"], self._last["deletion"]
+        for one in documents:
+            document, number, first = one.stored.document, one.stored.number, self._last["passage"] + 1
+            self._last["passage"] += max(1, len(one.passages))
+            self._last["document"] = max(number, self._last["document"])
+            embedded = Embedded(document, one.passages, np.zeros((0, 0), np.float16))  # they are written apart
+            puts.append(Put(number, first, embedded, one.stored.digest, is_new=True))
+            self._texts.append(Text(number, first, named(document.title, document.id), document.text))
+        self._written.add(puts)
+        self._sent += len(puts)
+        return puts
 
     def remove(self, number: int) -> None:
         """Remove a document and all that belongs to it."""
