@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from wheel_environments import build_wheel, installed_files, make_environment, site_packages  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "installed_size.json"
-EXTRAS = ("", "files", "eval", "map", "train", "serve", "all")
+EXTRAS = ("", "files", "eval", "map", "train", "serve", "postgres", "all")
 LISTED = 8  # packages named for each environment
 
 

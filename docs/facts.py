@@ -240,7 +240,10 @@ def _size(extra: str) -> Callable[[], str]:
 
 
 _OTHERS: Mapping[str, Callable[[], str]] = {
-    **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "serve", "all")},
+    **{
+        f"size_{extra}": _size(extra)
+        for extra in ("plain", "files", "eval", "map", "train", "serve", "postgres", "all")
+    },
     "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
     "size_libraries": lambda: f"{_libraries():.0f}",
     "encoder_dim": lambda: str(_default_encoder()["dim"]),

@@ -21,6 +21,7 @@ import facts
 import package_layers
 import peer_tables
 import picture
+import postgres_tables
 import question_tables
 import ranking_tables
 import reindex_tables
@@ -91,6 +92,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "accurate-speed": ("encoder_speed", lambda: table(question_tables.speed(result("encoder_speed")))),
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
+    "postgres": ("postgres", postgres_tables.postgres),
     "bounds": ("bounds", lambda: table(bound_tables.bounds(result("bounds")))),
     "filters": ("filters", lambda: table(scale_tables.filters(result("filters")))),
 }
