@@ -34,7 +34,8 @@ MOST_IDLE = 8
 """Connections that are kept open while nobody uses them."""
 
 _PATH = """
-SELECT to_regclass(%(table)s) IS NOT NULL, set_config('search_path', concat_ws(', ', %(schema)s::text, coalesce(
+SELECT to_regclass(%(table)s) IS NOT NULL, set_config('jit', 'off', false),
+    set_config('search_path', concat_ws(', ', %(schema)s::text, coalesce(
     (SELECT quote_ident(nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace
      WHERE extname = 'vector'), 'public')), false)
 """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from docsim.engine.postgres import facts, generations, schema, writer
+from docsim.engine.postgres import approximate, generations, schema, writer
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import connect, explained
 from docsim.engine.postgres.queries import Queries
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create", "exists", "prepared"]
 
-_OLDEST_VECTOR = (0, 7)  # the first with halfvec
+_OLDEST_VECTOR = (0, 8)  # the first that goes on when a filter leaves too few
 
 
 def create(
@@ -39,7 +39,7 @@ def create(
         IndexLocked: Another process is writing to it and ``wait`` is off.
         StoreError: The server cannot be reached, or lacks what is needed.
     """
-    facts.check(index_type, recall)
+    approximate.check(index_type, recall)
     if not exists(address):
         prepared(address)
     with writer.opened(address, wait=wait, new=True) as opened:
@@ -68,7 +68,7 @@ def prepared(address: Address) -> None:
         _add_extension(queries, address)
         version = str(queries.value("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
         if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_VECTOR:
-            raise StoreError(f"expected pgvector 0.7 or later at {address}, found {version}")
+            raise StoreError(f"expected pgvector 0.8 or later at {address}, found {version}")
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema)))
 
 

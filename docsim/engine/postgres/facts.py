@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from docsim.engine.postgres import files
+from docsim.engine.postgres import approximate, files
 from docsim.engine.postgres.schema import embeddings_table
 from docsim.engine.postgres.store import State, Store
 from docsim.engine.records import Generation, GenerationFacts, SearchFacts, Sizes
-from docsim.errors import UsageError
 
-__all__ = ["check", "generations", "search", "sizes"]
-
-TYPES = ("auto", "flat")
-"""Index types. Both compare every passage."""
-
-RECALL = 0.95
-
-
-def check(index_type: str | None, recall: float | None) -> None:
-    """Check how an index is to be searched.
-
-    Raises:
-        UsageError: There is no such index type or recall.
-    """
-    if index_type is not None and index_type not in TYPES:
-        raise UsageError(f"expected {' or '.join(TYPES)} as the type of an index in PostgreSQL, got {index_type!r}")
-    if recall is not None and not 0 < recall <= 1:
-        raise UsageError(f"expected a recall above 0 and at most 1, got {recall}")
+__all__ = ["generations", "search", "sizes"]
 
 
 def generations(store: Store) -> list[GenerationFacts]:
@@ -45,8 +27,16 @@ def _generation(store: Store, one: Generation, state: State) -> GenerationFacts:
 def search(store: Store, state: State) -> SearchFacts:
     """Return how the passages of a state are searched."""
     asked = store.setting("index_type") or "auto"
-    recall = float(store.setting("recall") or RECALL)
-    return SearchFacts(asked, None, recall, 1.0, None, [])
+    recall = float(store.setting("recall") or approximate.RECALL)
+    known = approximate.built(store, state.generation.number) if state.generation else None
+    if known is None:
+        return SearchFacts(asked, None, recall, 1.0, None, [])
+    doubts = []
+    if known.recall < recall:
+        doubts.append(f"approximate search finds {known.recall:.1%} of the nearest passages, not {recall:.1%}")
+    if abs(state.passages - known.passages) > approximate.GROWTH * known.passages:
+        doubts.append(f"approximate search was tuned for {known.passages} passages, now there are {state.passages}")
+    return SearchFacts(asked, f"hnsw, ef {known.ef}", recall, known.recall, known.passages, doubts)
 
 
 def sizes(store: Store, state: State) -> Sizes:

@@ -54,4 +54,5 @@ def remove(store: Store, numbers: Sequence[int]) -> int:
         files.delete(store, *owners)
         store.execute(f"DROP TABLE {embeddings_table(number)}")
         store.execute("DELETE FROM generations WHERE number = %s", number)
+        store.execute("DELETE FROM meta WHERE key = %s", f"approximate {number}")
     return freed

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from docsim.encoding.encoder import fingerprint_of
 from docsim.engine.importing import Carried, Kept, occupied
-from docsim.engine.postgres import creation, facts, files, pending, schema, vectors, writer
+from docsim.engine.postgres import approximate, creation, files, pending, schema, vectors, writer
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.schema import embeddings_table, key_of, vectors_table
 from docsim.engine.postgres.store import now
@@ -134,5 +134,5 @@ class PostgresImporter:
                     store.execute(sql, new.number, now(), verdict.passed, json.dumps(told))
             store.execute("DELETE FROM meta WHERE key = %s", _MARK)
             store.execute("UPDATE state SET revision = greatest(revision, %s) + 1", kept.revision)
-        self._writer.configure(kept.index_type if kept.index_type in facts.TYPES else "auto", kept.recall)
+        self._writer.configure(kept.index_type if kept.index_type in approximate.TYPES else "auto", kept.recall)
         self._writer.optimize()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from docsim.engine.postgres import encoders, files, generations, locks, mappings, vectors
+from docsim.engine.postgres import approximate, encoders, files, generations, locks, mappings, vectors
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import Connection, Connections, explained
 from docsim.engine.postgres.engine import report_folder, unfinished
@@ -177,9 +177,11 @@ class PostgresRebuilder:
             vectors.load(store, table, [(one.number, one.version, rows) for one, rows in found])
 
     def optimize(self, number: int) -> None:
-        """Let the server count what a generation holds."""
+        """Let the server count what a generation holds, and build its approximate index where one is wanted."""
         with explained(self._address):
             self._store.execute(f"ANALYZE {embeddings_table(number)}")
+            if generation := self._store.generation(number):
+                approximate.refresh(self._store, number, dim=generation.dim)
 
     def settle(self) -> None:
         """Do nothing: publishing leaves nothing undone."""

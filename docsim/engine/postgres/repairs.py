@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from docsim.encoding.documents import kept_embeddings
-from docsim.engine.postgres import checks, encoders, facts, locks, writer
+from docsim.engine.postgres import approximate, checks, encoders, locks, writer
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.engine import unfinished
 from docsim.engine.postgres.schema import embeddings_table
@@ -33,7 +33,7 @@ def repair(address: Address, *, index_type: str | None, recall: float | None, wa
         UsageError: There is no such index type, or the recall is out of range.
         IndexLocked: Another process is writing and ``wait`` is off.
     """
-    facts.check(index_type, recall)
+    approximate.check(index_type, recall)
     with locks.locked(address, locks.REBUILD, wait=wait), writer.opened(address, wait=wait) as opened:
         opened.configure(index_type, recall)
         store = opened.store

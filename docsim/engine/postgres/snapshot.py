@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
-from docsim.engine.postgres import filter_sql, vectors, word_storage
+from docsim.engine.postgres import approximate, filter_sql, vectors, word_storage
 from docsim.engine.postgres.schema import embeddings_table, mapped_table
 from docsim.engine.postgres.store import State, Store
 from docsim.engine.records import (
@@ -50,6 +50,8 @@ class Known:
         words: The words of the documents; None until needed.
         background: What search noted.
         allowed: The documents that meet each filter.
+        approximate: The approximate index; None if there is none, or nobody has looked.
+        has_looked: Whether somebody has.
         lock: Held while the words are put together.
     """
 
@@ -57,6 +59,8 @@ class Known:
     words: WordIndex | None = None
     background: dict[int | str | None, NDArray[np.float32]] = field(default_factory=dict)
     allowed: dict[Condition, Numbers] = field(default_factory=dict)
+    approximate: approximate.Built | None = None
+    has_looked: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -216,17 +220,41 @@ class PostgresSnapshot:
     ) -> Neighbours:
         """Return the ``k`` passages nearest to each query, told by their documents."""
         allowed = self._allowed(where)
+        found = None if exact else self._proposed(queries, k, allowed)
+        if found is None:
+            found = self._compared(queries, k, allowed)
+        exhausted = all(len(rows) <= k for rows in found)
+        size = min(k, min(map(len, found), default=0))
+        taken = np.array([rows[:size] for rows in found], np.float64).reshape(len(queries), size, 2)
+        return Neighbours(-taken[:, :, 1].astype(np.float32), taken[:, :, 0].astype(np.int64), exhausted)
+
+    def _compared(self, queries: NDArray[np.float32], k: int, allowed: Numbers | None) -> list[list[tuple[Any, ...]]]:
+        """Return the ``k + 1`` nearest passages of each query; ``+ 0`` keeps the server from an approximate index."""
         filtered = "" if allowed is None else "WHERE document = ANY(%s::bigint[])"
         sql = (
             f"SELECT document, (embedding <#> %s::halfvec) + 0 AS distance FROM {self._table} {filtered}"
             " ORDER BY distance LIMIT %s"
         )
         parameters: tuple[Any, ...] = () if allowed is None else (allowed.tolist(),)
-        found = [self.store.rows(sql, vectors.literal(query), *parameters, k + 1) for query in queries]
-        exhausted = all(len(rows) <= k for rows in found)
-        size = min(k, min(map(len, found), default=0))
-        taken = np.array([rows[:size] for rows in found], np.float64).reshape(len(queries), size, 2)
-        return Neighbours(-taken[:, :, 1].astype(np.float32), taken[:, :, 0].astype(np.int64), exhausted)
+        return [self.store.rows(sql, vectors.literal(query), *parameters, k + 1) for query in queries]
+
+    def _proposed(
+        self, queries: NDArray[np.float32], k: int, allowed: Numbers | None
+    ) -> list[list[tuple[Any, ...]]] | None:
+        known = self.known
+        if not known.has_looked:
+            known.approximate, known.has_looked = approximate.built(self.store, self.generation.number), True
+        if known.approximate is None or self.state.mapped is not None:
+            return None
+        return approximate.proposed(
+            self.store,
+            self._table,
+            queries,
+            k,
+            index=known.approximate,
+            allowed=allowed,
+            documents=self.state.documents,
+        )
 
     def embeddings(self, numbers: Numbers) -> list[Embeddings]:
         """Return the embeddings of some documents, ``float16 (passages, dim)`` each.

@@ -13,7 +13,7 @@ import numpy as np
 import psycopg
 
 from docsim.engine.importing import Carried
-from docsim.engine.postgres import facts, files, locks, mappings, pending, word_storage
+from docsim.engine.postgres import approximate, files, locks, mappings, pending, word_storage
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import Connection, Connections, explained
 from docsim.engine.postgres.engine import unfinished
@@ -354,7 +354,7 @@ class PostgresWriter(Origins):
         Raises:
             UsageError: There is no such index type or recall.
         """
-        facts.check(index_type, recall)
+        approximate.check(index_type, recall)
         with explained(self.address):
             if index_type is not None:
                 self.store.set_setting("index_type", index_type)
@@ -376,3 +376,6 @@ class PostgresWriter(Origins):
                 for table in ("documents", "texts", "origins", "embedded", *self.store.vector_tables()):
                     self.store.execute(f"ANALYZE {table}")
             self._sent = 0
+        with explained(self.address):
+            if live := self.store.generation():
+                approximate.refresh(self.store, live.number, dim=live.dim, force=force)
