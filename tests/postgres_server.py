@@ -37,6 +37,10 @@ class Server:
         """The process that accepts connections."""
         return int(self._server.get_pid())
 
+    def binary(self, name: str) -> str:
+        """The path of a program that comes with the server."""
+        return str(Path(self._server.bin_path) / name)
+
     def address(self, schema: str | None = None) -> str:
         """The address of an index in a schema of its own."""
         name = schema or f"test_{os.getpid()}_{next(_schemas)}"

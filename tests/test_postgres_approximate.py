@@ -47,7 +47,8 @@ def fill(index: Index, first: int, count: int) -> None:
 
 def vectors(seed: int, count: int) -> NDArray[np.float16]:
     found = np.random.default_rng(seed).standard_normal((count, DIM))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
+    rows: NDArray[np.float16] = (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float16)
+    return rows
 
 
 def asked(count: int = 20) -> NDArray[np.float32]:

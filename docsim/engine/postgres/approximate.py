@@ -90,6 +90,8 @@ def built(queries: Store, generation: int) -> Built | None:
 def refresh(store: Store, generation: int, *, dim: int, force: bool = False) -> None:
     """Build, tune or drop the index of a generation, as was asked for; outside of a transaction.
 
+    Only the owner of its table can; of others, it is left as it is.
+
     Args:
         store: Of the process that writes to the generation.
         generation: Its number.
@@ -98,6 +100,9 @@ def refresh(store: Store, generation: int, *, dim: int, force: bool = False) -> 
     """
     table = embeddings_table(generation)
     kind, recall = store.setting("index_type") or "auto", float(store.setting("recall") or RECALL)
+    owns = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass(%s)"
+    if not store.value(owns, table):
+        return
     passages = store.state().passages
     known = built(store, generation)
     wanted = dim <= _WIDEST and (kind == "hnsw" or (kind == "auto" and passages > LARGE))

@@ -69,7 +69,8 @@ def prepared(address: Address) -> None:
         version = str(queries.value("SELECT extversion FROM pg_extension WHERE extname = 'vector'"))
         if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST_VECTOR:
             raise StoreError(f"expected pgvector 0.8 or later at {address}, found {version}")
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema)))
+        if not queries.value("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", address.schema):
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema)))
 
 
 def _add_extension(queries: Queries, address: Address) -> None:
