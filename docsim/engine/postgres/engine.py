@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ class PostgresEngine:
         with self._connections.begun(statements) as (connection, rows):
             state = read_state(rows[0])
             if state.revision >= self._seen:
-                self._seen = state.revision
+                self._seen = max(self._seen, state.revision)
                 yield Store(connection), state
                 return
         with self._connections.begun(statements, primary=True) as (connection, rows):  # a replica lags behind
@@ -178,7 +178,8 @@ class PostgresEngine:
 
     # Writing
 
-    def writer(self, *, wait: bool) -> AbstractContextManager[PostgresWriter]:
+    @contextmanager
+    def writer(self, *, wait: bool) -> Iterator[PostgresWriter]:
         """Be the one writer.
 
         Raises:
@@ -187,9 +188,14 @@ class PostgresEngine:
         """
         from docsim.engine.postgres import writer  # here, because searching does without
 
-        return writer.opened(self.location, wait=wait)
+        with writer.opened(self.location, wait=wait) as opened:
+            try:
+                yield opened
+            finally:
+                self._seen = max(self._seen, opened.revision)
 
-    def rebuilder(self, *, wait: bool) -> AbstractContextManager[PostgresRebuilder]:
+    @contextmanager
+    def rebuilder(self, *, wait: bool) -> Iterator[PostgresRebuilder]:
         """Be the one process that changes generations; a writer may write meanwhile.
 
         Raises:
@@ -197,7 +203,11 @@ class PostgresEngine:
         """
         from docsim.engine.postgres import rebuilder  # here, because searching does without
 
-        return rebuilder.opened(self.location, self._folder, wait=wait)
+        with rebuilder.opened(self.location, self._folder, wait=wait) as opened:
+            try:
+                yield opened
+            finally:
+                self._seen = max(self._seen, opened.revision)
 
     @contextmanager
     def training(self, *, wait: bool) -> Iterator[None]:

@@ -58,6 +58,7 @@ class PostgresRebuilder:
         """
         self._address, self._folder, self._connection = address, folder, connection
         self._store = Store(connection)
+        self.revision = 0  # of the last commit that changed answers
         self._connections = Connections(address, writing=True)  # for what is read while something is written
 
     def close(self) -> None:
@@ -72,7 +73,7 @@ class PostgresRebuilder:
             try:
                 yield self._store
                 if visible:
-                    self._store.execute("UPDATE state SET revision = revision + 1")
+                    self.revision = self._store.value("UPDATE state SET revision = revision + 1 RETURNING revision")
                 self._store.execute("COMMIT")
             except BaseException:
                 with suppress(psycopg.Error):

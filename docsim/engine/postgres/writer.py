@@ -60,6 +60,7 @@ class PostgresWriter(Origins):
         super().__init__(self)
         self.address = address
         self.store = Store(connection)
+        self.revision = 0  # of the last commit
         self._connections = Connections(address, writing=True)  # for other threads
         self._owner: int | None = None  # the thread that is in a transaction
         self._pending = Pending()
@@ -174,9 +175,9 @@ class PostgresWriter(Origins):
         self._owner = threading.get_ident()
 
     def _count(self, *, visible: bool) -> None:
-        self.store.execute(
+        self.revision = self.store.value(
             "UPDATE state SET revision = revision + %s, documents = documents + %s, passages = passages + %s,"
-            " last_document = %s, last_passage = %s, last_deletion = %s",
+            " last_document = %s, last_passage = %s, last_deletion = %s RETURNING revision",
             int(visible),
             self._written.documents,
             self._written.passages,
