@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from postgres_server import Server, server
+from served import problem, serving
 from turned_encoder import turned
 
 from docsim.encoding.encoder import Encoder
@@ -119,7 +120,7 @@ def test_a_server_that_is_killed_loses_nothing_and_is_told_in_a_sentence(own: Se
         own.kill()
         told, failed = process.communicate(timeout=60)
         runs += [int(line) for line in told.split()]
-        assert "StoreError: could not reach the index at postgresql://" in failed.splitlines()[-1]
+        assert "Unreachable: could not reach the index at postgresql://" in failed.splitlines()[-1]
         started = time.monotonic()
         with pytest.raises(StoreError, match="could not reach the index at postgresql://postgres@"):
             reader.search("lentils")
@@ -140,6 +141,18 @@ def write_through_a_cut(index: Index, own: Server) -> None:
     with index.engine.writer(wait=False) as writer, writer.transaction():
         writer.open_source(None, SourceName("python", "half", "half"))
         own.cut()
+
+
+def test_a_server_of_docsim_says_that_the_database_is_away_and_goes_on(own: Server, tiny_encoder_dir: Path) -> None:
+    address = own.address("served")
+    made(address, tiny_encoder_dir)
+    with serving(opening.folder(address)) as served, served.client() as client:
+        assert client.get("/v1/search", params={"text": "lentils"}).json()["hits"]
+        own.kill()
+        told = problem(client.get("/v1/search", params={"text": "lentils"}), 503)
+        assert told == "the database of the index cannot be reached; ask again"
+        own.start()
+        assert client.get("/v1/search", params={"text": "lentils"}).json()["hits"]
 
 
 def test_a_connection_that_is_cut_costs_at_most_one_answer(own: Server, tiny_encoder_dir: Path) -> None:

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from docsim.engine.postgres.address import Address
-from docsim.errors import DocsimError, StoreError, UsageError
+from docsim.errors import DocsimError, StoreError, Unreachable, UsageError
 
 __all__ = ["Connection", "Connections", "connect", "explained", "missing"]
 
@@ -91,7 +91,7 @@ def explained(address: Address) -> Iterator[None]:
     except errors.ReadOnlySqlTransaction as error:
         raise StoreError(f"could not write to {address}: the server is read-only, perhaps a standby") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise StoreError(
+        raise Unreachable(
             f"could not reach the index at {address}: {_reason(error)}; what was committed before is safe, try again"
         ) from error
     except psycopg.Error as error:

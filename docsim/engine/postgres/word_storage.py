@@ -7,6 +7,7 @@ makes words of the texts of documents that no segment covers yet, so a missing s
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -25,7 +26,7 @@ from docsim.engine.words.index import WordIndex
 from docsim.engine.words.segment import FORMAT, Segment
 from docsim.errors import StoreError
 
-__all__ = ["SegmentRow", "damage", "folder", "refreshed", "rows", "write"]
+__all__ = ["SegmentRow", "damage", "folder", "refreshed", "remove_abandoned", "rows", "write"]
 
 STALE = 0.1
 """A segment is written again when more than this share of its documents was deleted."""
@@ -34,7 +35,7 @@ MOST_IN_MEMORY = 8
 """Segments of documents that no stored one covers; of more, one is made."""
 
 _OWNER = "words"
-_UNUSED = 3600  # seconds
+_UNUSED, _ABANDONED = 3_600, 86_400  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,14 @@ def _tidy(place: Path, counting: set[str]) -> None:
         for path in place.iterdir():
             if path.name not in kept and path.is_file() and path.stat().st_mtime < time.time() - _UNUSED:
                 path.unlink(missing_ok=True)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the folders of writers that were killed a day ago or before."""
+    with suppress(OSError):
+        for path in parent.glob("work-*"):
+            if path.stat().st_mtime < time.time() - _ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def loaded(store: Store, state: State, digest: str) -> Segment | None:

@@ -231,6 +231,7 @@ class PostgresWriter(Origins):
             parent = files.cache("words")
             with files.explained(parent):
                 parent.mkdir(parents=True, exist_ok=True)
+                word_storage.remove_abandoned(parent)
                 self._work = tempfile.TemporaryDirectory(prefix="work-", dir=parent)
         return Path(self._work.name)
 
