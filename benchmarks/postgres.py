@@ -79,6 +79,7 @@ def measured(work: Path, given: argparse.Namespace) -> dict[str, Any]:
                 "recall": recall(remote, texts[:100]),
                 "same_answers": agreement(local, remote, texts[:100]),
                 "filtered": filtered(remote, texts[:50]),
+                "search": remote.engine.search_facts().factory or "exact",
                 "sizes": {name: vars_of(index) for name, index in (("directory", local), ("postgresql", remote))},
             }
     finally:
