@@ -15,11 +15,17 @@ _names = itertools.count()
 
 
 class Queries:
-    """Runs SQL over one connection, inside whatever transaction is open there."""
+    """Runs SQL over one connection, inside whatever transaction is open there.
+
+    Attributes:
+        connection: The connection.
+        ef: How broadly an approximate index is searched in the open transaction; None until it was said.
+    """
 
     def __init__(self, connection: Connection) -> None:
         """Run SQL over a connection."""
         self.connection = connection
+        self.ef: int | None = None
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows that ``sql`` selects."""
