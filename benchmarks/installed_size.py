@@ -26,7 +26,21 @@ sys.path.insert(0, str(ROOT / "tests"))
 from wheel_environments import build_wheel, installed_files, make_environment, site_packages  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "installed_size.json"
-EXTRAS = ("", "files", "eval", "map", "train", "serve", "embed", "ray", "langchain", "llamaindex", "haystack", "all")
+EXTRAS = (
+    "",
+    "files",
+    "eval",
+    "map",
+    "train",
+    "serve",
+    "postgres",
+    "embed",
+    "ray",
+    "langchain",
+    "llamaindex",
+    "haystack",
+    "all",
+)
 LISTED = 8  # packages named for each environment
 
 

@@ -242,7 +242,10 @@ def _size(extra: str) -> Callable[[], str]:
 
 
 _OTHERS: Mapping[str, Callable[[], str]] = {
-    **{f"size_{extra}": _size(extra) for extra in ("plain", "files", "eval", "map", "train", "serve", "all")},
+    **{
+        f"size_{extra}": _size(extra)
+        for extra in ("plain", "files", "eval", "map", "train", "serve", "postgres", "all")
+    },
     **{f"size_{extra}": _size(extra) for extra in ("embed", "ray", "langchain", "llamaindex", "haystack")},
     "size_byte_code": lambda: f"{result('installed_size')['installed']['plain']['byte_code_mb']:.0f}",
     "size_libraries": lambda: f"{_libraries():.0f}",

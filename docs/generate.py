@@ -22,6 +22,7 @@ import facts
 import package_layers
 import peer_tables
 import picture
+import postgres_tables
 import question_tables
 import ranking_tables
 import reindex_tables
@@ -93,6 +94,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
     "accurate-speed": ("encoder_speed", lambda: table(question_tables.speed(result("encoder_speed")))),
     "scale": ("scale", lambda: table(scale_tables.scale(result("scale")))),
     "opening": ("opening", lambda: table(scale_tables.opening(result("opening")))),
+    "postgres": ("postgres", postgres_tables.postgres),
     "bounds": ("bounds", lambda: table(bound_tables.bounds(result("bounds")))),
     "bulk": ("bulk_embedding", lambda: table(bulk_tables.bulk(result("bulk_embedding")))),
     "bulk-sizes": ("bulk_embedding", lambda: table(bulk_tables.sizes(result("bulk_embedding")))),

@@ -9,7 +9,8 @@
     │   └── FingerprintMismatch   the encoder is not the one that the index was built with
     ├── StoreError         an index directory is missing, damaged or of another format
     │   ├── IndexChanged   the index was changed while it was read; asking again helps
-    │   └── IndexLocked    another process is writing to the index
+    │   ├── IndexLocked    another process is writing to the index
+    │   └── Unreachable    the server that keeps the index cannot be reached, or was lost
     └── TrainingError      training material is too small, degenerate or inconsistent
 
 A message says what was expected, what was found and what to do next, in one or two sentences. It is read by people who
@@ -37,6 +38,7 @@ __all__ = [
     "SourceError",
     "StoreError",
     "TrainingError",
+    "Unreachable",
     "UsageError",
 ]
 
@@ -105,6 +107,10 @@ class IndexChanged(StoreError):
 
 class IndexLocked(StoreError):
     """Another process is writing to the index."""
+
+
+class Unreachable(StoreError):
+    """The server that keeps the index cannot be reached, or the connection to it was lost; asking again may help."""
 
 
 class TrainingError(DocsimError):

@@ -7,6 +7,7 @@
     map      draws topic maps
     train    trains, distils and imports encoders
     serve    serves an index to a team: over HTTP, on a page, and to assistants
+    postgres keeps an index in PostgreSQL
     embed    encodes the documents of an index in bulk, in several processes
     ray      does so on a cluster of machines, with Ray
 
@@ -35,6 +36,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "serve": (
         "fastapi", "uvicorn", "jinja2", "prometheus_client", "mcp", "watchfiles", "python_multipart", "markdown_it",
     ),
+    "postgres": ("psycopg",),
     "embed": ("pyarrow",),
     "ray": ("ray", "pyarrow"),
     "langchain": ("langchain_core", "httpx"),

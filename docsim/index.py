@@ -42,7 +42,7 @@ class Index:
     Searching is safe from several threads. Each query sees everything that any process has committed before it.
 
     Attributes:
-        path: Where the index is, as given.
+        path: The index's directory; for an index elsewhere, the folder of this machine for what belongs to it.
         engine: Keeps the documents and vectors; ``engine.snapshot()`` reads one committed state.
         batch: About how many characters of text are encoded and committed together when this object writes; fewer take
             less memory.
@@ -58,7 +58,7 @@ class Index:
             pinned: Whether it was opened at one generation, and so can be searched but not changed.
         """
         self.engine = engine
-        self.path = Path(engine.address)
+        self.path = engine.folder
         self._pinned = pinned
         self._attribution: Attribution | None = None
 
@@ -248,8 +248,8 @@ class Index:
     def _check_writable(self) -> None:
         if self._pinned:
             raise UsageError(
-                f"the index at {self.path} was opened at generation {self.generation().number}, so it can only be "
-                "searched; open it without a generation to change it"
+                f"the index at {self.engine.address} was opened at generation {self.generation().number}, so it can "
+                "only be searched; open it without a generation to change it"
             )
 
     # Searching

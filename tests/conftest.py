@@ -41,12 +41,14 @@ _MADE_BY = [
 
 _SLOW_FILES = {
     "test_alignment", "test_ann", "test_ann_tuning", "test_backup", "test_cli_encoder", "test_cli_reindex",
-    "test_corpus", "test_docs", "test_duplicates", "test_engine_conformance", "test_filter_sql", "test_filtered_search",
-    "test_filters", "test_gaps", "test_gate", "test_gitignore", "test_hostile", "test_index_machine", "test_instant",
-    "test_package", "test_privacy", "test_query_terms", "test_rebuilding", "test_rerank", "test_retrieval",
-    "test_serving_access", "test_serving_api", "test_serving_assistants", "test_serving_hidden", "test_serving_jobs",
-    "test_serving_page", "test_serving_processes", "test_serving_use", "test_serving_watching", "test_streams",
-    "test_sync", "test_tokenizer", "test_unprivileged_reader", "test_vectors", "test_word_vectors", "test_words",
+    "test_copying", "test_corpus", "test_docs", "test_duplicates", "test_engine_conformance", "test_filter_sql",
+    "test_filtered_search", "test_filters", "test_gaps", "test_gate", "test_gitignore", "test_hostile",
+    "test_index_machine", "test_instant", "test_package", "test_postgres_approximate", "test_postgres_cli",
+    "test_postgres_filters", "test_postgres_roles", "test_privacy", "test_query_terms", "test_rebuilding",
+    "test_rerank", "test_retrieval", "test_serving_access", "test_serving_api", "test_serving_assistants",
+    "test_serving_hidden", "test_serving_jobs", "test_serving_page", "test_serving_processes", "test_serving_use",
+    "test_serving_watching", "test_streams", "test_sync", "test_tokenizer", "test_unprivileged_reader",
+    "test_vectors", "test_word_vectors", "test_words",
 }  # fmt: skip
 """Test files that take more than some seconds, which ``make check`` leaves to ``make test``."""
 

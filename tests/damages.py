@@ -24,10 +24,6 @@ from docsim.maintenance import verify
 from docsim.maintenance.status import read_status
 from docsim.models import SearchResult
 from docsim.reindex.instant import upgrade
-<<<<<<< HEAD
-from docsim.reindex.reindexing import reindex
-=======
->>>>>>> attack
 from docsim.serving.server_database import ServerDatabase
 from docsim.serving.tokens import Tokens
 from docsim.use import judgements

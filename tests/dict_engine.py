@@ -653,6 +653,10 @@ class DictEngine:
         return str(self._shared.folder)
 
     @property
+    def folder(self) -> Path:
+        return self._shared.folder
+
+    @property
     def encoder(self) -> Encoder:
         return self._shared.state.encoders[self.generation().number][0]
 
@@ -724,6 +728,9 @@ class DictEngine:
     def keep_note(self, key: str, text: str) -> None:
         with self._shared.changing(visible=False) as state:
             state.notes[key] = text
+
+    def notes(self) -> dict[str, str]:
+        return dict(self._shared.state.notes)
 
     def generations(self) -> list[GenerationFacts]:
         state = self._shared.state

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from docsim.encoding import batching
 from docsim.encoding import encoder as module
 from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError
@@ -131,7 +132,7 @@ def test_one_string_instead_of_a_list_is_refused(encoder: Encoder) -> None:
 
 def test_a_batch_holds_no_more_padded_tokens_than_its_budget() -> None:
     lengths = np.array([1, 4000, 3, 5000, 9, 4000, 1], dtype=np.int64)
-    batches = list(module._batches(lengths, 4096))
+    batches = list(batching.batches(lengths, 4096))
     assert sorted(row for rows in batches for row in rows.tolist()) == list(range(7))
     assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= 4096 for rows in batches)
 

@@ -1,7 +1,7 @@
 """What every engine has to do, whatever it is made of: see ``docsim.engine.base``.
 
-The suite runs over the local engine and over the one of dictionaries in ``dict_engine``. An engine that is added later
-joins ``ENGINES``, and has to pass as it is.
+The suite runs over the local engine, over PostgreSQL, and over the one of dictionaries in ``dict_engine``. An engine
+that is added later joins ``ENGINES``, and has to pass as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from filter_reference import meets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from postgres_server import server
 from tiny_encoder import WORDS
 from turned_encoder import turned
 
@@ -45,7 +46,13 @@ def local(folder: Path, encoder: Encoder) -> Engine:
     return opening.open_engine(path)
 
 
-ENGINES: dict[str, Make] = {"local": local, "dict": DictEngine.create}
+def postgres(folder: Path, encoder: Encoder) -> Engine:
+    address = server().address()
+    opening.create_engine(address, encoder=encoder, index_type=None, recall=None, wait=False)
+    return opening.open_engine(address)
+
+
+ENGINES: dict[str, Make] = {"local": local, "dict": DictEngine.create, "postgres": postgres}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import toy_training
 from office_files import docx, paragraph, pdf
+from postgres_server import server
 from served import problem, serving
 from wheel_environments import build_wheel, installed_files, make_environment, run, site_packages, uv
 from word_files import glove
@@ -28,6 +29,7 @@ NEEDS = {
     "map": (["map", "--out", "drawn"],),
     "embed": (["embed", "--out", "made"],),
     "serve": (["serve"], ["mcp"]),
+    "postgres": (["status", "--index", "postgresql://localhost/none"],),
     "train": (
         ["adapt"],
         ["train", "--corpus", "pages", "--out", "made"],
@@ -113,7 +115,8 @@ def check_what_is_missing(place: Place, *extras: str) -> None:
             named = (
                 " ".join(word for word in command[:2] if word in {"encoder", "import", "from-vectors"}) or command[0]
             )
-            sentence = f'docsim {named} needs the extra "{extra}": pip install "docsim[{extra}]"'
+            named = "an index in PostgreSQL" if extra == "postgres" else f"docsim {named}"
+            sentence = f'{named} needs the extra "{extra}": pip install "docsim[{extra}]"'
             assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: {sentence}\n")
     assert not (place.folder / "made").exists()
     assert not (place.folder / "drawn").exists()
@@ -157,7 +160,7 @@ def test_plain_docsim_is_small_and_says_what_more_needs(place: Place) -> None:
     assert sum(file.stat().st_size for file in files) < LIMIT
     check_that_nothing_else_is_installed(place, "scipy", "pandas", "markitdown", "onnx", "matplotlib", "keras")
     place.docsim("index", "pages")
-    check_what_is_missing(place, "eval", "map", "train", "serve", "embed")
+    check_what_is_missing(place, "eval", "map", "train", "serve", "embed", "postgres")
 
 
 @of("embed")
@@ -197,6 +200,18 @@ def test_the_extra_serve_serves_an_index(place: Place) -> None:
             assert [browser.get(f"/static/{name}").status_code for name in ("page.css", "page.js")] == [200, 200]
     check_that_nothing_else_is_installed(place, "scipy", "markitdown", "sklearn", "matplotlib", "tensorflow")
     check_what_is_missing(place, "eval", "map", "train")
+
+
+@of("postgres")
+def test_the_extra_postgres_keeps_an_index_in_a_database(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(place.folder / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place.folder / "cache"))
+    address = server().address()
+    assert place.docsim("index", "pages", "--index", address)["added"] == 4
+    found = place.docsim("query", "rotate the signing keys", "--index", address)
+    assert found["hits"][0]["id"] == "keys.html"
+    check_that_nothing_else_is_installed(place, "scipy", "markitdown", "sklearn", "matplotlib", "tensorflow", "fastapi")
+    check_what_is_missing(place, "eval", "map", "train", "serve")
 
 
 @of("files")

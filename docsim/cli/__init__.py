@@ -65,6 +65,7 @@ _SECTIONS = {
         "prune": "docsim.cli.generations:prune",
         "backup": "docsim.cli.backup:backup",
         "restore": "docsim.cli.backup:restore",
+        "copy": "docsim.cli.copy:copy",
         "doctor": "docsim.cli.doctor:doctor",
     },
     "Encoders": {

@@ -57,7 +57,9 @@ def subject(index: Index, given: str, *, question: bool = False) -> str | Docume
         return document
     if question and given.strip() and not _NAME.fullmatch(given):
         return Document("query", given)
-    expected = "an id in {}, the path of a file, {}".format(index.path, "- or a question" if question else "or -")
+    expected = "an id in {}, the path of a file, {}".format(
+        index.engine.address, "- or a question" if question else "or -"
+    )
     raise UsageError(f"expected {expected}; got {given!r}{_meant(index, given)}")
 
 

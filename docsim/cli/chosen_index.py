@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ __all__ = [
     "known_indexes",
     "named_index",
     "open_index",
+    "told",
     "wait_option",
 ]
 
@@ -37,9 +39,10 @@ def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str)
 index_option = click.option(
     "--index",
     "index_path",
-    type=options.directory,
+    type=options.index_path,
     shell_complete=_complete_index,
-    help=f"Directory of the index.  [default: ${VARIABLE}, or the only index under ./{INDEXES}, here or above]",
+    help="Directory of the index, or postgresql://HOST/DATABASE?schema=NAME.  "
+    f"[default: ${VARIABLE}, or the only index under ./{INDEXES}, here or above]",
 )
 wait_option = click.option("--wait", is_flag=True, help="Wait for another process that is writing to the index.")
 
@@ -52,7 +55,7 @@ def known_indexes(*, above: bool = True) -> list[Path]:
     """
     here = Path.cwd()
     for folder in (here, *here.parents) if above else (here,):
-        if found := sorted(filter(opening.exists, (folder / INDEXES).glob("*"))):
+        if found := sorted(filter(opening.is_index, (folder / INDEXES).glob("*"))):
             return [Path(os.path.relpath(one, here)) for one in found]
     return []
 
@@ -77,7 +80,12 @@ def index_directory(given: Path | None) -> Path:
 
 def named_index(given: Path | None) -> Path | None:
     """Return the index that ``--index`` or the environment names, or None."""
-    return given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+    return given or (opening.folder(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
+
+
+def told(path: Path) -> str:
+    """Return what ``--index`` takes for an index, as a word of a shell."""
+    return shlex.quote(opening.shown(path))
 
 
 def open_index(given: Path | None) -> Index:

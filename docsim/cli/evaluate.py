@@ -256,7 +256,7 @@ def _about(index: Index, task: _Task, mode: str) -> _About:
             missing=task.missing,
             without_relevant=task.unjudged,
             relevant_not_indexed=sum(not index.has(id) for id in relevant),
-            index=str(index.path),
+            index=index.engine.address,
             generation=snapshot.generation.number,
             encoder=snapshot.fingerprint,
             mode=mode,

@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 
 from docsim.cli import options
+from docsim.cli.chosen_index import told
 from docsim.cli.grouping import grouped
 from docsim.cli.output import Output, echo, print_json, styled
+from docsim.engine import opening
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
 from docsim.index import Index
@@ -110,7 +112,7 @@ def tell(path: Path, done: Reindexed, asks: Sequence[str], output: Output) -> No
         _tell_refused(path, done)
     elif not output.quiet and done.generation != done.previous:
         echo(f"Generation {done.generation} is live: {done.embedded} documents embedded in {done.seconds:.1f} s.")
-        echo(f"Back to generation {done.previous} with: docsim rollback --index {path} --to {done.previous}")
+        echo(f"Back to generation {done.previous} with: docsim rollback --index {told(path)} --to {done.previous}")
     if asks:
         _show_asked(path, done, asks)
 
@@ -121,12 +123,12 @@ def _json(path: Path, done: Reindexed) -> dict[str, object]:
     found = gate_report.numbers(done.gate) if done.gate else None
     refusal = done.gate.verdict.refusal if done.gate and not done.published else None
     told = {name: getattr(done, name) for name in names}
-    return {"index": str(path), **told, "refusal": refusal, "report": report, "gate": found}
+    return {"index": opening.shown(path), **told, "refusal": refusal, "report": report, "gate": found}
 
 
 def _tell_refused(path: Path, done: Reindexed) -> None:
     styled(f"Generation {done.generation} was not published; {done.previous} goes on answering.", err=True)
-    command = f"docsim reindex --index {path}"
+    command = f"docsim reindex --index {told(path)}"
     refusal = done.gate.verdict.refusal if done.gate else None
     if refusal == "unmeasured":
         echo(
@@ -136,7 +138,7 @@ def _tell_refused(path: Path, done: Reindexed) -> None:
         )
     elif refusal == "worse":
         echo(f"Publish it anyway with: {command} --force", err=True)
-    echo(f"Drop it with: docsim reindex --index {path} --abort", err=True)
+    echo(f"Drop it with: docsim reindex --index {told(path)} --abort", err=True)
 
 
 def _found(done: Reindexed) -> Iterator[str]:

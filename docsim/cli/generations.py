@@ -10,6 +10,7 @@ import click
 from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.cli.progress import watching
+from docsim.engine import opening
 from docsim.index import Index
 from docsim.jobs import reindex as jobs
 from docsim.maintenance.status import GenerationStatus, read_generations
@@ -64,7 +65,7 @@ def rollback(index_path: Path | None, to: int | None, wait: bool, output: Output
     if output.as_json:
         found = asdict(done)
         found["upgrade"] = found.pop("gate")  # its name in JSON since the first version
-        print_json({"index": str(path)} | found)
+        print_json({"index": opening.shown(path)} | found)
     elif not output.quiet:
         echo(f"Generation {done.generation} is live; before it was {done.previous}.")
 
@@ -91,7 +92,7 @@ def prune(index_path: Path | None, keep: int, wait: bool, output: Output) -> Non
     with Index.open(path) as index:
         pruned = jobs.prune(index, keep=keep, wait=wait)
     if output.as_json:
-        print_json({"index": str(path)} | asdict(pruned))
+        print_json({"index": opening.shown(path)} | asdict(pruned))
     elif not output.quiet:
         numbers = ", ".join(map(str, pruned.generations))
         what = f"Removed generation {numbers}" if pruned.generations else "There was nothing to remove"

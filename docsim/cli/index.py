@@ -13,6 +13,7 @@ from docsim.cli.grouping import grouped
 from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, plural, print_json, styled, warn
 from docsim.cli.progress import watching
+from docsim.engine import opening
 from docsim.errors import UsageError
 from docsim.ingest import conversion_pool
 from docsim.ingest.conversion_pool import ALLOW_MORE
@@ -182,14 +183,20 @@ def _json(synced: Synced) -> dict[str, object]:
     failures = [{"path": one.path, "reason": one.reason} for one in synced.failures]
     left_out = dict(Counter(one.reason for one in synced.left_out).most_common())
     counts = _counts(synced)
-    return {"index": str(synced.index), "dry_run": synced.dry_run, **counts, "failures": failures, "left_out": left_out}
+    return {
+        "index": opening.shown(synced.index),
+        "dry_run": synced.dry_run,
+        **counts,
+        "failures": failures,
+        "left_out": left_out,
+    }
 
 
 def _print(synced: Synced) -> None:
     counts = _counts(synced)
     kept = counts.pop("kept")
     verb = "Would write to" if synced.dry_run else "Indexed in"
-    echo(f"{verb} {synced.index}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    echo(f"{verb} {opening.shown(synced.index)}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     if kept:
         echo(f"{kept} documents that are no longer in their source were kept; remove them with --prune")
 

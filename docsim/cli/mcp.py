@@ -9,6 +9,7 @@ import click
 from docsim.cli import chosen_index
 from docsim.cli.grouping import needs
 from docsim.cli.output import print_json
+from docsim.engine import opening
 from docsim.index import Index
 
 __all__ = ["mcp"]
@@ -33,7 +34,10 @@ def mcp(index_path: Path | None, print_config: bool, record: bool) -> None:
     """
     directory = chosen_index.index_directory(index_path).resolve()
     if print_config:
-        command = {"command": "docsim", "args": ["mcp", "--index", str(directory), *(("--record",) if record else ())]}
+        command = {
+            "command": "docsim",
+            "args": ["mcp", "--index", opening.shown(directory), *(("--record",) if record else ())],
+        }
         print_json({"mcpServers": {"docsim": command}})
         return
     with Index.open(directory) as index:

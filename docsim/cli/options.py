@@ -6,13 +6,14 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
 from docsim.cli.grouping import Option, grouped
 from docsim.cli.output import Output
 from docsim.encoding.encoder import Encoder
+from docsim.engine import opening
 from docsim.errors import UsageError
 from docsim.models import DEFAULT_MODE, MODES, Mode, Ranking
 from docsim.text.storing import composed
@@ -32,6 +33,7 @@ __all__ = [
     "filter_options",
     "finite",
     "hits",
+    "index_path",
     "learning_options",
     "mode",
     "output",
@@ -43,6 +45,18 @@ __all__ = [
 ]
 
 directory = click.Path(path_type=Path, file_okay=False)
+
+
+class _IndexPath(click.Path):
+    """The directory of an index, or the address of one in PostgreSQL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the directory; for an address, the folder of this machine that stands for it."""
+        place = opening.folder(value) if opening.is_url(value) else value
+        return super().convert(place, param, ctx)
+
+
+index_path = _IndexPath(path_type=Path, file_okay=False)
 existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 

@@ -9,11 +9,13 @@ import click
 
 from docsim.cli import chosen_index, options
 from docsim.cli.bulk_options import BulkFlags, bulk
+from docsim.cli.chosen_index import told
 from docsim.cli.gate import REFUSED, GateFlags, gate, tell
 from docsim.cli.grouping import grouped
 from docsim.cli.options import EncoderOptions
 from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
+from docsim.engine import opening
 from docsim.errors import UsageError
 from docsim.index import Index
 from docsim.jobs import reindex as jobs
@@ -121,7 +123,7 @@ def _tell_status(path: Path, output: Output) -> None:
         running = index.engine.is_rebuilding()
     if output.as_json:
         found = {"building": asdict(building) if building else None, "documents": total, "running": running}
-        print_json({"index": str(path)} | found)
+        print_json({"index": opening.shown(path)} | found)
     elif building is None:
         echo("No re-index is unfinished.")
     else:
@@ -132,7 +134,7 @@ def _tell_status(path: Path, output: Output) -> None:
 
 def _next_step(path: Path, one: GenerationStatus, *, running: bool) -> str:
     """Return what can be done about a generation that is being built."""
-    command = f"docsim reindex --index {path}"
+    command = f"docsim reindex --index {told(path)}"
     if running:
         return "A process is working on it."
     if one.passed is False and one.sound:
@@ -147,7 +149,7 @@ def _abort(path: Path, output: Output, *, wait: bool) -> None:
         aborted = jobs.abort(index, wait=wait)
     number, kept = (aborted.generation, aborted.kept) if aborted else (None, False)
     if output.as_json:
-        print_json({"index": str(path), "aborted": number, "kept": kept})
+        print_json({"index": opening.shown(path), "aborted": number, "kept": kept})
     elif not output.quiet:
         became = "is kept, as it was live before; it is no longer brought up to date" if kept else "was dropped"
         echo(f"Generation {number} {became}." if number else "No re-index is unfinished.")

@@ -10,6 +10,7 @@ import click
 from docsim.cli import chosen_index
 from docsim.cli.grouping import grouped, needs
 from docsim.cli.token import default_access_option, rules_option
+from docsim.engine import opening
 from docsim.use.log import KEEP_DAYS
 
 __all__ = ["serve"]
@@ -164,4 +165,4 @@ def serve(
     given["watch"] = tuple(map(str, watch))
     settings = Settings(chosen_index.index_directory(index_path).resolve(), host, port, **given)
     running.check(settings)
-    running.run(settings, lambda address: click.echo(f"Serving {settings.index} at {address}", err=True))
+    running.run(settings, lambda address: click.echo(f"Serving {opening.shown(settings.index)} at {address}", err=True))

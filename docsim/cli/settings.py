@@ -21,6 +21,7 @@ from docsim.cli import state
 from docsim.cli.output import warn
 from docsim.cli.settings_file import FILE, nearest
 from docsim.encoding import shipped
+from docsim.engine import opening
 from docsim.errors import UsageError
 
 __all__ = ["ALL", "apply", "trust_file"]
@@ -136,6 +137,7 @@ def _located(parameter: click.Parameter, value: Any, path: Path) -> Any:
     if (
         not isinstance(value, str)
         or value == "-"
+        or opening.is_url(value)
         or (value in shipped.NAMES and not (path.parent / value / "manifest.json").is_file())
     ):
         return value

@@ -117,5 +117,5 @@ def tokens(index_path: Path | None) -> Tokens:
 
     directory = chosen_index.index_directory(index_path)
     if not opening.exists(directory):
-        raise StoreError(f"expected an index at {directory}, found none", hint="docsim index FOLDER")
+        raise StoreError(f"expected an index at {opening.shown(directory)}, found none", hint="docsim index FOLDER")
     return Tokens(ServerDatabase(directory))

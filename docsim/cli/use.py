@@ -162,7 +162,7 @@ def _recorded(index_path: Path | None) -> Path:
     """Return the directory of an index whose use is recorded."""
     directory = chosen_index.index_directory(index_path)
     if not opening.exists(directory):
-        raise StoreError(f"expected an index at {directory}, found none", hint="docsim index FOLDER")
+        raise StoreError(f"expected an index at {opening.shown(directory)}, found none", hint="docsim index FOLDER")
     if not UseLog.exists(directory):
         raise UsageError(f"expected a record of use in {directory}, found none", hint="docsim serve --record")
     return directory

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from docsim.cli import chosen_index, options
+from docsim.cli.chosen_index import told
 from docsim.cli.options import TuningOptions
 from docsim.cli.output import Output, echo, print_json, warn
 from docsim.maintenance import verify as verification
@@ -80,7 +81,7 @@ def repair(ctx: click.Context, index_path: Path | None, tuning: TuningOptions, w
 
 def _advise(index_path: Path | None, problems: list[str], warnings: list[str]) -> None:
     """Say that nothing is wrong, or which command mends what is."""
-    chosen = f" --index {index_path}" if index_path else ""
+    chosen = f" --index {told(index_path)}" if index_path else ""
     if problems:
         echo(f"To rebuild what can be rebuilt: docsim repair{chosen}")
     else:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +20,8 @@ from numpy.typing import NDArray
 
 from docsim import allocation
 from docsim.encoding import onnx_check
+from docsim.encoding.batching import batches as batches_of
+from docsim.encoding.batching import chunks, each
 from docsim.encoding.manifest import (
     FORMAT,
     KERAS_FILE,
@@ -247,7 +248,7 @@ class Encoder:
             self._encode_chunk(texts[chunk], rows[chunk], unpadded=unpadded)
 
         # ONNX Runtime releases the interpreter's lock, so one chunk is tokenized while another is encoded.
-        _each(encode, list(_chunks(texts, size)), workers=1 if is_tight else self._chunk_workers)
+        each(encode, list(chunks(texts, size)), workers=1 if is_tight else self._chunk_workers)
 
     def tokens(self, text: str) -> list[TokenSpan]:
         """Return the tokens that a text is encoded as, at least one, with their offsets in the text."""
@@ -322,8 +323,8 @@ class Encoder:
                 batch = damped(batch, padding=self._preprocessing.padding_id)
             target[rows] = shortened(self._run(batch), self._preprocessing.components)
 
-        batches = _batches(tokens.lengths, self._batch_tokens, unpadded=unpadded)
-        _each(encode, list(batches), workers=self._batch_workers)
+        batches = batches_of(tokens.lengths, self._batch_tokens, unpadded=unpadded)
+        each(encode, list(batches), workers=self._batch_workers)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -363,43 +364,3 @@ def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
     if kind == "average":  # it has nothing to fuse, and searching takes 15 ms
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-
-
-def _chunks(texts: Sequence[str], size: int) -> Iterator[slice]:
-    """Yield slices of ``texts`` that hold about ``size`` characters each."""
-    start = characters = 0
-    for position, text in enumerate(texts):
-        characters += len(text) + 1
-        if characters >= size:
-            yield slice(start, position + 1)
-            start, characters = position + 1, 0
-    if start < len(texts):
-        yield slice(start, len(texts))
-
-
-def _each(function: Callable[[_Item], None], items: Sequence[_Item], *, workers: int) -> None:
-    """Call a function with each item, ``workers`` at a time."""
-    workers = min(workers, len(items))
-    if workers <= 1:
-        for item in items:
-            function(item)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(function, items))
-
-
-def _batches(lengths: NDArray[np.int64], most: int, *, unpadded: bool = False) -> Iterator[NDArray[np.int64]]:
-    """Yield groups of rows of similar length, or of the same length, shortest first.
-
-    A group has at most ``most`` tokens including padding, unless it is a single row.
-    """
-    order = np.argsort(lengths, kind="stable")
-    start = 0
-    ascending = lengths[order].tolist()
-    for position, length in enumerate(ascending):
-        is_full = (position - start + 1) * length > most or (unpadded and length > ascending[start])
-        if position > start and is_full:
-            yield order[start:position]
-            start = position
-    if start < len(order):
-        yield order[start:]

@@ -40,6 +40,13 @@ class Engine(Protocol):
         """Where the index is, as the user names it."""
 
     @property
+    def folder(self) -> Path:
+        """The folder of this machine for what belongs to the index and is not part of it.
+
+        There are the record of use, the server's tokens and locks. For an index that is a directory, it is that.
+        """
+
+    @property
     def encoder(self) -> Encoder:
         """The encoder of the generation that is searched now, loaded when first asked for.
 
@@ -128,6 +135,9 @@ class Engine(Protocol):
 
     def keep_note(self, key: str, text: str) -> None:
         """Keep a small text under a name; it changes no answer."""
+
+    def notes(self) -> dict[str, str]:
+        """Return all small texts by their names."""
 
     # Looking after it
 

@@ -59,6 +59,11 @@ def restore(backup: Path, path: Path, *, replace: bool = False) -> Copied:
         StoreError: There is no backup, it is damaged, or the copy cannot be written.
         IndexLocked: The index that is there is being served or written to.
     """
+    if opening.is_remote(path):
+        raise UsageError(
+            "expected a directory to restore to; copy a backup to PostgreSQL instead",
+            hint=f"docsim copy {backup} '{opening.shown(path)}'",
+        )
     if not opening.exists(path):
         _check_free(path)
     elif not replace:

@@ -90,7 +90,9 @@ def _environment() -> Iterator[Check]:
 
 def _of_index(index: Index) -> Iterator[Check]:
     counts, generation = index.counts(), index.generation()
-    yield Check("index", "ok", f"{counts.documents} documents, generation {generation.number} at {index.path}")
+    yield Check(
+        "index", "ok", f"{counts.documents} documents, generation {generation.number} at {index.engine.address}"
+    )
     yield _tried("encoder", lambda: _encoder(index))
     yield _tried("search", lambda: _search(index))
     yield from _generations(index)

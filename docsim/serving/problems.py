@@ -14,7 +14,7 @@ from typing import Any
 from fastapi.encoders import jsonable_encoder
 from starlette.responses import JSONResponse
 
-from docsim.errors import DocsimError, IndexChanged, IndexLocked, MissingExtra, SourceError, UsageError
+from docsim.errors import DocsimError, IndexChanged, IndexLocked, MissingExtra, SourceError, Unreachable, UsageError
 
 __all__ = ["NOT_FOUND_SECONDS", "Problem", "answer", "of", "sentence"]
 
@@ -50,11 +50,18 @@ def of(error: Exception, request_id: str) -> Problem:
             return Problem(400, str(error))
         case SourceError():
             return Problem(422, str(error))
-        case IndexChanged() | IndexLocked():
-            return Problem(503, "the index is being changed; ask again", {"Retry-After": "1"})
+        case IndexChanged() | IndexLocked() | Unreachable():
+            return _later(error, request_id)
     logger.error("request %s failed", request_id, exc_info=error)
     kind = "the index cannot answer" if isinstance(error, DocsimError) else "this should not happen"
     return Problem(500, f"{kind}; the server's log says why under request {request_id}")
+
+
+def _later(error: IndexChanged | IndexLocked | Unreachable, request_id: str) -> Problem:
+    if not isinstance(error, Unreachable):
+        return Problem(503, "the index is being changed; ask again", {"Retry-After": "1"})
+    logger.warning("request %s could not be answered: %s", request_id, error)
+    return Problem(503, "the database of the index cannot be reached; ask again", {"Retry-After": "5"})
 
 
 def answer(problem: Problem, request_id: str) -> JSONResponse:

@@ -12,7 +12,7 @@ from docsim.errors import StoreError
 if TYPE_CHECKING:
     from docsim.encoding.encoder import Encoder
 
-__all__ = ["create"]
+__all__ = ["check_free", "create"]
 
 _LEFTOVERS = {"write.lock", "generations", "words", ".writable"}
 
@@ -32,14 +32,23 @@ def create(path: Path, *, encoder: Encoder | None, index_type: str | None, recal
         IndexLocked: Another process is writing to it and ``wait`` is off.
         StoreError: The directory holds something else.
     """
-    found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-    if FILE not in found and found - _LEFTOVERS:
-        raise StoreError(f"expected an index, or a new or empty directory, at {path}; found other files there")
+    check_free(path)
     ann_tuning.check(index_type, recall)
     with writer.opened(path, wait=wait) as opened:
         if opened.generation() is None:
             generations.begin(opened, path, encoder or _default())
         opened.configure(index_type, recall)
+
+
+def check_free(path: Path) -> None:
+    """Check that a directory is an index, or can become one.
+
+    Raises:
+        StoreError: It holds something else.
+    """
+    found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    if FILE not in found and found - _LEFTOVERS:
+        raise StoreError(f"expected an index, or a new or empty directory, at {path}; found other files there")
 
 
 def _default() -> Encoder:

@@ -68,6 +68,11 @@ class LocalEngine:
         """The index's directory."""
         return str(self.path)
 
+    @property
+    def folder(self) -> Path:
+        """The index's directory."""
+        return self.path
+
     def close(self) -> None:
         """Close the database; safe to call twice."""
         self.store.close()
@@ -268,6 +273,11 @@ class LocalEngine:
                 store.set_meta(key, text)
         finally:
             store.close()
+
+    def notes(self) -> dict[str, str]:
+        """Return all small texts by their names."""
+        own = ("revision", "forgotten", "index_type", "recall")
+        return {key: str(value) for key, value in self.store.rows("SELECT key, value FROM meta") if key not in own}
 
     # Looking after it
 
