@@ -191,7 +191,7 @@ def child_read(path: str, corpus: str, stop: str) -> None:
 
 def child_publish(path: str) -> None:
     from docsim.index import Index
-    from docsim.reindex import reindexing
+    from docsim.reindex import generations
 
     def timed(act: Any) -> float:
         started = time.perf_counter()
@@ -205,7 +205,7 @@ def child_publish(path: str) -> None:
     there_and_back = [1, 2] * TIMES
     opening = median([timed(opened) for _ in range(TIMES)])
     with Index.open(path) as index:
-        rollback = median([timed(partial(reindexing.rollback, index, to=number)) for number in there_and_back])
+        rollback = median([timed(partial(generations.rollback, index, to=number)) for number in there_and_back])
         with index.engine.rebuilder(wait=False) as rebuilder:
             publish = median([timed(partial(rebuilder.publish, one, lambda: 0)) for one in there_and_back])
     print(json.dumps({"opening": opening, "rollback": rollback, "publish": publish}))

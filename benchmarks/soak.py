@@ -36,7 +36,7 @@ from docsim.errors import DocsimError
 from docsim.jobs.adapt import AdaptOptions, adapt
 from docsim.maintenance import verify
 from docsim.models import SearchResult
-from docsim.reindex import instant, reindexing
+from docsim.reindex import generations, instant, reindexing
 from docsim.reindex.examination import GateOptions
 
 RESULTS = Path(__file__).parent / "results" / "soak.json"
@@ -162,10 +162,10 @@ def write(path: Path, end: float) -> dict[str, Any]:
             "sync again": sync,
             "reindex": lambda: reindexing.reindex(index, encoders[next(states) % 2], gate=ANYTHING),
             "third sync": sync,
-            "rollback": lambda: reindexing.rollback(index),
+            "rollback": lambda: generations.rollback(index),
             "upgrade": lambda: instant.upgrade(index, encoders[next(states) % 2]),
             "reindex after": lambda: reindexing.reindex(index, None, gate=ANYTHING),
-            "prune": lambda: reindexing.prune(index, keep=2),
+            "prune": lambda: generations.prune(index, keep=2),
             "repair": lambda: verify.repair(index),
         }
         adapting = threading.Thread(target=adapted, args=(path, done, end))

@@ -20,7 +20,7 @@ from docsim.jobs import adapt, backup
 from docsim.jobs.forget import forget
 from docsim.maintenance import verify
 from docsim.models import Document
-from docsim.reindex import instant, reindexing
+from docsim.reindex import generations, instant, reindexing
 from docsim.reindex.examination import GateOptions
 
 __all__ = ["JOBS", "NEW", "OLD", "OTHER_DIM", "Job", "check", "create_and_sync", "documents"]
@@ -94,12 +94,12 @@ def prepare_rollback(path: Path, encoder: Encoder) -> None:
 
 def go_back(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
-        reindexing.rollback(index, to=1)
+        generations.rollback(index, to=1)
 
 
 def prune(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
-        reindexing.prune(index, keep=1)
+        generations.prune(index, keep=1)
 
 
 def between(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], ...]:

@@ -15,7 +15,8 @@ from docsim.jobs.adapt import AdaptOptions
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex.examination import GateOptions
-from docsim.reindex.reindexing import prune, reindex, rollback
+from docsim.reindex.generations import prune, rollback
+from docsim.reindex.reindexing import reindex
 from docsim.training.towers.saving import Lineage, save
 
 UNMEASURED = GateOptions(publish_anyway=True)  # two documents are too few to measure anything

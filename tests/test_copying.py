@@ -24,7 +24,7 @@ from docsim.jobs.copying import copy_index
 from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.progress import SILENT
-from docsim.reindex import reindexing
+from docsim.reindex import generations, reindexing
 from docsim.reindex.examination import GateOptions
 
 
@@ -103,7 +103,7 @@ def test_a_directory_goes_to_postgres_and_back_with_everything(directory: Path, 
     check_equal(directory, tmp_path / "back")
     copy_index(address, server().address())
     with Index.open(address) as index:  # it is an index like any other
-        done = reindexing.rollback(index)
+        done = generations.rollback(index)
         assert (done.generation, done.embedded) == (1, 1)
         assert (
             index.sync([Document("late", "zebra crossing")], source=SourceName("python", "late", "late")).changed == 1

@@ -31,10 +31,10 @@ from docsim.engine.records import Embedded, KnownWord, QueryTerm, RecordedVerdic
 from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.filters.condition import All, Compare, Condition, Either, Holds, Not, Under
 from docsim.index import Index
-from docsim.indexing.build import Build
 from docsim.ingest import passages
 from docsim.models import Document, Failure, Ranking
-from docsim.reindex import instant, reindexing
+from docsim.reindex import generations, instant, reindexing
+from docsim.reindex.building import Build
 from docsim.reindex.examination import GateOptions
 
 Make = Callable[[Path, Encoder], Engine]
@@ -890,9 +890,9 @@ def test_a_re_index_passes_the_gate_is_rolled_back_and_pruned(index: Index, othe
     assert (tmp_path / "report" / "report.json").is_file()
     assert index.search(collection()[7].text).hits[0].id == collection()[7].id
     assert index.generation().fingerprint == other.fingerprint
-    back = reindexing.rollback(index)
+    back = generations.rollback(index)
     assert (back.generation, back.previous) == (done.previous, done.generation)
-    assert reindexing.prune(index, keep=1).generations == (done.generation,)
+    assert generations.prune(index, keep=1).generations == (done.generation,)
     assert reindexing.abort(index) is None
 
 

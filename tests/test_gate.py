@@ -18,12 +18,13 @@ from docsim.engine.local.vectors import NearestPassages, VectorIndex
 from docsim.errors import UsageError
 from docsim.evaluation import metrics, significance
 from docsim.index import Index
-from docsim.indexing.build import Build
 from docsim.models import Document
 from docsim.reindex import gate, gate_report, probe, questions
+from docsim.reindex.building import Build
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.gate_report import GateReport
-from docsim.reindex.reindexing import Reindexed, reindex, rollback
+from docsim.reindex.generations import rollback
+from docsim.reindex.reindexing import Reindexed, reindex
 
 QRELS = {"q1": {"d3": 1}, "q2": {"d5": 1}, "q3": {"d7": 2, "d8": 1}}
 

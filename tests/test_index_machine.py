@@ -35,7 +35,7 @@ from docsim.index import Index
 from docsim.ingest import passages
 from docsim.maintenance import verify
 from docsim.models import Document, Failure, SearchResult
-from docsim.reindex import reindexing
+from docsim.reindex import generations, reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.search import scoring
 
@@ -200,12 +200,12 @@ class IndexMachine(SyncMachine):
     @rule()
     def go_back(self) -> None:
         target = store_of(self.index).generations("retired")[-1]
-        assert reindexing.rollback(self.index, to=target.number).generation == target.number
+        assert generations.rollback(self.index, to=target.number).generation == target.number
         self.encoder = next(one for one in self.encoders if one.fingerprint == target.fingerprint)
 
     @rule()
     def prune(self) -> None:
-        reindexing.prune(self.index, keep=1)
+        generations.prune(self.index, keep=1)
         assert [one.state for one in store_of(self.index).generations()] == ["live"]
 
     # What happens to the snapshot

@@ -28,8 +28,9 @@ from docsim.maintenance import verify
 from docsim.models import Document, SearchResult
 from docsim.reindex import gate_report, instant
 from docsim.reindex.examination import GateOptions
+from docsim.reindex.generations import prune, rollback
 from docsim.reindex.instant import upgrade
-from docsim.reindex.reindexing import Aborted, Reindexed, abort, prune, reindex, rollback
+from docsim.reindex.reindexing import Aborted, Reindexed, abort, reindex
 
 
 def documents(count: int = 120) -> list[Document]:

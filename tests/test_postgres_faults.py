@@ -24,7 +24,7 @@ from docsim.errors import DocsimError, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
-from docsim.reindex import reindexing
+from docsim.reindex import generations, reindexing
 from docsim.reindex.examination import GateOptions
 
 pytestmark = pytest.mark.faults
@@ -213,8 +213,8 @@ def test_answers_never_mix_generations_while_documents_and_generations_change(
                     gate=GateOptions(publish_anyway=True, report=tmp_path / f"report{turn}"),
                 )
                 assert done.published
-            reindexing.rollback(index)
-            reindexing.prune(index, keep=1)
+            generations.rollback(index)
+            generations.prune(index, keep=1)
     finally:
         stop.set()
         for thread in threads:

@@ -16,7 +16,7 @@ from docsim.errors import StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
-from docsim.reindex import reindexing
+from docsim.reindex import generations, reindexing
 from docsim.reindex.examination import GateOptions
 
 SCRIPT = Path(__file__).parent.parent / "deploy" / "postgresql" / "roles.sql"
@@ -57,7 +57,7 @@ def test_each_role_can_do_what_it_is_for_and_no_more(
         assert index.sync([Document("stew", "a stew")], prune=False).added == 1
         assert index.remove(["soup"]) == 1
         with pytest.raises(StoreError, match="ask for the right"):
-            reindexing.rollback(index)
+            generations.rollback(index)
     with Index.open(of("reader")) as index:
         assert [hit.id for hit in index.search("a stew").hits] == ["stew"]
         assert verify.problems(index) == []

@@ -21,7 +21,8 @@ from docsim.maintenance import verify
 from docsim.models import Document
 from docsim.reindex import examination, reindexing
 from docsim.reindex.examination import GateOptions
-from docsim.reindex.reindexing import Aborted, abort, prune, rollback
+from docsim.reindex.generations import prune, rollback
+from docsim.reindex.reindexing import Aborted, abort
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 

@@ -18,8 +18,8 @@ from docsim.jobs.judging import judged as judged_of
 from docsim.models import Document
 from docsim.reindex.gate import METRIC
 from docsim.reindex.gate_report import numbers
+from docsim.reindex.generations import rollback
 from docsim.reindex.questions import USED
-from docsim.reindex.reindexing import rollback
 from docsim.serving.app import application
 from docsim.serving.settings import Settings
 from docsim.training.data.batch_layout import BatchOptions, InputFormat

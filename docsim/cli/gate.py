@@ -17,7 +17,7 @@ from docsim.errors import UsageError
 from docsim.evaluation import judgements
 from docsim.index import Index
 from docsim.jobs.reindex import Reindexed
-from docsim.reindex import gate_report, reindexing
+from docsim.reindex import gate_report, generations
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
 from docsim.reindex.gate_report import GateReport
 
@@ -191,5 +191,5 @@ def _retired_last(path: Path) -> int | None:
     """Return the number of the generation that was live before the live one."""
     with Index.open(path) as index:
         retired = [one.generation for one in index.engine.generations() if one.generation.state == "retired"]
-    ordered = reindexing.in_order_of_publishing(retired)
+    ordered = generations.in_order_of_publishing(retired)
     return ordered[-1].number if ordered else None

@@ -24,7 +24,7 @@ from docsim.encoding.encoder import Encoder
 from docsim.errors import DocsimError, UsageError
 from docsim.index import Index
 from docsim.progress import Progress
-from docsim.reindex import gate_report, reindexing
+from docsim.reindex import gate_report, generations, reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.reindexing import Reindexed
 
@@ -81,7 +81,7 @@ def carry_out(index: Index, kind: str, asked: Mapping[str, Any], progress: Progr
     gate = GateOptions(**{name: asked[name] for name in ("max_loss", "publish_anyway") if name in asked})
     match kind:
         case "rollback":
-            return reindexing.rollback(index, to=asked["generation"], wait=True, progress=progress)
+            return generations.rollback(index, to=asked["generation"], wait=True, progress=progress)
         case "publish":
             return _published(index, asked["generation"], gate, progress)
         case "reindex":

@@ -14,7 +14,8 @@ from docsim.jobs.embed import BulkOptions, embed
 from docsim.progress import SILENT, Progress
 from docsim.reindex import reindexing
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions
-from docsim.reindex.reindexing import Aborted, Pruned, Reindexed, abort, prune, rollback
+from docsim.reindex.generations import Pruned, prune, rollback
+from docsim.reindex.reindexing import Aborted, Reindexed, abort
 
 __all__ = ["Aborted", "Pruned", "ReindexOptions", "Reindexed", "abort", "prune", "reindex", "rollback"]
 

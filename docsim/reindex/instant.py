@@ -18,8 +18,8 @@ from docsim.engine.base import Rebuilder, Snapshot
 from docsim.engine.records import Generation
 from docsim.engine.retrying import retried
 from docsim.index import Index
-from docsim.indexing.build import check_unit
 from docsim.progress import SILENT, Progress
+from docsim.reindex.building import check_unit
 from docsim.reindex.reindexing import begun
 
 if TYPE_CHECKING:

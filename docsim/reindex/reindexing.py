@@ -1,16 +1,16 @@
-"""Re-indexing: changes the encoder of an index while it answers queries, and changes it back.
+"""Re-indexing: changes the encoder of an index while it answers queries. The way back is in ``generations``.
 
     begin -> build -> optimize -> gate -> catch up -> publish
 
 Everything before the last two steps goes on beside the live generation, from the stored texts. It can be killed and run
 again. To catch up with what was written meanwhile, and to publish, no other process may write, so that both generations
-hold the same documents at that moment.
+hold the same documents at that moment: ``Rebuilder.publish`` waits for the writer as long as it takes, and
+``Build.run`` embeds what is missing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,23 +19,12 @@ from docsim.engine.base import Rebuilder
 from docsim.engine.records import Generation
 from docsim.errors import UsageError
 from docsim.index import Index
-from docsim.indexing.build import Build, Prepare
 from docsim.progress import SILENT, Progress
+from docsim.reindex.building import Build, Prepare
 from docsim.reindex.examination import DEFAULT_GATE, GateOptions, examine
 from docsim.reindex.gate_report import GateReport
 
-__all__ = [
-    "Aborted",
-    "Pruned",
-    "Reindexed",
-    "abort",
-    "begun",
-    "in_order_of_publishing",
-    "prune",
-    "reindex",
-    "replace",
-    "rollback",
-]
+__all__ = ["Aborted", "Reindexed", "abort", "begun", "reindex", "replace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +58,6 @@ class Aborted:
 
     generation: int
     kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What pruning removed: numbers of generations, and bytes that were given back."""
-
-    generations: tuple[int, ...]
-    bytes: int
 
 
 def reindex(
@@ -187,41 +168,6 @@ def replace(index: Index, encoder: Encoder, *, wait: bool = False) -> None:
         rebuilder.remove([live.number], wait=wait)
 
 
-def rollback(index: Index, *, to: int | None = None, wait: bool = False, progress: Progress = SILENT) -> Reindexed:
-    """Make an earlier generation live again; documents that it lacks are embedded first.
-
-    Args:
-        index: The index.
-        to: The generation's number; by default the one that was live before, so that calling it twice goes forward
-            again.
-        wait: Wait for another process that is re-indexing.
-        progress: Told what is being done.
-
-    Raises:
-        UsageError: There is no such generation to go back to.
-        IndexLocked: Another process is re-indexing and ``wait`` is off.
-        EncoderError: The encoder kept in it is missing or damaged.
-    """
-    started = time.perf_counter()
-    with index.engine.rebuilder(wait=wait) as rebuilder:
-        live = rebuilder.live()
-        if to == live.number:
-            progress.say(f"Generation {to} is live already.")
-            rebuilder.settle()
-            return Reindexed(to, to, True, 0, time.perf_counter() - started)
-        target = _target(rebuilder, live, to)
-        rebuilder.check_encoder(target)
-        embedded = 0
-        if missing := rebuilder.missing(target.number):
-            progress.say(f"Generation {target.number} lacks {missing} documents that came later; embedding them first.")
-            progress.begin("documents", missing)
-            embedded = Build(rebuilder, target, batch=index.batch).run(progress.advance)
-        embedded += rebuilder.publish(target.number, lambda: Build(rebuilder, target, batch=index.batch).run())
-        if embedded:
-            rebuilder.settle()
-        return Reindexed(target.number, live.number, True, embedded, time.perf_counter() - started)
-
-
 def abort(index: Index, *, wait: bool = False) -> Aborted | None:
     """Give up the unfinished re-index; return what became of its generation, or None when there is none.
 
@@ -231,43 +177,3 @@ def abort(index: Index, *, wait: bool = False) -> Aborted | None:
     with index.engine.rebuilder(wait=wait) as rebuilder:
         dropped = [Aborted(one.number, rebuilder.drop(one.number)) for one in rebuilder.generations("building")]
     return dropped[-1] if dropped else None
-
-
-def prune(index: Index, *, keep: int, wait: bool = False) -> Pruned:
-    """Remove old generations, and give their room on the disk back.
-
-    The live generation is never removed, nor is one that is being built.
-
-    Args:
-        index: The index.
-        keep: Generations to keep, at least 1: the live one and those that were published last.
-        wait: Wait for another process that is writing.
-
-    Raises:
-        UsageError: ``keep`` is below 1.
-        IndexLocked: Another process is writing or re-indexing and ``wait`` is off.
-        EncoderError: The live generation's encoder is damaged, so that earlier ones may still be needed.
-    """
-    if keep < 1:
-        raise UsageError(f"expected to keep 1 generation or more, got {keep}; the live one always stays")
-    with index.engine.rebuilder(wait=wait) as rebuilder:
-        rebuilder.check_encoder(rebuilder.live())  # else the generations that are removed may be the only way back
-        retired = in_order_of_publishing(rebuilder.generations("retired"))
-        old = [one.number for one in retired[: max(0, len(retired) - (keep - 1))]]
-        return Pruned(tuple(sorted(old)), rebuilder.remove(old, wait=wait))
-
-
-def _target(rebuilder: Rebuilder, live: Generation, to: int | None) -> Generation:
-    """Return the generation to go back to."""
-    retired = in_order_of_publishing(rebuilder.generations("retired"))
-    wanted = [one for one in retired if to in (None, one.number)]
-    if wanted:
-        return wanted[-1]
-    numbers = ", ".join(str(one.number) for one in retired) or "none"
-    what = f"generation {to} to go back to" if to else f"a generation that was live before {live.number}, which is live"
-    raise UsageError(f"expected {what}; found {numbers}", hint="docsim generations")
-
-
-def in_order_of_publishing(generations: Iterable[Generation]) -> list[Generation]:
-    """Return generations in the order in which they were last published."""
-    return sorted(generations, key=lambda one: (one.published or "", one.number))
