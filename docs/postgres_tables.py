@@ -41,7 +41,7 @@ def postgres() -> str:
     recall = found["recall"]["dense_recall_at_10"]
     same = found["same_answers"]["hybrid"]
     after = (
-        f"The ten nearest passages were found with a recall of {recall:.3f}, and {same:.1%} of the first ten hits of "
-        "hybrid questions were those of the directory."
+        f"Search in PostgreSQL: {found['search']}. The ten nearest passages were found with a recall of {recall:.3f}, "
+        f"and {same:.1%} of the first ten hits of hybrid questions were those of the directory."
     )
     return "\n\n".join([told, table(rows), after])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import os
@@ -72,8 +73,11 @@ class Server:
                 time.sleep(0.25)
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop it, and remove its data now, instead of at the end of the process."""
+        atexit.unregister(self._server._cleanup)
+        self._server._instances.pop(self._server.pgdata, None)
         self._server.stop()
+        shutil.rmtree(self._data, ignore_errors=True)
 
     def standby(self, folder: Path, *, synchronous: bool) -> Standby:
         """Start a server that follows this one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -182,7 +183,8 @@ class PostgresRebuilder:
         with explained(self._address):
             self._store.execute(f"ANALYZE {embeddings_table(number)}")
             if generation := self._store.generation(number):
-                approximate.refresh(self._store, number, dim=generation.dim)
+                encoder = functools.partial(encoders.load, self._store, generation, self._address)
+                approximate.refresh(self._store, number, encoder, dim=generation.dim)
 
     def settle(self) -> None:
         """Do nothing: publishing leaves nothing undone."""

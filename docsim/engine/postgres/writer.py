@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 import psycopg
 
 from docsim.engine.importing import Carried
-from docsim.engine.postgres import approximate, files, locks, mappings, pending, word_storage
+from docsim.engine.postgres import approximate, encoders, files, locks, mappings, pending, word_storage
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import Connection, Connections, explained
 from docsim.engine.postgres.engine import unfinished
@@ -380,4 +381,5 @@ class PostgresWriter(Origins):
             self._sent = 0
         with explained(self.address):
             if live := self.store.generation():
-                approximate.refresh(self.store, live.number, dim=live.dim, force=force)
+                encoder = functools.partial(encoders.load, self.store, live, self.address)
+                approximate.refresh(self.store, live.number, encoder, dim=live.dim, force=force)
