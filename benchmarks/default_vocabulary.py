@@ -2,9 +2,9 @@
 
     python benchmarks/default_vocabulary.py ENCODER OUT [--words N]
 
-ENCODER is an encoder of token averages whose vocabulary is one of WordPiece. Its vectors stay as they are, so nothing is
-trained. What people write is told by ``wordfreq`` (from PyPI), of subtitles, news, forums and books. Only words are left
-out that the accurate encoder does without, too.
+ENCODER is an encoder of token averages whose vocabulary is one of WordPiece. Its vectors stay as they are, so nothing
+is trained. What people write is told by ``wordfreq`` (from PyPI), of subtitles, news, forums and books. Only words are
+left out that the accurate encoder does without, too.
 """
 
 from __future__ import annotations
