@@ -161,6 +161,18 @@ def test_each_document_is_asked_for_by_a_span_and_by_a_question(index: Index) ->
         }
 
 
+def test_questions_whose_documents_are_removed_meanwhile_are_not_asked(index: Index, refused: Reindexed) -> None:
+    asked = probe.from_documents(index)
+    index.remove(["d1", "d2"])
+    gone = {id for id, one in asked.questions.items() if one.rest.id in ("d1", "d2")}
+    assert len(gone) == 4
+    assert set(asked.ask(index)) == set(asked.questions) - gone
+    index.remove([one.id for one in documents()])
+    assert asked.ask(index) == {}
+    with Index.open(index.path, generation=1) as old, Index.open(index.path, generation=refused.generation) as new:
+        assert gate.quality(old, new, asked) is None
+
+
 def test_the_same_questions_are_made_each_time(index: Index) -> None:
     assert probe.from_documents(index) == probe.from_documents(index)
 

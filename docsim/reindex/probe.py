@@ -75,17 +75,22 @@ class Probe:
 
     @retried
     def ask(self, index: Index) -> dict[str, Answer]:
-        """Return the documents found for each question; of its own document, the rest is ranked."""
+        """Return the documents found for each question; of its own document, the rest is ranked.
+
+        A question whose document has been removed since is left out.
+        """
         encoder = index.encoder
         asked = list(self.questions.values())
         queries = encode_texts(encoder, [one.text for one in asked], role="query")
         rests = encode_documents(encoder, [one.rest for one in asked])
         with index.engine.snapshot() as snapshot:
             nearest = snapshot.knn(queries, _NEIGHBOURS).documents
-            embedded = snapshot.embedded()
+            embedded, held = snapshot.embedded(), snapshot.passage_counts()
             answers = {}
             for id, query, near, rest in zip(self.questions, queries, nearest, rests, strict=True):
                 question, number = self.questions[id], self.numbers[id]
+                if number not in held:
+                    continue
                 words = _words_of(snapshot, question)
                 others = np.union1d(near, words.best(_MATCHING)) if words else near
                 numbers = np.append(np.setdiff1d(np.intersect1d(others, embedded), [number]), number)
