@@ -30,6 +30,7 @@ from docsim.engine.local.store import LocalGeneration, Store
 from docsim.engine.local.vectors import VectorIndex
 from docsim.engine.records import Soundness
 from docsim.engine.words import segment
+from docsim.engine.words.segment_rows import SegmentRow
 from docsim.errors import StoreError
 
 __all__ = ["damaged", "of_generation", "problems", "soundness"]
@@ -199,5 +200,5 @@ def _words(path: Path, store: Store) -> Iterator[str]:
             yield f"the words in {word_storage.folder(path)} disagree with the documents; repair the index"
 
 
-def _is_counting(store: Store, row: word_storage.SegmentRow) -> bool:
+def _is_counting(store: Store, row: SegmentRow) -> bool:
     return row in word_storage.rows(store)

@@ -11,7 +11,6 @@ damaged or missing segment costs time, but never gives a wrong answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,32 +21,13 @@ from docsim.engine.local.store import Store
 from docsim.engine.words import segment
 from docsim.engine.words.index import WordIndex
 from docsim.engine.words.segment import FORMAT, Segment
+from docsim.engine.words.segment_rows import MOST_IN_MEMORY, SegmentRow, without
 from docsim.errors import StoreError
 
-__all__ = ["SegmentRow", "folder", "last_deletion", "refreshed", "rows", "without"]
+__all__ = ["folder", "last_deletion", "refreshed", "rows"]
 
 LOOKS = 5
 """How often the segments that count are looked up while others replace them."""
-
-MOST_IN_MEMORY = 8
-"""Segments of documents that no file covers; of more, one is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """A segment that counts.
-
-    Attributes:
-        digest: Its checksum.
-        after: It covers the documents whose first passage numbers are above this,
-        passage: and not above this.
-        deletion: The sequence number of the last deletion that it takes into account.
-    """
-
-    digest: str
-    after: int
-    passage: int
-    deletion: int
 
 
 def folder(index: Path) -> Path:
@@ -180,19 +160,6 @@ def _made(store: Store, after: int, upto: int | None = None) -> list[Segment]:
     from docsim.engine.local import word_texts  # here, because most searches need no words of texts
 
     return list(word_texts.segments(store, after, upto))
-
-
-def without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) -> NDArray[np.bool_] | None:
-    """Return which documents of a segment were not deleted, given the first passage numbers of some that were."""
-    places = np.searchsorted(one.firsts, gone) if gone else np.zeros(0, np.int64)
-    here = places < len(one)
-    places, firsts = places[here], np.array(gone, np.int64)[here]
-    places = places[one.firsts[places] == firsts]
-    if not len(places):
-        return alive
-    alive = np.ones(len(one), bool) if alive is None else alive.copy()
-    alive[places] = False
-    return alive
 
 
 def last_deletion(store: Store) -> int:

@@ -13,18 +13,16 @@ from numpy.typing import NDArray
 from docsim.engine.local import word_texts
 from docsim.engine.local.encoders import explained
 from docsim.engine.local.store import Store
-from docsim.engine.local.word_storage import SegmentRow, folder, last_deletion, rows, without
+from docsim.engine.local.word_storage import folder, last_deletion, rows
 from docsim.engine.words import merging, segment
 from docsim.engine.words.beside_encoding import Made
 from docsim.engine.words.segment import FORMAT, Segment
+from docsim.engine.words.segment_rows import SegmentRow, merge_start, without
 from docsim.errors import StoreError
 
 __all__ = ["write"]
 
 Load = Callable[[str], Segment]
-
-STALE = 0.1
-"""A segment is written again when more than this share of its documents was deleted."""
 
 
 def write(store: Store, index: Path, *, force: bool = False, made: Made | None = None) -> bool:
@@ -88,21 +86,9 @@ def _readable_rows(store: Store, load: Load) -> list[SegmentRow]:
 
 
 def _merged(store: Store, place: Path, load: Load, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
-    """Merge segments so that each is more than twice as large as all that follow it, and few of its documents are gone.
-
-    Every document is so written again only as often as the index doubles.
-    """
-    sizes = {row.digest: _sizes(store, load(row.digest), row) for row in counting}
-    start, following = len(counting), 0
-    for i in reversed(range(len(counting))):
-        kept, held = sizes[counting[i].digest]
-        if kept <= 2 * following or held - kept > STALE * held:
-            start = i
-        following += kept
+    start = merge_start([_sizes(store, load(row.digest), row) for row in counting])
     tail = counting[start:]
-    if len(tail) < 2 and all(
-        sizes[row.digest][1] - sizes[row.digest][0] <= STALE * sizes[row.digest][1] for row in tail
-    ):
+    if not tail:
         return list(counting)
     return [*counting[:start], *_as_one(store, place, [load(row.digest) for row in tail], tail)]
 

@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,35 +23,13 @@ from docsim.engine.words.beside_encoding import Made
 from docsim.engine.words.building import Text
 from docsim.engine.words.index import WordIndex
 from docsim.engine.words.segment import FORMAT, Segment
+from docsim.engine.words.segment_rows import MOST_IN_MEMORY, SegmentRow, merge_start, without
 from docsim.errors import StoreError
 
-__all__ = ["SegmentRow", "damage", "folder", "refreshed", "remove_abandoned", "rows", "write"]
-
-STALE = 0.1
-"""A segment is written again when more than this share of its documents was deleted."""
-
-MOST_IN_MEMORY = 8
-"""Segments of documents that no stored one covers; of more, one is made."""
+__all__ = ["damage", "folder", "refreshed", "remove_abandoned", "rows", "write"]
 
 _OWNER = "words"
 _UNUSED, _ABANDONED = 3_600, 86_400  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """A segment that counts.
-
-    Attributes:
-        digest: Its checksum.
-        after: It covers the documents whose first passage numbers are above this,
-        passage: and not above this.
-        deletion: The sequence number of the last deletion that it takes into account.
-    """
-
-    digest: str
-    after: int
-    passage: int
-    deletion: int
 
 
 def folder(state: State) -> Path:
@@ -89,7 +66,7 @@ def _read(store: Store, state: State, counting: Sequence[SegmentRow], earlier: W
         if one is None:
             found += [(made, None, None) for made in building.segments(_texts(store, row.after, row.passage))]
         else:
-            found.append((one, row.digest, _without(one, None, _gone(store, row.deletion))))
+            found.append((one, row.digest, without(one, None, _gone(store, row.deletion))))
     _tidy(folder(state), {row.digest for row in counting})
     segments, digests, alive = zip(*found, strict=True) if found else ((), (), ())
     return WordIndex(segments, digests, alive, counting[-1].passage if counting else 0, state.last_deletion)
@@ -132,7 +109,7 @@ def _caught_up(store: Store, state: State, index: WordIndex) -> WordIndex:
     gone = _gone(store, index.deletion) if state.last_deletion > index.deletion else []
     alive = index.alive
     if gone:
-        alive = tuple(_without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True))
+        alive = tuple(without(*pair, gone) for pair in zip(index.segments, index.alive, strict=True))
     later = list(building.segments(_texts(store, index.passage)))
     if not later and state.last_deletion == index.deletion:
         return index
@@ -161,20 +138,6 @@ def _fewer(store: Store, index: WordIndex) -> WordIndex:
 def _gone(store: Store, after: int) -> list[int]:
     """Return the first passage numbers of the documents that were deleted after a deletion."""
     return [first for (first,) in store.rows("SELECT first_passage FROM deletions WHERE sequence > %s", after)]
-
-
-def _without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) -> NDArray[np.bool_] | None:
-    """Return which documents of a segment were not deleted, given the first passage numbers of some that were."""
-    wanted = np.array(gone, np.int64)
-    places = np.searchsorted(one.firsts, wanted)
-    here = places < len(one)
-    places, firsts = places[here], wanted[here]
-    places = places[one.firsts[places] == firsts]
-    if not len(places):
-        return alive
-    alive = np.ones(len(one), bool) if alive is None else alive.copy()
-    alive[places] = False
-    return alive
 
 
 def _texts(store: Store, after: int, upto: int | None = None) -> Iterator[Text]:
@@ -250,18 +213,8 @@ def _readable_rows(store: Store, state: State) -> list[SegmentRow]:
 
 
 def _merged(store: Store, state: State, work: Path, counting: Sequence[SegmentRow]) -> list[SegmentRow]:
-    """Merge segments so that each is more than twice as large as all that follow it, and few of its documents are gone.
-
-    Every document is so written again only as often as the index doubles.
-    """
-    sizes = [_sizes(store, state, row) for row in counting]
-    start, following = len(counting), 0
-    for i in reversed(range(len(counting))):
-        kept, held = sizes[i]
-        if kept <= 2 * following or held - kept > STALE * held:
-            start = i
-        following += kept
-    if len(counting) - start < 2 and all(held - kept <= STALE * held for kept, held in sizes[start:]):
+    start = merge_start([_sizes(store, state, row) for row in counting])
+    if start == len(counting):
         return list(counting)
     return [*counting[:start], *_as_one(store, state, work, counting[start:])]
 
@@ -273,7 +226,7 @@ def _sizes(store: Store, state: State, row: SegmentRow) -> tuple[int, int]:
 
 
 def _alive(store: Store, one: Segment, row: SegmentRow) -> NDArray[np.bool_]:
-    alive = _without(one, None, _gone(store, row.deletion))
+    alive = without(one, None, _gone(store, row.deletion))
     return np.ones(len(one), bool) if alive is None else alive
 
 
