@@ -221,6 +221,16 @@ def _check_memory() -> None:
             raise SystemExit(failed.exit_code)
 
 
+def _log_ignored(error: sys.UnraisableHookArgs) -> None:
+    """Log an error that Python ignores, as of a generator that ran out of memory while it was closed: not for users."""
+    logging.getLogger(__name__).debug(
+        "%s: %r",
+        error.err_msg or "ignored in",
+        error.object,
+        exc_info=(error.exc_type, error.exc_value or error.exc_type(), error.exc_traceback),
+    )
+
+
 def run() -> None:
     """Run the command line as a process of its own: the console script.
 
@@ -229,6 +239,7 @@ def run() -> None:
     closed, and the operating system frees the rest.
     """
     open_closed_streams()
+    sys.unraisablehook = _log_ignored
     _check_memory()
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if command == "serve":
