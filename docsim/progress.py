@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["SILENT", "Progress"]
+__all__ = ["SILENT", "Progress", "Total", "counted"]
+
+Total = int | Callable[[], int | None] | None
+"""How many of something there are; None when that is not known, and a function where counting takes long."""
 
 
 class Progress(Protocol):
@@ -13,12 +17,12 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Take a sentence for people, about once a step."""
 
-    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+    def begin(self, task: str, total: Total, done: int = 0) -> None:
         """Start a step.
 
         Args:
             task: What is done, in a word or two, such as ``documents``.
-            total: How many of them there are; None when that is not known.
+            total: How many of them there are. A function is called only where the number is shown.
             done: How many of them were done before.
         """
 
@@ -35,7 +39,7 @@ class _Silent:
     def say(self, text: str) -> None:
         pass
 
-    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+    def begin(self, task: str, total: Total, done: int = 0) -> None:
         pass
 
     def advance(self, count: int = 1) -> None:
@@ -47,3 +51,8 @@ class _Silent:
 
 SILENT: Progress = _Silent()
 """For who does not want to know."""
+
+
+def counted(total: Total) -> int | None:
+    """Return how many there are, or None when that is not known; counts them now."""
+    return total() if callable(total) else total

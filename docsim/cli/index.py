@@ -42,6 +42,11 @@ _how = grouped(
         "whole source is empty or is standard input]",
     ),
     *options.tuning_options,
+    click.option(
+        "--read-all",
+        is_flag=True,
+        help="Read every file, even those whose size and times have not changed since the last time.",
+    ),
     chosen_index.wait_option,
 )
 _reading = grouped(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from docsim.cli.output import echo, visible
-from docsim.progress import SILENT, Progress
+from docsim.progress import SILENT, Progress, Total, counted
 
 if TYPE_CHECKING:
     from rich import progress as rich
@@ -22,7 +22,7 @@ class _Sentences:
     def say(self, text: str) -> None:
         echo(text, err=True)
 
-    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+    def begin(self, task: str, total: Total, done: int = 0) -> None:
         pass
 
     def advance(self, count: int = 1) -> None:
@@ -42,9 +42,9 @@ class _Bar:
     def say(self, text: str) -> None:
         self._bars.console.print(visible(text), markup=False, highlight=False)
 
-    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+    def begin(self, task: str, total: Total, done: int = 0) -> None:
         self._bars.remove_task(self._task)
-        self._task = self._bars.add_task(visible(task), total=total, completed=done, measured="")
+        self._task = self._bars.add_task(visible(task), total=counted(total), completed=done, measured="")
 
     def advance(self, count: int = 1) -> None:
         self._bars.advance(self._task, count)

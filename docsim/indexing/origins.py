@@ -19,6 +19,7 @@ from docsim.engine.base import Sources
 from docsim.engine.records import RecordedSource, SourceName
 from docsim.errors import SourceError, UsageError
 from docsim.ingest import sources as files
+from docsim.ingest.file_digests import digest
 from docsim.models import Document, LeftOut
 
 __all__ = ["found"]
@@ -82,6 +83,6 @@ def _has_half(sources: Sources, one: RecordedSource, source: SourceName) -> bool
 def _is_unchanged(sources: Sources, one: RecordedSource, path: str, file: Path) -> bool:
     origin = sources.origin(one.number, path)
     try:
-        return origin is not None and origin.digest == files.digest(file)
+        return origin is not None and origin.digest == digest(file)
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Notes about sources: how each was read the last time, and what was left out of it.
+"""Notes about sources: how each was read the last time, what was left out of it, and which files it had.
 
 They are kept beside the documents and change no answer. Of very many files that were left out, all are counted and the
 first are listed.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from docsim.engine.base import Engine
 from docsim.models import LeftOut
 
-__all__ = ["LISTED", "SourceNote", "keep", "note"]
+__all__ = ["LISTED", "SourceNote", "files", "keep", "keep_files", "note"]
 
 LISTED = 10_000
 """The most files left out of a source that are listed."""
@@ -54,6 +54,17 @@ def keep(engine: Engine, source: int, *, reading: str, left_out: Sequence[LeftOu
     written = json.dumps({"reading": reading, "counts": counts, "left_out": listed}, ensure_ascii=False)
     if written != engine.note(_key(source)):
         engine.keep_note(_key(source), written)
+
+
+def files(engine: Engine, source: int) -> str:
+    """Return what ``docsim.ingest.file_digests`` remembers of the files of a source."""
+    return engine.note(f"files of {_key(source)}") or ""
+
+
+def keep_files(engine: Engine, source: int, written: str) -> None:
+    """Note what it is to remember."""
+    if written != files(engine, source):
+        engine.keep_note(f"files of {_key(source)}", written)
 
 
 def _key(source: int) -> str:

@@ -331,7 +331,8 @@ class Sync(Plan):
         if content:
             number = self._writer.put(content, number=number)
         assert number is not None
-        self._writer.claim(self.source_number, change.path, document_number=number, digest=change.digest)
+        if change.document_number is not None:  # no other path stands for a new document
+            self._writer.claim(self.source_number, change.path, document_number=number, digest=change.digest)
         self._writer.link(self.source_number, change.path, document_number=number, digest=change.digest)
 
     def _finish(self, prune: bool | None) -> None:

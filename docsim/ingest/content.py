@@ -76,7 +76,7 @@ def _may_have_base64(text: str) -> bool:
     """Return False if a text certainly has no lines of base64, likewise."""
     if len(text) > _SHORT:
         return True
-    return any(len(line) >= _LEAST_BASE64 and " " not in line.strip(" \t>") for line in text.split("\n"))
+    return bool([1 for line in text.split("\n") if len(line) >= _LEAST_BASE64 and " " not in line.strip(" \t>")])
 
 
 def one_line(title: str) -> str:

@@ -53,6 +53,7 @@ _INLINE = (
     (re.compile(r"\s*\{[:#.][^{}]*\}\s*$"), ""),  # heading attributes
     (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
 )
+_MARKED = re.compile(r"[`\[*_<{\\&]")  # what all of these patterns begin with
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _ROLE = re.compile(r":[\w:+.-]{1,60}:`([^`<]*)(?:<[^`]*)?`")  # reStructuredText's
 _LITERAL = re.compile(r"(`+)([^`]+)\1_{0,2}")
@@ -84,6 +85,8 @@ def restructured(text: str) -> FileContent:
 
 def plain(title: str) -> str:
     """Return a title in Markdown as it reads: without the marks of emphasis, links and tags; what is code stays."""
+    if not _MARKED.search(title):
+        return one_line(title)
     kept: list[str] = []
 
     def keep(match: re.Match[str]) -> str:

@@ -28,17 +28,19 @@ OVERLAP = 90
 
 # One pass finds all places where a text, with a line break in front, may be split. ``over`` is a reStructuredText title
 # between two lines; ``under`` is an underlined title, in reStructuredText or as a Setext heading in Markdown. Every
-# alternative takes linear time, whatever the text. It begins with a line break, which Python searches for quickly.
-_BORDER = re.compile(
-    r"\n(?:[ \t]*\n(?P<blank>\s*))?"
-    r"(?:(?<=\n)(?:"
-    r"(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)"
-    r"|(?P<hashes>\#{1,6})[ \t]+(?P<atx>[^\n]*)"
+# alternative takes linear time, whatever the text. Each begins with a line break, which Python searches for quickly, and
+# looks ahead, so that most lines match nothing. Most texts underline no title, and are searched without.
+_BLANK = r"[ \t]*\n(?P<blank>\s*)"
+_HASHES = r"(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)|(?P<hashes>\#{1,6})[ \t]+(?P<atx>[^\n]*)"
+_TITLE = (
     r"|(?P<over>[=~^*\#\"+-])(?P=over){2,}[ \t]*\n[ \t]*(?P<boxed>\S[^\n]*)\n(?P=over){3,}[ \t]*$"
     r"|(?P<underlined>\w[^\n]*)\n(?P<under>[=~^*\#\"+-])(?P=under){2,}[ \t]*$"
-    r"))?",
-    re.MULTILINE,
 )
+_BORDER = re.compile(
+    rf"\n(?:{_BLANK}|(?=[`~=^*\#\"+-]|\w[^\n]*\n[=~^*\#\"+-]))(?:(?<=\n)(?:{_HASHES}{_TITLE}))?", re.MULTILINE
+)
+_BORDER_WITHOUT_TITLES = re.compile(rf"\n(?:{_BLANK}|(?=[`~\#]))(?:(?<=\n)(?:{_HASHES}))?")
+_UNDERLINE = re.compile(r"\n([=~^*\#\"+-])\1\1+[ \t]*$", re.MULTILINE)
 _FIRST = {"atx": "hashes", "boxed": "over", "under": "underlined"}
 """With which group a heading begins, by its last group."""
 
@@ -117,7 +119,8 @@ def _outline(text: str) -> _Outline:
     path: list[tuple[int, str]] = []
     styles: dict[str, int] = {}
     fence = ""
-    for border in _BORDER.finditer(f"\n{text}"):
+    borders = _BORDER if _UNDERLINE.search(text) else _BORDER_WITHOUT_TITLES
+    for border in borders.finditer(f"\n{text}"):
         kind = border.lastgroup  # the last group that took part
         if kind is None:
             continue

@@ -115,7 +115,11 @@ def _runs(text: str, repeated: Collection[str]) -> Iterator[list[_Line]]:
     """Yield the runs of repeated lines. A heading at the end of one belongs to what follows."""
     lines = text.split("\n")
     firsts = _first_words(frozenset(repeated))
-    found = {number for number, line in enumerate(lines) if _first_word(line) in firsts and _squeezed(line) in repeated}
+    found = {
+        number
+        for number, line in enumerate(lines)
+        if (words := line.split(None, 1)) and words[0] in firsts and _squeezed(line) in repeated
+    }
     starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)] if found else []
     end = 0
     for first in sorted(found):

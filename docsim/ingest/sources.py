@@ -8,14 +8,13 @@
 
 A folder may have a form, too: an unpacked export, a vault, a site.
 
-A source is read as a stream. Each file is hashed when its turn comes, and read and converted only when its entry is
-loaded.
+A source is read as a stream. Each file is hashed when its turn comes, unless it has not changed. It is converted only
+when its entry is loaded.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import logging
 import os
@@ -30,17 +29,17 @@ from pathlib import Path
 from typing import IO, Literal
 
 from docsim.errors import SourceError, UsageError
-from docsim.ingest import conversion_pool, file_names, folders, formats, forms, record_files, trees
+from docsim.ingest import conversion_pool, file_names, folders, forms, record_files, trees
 from docsim.ingest.conversion_pool import USUAL, Conversion
+from docsim.ingest.file_digests import FileDigests
 from docsim.ingest.forms.since import checked
 from docsim.ingest.trees.tree import FILE_LIMIT, id_of
 from docsim.models import Document, Entry, Failure, Item, LeftOut
 
-__all__ = ["FILE_LIMIT", "ReadingOptions", "Source", "digest", "open_source", "read_document"]
+__all__ = ["FILE_LIMIT", "ReadingOptions", "Source", "open_source", "read_document"]
 
 logger = logging.getLogger(__name__)
 
-_PIECE = 1 << 16  # bytes that are read at a time; room for more takes longer to get than most files to read
 _VERSION = re.compile(  # what tools put into the names of exports: ids, dates, numbers
     r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9]+(?:[-_.T:]*[0-9]+)*"
     r"|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b",
@@ -129,11 +128,15 @@ class Source:
         if self.kind == "records" and not self.form:
             record_files.check(Path(self.location), self.reading.columns())
 
-    def entries(self) -> Iterator[Item]:
+    def entries(self, digests: FileDigests | None = None) -> Iterator[Item]:
         """Yield every document or an entry for it, a ``Failure`` for each that cannot be read, and what is left out.
 
         Entries of an archive are to be loaded, or started, before the next one is asked for: it is closed at the end.
         Standard input can be read only once.
+
+        Args:
+            digests: Those of the last time, by which files of a plain folder that have not changed are not read again;
+                takes up those of this time.
 
         Raises:
             SourceError: The source as a whole can no longer be read.
@@ -147,9 +150,9 @@ class Source:
         elif self.kind == "records":
             yield from record_files.entries(path, self.reading.columns())
         elif self.kind == "file":
-            yield _entry(path, id_of(path.name), self.reading)
+            yield _entry(path, id_of(path.name), self.reading, digests or FileDigests())
         else:
-            yield from _folder_entries(path, self.reading)
+            yield from _folder_entries(path, self.reading, digests or FileDigests())
 
     def total(self) -> int | None:
         """Return the number of entries and failures that there will be, or None when it cannot be known in advance."""
@@ -206,23 +209,20 @@ def open_source(argument: str, *, stdin: IO[bytes] | None = None, reading: Readi
     return Source("file", str(path), path.parent.name or "root", reading=reading)
 
 
-def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL) -> Document:
+def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL, data: bytes | None = None) -> Document:
     """Read one file of any format as a document.
 
     Args:
         path: The file.
         id: The document's id; by default the file's name.
         how: How it is converted.
+        data: Its content, if that has been read already.
 
     Raises:
         SourceError: The file cannot be read or converted. The message is one clause for people, without the path.
     """
-    try:
-        if path.stat().st_size > FILE_LIMIT:
-            raise SourceError(f"the file is larger than {FILE_LIMIT >> 20} MB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"could not be read: {error.strerror}") from error
+    if data is None:
+        data = _content(path)
     name = id_of("/".join(path.absolute().parts[-2:]))
     try:
         content = conversion_pool.read(data, file_names.suffix(path.name), name, how=how)
@@ -237,18 +237,13 @@ def read_document(path: Path, *, id: str | None = None, how: Conversion = USUAL)
     return Document(id=id or id_of(path.name), text=content.text, title=content.title, metadata=metadata)
 
 
-def digest(path: Path) -> str:
-    """Return the digest of a file's content and of how it is read.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    hashed = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            hashed.update(piece)
-    hashed.update(f"\n{formats.FORMATS_VERSION}".encode())
-    return hashed.hexdigest()
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > FILE_LIMIT:
+            raise SourceError(f"the file is larger than {FILE_LIMIT >> 20} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"could not be read: {error.strerror}") from error
 
 
 def _unpacked(path: Path) -> int | None:
@@ -315,7 +310,7 @@ def _here() -> Path:
     return named if named.is_absolute() and named.exists() and named.samefile(real) else real
 
 
-def _folder_entries(root: Path, reading: ReadingOptions) -> Iterator[Entry | Failure | LeftOut]:
+def _folder_entries(root: Path, reading: ReadingOptions, digests: FileDigests) -> Iterator[Entry | Failure | LeftOut]:
     counts = Counter[str]()
     for found in folders.files(root, include=reading.include):
         if isinstance(found, LeftOut):
@@ -330,7 +325,7 @@ def _folder_entries(root: Path, reading: ReadingOptions) -> Iterator[Entry | Fai
             if record_files.is_table(found):
                 yield from _table_entries(root / found, id, reading)
             else:
-                yield _entry(root / found, id, reading)
+                yield _entry(root / found, id, reading, digests)
     conversion_pool.rest()
 
 
@@ -351,14 +346,16 @@ def _table_entries(path: Path, name: str, reading: ReadingOptions) -> Iterator[E
         yield Failure(f"{name}/", str(error), identified=False)
 
 
-def _entry(path: Path, id: str, reading: ReadingOptions) -> Entry | Failure:
-    """Return the entry of a file, which is hashed but not read as a document yet."""
-    load = functools.partial(read_document, path, id=id, how=reading.conversion())
+def _entry(path: Path, id: str, reading: ReadingOptions, digests: FileDigests) -> Entry | Failure:
+    """Return the entry of a file, which may be read already but is not converted yet."""
+    how = reading.conversion()
     try:
-        hashed = digest(path) + ("" if reading.conversion().hidden else " without what is hidden")
+        file = digests.read(path)
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
+    load = functools.partial(read_document, path, id=id, how=how, data=file.data)
+    digest = file.digest + ("" if how.hidden else " without what is hidden")
     if not conversion_pool.is_apart(file_names.suffix(path.name)):
-        return Entry(id, hashed, load)
+        return Entry(id, digest, load)
     conversion = conversion_pool.Ahead(load)
-    return Entry(id, hashed, conversion.result, conversion.start)
+    return Entry(id, digest, conversion.result, conversion.start)

@@ -115,7 +115,7 @@ def _has_changed(one: FileOrigin, file: Path) -> bool:
     if read is not None and max(found.st_mtime, found.st_ctime) < read:
         return False
     if _is_one_document(one, file) and found.st_size <= _MOST_READ:
-        from docsim.ingest.sources import digest  # which takes longer to import than most queries to answer
+        from docsim.ingest.file_digests import digest  # which takes longer to import than most queries to answer
 
         return digest(file) != one.holder.digest
     return read is not None and found.st_mtime >= read + 1

@@ -23,7 +23,7 @@ from typing import IO, Any
 from docsim.encoding.encoder import Encoder
 from docsim.errors import DocsimError, UsageError
 from docsim.index import Index
-from docsim.progress import Progress
+from docsim.progress import Progress, Total, counted
 from docsim.reindex import gate_report, generations, reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.reindexing import Reindexed
@@ -48,8 +48,8 @@ class _Told:
     def say(self, text: str) -> None:
         self._tell(step=text)
 
-    def begin(self, task: str, total: int | None, done: int = 0) -> None:
-        self._tell(step=task, done=done, total=total, measured=None)
+    def begin(self, task: str, total: Total, done: int = 0) -> None:
+        self._tell(step=task, done=done, total=counted(total), measured=None)
 
     def advance(self, count: int = 1) -> None:
         self._tell(done=self._held["done"] + count, at_once=False)

@@ -16,6 +16,7 @@ from docsim.index import Index
 from docsim.indexing import origins, source_notes
 from docsim.indexing.sync import Plan
 from docsim.ingest import sampling
+from docsim.ingest.file_digests import FileDigests
 from docsim.ingest.sources import ReadingOptions, Source, open_source
 from docsim.jobs import first_encoder
 from docsim.jobs.first_encoder import Wanted
@@ -36,6 +37,7 @@ class SyncOptions:
         index_type: How passages are searched from now on, see ``Index.create``.
         recall: The recall to tune an approximate index to, see ``Index.create``.
         wait: Wait for another process that is writing.
+        read_all: Read every file, those too whose size and times say that they have not changed.
     """
 
     prune: bool | None = None
@@ -43,6 +45,7 @@ class SyncOptions:
     index_type: str | None = None
     recall: float | None = None
     wait: bool = False
+    read_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +225,11 @@ def _as_before(index: Index, source: Source) -> Source:
 
 
 def _synced(index: Index, source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
-    progress.begin(source.name, source.total())
+    progress.begin(source.name, source.total)
+    number, _ = origins.found(index.engine.sources(), _name(source))
+    digests = FileDigests(source_notes.files(index.engine, number) if number and not options.read_all else "")
     report = index.sync(
-        source.entries(),
+        source.entries(digests),
         source=_name(source),
         prune=options.prune,
         sample=sampling.pages(source),
@@ -236,12 +241,13 @@ def _synced(index: Index, source: Source, options: SyncOptions, progress: Progre
     number, _ = origins.found(index.engine.sources(), _name(source))
     if number is not None and not options.dry_run:
         source_notes.keep(index.engine, number, reading=source.written(), left_out=report.left_out)
+        source_notes.keep_files(index.engine, number, digests.written())
     return report
 
 
 def _planned(source: Source, options: SyncOptions, progress: Progress) -> SyncReport:
     """Count what would go into an index that does not exist yet."""
-    progress.begin(source.name, source.total())
+    progress.begin(source.name, source.total)
     return Plan(_NoSources(), _name(source)).run(source.entries(), prune=options.prune, progress=progress)
 
 

@@ -13,6 +13,8 @@ __all__ = ["canonical", "composed", "plain", "quoted", "storable"]
 # Unpaired surrogates cannot be written as UTF-8, and NUL ends a C string: no database can store either as text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
+_SHORT = 1_000_000  # characters of a text that is encoded as a trial; of a longer one, that would take much memory
+
 # In JSON, NUL is ``\u0000``. After an even number of backslashes, ``u0000`` is plain text.
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
@@ -26,9 +28,20 @@ quoted = json.encoder.encode_basestring
 
 def storable(text: str) -> str:
     """Return ``text`` with unpaired surrogates and NUL, which no database can store as text, replaced by U+FFFD."""
-    if text.isascii() and "\x00" not in text:
+    if "\x00" not in text and (text.isascii() or _is_whole(text)):
         return text
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _is_whole(text: str) -> bool:
+    """Return False if a text may have unpaired surrogates; quicker than looking for them."""
+    if len(text) > _SHORT:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def composed(id: str) -> str:

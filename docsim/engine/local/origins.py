@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from docsim.engine.local.database import Database
+from docsim.engine.lookups import key_of
 from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName
 
 __all__ = ["Origins"]
@@ -38,6 +40,21 @@ class Origins(Database):
         """Return the document that a path of a source stands for, or None."""
         rows = self.rows("SELECT document, digest FROM origins WHERE source = ? AND path = ?", source_number, path)
         return Origin(*rows[0]) if rows else None
+
+    def last_document(self) -> int:
+        """Return the highest number of a document: about how many there are."""
+        return int(self.value("SELECT coalesce(max(number), 0) FROM documents"))
+
+    def origins_of(self, source: int, most: int) -> Iterator[tuple[bytes, Origin]]:
+        """Yield up to ``most`` origins of a source by the keys of their paths."""
+        sql = "SELECT path, document, digest FROM origins WHERE source = ? LIMIT ?"
+        for path, *origin in self.rows(sql, source, most):
+            yield key_of(path), Origin(*origin)
+
+    def numbers_by_key(self, most: int) -> Iterator[tuple[bytes, int]]:
+        """Yield up to ``most`` numbers of documents by the keys of their ids."""
+        for id, number in self.rows("SELECT id, number FROM documents LIMIT ?", most):
+            yield key_of(id), number
 
     def holders(self, number: int) -> list[Holder]:
         """Return every path that stands for a document."""

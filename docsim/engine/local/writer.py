@@ -11,10 +11,12 @@ from pathlib import Path
 from docsim.engine.local import ann_tuning, generations, locks, word_storage, word_writing
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
-from docsim.engine.records import DISTRUSTED, Embedded, SourceName
+from docsim.engine.lookups import Lookups, key_of
+from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.engine.words.beside_encoding import Beside
 from docsim.engine.words.building import Text, named
 from docsim.models import Failure
+from docsim.text.storing import storable
 
 __all__ = ["LocalWriter", "opened"]
 
@@ -44,6 +46,10 @@ class LocalWriter(Store):
         self._texts: list[Text] = []  # of the open transaction
         self._begun: tuple[int, int] | None = None  # the last passage number and deletion before the first document
         self._beside: Beside | None = None
+        self._lookups = Lookups(self)
+        self._ids: list[tuple[str, int]] = []  # of the open transaction: documents that are added
+        self._links: list[tuple[int, str, Origin]] = []  # in it
+        self._has_removed = False  # in it: documents or paths
         super().__init__(path, writable=writable)  # last, as it closes what it cannot open
 
     def close(self) -> None:
@@ -60,15 +66,33 @@ class LocalWriter(Store):
     @contextmanager
     def writing(self, *, visible: bool = True) -> Iterator[None]:
         """Make the block one transaction, see ``Database.writing``; then let the words of its documents be found."""
-        self._texts = []
+        self._texts, self._ids, self._links, self._has_removed = [], [], [], False
         with super().writing(visible=visible):
             yield
+        self._lookups.forget() if self._has_removed else self._lookups.learn(self._ids, self._links)
         if self._texts and self._begun:
             if self._beside is None:
                 after, deletion = self._begun
                 self._beside = Beside(word_storage.folder(self.path.parent), after=after, deletion=deletion)
             self._beside.add(self._texts)
         self._texts = []  # they are large, and others have them now
+
+    # Reading
+
+    def origin(self, source_number: int, path: str) -> Origin | None:
+        """Return the document that a path of a source stands for, or None."""
+        known = None if self._is_inside else self._lookups.origins(source_number)
+        return super().origin(source_number, path) if known is None else known.get(key_of(path))
+
+    def number(self, id: str) -> int | None:
+        """Return the number of the document with this id, or None."""
+        known = None if self._is_inside else self._lookups.numbers()
+        return super().number(id) if known is None else known.get(key_of(storable(id)))
+
+    @property
+    def _is_inside(self) -> bool:
+        """Whether this thread is in a transaction, whose own changes have to be seen."""
+        return self._connection.in_transaction
 
     @cached_property
     def _live(self) -> LocalGeneration:
@@ -97,6 +121,7 @@ class LocalWriter(Store):
             columns = "title, text, metadata, digest, first_passage, passages"
             sql = f"INSERT INTO documents ({columns}, id) VALUES (?, ?, ?, ?, ?, ?, ?)"
             number = self.execute(sql, *fields, document.id)
+            self._ids.append((document.id, number))
         else:
             self._forget_passages(number)
             sql = (
@@ -113,6 +138,7 @@ class LocalWriter(Store):
 
     def remove(self, number: int) -> None:
         """Remove a document and all that belongs to it."""
+        self._has_removed = True
         self._forget_passages(number)
         self.execute("DELETE FROM origins WHERE document = ?", number)
         self.execute("DELETE FROM documents WHERE number = ?", number)
@@ -157,9 +183,13 @@ class LocalWriter(Store):
 
     def link(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
         """Record that a path stands for a document, was read with this digest, and did not fail."""
-        before = self.origin(source_number, path)
-        sql = "INSERT OR REPLACE INTO origins (source, path, document, digest) VALUES (?, ?, ?, ?)"
-        self.execute(sql, source_number, path, document_number, digest)
+        fields = (source_number, path, document_number, digest)
+        sql = "INSERT OR {} INTO origins (source, path, document, digest) VALUES (?, ?, ?, ?)"
+        before = None
+        if not self._connection.execute(sql.format("IGNORE"), fields).rowcount:
+            before = self.origin(source_number, path)
+            self.execute(sql.format("REPLACE"), *fields)
+        self._links.append((source_number, path, Origin(document_number, digest)))
         self.execute("DELETE FROM failures WHERE source = ? AND path = ?", source_number, path)
         if before is not None and before.document_number != document_number:
             self._release(before.document_number)
@@ -167,14 +197,16 @@ class LocalWriter(Store):
     def claim(self, source_number: int, path: str, *, document_number: int, digest: str) -> None:
         """Forget every other path that stands for a document and was read with another digest than this path."""
         sql = "DELETE FROM origins WHERE document = ? AND NOT (source = ? AND path = ?) AND digest <> ?"
-        self.execute(sql, document_number, source_number, path, digest)
+        self._has_removed |= self._connection.execute(sql, (document_number, source_number, path, digest)).rowcount > 0
 
     def distrust(self, document: int) -> None:
         """Let every source that has a document read it again at its next sync, although it has not changed there."""
+        self._has_removed = True  # the digest that it was read with
         self.execute("UPDATE origins SET digest = ? WHERE document = ?", DISTRUSTED, document)
 
     def unlink(self, source_number: int, path: str) -> bool:
         """Forget a path; remove its document, and return True, when no other path stands for it."""
+        self._has_removed = True
         origin = self.origin(source_number, path)
         self.execute("DELETE FROM origins WHERE source = ? AND path = ?", source_number, path)
         return origin is not None and self._release(origin.document_number)

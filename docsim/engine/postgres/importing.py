@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 from docsim.encoding.encoder import fingerprint_of
 from docsim.engine.importing import Carried, Kept, occupied
+from docsim.engine.lookups import key_of
 from docsim.engine.postgres import approximate, creation, files, pending, schema, vectors, writer
 from docsim.engine.postgres.address import Address
-from docsim.engine.postgres.schema import embeddings_table, key_of, vectors_table
+from docsim.engine.postgres.schema import embeddings_table, vectors_table
 from docsim.engine.postgres.store import now
 from docsim.engine.postgres.writer import PostgresWriter
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from docsim.engine.postgres.schema import key_of
+from docsim.engine.lookups import key_of
 from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName
 from docsim.text.storing import storable
 
@@ -59,6 +60,21 @@ class Origins:
         sql = "SELECT document, digest FROM origins WHERE source = %s AND key = %s"
         rows = self._asks.rows(sql, source_number, key_of(path))
         return Origin(*rows[0]) if rows else None
+
+    def last_document(self) -> int:
+        """Return the highest number of a document: about how many there are."""
+        return int(self._asks.rows("SELECT last_document FROM state")[0][0])
+
+    def origins_of(self, source: int, most: int) -> Iterator[tuple[bytes, Origin]]:
+        """Yield up to ``most`` origins of a source by the keys of their paths."""
+        sql = "SELECT key, document, digest FROM origins WHERE source = %s LIMIT %s"
+        for key, *origin in self._asks.rows(sql, source, most):
+            yield bytes(key), Origin(*origin)
+
+    def numbers_by_key(self, most: int) -> Iterator[tuple[bytes, int]]:
+        """Yield up to ``most`` numbers of documents by the keys of their ids."""
+        for key, number in self._asks.rows("SELECT key, number FROM documents LIMIT %s", most):
+            yield bytes(key), number
 
     def holders(self, number: int) -> list[Holder]:
         """Return every path that stands for a document."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from docsim.encoding.alignment import Alignment
+from docsim.engine.lookups import key_of
 from docsim.engine.postgres import fields, vectors
-from docsim.engine.postgres.schema import embeddings_table, key_of, mapped_table
+from docsim.engine.postgres.schema import embeddings_table, mapped_table
 from docsim.engine.postgres.store import Store
 from docsim.engine.records import Embedded
 from docsim.text.storing import canonical

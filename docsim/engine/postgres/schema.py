@@ -24,12 +24,10 @@ Ids and paths may be longer than an index of PostgreSQL takes: their ``key`` is 
 
 from __future__ import annotations
 
-import hashlib
-
 from docsim.engine.postgres.queries import Queries
 from docsim.errors import StoreError
 
-__all__ = ["VERSION", "embeddings_table", "key_of", "mapped_table", "migrate", "vectors_table"]
+__all__ = ["VERSION", "embeddings_table", "mapped_table", "migrate", "vectors_table"]
 
 VERSION = 1
 """Kept in ``meta``. A schema of a higher version was written by a newer docsim."""
@@ -159,11 +157,6 @@ def migrate(queries: Queries) -> None:
             "INSERT INTO meta VALUES ('format', %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             str(VERSION),
         )
-
-
-def key_of(text: str) -> bytes:
-    """Return the key of an id or a path, 16 bytes."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def embeddings_table(generation: int) -> str:

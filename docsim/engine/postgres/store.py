@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from docsim.engine import document_row
+from docsim.engine.lookups import key_of
 from docsim.engine.postgres.queries import Queries
-from docsim.engine.postgres.schema import key_of
 from docsim.engine.records import Generation, RecordedVerdict, StoredDocument
 from docsim.errors import StoreError
 from docsim.models import Passage

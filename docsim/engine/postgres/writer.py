@@ -14,14 +14,13 @@ import numpy as np
 import psycopg
 
 from docsim.engine.importing import Carried
+from docsim.engine.lookups import Lookups, key_of
 from docsim.engine.postgres import approximate, encoders, files, locks, mappings, pending, word_storage
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import Connection, Connections, explained
 from docsim.engine.postgres.engine import unfinished
-from docsim.engine.postgres.lookups import Lookups
 from docsim.engine.postgres.origins import Origins
 from docsim.engine.postgres.pending import Link, Pending, Put, Written
-from docsim.engine.postgres.schema import key_of
 from docsim.engine.postgres.store import Store, now
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName, StoredDocument
 from docsim.engine.words.beside_encoding import Beside
@@ -162,8 +161,17 @@ class PostgresWriter(Origins):
                 raise
             finally:
                 self._owner = None
-        self._lookups.forget() if self._has_removed else self._lookups.learn(*self._learned)
+        self._learn()
         self._hand_over()
+
+    def _learn(self) -> None:
+        """Keep in mind what was committed."""
+        if self._has_removed:
+            self._lookups.forget()
+        else:
+            puts, links = self._learned
+            ids = [(one.embedded.document.id, one.number) for one in puts]
+            self._lookups.learn(ids, [(one.source, one.path, Origin(one.document, one.digest)) for one in links])
 
     def _begin(self) -> None:
         self.store.execute("BEGIN")

@@ -159,6 +159,10 @@ class Folder(Tree):
         super().__init__(place, place.name or "root", include)
 
     def glance(self) -> Sequence[str]:
+        return self._glanced
+
+    @functools.cached_property
+    def _glanced(self) -> list[str]:
         found: list[str] = []
         level = [""]
         for _ in range(_DEEPEST):
