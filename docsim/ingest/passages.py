@@ -28,8 +28,8 @@ OVERLAP = 90
 
 # One pass finds all places where a text, with a line break in front, may be split. ``over`` is a reStructuredText title
 # between two lines; ``under`` is an underlined title, in reStructuredText or as a Setext heading in Markdown. Every
-# alternative takes linear time, whatever the text. Each begins with a line break, which Python searches for quickly, and
-# looks ahead, so that most lines match nothing. Most texts underline no title, and are searched without.
+# alternative takes linear time, whatever the text. All begin with a line break, which Python searches for quickly, and
+# look ahead, so that most lines match nothing. Most texts underline no title; they are searched for less.
 _BLANK = r"[ \t]*\n(?P<blank>\s*)"
 _HASHES = r"(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)|(?P<hashes>\#{1,6})[ \t]+(?P<atx>[^\n]*)"
 _TITLE = (
