@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["SILENT", "Progress"]
+__all__ = ["SILENT", "Progress", "Silent"]
 
 
 class Progress(Protocol):
@@ -29,21 +29,21 @@ class Progress(Protocol):
         """Take the latest measurement of a step, such as ``loss 0.412``; it replaces the one before."""
 
 
-class _Silent:
-    """Tells nobody."""
+class Silent:
+    """Shows nothing."""
 
     def say(self, text: str) -> None:
-        pass
+        """Do nothing."""
 
     def begin(self, task: str, total: int | None, done: int = 0) -> None:
-        pass
+        """Do nothing."""
 
     def advance(self, count: int = 1) -> None:
-        pass
+        """Do nothing."""
 
     def measure(self, text: str) -> None:
-        pass
+        """Do nothing."""
 
 
-SILENT: Progress = _Silent()
+SILENT: Progress = Silent()
 """For who does not want to know."""
