@@ -81,16 +81,7 @@ def adapt(
     """
     options.check_teacher(learning.teacher, learning.teacher_weight)
     path = chosen_index.index_directory(index_path)
-    how = AdaptOptions(
-        start=learning.start,
-        teacher=learning.teacher,
-        teacher_weight=learning.teacher_weight,
-        time_limit=learning.time_limit,
-        seed=learning.seed,
-        gate=replace(gate.load(), use=not learning.ignore_use),
-        use=not learning.ignore_use,
-        wait=learning.wait,
-    )
+    how = _options(learning, gate)
     with Index.open(path) as index:
         task = jobs.task(index, how)
         if task.known is None and not task.is_futile:
@@ -102,6 +93,19 @@ def adapt(
     tell(path, adapted.reindexed, gate.asks, output)
     if not adapted.reindexed.published:
         ctx.exit(REFUSED)
+
+
+def _options(learning: _Learning, gate: GateFlags) -> AdaptOptions:
+    return AdaptOptions(
+        start=learning.start,
+        teacher=learning.teacher,
+        teacher_weight=learning.teacher_weight,
+        time_limit=learning.time_limit,
+        seed=learning.seed,
+        gate=replace(gate.load(), use=not learning.ignore_use),
+        use=not learning.ignore_use,
+        wait=learning.wait,
+    )
 
 
 def _tell(adapted: Adapted, learning: _Learning) -> None:
