@@ -142,7 +142,7 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, tiny_encoder_dir: Pa
     (tmp_path / "rules.yaml").write_text("soup.md: [legal]")
     ruled = ("soup.md", "--rules", str(tmp_path / "rules.yaml"))
     told = docsim("why", "anna", *ruled, code=1, group="access")
-    assert told == "not shown: anna sees what is of everyone, hr; soup.md is of legal, by the rule for soup.md\n"
+    assert told == "not shown: anna sees documents of everyone, hr; soup.md belongs to legal, by the rule for soup.md\n"
     by_proxy = json.loads(docsim("why", "bob", *ruled, "--group", "legal", "--json", group="access"))
     assert (by_proxy["shown"], by_proxy["groups"]) == (True, ["everyone", "legal"])
     assert "found no token 'bob'" in docsim("why", "bob", "soup.md", code=2, group="access")

@@ -87,8 +87,8 @@ def query(
     """Find the documents most similar to TEXT.
 
     TEXT is a question, a few words or a whole text; quotes are not needed. With -, each line of standard input is a
-    query. TEXT may hold operators: "exact words", -word, title:word and begin*. A word that no document holds is
-    searched for as the one that was likely meant.
+    query. TEXT may contain operators: "exact words", -word, title:word and begin*. If no document contains a word, the
+    word that you most likely meant is searched for instead.
     """
     if bool(text) == (batch is not None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))

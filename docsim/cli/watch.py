@@ -40,9 +40,9 @@ Examples:
 def watch(source: tuple[Path, ...], index_path: Path | None, encoder: EncoderOptions, output: Output) -> None:
     """Keep an index up to date with folders and files, until Ctrl-C or SIGTERM.
 
-    What changes is indexed within seconds, and each source is read again every five minutes, because network drives
-    tell of no changes. What docsim index would remove is removed. A server of the index finds what is new at its next
-    request; docsim serve --watch does the same within the server.
+    What changes is indexed within seconds, and each source is read again every five minutes, because network drives do
+    not report changes. Documents that docsim index would remove are removed. A server of the index finds what is new at
+    its next request; docsim serve --watch does the same within the server.
     """
     from docsim.cli.index import chosen
     from docsim.jobs.sync import SyncOptions, sync

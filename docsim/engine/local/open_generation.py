@@ -40,7 +40,7 @@ class OpenGeneration(CommonSnapshot):
         store: The database, in a transaction that sees the state.
         view: The vectors of that state, and what was found out about it.
         load_encoder: Gives the encoder in whose space the vectors are.
-        notices: What is damaged and was answered around; kept as long as the index is open.
+        notices: What is damaged and was worked around; kept as long as the index is open.
     """
 
     store: Store
@@ -50,7 +50,7 @@ class OpenGeneration(CommonSnapshot):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is damaged and was answered around, a sentence each."""
+        """What is damaged and was worked around, a sentence each."""
         return tuple(self.notices.values())
 
     @property
@@ -139,7 +139,7 @@ class OpenGeneration(CommonSnapshot):
     def knn(
         self, queries: NDArray[np.float32], k: int, *, where: Condition | None = None, exact: bool = False
     ) -> Neighbours:
-        """Return the ``k`` passages nearest to each query, told by their documents."""
+        """Return the documents of the ``k`` passages nearest to each query."""
         vectors = self._allowed(where).vectors
         found = (vectors.exact() if exact else vectors).search(queries, k)
         return Neighbours(found.similarities, self.view.owners(found.ids), exhausted=k >= len(vectors))

@@ -110,7 +110,7 @@ class PostgresSnapshot(CommonSnapshot):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is damaged and was answered around: nothing, as the database tells of damage by errors."""
+        """Nothing: the database reports damage as errors."""
         return ()
 
     @property
@@ -191,7 +191,7 @@ class PostgresSnapshot(CommonSnapshot):
     def knn(
         self, queries: NDArray[np.float32], k: int, *, where: Condition | None = None, exact: bool = False
     ) -> Neighbours:
-        """Return the ``k`` passages nearest to each query, told by their documents."""
+        """Return the documents of the ``k`` passages nearest to each query."""
         allowed = self._allowed_numbers(where)
         found = None if exact else self._proposed(queries, k, allowed)
         if found is None:
