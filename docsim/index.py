@@ -208,7 +208,7 @@ class Index:
             keep_repeated: Keep in passages what most pages of the source repeat, such as navigation.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
-            progress: Its ``advance`` is called for every document; ``begin`` may tell it before how many there are.
+            progress: Its ``advance`` is called once for every document; to show a total, call its ``begin`` first.
 
         Returns:
             What was done. A document that cannot be read is in ``failures``; the others are indexed all the same.
