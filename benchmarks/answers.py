@@ -131,9 +131,9 @@ def measured(cases: dict[str, list[Case]]) -> dict[str, Any]:
             for kind in ("answered", "removed", "other")
         }
         rows[name] = row
-    weights = [round(float(weight), 3) for weight in fitted(list(cases.values()))]
+    rounded = [round(float(weight), 3) for weight in fitted(list(cases.values()))]
     names = ("constant", "covered", "percentile")
-    return {"sets": rows, "weights": dict(zip(names, weights, strict=True))}
+    return {"sets": rows, "weights": dict(zip(names, rounded, strict=True))}
 
 
 def features(cases: Sequence[Case]) -> Floats:

@@ -152,7 +152,7 @@ class Bench:
     def report(self, runs: dict[str, list[Run]]) -> dict[str, Any]:
         vectors = {name: embeddings(self.folder(name)) for name in (POOL, ONE_NODE, TWO_NODES)}
         passages = len(vectors[POOL])
-        measured = {
+        measured: dict[str, dict[str, Any]] = {
             name: {
                 "wall_s": median([one.wall_s for one in each]),
                 "wall_s_of_each_round": [round(one.wall_s, 2) for one in each],

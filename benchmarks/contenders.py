@@ -177,7 +177,7 @@ class Chroma(OneEmbedding):
 
         static = StaticModel.from_pretrained(model)
 
-        class Static(EmbeddingFunction):  # type: ignore[type-arg]
+        class Static(EmbeddingFunction):  # type: ignore[misc]  # mypy does not read Chroma's own types
             def __init__(self) -> None:
                 pass
 

@@ -15,12 +15,13 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from machine import commit, machine
 
 from docsim.errors import SourceError
-from docsim.ingest import conversion_pool, folders, formats
+from docsim.ingest import conversion_pool, file_names, formats
 
 RESULTS = Path(__file__).parent / "results" / "converting.json"
 WAYS = ("here", "one process", "as many as cores")
@@ -43,7 +44,7 @@ def main() -> None:
             seconds[way].append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
     found = {
         "files": len(files),
-        "converted": sum(conversion_pool.is_apart(folders.suffix(one.name)) for one in files),
+        "converted": sum(conversion_pool.is_apart(file_names.suffix(one.name)) for one in files),
         "seconds": {way: round(statistics.median(each), 2) for way, each in seconds.items()},
         "seconds_of_each_round": {way: [round(one, 2) for one in each] for way, each in seconds.items()},
     }
@@ -53,14 +54,14 @@ def main() -> None:
 
 
 def is_document(file: Path) -> bool:
-    return file.is_file() and folders.suffix(file.name).lower() in formats.SUFFIXES
+    return file.is_file() and file_names.suffix(file.name).lower() in formats.SUFFIXES
 
 
 def read(files: list[Path], way: str) -> float:
     """Read all files, as ``docsim index`` does: some ahead; return the seconds that it took."""
     began = time.perf_counter()
     if way == "as many as cores":
-        ahead = [conversion_pool.Ahead(lambda file=file: content(file, apart=True)) for file in files]
+        ahead = [conversion_pool.Ahead(partial(content, file, apart=True)) for file in files]
         for one in ahead:
             one.start()
         for one in ahead:
@@ -74,7 +75,7 @@ def read(files: list[Path], way: str) -> float:
 def content(file: Path, *, apart: bool) -> None:
     reader = conversion_pool.read if apart else formats.read
     try:
-        reader(file.read_bytes(), folders.suffix(file.name), file.name)
+        reader(file.read_bytes(), file_names.suffix(file.name), file.name)
     except SourceError as error:
         print(f"{file.name}: {error}", file=sys.stderr)
 

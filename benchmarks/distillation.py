@@ -22,7 +22,7 @@ import numpy as np
 from judged import Judged, load, ndcg_at_10
 from model2vec import StaticModel
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+from scipy.sparse import csr_matrix
 
 from docsim.encoding.encoder import Encoder
 from docsim.training.distill.from_vocabulary import (

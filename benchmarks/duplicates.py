@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+from scipy.sparse import csr_matrix
 
 from docsim.analysis.duplicates import NEAR_SIMILARITY, Duplicates
 from docsim.analysis.shingles import Overlaps

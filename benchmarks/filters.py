@@ -98,7 +98,7 @@ def scored(view: View, allowed: Allowed, query: Query) -> None:
 
 def searched(view: View, allowed: Allowed, query: Query) -> None:
     numbers = np.unique(view.owners(allowed.vectors.search(query.vectors, CANDIDATES).ids))
-    places = view.places(numbers)
+    places = view.positions_of(numbers)
     assert len(scoring.rank(query.vectors, view.rows(places), 10)) == 10
 
 

@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,9 @@ def left_outs(measured: Sequence[Measured]) -> list[float]:
 
 def changed(settings: Sequence[Mapping[str, float]]) -> Iterator[None]:
     for values in settings:
-        with mock.patch.multiple(fusion, **values):
+        with ExitStack() as stack:
+            for name, value in values.items():
+                stack.enter_context(mock.patch.object(fusion, name, value))
             yield
 
 
@@ -122,8 +125,8 @@ def read(file: Path) -> Measured:
     ]
     by_share = np.array([ndcg(scores, fused(scores, share)) for share in SHARES])
     words = np.where(scores.lexical > 0, scores.lexical, -1)
-    alone = (float(ndcg(scores, side).mean()) for side in (scores.dense, words))
-    return Measured(name, encoder, by_share, *alone, queries)
+    dense, lexical = (float(ndcg(scores, side).mean()) for side in (scores.dense, words))
+    return Measured(name, encoder, by_share, dense, lexical, queries)
 
 
 def padded(found: Mapping[str, NDArray[Any]]) -> Scores:
@@ -136,15 +139,21 @@ def padded(found: Mapping[str, NDArray[Any]]) -> Scores:
         held[mask] = values
         return held
 
-    sides = (block(name, np.float64) for name in ("dense", "lexical"))
-    grades, around, weights = block("grade", np.float64), block("around", np.int64), block("weights", np.float64)
-    return Scores(*sides, mask, grades, around, weights, found["ideal_linear"], found["passages"] > 1)
+    return Scores(
+        dense=block("dense", np.float64),
+        lexical=block("lexical", np.float64),
+        mask=mask,
+        grades=block("grade", np.float64),
+        around=block("around", np.int64),
+        weights=block("weights", np.float64),
+        ideal=found["ideal_linear"],
+        long=found["passages"] > 1,
+    )
 
 
 def fused(scores: Scores, share: float) -> Floats:
     """Return the fused scores of all candidates, smoothed where docsim smooths."""
-    sides = (standard(side, scores.mask) for side in (scores.dense, scores.lexical))
-    score = sum(part * side for part, side in zip((1 - share, share), sides, strict=True))
+    score = (1 - share) * standard(scores.dense, scores.mask) + share * standard(scores.lexical, scores.mask)
     rows, total = np.arange(len(score))[:, None, None], scores.weights.sum(axis=2)
     around = (scores.weights * score[rows, scores.around]).sum(axis=2) / np.where(total > 0, total, 1)
     drawn = (1 - smoothing.SHARE) * score + smoothing.SHARE * around

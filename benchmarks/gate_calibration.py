@@ -96,7 +96,7 @@ def measured(corpus: Corpus, strength: str, seed: int) -> dict[str, Any]:
             done = reindex(index, encoder, gate=GateOptions(publish_anyway=True, report=path / "report"))
             if done.gate is None or done.gate.verdict.quality is None:
                 return {"steps": steps, "published": False}
-            verdict = done.gate.verdict
+            verdict, quality = done.gate.verdict, done.gate.verdict.quality
             asked = questions.judged(index, corpus.qrels, corpus.texts)
             with index.at(done.previous) as old, index.at(done.generation) as new:
                 judged = gate.quality(old, new, asked)
@@ -105,7 +105,7 @@ def measured(corpus: Corpus, strength: str, seed: int) -> dict[str, Any]:
     return {
         "steps": steps,
         "published": verdict.passed,
-        **{kind: round(found.differences[METRIC].difference.value, 4) for kind, found in verdict.quality.kinds.items()},
+        **{kind: round(found.differences[METRIC].difference.value, 4) for kind, found in quality.kinds.items()},
         "judged": round(one.value, 4),
         "low": round(one.low, 4),
         "high": round(one.high, 4),

@@ -15,7 +15,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -143,8 +144,9 @@ def timed(encoder: Encoder, texts: Sequence[str]) -> tuple[NDArray[np.float32], 
 
 def speeds(peer: Peer, encoders: dict[str, Encoder], texts: Sequence[str], *, rounds: int) -> dict[str, Any]:
     """Return the best of several rounds for each side, in texts a second on the clock and a second of one core."""
+    sides: dict[str, Callable[[Sequence[str]], tuple[NDArray[np.float32], list[float]]]]
     sides = {"sentence-transformers": peer.encode}
-    sides |= {name: lambda texts, one=encoder: timed(one, texts) for name, encoder in encoders.items()}
+    sides |= {name: partial(timed, encoder) for name, encoder in encoders.items()}
     spent: dict[str, list[list[float]]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, encode in sides.items():

@@ -66,7 +66,7 @@ def measured(judged: Judged, encoder: Encoder, queries: int) -> dict[str, float]
     qrels = {id: judged.qrels[id] for id in asked}
     with Index.create(folder(judged, encoder), encoder=encoder) as index:
         index.sync(documents)
-        row = {}
+        row: dict[str, float] = {}
         for mode in MODES:
             results = [
                 index.similar(id, 11, mode=mode) if text is None else index.search(text, 11, mode=mode)

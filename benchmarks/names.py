@@ -43,7 +43,9 @@ def main() -> None:
     sets = {}
     for name in options.sets.split(","):
         judged = handbook() if name == HANDBOOK else load(options.data / name)
-        sets[name] = measured([Document(**one | {"id": as_file(one["id"])}) for one in judged.documents])
+        sets[name] = measured(
+            [Document(as_file(one["id"]), one["text"], one.get("title", "")) for one in judged.documents]
+        )
         print(name, json.dumps(sets[name]), flush=True)
     found = {"sets": sets, "commit": commit(), "machine": machine({})}
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")

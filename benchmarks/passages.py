@@ -51,17 +51,19 @@ class Scored:
 
 
 def best(s: Scored) -> Floats:
-    return np.maximum.reduceat(s.similarities.max(axis=0), s.starts)
+    found: Floats = np.maximum.reduceat(s.similarities.max(axis=0), s.starts)
+    return found
 
 
 def mean_of_best(s: Scored) -> Floats:
-    return np.maximum.reduceat(s.similarities, s.starts, axis=1).mean(axis=0)
+    found: Floats = np.maximum.reduceat(s.similarities, s.starts, axis=1).mean(axis=0)
+    return found
 
 
 def both_ways(s: Scored) -> Floats:
     counts = np.diff(np.append(s.starts, s.similarities.shape[1]))
     other = np.add.reduceat(s.similarities.max(axis=0), s.starts) / counts
-    return (mean_of_best(s) + other) / 2
+    return ((mean_of_best(s) + other) / 2).astype(np.float32)
 
 
 def top3(s: Scored) -> Floats:
@@ -156,7 +158,7 @@ def composed(document: dict[str, str], spans: list[Passage], context: str) -> It
 
 
 def unit(rows: Floats) -> Floats:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class Bench:
         return run([*words, *more], OFFLINE)
 
     def model(self, contender: Contender) -> str | Path:
-        models = {
+        models: dict[str, str | Path] = {
             "default": "default",
             "imported": self.cache / "minilm-docsim",
             "static": self.peers.static,
@@ -215,7 +216,7 @@ def turns(bench: Bench, corpus: Path, ask: Callable[[Contender, int], Run], spar
     """Run something for all that hold the whole corpus, in turn, so many more times than there are rounds."""
     runs: dict[str, list[Run]] = {}
     for contenders, rounds in fast_and_slow(bench, corpus):
-        contestants = {one.name: (lambda number, one=one: ask(one, number)) for one in contenders}
+        contestants = {one.name: partial(ask, one) for one in contenders}
         runs |= in_turn(contestants, rounds + spare)
     return {name: each for name, each in runs.items() if each}
 
@@ -226,7 +227,11 @@ def indexing(bench: Bench, corpus: Path) -> dict[str, Found]:
     if count_documents(corpus) > bench.whole:
         few = sample(bench, corpus)
         slow = [one for one in bench.contenders if not one.fast]
-        runs |= in_turn({one.name: (lambda number, one=one: bench.job(one, "index", few)) for one in slow}, 1)
+
+        def once(one: Contender, _: int) -> Run:
+            return bench.job(one, "index", few)
+
+        runs |= in_turn({one.name: partial(once, one) for one in slow}, 1)
     return {one.name: index_numbers(bench, one, runs[one.name]) for one in bench.contenders}
 
 

@@ -142,7 +142,7 @@ def recall(remote: Index, texts: Sequence[str]) -> dict[str, float]:
 
 def agreement(local: Index, remote: Index, texts: Sequence[str]) -> dict[str, float]:
     """Return how many of the first ten hits both give."""
-    found = {}
+    found: dict[str, float] = {}
     for mode in MODES:
         shares = []
         for text in texts:

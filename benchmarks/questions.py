@@ -75,7 +75,7 @@ def measured(judged: Judged, encoder: Encoder) -> dict[str, float]:
     texts = {id: text for id, text in judged.queries.items() if text is not None}
     with Index.create(KEPT / encoder.fingerprint[:12] / judged.name, encoder=encoder) as index:
         index.sync(documents)
-        row = {}
+        row: dict[str, float] = {}
         for mode in MODES:
             results = index.search_many(list(texts.values()), 11, mode=mode)
             run = {

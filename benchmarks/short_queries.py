@@ -109,8 +109,12 @@ def sample(documents: list[dict[str, str]]) -> list[tuple[str, str]]:
     return random.Random(0).sample(found, IDENTIFIERS)
 
 
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 def parts(name: str) -> list[str]:
-    return query_terms._HUMP.split(name)
+    """Return the words that an identifier is made of, as docsim cuts it."""
+    return _HUMP.split(name)
 
 
 if __name__ == "__main__":

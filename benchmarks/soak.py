@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from docsim import Document, Encoder, Index
 from docsim.errors import DocsimError
 from docsim.jobs.adapt import AdaptOptions, adapt
 from docsim.maintenance import verify
-from docsim.models import SearchResult
+from docsim.models import Mode, SearchResult
 from docsim.reindex import generations, instant, reindexing
 from docsim.reindex.examination import GateOptions
 
@@ -55,7 +56,8 @@ def main() -> None:
     parser.add_argument("--part", nargs="*", help=argparse.SUPPRESS)  # what a process of this script does
     options = parser.parse_args()
     if options.part:
-        {"ask": ask, "read": read, "adapt": adapt_once}[options.part[0]](*options.part[1:])
+        parts: dict[str, Callable[..., None]] = {"ask": ask, "read": read, "adapt": adapt_once}
+        parts[options.part[0]](*options.part[1:])
         return
     found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory(dir=options.work) as work:
@@ -157,7 +159,7 @@ def write(path: Path, end: float) -> dict[str, Any]:
         def sync() -> None:
             index.sync(pages(next(states)))
 
-        jobs = {
+        jobs: dict[str, Callable[[], object]] = {
             "sync": sync,
             "sync again": sync,
             "reindex": lambda: reindexing.reindex(index, encoders[next(states) % 2], gate=ANYTHING),
@@ -223,7 +225,7 @@ class Reader:
         self._next = time.time() + 20
 
     def run(self, index: Index, most: int | None = None) -> None:
-        modes = itertools.cycle(("hybrid", "dense", "lexical"))
+        modes = itertools.cycle[Mode](("hybrid", "dense", "lexical"))
         for number in itertools.count():
             if time.time() >= self.end or number == most:
                 return

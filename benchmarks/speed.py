@@ -296,7 +296,7 @@ def encoding(bench: Bench) -> Section:
 def fastest(times: dict[str, list[float]]) -> dict[str, Any]:
     """The ratio of docsim's times to those of the fastest model2vec."""
     name = min(MODEL2VEC.values(), key=lambda one: median(times[one]))
-    return ratio(times["docsim"], times[name], target=None) | {"against": name}
+    return {**ratio(times["docsim"], times[name], target=None), "against": name}
 
 
 SECTIONS = (indexing, cold_query, warm_query, encoding)

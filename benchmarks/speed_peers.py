@@ -39,7 +39,7 @@ def export(teacher: Path, target: Path) -> dict[str, Any]:
     names = ["input_ids", "attention_mask", "token_type_ids"]
     model = AutoModel.from_pretrained(teacher, attn_implementation="eager").eval()
 
-    class States(torch.nn.Module):
+    class States(torch.nn.Module):  # type: ignore[misc]  # mypy does not read torch's own types
         def __init__(self) -> None:
             super().__init__()
             self.bert = model

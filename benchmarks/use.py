@@ -81,7 +81,7 @@ def run(judged: Judged, size: int, noise: float, seed: int, *, train: bool) -> d
     halves = halved(judged, seed)
     with Index.open(place / "used") as index:
         simulate(index, judged, halves.asked, size, noise, seed)
-        row = {"judgements": compared(index, judged, halves.asked)} if size else {}
+        row: dict[str, Any] = {"judgements": compared(index, judged, halves.asked)} if size else {}
         if train:
             before, started = measured(index, judged, halves.unseen), time.perf_counter()
             done = adapt(index, AdaptOptions(gate=GateOptions(publish_anyway=True), seed=seed))

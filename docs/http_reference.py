@@ -18,11 +18,11 @@ how to start it, and [Permissions](permissions.md) who may ask what.
 
 - A token is sent as `Authorization: Bearer TOKEN`. Scopes are `read`, `write` (also changes documents) and `admin`
   (also changes the encoder). On this machine, before there is any token, everything can be read.
-- Parameters have the names of the command line's options. Unknown ones are refused.
+- Parameters have the names of the command line's options. Unknown parameters are refused.
 - An error is `application/problem+json` (RFC 9457); its `detail` is one sentence.
-- What writes is answered with 202 and a job, or with `?wait=true` when the job is over. A job's `revision` can be given
-  to a search as `at_least`.
-- A number that a request brings as `X-Request-ID` is in the answer, and in the log.
+- A request that writes is answered at once, with 202 and a job, or with `?wait=true` when the job is over. A search
+  with the job's `revision` as `at_least` finds what the job has written.
+- If a request has the header `X-Request-ID`, the answer and the log have it, too.
 """
 
 _SCOPES = {"PUT": "write", "DELETE": "write"}

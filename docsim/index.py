@@ -42,7 +42,7 @@ class Index:
     Searching is safe from several threads. Each query sees everything that any process has committed before it.
 
     Attributes:
-        path: The index's directory; for an index elsewhere, the folder of this machine for what belongs to it.
+        path: The index's directory; for an index in a database, a folder of this machine with what belongs to it.
         engine: Keeps the documents and vectors; ``engine.snapshot()`` reads one committed state.
         batch: About how many characters of text are encoded and committed together when this object writes; fewer take
             less memory.
@@ -55,7 +55,7 @@ class Index:
 
         Args:
             engine: Keeps the documents and vectors.
-            pinned: Whether it was opened at one generation, and so can be searched but not changed.
+            pinned: Whether the index was opened at one generation, so that it can be searched but not changed.
         """
         self.engine = engine
         self.path = engine.folder
@@ -68,7 +68,7 @@ class Index:
 
         Args:
             path: The index's directory.
-            encoder: The encoder that the index is expected to use; only compared.
+            encoder: The encoder that the index is expected to use. It is compared with the index's own, which is used.
             generation: The number of the generation to search, whatever its state; the index then cannot be changed. By
                 default each query uses the generation that is live at the time. One that is not live may lack
                 documents.
@@ -101,11 +101,11 @@ class Index:
 
         Args:
             path: The index's directory; missing parent directories are created.
-            encoder: The one of a new index, which copies it; by default ``fast``. ``docsim index`` chooses by size.
+            encoder: The encoder of a new index, which keeps a copy of it; by default ``fast``.
             index_type: ``auto``, ``flat``, ``ivf``, ``hnsw`` or a FAISS factory string, used from the next sync on. By
-                default what the index has, which is ``auto`` for a new one.
+                default it stays as it is; a new index has ``auto``.
             recall: The share of the ten nearest passages that an approximate index has to find, above 0 and at most 1.
-                By default what the index has, which is 0.95 for a new one.
+                By default it stays as it is; a new index has 0.95.
             wait: Wait for another process that is writing, however long it takes.
 
         Raises:
@@ -198,18 +198,17 @@ class Index:
     ) -> SyncReport:
         """Make what the index holds of one source equal to ``documents``, encoding only what is new or changed.
 
-        After an interruption, running it again does the rest. Old versions are found until new ones are committed.
+        If it is interrupted, call it again to do the rest. Searches find old versions until new ones are committed.
 
         Args:
             documents: The source's documents, in any order; read once, as a stream.
             source: Where they come from; documents of other sources are left alone.
-            prune: Whether to remove documents that vanished from the source; by default, if they are certainly gone.
-            sample: Texts of pages from all over a new source, to tell what most repeat; by default the first pages do.
+            prune: Whether to remove documents that are gone from the source; by default, unless it looks empty.
+            sample: Texts of pages from all over a new source, to find what most repeat; by default its first pages.
             keep_repeated: Keep in passages what most pages of the source repeat, such as navigation.
             dry_run: Only count what would be done.
             wait: Wait for another process that is writing, however long it takes.
-            progress: Its ``advance`` is called once for every document. Call ``begin`` before if you know how many
-                documents there are.
+            progress: Its ``advance`` is called once for every document; to show a total, call its ``begin`` first.
 
         Returns:
             What was done. A document that cannot be read is in ``failures``; the others are indexed all the same.
@@ -268,9 +267,9 @@ class Index:
         """Return the documents most similar to a text, best first.
 
         Args:
-            text: A question, which may hold operators (``docs/reference/queries.md``), a few words or a whole document;
-                a long text is compared passage by passage.
-            k: The number of hits, at least 1; there are fewer only if fewer documents qualify.
+            text: A question, which may contain operators (``docs/reference/queries.md``), a few words or a whole
+                document. A long text is compared passage by passage.
+            k: The number of hits, at least 1. There are fewer only if fewer documents qualify.
             mode: Rank by embeddings (``dense``), by words (``lexical``) or by both (``hybrid``).
             where: Return only documents whose metadata match: an expression such as ``"team = 'sre'"``, or a mapping
                 from field names to values.
@@ -329,7 +328,8 @@ class Index:
     ) -> SearchResult:
         """Return the documents most similar to any document, encoded with its title; see ``search`` for the rest.
 
-        The document need not be indexed. If ``file``, which it was read from, is indexed, that is left out of the hits.
+        The document need not be indexed. If it was read from a file that is indexed, pass that as ``file``, so that it
+        is not among its own hits.
         """
         started = time.perf_counter()
         request = requested(k, mode, where, within, ranking)
@@ -337,9 +337,9 @@ class Index:
         return ask(self.engine, document, request, exclude=exclude, started=started)
 
     def suggest(self, text: str, k: int = 10, *, where: Where = None, within: str = "") -> Suggestions:
-        """Return how a text that is being typed may go on: by ``k`` words and ``k`` titles at most.
+        """Return completions of a text that is being typed: at most ``k`` words and ``k`` titles.
 
-        Only documents that meet ``where`` and ``within``, see ``search``, are used and counted.
+        Only words and titles of documents that meet ``where`` and ``within`` are used, see ``search``.
 
         Raises:
             UsageError: ``k`` is below 1, or ``where`` cannot be parsed.
@@ -369,11 +369,11 @@ class Index:
 
     @retried
     def duplicates(self, *, threshold: float | None = None, progress: Progress = SILENT) -> Duplicates:
-        """Find documents that say the same in the same words: equal, nearly equal, or one contained in another.
+        """Find documents with the same wording: equal ones, nearly equal ones, and those contained in another.
 
         Args:
-            threshold: The share of wording, in (0, 1], that near-duplicates have in common; chosen by default.
-            progress: Told what is being done.
+            threshold: The share of wording, in (0, 1], that near-duplicates have in common; by default docsim chooses.
+            progress: Receives what is being done.
 
         Raises:
             UsageError: ``threshold`` is out of range.

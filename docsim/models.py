@@ -144,7 +144,7 @@ class LeftOut:
 
     @property
     def is_expected(self) -> bool:
-        """Whether nobody wonders that it is left out."""
+        """Whether it is no surprise that it is left out."""
         return self.reason in ("hidden", "ignored", "lock file", "docsim index")
 
 
@@ -209,8 +209,8 @@ class PassageHit:
         text: The passage, ``document.text[start:end]``.
         similarity: The highest similarity between this passage and a passage of the query, in [-1, 1].
         heading: The headings above the passage, outermost first, joined by `` > ``; empty when there are none.
-        matches: Where it holds words of the question, or others of their stems: offsets of the first character and one
-            past the last, in the document's text as ``start`` and ``end`` are, in order and without overlap. Filled in
+        matches: Where the passage contains words of the question, or words with the same stems: pairs of offsets, of
+            the first character and one past the last, in the document's text, in order and without overlap. Filled in
             by ``docsim.highlighted``.
     """
 
@@ -237,7 +237,8 @@ class Hit:
             no such pairs.
         metadata: The document's metadata.
         passages: The document's best passages, best first.
-        stale: What became of its file, filled in by ``docsim.jobs.freshness``; None if nothing, or nobody can tell.
+        stale: Whether its file was changed or removed since it was indexed, filled in by ``docsim.jobs.freshness``;
+            None if neither, or if that is not known.
     """
 
     rank: int
@@ -269,21 +270,22 @@ class SearchResult:
     """The answer to one query.
 
     Attributes:
-        query: The text that was searched for, or the id of the document whose like was searched for.
+        query: The text that was searched for, or the id of the document that hits were to resemble.
         mode: How hits were ranked.
         generation: The number of the generation that answered.
         encoder: The fingerprint of the encoder in whose embedding space query and documents were compared.
-        took_ms: Milliseconds from the call to the answer; of several queries that were asked together, its own part.
+        took_ms: Milliseconds from the call to the answer. For several queries that were asked together, the part that
+            this one took.
         hits: Best first; fewer than asked for only when fewer documents qualify.
         adapter: Whether ``encoder`` is newer than the generation's own encoder, and the generation's embeddings were
             mapped into its space to answer at once (see ``docs/architecture.md``).
         operators: The parts of the question that were read as operators, such as ``"sick leave"`` or ``-draft``, as
             they were written; see ``docs/reference/queries.md``.
         corrections: The words that were searched for instead of others that no document holds.
-        warnings: What is damaged in the index and was answered around, a sentence each; a document that is damaged
-            itself is no hit, but named here.
-        answerable: How likely the index holds an answer, in [0, 1]; None where that cannot be told: for what is no
-            question, for long ones, on later pages, and in other modes than hybrid.
+        warnings: What is damaged in the index, a sentence each. The answer was found in spite of it; a document that is
+            damaged itself is named here and left out of the hits.
+        answerable: How likely it is that the index holds an answer, in [0, 1]. None if this is not estimated: for
+            documents and long questions, on later pages, and in modes other than hybrid.
         nothing_here: Whether that is so unlikely that the index probably holds no answer.
     """
 
@@ -312,7 +314,7 @@ class SyncReport:
         removed: Documents that are no longer in the source and were removed from the index.
         kept: Documents that are no longer in the source and were kept in the index, because pruning was off.
         failures: Documents that could not be read.
-        left_out: Files and folders that are no documents, such as hidden ones, or of a format that is not read.
+        left_out: Files and folders that were not read as documents, such as hidden ones and unknown formats.
     """
 
     added: int = 0
@@ -340,7 +342,7 @@ class TrainingOptions:
         margin: Margin of ``triplet``, in cosines.
         matryoshka: Numbers of leading components that must work on their own.
         negatives: Where hard negatives come from: ``none``, ``bm25``, ``encoder`` or ``both``.
-        steps: Most steps.
+        steps: The maximum number of steps.
         batch_size: Pairs in a batch.
         learning_rate: Learning rate.
         embedding_rate: Learning rate of token vectors; None for that of the other weights.

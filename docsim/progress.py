@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["SILENT", "Progress", "Total", "counted"]
+__all__ = ["SILENT", "Progress", "Silent", "Total", "counted"]
 
 Total = int | Callable[[], int | None] | None
 """How many of something there are; None when that is not known, and a function where counting takes long."""
@@ -33,23 +33,23 @@ class Progress(Protocol):
         """Take the latest measurement of a step, such as ``loss 0.412``; it replaces the one before."""
 
 
-class _Silent:
-    """Tells nobody."""
+class Silent:
+    """Shows nothing."""
 
     def say(self, text: str) -> None:
-        pass
+        """Do nothing."""
 
     def begin(self, task: str, total: Total, done: int = 0) -> None:
-        pass
+        """Do nothing."""
 
     def advance(self, count: int = 1) -> None:
-        pass
+        """Do nothing."""
 
     def measure(self, text: str) -> None:
-        pass
+        """Do nothing."""
 
 
-SILENT: Progress = _Silent()
+SILENT: Progress = Silent()
 """For who does not want to know."""
 
 

@@ -385,7 +385,7 @@ def test_the_command_upgrades_and_then_re_indexes(index: Index, new: Encoder, op
     given = ["reindex", "--index", str(index.path), "--encoder", str(new.path), option]
     result = CliRunner().invoke(main, given)
     assert result.exit_code == 0, result.output
-    assert "answers from now on, over mapped embeddings" in result.stderr
+    assert "answers from now on, with mapped embeddings" in result.stderr
     assert "instant      " in result.stdout
     assert answered_by(index.search(QUESTION)) == (new.fingerprint, False, 2)
 

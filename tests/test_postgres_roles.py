@@ -56,13 +56,13 @@ def test_each_role_can_do_what_it_is_for_and_no_more(
     with Index.create(of("writer")) as index:
         assert index.sync([Document("stew", "a stew")], prune=False).added == 1
         assert index.remove(["soup"]) == 1
-        with pytest.raises(StoreError, match="ask for the right"):
+        with pytest.raises(StoreError, match="ask its owner for this right"):
             generations.rollback(index)
     with Index.open(of("reader")) as index:
         assert [hit.id for hit in index.search("a stew").hits] == ["stew"]
         assert verify.problems(index) == []
         assert index.engine.sizes().database > 0
-        with pytest.raises(StoreError, match="ask for the right"):
+        with pytest.raises(StoreError, match="ask its owner for this right"):
             index.sync([Document("third", "third")], prune=False)
-        with pytest.raises(StoreError, match="ask for the right"):
+        with pytest.raises(StoreError, match="ask its owner for this right"):
             index.engine.keep_note("a", "b")

@@ -138,11 +138,11 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, tiny_encoder_dir: Pa
     assert "which another token has" in docsim("add", "anna", code=2)
     assert "sees all documents" in docsim("add", "half", "--scope", "write", "--group", "hr", code=2)
     shown = docsim("why", "ci", "soup.md", group="access")
-    assert shown == "shown: ci sees all documents; soup.md is of everyone, by the default\n"
+    assert shown == "shown: ci sees all documents; soup.md belongs to everyone, by the default\n"
     (tmp_path / "rules.yaml").write_text("soup.md: [legal]")
     ruled = ("soup.md", "--rules", str(tmp_path / "rules.yaml"))
     told = docsim("why", "anna", *ruled, code=1, group="access")
-    assert told == "not shown: anna sees what is of everyone, hr; soup.md is of legal, by the rule for soup.md\n"
+    assert told == "not shown: anna sees documents of everyone, hr; soup.md belongs to legal, by the rule for soup.md\n"
     by_proxy = json.loads(docsim("why", "bob", *ruled, "--group", "legal", "--json", group="access"))
     assert (by_proxy["shown"], by_proxy["groups"]) == (True, ["everyone", "legal"])
     assert "found no token 'bob'" in docsim("why", "bob", "soup.md", code=2, group="access")

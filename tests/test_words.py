@@ -24,7 +24,7 @@ from docsim.engine.local import word_writing as writing
 from docsim.engine.local.store import Store
 from docsim.engine.local.writer import LocalWriter
 from docsim.engine.records import QueryTerm
-from docsim.engine.words import bm25, building, matches, merging, segment, term_postings
+from docsim.engine.words import bm25, building, matches, merging, segment, segment_rows, term_postings
 from docsim.engine.words.building import Text
 from docsim.engine.words.index import WordIndex
 from docsim.engine.words.segment import Segment
@@ -242,7 +242,7 @@ def test_scores_are_those_of_brute_force_whatever_was_written_merged_and_deleted
     with (
         opened(path) as store,
         mock.patch.multiple(merging, MOST_ROWS=5),
-        mock.patch.multiple(storage, MOST_IN_MEMORY=2),
+        mock.patch.multiple(segment_rows, MOST_IN_MEMORY=2),
     ):
         for i, (change, text) in enumerate(changes):
             held = sorted(stored(store))

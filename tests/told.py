@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from docsim.progress import Total
+
 __all__ = ["Told"]
 
 
@@ -38,7 +40,7 @@ class Told:
         self.said.append(text)
         self._at_words()
 
-    def begin(self, task: str, total: int | None, done: int = 0) -> None:
+    def begin(self, task: str, total: Total, done: int = 0) -> None:
         self.begun.append((task, total, done))
 
     def measure(self, text: str) -> None:

@@ -93,6 +93,20 @@ def write(path: Path, rows: Rows, encoder: Encoder) -> None:
         MissingExtra: The extra ``embed`` is not installed.
         StoreError: It cannot be written.
     """
+    batch = _batch(rows, encoder)
+    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}")  # two may write one shard, where a machine was lost
+    try:
+        with replacing(temporary) as file, _arrow().ipc.new_file(file, batch.schema) as writer:
+            writer.write_batch(batch)
+        temporary.replace(path)
+        flush(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"cannot write embeddings to {path}: {error}") from error
+
+
+def _batch(rows: Rows, encoder: Encoder) -> Any:
+    """Return the rows as a record batch of Arrow, with what is to be known of them as its metadata."""
     pa = _arrow()
     vectors = np.ascontiguousarray(rows.embeddings, np.float16)
     keys = b"".join(rows.keys)
@@ -111,16 +125,7 @@ def write(path: Path, rows: Rows, encoder: Encoder) -> None:
         "docsim.fingerprint": encoder.fingerprint,
         "docsim.checksum": _checksum(np.frombuffer(keys, np.uint8), vectors),
     }
-    batch = pa.RecordBatch.from_pydict(columns).replace_schema_metadata(facts)
-    temporary = path.with_name(f"{path.stem}.{uuid.uuid4().hex}")  # two may write one shard, where a machine was lost
-    try:
-        with replacing(temporary) as file, pa.ipc.new_file(file, batch.schema) as writer:
-            writer.write_batch(batch)
-        temporary.replace(path)
-        flush(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(f"cannot write embeddings to {path}: {error}") from error
+    return pa.RecordBatch.from_pydict(columns).replace_schema_metadata(facts)
 
 
 def read(path: Path, encoder: Encoder) -> Stored:

@@ -68,7 +68,7 @@ class _Pool:
             if self._over:
                 break
         what = shard.file or f"documents {shard.numbers[0]} to {shard.numbers[-1]}"
-        raise DocsimError(f"expected a process to encode {what}, but {_TRIES} ended before; perhaps memory ran out")
+        raise DocsimError(f"could not encode {what}: {_TRIES} processes ended before they had; perhaps memory ran out")
 
     def end(self) -> None:
         """End all processes."""

@@ -66,8 +66,8 @@ def why(
         print_json({"shown": is_shown, "who": who, "groups": mine, "document_groups": theirs, "decided_by": reason})
     else:
         mine_shown = ", ".join((EVERYONE, *sorted(viewer.groups or ())))
-        seen = "all documents" if viewer.groups is None else f"what is of {mine_shown}"
-        told = f"{who} sees {seen}; {document} is of {', '.join(theirs) or 'nobody'}, by {reason}"
+        seen = "all documents" if viewer.groups is None else f"documents of {mine_shown}"
+        told = f"{who} sees {seen}; {document} belongs to {', '.join(theirs) or 'nobody'}, by {reason}"
         echo(f"{'shown' if is_shown else 'not shown'}: {told}")
     if not is_shown:
         click.get_current_context().exit(1)

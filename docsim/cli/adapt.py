@@ -73,24 +73,15 @@ def adapt(
 ) -> None:
     """Train the encoder on the index's own documents and on what people asked of it, and re-index.
 
-    No labels are needed. What people asked, opened and said counts where it is recorded (docsim serve --record): a
-    fifth of their questions is never trained on, and decides. Each time, training starts from the encoder that the
-    index had before it was first adapted. The new generation is published only if training learned something, and its
-    answers are not worse (see docsim reindex). If the documents, their use, the options and docsim's way of training
-    are those of the last time, nothing is trained.
+    No labels are needed. If use is recorded (docsim serve --record), training also learns from what people asked,
+    opened and said. A fifth of their questions is never trained on, and helps to decide whether the new encoder is
+    published. Each time, training starts from the encoder that the index had before it was first adapted. The new
+    generation is published only if training learned something, and its answers are not worse (see docsim reindex). If
+    the documents, their use, the options and docsim's way of training are those of the last time, nothing is trained.
     """
     options.check_teacher(learning.teacher, learning.teacher_weight)
     path = chosen_index.index_directory(index_path)
-    how = AdaptOptions(
-        start=learning.start,
-        teacher=learning.teacher,
-        teacher_weight=learning.teacher_weight,
-        time_limit=learning.time_limit,
-        seed=learning.seed,
-        gate=replace(gate.load(), use=not learning.ignore_use),
-        use=not learning.ignore_use,
-        wait=learning.wait,
-    )
+    how = _options(learning, gate)
     with Index.open(path) as index:
         task = jobs.task(index, how)
         if task.known is None and not task.is_futile:
@@ -102,6 +93,19 @@ def adapt(
     tell(path, adapted.reindexed, gate.asks, output)
     if not adapted.reindexed.published:
         ctx.exit(REFUSED)
+
+
+def _options(learning: _Learning, gate: GateFlags) -> AdaptOptions:
+    return AdaptOptions(
+        start=learning.start,
+        teacher=learning.teacher,
+        teacher_weight=learning.teacher_weight,
+        time_limit=learning.time_limit,
+        seed=learning.seed,
+        gate=replace(gate.load(), use=not learning.ignore_use),
+        use=not learning.ignore_use,
+        wait=learning.wait,
+    )
 
 
 def _tell(adapted: Adapted, learning: _Learning) -> None:

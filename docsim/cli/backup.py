@@ -49,7 +49,7 @@ Examples:
 def restore(source: Path, index_path: Path | None, replace: bool, output: Output) -> None:
     """Bring an index back from a backup, which is verified first and stays as it is.
 
-    An index that is there is only replaced with --replace, and only while nobody serves it or writes to it.
+    An existing index is replaced only with --replace, and only while no server or other command writes to it.
     """
     path = chosen_index.index_directory(index_path)
     _tell("Restored to", path, jobs.restore(source, path, replace=replace), output)

@@ -55,15 +55,15 @@ def bulk(on: str) -> Option:
         click.option(
             "--address",
             metavar="HOST:PORT",
-            help="Ray cluster to use; auto for the one that Ray finds.  [default: one of this machine, for this run]",
+            help="Ray cluster to use; auto for the one that Ray finds.  [default: a new one on this machine]",
         ),
         click.option(
             "--workers",
             type=click.IntRange(min=1),
-            help="How many encode at a time.  [default: as many as there are cores for]",
+            help="Number of workers that encode at the same time.  [default: as many as there are cores for]",
         ),
-        click.option("--threads", type=click.IntRange(min=1), help="Threads of each of them.  [default: 1]"),
+        click.option("--threads", type=click.IntRange(min=1), help="Threads of each worker.  [default: 1]"),
         click.option(
-            "--shard", type=click.IntRange(min=1), metavar="N", help="Documents that become one file.  [default: 256]"
+            "--shard", type=click.IntRange(min=1), metavar="N", help="Documents in each file.  [default: 256]"
         ),
     )

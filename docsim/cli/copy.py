@@ -30,8 +30,8 @@ def copy(source: Path, target: Path, wait: bool, output: Output) -> None:
     """Copy an index to PostgreSQL, to a directory, or to another place of the same kind, and verify the copy.
 
     The copy has everything but tokens and the record of use: documents, sources, embeddings, all generations with their
-    encoders and reports. Searching goes on meanwhile, and nobody can write. A copy that was interrupted goes on when
-    the command is run again; until it is finished, it does not answer.
+    encoders and reports. Meanwhile the index can be searched but not changed. If copying is interrupted, run the
+    command again to continue; until it is finished, the copy cannot be searched.
     """
     from docsim.jobs.copying import copy_index
 

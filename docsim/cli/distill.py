@@ -52,9 +52,11 @@ _how = grouped(
         metavar="PATH",
         help="Also learn from the teacher's embeddings of these texts: a folder or a file. Can be given several times.",
     ),
-    click.option("--steps", type=click.IntRange(1), help="Most steps of learning from --texts.  [default: 1000]"),
+    click.option(
+        "--steps", type=click.IntRange(1), help="Maximum number of steps of learning from --texts.  [default: 1000]"
+    ),
     click.option("--time-limit", type=float, metavar="S", help="Learn from --texts for at most this many seconds."),
-    click.option("--name", help="Name of the encoder, for people.  [default: the name of --out]"),
+    click.option("--name", help="Display name of the encoder.  [default: the name of --out]"),
 )
 
 

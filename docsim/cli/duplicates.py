@@ -58,8 +58,8 @@ Examples:
     metavar="auto|SHARE",
     default="auto",
     show_default=True,
-    help="Share of their wording that near-duplicates have in common, above 0 and up to 1; auto chooses it by what is "
-    "common in this index.",
+    help="Share of their wording that near-duplicates have in common, above 0 and up to 1; auto chooses it "
+    "from how much the documents of this index have in common.",
 )
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Also write an HTML page to this file.")
 @chosen_index.index_option
@@ -112,7 +112,7 @@ def _show(found: Duplicates, report: Path | None, *, quiet: bool) -> None:
         console.print(f"... and {more} more groups; see them all with: docsim duplicates --report duplicates.html")
     if not quiet:
         members = sum(len(group.members) for group in found.groups)
-        how = "chosen by what is common here" if found.calibrated else "as given"
+        how = "chosen for these documents" if found.calibrated else "as given"
         told = f"{members} of {found.documents} documents duplicate {len(found.groups)} others"
         console.print(f"{told}; threshold {found.threshold:.2f}, {how}", style="dim")
         if report is not None:

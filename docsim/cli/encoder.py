@@ -31,7 +31,7 @@ __all__ = ["encoder"]
 _SHOWN_UNKNOWN = 20
 
 _out = click.option("--out", required=True, type=options.directory, help="Directory to write the encoder to.")
-_name = click.option("--name", help="Name of the encoder, for people.  [default: the name of --out]")
+_name = click.option("--name", help="Display name of the encoder.  [default: the name of --out]")
 
 
 @click.group()
@@ -152,10 +152,11 @@ Examples:
     click.option(
         "--prefixes",
         type=click.Choice(["e5", "bge", "bge-zh", "nomic", "none"]),
-        help="What the model wants before questions and passages, by its family.  [default: what its files say]",
+        help="Family of the model, which says what text it expects before questions and passages.  "
+        "[default: what its files say]",
     ),
-    click.option("--query-prefix", metavar="TEXT", help='What stands before a question, such as "query: ".'),
-    click.option("--passage-prefix", metavar="TEXT", help='What stands before a passage, such as "passage: ".'),
+    click.option("--query-prefix", metavar="TEXT", help='Text to put before each question, such as "query: ".'),
+    click.option("--passage-prefix", metavar="TEXT", help='Text to put before each passage, such as "passage: ".'),
     click.option(
         "--dim",
         type=click.IntRange(min=1),
@@ -166,7 +167,7 @@ Examples:
         is_flag=True,
         help="Compute with 8-bit integers: smaller and faster, but less exact. Reports the loss.",
     ),
-    click.option("--onnx", is_flag=True, help="Take the model's own ONNX export, even if its weights can be read."),
+    click.option("--onnx", is_flag=True, help="Use the model's own ONNX export, even if its weights can be read."),
     _name,
 )
 @options.output

@@ -49,8 +49,8 @@ class _Compared:
     "compare",
     epilog="""\b
 Examples:
-  docsim encoder compare default encoders/ours --index indexes/handbook
-  docsim encoder compare default encoders/ours --qrels related.txt        which one ranks better?
+  docsim encoder compare fast encoders/ours --index indexes/handbook
+  docsim encoder compare fast encoders/ours --qrels related.txt           which one ranks better?
 """,
 )
 @click.argument("a")

@@ -42,9 +42,9 @@ Examples:
 def gaps(least: float, queries: Path | None, index_path: Path | None, output: Output) -> None:
     """List questions that nothing in an index answers: what to write next.
 
-    Looked at are the questions that were recorded (docsim serve --record), and those in --queries. What tells is which
-    of their words documents hold, how similar the nearest documents are, and what people opened and said. Questions
-    that are alike are one line.
+    Looks at the questions that were recorded (docsim serve --record), and those in --queries. Whether a question is
+    answered is estimated from which of its words documents contain, how similar the nearest documents are, and what
+    people opened and said. Similar questions are shown as one.
     """
     from docsim.jobs.gaps import find
 

@@ -59,8 +59,8 @@ _reading = grouped(
         help="Read files of a folder whose names match, such as '*.json', as text, whatever their suffix.",
     ),
     click.option("--text-column", metavar="NAME", help="Column or field of records that is the text.  [default: text]"),
-    click.option("--title-column", metavar="NAME", help="The one that is the title.  [default: title]"),
-    click.option("--id-column", metavar="NAME", help="The one that is the id.  [default: id]"),
+    click.option("--title-column", metavar="NAME", help="Column or field that is the title.  [default: title]"),
+    click.option("--id-column", metavar="NAME", help="Column or field that is the id.  [default: id]"),
     click.option(
         "--convert-timeout",
         type=click.FloatRange(0, 86_400, min_open=True),
@@ -82,7 +82,7 @@ _reading = grouped(
     click.option(
         "--keep-repeated/--drop-repeated",
         default=None,
-        help="Compare pages with what most pages of the source repeat, such as menus and cookie banners, or without.  "
+        help="Compare pages with or without what most pages of the source repeat, such as menus and cookie banners.  "
         "[default: without]",
     ),
     click.option(
@@ -126,8 +126,8 @@ def index(
 ) -> None:
     """Index folders and files, and keep the index up to date.
 
-    Run it again after any change: only new and changed documents are read and encoded. A source is read as it was the
-    last time, unless options say how.
+    Run it again after any change: only new and changed documents are encoded. A source is read with the options of the
+    last time, unless you give others.
 
     SOURCE is a folder (without what .gitignore and .docsimignore exclude), a document, a .jsonl or .csv file with the
     columns id, title and text (all other columns become metadata), an archive (.zip, .tar.gz), or - for JSONL on

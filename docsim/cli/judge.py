@@ -34,8 +34,14 @@ Examples:
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for the judgements (TREC qrels).")
 @click.option("--queries-out", type=click.Path(path_type=Path, dir_okay=False), help="File for the questions (JSONL).")
-@click.option("--ask", is_flag=True, help="Ask about pairs of a question and a document, those first that teach most.")
-@click.option("--most", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most pairs to ask about.")
+@click.option(
+    "--ask",
+    is_flag=True,
+    help="Ask you about pairs of a question and a document, beginning with those that teach most.",
+)
+@click.option(
+    "--most", type=click.IntRange(1, 1000), default=20, show_default=True, help="Maximum number of pairs to ask about."
+)
 @options.queries_option
 @chosen_index.index_option
 @options.output
@@ -50,8 +56,9 @@ def judge(
 ) -> None:
     """Turn what people opened and said into graded relevance judgements.
 
-    That the first hits are opened more often is taken out. Machines are left out, and whoever asks the same again and
-    again counts once. What people say counts before what they open. docsim adapt uses the judgements by itself.
+    The judgements allow for the fact that people open the first hits more often. Machines are left out, and somebody
+    who asks the same question again and again counts once. What people say counts more than what they open. docsim
+    adapt uses the judgements by itself.
     """
     with chosen_index.open_index(index_path) as index:
         if ask:

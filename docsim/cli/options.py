@@ -262,7 +262,7 @@ learning_options = (
         type=click.FloatRange(0),
         callback=finite,
         metavar="X",
-        help="Weight of what the teacher teaches.  [default: 1 for short documents, 0 for others]",
+        help="How much to learn from the teacher.  [default: 1 for short documents, 0 for others]",
     ),
     click.option(
         "--time-limit",

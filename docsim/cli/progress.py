@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from docsim.cli.output import echo, visible
-from docsim.progress import SILENT, Progress, Total, counted
+from docsim.progress import SILENT, Progress, Silent, Total, counted
 
 if TYPE_CHECKING:
     from rich import progress as rich
@@ -16,20 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["sentences", "watching"]
 
 
-class _Sentences:
+class _Sentences(Silent):
     """Writes sentences to standard error."""
 
     def say(self, text: str) -> None:
         echo(text, err=True)
-
-    def begin(self, task: str, total: Total, done: int = 0) -> None:
-        pass
-
-    def advance(self, count: int = 1) -> None:
-        pass
-
-    def measure(self, text: str) -> None:
-        pass
 
 
 class _Bar:

@@ -87,8 +87,8 @@ def query(
     """Find the documents most similar to TEXT.
 
     TEXT is a question, a few words or a whole text; quotes are not needed. With -, each line of standard input is a
-    query. TEXT may hold operators: "exact words", -word, title:word and begin*. A word that no document holds is
-    searched for as the one that was likely meant.
+    query. TEXT may contain operators: "exact words", -word, title:word and begin*. If no document contains a word, the
+    word that you most likely meant is searched for instead.
     """
     if bool(text) == (batch is not None):
         raise UsageError("expected either TEXT or --batch FILE, got " + ("both" if text else "neither"))
@@ -213,13 +213,7 @@ class _Asking:
         field.
         """
         words = [", ".join(_telling(reason)) for reason in reasons]
-        warn(result.warnings)
-        for line in _understood(result):
-            echo(line, err=True)
-        if result.nothing_here and not self.output.quiet:
-            echo("Probably nothing here answers this; these come nearest.", err=True)
-        if not result.hits:
-            echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
+        self._print_remarks(result)
         if not sys.stdout.isatty():
             _lines(result, words, name)
             if not self.output.quiet:
@@ -239,6 +233,16 @@ class _Asking:
             console.print(hits.rows(result, text, by_id, matcher, encoder=encoder, fold=self.fold))
         for line in () if self.output.quiet else hits.footnotes(result, **self._chosen()):
             console.print(visible(line), style="dim", markup=False)
+
+    def _print_remarks(self, result: SearchResult) -> None:
+        """Print to standard error what has to be said before the hits."""
+        warn(result.warnings)
+        for line in _understood(result):
+            echo(line, err=True)
+        if result.nothing_here and not self.output.quiet:
+            echo("Probably nothing here answers this; these come nearest.", err=True)
+        if not result.hits:
+            echo(f"Nothing found: {_nothing(self.index, self.search)}.", err=True)
 
     def _chosen(self) -> _Chosen:
         """Return how hits were chosen, for what is said below them."""

@@ -50,7 +50,9 @@ class _Running:
 _allowing = grouped(
     _Allowing,
     "allowing",
-    click.option("--open", is_flag=True, help="Let anybody read what is everybody's, without a token."),
+    click.option(
+        "--open", is_flag=True, help="Let anybody read the documents that are for everybody, without a token."
+    ),
     click.option("--name", "names", multiple=True, metavar="HOST", help="Also answer requests for this host name."),
     rules_option,
     default_access_option,
@@ -79,7 +81,7 @@ _recording = grouped(
         "--swaps",
         type=click.FloatRange(0, 1),
         default=0.0,
-        help="Share of recorded answers in which two neighbours are drawn, and swapped half of the time, to learn how "
+        help="Share of recorded answers in which two neighbouring hits may be swapped at random, to learn how "
         "often each rank is looked at.  [default: none]",
     ),
 )
@@ -93,20 +95,20 @@ _running = grouped(
         default=30.0,
         show_default=True,
         metavar="S",
-        help="Most seconds for a request.",
+        help="Maximum number of seconds for a request.",
     ),
     click.option(
         "--in-flight",
         type=click.IntRange(min=1),
         default=64,
         show_default=True,
-        help="Most requests that a worker takes at once.",
+        help="Maximum number of requests that a worker handles at once.",
     ),
     click.option(
         "--rate",
         type=click.IntRange(min=0),
         default=0,
-        help="Most requests a minute that each token may make of each worker.  [default: no limit]",
+        help="Maximum number of requests a minute, for each token and worker.  [default: no limit]",
     ),
     click.option("--log-texts", is_flag=True, help="Log what is searched for."),
 )
@@ -118,7 +120,7 @@ Examples:
   docsim serve                                       for this machine, at http://127.0.0.1:8080/
   docsim serve --index indexes/handbook --port 9000
   docsim token add anna --group hr && docsim serve --host 0.0.0.0      for others, who need a token
-  docsim serve --host 0.0.0.0 --open                 for others, who all see what is everybody's
+  docsim serve --host 0.0.0.0 --open                 for others, who all see what is for everybody
   docsim serve --watch ~/handbook                    what changes there is found within seconds
   docsim serve --workers 4                           four processes answer
   docsim serve --record                              learn from what people ask and open
@@ -150,7 +152,7 @@ def serve(
 ) -> None:
     """Serve an index: an HTTP API below /v1 and a page.
 
-    Others can only reach it, with --host, if there are tokens (docsim token), a trusted proxy, or --open. Without
+    With --host, other machines can reach it. This needs tokens (docsim token), a trusted proxy, or --open. Without
     tokens, whoever uses this machine can read everything and change nothing.
 
     What is written by docsim index, adapt or rollback meanwhile is used from the next request on. SIGTERM and Ctrl-C

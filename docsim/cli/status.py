@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from docsim.cli import chosen_index, options
 from docsim.cli.output import Output, echo, plural, print_json, styled
 from docsim.engine.records import SearchFacts
 from docsim.index import Index
-from docsim.maintenance.status import GenerationStatus, Status, read_incomplete, read_left_out, read_status
+from docsim.maintenance.status import (
+    GenerationStatus,
+    SourceStatus,
+    Status,
+    read_incomplete,
+    read_left_out,
+    read_status,
+)
 
 __all__ = ["status"]
 
@@ -76,22 +84,26 @@ def _print_status(found: Status) -> None:
     for warning in found.search.warnings:
         echo(f"  Warning: {warning}")
     echo(f"size        {sum(asdict(found.sizes).values()) / 1e6:.1f} MB")
-    for source in found.sources:
+    _print_sources(found.sources)
+    if found.incomplete:
+        echo(f"incomplete  {found.incomplete}; list them with: docsim status --incomplete")
+    echo(f"failed      {found.failed}")
+    for failure in found.failures:
+        echo(f"  {failure.path}: {failure.reason}")
+
+
+def _print_sources(sources: Sequence[SourceStatus]) -> None:
+    for source in sources:
         state = (
             f"read completely {source.finished}" if source.complete else "NOT read completely: run docsim index again"
         )
         echo(f"source      {source.location} ({source.documents} documents, {state})")
         if source.gone:
             echo(f"  It is gone; remove its documents with: docsim forget {source.location}")
-    left_out = sum((Counter(source.left_out) for source in found.sources), Counter[str]())
+    left_out = sum((Counter(source.left_out) for source in sources), Counter[str]())
     if left_out:
         reasons = ", ".join(f"{count} {plural(reason, count)}" for reason, count in left_out.most_common(8))
         echo(f"left out    {left_out.total()}: {reasons}; list them with: docsim status --left-out")
-    if found.incomplete:
-        echo(f"incomplete  {found.incomplete}; list them with: docsim status --incomplete")
-    echo(f"failed      {found.failed}")
-    for failure in found.failures:
-        echo(f"  {failure.path}: {failure.reason}")
 
 
 def _building(one: GenerationStatus, total: int) -> str:

@@ -92,8 +92,12 @@ _how = grouped(
         callback=_names,
         help="Starting points to try: default, scratch, or directories of encoders.",
     ),
-    click.option("--trials", type=click.IntRange(1), help="Most trials.  [default: as many as the budget allows]"),
-    click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Most steps per trial."),
+    click.option(
+        "--trials", type=click.IntRange(1), help="Maximum number of trials.  [default: as many as the budget allows]"
+    ),
+    click.option(
+        "--steps", type=click.IntRange(1), default=200, show_default=True, help="Maximum number of steps per trial."
+    ),
     options.seed_option,
     click.option("--resume", is_flag=True, help="Continue the sweep in --out."),
 )

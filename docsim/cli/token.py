@@ -46,7 +46,7 @@ def token() -> None:
 @token.command(
     epilog="""\b
 Examples:
-  docsim token add anna --group hr --group legal     sees what is everybody's, hr's or legal's
+  docsim token add anna --group hr --group legal     sees documents for everybody, hr or legal
   docsim token add ci --scope write --days 90        may change documents, and sees all of them
 """
 )
@@ -56,11 +56,13 @@ Examples:
     type=click.Choice(("read", "write", "admin")),
     default="read",
     show_default=True,
-    help="What it allows: to search, also to change documents, or everything.",
+    help="What the token allows: to search (read), also to change documents (write), or everything (admin).",
 )
 @click.option("--group", "groups", multiple=True, help="Show only documents of this group, and of everybody.")
-@click.option("--everybody", is_flag=True, help="Show only what is everybody's.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it ends.  [default: never]")
+@click.option("--everybody", is_flag=True, help="Show only documents that are for everybody.")
+@click.option(
+    "--days", type=click.FloatRange(min=0, min_open=True), help="Days until the token expires.  [default: never]"
+)
 @chosen_index.index_option
 @_as_json
 def add(
@@ -74,7 +76,7 @@ def add(
 ) -> None:
     """Make a token and print it. It cannot be shown again.
 
-    Without --group and --everybody it shows all documents.
+    A token without --group and --everybody shows all documents.
     """
     limited = list(groups) if groups or everybody else None
     made = tokens(index_path).add(name, scope=scope, groups=limited, days=days)

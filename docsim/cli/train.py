@@ -118,8 +118,12 @@ _loss = (
     ),
 )
 _schedule = (
-    click.option("--epochs", type=click.IntRange(1), help="Most passes over the texts, instead of --steps."),
-    click.option("--steps", type=click.IntRange(1), help="Most steps.  [default: depends on the kind of texts]"),
+    click.option(
+        "--epochs", type=click.IntRange(1), help="Maximum number of passes over the texts, instead of --steps."
+    ),
+    click.option(
+        "--steps", type=click.IntRange(1), help="Maximum number of steps.  [default: depends on the kind of texts]"
+    ),
     click.option(
         "--batch",
         "batch_size",
@@ -143,7 +147,7 @@ _results = (
         "--report", type=options.directory, help="Write numbers, pictures and a page about the training here."
     ),
     click.option("--tensorboard", type=options.directory, help="Write TensorBoard logs here."),
-    click.option("--name", help="Name of the encoder, for people.  [default: the name of --out]"),
+    click.option("--name", help="Display name of the encoder.  [default: the name of --out]"),
 )
 _how = grouped(TrainOptions, "how", *_tower, *_loss, *_schedule, *_results)
 
@@ -171,7 +175,7 @@ def train(out: Path, texts: _Texts, how: TrainOptions, output: Output) -> None:
     documents is held out to measure this; the best weights are kept, and training ends when they no longer improve.
 
     With --teacher, passages also learn to be as similar as the teacher finds them. This helps where documents are short
-    (at most 512 tokens for half of them) and harms where they are longer. The teacher is then not asked, unless
+    (at most 512 tokens for half of them) and harms where they are longer. With these the teacher is not used, unless
     --teacher-weight says so.
     """
     _check(texts, how)
@@ -189,7 +193,7 @@ def train(out: Path, texts: _Texts, how: TrainOptions, output: Output) -> None:
 def tell_unasked(trained: Trained, teacher: Path | None, weight: float | None) -> None:
     """Print that the teacher was not used, if the user left that decision to docsim."""
     if teacher and weight is None and not trained.teacher:
-        echo("The teacher was not asked: documents as long as these teach more by themselves (--teacher-weight).")
+        echo("The teacher was not used: training on such long documents works better without (see --teacher-weight).")
 
 
 def _check(texts: _Texts, how: TrainOptions) -> None:
@@ -232,7 +236,7 @@ def _tell(trained: Trained, how: TrainOptions) -> None:
     why = {"steps": "all steps were done", "patience": f"{probe} no longer rose", "time": "the time was up"}
     echo(f"{probe}: {trained.before:.4f} before, {trained.after:.4f} after {trained.kept} steps")
     if trained.kept == 0:
-        echo("Training found nothing better than the start, which was kept.")
+        echo("Training found nothing better than the starting point, which was kept.")
     tell_unasked(trained, how.teacher, how.teacher_weight)
     echo(f"Ended after {trained.steps} steps and {trained.seconds:.0f} s: {why[trained.ended]}")
     announce(trained.encoder)

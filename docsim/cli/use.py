@@ -26,8 +26,8 @@ _LISTED = 10
 def use() -> None:
     """Look at, export, import and delete the record of what people asked and opened.
 
-    It is kept only where docsim serve --record, docsim feedback, docsim judge or docsim use import have made one, in
-    use.db in the index's directory. People are told apart by keyed hashes; no name or address is kept.
+    There is a record only if docsim serve --record, docsim feedback, docsim judge or docsim use import has made one. It
+    is the file use.db in the index's directory. People are kept as keyed hashes, never by name or address.
     """
 
 
@@ -55,7 +55,7 @@ Examples:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.  [default: print]")
 @chosen_index.index_option
 def export(out: Path | None, index_path: Path | None) -> None:
-    """Write the record as lines of JSON, in the way of User Behavior Insights (UBI)."""
+    """Write the record as lines of JSON, in the format of User Behavior Insights (UBI)."""
     from docsim.use.exchange import exported
 
     directory = _recorded(index_path)
@@ -118,7 +118,7 @@ Examples:
 def purge(user: str | None, index_path: Path | None, output: Output) -> None:
     """Delete the record, or what one person asked and did, from the files as well.
 
-    What a server that is running has in memory is written within a second; purge again after that.
+    A running server writes what it has in memory within a second; to delete that as well, purge again after it.
     """
     directory = _recorded(index_path)
     person = None if user is None else People(directory).hashed(user)
@@ -141,7 +141,7 @@ Examples:
 @click.option("--good", multiple=True, metavar="ID", help="A document that answers the question. May be repeated.")
 @click.option("--bad", multiple=True, metavar="ID", help="A document that does not answer it. May be repeated.")
 @click.option("--found", multiple=True, metavar="ID", help="A document that is just what was looked for.")
-@click.option("--user", help="Who says so. Only a keyed hash of it is kept.")
+@click.option("--user", help="Who gives this feedback. Only a keyed hash of the name is kept.")
 @chosen_index.index_option
 def feedback(
     question: str,

@@ -40,9 +40,9 @@ Examples:
 def watch(source: tuple[Path, ...], index_path: Path | None, encoder: EncoderOptions, output: Output) -> None:
     """Keep an index up to date with folders and files, until Ctrl-C or SIGTERM.
 
-    What changes is indexed within seconds, and each source is read again every five minutes, because network drives
-    tell of no changes. What docsim index would remove is removed. A server of the index finds what is new at its next
-    request; docsim serve --watch does the same within the server.
+    What changes is indexed within seconds, and each source is read again every five minutes, because network drives do
+    not report changes. Documents that docsim index would remove are removed. A server of the index finds what is new at
+    its next request; docsim serve --watch does the same within the server.
     """
     from docsim.cli.index import chosen
     from docsim.jobs.sync import SyncOptions, sync
@@ -51,7 +51,8 @@ def watch(source: tuple[Path, ...], index_path: Path | None, encoder: EncoderOpt
     sources = watched_sources([str(one) for one in source])
     path = chosen_index.named_index(index_path) or chosen(sources, [str(one) for one in source])
     named = encoder.load() if encoder.encoder else None
-    changed, ended = threading.Event(), threading.Event()
+    changed = threading.Event()
+    ended = _ended_by_signals(changed)
     watching = Watching(sources, path, changed.set)
 
     def read(due: Source) -> Synced:
@@ -60,15 +61,6 @@ def watch(source: tuple[Path, ...], index_path: Path | None, encoder: EncoderOpt
             path, [due], SyncOptions(wait=True), encoder=named, dim=encoder.dim, among=sources, progress=progress
         )
 
-    def end(signal_number: int, frame: FrameType | None) -> None:
-        """Finish what is being read, and end; asked again, end at once: what is not committed is done the next time."""
-        if ended.is_set():
-            raise SystemExit(0)
-        ended.set()
-        changed.set()
-
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, end)
     with watching.running():
         while not ended.is_set():
             changed.clear()
@@ -79,6 +71,27 @@ def watch(source: tuple[Path, ...], index_path: Path | None, encoder: EncoderOpt
                     echo(f"{due.location} could not be read: {error}", err=True)
             elif not ended.is_set():
                 changed.wait(1.0)
+
+
+def _ended_by_signals(changed: threading.Event) -> threading.Event:
+    """Return an event that Ctrl-C and SIGTERM set; a second signal ends the process at once.
+
+    What is not committed by then is done the next time.
+
+    Args:
+        changed: Set together with it, to wake up who waits for it.
+    """
+    ended = threading.Event()
+
+    def end(signal_number: int, frame: FrameType | None) -> None:
+        if ended.is_set():
+            raise SystemExit(0)
+        ended.set()
+        changed.set()
+
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, end)
+    return ended
 
 
 def _tell(location: str, synced: Synced, output: Output) -> None:

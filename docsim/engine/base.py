@@ -2,11 +2,12 @@
 
 An engine keeps one index: documents, their passages, and for every generation the embeddings of the passages under one
 encoder. Search, analysis, re-indexing and maintenance are written against these protocols only. There is no SQL here,
-no FAISS object and no row number; `docsim.engine.local` is the engine of one machine, and the tests hold a second, tiny
-one made of dictionaries and NumPy. Both pass the same conformance suite.
+no FAISS object and no row number. `docsim.engine.local` keeps an index in a directory of one machine,
+`docsim.engine.postgres` in a PostgreSQL database, and the tests have a tiny third engine made of dictionaries and
+NumPy. All pass the same conformance suite.
 
     Engine      an open index; gives snapshots to read, a writer to write, a rebuilder to change generations
-    Snapshot    one committed state of one generation: everything asked of it is answered from that state
+    Snapshot    one committed state of one generation: all its answers come from that state
     Sources     which source holds which document under which path
     Writer      adds, changes and removes documents; one transaction at a time
     Rebuilder   fills, publishes and removes generations
@@ -41,9 +42,9 @@ class Engine(Protocol):
 
     @property
     def folder(self) -> Path:
-        """The folder of this machine for what belongs to the index and is not part of it.
+        """The folder on this machine for files that belong to the index without being part of it.
 
-        There are the record of use, the server's tokens and locks. For an index that is a directory, it is that.
+        These are the record of use, the server's tokens, and locks. If the index is a directory, it is that directory.
         """
 
     @property
@@ -70,10 +71,10 @@ class Engine(Protocol):
         """
 
     def prepare(self) -> None:
-        """Load, side by side, what the first search needs."""
+        """Load what the first search needs, several things at a time."""
 
     def snapshot(self, *, encoder: bool = False) -> AbstractContextManager[Snapshot]:
-        """Read one committed state: whatever others write meanwhile, the block sees nothing of it.
+        """Read one committed state: the block sees nothing of what others write meanwhile.
 
         Args:
             encoder: Also load the encoder of that state, so that its failure is reported here.
@@ -122,7 +123,7 @@ class Engine(Protocol):
         """Return a directory that holds the encoder of a generation."""
 
     def base_directory(self, number: int) -> Path:
-        """Return the directory of what a generation's encoder was trained from, or its own if it was not trained."""
+        """Return the directory of the encoder that a generation's was trained from; its own if there is none."""
 
     def report_directory(self, number: int) -> Path:
         """Return the directory where the report about a generation goes."""
@@ -131,13 +132,13 @@ class Engine(Protocol):
         """Return a directory to train in; it may be removed when nobody is training."""
 
     def note(self, key: str) -> str | None:
-        """Return a small text that was kept under a name, or None."""
+        """Return the note that was stored under a name, a short text, or None."""
 
     def keep_note(self, key: str, text: str) -> None:
-        """Keep a small text under a name; it changes no answer."""
+        """Store a note, a short text, under a name. Notes do not affect search results."""
 
     def notes(self) -> dict[str, str]:
-        """Return all small texts by their names."""
+        """Return all notes by their names."""
 
     # Looking after it
 
@@ -154,7 +155,7 @@ class Engine(Protocol):
         """Check the stored embeddings of the generation that is searched."""
 
     def problems(self) -> list[str]:
-        """Return what is wrong with how the index is kept, a sentence each."""
+        """Return what is wrong with the stored data and files, a sentence each."""
 
     def repair(self, *, index_type: str | None = None, recall: float | None = None, wait: bool = False) -> list[str]:
         """Rebuild what can be rebuilt from what is stored.

@@ -81,7 +81,7 @@ class Snapshot(Protocol):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the engine found damaged and answers around, a sentence each; more may be found while it is read."""
+        """What the engine found damaged and works around, a sentence each; more may be found while it is read."""
 
     @property
     def background(self) -> dict[int | str | None, NDArray[np.float32]]:

@@ -64,7 +64,7 @@ class Sources(Protocol):
 
 
 class Writer(Sources, Protocol):
-    """What the one writer of an index can do. Every change belongs into the block of ``transaction``."""
+    """What the one writer of an index can do. Make every change inside the block of ``transaction``."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Make the block one transaction: all of it is committed at its end, or nothing is."""
@@ -76,10 +76,10 @@ class Writer(Sources, Protocol):
         """Return the passages of a document, in order."""
 
     def note(self, key: str) -> str | None:
-        """Return a small text that was kept under a name, or None."""
+        """Return the note that was stored under a name, a short text, or None."""
 
     def keep_note(self, key: str, text: str) -> None:
-        """Keep a small text under a name."""
+        """Store a note, a short text, under a name."""
 
     def open_source(self, source_number: int | None, source: SourceName) -> int:
         """Record that a source, new when it has no number, is being read; return its number."""
@@ -88,7 +88,7 @@ class Writer(Sources, Protocol):
         """Record that a source was read to its end, and what could not be read."""
 
     def forget_source(self, source_number: int) -> int:
-        """Forget a source with its paths and failures; return how many documents went with it, having no other."""
+        """Forget a source with its paths, failures and own documents; return how many documents were removed."""
 
     def put(self, embedded: Embedded, *, number: int | None) -> int:
         """Add a document, or replace document ``number``, with embeddings of the live generation; return its number.
@@ -168,10 +168,10 @@ class Rebuilder(Protocol):
         """Bring up to date what makes searching a generation fast."""
 
     def settle(self) -> None:
-        """Do what a run that was killed after publishing left undone, unless a writer is about to do it."""
+        """Finish what a run that was killed after publishing had not finished, unless a writer is about to do it."""
 
     def record(self, number: int, verdict: RecordedVerdict) -> None:
-        """Keep what was found about a generation."""
+        """Record the verdict about a generation."""
 
     def publish(self, number: int, catch_up: Callable[[], int]) -> int:
         """Make a generation the live one in one transaction; the one that was live is retired.
@@ -191,17 +191,17 @@ class Rebuilder(Protocol):
         """Give up building a generation; return whether it is kept, because it was live before."""
 
     def remove(self, numbers: Iterable[int], *, wait: bool = False) -> int:
-        """Remove generations that are not live, and give their room back; return how many bytes were freed.
+        """Remove generations that are not live, and free their disk space; return how many bytes were freed.
 
         Raises:
             IndexLocked: Another process is writing and ``wait`` is off.
         """
 
     def map_live(self, number: int, alignment: Alignment) -> None:
-        """Let the encoder of a generation that is being built answer at once, over the live embeddings, mapped."""
+        """Let the encoder of a generation that is being built answer at once, by mapping the live embeddings for it."""
 
     def alignment(self, number: int) -> Alignment | None:
         """Return what maps the live embeddings for a generation; None when nothing does, or it cannot be read."""
 
     def unmap(self, number: int) -> bool:
-        """Let the live generation's own encoder answer again; return whether it did not."""
+        """Let the live generation's own encoder answer again; return whether another one had answered."""

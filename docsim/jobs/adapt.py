@@ -275,7 +275,7 @@ def _start(index: Index, base: Encoder, options: AdaptOptions, progress: Progres
     """Return what training starts from: the documents alone where a shipped encoder would spell them out."""
     if options.start is not None or vocabulary_advice.suits(index, base):
         return str(base.path)
-    progress.say("Making a vocabulary of these documents, whose words the encoder would spell out.")
+    progress.say("Making a vocabulary of these documents, as the encoder would read their words letter by letter.")
     return CORPUS
 
 

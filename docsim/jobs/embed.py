@@ -104,14 +104,9 @@ def embed(
         DocsimError: A shard cannot be encoded, or there is no such cluster; the shards that were done stay.
     """
     started = time.perf_counter()
-    extras.require("embed", "encoding in bulk")
-    if options.on == "ray":
-        extras.require("ray", "encoding on Ray")
-    index = given if isinstance(given, Index) else None
-    every = shards.of_index(given, documents=options.shard) if isinstance(given, Index) else shards.of_files(given)
-    if not every:
-        raise UsageError("expected at least one document to encode, found none")
-    job = _job(index, encoder, out, options)
+    _require_extras(options)
+    every = _divided(given, options)
+    job = _job(given, encoder, out, options)
     folder = _made(path_of(job, "").parent)
     waiting = [one for one in every if not path_of(job, one.name).exists()]
     progress.begin("shards", len(every), len(every) - len(waiting))
@@ -120,26 +115,40 @@ def embed(
         done.append(one)
         progress.advance()
     files.tidy(folder, [one.name for one in every])
-    fresh = [one for one in done if one.made]
+    made = [one for one in done if one.made]
     return EmbeddedInBulk(
-        folder,
-        encoder.fingerprint,
-        len(every),
-        len(fresh),
-        sum(one.documents for one in fresh),
-        sum(one.passages for one in fresh),
-        time.perf_counter() - started,
-        tuple(failure for one in done for failure in one.failures),
+        folder=folder,
+        fingerprint=encoder.fingerprint,
+        shards=len(every),
+        made=len(made),
+        documents=sum(one.documents for one in made),
+        passages=sum(one.passages for one in made),
+        seconds=time.perf_counter() - started,
+        failures=tuple(failure for one in done for failure in one.failures),
     )
 
 
-def _job(index: Index | None, encoder: Encoder, out: Path, options: BulkOptions) -> Job:
+def _require_extras(options: BulkOptions) -> None:
+    extras.require("embed", "encoding in bulk")
+    if options.on == "ray":
+        extras.require("ray", "encoding on Ray")
+
+
+def _divided(given: Index | Sequence[Path], options: BulkOptions) -> Sequence[Shard]:
+    """Return the shards of an index, or of files of records."""
+    found = shards.of_index(given, documents=options.shard) if isinstance(given, Index) else shards.of_files(given)
+    if not found:
+        raise UsageError("expected at least one document to encode, found none")
+    return found
+
+
+def _job(given: Index | Sequence[Path], encoder: Encoder, out: Path, options: BulkOptions) -> Job:
     return Job(
         encoder=str(encoder.path.absolute()),
         fingerprint=encoder.fingerprint,
         dim=encoder.dim,
         out=str(out.absolute()),
-        index="" if index is None else _absolute(index.engine.address),
+        index=_absolute(given.engine.address) if isinstance(given, Index) else "",
         threads=options.threads,
     )
 

@@ -60,11 +60,11 @@ def upgrade(
         new = begun(rebuilder, encoder, base=None, progress=progress)
         alignment = rebuilder.alignment(new.number) or _aligned(index, rebuilder, live, new)
     if alignment is None:
-        progress.say("Mapping the old embeddings finds no more of what the new encoder finds; the old one answers on.")
+        progress.say("Mapped embeddings would not be closer to the new encoder's; the old encoder goes on answering.")
     else:
         progress.say(
-            f"{new.encoder} answers from now on, over mapped embeddings: of a passage's nearest it finds "
-            f"{alignment.agreement:.0%}, the old encoder {alignment.before:.0%}."
+            f"{new.encoder} answers from now on, with mapped embeddings. They find {alignment.agreement:.0%} of the "
+            f"passages that are nearest by its own; the old encoder finds {alignment.before:.0%}."
         )
     return alignment
 

@@ -1,13 +1,13 @@
 """Answers: how likely it is that the index holds an answer to a question.
 
-There is always a nearest document, also to a question that no document answers. Two things tell: whether the first hit
-holds the question's words, by how rare they are, and how rare a similarity like the hit's is in this index. They are
-weighed by a logistic regression over questions whose answers were taken out of an index, and questions asked of the
-index of another subject; see docs/research/ranking.md. A question that is answered in other words altogether looks like
-one that is not.
+There is always a nearest document, also to a question that no document answers. The estimate depends on two things: how
+many of the question's words the first hit contains, weighted by their rarity, and how rare a similarity like the hit's
+is in this index. Their weights come from a logistic regression over questions whose answers were taken out of an index,
+and questions on a subject that the index does not cover; see docs/research/ranking.md. A question that is answered in
+completely different words looks like one that is not answered.
 
-``answerable`` says it of a question as it is asked, where enough is known; ``evidence`` of any question, for lists that
-somebody looks through, such as that of gaps.
+``answerable`` gives the estimate for a question that is being asked, if enough is known. ``evidence`` gives it for any
+question, for lists that somebody reads, such as that of gaps.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DOUBTFUL = 0.25
 """Below this likelihood, the index is said to hold probably nothing; measured, see docs/research/ranking.md."""
 
 FEWEST_DOCUMENTS = 20
-"""Fewer documents do not tell what is rare among them."""
+"""With fewer documents, it is not known which words are rare."""
 
 MOST_WORDS = 12
 """A query of more different words is no question that could be judged by them."""
@@ -57,7 +57,7 @@ class Evidence:
 
     @property
     def features(self) -> tuple[float, float]:
-        """The numbers that are weighed; the percentile as a power of ten: 99 is 2, 99.9 is 3."""
+        """The inputs of the regression; the percentile as a power of ten: 99 is 2, 99.9 is 3."""
         return self.covered, -math.log10(max(1e-4, 1 - self.percentile / 100))
 
     @property
@@ -72,9 +72,9 @@ def answerable(
     number: int,
     percentile: float | None,
 ) -> float | None:
-    """Return how likely the index holds an answer, in [0, 1]; None where that cannot be told.
+    """Return how likely it is that the index holds an answer, in [0, 1]; None if it is not estimated.
 
-    It cannot be told of few documents, of a question of many words or of none, or without a percentile.
+    There is no estimate for an index of few documents, for a question of many words or none, or without a percentile.
 
     Args:
         snapshot: What was searched.
@@ -92,7 +92,7 @@ def answerable(
 def evidence(snapshot: Snapshot, question: Document, number: int, percentile: float | None) -> Evidence | None:
     """Return what speaks for an answer to any question; None for one without words.
 
-    The arguments are those of ``answerable``; without a percentile, the words alone tell.
+    The arguments are those of ``answerable``; without a percentile, only the words count.
     """
     terms = _words(question)
     return _evidence(snapshot, terms, number, percentile) if terms else None

@@ -42,7 +42,7 @@ def requested(
 
 
 def ask_texts(engine: Engine, texts: Sequence[str], request: Request, *, started: float) -> list[SearchResult]:
-    """Search for what is similar to each of several texts.
+    """Search for documents similar to each of several texts.
 
     Raises:
         UsageError: A text is blank.
@@ -55,13 +55,13 @@ def ask_texts(engine: Engine, texts: Sequence[str], request: Request, *, started
 def ask(
     engine: Engine, document: Document, request: Request, *, started: float, exclude: int | None = None
 ) -> SearchResult:
-    """Encode a document like indexed ones, and search for what is similar to it.
+    """Encode a document like indexed ones, and search for documents similar to it.
 
     Args:
         engine: Keeps the index that is searched.
         document: What to search for.
         request: How many hits are wanted, and what ranks and chooses them.
-        started: ``time.perf_counter()`` when it came.
+        started: ``time.perf_counter()`` when the request came.
         exclude: The number of an indexed document to leave out.
     """
     excluded = () if exclude is None else (exclude,)
@@ -84,7 +84,7 @@ def _ask(
 
 @retried
 def ask_indexed(engine: Engine, id: str, request: Request) -> SearchResult:
-    """Search for what is similar to an indexed document, by its stored embeddings; it is left out itself.
+    """Search for documents similar to an indexed one, by its stored embeddings; the document itself is left out.
 
     Raises:
         UsageError: There is no document with this id.
@@ -99,7 +99,7 @@ def ask_indexed(engine: Engine, id: str, request: Request) -> SearchResult:
 
 @retried
 def suggested(engine: Engine, text: str, request: Request) -> Suggestions:
-    """Return how a text that somebody is typing may go on: as many words, and titles, as hits are wanted."""
+    """Return completions of a text that somebody is typing: as many words, and as many titles, as hits are wanted."""
     from docsim.search.suggestions import suggestions  # here, because searching does not need it
 
     with engine.snapshot() as snapshot:
@@ -121,7 +121,7 @@ def stored_document(snapshot: Snapshot, id: str) -> StoredDocument:
 
 
 def meant_by(snapshot: Snapshot, id: str) -> str:
-    """Return a question after the ids that look most like one that does not exist; nothing where none does."""
+    """Return a question that names the ids most like one that does not exist; empty if there is none like it."""
     import difflib
 
     ids = [one.document.id for one in snapshot.scan(characters=0)]

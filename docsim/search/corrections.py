@@ -1,10 +1,10 @@
-"""Corrections: what was meant by words of a question that no document holds.
+"""Corrections: the words that were probably meant by words of a question that no document holds.
 
 Only words of letters are corrected, and only those that nothing in the index explains: no document holds the word, its
 stem, or its parts, written apart or run together with what stands beside it. A word that is one token of the encoder's
-vocabulary is a word, though one that nobody here uses. A word with digits, a name such as
-``readFile`` or ``HTTP``, and a text too long to be a question are left alone. What takes the place of a word occurs in
-a document that the search may return.
+vocabulary exists, even if no document here uses it. A word with digits, a name such as ``readFile`` or ``HTTP``, and a
+text too long to be a question are left alone. What takes the place of a word occurs in a document that the search may
+return.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def corrected(
     Args:
         snapshot: What is searched.
         text: The question.
-        meant: Texts in it that are meant as they are written.
+        meant: Parts of it that are not to be corrected.
         where: What documents have to meet to be found.
-        visible: What documents have to meet for their words to be known to whoever asks.
+        visible: What documents have to meet so that whoever asks may know their words.
     """
     found = list(_words(text, {word for one in meant for word in one.split()}))
     unknown = _unknown(snapshot, [word for _, _, word in found], visible)

@@ -1,4 +1,4 @@
-"""Names: a question that is the name of a page, its title or that of its file, is answered by that page first."""
+"""Names: if a question is just the title of a page, or the name of its file, that page comes first."""
 
 from __future__ import annotations
 

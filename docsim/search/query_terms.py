@@ -5,8 +5,8 @@ its parts are asked for and the parts run together, so that ``readFile``, ``read
 The words of a short query are run together as well, since an identifier may be written that way; what no document holds
 is asked for as a phrase of its parts.
 
-Counting and scoring frequent words takes long and tells little. So a query is asked by its most telling terms first,
-and frequent ones are added only when more documents are wanted than the telling ones find.
+Counting and scoring frequent words takes long and helps little. So a search begins with the most characteristic terms
+of a query, and adds frequent ones only when it needs more documents than those find.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SMALL = 0.25
 """What a small word, such as "how" or "do", weighs beside others; measured, see docs/research/ranking.md."""
 
 MOST_TERMS = 80
-"""A query is asked by at most this many terms, the most telling ones; measured, see docs/research/ranking.md."""
+"""A query is searched for by so many terms at most, the most characteristic; measured, see docs/research/ranking.md."""
 
 MOST_ROWS = 10_000
 """The telling terms together occur in at most this many documents; more frequent terms are left for later."""

@@ -36,7 +36,7 @@ _WIDER = 4
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuestion:
-    """What a question was taken for; see ``docsim.search.questions``. Whatever else is no question.
+    """How a question was understood; see ``docsim.search.questions``. It is empty for what is not a question.
 
     Attributes:
         text: Its words, as they are encoded and searched for.
@@ -62,7 +62,7 @@ class Query:
         document: The text whose words are searched for.
         vectors: Embeddings of its passages, ``float32 (passages, dim)``, unit rows, at least one.
         exclude: Numbers of documents that must not be returned, ascending.
-        asked: What a question was taken for.
+        asked: How a question was understood.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Candidate:
 
 
 class Tier(Sequence[Candidate]):
-    """Candidates, best first, made when they are asked for: few of them become hits."""
+    """Candidates, best first. Each is made when it is needed, as few of them become hits."""
 
     def __init__(self, numbers: Numbers, scores: NDArray[np.float32], found: Scored, highest: float) -> None:
         """Rank documents by their scores, ties by number.
@@ -262,9 +262,9 @@ def nearest(
     exact: bool = False,
     depth: int = CANDIDATES,
 ) -> list[Neighbours]:
-    """Return what is nearest to each query, as far as the first tier looks.
+    """Return the passages nearest to each query, as many as the first tier looks at.
 
-    One scan serves all queries that ask the same of documents.
+    One scan serves all queries that have the same conditions.
 
     Args:
         snapshot: What is searched.

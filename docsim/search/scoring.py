@@ -123,8 +123,8 @@ def scored(
     Args:
         query: ``float32 (query passages, dim)``, unit rows.
         documents: For each document ``(its passages, dim)``, unit rows, at least one.
-        nothing: The embedding of a text of which the encoder knows nothing, ``float32 (dim,)``. Whatever has it is
-            similar to nothing, also of the query.
+        nothing: The embedding of a text of which the encoder knows no token, ``float32 (dim,)``. Passages that have it
+            are treated as similar to nothing.
     """
     if not documents:
         return scored_stacked(query, Stacked(np.zeros((0, query.shape[1]), np.float32), np.zeros(0, np.int64)))

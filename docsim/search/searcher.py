@@ -35,7 +35,8 @@ class Request:
         ranking: How hits are chosen from the documents found.
         where: What documents have to meet; None for all.
         plain: Whether questions are taken as they are: no operators, no corrections.
-        visible: What documents have to meet for their words to be known to whoever asks; ``where`` says so, too.
+        visible: What documents have to meet so that whoever asks may know their words; they have to meet ``where``,
+            too.
         depth: How many passages are looked at before it is known whether more are needed.
 
     Raises:
@@ -66,8 +67,8 @@ def search(
         snapshot: What is searched.
         queries: The queries, encoded by the snapshot's encoder.
         request: How many hits are wanted, and what ranks and chooses them.
-        started: ``time.perf_counter()`` when the queries came; now, when not given. What was done for all of them
-            counts in equal parts for each.
+        started: ``time.perf_counter()`` when the queries came; by default now. Time that was spent on all of them
+            counts for each in equal parts.
     """
     started = time.perf_counter() if started is None else started
     with undivided():
@@ -105,7 +106,7 @@ def _searched(snapshot: Snapshot, queries: Sequence[Query], request: Request, st
 
 
 def _answerable(snapshot: Snapshot, query: Query, request: Request, hits: Sequence[Hit]) -> float | None:
-    """Return how likely the index holds an answer to a question; None where that cannot be told."""
+    """Return how likely it is that the index holds an answer to a question; None if it is not estimated."""
     if query.document.id != "query" or request.mode != "hybrid" or len(query.vectors) > 1:
         return None
     number = snapshot.number(hits[0].id) if hits and hits[0].rank == 1 else None

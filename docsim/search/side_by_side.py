@@ -1,8 +1,8 @@
 """Side by side: the queries of one call are answered by as many threads as there are cores.
 
-NumPy, FAISS and SQLite let other threads work while they do. Queries are dealt out a few at a time: few enough that no
-thread waits long for the last ones, and as many as one scan of the vectors serves well. Every thread reads the index by
-itself, so each looks whether it sees the state that all are to be answered from.
+NumPy, FAISS and SQLite let other threads work while they do. Each thread takes a few queries at a time: so few that no
+thread waits long for the last ones, and as many as one scan of the vectors can serve well. Every thread reads the index
+by itself, so each looks whether it sees the state that all are to be answered from.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def search_many(
         snapshot: The state to answer from.
         queries: The queries, encoded by the snapshot's encoder.
         request: How many hits are wanted, and what ranks and chooses them.
-        started: ``time.perf_counter()`` when the queries came. What was done for all of them counts in equal parts for
-            each.
+        started: ``time.perf_counter()`` when the queries came. Time that was spent on all of them counts for each in
+            equal parts.
     """
     shared = (time.perf_counter() - started) / max(1, len(queries))
     parts = [queries[start : start + TOGETHER] for start in range(0, len(queries), TOGETHER)]

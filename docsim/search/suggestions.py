@@ -1,4 +1,4 @@
-"""Suggestions: how what somebody is typing may go on: words that documents hold, and titles of documents."""
+"""Suggestions: completions of a text that somebody is typing: words that documents hold, and titles of documents."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Titled:
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    """How a text may go on.
+    """Completions of a text.
 
     Attributes:
         words: Texts with the last word completed; those whose word most documents hold come first.
@@ -55,7 +55,7 @@ def completions(snapshot: Snapshot, text: str, most: int, *, where: Condition | 
 
     Args:
         snapshot: Whose words are used.
-        text: What was typed. After a blank, nothing is begun that could be completed.
+        text: What was typed. After a blank there is no word to complete.
         most: Return at most this many.
         where: What documents have to meet; words of others are not used and not counted.
     """
@@ -70,7 +70,7 @@ def completions(snapshot: Snapshot, text: str, most: int, *, where: Condition | 
 
 
 def suggestions(snapshot: Snapshot, text: str, most: int, *, where: Condition | None = None) -> Suggestions:
-    """Return how a text may go on: words and titles, at most ``most`` of each; see ``completions``."""
+    """Return completions of a text: words and titles, at most ``most`` of each; see ``completions``."""
     return Suggestions(completions(snapshot, text, most, where=where), _titles(snapshot, text, most, where))
 
 

@@ -1,4 +1,4 @@
-"""Syntax: the few operators that a question may hold, and when a text is no question with operators but plain text.
+"""Syntax: the few operators that a question may contain, and when a text is plain text instead.
 
     "annual leave"    documents that hold these words in a row
     -draft            no documents that hold this word; also -"sick leave"
@@ -77,7 +77,7 @@ class _Part:
 
     @property
     def is_meant(self) -> bool:
-        """Whether it is what it looks like: plain text holds stars and strokes, too."""
+        """Whether it is meant as an operator: plain text contains stars and hyphens, too."""
         if self.phrase:
             return bool(phrase_of(self.text))
         if self.beginning and not (self.text.isalnum() and (len(self.text) > 1 or not self.text.isascii())):
@@ -90,7 +90,7 @@ class _Part:
 
     @property
     def condition(self) -> Condition | None:
-        """What it asks of documents; None if it only says what to search for."""
+        """The condition that documents have to meet; None if it only says what to search for."""
         if not (self.excluded or self.title or self.phrase):
             return None
         begins = self.beginning and not is_unspaced(self.text)
@@ -99,7 +99,7 @@ class _Part:
 
 
 def parsed(text: str) -> Parsed:
-    """Return what a text says: as a question with operators or, where it is none, as plain text."""
+    """Parse a text as a question with operators, or as plain text if it is none."""
     parts = _parts(text.strip()) if len(text) <= MOST_CHARACTERS and not _SIGNS.isdisjoint(text) else []
     operators = [one for one in parts if one.is_operator]
     said = [one for one in parts if not one.excluded]

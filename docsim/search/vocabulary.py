@@ -1,8 +1,8 @@
 """Vocabulary: how much of an index and of a query the encoder's vocabulary does not know.
 
 All tokens that a vocabulary does not know have one embedding. So texts full of them resemble each other, whatever they
-say, and only their words can tell them apart. Words that it spells out letter by letter are known tokens, but their
-meaning is not known either: see ``docsim.encoding.spelling``.
+say, and only their words can tell them apart. If the encoder reads a word letter by letter, the letters are known
+tokens, but the word's meaning is not known either: see ``docsim.encoding.spelling``.
 """
 
 from __future__ import annotations

@@ -44,20 +44,20 @@ def _seconds(request: Request) -> float:
 
 @routes.get("/status", summary="Say what the index holds")
 async def status(request: Request, _: Annotated[given.Nothing, Query()]) -> Response:
-    """Return what the index holds; to who sees all documents, as ``docsim status --json`` does."""
+    """Return what the index holds; for those who see all documents, as ``docsim status --json`` does."""
     return JSONResponse(await in_thread(_reading(request).status, allowed(request)))
 
 
 @routes.get("/generations", summary="List generations")
 async def generations(request: Request, _: Annotated[given.Nothing, Query()]) -> Response:
-    """Return the generations of the index, to who sees all documents."""
+    """Return the generations of the index, if all documents may be seen."""
     unrestricted(request)
     return JSONResponse(await in_thread(_reading(request).generations))
 
 
 @routes.get("/failures", summary="List what could not be read")
 async def failures(request: Request, _: Annotated[given.Nothing, Query()]) -> Response:
-    """Return the documents that could not be read the last time, to who sees all documents."""
+    """Return the documents that could not be read the last time, if all documents may be seen."""
     unrestricted(request)
     return JSONResponse(await in_thread(_reading(request).failures))
 
@@ -66,8 +66,8 @@ async def failures(request: Request, _: Annotated[given.Nothing, Query()]) -> Re
 async def duplicates(request: Request, asked: Annotated[given.DuplicatesParameters, Query()]) -> Response:
     """Return groups of equal and nearly equal documents, as ``docsim duplicates --json`` does.
 
-    They are found among the documents that whoever asks may see. This takes a while: what is not ready in time is
-    answered with 503, goes on, and is there when it is asked for again.
+    They are found among the documents that whoever asks may see. This takes a while. If it is not ready in time, the
+    answer is 503, the search goes on, and a later request gets the result.
     """
     analyses: Analyses = request.app.state.analyses
     found = await in_thread(analyses.duplicates, allowed(request), threshold=asked.threshold, seconds=_seconds(request))
@@ -75,7 +75,7 @@ async def duplicates(request: Request, asked: Annotated[given.DuplicatesParamete
     return JSONResponse(found | {"groups": groups[asked.offset : asked.offset + asked.limit], "total": len(groups)})
 
 
-@routes.get("/map", response_model=given.MapAnswer, summary="Lay documents out in the plane")
+@routes.get("/map", response_model=given.MapAnswer, summary="Place documents on a map")
 async def topic_map(request: Request, asked: Annotated[given.MapParameters, Query()]) -> Response:
     """Return topics and points, as ``docsim map --json`` does, of the documents that whoever asks may see."""
     extras.require("map", "a topic map")

@@ -173,7 +173,7 @@ async def suggest(request: Request, asked: Annotated[given.SuggestParameters, Qu
     return JSONResponse(await in_thread(_reading(request).suggest, allowed(request), asked.text, asked.limit))
 
 
-@routes.post("/feedback", response_model=given.FeedbackAnswer, summary="Say what became of a question")
+@routes.post("/feedback", response_model=given.FeedbackAnswer, summary="Record what a question led to")
 async def feedback(request: Request, body: given.FeedbackBody, _: Annotated[given.Nothing, Query()]) -> Response:
     """Record that a document was opened, read for so long, or called good or bad, or that nothing helped."""
     access, reading, person = allowed(request), _reading(request), person_of(request)

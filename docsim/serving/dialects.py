@@ -49,7 +49,7 @@ class EmbeddingsBody(Nothing):
     input: Annotated[_Text | list[_Text], Field(description="A text, or several; not tokens.")]
     model: Annotated[str, Field(description="Fingerprint or name of the encoder.")]
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: Annotated[int | None, Field(ge=1, description="All, if given.")] = None
+    dimensions: Annotated[int | None, Field(ge=1, description="If given, the number that the encoder has.")] = None
     user: str | None = None
     input_type: Annotated[
         Literal["query", "document"], Field(description="Encode questions as such; not a parameter of OpenAI's.")

@@ -157,7 +157,7 @@ class ExplainParameters(Nothing):
     a: Annotated[_Id | None, Field(description="Id of the first document.")] = None
     text: Annotated[_Line | None, Field(description="A text, instead of the first document.")] = None
     b: Annotated[_Id, Field(description="Id of the second document.")]
-    pairs: Annotated[int, Field(ge=1, le=20, description="Most pairs of passages.")] = 3
+    pairs: Annotated[int, Field(ge=1, le=20, description="Maximum number of pairs of passages.")] = 3
 
 
 class SuggestParameters(Nothing):
@@ -170,7 +170,9 @@ class SuggestParameters(Nothing):
 class FeedbackBody(Nothing):
     """What became of a question."""
 
-    query_id: Annotated[str | None, Field(min_length=1, max_length=64, description="As a search answered it.")] = None
+    query_id: Annotated[
+        str | None, Field(min_length=1, max_length=64, description="The query_id that a search returned.")
+    ] = None
     text: Annotated[str | None, Field(min_length=1, max_length=10_000, description="The question, instead.")] = None
     kind: Annotated[Kind, Field(description="What happened; only nothing, that nothing helped, needs no document.")]
     id: Annotated[_Id | None, Field(description="The document that it happened to.")] = None
@@ -184,7 +186,7 @@ class FeedbackBody(Nothing):
 class DocumentsParameters(StateParameters):
     """Which documents to list."""
 
-    after: Annotated[str, Field(max_length=4096, description="Go on after this id.")] = ""
+    after: Annotated[str, Field(max_length=4096, description="List documents after this id.")] = ""
     limit: Annotated[int, Field(ge=1, le=MOST_HITS)] = 100
     within: Annotated[str, Field(alias="in", description="Only documents whose id is this path or lies below.")] = ""
 
@@ -218,7 +220,7 @@ class DuplicatesParameters(Nothing):
 
     threshold: Annotated[float | None, Field(gt=0, le=1, description="Least share of wording in common.")] = None
     offset: Annotated[int, Field(ge=0, le=1_000_000, description="Skip this many groups.")] = 0
-    limit: Annotated[int, Field(ge=1, le=MOST_HITS, description="Most groups.")] = 100
+    limit: Annotated[int, Field(ge=1, le=MOST_HITS, description="Maximum number of groups.")] = 100
 
 
 class MapParameters(Nothing):

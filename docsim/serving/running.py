@@ -43,7 +43,7 @@ def check(settings: Settings) -> None:
     if settings.is_local or settings.open or settings.proxies or Tokens(ServerDatabase(settings.index)).any():
         return
     raise UsageError(
-        f"expected a token, a trusted proxy or leave for everybody to read before others can reach {settings.host}; "
+        f"expected a token, a trusted proxy or permission for everybody before others can reach {settings.host}; "
         "found none",
         hint="docsim token add NAME, or --open",
     )

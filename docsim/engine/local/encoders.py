@@ -12,8 +12,9 @@ from pathlib import Path
 
 from docsim.encoding.copying import copy
 from docsim.encoding.encoder import Encoder, fingerprint_of
+from docsim.engine import kept_encoders
 from docsim.engine.records import Generation
-from docsim.errors import EncoderError, FingerprintMismatch, StoreError
+from docsim.errors import EncoderError, StoreError
 
 __all__ = ["base", "check", "directory", "explained", "load", "restore"]
 
@@ -46,11 +47,9 @@ def load(index: Path, generation: Generation) -> Encoder:
         EncoderError: It is missing or damaged.
     """
     path = directory(index, generation.number) / "encoder"
-    try:
+    with kept_encoders.explained(generation, index=index):
         encoder = Encoder.load(path)
-    except EncoderError as error:
-        raise EncoderError(f"{error}. {_remedy(generation)}", hint=_hint(index)) from error
-    _check(encoder.fingerprint, index, generation)
+    kept_encoders.check(encoder.fingerprint, generation, index=index, path=path)
     return encoder
 
 
@@ -61,27 +60,8 @@ def check(index: Path, generation: Generation) -> None:
         FingerprintMismatch: It is not the encoder that made the generation's embeddings.
         EncoderError: It is missing or damaged.
     """
-    _check(fingerprint_of(directory(index, generation.number) / "encoder"), index, generation)
-
-
-def _check(found: str, index: Path, generation: Generation) -> None:
-    if found != generation.fingerprint:
-        raise FingerprintMismatch(
-            f"the index at {index} answers only with its own encoder; found one with the fingerprint {found[:12]} at "
-            f"{directory(index, generation.number) / 'encoder'}. {_remedy(generation)}",
-            hint=_hint(index),
-        )
-
-
-def _remedy(generation: Generation) -> str:
-    return (
-        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or re-index with "
-        "another one"
-    )
-
-
-def _hint(index: Path) -> str:
-    return f"docsim reindex --encoder DIR --index {index}"
+    path = directory(index, generation.number) / "encoder"
+    kept_encoders.check(fingerprint_of(path), generation, index=index, path=path)
 
 
 @contextmanager

@@ -16,20 +16,18 @@ read as JSON, such as lists nested more than 1,000 deep, count as having no fiel
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
+from docsim.engine import condition_sql
+from docsim.engine.condition_sql import Expression, Single, parameters
 from docsim.filters.condition import (
     OWN_FIELDS,
-    All,
     Compare,
     Condition,
-    Either,
     Exists,
     Field,
     Holds,
     IsObject,
-    Not,
     Operator,
     Under,
     Value,
@@ -39,25 +37,16 @@ from docsim.filters.condition import (
 __all__ = ["Expression", "compiled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """An SQL expression over the columns of ``documents``: 1 for a document that meets the condition, else 0.
-
-    Attributes:
-        sql: Its text; never NULL as a value.
-        parameters: The values of its question marks, in order.
-    """
-
-    sql: str
-    parameters: tuple[str, ...] = ()
-
-
 def compiled(condition: Condition) -> Expression:
     """Return the SQL expression that is 1 for the documents that meet a condition, and 0 for the others.
 
     Raises:
         TypeError: It asks about words, which ``docsim.engine.local.filtering`` looks up.
     """
+    return condition_sql.compiled(condition, _single)
+
+
+def _single(condition: Single) -> Expression:
     match condition:
         case Holds():
             raise TypeError("SQL knows nothing of words")
@@ -67,28 +56,15 @@ def compiled(condition: Condition) -> Expression:
             return _of_field(field, "f.type = 'object'" if isinstance(condition, IsObject) else "f.type <> 'null'")
         case Under(path):  # "0" is the character after "/"
             return Expression("(id = ? OR (id >= ? AND id < ?))", (path, f"{path}/", f"{path}0"))
-        case Not(part):
-            opposite = compiled(part)
-            return Expression(f"NOT ({opposite.sql})", opposite.parameters)
-        case All(parts):
-            return _joined(" AND ", parts, empty="1")
-        case Either(parts):
-            return _joined(" OR ", parts, empty="0")
 
 
-def _joined(word: str, conditions: Sequence[Condition], *, empty: str) -> Expression:
-    parts = [compiled(condition) for condition in conditions]
-    sql = word.join(part.sql for part in parts) or empty
-    return Expression(f"({sql})", _parameters(parts))
-
-
-def _of_field(field: Field, test: str, parameters: tuple[str, ...] = ()) -> Expression:
+def _of_field(field: Field, test: str, of_test: tuple[str, ...] = ()) -> Expression:
     """Return the condition that a field exists and passes a test.
 
     Args:
         field: Its names.
         test: SQL over ``f``, the row of ``json_each`` that the field's last name leads to.
-        parameters: The parameters of ``test``.
+        of_test: The parameters of ``test``.
     """
     last = len(field) - 1
     whole = f"json_insert(metadata, '$.{field[0]}', documents.{field[0]})" if field[0] in OWN_FIELDS else "metadata"
@@ -99,7 +75,7 @@ def _of_field(field: Field, test: str, parameters: tuple[str, ...] = ()) -> Expr
         keys.append(f"{row}.key = ?")
         json_text = f"CASE {row}.type WHEN 'object' THEN {row}.value END"
     sql = f"EXISTS (SELECT 1 FROM {', '.join(tables)} WHERE {' AND '.join(keys)} AND ({test}))"
-    return Expression(sql, field + parameters)
+    return Expression(sql, field + of_test)
 
 
 def _comparison(condition: Compare) -> Expression:
@@ -111,11 +87,7 @@ def _comparison(condition: Compare) -> Expression:
         f"CASE f.type WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each(f.value) v WHERE {on_element})"
         f" ELSE {on_value} END"
     )
-    return _of_field(condition.field, either, _parameters(tests) * 2)
-
-
-def _parameters(parts: Iterable[Expression]) -> tuple[str, ...]:
-    return tuple(parameter for part in parts for parameter in part.parameters)
+    return _of_field(condition.field, either, parameters(tests) * 2)
 
 
 # The test of one value of a field: a function for each type of what it is compared with, which returns None if there is

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docsim.encoding.documents import kept_embeddings
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import ann_tuning, checks, document_checks, encoders, locks, writer
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration
 from docsim.engine.local.writer import LocalWriter
-from docsim.engine.records import Embedded, StoredDocument
-from docsim.engine.stored_documents import is_sound
+from docsim.engine.records import StoredDocument
+from docsim.engine.stored_documents import embedded_again, is_sound
 from docsim.errors import StoreError
-from docsim.ingest import passages, repeated
 
 __all__ = ["repair"]
 
@@ -62,11 +60,9 @@ def _embed_again(store: LocalWriter, encoder: Encoder | None, numbers: list[int]
         stored = _readable(store, number)
         if stored is None or encoder is None:
             continue
-        text = stored.document.text
-        spans = tuple(passages.split(text, without=repeated.spans(text, lines)))
-        rows = kept_embeddings(encoder, [(stored.document, spans)])[0]
+        made = embedded_again(encoder, stored, lines)
         with store.writing():
-            store.put(Embedded(stored.document, spans, rows), number=number, digest=stored.digest)
+            store.put(made, number=number, digest=stored.digest)
 
 
 def _readable(store: LocalWriter, number: int) -> StoredDocument | None:

@@ -21,7 +21,7 @@ from docsim.engine.local.store import Store
 from docsim.engine.words import segment
 from docsim.engine.words.index import WordIndex
 from docsim.engine.words.segment import FORMAT, Segment
-from docsim.engine.words.segment_rows import MOST_IN_MEMORY, SegmentRow, without
+from docsim.engine.words.segment_rows import SegmentRow, fewer, without
 from docsim.errors import StoreError
 
 __all__ = ["folder", "last_deletion", "refreshed", "rows"]
@@ -134,23 +134,7 @@ def _caught_up(store: Store, index: WordIndex) -> WordIndex:
     digests = (*index.digests, *(None for _ in later))
     passage = int(later[-1].firsts[-1]) if later else index.passage
     found = WordIndex(segments, digests, (*alive, *(None for _ in later)), passage, deletion)
-    return _fewer(store, found)
-
-
-def _fewer(store: Store, index: WordIndex) -> WordIndex:
-    """Make one segment of those in memory when there are too many of them."""
-    kept = next((i for i, digest in enumerate(index.digests) if digest is None), len(index.digests))
-    if len(index.digests) - kept <= MOST_IN_MEMORY:
-        return index
-    after = int(index.segments[kept].firsts[0]) - 1
-    made = _made(store, after)
-    return WordIndex(
-        (*index.segments[:kept], *made),
-        (*index.digests[:kept], *(None for _ in made)),
-        (*index.alive[:kept], *(None for _ in made)),
-        index.passage,
-        index.deletion,
-    )
+    return fewer(found, lambda after: _made(store, after))
 
 
 def _made(store: Store, after: int, upto: int | None = None) -> list[Segment]:

@@ -87,7 +87,9 @@ def explained(address: Address) -> Iterator[None]:
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn) as error:
         raise StoreError(f"expected an index at {address}, found none or a damaged one: {_reason(error)}") from error
     except errors.InsufficientPrivilege as error:
-        raise StoreError(f"could not use the index at {address}: {_reason(error)}; ask for the right") from error
+        raise StoreError(
+            f"could not use the index at {address}: {_reason(error)}; ask its owner for this right"
+        ) from error
     except errors.ReadOnlySqlTransaction as error:
         raise StoreError(f"could not write to {address}: the server is read-only, perhaps a standby") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from docsim.encoding.copying import copy
 from docsim.encoding.encoder import Encoder, fingerprint_of
+from docsim.engine import kept_encoders
 from docsim.engine.postgres import files
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.store import Store
 from docsim.engine.records import Generation
-from docsim.errors import EncoderError, FingerprintMismatch
+from docsim.errors import EncoderError
 
 __all__ = ["base", "check", "directory", "keep", "load", "restore"]
 
@@ -58,11 +59,9 @@ def load(store: Store, generation: Generation, address: Address) -> Encoder:
             return found
     except EncoderError:
         pass  # the copy in the cache may be damaged
-    try:
+    with kept_encoders.explained(generation, index=address):
         found = Encoder.load(directory(store, generation, fresh=True))
-    except EncoderError as error:
-        raise EncoderError(f"{error}. {_remedy(generation)}", hint=_hint(address)) from error
-    _check(found.fingerprint, generation, address)
+    kept_encoders.check(found.fingerprint, generation, index=address)
     return found
 
 
@@ -76,7 +75,7 @@ def check(store: Store, generation: Generation, address: Address) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary, "encoder")
         files.fetch_directory(store, f"encoder {generation.number}", target)
-        _check(fingerprint_of(target), generation, address)
+        kept_encoders.check(fingerprint_of(target), generation, index=address)
 
 
 def keep(store: Store, owner: str, encoder: Encoder) -> None:
@@ -93,23 +92,3 @@ def restore(store: Store, generation: Generation, encoder: Encoder, address: Add
         check(store, generation, address)
     except EncoderError:
         keep(store, f"encoder {generation.number}", encoder)
-
-
-def _check(found: str, generation: Generation, address: Address) -> None:
-    if found != generation.fingerprint:
-        raise FingerprintMismatch(
-            f"the index at {address} answers only with its own encoder; found one with the fingerprint {found[:12]}. "
-            f"{_remedy(generation)}",
-            hint=_hint(address),
-        )
-
-
-def _remedy(generation: Generation) -> str:
-    return (
-        f"Put back the encoder {generation.encoder} (fingerprint {generation.fingerprint[:12]}), or re-index with "
-        "another one"
-    )
-
-
-def _hint(address: Address) -> str:
-    return f"docsim reindex --encoder DIR --index '{address}'"

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from docsim.engine import condition_sql
+from docsim.engine.condition_sql import Expression, Single, joined
 from docsim.engine.postgres import fields
 from docsim.filters.condition import (
-    All,
     Compare,
     Condition,
-    Either,
     Exists,
     Field,
     Holds,
     IsObject,
-    Not,
     Operator,
     Under,
     Value,
@@ -31,19 +29,6 @@ from docsim.filters.condition import (
 __all__ = ["Expression", "compiled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """An SQL expression over the columns of ``documents``, true or false, never NULL.
-
-    Attributes:
-        sql: Its text.
-        parameters: The values of its placeholders, in order.
-    """
-
-    sql: str
-    parameters: tuple[Any, ...] = ()
-
-
 def compiled(condition: Condition, holding: Callable[[Holds], Sequence[int]]) -> Expression:
     """Return the SQL expression that is true for the documents that meet a condition.
 
@@ -51,18 +36,13 @@ def compiled(condition: Condition, holding: Callable[[Holds], Sequence[int]]) ->
         condition: The condition.
         holding: Returns the numbers of the documents that hold words, which SQL knows nothing of.
     """
-    match condition:
-        case Not(part):
-            opposite = compiled(part, holding)
-            return Expression(f"NOT ({opposite.sql})", opposite.parameters)
-        case All(parts):
-            return _joined(" AND ", [compiled(part, holding) for part in parts], empty="true")
-        case Either(parts):
-            return _joined(" OR ", [compiled(part, holding) for part in parts], empty="false")
-        case Holds():
-            return Expression("number = ANY(%s::bigint[])", (list(holding(condition)),))
-        case _:
-            return _test(condition)
+
+    def single(part: Single) -> Expression:
+        if isinstance(part, Holds):
+            return Expression("number = ANY(%s::bigint[])", (list(holding(part)),))
+        return _test(part)
+
+    return condition_sql.compiled(condition, single)
 
 
 def _test(condition: Compare | Exists | IsObject | Under) -> Expression:
@@ -78,11 +58,6 @@ def _test(condition: Compare | Exists | IsObject | Under) -> Expression:
             return Expression("(id = %s OR (id >= %s AND id < %s))", (path, f"{path}/", f"{path}0"))
 
 
-def _joined(word: str, parts: Sequence[Expression], *, empty: str) -> Expression:
-    sql = word.join(part.sql for part in parts) or empty
-    return Expression(f"({sql})", tuple(parameter for part in parts for parameter in part.parameters))
-
-
 def _containing(field: Field, told: str) -> str:
     return f"{{{json.dumps(fields.key(field), ensure_ascii=False)}:{told}}}"
 
@@ -90,13 +65,13 @@ def _containing(field: Field, told: str) -> str:
 def _comparison(condition: Compare) -> Expression:
     """Return the condition that one value of a field passes the test."""
     tests = [test for kind in _KINDS for test in kind(condition.field, condition.operator, condition.values)]
-    return _joined(" OR ", tests, empty="false")
+    return joined(" OR ", tests, empty="false")
 
 
 def _equal(field: Field, kind: str, told: Sequence[str]) -> Expression:
     """Return the condition that a field has one of some values of a kind, each given as JSON."""
     wanted = [_containing(field, f'{{"{kind}":[{value}]}}') for value in told]
-    return _joined(" OR ", [Expression("fields @> %s::jsonb", (one,)) for one in wanted], empty="false")
+    return joined(" OR ", [Expression("fields @> %s::jsonb", (one,)) for one in wanted], empty="false")
 
 
 def _some(field: Field, kind: str, test: str, parameter: Any) -> Expression:

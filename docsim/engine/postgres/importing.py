@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from docsim.encoding.encoder import fingerprint_of
-from docsim.engine.importing import Carried, Kept, occupied
+from docsim.engine.importing import Carried, Kept, KeptGeneration, occupied
 from docsim.engine.lookups import key_of
 from docsim.engine.postgres import approximate, creation, files, pending, schema, vectors, writer
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.schema import embeddings_table, vectors_table
 from docsim.engine.postgres.store import now
 from docsim.engine.postgres.writer import PostgresWriter
+from docsim.engine.records import RecordedSource
 
 __all__ = ["PostgresImporter", "opened"]
 
@@ -67,14 +68,29 @@ class PostgresImporter:
 
     def _keep(self, kept: Kept) -> None:
         store = self._store
-        for one in kept.sources:
+        self._keep_sources(kept.sources)
+        self._keep_generations(kept.generations)
+        for table in ("sources", "generations"):
+            store.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'number'),"
+                f" greatest(1, (SELECT max(number) FROM {table})))"
+            )
+        for key, text in kept.notes.items():
+            store.keep_note(key, text)
+        store.set_setting(_MARK, kept.mark)
+
+    def _keep_sources(self, sources: Sequence[RecordedSource]) -> None:
+        for one in sources:
             sql = (
                 "INSERT INTO sources (number, kind, location, name, started, finished) OVERRIDING SYSTEM VALUE"
                 " VALUES (%s, %s, %s, %s, %s, %s)"
             )
             name = one.source
-            store.execute(sql, one.number, name.kind, name.location, name.name, one.started, one.finished)
-        for each in kept.generations:
+            self._store.execute(sql, one.number, name.kind, name.location, name.name, one.started, one.finished)
+
+    def _keep_generations(self, generations: Sequence[KeptGeneration]) -> None:
+        store = self._store
+        for each in generations:
             new, base = each.generation, each.base
             sql = (
                 "INSERT INTO generations (number, state, fingerprint, encoder, dim, created, base)"
@@ -86,14 +102,6 @@ class PostgresImporter:
             for owner, folder in (("encoder", each.encoder), ("base", base), ("report", each.report)):
                 if folder is not None:
                     files.keep_directory(store, f"{owner} {new.number}", folder)
-        for table in ("sources", "generations"):
-            store.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table}', 'number'),"
-                f" greatest(1, (SELECT max(number) FROM {table})))"
-            )
-        for key, text in kept.notes.items():
-            store.keep_note(key, text)
-        store.set_setting(_MARK, kept.mark)
 
     def add(self, documents: Sequence[Carried]) -> None:
         """Add documents in one transaction, in ascending order of their numbers."""

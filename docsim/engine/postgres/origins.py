@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from docsim.engine import origins
 from docsim.engine.lookups import key_of
 from docsim.engine.records import Holder, Origin, RecordedFailure, RecordedSource, SourceName
 from docsim.text.storing import storable
@@ -33,14 +34,7 @@ class Origins:
 
     def sources(self) -> list[RecordedSource]:
         """Return every source, in the order in which they were first read."""
-        rows = self._asks.rows(
-            "SELECT number, kind, location, name, count(document), started, finished"
-            " FROM sources LEFT JOIN origins ON source = number GROUP BY number ORDER BY number"
-        )
-        return [
-            RecordedSource(number, SourceName(kind, location, name), *rest)
-            for number, kind, location, name, *rest in rows
-        ]
+        return origins.recorded_sources(self._asks.rows(origins.SOURCES))
 
     def failures(self) -> list[RecordedFailure]:
         """Return the documents that could not be read the last time, by path."""
@@ -109,9 +103,4 @@ class Origins:
 
     def read_from(self, file: Path) -> int | None:
         """Return the number of the document that was read from a file, given by its absolute path, or None."""
-        for one in self.sources():
-            path = one.source.path_of(file)
-            origin = self.origin(one.number, path) if path is not None else None
-            if origin is not None:
-                return origin.document_number
-        return None
+        return origins.read_from(file, self.sources(), self.origin)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from docsim.encoding.documents import kept_embeddings
 from docsim.engine.postgres import approximate, checks, encoders, locks, writer
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.engine import unfinished
 from docsim.engine.postgres.schema import embeddings_table
 from docsim.engine.postgres.store import Store
 from docsim.engine.postgres.writer import PostgresWriter
-from docsim.engine.records import Embedded, Generation, StoredDocument
-from docsim.engine.stored_documents import is_sound
-from docsim.ingest import passages, repeated
+from docsim.engine.records import Generation, StoredDocument
+from docsim.engine.stored_documents import embedded_again, is_sound
 
 __all__ = ["repair"]
 
@@ -66,11 +64,9 @@ def _embed_again(opened: PostgresWriter, live: Generation) -> None:
         stored = opened.document(number)
         if stored is None:
             continue
-        text = stored.document.text
-        spans = tuple(passages.split(text, without=repeated.spans(text, lines)))
-        rows = kept_embeddings(encoder, [(stored.document, spans)])[0]
+        made = embedded_again(encoder, stored, lines)
         with opened.transaction():
-            opened.put(Embedded(stored.document, spans, rows), number=number, digest=stored.digest)
+            opened.put(made, number=number, digest=stored.digest)
 
 
 def _remove_orphans(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.encoding.encoder import Encoder
+from docsim.engine.common_snapshot import CommonSnapshot
 from docsim.engine.postgres import approximate, filter_sql, vectors, word_storage
 from docsim.engine.postgres.schema import embeddings_table, mapped_table
 from docsim.engine.postgres.store import State, Store
@@ -19,18 +20,14 @@ from docsim.engine.records import (
     Counts,
     Embeddings,
     Generation,
-    KnownWord,
     Neighbours,
     Numbers,
-    QueryTerm,
     Stacked,
-    StoredDocument,
 )
-from docsim.engine.words import lexicon, matches, phrases, term_postings
+from docsim.engine.words import phrases
 from docsim.engine.words.index import WordIndex
 from docsim.errors import StoreError
 from docsim.filters.condition import Condition, Holds
-from docsim.models import Passage
 
 __all__ = ["Known", "PostgresSnapshot"]
 
@@ -65,7 +62,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresSnapshot:
+class PostgresSnapshot(CommonSnapshot):
     """A ``docsim.engine.base.Snapshot``; to be used inside the block of ``Engine.snapshot`` only.
 
     Attributes:
@@ -113,7 +110,7 @@ class PostgresSnapshot:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is damaged and was answered around: nothing, as the database tells of damage by errors."""
+        """Nothing: the database reports damage as errors."""
         return ()
 
     @property
@@ -130,26 +127,6 @@ class PostgresSnapshot:
     def number(self, id: str) -> int | None:
         """Return the number of the document with this id, or None."""
         return self.store.numbers([id]).get(id)
-
-    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
-        """Return the numbers of the documents with some ids, without those that are not there."""
-        return self.store.numbers(ids)
-
-    def documents(self, numbers: Sequence[int]) -> dict[int, StoredDocument]:
-        """Return some documents by number, without those that are not there."""
-        return self.store.documents(numbers)
-
-    def scan(self, *, characters: int | None = None) -> Iterator[StoredDocument]:
-        """Yield every document by ascending number."""
-        return self.store.scan(characters=characters)
-
-    def passages(self, numbers: Sequence[int]) -> dict[int, list[Passage]]:
-        """Return the passages of some documents, in order, by the document's number."""
-        return self.store.passages_of(numbers)
-
-    def passage_counts(self) -> dict[int, int]:
-        """Return how many passages each document has, by ascending number."""
-        return dict(self.store.rows("SELECT number, passages FROM documents ORDER BY number"))
 
     def metadata_values(self, field: str, numbers: Sequence[int]) -> dict[int, tuple[str, object]]:
         """Return kind and value of a metadata field of some documents, by number."""
@@ -179,10 +156,6 @@ class PostgresSnapshot:
         )
         return _numbers(self.store.rows(sql, self.generation.number, most))
 
-    def matching(self, where: Condition) -> int:
-        """Return how many documents meet a condition."""
-        return len(self._meeting(where))
-
     def _meeting(self, where: Condition) -> Numbers:
         """Return the documents that meet a condition, by ascending number."""
         found = self.known.allowed.get(where)
@@ -200,7 +173,7 @@ class PostgresSnapshot:
         numbers: list[int] = words.numbers[phrases.slots(words, held)].tolist()
         return numbers
 
-    def _allowed(self, where: Condition | None) -> Numbers | None:
+    def _allowed_numbers(self, where: Condition | None) -> Numbers | None:
         return None if where is None else self._meeting(where)
 
     # Vectors
@@ -218,8 +191,8 @@ class PostgresSnapshot:
     def knn(
         self, queries: NDArray[np.float32], k: int, *, where: Condition | None = None, exact: bool = False
     ) -> Neighbours:
-        """Return the ``k`` passages nearest to each query, told by their documents."""
-        allowed = self._allowed(where)
+        """Return the documents of the ``k`` passages nearest to each query."""
+        allowed = self._allowed_numbers(where)
         found = None if exact else self._proposed(queries, k, allowed)
         if found is None:
             found = self._compared(queries, k, allowed)
@@ -299,41 +272,9 @@ class PostgresSnapshot:
                 known.earlier_words = None
             return known.words
 
-    def text_search(
-        self, terms: Sequence[QueryTerm], *, rest: Sequence[QueryTerm] = (), where: Condition | None = None
-    ) -> matches.Matches:
-        """Return every document that holds at least one of some terms, scored by BM25."""
-        return matches.matches(self._words, terms, rest=rest, allowed=self._allowed(where))
-
     def repeated_lines(self) -> frozenset[str]:
         """Return the lines that passages leave out, because most pages of a source repeat them."""
         return self.store.repeated_lines()
-
-    def holds(self, number: int, terms: Sequence[QueryTerm]) -> NDArray[np.bool_]:
-        """Return which of some terms a document holds, ``bool (terms,)``."""
-        return matches.holds(self._words, number, terms)
-
-    def frequencies(self, terms: Sequence[QueryTerm], *, at_most: int | None = None) -> list[int]:
-        """Return how many documents hold each term, but no more than ``at_most``."""
-        counts = term_postings.frequencies(self._words, terms)
-        return counts if at_most is None else [min(count, at_most) for count in counts]
-
-    def stems(self, words: Sequence[str]) -> dict[str, str]:
-        """Return the stem of each word, in the language of most documents."""
-        return matches.stemmed(self._words, words)
-
-    def stem_frequencies(self, stems: Sequence[str]) -> dict[str, int]:
-        """Return how many documents hold each stem, without those that none holds."""
-        counts = self._words.stem_counts(stems)
-        return {stem: count for stem, count in zip(stems, counts, strict=True) if count}
-
-    def words_like(self, word: str, *, edits: int, most: int, where: Condition | None = None) -> list[KnownWord]:
-        """Return words that documents hold and that differ from one in a few letters, the nearest first."""
-        return lexicon.like(self._words, word, edits=edits, most=most, allowed=self._allowed(where))
-
-    def words_beginning(self, beginning: str, *, most: int, where: Condition | None = None) -> list[KnownWord]:
-        """Return words that documents hold and that begin in some way, those that most documents hold first."""
-        return lexicon.beginning(self._words, beginning, most=most, allowed=self._allowed(where))
 
 
 def _numbers(rows: Sequence[tuple[Any, ...]]) -> Numbers:

@@ -23,7 +23,7 @@ from docsim.engine.words.beside_encoding import Made
 from docsim.engine.words.building import Text
 from docsim.engine.words.index import WordIndex
 from docsim.engine.words.segment import FORMAT, Segment
-from docsim.engine.words.segment_rows import MOST_IN_MEMORY, SegmentRow, merge_start, without
+from docsim.engine.words.segment_rows import SegmentRow, fewer, merge_start, without
 from docsim.errors import StoreError
 
 __all__ = ["damage", "folder", "refreshed", "remove_abandoned", "rows", "write"]
@@ -116,23 +116,8 @@ def _caught_up(store: Store, state: State, index: WordIndex) -> WordIndex:
     digests = (*index.digests, *(None for _ in later))
     passage = int(later[-1].firsts[-1]) if later else index.passage
     alive = (*alive, *(None for _ in later))
-    return _fewer(store, WordIndex((*index.segments, *later), digests, alive, passage, state.last_deletion))
-
-
-def _fewer(store: Store, index: WordIndex) -> WordIndex:
-    """Make one segment of those in memory when there are too many of them."""
-    kept = next((i for i, digest in enumerate(index.digests) if digest is None), len(index.digests))
-    if len(index.digests) - kept <= MOST_IN_MEMORY or None in index.digests[:kept]:
-        return index
-    after = int(index.segments[kept].firsts[0]) - 1
-    made = list(building.segments(_texts(store, after)))
-    return WordIndex(
-        (*index.segments[:kept], *made),
-        (*index.digests[:kept], *(None for _ in made)),
-        (*index.alive[:kept], *(None for _ in made)),
-        index.passage,
-        index.deletion,
-    )
+    found = WordIndex((*index.segments, *later), digests, alive, passage, state.last_deletion)
+    return fewer(found, lambda after: building.segments(_texts(store, after)))
 
 
 def _gone(store: Store, after: int) -> list[int]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine.words.index import WordIndex
 from docsim.engine.words.segment import Segment
 
-__all__ = ["MOST_IN_MEMORY", "STALE", "SegmentRow", "merge_start", "without"]
+__all__ = ["MOST_IN_MEMORY", "STALE", "SegmentRow", "fewer", "merge_start", "without"]
 
 STALE = 0.1
 """A segment is written again when more than this share of its documents was deleted."""
@@ -57,6 +58,27 @@ def without(one: Segment, alive: NDArray[np.bool_] | None, gone: Sequence[int]) 
     alive = np.ones(len(one), bool) if alive is None else alive.copy()
     alive[places] = False
     return alive
+
+
+def fewer(index: WordIndex, made: Callable[[int], Iterable[Segment]]) -> WordIndex:
+    """Return an index whose segments in memory are made again, as few, when there are too many of them.
+
+    Args:
+        index: Segments on disk, followed by those in memory.
+        made: Returns segments of all documents whose first passage numbers are above one.
+    """
+    kept = next((place for place, digest in enumerate(index.digests) if digest is None), len(index.digests))
+    if len(index.digests) - kept <= MOST_IN_MEMORY:
+        return index
+    again = tuple(made(int(index.segments[kept].firsts[0]) - 1))
+    nothing = (None,) * len(again)
+    return WordIndex(
+        (*index.segments[:kept], *again),
+        (*index.digests[:kept], *nothing),
+        (*index.alive[:kept], *nothing),
+        index.passage,
+        index.deletion,
+    )
 
 
 def merge_start(sizes: Sequence[tuple[int, int]]) -> int:

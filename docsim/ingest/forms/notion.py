@@ -22,6 +22,7 @@ from docsim.ingest import folders
 from docsim.ingest.content import FileContent, one_line
 from docsim.ingest.encodings import decode
 from docsim.ingest.forms import apart, page
+from docsim.ingest.forms.prose import joined
 from docsim.ingest.readers import html
 from docsim.ingest.readers.html_markdown import Element, to_markdown
 from docsim.ingest.trees.tree import Tree
@@ -71,7 +72,7 @@ class _Names:
             return self.numbers.get(match[1], "")
         if "://" in target or not target:
             return ""
-        return self.ids.get(_joined(path.rpartition("/")[0], target), "")
+        return self.ids.get(joined(path.rpartition("/")[0], target), "")
 
 
 def recognise(tree: Tree) -> bool:
@@ -250,16 +251,6 @@ def _row(database: str, name: str, title: str, fields: Mapping[str, str]) -> Doc
     facts = _facts("", fields, "") | {"breadcrumb": database.split("/")}
     text = "\n".join(f"{field}: {value}" for field, value in fields.items())
     return page.page(f"{database}/{name or 'Untitled'}", text, title or "Untitled", **facts)
-
-
-def _joined(folder: str, target: str) -> str:
-    steps = folder.split("/") if folder else []
-    for step in target.split("/"):
-        if step == "..":
-            steps = steps[:-1]
-        elif step not in ("", "."):
-            steps.append(step)
-    return "/".join(steps)
 
 
 def _each(ids: Any) -> list[str]:

@@ -103,17 +103,25 @@ def _note(data: bytes, path: str, vault: _Vault, how: Conversion) -> Document:
         return _HIGHLIGHT.sub(r"\1", _LINK.sub(named, text))
 
     text = prose.changed(content.text, change)
-    fields = dict(content.metadata)
-    aliases = [str(one) for key in ("aliases", "alias") for one in _listed(fields.pop(key, None))]
-    labels = [str(one).lstrip("#") for key in ("tags", "tag") for one in _listed(fields.pop(key, None))]
-    kept = {
+    aliases = _values(content.metadata, "aliases", "alias")
+    labels = [one.lstrip("#") for one in _values(content.metadata, "tags", "tag")]
+    found = {
         "labels": list(dict.fromkeys([*labels, *tags])),
         "aliases": aliases,
         "links": list(links),
         "embeds": list(embeds),
     }
-    facts = {**fields, **{name: value for name, value in kept.items() if value}}
+    others = {name: value for name, value in content.metadata.items() if name not in _RENAMED}
+    facts = {**others, **{name: value for name, value in found.items() if value}}
     return Document(id_of(path), tidy(page.aliased(text, aliases)), content.title, facts)
+
+
+_RENAMED = {"aliases", "alias", "tags", "tag"}
+"""Fields of notes that become other metadata."""
+
+
+def _values(fields: Mapping[str, Any], *names: str) -> list[str]:
+    return [str(one) for name in names for one in _listed(fields.get(name))]
 
 
 def _canvas(data: bytes, path: str, vault: _Vault, _: Conversion) -> Document:

@@ -102,11 +102,6 @@ def _jira(one: Mapping[str, Any]) -> Ticket:
         for comment in _dicts(_mapping(fields.get("comment")).get("comments"))
     ]
     base = re.match(r"https?://[^/]+", str(one.get("self") or ""))
-    linked = [
-        _mapping(link.get(side)).get("key")
-        for link in _dicts(fields.get("issuelinks"))
-        for side in ("outwardIssue", "inwardIssue")
-    ]
     facts = {
         "url": f"{base[0]}/browse/{one['key']}" if base else "",
         "author": _person(fields.get("reporter") or fields.get("creator")),
@@ -117,18 +112,23 @@ def _jira(one: Mapping[str, Any]) -> Ticket:
         "assignee": _person(fields.get("assignee")),
         "kind": _name(fields.get("issuetype")),
         "parent": _mapping(fields.get("parent")).get("key"),
-        "links": [str(key) for key in linked if key],
+        "links": _jira_links(fields),
     }
     named = {name: _name(fields.get(name)) for name in ("status", "priority", "project", "resolution")}
     components = [_name(part) for part in _list(fields.get("components"))]
     text = _jira_text(fields.get("description"))
-    return Ticket(
-        str(one["key"]),
-        str(fields.get("summary") or ""),
-        text,
-        tuple(said),
-        {**facts, **named, "components": components},
-    )
+    facts |= named | {"components": components}
+    return Ticket(str(one["key"]), str(fields.get("summary") or ""), text, tuple(said), facts)
+
+
+def _jira_links(fields: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the issues that an issue is linked with, in either direction."""
+    linked = [
+        _mapping(link.get(side)).get("key")
+        for link in _dicts(fields.get("issuelinks"))
+        for side in ("outwardIssue", "inwardIssue")
+    ]
+    return [str(key) for key in linked if key]
 
 
 def _zendesk(one: Mapping[str, Any]) -> Ticket:

@@ -50,7 +50,7 @@ class StudentConfig:
     """How a student learns from texts.
 
     Attributes:
-        steps: Most steps.
+        steps: The maximum number of steps.
         batch: Texts in a batch.
         learning_rate: Learning rate of token vectors and of the linear map.
         probe_every: Steps between measurements.

@@ -79,11 +79,7 @@ def job_from_documents(
     Raises:
         TrainingError: There are too few documents, too few different ones, or the loss needs labels.
     """
-    if config.objective.loss != "softmax":
-        raise TrainingError(
-            f"expected the loss softmax, since documents have no labels; got {config.objective.loss!r}. Use softmax, "
-            "or train on labelled pairs"
-        )
+    _check_needs_no_labels(config)
     new = start.parts.kind == "average" and not start.adapted
     parts = _damped(start.parts) if config.damped and new else start.parts
     if teacher:
@@ -105,6 +101,14 @@ def job_from_documents(
         job = _with_questions(job, used_pairs(used, corpus, parts, without=held), corpus, parts, config)
     weight = _teacher_weight(teacher, corpus) if teacher else 0.0
     return _with_teacher(job, documents, parts, config, teacher, weight=weight) if teacher and weight else job
+
+
+def _check_needs_no_labels(config: TrainingConfig) -> None:
+    if config.objective.loss != "softmax":
+        raise TrainingError(
+            f"expected the loss softmax, since documents have no labels; got {config.objective.loss!r}. Use softmax, "
+            "or train on labelled pairs"
+        )
 
 
 def job_from_examples(start: StartingPoint, examples: Examples, config: TrainingConfig) -> TrainingJob:

@@ -81,20 +81,23 @@ def write_report(
         "similarities.png": png(_histograms(before.similarities, after.similarities)),
         "map.png": png(_maps(before.sample, after.sample)),
     }
-    numbers = {
-        "format": FORMAT,
-        **facts,
-        "ended": result.ended,
-        "best": asdict(result.best),
-        "probe": {"name": probe, "before": result.points[0].probe, "after": result.best.probe},
-        "similarities": {"before": _summary(before.similarities), "after": _summary(after.similarities)},
-        "points": [asdict(point) for point in result.points],
-    }
+    similarities = {"before": _summary(before.similarities), "after": _summary(after.similarities)}
+    numbers = {"format": FORMAT, **facts, **_numbers(result, probe), "similarities": similarities}
     for name, content in pictures.items():
         (directory / name).write_bytes(content)
     (directory / "report.json").write_text(json.dumps(numbers, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     page = _page(result, pictures, probe=probe, facts=facts)
     (directory / "report.html").write_text(page, encoding="utf-8")
+
+
+def _numbers(result: TrainingResult, probe: str) -> dict[str, object]:
+    """Return how a training went, as JSON values."""
+    return {
+        "ended": result.ended,
+        "best": asdict(result.best),
+        "probe": {"name": probe, "before": result.points[0].probe, "after": result.best.probe},
+        "points": [asdict(point) for point in result.points],
+    }
 
 
 def _summary(similarities: Similarities) -> dict[str, float] | None:

@@ -17,7 +17,7 @@ class Schedule:
     """How long and how fast to train. Names and values are part of what identifies a job when it resumes.
 
     Attributes:
-        steps: Most steps.
+        steps: The maximum number of steps.
         learning_rate: Learning rate after ``warm_up`` steps.
         warm_up: Steps over which the learning rate rises from zero.
         decay: Whether the learning rate then falls to zero at ``steps``, along a cosine; otherwise it stays constant.

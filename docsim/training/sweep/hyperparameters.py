@@ -52,7 +52,7 @@ class Hyperparameters:
         """Return the configuration of the training, with defaults for what is not a hyper-parameter.
 
         Args:
-            steps: Most steps.
+            steps: The maximum number of steps.
             seed: Random seed.
             time_limit: Seconds that the steps may take.
         """

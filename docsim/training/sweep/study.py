@@ -59,7 +59,7 @@ class SweepLimits:
 
     Attributes:
         budget: Seconds for all trials together, including those before the sweep was resumed.
-        trials: Most trials; None for as many as the budget allows.
+        trials: The maximum number of trials; None for as many as the budget allows.
     """
 
     budget: float

@@ -29,7 +29,7 @@ class TrialSetup:
 
     Attributes:
         documents: Documents to train on; a tenth of them is held out.
-        steps: Most steps of a trial.
+        steps: The maximum number of steps of a trial.
         seed: Random seed.
     """
 
