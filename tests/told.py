@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from docsim.progress import Total
+from docsim.progress import Total, counted
 
 __all__ = ["Told"]
 
@@ -41,7 +41,7 @@ class Told:
         self._at_words()
 
     def begin(self, task: str, total: Total, done: int = 0) -> None:
-        self.begun.append((task, total, done))
+        self.begun.append((task, counted(total), done))
 
     def measure(self, text: str) -> None:
         self.measured.append(text)
