@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 from encoder_variants import with_other_dim
 from opened import texts_of
@@ -83,7 +84,10 @@ def remove_by_command(path: Path, _: Encoder) -> None:
         if is_removed:  # the next write does what is left
             index.remove([])
     if not is_removed:
-        rm.main(["d0", "d3", "d7", "--index", str(path), "--quiet"], standalone_mode=False)
+        try:
+            rm.main(["d0", "d3", "d7", "--index", str(path), "--quiet"], standalone_mode=False)
+        except click.Abort:  # what click makes of an interruption
+            raise KeyboardInterrupt from None
 
 
 def prepare_upgrade(path: Path, encoder: Encoder) -> None:
