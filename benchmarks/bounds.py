@@ -5,7 +5,7 @@
 Each file is made here, of words that mean nothing, and indexed by a process of its own into a new index. A quarter of
 it is indexed, too: what is linear takes about four times as much of the processor's time for four times as much. Memory
 is the sum of the largest sizes (``VmHWM``) of all processes that took part, and what each further megabyte takes is the
-difference to the quarter; a megabyte is one of the file, or of what it unpacks to. That is more than all have at any one
+difference to the quarter; a megabyte is one of the file, or of what it unpacks to. That is more than all have at one
 time: a converter has its most before words are looked for. A process that finds words comes from four million
 characters on, with some 60 MB of its own, which the quarter of the PDF lacks. What is beyond a limit is shown with the
 sentence that refuses it. Writes benchmarks/results/bounds.json.
