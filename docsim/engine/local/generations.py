@@ -313,7 +313,9 @@ def _caught_up(store: Store, view: View) -> View:
     rows = store.vectors_after(view.generation.number, passage)
     while batch := list(islice(rows, _DOCUMENTS_A_SEGMENT)):
         ids = np.concatenate([np.arange(first, first + len(one), dtype=np.int64) for first, one in batch])
-        vectors = vectors.with_added(ids, view.mapped(np.concatenate([one for _, one in batch])))
+        rows_of_batch = batch[0][1] if len(batch) == 1 else np.concatenate([one for _, one in batch])
+        del batch  # it may be a large document
+        vectors = vectors.with_added(ids, view.mapped(rows_of_batch))
         passage = int(ids[-1])
     if deletions := store.deletions_after(deletion):
         vectors = vectors.with_deleted((first, count) for _, first, count in deletions)
