@@ -312,9 +312,7 @@ def _caught_up(store: Store, view: View) -> View:
     rows = store.vectors_after(view.generation.number, passage)
     while batch := list(islice(rows, _DOCUMENTS_A_SEGMENT)):
         ids = np.concatenate([np.arange(first, first + len(one), dtype=np.int64) for first, one in batch])
-        added = (
-            batch.pop()[1] if len(batch) == 1 else np.concatenate([one for _, one in batch])
-        )  # no copy of a large one
+        added = batch.pop()[1] if len(batch) == 1 else np.concatenate([one for _, one in batch])
         vectors = vectors.with_added(ids, view.mapped(added))
         passage = int(ids[-1])
     if deletions := store.deletions_after(deletion):
