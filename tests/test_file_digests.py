@@ -116,7 +116,9 @@ def test_what_is_written_through_mapped_memory_is_seen(tmp_path: Path, monkeypat
         assert known.read(file).digest == expected(b"door")
 
 
-@pytest.mark.parametrize(("changed", "is_known"), [(1_600_000_000_000_000_000, False), (1_600_000_000_000_000_001, True)])
+@pytest.mark.parametrize(
+    ("changed", "is_known"), [(1_600_000_000_000_000_000, False), (1_600_000_000_000_000_001, True)]
+)
 def test_a_file_system_without_times_of_inodes_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: int, *, is_known: bool
 ) -> None:
