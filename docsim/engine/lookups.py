@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from docsim.engine.records import Origin
 from docsim.errors import StoreError
@@ -23,8 +23,6 @@ MOST = 300_000
 """Paths and ids that are kept in memory, some 75 MB; of more, each is asked for."""
 
 _SHARE = 20  # a question takes about as long as so many rows
-
-_ALL = 0  # the key of the ids of all sources
 
 _Known = TypeVar("_Known", Origin, int)
 
@@ -40,11 +38,73 @@ class Committed(Protocol):
     def last_document(self) -> int:
         """Return the highest number of a document: about how many there are."""
 
+    def size_of(self, source: int) -> int:
+        """Return how many paths a source has."""
+
     def origins_of(self, source: int, most: int) -> Iterable[tuple[bytes, Origin]]:
         """Yield up to ``most`` origins of a source by the keys of their paths."""
 
     def numbers_by_key(self, most: int) -> Iterable[tuple[bytes, int]]:
         """Yield up to ``most`` numbers of documents by the keys of their ids."""
+
+
+class _Table(Generic[_Known]):
+    """The ids of all documents, or the paths of one source, with what they stand for."""
+
+    def __init__(self, size: Callable[[], int], read: Callable[[int], Iterable[tuple[bytes, _Known]]]) -> None:
+        """Know nothing yet.
+
+        Args:
+            size: Returns about how many rows there are.
+            read: Yields so many rows at most.
+        """
+        self._count = size
+        self._read: Callable[[int], Iterable[tuple[bytes, _Known]]] = read
+        self._known: dict[bytes, _Known] | None = None
+        self._size: int | None = None
+        self._asked = self._commits = 0
+        self._lock = threading.Lock()
+
+    def known(self) -> dict[bytes, _Known] | None:
+        """Return all of them, once enough were asked for; None where each is to be asked for."""
+        if self._known is not None:
+            return self._known
+        commits = self._commits
+        try:
+            if not self._is_time():
+                return None
+            found = dict(self._read(MOST + 1))
+        except StoreError:  # damage somewhere, while what is asked for may be sound
+            self._give_up()
+            return None
+        with self._lock:
+            if self._commits == commits:
+                self._keep(found)
+            return self._known
+
+    def learn(self, rows: Iterable[tuple[bytes, _Known]]) -> None:
+        """Take over what was committed."""
+        with self._lock:
+            self._commits += 1
+            if self._known is not None:
+                self._known.update(rows)
+                self._keep(self._known)
+
+    def _is_time(self) -> bool:
+        """Count a question; return whether so many were asked that all might as well be read."""
+        self._asked += 1
+        if self._size is None:
+            self._size = self._count()
+        return self._size <= MOST and self._asked * _SHARE >= self._size
+
+    def _keep(self, found: dict[bytes, _Known]) -> None:
+        if len(found) > MOST:
+            self._give_up()
+        else:
+            self._known = found
+
+    def _give_up(self) -> None:
+        self._known, self._size = None, MOST + 1
 
 
 class Lookups:
@@ -53,74 +113,29 @@ class Lookups:
     def __init__(self, committed: Committed) -> None:
         """Know nothing yet."""
         self._committed = committed
-        self._lock = threading.Lock()
-        self._commits = 0
-        self._clear()
-
-    def origins(self, source: int) -> dict[bytes, Origin] | None:
-        """Return the origins of a source by the key of the path; None where each is to be asked for."""
-        known = self._origins.get(source)
-        if known is None and self._is_time():
-            return self._read(lambda most: self._committed.origins_of(source, most), self._origins, source)
-        return known
-
-    def numbers(self) -> dict[bytes, int] | None:
-        """Return the numbers of documents by the key of the id; None where each is to be asked for."""
-        known = self._numbers.get(_ALL)
-        if known is None and self._is_time():
-            return self._read(self._committed.numbers_by_key, self._numbers, _ALL)
-        return known
-
-    def learn(self, ids: Iterable[tuple[str, int]], links: Iterable[tuple[int, str, Origin]]) -> None:
-        """Take over what a transaction has committed: ids and numbers of documents; sources, paths and origins."""
-        with self._lock:
-            self._commits += 1
-            for numbers in self._numbers.values():
-                numbers.update((key_of(id), number) for id, number in ids)
-            for source, path, origin in links:
-                if source in self._origins:
-                    self._origins[source][key_of(path)] = origin
-            sizes = [len(known) for known in self._origins.values()] + [len(known) for known in self._numbers.values()]
-            if max(sizes, default=0) > MOST:
-                self._give_up()
+        self.forget()
 
     def forget(self) -> None:
         """Know nothing any longer, as something was removed."""
-        with self._lock:
-            self._commits += 1
-            self._clear()
+        self._origins: dict[int, _Table[Origin]] = {}
+        self._numbers: _Table[int] = _Table(self._committed.last_document, self._committed.numbers_by_key)
 
-    def _clear(self) -> None:
-        self._origins: dict[int, dict[bytes, Origin]] = {}
-        self._numbers: dict[int, dict[bytes, int]] = {}
-        self._asked = 0
-        self._size: int | None = None
+    def origins(self, source: int) -> dict[bytes, Origin] | None:
+        """Return the origins of a source by the key of the path; None where each is to be asked for."""
+        table = self._origins.get(source)
+        if table is None:
+            size, read = self._committed.size_of, self._committed.origins_of
+            table = self._origins[source] = _Table(lambda: size(source), lambda most: read(source, most))
+        return table.known()
 
-    def _is_time(self) -> bool:
-        """Count a question; return whether so many were asked that all might as well be read."""
-        self._asked += 1
-        if self._size is None:
-            self._size = self._committed.last_document()
-        return self._size <= MOST and self._asked * _SHARE >= self._size
+    def numbers(self) -> dict[bytes, int] | None:
+        """Return the numbers of documents by the key of the id; None where each is to be asked for."""
+        return self._numbers.known()
 
-    def _read(
-        self, read: Callable[[int], Iterable[tuple[bytes, _Known]]], kept: dict[int, dict[bytes, _Known]], key: int
-    ) -> dict[bytes, _Known] | None:
-        """Read what is known of all paths or ids, and keep it unless it is too much, or out of date by now."""
-        commits = self._commits
-        try:
-            found: dict[bytes, _Known] | None = dict(read(MOST + 1))
-        except StoreError:  # damage somewhere, while what is asked for may be sound
-            found = None
-        with self._lock:
-            if found is None or len(found) > MOST:
-                self._give_up()
-            elif self._commits == commits:
-                kept[key] = found
-                return found
-        return None
-
-    def _give_up(self) -> None:
-        """Ask for each from now on, as there is too much to keep."""
-        self._clear()
-        self._size = MOST + 1
+    def learn(self, ids: Iterable[tuple[str, int]], links: Iterable[tuple[int, str, Origin]]) -> None:
+        """Take over what a transaction has committed: ids and numbers of documents; sources, paths and origins."""
+        self._numbers.learn([(key_of(id), number) for id, number in ids])
+        for source, path, origin in links:
+            table = self._origins.get(source)
+            if table is not None:
+                table.learn([(key_of(path), origin)])
