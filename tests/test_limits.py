@@ -119,8 +119,11 @@ def test_running_out_of_memory_midway_is_one_sentence_and_keeps_what_was_committ
 
 
 @pytest.mark.parametrize(("options", "told"), [((), ""), (("--debug",), "MemoryError: no room")])
-def test_an_error_that_python_ignores_is_told_with_debug_only(index: Path, options: tuple[str, ...], told: str) -> None:
-    code = """
+@pytest.mark.parametrize("when", ["then", "at the end"])
+def test_an_error_that_python_ignores_is_told_with_debug_only(
+    index: Path, options: tuple[str, ...], told: str, when: str
+) -> None:
+    code = f"""
 import sys
 from docsim import cli
 
@@ -130,12 +133,15 @@ class Full:
 
 @cli.main.result_callback()
 def leave(*_, **__):
-    Full()
+    if {when == "then"}:
+        Full()
+    cli.last = Full()
 
 cli.run()
 """
     command = (sys.executable, "-c", code, *options, "sources", "--index", str(index))
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert told in done.stderr
+    assert when != "then" or told in done.stderr
+    assert "unraisablehook" not in done.stderr
     assert options or done.stderr == ""

@@ -222,13 +222,15 @@ def _check_memory() -> None:
 
 
 def _log_ignored(error: sys.UnraisableHookArgs) -> None:
-    """Log an error that Python ignores, as of a generator that ran out of memory while it was closed: not for users."""
-    logging.getLogger(__name__).debug(
-        "%s: %r",
-        error.err_msg or "ignored in",
-        error.object,
-        exc_info=(error.exc_type, error.exc_value or error.exc_type(), error.exc_traceback),
-    )
+    """Log an error that Python ignores, as of a generator that ran out of memory while it was closed: not for users.
+
+    At the end of the process, when modules are empty already, it is not even logged.
+    """
+    try:
+        exc_info = (error.exc_type, error.exc_value or error.exc_type(), error.exc_traceback)
+        logging.getLogger(__name__).debug("%s: %r", error.err_msg or "ignored in", error.object, exc_info=exc_info)
+    except Exception:  # which Python would print
+        pass
 
 
 def run() -> None:
