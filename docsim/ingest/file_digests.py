@@ -34,6 +34,7 @@ _MOST_REMEMBERED = 2_000_000  # files, some 450 MB of memory per million; others
 _PIECE = 1 << 16  # bytes that are read at a time; room for more takes longer to get than most files to read
 _UNSETTLED = 60_000_000_000  # nanoseconds
 _SECOND = 1_000_000_000
+_HAS_TIMES = sys.platform != "win32"
 _KEY, _DIGEST = 12, 32  # bytes
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
@@ -61,7 +62,7 @@ class FileDigests:
         except (binascii.Error, ValueError):
             known = b""
         size = _KEY + _DIGEST
-        starts = range(0, len(known) - len(known) % size, size) if sys.platform != "win32" else ()
+        starts = range(0, len(known) - len(known) % size, size) if _HAS_TIMES else ()
         self._known = {known[start : start + _KEY]: known[start + _KEY : start + size] for start in starts}
         self._seen = dict[bytes, bytes]()
         self._settled = time.time_ns() - _UNSETTLED
@@ -89,7 +90,8 @@ class FileDigests:
 
     def _is_settled(self, found: os.stat_result) -> bool:
         """Return whether a file that is changed from now on will have other times."""
-        return max(found.st_mtime_ns, found.st_ctime_ns) < self._settled and found.st_ctime_ns % _SECOND != 0
+        is_old = max(found.st_mtime_ns, found.st_ctime_ns) < self._settled
+        return _HAS_TIMES and is_old and found.st_ctime_ns % _SECOND != 0
 
     def _keep(self, file: ReadFile) -> None:
         """Keep the content of a file, and of those that were read before as far as there is room."""
