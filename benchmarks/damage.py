@@ -3,10 +3,10 @@
     python benchmarks/damage.py [--alterations 500]
 
 The index has the files of a generation that is searched approximately and of one that is being built, their encoders,
-words, a mapping, tokens and what was recorded of use; it has no report, which nothing reads to answer. Each kind of
-file is altered in turn: a bit, a byte, a page or some noise, cut, moved, or another letter in the place of one. Then an
-index is wrong if an answer is another than before without a word, or if anything but one of docsim's own errors comes
-out; and a process may crash.
+words, a mapping, tokens and what was recorded of use, the report of a re-index, and the encoder that the live one was
+made of. Each kind of file is altered in turn: a bit, a byte, a page or some noise, cut, moved, or another letter in the
+place of one. Then an index is wrong if an answer, the report or what adapting would begin with is another than before
+without a word, or if anything but one of docsim's own errors comes out; and a process may crash.
 ``tests/damages.py`` does the work. Writes benchmarks/results/damage.json.
 """
 

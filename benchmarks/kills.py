@@ -2,12 +2,12 @@
 
     python benchmarks/kills.py [--kills 50] [--only JOB ...]
 
-Each job of ``tests/kill_jobs.py`` (first index, sync, removal, approximate index, re-index, rollback, prune, upgrading
-at once, publishing that, publishing what training left, repair, forgetting a source, backup, restore) is killed so
-often, at any time until its end. After each kill the index has to open, verify as sound, hold one of the states that
-the job may leave and answer from it; then the job is run again and has to finish. ``tests/test_faults.py`` does the
-work. Writes benchmarks/results/kills.json: for each job how many runs were killed before they had ended, by which
-signals, and what was found to be wrong.
+Each job of ``tests/kill_jobs.py`` (first index, sync, removal, also by ``docsim rm``, approximate index, re-index,
+rollback, prune, upgrading at once, publishing that, publishing what training left, repair, forgetting a source, backup,
+restore) is killed so often, at any time until its end. After each kill the index has to open, verify as sound, hold one
+of the states that the job may leave and answer from it; then the job is run again and has to finish.
+``tests/test_faults.py`` does the work. Writes benchmarks/results/kills.json: for each job how many runs were killed
+before they had ended, by which signals, and what was found to be wrong.
 """
 
 from __future__ import annotations

@@ -20,10 +20,13 @@ from turned_encoder import turned
 
 from docsim import Document, Encoder, Index
 from docsim.errors import DocsimError
-from docsim.maintenance import verify
+from docsim.maintenance import verify, vocabulary_advice
 from docsim.maintenance.status import read_status
 from docsim.models import SearchResult
+from docsim.reindex import gate_report, generations
+from docsim.reindex.examination import GateOptions
 from docsim.reindex.instant import upgrade
+from docsim.reindex.reindexing import reindex
 from docsim.serving.server_database import ServerDatabase
 from docsim.serving.tokens import Tokens
 from docsim.use import judgements
@@ -63,10 +66,18 @@ def approximate(path: Path, encoder: Encoder) -> None:
 
 
 def complete(path: Path, encoder: Encoder, work: Path) -> None:
-    """Make an index that also has a generation that is being built, its mapping, use and tokens."""
-    approximate(path, encoder)
+    """Make an index whose encoder was made of another one, with a generation that is being built, use and tokens.
+
+    It has the report of a re-index, what its encoder was made of, and a mapping.
+    """
+    second = Encoder.load(turned(encoder.path, work / "second"))
+    with Index.create(path, encoder=encoder) as index:
+        index.sync(PAGES[:100])
+        assert reindex(index, second, base=encoder, gate=GateOptions(max_loss=1, publish_anyway=True)).published
+        generations.prune(index, keep=1)
+    approximate(path, second)
     with Index.open(path) as index:
-        assert upgrade(index, Encoder.load(turned(encoder.path, work / "second")))
+        assert upgrade(index, Encoder.load(turned(encoder.path, work / "third", seed=1)))
     with UseLog.opened(path) as log:
         anna, shown = People(path).hashed("anna"), (Shown(1, PAGES[3].id, 0.5),)
         asked = [Question(text, "api", anna, shown, 2, 1) for text in QUESTIONS]
@@ -83,10 +94,20 @@ def read(path: Path) -> None:
             lambda: judgements.of_index(path),
             lambda: People(path).hashed("anna"),
             lambda: Tokens(ServerDatabase(path)).list(),
+            lambda: vocabulary_advice.read_vocabulary(index),
         )
         for reading in readings:
             with contextlib.suppress(DocsimError):  # one clear sentence
                 reading()
+
+
+def beside(path: Path) -> Iterator[object]:
+    """Yield what is told of a generation besides answers: its report, and what an encoder is made of when adapting."""
+    with Index.open(path) as index:
+        number = index.generation().number
+        yield gate_report.read(index.engine.report_directory(number))
+        base = Encoder.load(index.engine.base_directory(number))
+        yield base.fingerprint, base.encode(QUESTIONS).tobytes()
 
 
 def told(result: SearchResult) -> Answer:
@@ -156,6 +177,7 @@ def survey(path: Path, work: Path, count: int, seed: int, first: int = 0) -> Ite
     """
     right = [told(result) for result in answers(path)]
     assert all(right)
+    right_beside = list(beside(path))
     assert not any(result.warnings for result in answers(path))
     kinds = list(files(path).items())
     for number in range(first, first + count):
@@ -173,6 +195,9 @@ def survey(path: Path, work: Path, count: int, seed: int, first: int = 0) -> Ite
                 elif told(result) != expected:
                     wrong = f"{told(result)} instead of {expected}"
             read(work)
+            for found_beside, expected_beside in zip(beside(work), right_beside, strict=True):
+                if found_beside != expected_beside:
+                    wrong = f"{found_beside!r} instead of {expected_beside!r}"[:1_000]
         except DocsimError:
             outcome = "refused"
         except Exception as error:

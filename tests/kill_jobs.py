@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 from encoder_variants import with_other_dim
 from opened import texts_of
 from tiny_encoder import WORDS
 from turned_encoder import turned
 
+from docsim.cli.documents import rm
 from docsim.encoding.encoder import Encoder
 from docsim.engine.records import SourceName
 from docsim.index import Index
@@ -27,6 +29,7 @@ __all__ = ["JOBS", "NEW", "OLD", "OTHER_DIM", "Job", "check", "create_and_sync",
 
 OLD = {f"d{i}": f"lentils soup number {i}" for i in range(8)}
 NEW = {f"d{i}": f"restore the database {i}" if i % 2 else f"lentils soup number {i}" for i in range(2, 12)}
+FEWER = {id: text for id, text in OLD.items() if id not in ("d0", "d3", "d7")}
 OTHER_DIM = 24
 MANY = {f"d{n}": " ".join(np.random.default_rng(n).choice(WORDS[15:], 8)) for n in range(60)}
 """Enough to learn an alignment from."""
@@ -73,6 +76,18 @@ def create_and_sync(path: Path, encoder: Encoder, texts: dict[str, str], index_t
 def remove(path: Path, _: Encoder) -> None:
     with Index.open(path) as index:
         index.remove(["d0", "d3", "d7"])
+
+
+def remove_by_command(path: Path, _: Encoder) -> None:
+    with Index.open(path) as index:
+        is_removed = not index.has("d0")
+        if is_removed:  # the next write does what is left
+            index.remove([])
+    if not is_removed:
+        try:
+            rm.main(["d0", "d3", "d7", "--index", str(path), "--quiet"], standalone_mode=False)
+        except click.Abort:  # what click makes of an interruption
+            raise KeyboardInterrupt from None
 
 
 def prepare_upgrade(path: Path, encoder: Encoder) -> None:
@@ -237,11 +252,8 @@ JOBS = {
         lambda path, one: create_and_sync(path, one, NEW),
         between(OLD, NEW),
     ),
-    "remove": Job(
-        lambda path, one: create_and_sync(path, one, OLD),
-        remove,
-        (OLD, {id: text for id, text in OLD.items() if id not in ("d0", "d3", "d7")}),
-    ),
+    "remove": Job(lambda path, one: create_and_sync(path, one, OLD), remove, (OLD, FEWER)),
+    "rm": Job(lambda path, one: create_and_sync(path, one, OLD), remove_by_command, (OLD, FEWER)),
     "approximate": Job(
         lambda path, one: create_and_sync(path, one, OLD, index_type="IVF1,SQ8"),
         lambda path, one: create_and_sync(path, one, NEW),

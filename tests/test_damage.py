@@ -90,9 +90,10 @@ def test_damaged_files_are_told_with_every_answer_until_they_are_mended(copy: Pa
 def test_an_index_that_is_surveyed_has_all_files_that_answer_and_those_of_people(complete: Path) -> None:
     kinds = set(damages.files(complete))
     assert kinds >= {
-        *("./.db", "./.key", "words/.words", "generations/0001/.faiss", "generations/0001/.lists"),
-        *("generations/0001/encoder/.onnx", "generations/0002/encoder/.json", "generations/0002/encoder/.onnx"),
-        *("generations/0002/adapter/.npz", "generations/0002/adapter/.faiss"),
+        *("./.db", "./.key", "words/.words", "generations/0002/.faiss", "generations/0002/.lists"),
+        *("generations/0002/encoder/.onnx", "generations/0002/base/.json", "generations/0002/base/.onnx"),
+        *("generations/0002/report/.json", "generations/0003/encoder/.json", "generations/0003/encoder/.onnx"),
+        *("generations/0003/adapter/.npz", "generations/0003/adapter/.faiss"),
     }
     names = {path.name.partition(".")[0] for path in complete.rglob("*")}
     assert {"approximate", "documents", "serving", "use", "index"} <= names

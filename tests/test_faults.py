@@ -233,7 +233,7 @@ def test_killed_before_one_of_some_commits_it_answers_and_is_finished_by_the_nex
     assert found[-1]["at"] == "the end"
 
 
-@pytest.mark.parametrize("scenario", thorough("sync", "create", "remove", "approximate"))
+@pytest.mark.parametrize("scenario", thorough("sync", "create", "remove", "rm", "approximate"))
 def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
     scenario: str, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:

@@ -429,7 +429,7 @@ def test_hostile_texts_are_read_in_linear_time(hostile: str, suffix: str) -> Non
 
 def test_converters_are_imported_only_when_such_a_file_comes() -> None:
     code = (
-        "import sys; from docsim.ingest import sources; sources.formats.read(b'# a', '.md', 'a.md');"
+        "import sys; from docsim.ingest import formats, sources; formats.read(b'# a', '.md', 'a.md');"
         "names = {'markitdown', 'pypdfium2', 'openpyxl', 'lxml', 'chardet', 'webencodings', 'pandas', 'yaml'};"
         "heavy = names & set(sys.modules);"
         "assert not heavy, heavy"

@@ -263,7 +263,7 @@ def test_tokens_are_kept_as_hashes_in_a_file_of_the_owner(index: Path, tokens: d
 def test_others_reach_it_only_with_authorisation(tmp_path: Path, tiny_encoder_dir: Path, index: Path) -> None:
     plain = made(tmp_path / "index", tiny_encoder_dir, SECRETS)
     with (
-        pytest.raises(AssertionError, match="expected a token, a trusted proxy or leave"),
+        pytest.raises(AssertionError, match="expected a token, a trusted proxy or permission"),
         serving(plain, "--host", "0.0.0.0"),
     ):
         pass

@@ -93,6 +93,9 @@ _COMMANDS = {name: place for section in _SECTIONS.values() for name, place in se
 _ONE_QUESTION = ("query", "similar")
 """Commands whose matrix products are so small that a second thread only costs time: 25 times on a busy machine."""
 
+_SERVERS = ("serve", "mcp")
+"""Commands that answer from many threads."""
+
 _LARGE_TEXTS = ("index", "reindex", "embed", "repair")
 """Commands that hold whole documents, however long, and embeddings of many."""
 
@@ -246,6 +249,8 @@ def run() -> None:
     command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
     if command == "serve":
         gc.disable()  # until the server is ready: a tenth of its start goes into looking for garbage in what it imports
+    if command in _SERVERS:
+        allocation.share_one_heap()  # one for each thread takes a fifth of all memory, and answers no faster
     if command in _LARGE_TEXTS:
         allocation.give_back_large_pieces()
     if command not in _ONE_QUESTION:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -25,6 +25,8 @@ _DATA_URI = re.compile(r"(data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w=.-]{1,60}){0,4
 _BASE64 = re.compile(
     r"(?:^[ \t>]{0,8}[A-Za-z0-9+/]{60,100}[ \t]*\n){4,}(?:[ \t>]{0,8}[A-Za-z0-9+/]{0,100}={0,2}[ \t]*$)?", re.M
 )
+_GAP = re.compile(r"\n{3,}")
+_NEXT_LINE = re.compile(r"\n(?=\S)")
 _LEAST_BASE64 = 60  # characters of its lines
 _SHORT = 1_000_000  # characters of a text that is looked through before; of a longer one, that would take much memory
 
@@ -104,4 +106,19 @@ def readable(name: str) -> str:
 
 def tidy(text: str) -> str:
     """Return text without white space at the end of lines, and with at most one empty line in a row."""
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in text.split("\n"))).strip()
+    tidied = ""
+    for some in _tidied(text):
+        tidied += some if tidied else some.lstrip()  # grows in place, as a list of all would be there twice
+    return tidied.strip()
+
+
+def _tidied(text: str) -> Iterator[str]:
+    """Yield a text without both, some lines at a time, as a list of all lines takes twice as much memory."""
+    start = 0
+    while start < len(text):
+        found = _NEXT_LINE.search(text, start + _SHORT)
+        end = found.end() if found else len(text)
+        lines = text[start:end].split("\n")
+        some = _GAP.sub("\n\n", "\n".join(line.rstrip() for line in lines))
+        yield some.rstrip() if end == len(text) else some
+        start = end

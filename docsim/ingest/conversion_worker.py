@@ -23,6 +23,7 @@ import importlib
 import signal
 import sys
 import types
+from collections.abc import Mapping
 from typing import IO, Any
 
 from docsim import allocation
@@ -67,8 +68,9 @@ def _answer(jobs: IO[bytes]) -> Frame | None:
         return None
     _alarm(float(job.header["timeout"]) + _GRACE)
     try:
-        content = _content(job)
-        job = None  # what is read is as large as the file, and is copied once more
+        header, data = job.header, [job.data]
+        del job
+        content = _content(header, data)
         text = content.text.encode("utf-8", "surrogatepass")
         if len(text) > OUTPUT_LIMIT:
             return Frame({"error": f"the file gives more than {OUTPUT_LIMIT >> 20} MB of text"})
@@ -81,14 +83,13 @@ def _answer(jobs: IO[bytes]) -> Frame | None:
         return Frame({"error": f"could not be read: {type(error).__name__}"})
 
 
-def _content(job: Frame) -> Any:
-    """Return the ``FileContent`` of a file, or of a page that a form parses."""
-    header = job.header
+def _content(header: Mapping[str, Any], data: list[bytes]) -> Any:
+    """Return the ``FileContent`` of a file, or of a page that a form parses; ``data`` gives it away, as it is large."""
     if form := header.get("form"):
-        return importlib.import_module(f"docsim.ingest.forms.{form}").parsed(job.data)
+        return importlib.import_module(f"docsim.ingest.forms.{form}").parsed(data.pop())
     from docsim.ingest import formats
 
-    return formats.read(job.data, header["suffix"], header["name"], hidden=header["hidden"])
+    return formats.read(data.pop(), header["suffix"], header["name"], hidden=header["hidden"])
 
 
 def _limit(memory: int) -> None:

@@ -51,7 +51,11 @@ def read(data: bytes, suffix: str, name: str, *, hidden: bool = True) -> FileCon
         SourceError: The content is binary, damaged or encrypted. The message is one clause for people.
     """
     suffix = suffix.lower()
-    if suffix in guarded_readers.SUFFIXES:
+    if suffix in _HTML:
+        page = _page(data)
+        del data  # a page may be large, and is there twice now
+        content = _read_html(page)
+    elif suffix in guarded_readers.SUFFIXES:
         content = guarded_readers.convert(data, suffix, hidden=hidden)
     else:
         content = guarded_readers.mail(data) if suffix == ".eml" else _read_text(data, suffix)
@@ -60,10 +64,7 @@ def read(data: bytes, suffix: str, name: str, *, hidden: bool = True) -> FileCon
 
 
 def _read_text(data: bytes, suffix: str) -> FileContent:
-    if is_binary(data):
-        raise SourceError("the file contains binary data, not text")
-    if suffix in _HTML:
-        return _read_html(data)
+    _check_is_text(data)
     text = decode(data)
     if suffix in _MARKDOWN:
         return markup.markdown(text, jsx=suffix == ".mdx")
@@ -77,8 +78,17 @@ def _read_text(data: bytes, suffix: str) -> FileContent:
     return FileContent(text, first_line(text) if suffix in _PLAIN or not suffix else "")
 
 
-def _read_html(data: bytes) -> FileContent:
-    text = decode(data, declared=guarded_readers.declared_encoding(data))
+def _check_is_text(data: bytes) -> None:
+    if is_binary(data):
+        raise SourceError("the file contains binary data, not text")
+
+
+def _page(data: bytes) -> str:
+    _check_is_text(data)
+    return decode(data, declared=guarded_readers.declared_encoding(data))
+
+
+def _read_html(text: str) -> FileContent:
     read = front_matter.read(text)
     page = guarded_readers.html(read.text)
     return replace(page, title=read.title or page.title, metadata=read.metadata)

@@ -6,6 +6,7 @@ report.html    the same on one self-contained page, with a histogram of the simi
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,12 @@ from docsim.rendering import pages, plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMAT", "GateReport", "numbers", "write"]
+__all__ = ["FORMAT", "GateReport", "numbers", "read", "write"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of ``report.json``."""
+
+_WITHOUT_CHECKSUM = 1
 
 _K = 10  # leading hits that are compared and shown
 _LISTED = 5  # how many of the questions that gained or lost most are listed
@@ -83,7 +86,7 @@ def write(directory: Path, found: GateReport) -> None:
         StoreError: They cannot be written.
     """
     told = numbers(found)
-    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(told | {"checksum": _checksum(told)}, indent=2, ensure_ascii=False) + "\n"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "report.html").write_text(_page(told, found.verdict.quality), encoding="utf-8")
@@ -92,6 +95,28 @@ def write(directory: Path, found: GateReport) -> None:
         raise StoreError(
             f"could not write the report to {directory}: {error.strerror}; nothing was published"
         ) from error
+
+
+def read(directory: Path) -> dict[str, Any] | None:
+    """Return everything in a report, as ``numbers`` gave it; None if there is none.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    try:
+        told = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+        checksum = told.pop("checksum", None)
+        if checksum == _checksum(told) or (checksum is None and told["format"] == _WITHOUT_CHECKSUM):
+            return dict(told)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):  # whatever damage makes of it
+        pass
+    raise StoreError(f"the report in {directory} is damaged; what it says cannot be trusted")
+
+
+def _checksum(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _about(generation: Generation) -> dict[str, Any]:

@@ -6,7 +6,6 @@ changes something is for a token of scope ``admin``, in a session of the page, f
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -18,6 +17,8 @@ from starlette.responses import RedirectResponse, Response
 from docsim import extras
 from docsim.analysis.topic_map import names
 from docsim.analysis.topics import Topic
+from docsim.errors import StoreError
+from docsim.reindex import gate_report
 from docsim.serving import forms
 from docsim.serving import parameters as given
 from docsim.serving.access import SCOPES, Scope
@@ -155,11 +156,10 @@ def _reported(reading: Reading, number: int) -> tuple[dict[str, Any], dict[str, 
     found = [one for one in reading.generations()["generations"] if one["number"] == number]
     if not found:
         raise Problem(404, f"expected the number of a generation, found no generation {number}")
-    file = reading.index.engine.report_directory(number) / "report.json"
     try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        report = None
+        report = gate_report.read(reading.index.engine.report_directory(number))
+    except StoreError:
+        report = {"is_damaged": True}
     return found[0], report
 
 

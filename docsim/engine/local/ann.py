@@ -62,7 +62,7 @@ BROADEST = 0.25
 SELECTIVE = 0.1
 """If a filter or deletions leave less than this share of the vectors, search is exact, so that none is missed."""
 
-_CHUNK = 65_536
+_CHUNK = 8_192
 _SAMPLE_PER_LIST = 64
 _FEWEST_PER_LIST = 39  # FAISS warns about fewer training vectors per list
 _SAMPLE = 50_000
@@ -213,12 +213,21 @@ def build(factory: str, rows: NDArray[np.float16]) -> faiss.Index:
     # Codes are trained in thousands of small steps, at whose ends threads would wait for one another.
     faiss.omp_set_num_threads(1 if is_codes(index) else os.cpu_count() or 1)
     try:
-        index.train(rows[sample].astype(np.float32))
+        index.train(_widened(rows, sample))
         for start in range(0, len(rows), _CHUNK):
             index.add(rows[start : start + _CHUNK].astype(np.float32))
     except RuntimeError as error:
         raise UsageError(f"expected enough passages to train {factory}, got {len(rows):,}") from error
     return index
+
+
+def _widened(rows: NDArray[np.float16], chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return some rows as float32, without a copy of all of them in between."""
+    wide = np.empty((len(chosen), rows.shape[1]), np.float32)
+    for start in range(0, len(chosen), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        wide[here] = rows[chosen[here]]
+    return wide
 
 
 def _empty(factory: str, *, dim: int) -> faiss.Index:

@@ -303,8 +303,7 @@ def _from_file(
     documents = faiss_listing.load(path, row.snapshot_digest)
     if gone := [first for _, first, _ in store.deletions_after(row.snapshot_deletion)]:
         documents = documents[~np.isin(documents[:, 0], gone)]
-    passage, deletion = row.snapshot_passage, row.snapshot_deletion
-    return View(revision, generation, vectors, passage, deletion, documents, mapping=mapping)
+    return View(revision, generation, vectors, row.snapshot_passage, row.snapshot_deletion, documents, mapping=mapping)
 
 
 def _caught_up(store: Store, view: View) -> View:
@@ -313,7 +312,8 @@ def _caught_up(store: Store, view: View) -> View:
     rows = store.vectors_after(view.generation.number, passage)
     while batch := list(islice(rows, _DOCUMENTS_A_SEGMENT)):
         ids = np.concatenate([np.arange(first, first + len(one), dtype=np.int64) for first, one in batch])
-        vectors = vectors.with_added(ids, view.mapped(np.concatenate([one for _, one in batch])))
+        added = batch.pop()[1] if len(batch) == 1 else np.concatenate([one for _, one in batch])
+        vectors = vectors.with_added(ids, view.mapped(added))
         passage = int(ids[-1])
     if deletions := store.deletions_after(deletion):
         vectors = vectors.with_deleted((first, count) for _, first, count in deletions)

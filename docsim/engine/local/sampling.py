@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +15,8 @@ from docsim.engine.records import Numbers
 __all__ = ["excerpts", "sample"]
 
 _LONGEST_WORD = 64
+_BLANKS = "\t\n\r "
+_SHOWN = re.compile(r"[^\t\n\r ]")
 _STEP = 2654435761  # a prime: where in its text a document is cut
 _SCATTER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -39,16 +41,25 @@ def excerpts(store: Store, numbers: Sequence[int], characters: int) -> dict[int,
         numbers: The documents.
         characters: About how many characters are wanted; a piece has room for two cut words more.
     """
-    sql = (
-        "SELECT number, substr(title || char(10) || text, 1 + (number * ?) % max(1, length(text) - ?), ?),"
-        " substr(ltrim(title || char(10) || text, char(9, 10, 13, 32)), 1, ?)"
-        " FROM documents WHERE number IN (SELECT value FROM json_each(?))"
-    )
     window = characters + _LONGEST_WORD
-    rows = store.rows(sql, _STEP, window, window, window, json.dumps(list(numbers)))
-    if len(rows) < len(set(numbers)):
+    found = {}
+    for number in dict.fromkeys(numbers):  # one after the other, as SQLite would hold each text several times
+        for title, text in store.rows("SELECT title, text FROM documents WHERE number = ?", number):
+            found[number] = _pieces(f"{title}\n", text if isinstance(text, str) else "", number * _STEP, window)
+    if len(found) < len(set(numbers)):
         raise store.damaged()
-    return {number: (somewhere, beginning) for number, somewhere, beginning in rows}
+    return found
+
+
+def _pieces(head: str, text: str, step: int, window: int) -> tuple[str, str]:
+    """Return what stands at some place of a title and a text, and at their beginning."""
+    place = step % max(1, len(text) - window)
+    beyond = place - len(head)
+    somewhere = text[beyond : beyond + window] if beyond >= 0 else (head + text[:window])[place : place + window]
+    if beginning := head.lstrip(_BLANKS):
+        return somewhere, (beginning + text[:window])[:window]
+    first = _SHOWN.search(text)
+    return somewhere, text[first.start() : first.start() + window] if first else ""
 
 
 def _shuffled(n: int, *, few: int) -> Iterator[NDArray[np.int64]]:

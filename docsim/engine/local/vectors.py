@@ -37,7 +37,7 @@ it would take longer than many queries. ``docsim verify`` compares all of it wit
 MAX_SEGMENTS = 8
 """If there are more segments than this, all but the first are merged into one."""
 
-_CHUNK = 65_536
+_CHUNK = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +160,10 @@ class VectorIndex:
         if not len(ids):
             return self
         index = _flat(self.dim)
-        index.add(vectors.astype(np.float32))
+        _add(index, vectors)
         segments = (*self.segments, _Segment(index, ids))
         if len(segments) > MAX_SEGMENTS:
-            segments = (segments[0], _merged(segments[1:], _widened, self.dim))
+            segments = (segments[0], _merged(segments[1:], _unchanged, self.dim))
         return VectorIndex(self.dim, segments)
 
     def with_deleted(self, ranges: Iterable[tuple[int, int]]) -> VectorIndex:
@@ -211,10 +211,11 @@ class VectorIndex:
         Raises:
             OSError: It cannot be written; no partial file is left.
         """
+        is_one = len(self.segments) == 1 and self.segments[0].alive is None
+        whole = self.segments[0] if is_one else _merged(self.segments, _unchanged, self.dim)
         wrapped = faiss.IndexIDMap(_flat(self.dim))
-        for segment in self.segments:
-            for ids, rows in _chunks(segment):
-                wrapped.add_with_ids(rows.astype(np.float32), ids)
+        wrapped.index, wrapped.ntotal = whole.index, len(whole.ids)
+        faiss.copy_array_to_vector(np.ascontiguousarray(whole.ids, np.int64), wrapped.id_map)
         with replacing(path) as file:
             faiss.write_index(wrapped, faiss.PyCallbackIOWriter(file.write))
         with path.open("rb") as written:
@@ -335,19 +336,27 @@ def _chunks(segment: _Segment) -> Iterator[tuple[NDArray[np.int64], NDArray[np.f
 
 
 def _merged(
-    segments: tuple[_Segment, ...], change: Callable[[NDArray[np.float16]], NDArray[np.float32]], dim: int
+    segments: tuple[_Segment, ...], change: Callable[[NDArray[np.float16]], NDArray[np.floating]], dim: int
 ) -> _Segment:
     """Return one segment with the passages of several that are alive, their embeddings changed by ``change``."""
     index = _flat(dim)
     parts = []
     for ids, rows in chain.from_iterable(map(_chunks, segments)):
-        index.add(change(rows))
+        _add(index, change(rows))
         parts.append(ids)
-    return _Segment(index, np.concatenate(parts))
+    return _Segment(index, np.concatenate([np.zeros(0, np.int64), *parts]))
 
 
-def _widened(rows: NDArray[np.float16]) -> NDArray[np.float32]:
-    return rows.astype(np.float32)
+def _unchanged(rows: NDArray[np.float16]) -> NDArray[np.float16]:
+    return rows
+
+
+def _add(index: faiss.Index, rows: NDArray[np.floating]) -> None:
+    """Add embeddings to an index; those that are float16 already as they are, without a copy of twice the size."""
+    if rows.dtype == np.float16:
+        index.add_sa_codes(np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), 2 * index.d))
+    else:
+        index.add(rows.astype(np.float32, copy=False))
 
 
 def _read(file: BufferedReader) -> faiss.Index:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from docsim import allocation
 from docsim.engine.local import ann_tuning, generations, locks, word_storage, word_writing
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
@@ -248,6 +249,7 @@ class LocalWriter(Store):
             force: Write it in any case, and trust nothing of the one that is there.
         """
         self.write_words(force=force)
+        allocation.give_back()  # what reading and encoding took, before all embeddings are in memory
         generations.write_faiss_file(self, self.path.parent, force=force)
 
     def write_words(self, *, force: bool = False) -> None:

@@ -28,6 +28,8 @@ _DOCUMENT, _POSITION = np.uint64(16), np.uint64(24)  # bits of a number below th
 _FARTHEST = (1 << 24) - 1  # positions beyond are not told apart
 
 Ints = NDArray[np.int64]
+Narrow = NDArray[np.int32]
+"""Of rows there may be millions, and each array of them is one of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +63,18 @@ class _Rows:
     """A row for each word in a document, by ascending hash of the word and then by slot.
 
     Attributes:
-        term: The word, counted by ascending hash, ``int64 (rows,)``.
-        slot: The document.
-        weights: How often that holds the word, those in the title counting more.
-        counts: How often it holds the word.
+        term: The word, counted by ascending hash, ``int32 (rows,)``.
+        slot: The document, ``int32 (rows,)``.
+        weights: How often that holds the word, those in the title counting more, ``int32 (rows,)``.
+        counts: How often it holds the word, ``int32 (rows,)``.
         begin: Where its positions begin, ``int64 (rows + 1,)``; the last is where all end.
         position: Where, ``uint32 (words found,)``, ascending in each row.
     """
 
-    term: Ints
-    slot: Ints
-    weights: Ints
-    counts: Ints
+    term: Narrow
+    slot: Narrow
+    weights: Narrow
+    counts: Narrow
     begin: Ints
     position: NDArray[np.uint32]
 
@@ -84,8 +86,8 @@ class _Stemmed:
     hashes: NDArray[np.uint64]
     starts: Ints
     ends: Ints
-    slots: Ints
-    weights: Ints
+    slots: Narrow
+    weights: Narrow
 
 
 def assembled(documents: Documents, found: Iterable[Occurrences], terms: list[str], *, count: int) -> Segment:
@@ -115,7 +117,7 @@ def assembled(documents: Documents, found: Iterable[Occurrences], terms: list[st
         stems=stemmed.hashes,
         stem_starts=stemmed.starts,
         stem_ends=stemmed.ends,
-        slots=np.concatenate([rows.slot, stemmed.slots]).astype(np.int32),
+        slots=np.concatenate([rows.slot, stemmed.slots]),
         weights=_smallest(np.concatenate([rows.weights, stemmed.weights])),
         counts=_smallest(rows.counts),
         positions=_smallest(rows.position),
@@ -131,7 +133,7 @@ def _ranks(order: Ints) -> Ints:
     return ranks
 
 
-def _smallest(values: Ints | NDArray[np.uint32]) -> NDArray[np.unsignedinteger[Any]]:
+def _smallest(values: Narrow | NDArray[np.uint32]) -> NDArray[np.unsignedinteger[Any]]:
     """Return unsigned numbers in 16 bits each where they fit, else in 32."""
     return values.astype(np.uint16 if not len(values) or values.max() < 1 << 16 else np.uint32)
 
@@ -156,10 +158,12 @@ def _rows(found: Iterable[Occurrences], count: int, ranks: Ints, titles: Ints) -
     rows = keys[begin]
     del keys
     slot = _slots(rows)
-    counts = np.diff(begin, append=count)
-    in_title = position < np.repeat(titles[slot].astype(np.uint32), counts)
+    term = (rows >> _DOCUMENT).astype(np.int32)
+    del rows
+    counts = np.diff(begin, append=count).astype(np.int32)
+    in_title = position < np.repeat(titles.astype(np.uint32)[slot], counts)
     weights = counts + (TITLE_WEIGHT - 1) * _sums(in_title, begin)
-    return _Rows((rows >> _DOCUMENT).astype(np.int64), slot, weights, counts, np.append(begin, count), position)
+    return _Rows(term, slot, weights, counts, np.append(begin, count), position)
 
 
 def _keys(found: Occurrences, ranks: Ints) -> NDArray[np.uint64]:
@@ -174,13 +178,13 @@ def _changes(values: NDArray[np.uint64]) -> Ints:
     return np.flatnonzero(np.append(True, values[1:] != values[:-1])) if len(values) else np.zeros(0, np.int64)
 
 
-def _slots(rows: NDArray[np.uint64]) -> Ints:
-    return (rows & np.uint64(MOST_DOCUMENTS - 1)).astype(np.int64)
+def _slots(rows: NDArray[np.uint64]) -> Narrow:
+    return rows.astype(np.int32) & np.int32(MOST_DOCUMENTS - 1)
 
 
-def _sums(values: NDArray[Any], begin: Ints) -> Ints:
+def _sums(values: NDArray[Any], begin: Ints) -> Narrow:
     """Return the sum of each run of values, given where each begins."""
-    sums: Ints = np.add.reduceat(values, begin, dtype=np.int64) if len(begin) else np.zeros(0, np.int64)
+    sums: Narrow = np.add.reduceat(values, begin, dtype=np.int32) if len(begin) else np.zeros(0, np.int32)
     return sums
 
 
@@ -193,15 +197,19 @@ def _stemmed(terms: list[str], rows: _Rows, starts: Ints, languages: NDArray[np.
         starts: Where those of each word start.
         languages: The language of each document.
     """
-    pairs, each = np.unique(rows.term * len(LANGUAGES) + languages[rows.slot], return_inverse=True)
+    keys = rows.term.astype(np.int64) * len(LANGUAGES) + languages[rows.slot]
+    pairs = np.unique(keys)
+    each = np.searchsorted(pairs, keys).astype(np.int32)
+    del keys
     words = pairs // len(LANGUAGES)
-    names, of_pair = _stems_of(terms, words, pairs % len(LANGUAGES))
+    names, found = _stems_of(terms, words, pairs % len(LANGUAGES))
     hashed = stem_hashes(names)
     order = np.argsort(hashed)
-    of_pair = _ranks(order)[of_pair]
+    of_pair = _ranks(order).astype(np.int32)[found]
     begin, end = _alone(of_pair, words, starts, len(names))
     owned = begin == end
     stem = of_pair[each]
+    del each
     mine = owned[stem]
     owner, slots, weights = _stem_rows(stem[mine], rows.slot[mine], rows.weights[mine])
     bounds = np.searchsorted(owner, np.arange(len(names) + 1)) + len(rows.term)
@@ -209,7 +217,7 @@ def _stemmed(terms: list[str], rows: _Rows, starts: Ints, languages: NDArray[np.
     return _Stemmed(hashed[order], begin, end, slots, weights)
 
 
-def _alone(of_pair: Ints, words: Ints, starts: Ints, count: int) -> tuple[Ints, Ints]:
+def _alone(of_pair: Narrow, words: Ints, starts: Ints, count: int) -> tuple[Ints, Ints]:
     """Return where the rows start and end of each stem that stands for one word only, which are the word's own.
 
     Both are 0 for all other stems, which get rows of their own.
@@ -229,14 +237,14 @@ def _alone(of_pair: Ints, words: Ints, starts: Ints, count: int) -> tuple[Ints, 
     return begin, end
 
 
-def _stem_rows(stem: Ints, slot: Ints, weights: Ints) -> tuple[Ints, Ints, Ints]:
+def _stem_rows(stem: Narrow, slot: Narrow, weights: Narrow) -> tuple[Ints, Narrow, Narrow]:
     """Return one row for each stem in a document: the stem, ascending, the slot, and the sum of the weights."""
     keys = (stem.astype(np.uint64) << np.uint64(40)) | (slot.astype(np.uint64) << np.uint64(24))
     keys |= np.minimum(weights, _FARTHEST).astype(np.uint64)
     keys.sort()
     rows = keys >> np.uint64(24)
     begin = _changes(rows)
-    summed = _sums((keys & np.uint64(_FARTHEST)).astype(np.int64), begin)
+    summed = _sums((keys & np.uint64(_FARTHEST)).astype(np.int32), begin)
     return (rows[begin] >> np.uint64(16)).astype(np.int64), _slots(rows[begin]), summed
 
 

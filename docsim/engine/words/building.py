@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import itertools
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ __all__ = ["Text", "named", "segments"]
 
 _NAMED = re.compile(r"[^\W_]+")  # words of a file's name
 
-MOST_TOKENS = 3_000_000
+MOST_TOKENS = 1_000_000
 """A segment is made of at least so many tokens at a time, which bounds memory."""
 
 _STEP = 65_536  # tokens whose words are found at a time
@@ -98,11 +100,11 @@ class _Lists:
 class _Ragged:
     """Lists of numbers that are being made."""
 
-    values: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
+    values: array[int] = field(default_factory=partial(array, "q"))
+    ends: array[int] = field(default_factory=partial(array, "q"))
 
     def add(self, values: Iterable[int]) -> None:
-        self.values += values
+        self.values.extend(values)
         self.ends.append(len(self.values))
 
     def made(self) -> _Lists:
@@ -173,15 +175,17 @@ class _Batch:
         for row, language, weight in self._evidence:
             table[row, language] = weight
         counts, tells = np.minimum(self._sizes, SAMPLE), np.asarray(table.any(axis=1))
-        scores = np.zeros((len(counts), len(LANGUAGES)), np.float32)
+        found: list[int] = []
         for low in range(0, len(counts), _DOCUMENTS):
             some = counts[low : low + _DOCUMENTS]
-            document = np.repeat(np.arange(low, low + len(some)), some)
+            scores = np.zeros((len(some), len(LANGUAGES)), np.float32)
+            document = np.repeat(np.arange(len(some)), some)
             place = np.arange(len(document)) - np.repeat(np.cumsum(some) - some, some)
-            sample = chosen[first[document] + place]
+            sample = chosen[first[low + document] + place]
             kept = tells[sample]
             np.add.at(scores, document[kept], table[sample[kept]])
-        return [LANGUAGES.index(told_by(row) or DEFAULT) for row in scores.tolist()]
+            found += (LANGUAGES.index(told_by(row) or DEFAULT) for row in scores.tolist())
+        return found
 
 
 def _words_before(marks: NDArray[np.int64], chosen: NDArray[np.int32], counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from docsim.engine.words.segment import Segment, hashes, ragged
 
 __all__ = ["merged"]
 
-MOST_ROWS = 1_000_000
+MOST_ROWS = 250_000
 """Rows that are merged at a time."""
 
 Ints = NDArray[np.int64]

@@ -13,6 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
+from docsim import allocation
 from docsim.child_process import Frame, own_pipes, receive, send
 from docsim.engine.words import building, segment
 from docsim.engine.words.building import Text
@@ -39,6 +40,7 @@ def main(place: Path) -> None:
         place: The folder that they are written to.
     """
     jobs, answers = own_pipes()
+    allocation.give_back_large_pieces()
     made = [(segment.save(one, place), int(one.firsts[-1])) for one in building.segments(_texts(jobs))]
     send(answers, Frame({"segments": made}))
 
@@ -47,11 +49,22 @@ def _texts(jobs: IO[bytes]) -> Iterator[Text]:
     while (frame := receive(jobs, limit=_LIMIT)) is not None:
         if frame.header == END.header:
             return
-        rows = frame.header["texts"]
-        ends = list(accumulate(size for *_, size in rows))
-        for (number, first, title, size), end in zip(rows, ends, strict=True):
-            yield Text(number, first, title, frame.data[end - size : end].decode("utf-8", "surrogatepass"))
+        texts = _unpacked(frame)
+        del frame  # one long text would be there twice
+        texts.reverse()
+        while texts:
+            yield texts.pop()
     sys.exit(1)
+
+
+def _unpacked(frame: Frame) -> list[Text]:
+    """Return the texts in a frame, see ``packed``."""
+    rows, data = frame.header["texts"], memoryview(frame.data)
+    ends = accumulate(size for *_, size in rows)
+    return [
+        Text(number, first, title, str(data[end - size : end], "utf-8", "surrogatepass"))
+        for (number, first, title, size), end in zip(rows, ends, strict=True)
+    ]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from lxml import etree
 
 from docsim.ingest.content import FileContent, one_line, tidy
-from docsim.ingest.readers.html_markdown import Element, to_markdown
+from docsim.ingest.readers import html_stream
+from docsim.ingest.readers.html_markdown import Element, to_markdown, written
 
 __all__ = ["declared_encoding", "read", "tree"]
 
@@ -34,6 +35,7 @@ _TAG = re.compile(r"<(?:!--.*?-->|script\b.*?</script[^<>]*>|style\b.*?</style[^
 _EMPTY = re.compile(r"<(title|script|style|a|p|div|span|i|b|em|td|th|li|iframe|textarea|section)\b([^<>]{0,1000})/>")
 _BOGUS = re.compile(r"(?:untitled(?: document| page)?|new page \d+|index|home|document)$", re.IGNORECASE)
 _WORD = re.compile(r"\w")
+_LARGE = 1_000_000  # characters of a page of which no tree is made
 
 
 def declared_encoding(data: bytes) -> str:
@@ -44,26 +46,55 @@ def declared_encoding(data: bytes) -> str:
 
 def read(text: str) -> FileContent:
     """Convert a page to Markdown. If it marks its main part (``<main>`` or ``role="main"``), only that is converted."""
+    if len(text) > _LARGE:
+        try:
+            return _read_large(_closed(text))
+        except html_stream.Unusual:
+            pass
     page = tree(text)
     if page is None:
         return FileContent(tidy(_TAG.sub("\n", text)))
     titles = [one_line("".join(one.itertext())) for one in page.iter("title") if not _is_within(one, "svg")]
     title = next(filter(None, titles), "")
     first = next(page.iter("h1"), None)
-    heading = one_line(to_markdown(first, skipped=_is_left_out).lstrip("# ")) if first is not None else ""
+    heading = to_markdown(first, skipped=_is_left_out) if first is not None else ""
     body = next(page.iter("body"), page)
-    written = next(filter(_WORD.search, _contents(body)), "")
+    content = next(filter(_WORD.search, _contents(body)), "")
+    return FileContent(tidy(content), _named(title, heading))
+
+
+def _read_large(text: str) -> FileContent:
+    """Convert a page piece by piece, so that less memory is needed than for its tree.
+
+    Raises:
+        html_stream.Unusual: It has to be read as a whole.
+    """
+    found = html_stream.facts(text, skipped=_is_left_out, is_main=lambda one: _is_main(one) and not _is_hidden(one))
+    wanted = [*((number, _is_left_out) for number in (*found.mains, found.body)), (found.body, _is_never_text)]
+    for number, skipped in wanted:
+        tables = set[Element]()
+        content = written(html_stream.part(text, number, found.layout, tables), skipped=skipped, layout=tables)
+        if _WORD.search(content):
+            return FileContent(tidy(content), _named(found.title, found.heading))
+    raise html_stream.Unusual
+
+
+def _named(title: str, heading: str) -> str:
+    """Return what a page is called, given its title and its first heading as Markdown."""
+    heading = one_line(heading.lstrip("# "))
     named = heading if heading and (title.startswith(heading) or _BOGUS.match(title)) else title
-    del page, first, body  # a tree takes six times as much memory as the page
-    return FileContent(tidy(written), "" if _BOGUS.match(named) else named)
+    return "" if _BOGUS.match(named) else named
+
+
+def _closed(text: str) -> str:
+    """Return a page of XHTML with an end for each empty element, as a parser of HTML wants it."""
+    return _EMPTY.sub(r"<\1\2></\1>", text) if "xmlns=" in text[:2000] else text
 
 
 def tree(text: str) -> Element | None:
     """Parse a page; None where it is nested too deeply for that, so that text would be lost."""
-    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, huge_tree=True)
-    if "xmlns=" in text[:2000]:
-        text = _EMPTY.sub(r"<\1\2></\1>", text)
-    source = text.replace("\0", "\ufffd").encode("utf-8", "replace")
+    parser = etree.HTMLParser(**html_stream.options())
+    source = _closed(text).replace("\0", "\ufffd").encode("utf-8", "replace")
     page = etree.fromstring(source or b"<html/>", parser)
     if any(error.type_name == "ERR_RESOURCE_LIMIT" or "depth" in error.message for error in parser.error_log):
         return None
@@ -72,11 +103,19 @@ def tree(text: str) -> Element | None:
 
 def _contents(body: Element) -> Iterator[str]:
     """Yield what may be the content, the best first: the main part, the page, the page with what was left out."""
-    for main in [one for one in body.iter() if one.tag == "main" or one.get("role") == "main"]:
+    for main in filter(_is_main, list(body.iter())):
         if not _is_hidden(main):
             yield to_markdown(main, skipped=_is_left_out)
     yield to_markdown(body, skipped=_is_left_out)
-    yield to_markdown(body, skipped=lambda element: element.tag in ("script", "style", "head", "template"))
+    yield to_markdown(body, skipped=_is_never_text)
+
+
+def _is_main(element: Element) -> bool:
+    return "main" in (element.tag, element.get("role"))
+
+
+def _is_never_text(element: Element) -> bool:
+    return element.tag in ("script", "style", "head", "template")
 
 
 def _is_left_out(element: Element) -> bool:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from typing import TypeAlias
 
 from lxml import etree
 
 from docsim.ingest.readers.html_tables import Table, span
 
-__all__ = ["BLOCKS", "Element", "to_markdown"]
+__all__ = ["BLOCKS", "Element", "Events", "to_markdown", "written"]
 
 Element: TypeAlias = etree._Element
+Events: TypeAlias = Iterator[tuple[str, Element]]
 
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -37,6 +38,7 @@ BLOCKS = frozenset(_BLOCKS.split())
 """Elements that begin and end a line."""
 
 _BUFFERED = {*_HEADINGS, *_MARKS, *_CODE, *_CELLS, "pre", "li", "blockquote"}
+_PARTS = 16_384  # parts that are put together, as each takes fifty bytes besides its text
 _DEEPEST = 12  # lists and quotations within each other that are indented; more would take quadratic time
 
 
@@ -45,6 +47,7 @@ class _Buffer:
 
     def __init__(self) -> None:
         self.parts: list[str] = []
+        self._together: list[str] = []
         self.end = "\n\n"  # the last characters; the beginning counts as a blank line
 
     def text(self, text: str) -> None:
@@ -55,6 +58,9 @@ class _Buffer:
         if text:
             self.parts.append(text)
             self.end = (self.end + text[-2:])[-2:]
+            if len(self.parts) > _PARTS:
+                self._together.append("".join(self.parts[:-1]))
+                del self.parts[:-1]
 
     def lines(self, count: int) -> None:
         """Begin a new line, below ``count - 1`` blank ones."""
@@ -63,13 +69,19 @@ class _Buffer:
             self.raw("\n" * (count - ends))
 
     def whole(self) -> str:
-        return "".join(self.parts)
+        """Return all that was written. It is let go of on the way, or that of a large page would be there twice."""
+        rest = "".join(self.parts)
+        whole = ""
+        self._together.reverse()
+        while self._together:
+            whole += self._together.pop()
+        return whole + rest if whole else rest
 
 
 class _Walk:
     """Writes the Markdown of one tree."""
 
-    def __init__(self, skipped: Callable[[Element], bool], layout: set[Element]) -> None:
+    def __init__(self, skipped: Callable[[Element], bool], layout: Container[Element]) -> None:
         self._skipped = skipped
         self._layout = layout
         self._stack = [_Buffer()]
@@ -78,14 +90,23 @@ class _Walk:
         self._verbatim = 0
         self._marked = 0
 
-    def run(self, root: Element) -> str:
-        walk = etree.iterwalk(root, events=("start", "end"))
+    def run(self, events: Events, *, leave: Callable[[], object] = lambda: None) -> str:
+        """Return the Markdown of the first element that begins.
+
+        Args:
+            events: The start and the end of it and of all that is in it.
+            leave: Called where the rest of an element is not wanted; it may come all the same.
+        """
+        root: Element | None = None
         dropped: Element | None = None
-        for event, element in walk:
+        for event, element in events:
+            root = element if root is None else root
+            if dropped is not None and element is not dropped:
+                continue
             if event == "start":
                 if self._skipped(element):
                     dropped = element
-                    walk.skip_subtree()
+                    leave()
                 else:
                     self._start(element, str(element.tag))
                 continue
@@ -215,7 +236,19 @@ def to_markdown(root: Element, *, skipped: Callable[[Element], bool] = lambda _:
         skipped: Says which elements are left out with all that is in them.
     """
     layout = {around for table in root.iter("table") for around in itertools.islice(table.iterancestors("table"), 1)}
-    return _Walk(skipped, layout).run(root)
+    walk = etree.iterwalk(root, events=("start", "end"))
+    return _Walk(skipped, layout).run(walk, leave=walk.skip_subtree)
+
+
+def written(events: Events, *, skipped: Callable[[Element], bool], layout: Container[Element]) -> str:
+    """Return the Markdown of an element that is read piece by piece.
+
+    Args:
+        events: The start and the end of it and of all that is in it, when the text after them is known.
+        skipped: Says which elements are left out with all that is in them.
+        layout: Holds the tables that hold other tables, while they are open.
+    """
+    return _Walk(skipped, layout).run(events)
 
 
 def _indented(text: str, first: str, others: str) -> str:
