@@ -145,3 +145,15 @@ cli.run()
     assert when != "then" or told in done.stderr
     assert "unraisablehook" not in done.stderr
     assert options or done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("command", [("--help",), ("--version",), ("query", "--help"), ("query", "keys"), ("status",)])
+def test_output_that_cannot_be_written_is_one_sentence(index: Path, command: tuple[str, ...]) -> None:
+    asked = () if command[-1].startswith("--") else ("--index", str(index))
+    call = (sys.executable, "-c", _DOCSIM, *command, *asked)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    said = "Error: could not read or write: No space left on device; what was committed is safe"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, said)
+    assert "Traceback" not in done.stderr
