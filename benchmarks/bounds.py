@@ -4,11 +4,11 @@
 
 Each file is made here, of words that mean nothing, and indexed by a process of its own into a new index. A quarter of
 it is indexed, too: what is linear takes about four times as much of the processor's time for four times as much. Memory
-is the sum of the largest sizes (``VmHWM``) of all processes that took part, and what each further megabyte takes is the
-difference to the quarter; a megabyte is one of the file, or of what it unpacks to. That is more than all have at one
-time: a converter has its most before words are looked for. A process that finds words comes from four million
-characters on, with some 60 MB of its own, which the quarter of the PDF lacks. What is beyond a limit is shown with the
-sentence that refuses it. Writes benchmarks/results/bounds.json.
+is the most that all processes together had at one time (``VmRSS``, looked at 100 times a second), and what each further
+megabyte takes is the difference to the quarter; a megabyte is one of the file, or of what it unpacks to. What libraries
+share is counted once for each process. A process that finds words comes from four million characters on, with some
+60 MB of its own, which the quarter of the PDF lacks. What is beyond a limit is shown with the sentence that refuses it.
+Writes benchmarks/results/bounds.json.
 """
 
 from __future__ import annotations
@@ -114,18 +114,16 @@ def indexed(file: Path, work: Path) -> Cost:
         command = [sys.executable, "-c", run, "index", str(file), "--index", f"{index}/index", *PATIENT, *ENCODER]
         began = time.monotonic()
         process = subprocess.Popen(command, stdout=output, stderr=output)
-        peaks: dict[int, int] = {}
+        peak = 0
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            for number in (process.pid, *children(process.pid)):  # a new one has its parent's peak until it runs
-                peaks[number] = most(number) or peaks.get(number, 0)
-            time.sleep(0.02)
+            peak = max(peak, sum(map(resident, (process.pid, *children(process.pid)))))
+            time.sleep(0.01)
         seconds, used = time.monotonic() - began, ended[2]
         process.returncode = os.waitstatus_to_exitcode(ended[1])
         output.seek(0)
         lines = [line.strip() for line in output if line.strip()]
     said = " ".join(lines[-1:]).replace(f"{file.parent}/", "").removeprefix("Not read: ")
-    peak = sum(peaks.values()) / MEGABYTE
-    return Cost(seconds, used.ru_utime + used.ru_stime, peak, said, process.returncode != 0)
+    return Cost(seconds, used.ru_utime + used.ru_stime, peak / MEGABYTE, said, process.returncode != 0)
 
 
 def children(parent: int) -> list[int]:
@@ -137,13 +135,13 @@ def children(parent: int) -> list[int]:
         return []
 
 
-def most(number: int) -> int:
-    """Return the most bytes of memory that a process ever had; 0 if it has ended."""
+def resident(number: int) -> int:
+    """Return the bytes of memory that a process has; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{number}/status").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def unpacked(file: Path) -> int:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from docsim.encoding.alignment import Alignment
 from docsim.encoding.encoder import Encoder
 from docsim.encoding.norms import are_unit
+from docsim.engine.origins import notes_of
 from docsim.engine.records import (
     Counts,
     Embedded,
@@ -456,6 +457,8 @@ class DictWriter(DictSources):
         removed = sum(self.unlink(source_number, path) for path in self.paths(source_number))
         for key in [key for key in self._state.failures if key[0] == source_number]:
             del self._state.failures[key]
+        for name in notes_of(source_number):
+            self._state.notes.pop(name, None)
         del self._state.sources[source_number]
         return removed
 

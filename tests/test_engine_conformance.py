@@ -31,6 +31,7 @@ from docsim.engine.records import Embedded, KnownWord, QueryTerm, RecordedVerdic
 from docsim.errors import IndexLocked, StoreError, UsageError
 from docsim.filters.condition import All, Compare, Condition, Either, Holds, Not, Under
 from docsim.index import Index
+from docsim.indexing import source_notes
 from docsim.ingest import passages
 from docsim.models import Document, Failure, Ranking
 from docsim.reindex import generations, instant, reindexing
@@ -629,6 +630,19 @@ def test_a_path_is_read_once_its_source_was_read_to_its_end_and_it_did_not_fail(
         with writer.transaction():
             writer.open_source(source, SourceName("folder", "/somewhere", "s"))
         assert read() == [False, False]
+
+
+def test_a_source_is_forgotten_with_what_is_noted_of_how_it_was_read(engine: Engine) -> None:
+    with engine.writer(wait=False) as writer:
+        with writer.transaction():
+            sources = [writer.open_source(None, SourceName("folder", f"/{name}", name)) for name in ("one", "two")]
+        for source in sources:
+            source_notes.keep(engine, source, reading='{"hidden": false}', left_out=())
+            source_notes.keep_files(engine, source, "files")
+        with writer.transaction():
+            assert writer.forget_source(sources[1]) == 0
+    assert [source_notes.note(engine, source).reading for source in sources] == ['{"hidden": false}', ""]
+    assert [source_notes.files(engine, source) for source in sources] == ["files", ""]
 
 
 # Generations

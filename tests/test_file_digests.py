@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import sys
+import time
+import types
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,9 @@ from docsim.ingest.file_digests import FileDigests, digest
 from docsim.ingest.formats import FORMATS_VERSION
 from docsim.ingest.sources import open_source
 from docsim.jobs.sync import SyncOptions, sync
+from docsim.models import Entry
+
+UNSETTLED = file_digests._UNSETTLED
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there every file is read")
 
@@ -95,6 +101,63 @@ def test_a_file_that_was_just_changed_is_read_again(tmp_path: Path, monkeypatch:
     file = tmp_path / "a.md"
     file.write_bytes(b"keys")
     assert again(file).read(file).data == b"keys"
+
+
+def test_what_is_written_through_mapped_memory_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first write to a page sets the times, and those that follow do not, for half a minute."""
+    monkeypatch.setattr(file_digests, "_UNSETTLED", UNSETTLED)
+    monkeypatch.setattr(time, "time_ns", lambda clock=time.time_ns: clock() + 40_000_000_000)
+    file = tmp_path / "a.md"
+    file.write_bytes(b"keys")
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 4) as mapped:
+        mapped[:] = b"lock"
+        known = again(file)
+        mapped[:] = b"door"
+        assert known.read(file).digest == expected(b"door")
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_known"), [(1_600_000_000_000_000_000, False), (1_600_000_000_000_000_001, True)]
+)
+def test_a_file_system_without_times_of_inodes_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: int, *, is_known: bool
+) -> None:
+    """As an image of a folder that is made anew: with equal inodes, and with all times set to one second."""
+    file = tmp_path / "a.md"
+    times = types.SimpleNamespace(st_size=4, st_ino=7, st_mtime_ns=1_600_000_000_000_000_000, st_ctime_ns=changed)
+    with monkeypatch.context() as mounted:
+        mounted.setattr(os, "fstat", lambda _: times)
+        mounted.setattr(os, "stat", lambda _: times)
+        file.write_bytes(b"keys")
+        known = again(file)
+        file.write_bytes(b"lock")
+        assert known.read(file).digest == expected(b"keys" if is_known else b"lock")
+
+
+def test_little_is_kept_of_files_that_wait(tmp_path: Path) -> None:
+    digests = FileDigests()
+    files = [tmp_path / f"{number}.md" for number in range(20)]
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]) * 1_000_000)
+    read = [digests.read(file) for file in files]
+    assert [one.data for one in read[:12]] == [None] * 12
+    assert [one.data for one in read[12:]] == [file.read_bytes() for file in files[12:]]
+
+
+def test_documents_that_wait_for_one_before_them_are_read_when_their_turn_comes(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number:02}.md").write_text(f"# Page {number}\n" + "keys " * 190_000)
+    entries = [one for one in open_source(str(tmp_path)).entries() if isinstance(one, Entry)]
+    assert [one.load().title for one in entries] == [f"Page {number}" for number in range(20)]
+
+
+def test_no_more_files_are_remembered_than_a_note_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_digests, "_MOST_REMEMBERED", 2)
+    files = [tmp_path / f"{number}.md" for number in range(3)]
+    for file in files:
+        file.write_bytes(b"keys")
+    known = again(*files)
+    assert [known.read(file).data for file in files] == [None, None, b"keys"]
 
 
 @pytest.mark.parametrize("written", ["", "?", "AAAA", "é", "A" * 59])

@@ -119,8 +119,11 @@ def test_running_out_of_memory_midway_is_one_sentence_and_keeps_what_was_committ
 
 
 @pytest.mark.parametrize(("options", "told"), [((), ""), (("--debug",), "MemoryError: no room")])
-def test_an_error_that_python_ignores_is_told_with_debug_only(index: Path, options: tuple[str, ...], told: str) -> None:
-    code = """
+@pytest.mark.parametrize("when", ["then", "at the end"])
+def test_an_error_that_python_ignores_is_told_with_debug_only(
+    index: Path, options: tuple[str, ...], told: str, when: str
+) -> None:
+    code = f"""
 import sys
 from docsim import cli
 
@@ -130,12 +133,27 @@ class Full:
 
 @cli.main.result_callback()
 def leave(*_, **__):
-    Full()
+    if {when == "then"}:
+        Full()
+    cli.last = Full()
 
 cli.run()
 """
     command = (sys.executable, "-c", code, *options, "sources", "--index", str(index))
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert told in done.stderr
+    assert when != "then" or told in done.stderr
+    assert "unraisablehook" not in done.stderr
     assert options or done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("command", [("--help",), ("--version",), ("query", "--help"), ("query", "keys"), ("status",)])
+def test_output_that_cannot_be_written_is_one_sentence(index: Path, command: tuple[str, ...]) -> None:
+    asked = () if command[-1].startswith("--") else ("--index", str(index))
+    call = (sys.executable, "-c", _DOCSIM, *command, *asked)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    said = "Error: could not read or write: No space left on device; what was committed is safe"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, said)
+    assert "Traceback" not in done.stderr

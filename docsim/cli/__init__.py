@@ -123,6 +123,13 @@ def _with_hint(error: DocsimError) -> str:
     return f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} Try: {error.hint}"
 
 
+def _not_written(error: OSError) -> _Failed:
+    """Return the failure of a file, or of the output, that could not be read or written."""
+    name = f" {error.filename}" if error.filename else ""
+    reason = error.strerror or type(error).__name__
+    return _Failed(DocsimError(f"could not read or write{name}: {reason}; what was committed is safe"))
+
+
 class _Group(click.Group):
     """Loads a command's module when it is asked for, and turns errors into one sentence."""
 
@@ -174,6 +181,10 @@ class _Group(click.Group):
         except MemoryError as error:
             message = "there is not enough memory for this; what was committed is safe"
             raise _Failed(DocsimError(message, hint="again with fewer other programs, or a higher limit")) from error
+        except OSError as error:
+            if logging.getLogger().isEnabledFor(logging.DEBUG):
+                raise
+            raise _not_written(error) from error
         except Exception as error:
             if logging.getLogger().isEnabledFor(logging.DEBUG):
                 raise
@@ -225,13 +236,24 @@ def _check_memory() -> None:
 
 
 def _log_ignored(error: sys.UnraisableHookArgs) -> None:
-    """Log an error that Python ignores, as of a generator that ran out of memory while it was closed: not for users."""
-    logging.getLogger(__name__).debug(
-        "%s: %r",
-        error.err_msg or "ignored in",
-        error.object,
-        exc_info=(error.exc_type, error.exc_value or error.exc_type(), error.exc_traceback),
-    )
+    """Log an error that Python ignores, as of a generator that ran out of memory while it was closed: not for users.
+
+    At the end of the process, when modules are empty already, it is not even logged.
+    """
+    try:
+        exc_info = (error.exc_type, error.exc_value or error.exc_type(), error.exc_traceback)
+        logging.getLogger(__name__).debug("%s: %r", error.err_msg or "ignored in", error.object, exc_info=exc_info)
+    except Exception:  # which Python would print
+        pass
+
+
+def _main() -> None:
+    try:
+        main()
+    except OSError as error:  # help could not be printed; what commands raise is a failure already
+        failed = _not_written(error)
+        failed.show()
+        raise SystemExit(failed.exit_code) from error
 
 
 def run() -> None:
@@ -252,10 +274,10 @@ def run() -> None:
     if command in _LARGE_TEXTS:
         allocation.give_back_large_pieces()
     if command not in _ONE_QUESTION:
-        main()
+        _main()
     gc.set_threshold(100_000)
     try:
-        main()
+        _main()
     except SystemExit as done:
         if not isinstance(done.code, int):
             raise

@@ -8,7 +8,7 @@ from typing import Any
 
 from docsim.engine.records import Origin, RecordedSource, SourceName
 
-__all__ = ["SOURCES", "read_from", "recorded_sources"]
+__all__ = ["SOURCES", "notes_of", "read_from", "recorded_sources"]
 
 SOURCES = (
     "SELECT number, kind, location, name, count(document), started, finished"
@@ -38,3 +38,12 @@ def read_from(file: Path, sources: Iterable[RecordedSource], origin: Callable[[i
         if found is not None:
             return found.document_number
     return None
+
+
+def notes_of(source: int) -> list[str]:
+    """Return the names of the notes about how a source was read, which are forgotten with it.
+
+    A copy of an index gives its number to the next source if it was the highest. What the source repeats stays: pages
+    that other sources have, too, are split without it.
+    """
+    return [f"source {source}", f"files of source {source}"]

@@ -88,7 +88,7 @@ class Writer(Sources, Protocol):
         """Record that a source was read to its end, and what could not be read."""
 
     def forget_source(self, source_number: int) -> int:
-        """Forget a source with its paths, failures and own documents; return how many documents were removed."""
+        """Forget a source with its paths, failures, notes and own documents; return how many documents were removed."""
 
     def put(self, embedded: Embedded, *, number: int | None) -> int:
         """Add a document, or replace document ``number``, with embeddings of the live generation; return its number.

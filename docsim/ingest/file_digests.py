@@ -1,7 +1,14 @@
 """Digests of files: what is read is opened once, and what has not changed since the last time is not opened at all.
 
-A file has not changed if its path, size, inode and both times, of content and of inode, are what they were. Files that
-were changed within two seconds before they were read are not remembered, as a second change might leave the same times.
+A file has not changed if its path, size, inode and both times, of content and of inode, are what they were. This is
+remembered only of files whose times tell:
+
+- Files that were changed within a minute before they were read may be changed again without new times. The coarsest
+  clock of a file system ticks every two seconds, and what a program writes through mapped memory counts as written when
+  it begins, until the system has put it on the disk after half a minute.
+- Where the time of the inode is in whole seconds, the file system has no such time of its own, as on FAT, SFTP or an
+  image that is always made with the same times, or one that is too coarse.
+
 On Windows, which keeps no time of the inode, every file is read.
 """
 
@@ -13,6 +20,7 @@ import hashlib
 import os
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,19 +29,23 @@ from docsim.ingest import formats
 __all__ = ["FileDigests", "ReadFile", "digest"]
 
 _WHOLE = 1 << 20  # bytes of a file that is kept until it is loaded
+_MOST_KEPT = 8 << 20  # bytes of all of them, as many may wait for one that takes long to convert
+_MOST_REMEMBERED = 2_000_000  # files, some 450 MB of memory per million; others are read each time
 _PIECE = 1 << 16  # bytes that are read at a time; room for more takes longer to get than most files to read
-_UNSETTLED = 2_000_000_000  # nanoseconds; the coarsest clock of a file system, that of FAT
+_UNSETTLED = 60_000_000_000  # nanoseconds
+_SECOND = 1_000_000_000
+_HAS_TIMES = sys.platform != "win32"
 _KEY, _DIGEST = 12, 32  # bytes
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadFile:
     """What is known of a file.
 
     Attributes:
         digest: A hash of its content and of how it is read, 64 hexadecimal digits.
-        data: Its content; None if it was not read, or is too large to be kept.
+        data: Its content; None if it was not read, is too large to be kept, or made room for others.
     """
 
     digest: str
@@ -50,10 +62,12 @@ class FileDigests:
         except (binascii.Error, ValueError):
             known = b""
         size = _KEY + _DIGEST
-        starts = range(0, len(known) - len(known) % size, size) if sys.platform != "win32" else ()
+        starts = range(0, len(known) - len(known) % size, size) if _HAS_TIMES else ()
         self._known = {known[start : start + _KEY]: known[start + _KEY : start + size] for start in starts}
         self._seen = dict[bytes, bytes]()
         self._settled = time.time_ns() - _UNSETTLED
+        self._kept = deque[ReadFile]()
+        self._room = _MOST_KEPT
 
     def read(self, path: Path) -> ReadFile:
         """Return the digest of a file, which is opened unless it has not changed.
@@ -68,9 +82,27 @@ class FileDigests:
                 self._seen[key] = known
                 return ReadFile(known.hex())
         found, data, hashed = _read(name)
-        if max(found.st_mtime_ns, found.st_ctime_ns) < self._settled:
+        if self._is_settled(found) and len(self._seen) < _MOST_REMEMBERED:
             self._seen[_key(name, found)] = hashed
-        return ReadFile(hashed.hex(), data)
+        file = ReadFile(hashed.hex(), data)
+        self._keep(file)
+        return file
+
+    def _is_settled(self, found: os.stat_result) -> bool:
+        """Return whether a file that is changed from now on will have other times."""
+        is_old = max(found.st_mtime_ns, found.st_ctime_ns) < self._settled
+        return _HAS_TIMES and is_old and found.st_ctime_ns % _SECOND != 0
+
+    def _keep(self, file: ReadFile) -> None:
+        """Keep the content of a file, and of those that were read before as far as there is room."""
+        if not file.data:
+            return
+        self._kept.append(file)
+        self._room -= len(file.data)
+        while self._room < 0:
+            first = self._kept.popleft()
+            self._room += len(first.data or b"")
+            first.data = None
 
     def written(self) -> str:
         """Return what is to be remembered: the files that were read this time."""

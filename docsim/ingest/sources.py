@@ -14,7 +14,6 @@ when its entry is loaded.
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
@@ -353,7 +352,10 @@ def _entry(path: Path, id: str, reading: ReadingOptions, digests: FileDigests) -
         file = digests.read(path)
     except OSError as error:
         return Failure(id, f"could not be read: {error.strerror}")
-    load = functools.partial(read_document, path, id=id, how=how, data=file.data)
+
+    def load() -> Document:
+        return read_document(path, id=id, how=how, data=file.data)
+
     digest = file.digest + ("" if how.hidden else " without what is hidden")
     if not conversion_pool.is_apart(file_names.suffix(path.name)):
         return Entry(id, digest, load)

@@ -39,6 +39,10 @@ class Origins(Database):
         """Return the highest number of a document: about how many there are."""
         return int(self.value("SELECT coalesce(max(number), 0) FROM documents"))
 
+    def size_of(self, source: int) -> int:
+        """Return how many paths a source has."""
+        return int(self.value("SELECT count(*) FROM origins WHERE source = ?", source))
+
     def origins_of(self, source: int, most: int) -> Iterator[tuple[bytes, Origin]]:
         """Yield up to ``most`` origins of a source by the keys of their paths."""
         sql = "SELECT path, document, digest FROM origins WHERE source = ? LIMIT ?"

@@ -13,6 +13,7 @@ from docsim.engine.local import ann_tuning, generations, locks, word_storage, wo
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
 from docsim.engine.lookups import Lookups, key_of
+from docsim.engine.origins import notes_of
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.engine.words.beside_encoding import Beside
 from docsim.engine.words.building import Text, named
@@ -176,9 +177,10 @@ class LocalWriter(Store):
         self.execute("UPDATE sources SET finished = ? WHERE number = ?", now(), source_number)
 
     def forget_source(self, source_number: int) -> int:
-        """Forget a source with its paths and failures; return how many documents went with it, having no other."""
+        """Forget a source with its paths, failures and notes; return how many documents went with it."""
         removed = sum(self.unlink(source_number, path) for path in self.paths(source_number))
         self.execute("DELETE FROM failures WHERE source = ?", source_number)
+        self.execute("DELETE FROM meta WHERE key IN (?, ?)", *notes_of(source_number))
         self.execute("DELETE FROM sources WHERE number = ?", source_number)
         return removed
 

@@ -59,6 +59,10 @@ class Origins:
         """Return the highest number of a document: about how many there are."""
         return int(self._asks.rows("SELECT last_document FROM state")[0][0])
 
+    def size_of(self, source: int) -> int:
+        """Return how many paths a source has."""
+        return int(self._asks.rows("SELECT count(*) FROM origins WHERE source = %s", source)[0][0])
+
     def origins_of(self, source: int, most: int) -> Iterator[tuple[bytes, Origin]]:
         """Yield up to ``most`` origins of a source by the keys of their paths."""
         sql = "SELECT key, document, digest FROM origins WHERE source = %s LIMIT %s"

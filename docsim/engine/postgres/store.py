@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -189,6 +189,10 @@ class Store(Queries):
         """Keep a small text under a name."""
         sql = "INSERT INTO meta VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
         self.execute(sql, f"note {key}", text)
+
+    def forget_notes(self, keys: Iterable[str]) -> None:
+        """Forget notes; those that are not there are none."""
+        self.execute("DELETE FROM meta WHERE key = ANY(%s::text[])", [f"note {key}" for key in keys])
 
     def notes(self) -> dict[str, str]:
         """Return all small texts by their names."""

@@ -15,6 +15,7 @@ import psycopg
 
 from docsim.engine.importing import Carried
 from docsim.engine.lookups import Lookups, key_of
+from docsim.engine.origins import notes_of
 from docsim.engine.postgres import approximate, encoders, files, locks, mappings, pending, word_storage
 from docsim.engine.postgres.address import Address
 from docsim.engine.postgres.connections import Connection, Connections, explained
@@ -316,13 +317,14 @@ class PostgresWriter(Origins):
         self.store.execute("UPDATE sources SET finished = %s WHERE number = %s", now(), source_number)
 
     def forget_source(self, source_number: int) -> int:
-        """Forget a source with its paths and failures; return how many documents went with it, having no other."""
+        """Forget a source with its paths, failures and notes; return how many documents went with it."""
         self._flush()
         self._has_removed = True
         rows = self.store.rows("DELETE FROM origins WHERE source = %s RETURNING document", source_number)
         gone = pending.released(self.store, [number for (number,) in rows])
         self._delete(gone)
         self.store.execute("DELETE FROM failures WHERE source = %s", source_number)
+        self.store.forget_notes(notes_of(source_number))
         self.store.execute("DELETE FROM sources WHERE number = %s", source_number)
         return len(gone)
 
