@@ -4,11 +4,10 @@
 
 Each file is made here, of words that mean nothing, and indexed by a process of its own into a new index. A quarter of
 it is indexed, too: what is linear takes about four times as much of the processor's time for four times as much. Memory
-is the most that all processes together had at one time (``VmRSS``, looked at 100 times a second), and what each further
-megabyte takes is the difference to the quarter; a megabyte is one of the file, or of what it unpacks to. What libraries
-share is counted once for each process. A process that finds words comes from four million characters on, with some
-60 MB of its own, which the quarter of the PDF lacks. What is beyond a limit is shown with the sentence that refuses it.
-Writes benchmarks/results/bounds.json.
+is the most that all processes together had at one time (``Pss``, looked at 50 times a second), and what each further
+megabyte takes is the difference to the quarter; a megabyte is one of the file, or of what it unpacks to. A process that
+finds words comes from four million characters on, with some 60 MB of its own, which the quarter of the PDF lacks. What
+is beyond a limit is shown with the sentence that refuses it. Writes benchmarks/results/bounds.json.
 """
 
 from __future__ import annotations
@@ -117,7 +116,7 @@ def indexed(file: Path, work: Path) -> Cost:
         peak = 0
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
             peak = max(peak, sum(map(resident, (process.pid, *children(process.pid)))))
-            time.sleep(0.01)
+            time.sleep(0.02)
         seconds, used = time.monotonic() - began, ended[2]
         process.returncode = os.waitstatus_to_exitcode(ended[1])
         output.seek(0)
@@ -136,12 +135,12 @@ def children(parent: int) -> list[int]:
 
 
 def resident(number: int) -> int:
-    """Return the bytes of memory that a process has; 0 if it has ended."""
+    """Return the bytes of memory that a process has, with its share of what it shares; 0 if it has ended."""
     try:
-        lines = Path(f"/proc/{number}/status").read_text().splitlines()
+        lines = Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def unpacked(file: Path) -> int:
