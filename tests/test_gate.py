@@ -326,7 +326,7 @@ def test_exact_search_equals_a_sort_of_all_similarities(index: Index, monkeypatc
 def test_the_report_tells_what_changed(index: Index, worse: Encoder) -> None:
     outcome = reindex(index, worse, gate=GateOptions(threshold=0.5))
     report = told(outcome)
-    assert (report["format"], report["passed"], report["max_loss"]) == (1, False, 0.01)
+    assert (report["format"], report["passed"], report["max_loss"]) == (2, False, 0.01)
     assert (report["old"]["dim"], report["new"]["dim"]) == (32, 2)  # type: ignore[index]
     assert outcome.gate is not None
     quality = outcome.gate.verdict.quality
