@@ -225,7 +225,7 @@ class Reader:
         self._next = time.time() + 20
 
     def run(self, index: Index, most: int | None = None) -> None:
-        modes = itertools.cycle[Mode](("hybrid", "dense", "lexical"))
+        modes: itertools.cycle[Mode] = itertools.cycle(("hybrid", "dense", "lexical"))
         for number in itertools.count():
             if time.time() >= self.end or number == most:
                 return
