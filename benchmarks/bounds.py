@@ -7,7 +7,7 @@ it is indexed, too: what is linear takes about four times as much of the process
 is the most that all processes together had at one time (``Pss``, looked at 50 times a second), and what each further
 megabyte takes is the difference to the quarter; a megabyte is one of the file, or of what it unpacks to if that is
 more. A process that finds words comes from four million characters on, with some 60 MB of its own, which a quarter of
-2,000 pages lacks. What is beyond a limit is shown with the sentence that refuses it. Writes
+10 MB or of 2,000 pages lacks. What is beyond a limit is shown with the sentence that refuses it. Writes
 benchmarks/results/bounds.json.
 """
 
@@ -227,6 +227,7 @@ def archive(files: int, file: Path) -> None:
 
 
 KINDS = {
+    "text of 10 MB": Kind(".txt", 10, text),
     "text of 20 MB": Kind(".txt", 20, text),
     "text of 100 MB": Kind(".txt", 100, text),
     "text of 1 GB": Kind(".txt", 1000, text),
@@ -234,6 +235,7 @@ KINDS = {
     "a sheet of 50,000 rows": Kind(".xlsx", 50_000, sheet),
     "a PDF of 2,000 pages": Kind(".pdf", 2_000, pdf),
     "a PDF of 8,000 pages": Kind(".pdf", 8_000, pdf),
+    "HTML of 10 MB": Kind(".html", 13, html),
     "HTML of 30 MB": Kind(".html", 40, html),
     "an archive of 100,000 files": Kind(".zip", 100_000, archive),
 }
