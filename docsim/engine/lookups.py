@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 from docsim.engine.records import Origin
 from docsim.errors import StoreError
+from docsim.text.storing import storable
 
 __all__ = ["MOST", "Committed", "Lookups", "key_of"]
 
@@ -119,6 +120,16 @@ class Lookups:
         """Know nothing any longer, as something was removed."""
         self._origins: dict[int, _Table[Origin]] = {}
         self._numbers: _Table[int] = _Table(self._committed.last_document, self._committed.numbers_by_key)
+
+    def origin(self, source: int, path: str, ask: Callable[[int, str], Origin | None]) -> Origin | None:
+        """Return the document that a path of a source stands for, or None; ``ask`` looks up one that is not known."""
+        known = self.origins(source)
+        return ask(source, path) if known is None else known.get(key_of(path))
+
+    def number(self, id: str, ask: Callable[[str], int | None]) -> int | None:
+        """Return the number of the document with this id, or None; ``ask`` looks up one that is not known."""
+        known = self.numbers()
+        return ask(id) if known is None else known.get(key_of(storable(id)))
 
     def origins(self, source: int) -> dict[bytes, Origin] | None:
         """Return the origins of a source by the key of the path; None where each is to be asked for."""

@@ -12,13 +12,12 @@ from docsim import allocation
 from docsim.engine.local import ann_tuning, generations, locks, word_storage, word_writing
 from docsim.engine.local.database import unfinished
 from docsim.engine.local.store import LocalGeneration, Store, now
-from docsim.engine.lookups import Lookups, key_of
+from docsim.engine.lookups import Lookups
 from docsim.engine.origins import notes_of
 from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName
 from docsim.engine.words.beside_encoding import Beside
 from docsim.engine.words.building import Text, named
 from docsim.models import Failure
-from docsim.text.storing import storable
 
 __all__ = ["LocalWriter", "opened"]
 
@@ -83,13 +82,13 @@ class LocalWriter(Store):
 
     def origin(self, source_number: int, path: str) -> Origin | None:
         """Return the document that a path of a source stands for, or None."""
-        known = None if self._is_inside else self._lookups.origins(source_number)
-        return super().origin(source_number, path) if known is None else known.get(key_of(path))
+        ask = super().origin
+        return ask(source_number, path) if self._is_inside else self._lookups.origin(source_number, path, ask)
 
     def number(self, id: str) -> int | None:
         """Return the number of the document with this id, or None."""
-        known = None if self._is_inside else self._lookups.numbers()
-        return super().number(id) if known is None else known.get(key_of(storable(id)))
+        ask = super().number
+        return ask(id) if self._is_inside else self._lookups.number(id, ask)
 
     @property
     def _is_inside(self) -> bool:

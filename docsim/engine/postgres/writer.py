@@ -27,7 +27,6 @@ from docsim.engine.records import DISTRUSTED, Embedded, Origin, SourceName, Stor
 from docsim.engine.words.beside_encoding import Beside
 from docsim.engine.words.building import Text, named
 from docsim.models import Failure, Passage
-from docsim.text.storing import storable
 
 __all__ = ["PostgresWriter", "opened"]
 
@@ -112,13 +111,13 @@ class PostgresWriter(Origins):
 
     def origin(self, source_number: int, path: str) -> Origin | None:
         """Return the document that a path of a source stands for, or None."""
-        known = None if self._is_inside else self._lookups.origins(source_number)
-        return super().origin(source_number, path) if known is None else known.get(key_of(path))
+        ask = super().origin
+        return ask(source_number, path) if self._is_inside else self._lookups.origin(source_number, path, ask)
 
     def number(self, id: str) -> int | None:
         """Return the number of the document with this id, or None."""
-        known = None if self._is_inside else self._lookups.numbers()
-        return super().number(id) if known is None else known.get(key_of(storable(id)))
+        ask = super().number
+        return ask(id) if self._is_inside else self._lookups.number(id, ask)
 
     def document(self, number: int) -> StoredDocument | None:
         """Return a document, or None when there is no such document."""
