@@ -11,12 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import sys
 
-__all__ = ["give_back", "give_back_large_pieces", "has_room", "limits", "require", "share_one_heap"]
+__all__ = ["give_back", "give_back_large_pieces", "has_room", "is_exceeded", "limits", "require", "share_one_heap"]
 
 _LARGE = 1 << 20  # bytes
+_SAID = ("bad_alloc", "Failed to allocate memory")  # by libraries that lack memory
+_SAID_WITHIN_LIMITS = (
+    "failed to map segment",
+    "without exception set",
+    "without setting an exception",
+)  # or are broken
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of malloc.h
 
 
@@ -67,6 +74,14 @@ def has_room(size: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_exceeded(error: BaseException) -> bool:
+    """Return whether an error, of Python or of a library, means that there is not enough memory."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    said = _SAID + (_SAID_WITHIN_LIMITS if limits() else ())
+    return any(one in str(error) for one in said)
 
 
 def require(size: int) -> None:

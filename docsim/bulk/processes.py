@@ -6,7 +6,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -15,6 +15,7 @@ from docsim.bulk.embedding import Done, Job
 from docsim.bulk.shards import Shard
 from docsim.child_process import Frame
 from docsim.errors import DocsimError
+from docsim.threads import Threads
 
 __all__ = ["run"]
 
@@ -30,11 +31,11 @@ def run(shards: Sequence[Shard], job: Job, *, workers: int) -> Iterator[Done]:
     """
     pool = _Pool(job)
     try:
-        with ThreadPoolExecutor(workers, thread_name_prefix="docsim-bulk") as threads:
+        with Threads(workers, "docsim-bulk") as threads:
             waiting: set[Future[Done]] = {threads.submit(pool.embed, shard) for shard in shards}
             try:
                 while waiting:
-                    over, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    over, waiting = threads.first_of(waiting)
                     yield from (one.result() for one in over)
             except BaseException:
                 for one in waiting:

@@ -123,11 +123,23 @@ def _with_hint(error: DocsimError) -> str:
     return f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} Try: {error.hint}"
 
 
+_NO_MEMORY = DocsimError(
+    "there is not enough memory for this; what was committed is safe",
+    hint="again with fewer other programs, or a higher limit",
+)
+
+
 def _not_written(error: OSError) -> _Failed:
     """Return the failure of a file, or of the output, that could not be read or written."""
     name = f" {error.filename}" if error.filename else ""
     reason = error.strerror or type(error).__name__
     return _Failed(DocsimError(f"could not read or write{name}: {reason}; what was committed is safe"))
+
+
+def _unexpected(error: Exception) -> _Failed:
+    """Return the failure for an error that nobody has thought of."""
+    said = f"{type(error).__name__}: {error}. This should not happen; what was committed is safe"
+    return _Failed(DocsimError(f"{said}. For a traceback: docsim --debug"))
 
 
 class _Group(click.Group):
@@ -178,21 +190,12 @@ class _Group(click.Group):
             raise _Failed(error) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except MemoryError as error:
-            message = "there is not enough memory for this; what was committed is safe"
-            raise _Failed(DocsimError(message, hint="again with fewer other programs, or a higher limit")) from error
-        except OSError as error:
-            if logging.getLogger().isEnabledFor(logging.DEBUG):
-                raise
-            raise _not_written(error) from error
         except Exception as error:
+            if allocation.is_exceeded(error):
+                raise _Failed(_NO_MEMORY) from error
             if logging.getLogger().isEnabledFor(logging.DEBUG):
                 raise
-            kind = type(error).__name__
-            message = (
-                f"{kind}: {error}. This should not happen; what was committed is safe. For a traceback: docsim --debug"
-            )
-            raise _Failed(DocsimError(message)) from error
+            raise _not_written(error) if isinstance(error, OSError) else _unexpected(error) from error
 
 
 @click.group(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import queue
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
+
+from docsim import threads
 
 __all__ = ["chunks", "open_closed_streams"]
 
@@ -31,7 +32,7 @@ def chunks(items: Iterable[_One], *, most: int) -> Iterator[list[_One]]:
         except BaseException as error:  # raised again where the items are used
             waiting.put((None, error))
 
-    threading.Thread(target=read, daemon=True).start()
+    threads.start(read)
     end: BaseException | None = None
     while end is None:
         found = [waiting.get()]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from docsim.threads import Threads
 
 __all__ = ["batches", "chunks", "each"]
 
@@ -33,8 +34,8 @@ def each(function: Callable[[_Item], None], items: Sequence[_Item], *, workers: 
         for item in items:
             function(item)
     else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(function, items))
+        with Threads(workers, "docsim-encode") as pool:
+            list(pool.results(function, items))
 
 
 def batches(lengths: NDArray[np.int64], most: int, *, unpadded: bool = False) -> Iterator[NDArray[np.int64]]:

@@ -128,7 +128,7 @@ class Encoder:
             self._text_tokenizer = self._read_tokenizer(tokenizer.decode())
             self._session = _session(onnx, kind)
         except Exception as error:  # ONNX Runtime has no error type of its own
-            if _is_out_of_memory(error):
+            if allocation.is_exceeded(error):
                 raise MemoryError("there is not enough memory to load the encoder") from error
             raise EncoderError(f"the encoder at {self.path} cannot be loaded: {error}") from error
         self._input = self._session.get_inputs()[0].name
@@ -305,7 +305,7 @@ class Encoder:
         try:
             rows: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
         except Exception as error:  # of ONNX Runtime's own types
-            if _is_out_of_memory(error):
+            if allocation.is_exceeded(error):
                 raise MemoryError("there is not enough memory to encode a text") from error
             reason = str(error).strip().splitlines()[0]
             if "available memory" in reason.lower():
@@ -325,12 +325,6 @@ class Encoder:
 
         batches = batches_of(tokens.lengths, self._batch_tokens, unpadded=unpadded)
         each(encode, list(batches), workers=self._batch_workers)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error, of ONNX Runtime or another library, means that there is not enough memory."""
-    said = ("bad_alloc", "Failed to allocate memory")
-    return isinstance(error, MemoryError) or any(one in str(error) for one in said)
 
 
 def shortened(rows: NDArray[np.float32], components: int | None) -> NDArray[np.float32]:

@@ -7,9 +7,11 @@ the next run does the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from threading import Event
 from typing import Generic, TypeVar
+
+from docsim.threads import Threads
 
 __all__ = ["IsStopped", "batched", "run"]
 
@@ -43,7 +45,7 @@ def run(
         How many items there were; all of them are committed.
     """
     count, stop = 0, Event()
-    with ThreadPoolExecutor(1, "docsim-commit") as committer, ThreadPoolExecutor(1, "docsim-encode") as encoder:
+    with Threads(1, "docsim-commit") as committer, Threads(1, "docsim-encode") as encoder:
         stages = _Stages(encoder, committer, lambda batch: encode(batch, stop.is_set), commit, advance)
         try:
             for batch in batches:
@@ -64,8 +66,8 @@ class _Stages(Generic[Item, Embedded]):
 
     def __init__(
         self,
-        encoder: Executor,
-        committer: Executor,
+        encoder: Threads,
+        committer: Threads,
         encode: Callable[[list[Item]], Embedded],
         commit: Callable[[list[Item], Embedded], None],
         advance: Callable[[int], object] | None,
@@ -84,16 +86,16 @@ class _Stages(Generic[Item, Embedded]):
         """Wait until all that was taken is committed."""
         self._hand_over()
         if self._committing:
-            self._committing.result()
+            self._committer.result(self._committing)
 
     def _hand_over(self) -> None:
         if self._encoding is None:
             return
         batch, encoding = self._encoding
         self._encoding = None
-        embedded = encoding.result()
+        embedded = self._encoder.result(encoding)
         if self._committing:
-            self._committing.result()
+            self._committer.result(self._committing)
         self._committing = self._committer.submit(self._commit, batch, embedded)
         if self._advance:
             self._advance(len(batch))

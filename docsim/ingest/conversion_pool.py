@@ -19,7 +19,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,6 +29,7 @@ from docsim.errors import SourceError
 from docsim.ingest import formats, guarded_readers
 from docsim.ingest.content import FileContent
 from docsim.ingest.conversion_worker import OUTPUT_LIMIT
+from docsim.threads import Threads, require_room
 
 __all__ = ["ALLOW_MORE", "MEMORY_LIMIT", "TIMEOUT", "USUAL", "Ahead", "Conversion", "is_apart", "parse", "read", "rest"]
 
@@ -92,6 +93,7 @@ class _Child:
 
     def _answer(self, timeout: float, job: Frame | None = None) -> Frame | None:
         """Return the next frame of the process, which is killed when it takes too long; None when it has ended."""
+        require_room()
         clock = threading.Timer(timeout, self._process.kill)
         clock.start()
         try:
@@ -116,7 +118,7 @@ class _Pool:
 
     def __init__(self) -> None:
         self._most = min(_cores(), _MOST_PROCESSES)
-        self._threads = ThreadPoolExecutor(self._most, thread_name_prefix="docsim-convert")
+        self._threads = Threads(self._most, "docsim-convert")
         self._change = threading.Condition()
         self._idle: list[_Child] = []
         self._children = 0
@@ -128,6 +130,10 @@ class _Pool:
             self._wanted += 1
             self._change.notify_all()
         return self._threads.submit(self._done, work)
+
+    def result(self, begun: Future[_Result]) -> _Result:
+        """Return the result of what was submitted, or raise what went wrong."""
+        return self._threads.result(begun)
 
     def convert(self, job: Frame, timeout: float) -> Frame:
         """Return the answer about a file. What fails in a process that has seen others is tried again in a new one.
@@ -279,7 +285,7 @@ class Ahead(Generic[_Result]):
     def result(self) -> _Result:
         """Return the result, or raise what went wrong. It is kept no longer."""
         begun, self._begun = self._begun, None
-        return self._work() if begun is None else begun.result()
+        return self._work() if begun is None else _pool().result(begun)
 
 
 def rest() -> None:

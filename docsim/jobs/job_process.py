@@ -14,12 +14,12 @@ import json
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from docsim import threads
 from docsim.encoding.encoder import Encoder
 from docsim.errors import DocsimError, UsageError
 from docsim.index import Index
@@ -145,7 +145,7 @@ def main() -> None:
     with contextlib.suppress(AttributeError, OSError):
         os.nice(10)  # answers come first
     asked = json.loads(given.readline())
-    threading.Thread(target=_end_with, args=(given,), daemon=True).start()
+    threads.start(_end_with, given)
     try:
         with Index.open(asked["index"]) as index:
             done = carry_out(index, asked["kind"], asked["asked"], _Told(out))

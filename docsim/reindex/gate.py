@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
@@ -32,6 +31,7 @@ from docsim.evaluation.significance import PerQuery, RunComparison
 from docsim.index import Index
 from docsim.reindex.made_questions import QUESTIONS, SPANS
 from docsim.reindex.questions import JUDGED, USED, Answer, Questions
+from docsim.threads import Threads
 
 __all__ = [
     "CHANCE",
@@ -194,8 +194,8 @@ def quality(old: Index, new: Index, questions: Questions) -> Quality | None:
     """
     if not _enough(questions, questions.qrels):
         return None
-    with ThreadPoolExecutor(2, thread_name_prefix="docsim-gate") as executor:
-        before, after = executor.map(questions.ask, (old, new))
+    with Threads(2, "docsim-gate") as executor:
+        before, after = executor.results(questions.ask, (old, new))
     both = [query for query in questions.qrels if query in before and query in after]
     if not _enough(questions, both):
         return None

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from docsim import cores
 from docsim.engine.base import Engine, Snapshot
 from docsim.models import SearchResult
 from docsim.search.searcher import Query, Request, search
+from docsim.threads import Threads
 
 __all__ = ["TOGETHER", "search_many"]
 
@@ -48,8 +48,8 @@ def search_many(
 
     workers = min(cores.available(), len(parts) - 1)
     if workers > 1:
-        with ThreadPoolExecutor(workers, "docsim-search", initializer=cores.use_one) as pool:
-            found = list(pool.map(answered, parts[1:]))
+        with Threads(workers, "docsim-search", begin=cores.use_one) as pool:
+            found = list(pool.results(answered, parts[1:]))
     else:
         found = [None] * len(parts[1:])
     for part, answers in zip(parts[1:], found, strict=True):

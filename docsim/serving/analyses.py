@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict
 from typing import Any, cast
 
@@ -26,6 +26,7 @@ from docsim.models import Passage
 from docsim.serving.access import Access
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Answer, Reading
+from docsim.threads import Threads
 
 __all__ = ["Analyses", "Seen", "Unready"]
 
@@ -86,7 +87,7 @@ class Analyses:
         self._reading = reading
         self._made: OrderedDict[object, Future[Answer]] = OrderedDict()
         self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, "docsim-analyses")
+        self._thread = Threads(1, "docsim-analyses")
 
     def close(self) -> None:
         """Make no more of them."""

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from docsim import threads
 from docsim.serving.writing import Jobs, Rebuild
 
 __all__ = ["EncoderJobs"]
@@ -40,8 +41,7 @@ class EncoderJobs:
     def running(self) -> Iterator[None]:
         """Have jobs done for the length of the block; one that is being done at its end is broken off."""
         self._ending.clear()
-        thread = threading.Thread(target=self._run, name="docsim-rebuilding", daemon=True)
-        thread.start()
+        thread = threads.start(self._run, name="docsim-rebuilding")
         try:
             yield
         finally:

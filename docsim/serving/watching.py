@@ -15,6 +15,7 @@ from pathlib import Path
 
 import watchfiles
 
+from docsim import threads
 from docsim.errors import UsageError
 from docsim.ingest.sources import Source, open_source
 
@@ -64,8 +65,7 @@ class Watching:
             yield
             return
         self._ending.clear()
-        thread = threading.Thread(target=self._watch, name="docsim-watching", daemon=True)
-        thread.start()
+        thread = threads.start(self._watch, name="docsim-watching")
         try:
             yield
         finally:

@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
+from docsim import threads
 from docsim.engine.records import SourceName
 from docsim.errors import DocsimError
 from docsim.index import Index
@@ -190,7 +191,6 @@ class Writing:
         self._sources = sources
         self._watching = Watching(sources, index.path, jobs.came.set)
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="docsim-writing", daemon=True)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -198,13 +198,13 @@ class Writing:
 
         One that takes longer is stopped between two transactions, or in one that then never happened, and done again.
         """
-        self._thread.start()
+        thread = threads.start(self._run, name="docsim-writing")
         try:
             yield
         finally:
             self._ending.set()
             self._jobs.came.set()
-            self._thread.join(_LAST_SECONDS)
+            thread.join(_LAST_SECONDS)
 
     def _run(self) -> None:
         lock = FileLock(self._index.path / SERVING_LOCK, timeout=0)

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from docsim import threads
 from docsim.use.log import KEEP_DAYS, UseLog
 from docsim.use.people import People
 from docsim.use.records import Event, Question
@@ -47,8 +48,7 @@ class Recorder:
         self._complained, self._forgotten = -_COMPLAINT_SECONDS, -_FORGETTING_SECONDS
         self.dropped = 0
         """Records that were lost, because they came too fast or could not be written."""
-        self._thread = threading.Thread(target=self._run, name="docsim-recording", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run, name="docsim-recording")
 
     def record(self, one: Question | Event) -> None:
         """Take in a record; it is written within a second, or dropped when too many are waiting.

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docsim import threads
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import encoders, generations, locks, notices
 from docsim.engine.local.database import OlderFormat, State, unfinished
@@ -132,8 +133,7 @@ class LocalEngine:
             with suppress(Exception), self.snapshot():  # whoever needs them meets the error again
                 pass
 
-        thread = threading.Thread(target=read, name="docsim-prepare")
-        thread.start()
+        thread = threads.start(read, name="docsim-prepare")
         try:
             self._load_encoder()
         finally:

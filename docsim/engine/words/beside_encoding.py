@@ -9,20 +9,22 @@ until then a kill, an error or a deletion in between loses nothing but time.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from queue import Queue
+from queue import Full, Queue
 
-from docsim import child_process
+from docsim import child_process, threads
 from docsim.engine.words import building, segment, segment_process
 from docsim.engine.words.building import Text
 
 __all__ = ["FEW", "Beside", "Made"]
 
 logger = logging.getLogger(__name__)
+
+_LOOK = 1.0  # seconds between two looks whether the thread still runs
 
 WAITING = 2
 """Transactions whose words are not found yet; a third one has to wait. This bounds memory."""
@@ -62,19 +64,18 @@ class Beside:
         self._most = most
         self._queue: Queue[Sequence[Text] | None] = Queue(WAITING)
         self._found: list[tuple[str, int]] = []
-        self._failure: Exception | None = None
+        self._failure: Exception | None = MemoryError("the thread has ended")  # unless it says how it ends
         self._is_wanted, self._is_over = True, False
-        self._thread = threading.Thread(target=self._run, name="docsim-words", daemon=True)
-        self._thread.start()
+        self._thread = threads.start(self._run, name="docsim-words")
 
     def add(self, texts: Sequence[Text]) -> None:
         """Hand over the documents of a committed transaction; waits while too many are waiting."""
         if texts:
-            self._queue.put(texts)
+            self._put(texts)
 
     def finish(self) -> Made | None:
         """Wait until all segments are written, and return them; None when that failed."""
-        self._queue.put(None)
+        self._put(None)
         self._thread.join()
         if self._failure is not None:
             logger.info("could not make words beside encoding (%s); making them again", self._failure)
@@ -86,24 +87,33 @@ class Beside:
         self._is_wanted = False
         self.finish()
 
+    def _put(self, texts: Sequence[Text] | None) -> None:
+        while self._thread.is_alive():
+            with suppress(Full):
+                self._queue.put(texts, timeout=_LOOK)
+                break
+
     def _run(self) -> None:
         try:
-            handed_over = self._handed_over()
-            first, characters = [], 0
-            for texts in handed_over:
-                first.append(texts)
-                characters += sum(len(one.text) for one in texts)
-                if characters > self._most:
-                    self._found = self._made_apart(chain(first, handed_over))
-                    return
-            for one in building.segments(chain.from_iterable(first)):
-                self._found.append((segment.save(one, self._place), int(one.firsts[-1])))
+            self._found = self._made(self._handed_over())
+            self._failure = None
         except _AbandonedError:
-            pass
+            self._failure = None
         except Exception as error:  # whoever makes the words again meets it again
             self._failure = error
             while not self._is_over:
                 self._next()
+
+    def _made(self, handed_over: Iterator[Sequence[Text]]) -> list[tuple[str, int]]:
+        """Return the checksums and last first passage numbers of segments that are made here, or apart if many."""
+        first, characters = [], 0
+        for texts in handed_over:
+            first.append(texts)
+            characters += sum(len(one.text) for one in texts)
+            if characters > self._most:
+                return self._made_apart(chain(first, handed_over))
+        made = building.segments(chain.from_iterable(first))
+        return [(segment.save(one, self._place), int(one.firsts[-1])) for one in made]
 
     def _made_apart(self, handed_over: Iterable[Sequence[Text]]) -> list[tuple[str, int]]:
         """Return the checksums and last first passage numbers of segments that another process makes.
