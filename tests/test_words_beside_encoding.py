@@ -58,11 +58,22 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
 
 def test_a_process_that_nobody_wants_is_ended(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> None:
     beside = Beside(tmp_path, after=0, deletion=0, most=0)
-    beside.add(TEXTS)
+    beside.add(TEXTS[:1])
+    beside.add(TEXTS[1:])
     beside.abandon()
     (process,) = started
     assert process.poll() is not None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_process_is_started_for_texts_that_nothing_follows(
+    tmp_path: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    beside = Beside(tmp_path, after=0, deletion=0, most=0)
+    beside.add(TEXTS)
+    found = beside.finish()
+    assert found is not None
+    assert (len(found.segments), started) == (1, [])
 
 
 def test_a_process_whose_input_ends_early_makes_nothing(tmp_path: Path) -> None:
@@ -81,7 +92,8 @@ def test_a_process_whose_input_ends_early_makes_nothing(tmp_path: Path) -> None:
 def test_a_process_that_was_killed_has_made_nothing(tmp_path: Path, started: list[subprocess.Popen[bytes]]) -> None:
     """``word_writing.write`` then makes the words from the stored texts."""
     beside = Beside(tmp_path, after=0, deletion=0, most=0)
-    beside.add(TEXTS)
+    beside.add(TEXTS[:1])
+    beside.add(TEXTS[1:])
     while not started:
         time.sleep(0.01)
     started[0].kill()
@@ -91,7 +103,7 @@ def test_a_process_that_was_killed_has_made_nothing(tmp_path: Path, started: lis
 def test_an_index_of_many_texts_is_the_same_as_if_no_process_could_be_started(
     tmp_path: Path, tiny_encoder_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pages = [Document(f"{n}.md", f"Page {n}. " + "gardens trees " * 40_000) for n in range(9)]
+    pages = [Document(f"{n}.md", f"Page {n}. " + "gardens trees " * 40_000) for n in range(14)]
 
     def words(path: Path) -> set[str]:
         with Index.create(path, encoder=Encoder.load(tiny_encoder_dir)) as index:

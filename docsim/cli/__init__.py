@@ -276,6 +276,7 @@ def run() -> None:
         allocation.share_one_heap()  # one for each thread takes a fifth of all memory, and answers no faster
     if command in _LARGE_TEXTS:
         allocation.give_back_large_pieces()
+        sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]  # sqlite-utils would import it: 45 MB
     if command not in _ONE_QUESTION:
         _main()
     gc.set_threshold(100_000)

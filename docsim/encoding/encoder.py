@@ -357,4 +357,6 @@ def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
     options.enable_mem_pattern = False  # it plans memory for one shape, but batches differ in shape
     if kind == "average":  # it has nothing to fuse, and searching takes 15 ms
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    session._model_bytes = None  # kept for when another provider fails; as large as all that was made of it
+    return session

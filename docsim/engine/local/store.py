@@ -305,7 +305,7 @@ class Store(Origins):
 
     def add_embeddings(self, number: int, first: int, vectors: Embeddings, *, generation: int) -> None:
         """Add the embeddings of a document to a generation, if its first passage still has the number ``first``."""
-        blob = np.ascontiguousarray(vectors, dtype=np.float16).tobytes()
+        blob = np.ascontiguousarray(vectors, dtype=np.float16).data.cast("B") if len(vectors) else b""
         sql = (
             "INSERT INTO embeddings (generation, document, first_passage, vectors, checksum)"
             " SELECT ?, number, first_passage, ?, ? FROM documents WHERE number = ? AND first_passage = ?"

@@ -58,7 +58,7 @@ class Beside:
             place: The folder of the segments.
             after: The last passage number before the first document.
             deletion: The sequence number of the last deletion before the first document.
-            most: Characters of text that the thread works on itself.
+            most: Characters of text after which a process works on what follows.
         """
         self._after, self._deletion, self._place = after, deletion, place
         self._most = most
@@ -105,13 +105,16 @@ class Beside:
                 self._next()
 
     def _made(self, handed_over: Iterator[Sequence[Text]]) -> list[tuple[str, int]]:
-        """Return the checksums and last first passage numbers of segments that are made here, or apart if many."""
-        first, characters = [], 0
+        """Return the checksums and last first passage numbers of segments that are made here, or apart if many.
+
+        A single long document that nothing follows is left to this thread: there is nothing to do beside it.
+        """
+        first, characters = list[Sequence[Text]](), 0
         for texts in handed_over:
+            if characters > self._most:
+                return self._made_apart(chain(first, [texts], handed_over))
             first.append(texts)
             characters += sum(len(one.text) for one in texts)
-            if characters > self._most:
-                return self._made_apart(chain(first, handed_over))
         made = building.segments(chain.from_iterable(first))
         return [(segment.save(one, self._place), int(one.firsts[-1])) for one in made]
 
