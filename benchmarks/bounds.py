@@ -6,9 +6,7 @@ Each file is made here, of words that mean nothing, and indexed by a process of 
 it is indexed, too: what is linear takes about four times as much of the processor's time for four times as much. Memory
 is the most that all processes together had at one time (``Pss``, looked at 50 times a second), and what each further
 megabyte takes is the difference to the quarter; a megabyte is one of the file, or of what it unpacks to if that is
-more. A process that finds words comes from four million characters on, with some 60 MB of its own, which a quarter of
-10 MB or of 2,000 pages lacks. What is beyond a limit is shown with the sentence that refuses it. Writes
-benchmarks/results/bounds.json.
+more. What is beyond a limit is shown with the sentence that refuses it. Writes benchmarks/results/bounds.json.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """What does docsim serve add to a query, how much does it answer, and does it go on while everything changes?
 
-    python benchmarks/serving.py --data DIR [--rounds 400] [--requests 10000] [--kept DIR] [--quick] [--note TEXT]
+    python benchmarks/serving.py --data DIR [--encoder fast] [--rounds 400] [--requests 10000] [--kept DIR]
+                                 [--quick] [--note TEXT]
 
-The 46,888 pages of scale/win32; some of their titles are the questions. In turns, so that all meet the same machine:
-the library in this process; the same with where passages hold what was asked for, which an answer over HTTP also says;
-and ``docsim serve`` over one connection that stays open. Then answers a second from one and from two workers with eight
-clients, each a process; resident memory of a worker beside that of a process that has asked such questions through the
-library; and the seconds from starting the process to its being ready.
+The 46,888 pages of scale/win32, in an index of the fast encoder, which docsim chooses for so much text; some of their
+titles are the questions. In turns, so that all meet the same machine: the library in this process; the same with where
+passages hold what was asked for, which an answer over HTTP also says; and ``docsim serve`` over one connection that
+stays open. Then answers a second from one and from two workers with eight clients, each a process; resident memory of a
+worker beside that of a process that has asked such questions through the library; and the seconds from starting the
+process to its being ready.
 
 Then the eight clients ask so many requests of two workers while other processes bring changed documents into the index,
 build a generation with half of the components, publish it and roll it back, again and again. Counted are answers that
@@ -39,7 +41,8 @@ from urllib.parse import urlencode
 import psutil
 from machine import machine
 
-from docsim import Document, Index, highlighted
+from docsim import Document, Encoder, Index, highlighted
+from docsim.encoding import shipped
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "serving.json"
@@ -49,6 +52,7 @@ CLIENTS = 8
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--encoder", choices=shipped.NAMES, default=shipped.FAST)
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--requests", type=int, default=10_000, help="asked while everything changes")
     parser.add_argument("--kept", type=Path, help="folder of an index that is used again, or made there")
@@ -62,12 +66,12 @@ def main() -> None:
     questions = [one["title"] for one in documents[:: max(len(documents) // 300, 1)] if one.get("title")]
     with TemporaryDirectory() as place:
         path = (given.kept or Path(place)) / "index"
-        with Index.create(path) as index:
+        with Index.create(path, encoder=Encoder.load(shipped.directory(given.encoder))) as index:
             if not index.counts().documents:
                 index.sync(Document(one["id"], one["text"], one.get("title") or "") for one in documents)
             found = measured(index, path, questions, rounds)
         found["while everything changes"] = changing(path, Path(place), questions, requests)
-    found = {"documents": len(documents), "rounds": rounds, **found, "machine": machine({})}
+    found = {"documents": len(documents), "encoder": given.encoder, "rounds": rounds, **found, "machine": machine({})}
     if given.note:
         found["note"] = given.note
     if not given.quick or given.note:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,3 +256,9 @@ def test_the_shipped_encoder_does_with_half_its_components(shipped: Encoder) -> 
     rows = Encoder.default(dim=128).encode(texts)
     assert rows.shape == (3, 128)
     assert np.abs(rows @ rows.T - shipped.encode(texts) @ shipped.encode(texts).T).max() < 0.2
+
+
+def test_onnx_runtime_still_keeps_the_bytes_of_a_model_where_docsim_drops_them(tiny_encoder_dir: Path) -> None:
+    content = (tiny_encoder_dir / "tower.onnx").read_bytes()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert session._model_bytes == content, "see _session in docsim/encoding/encoder.py"

@@ -358,5 +358,5 @@ def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
     if kind == "average":  # it has nothing to fuse, and searching takes 15 ms
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    session._model_bytes = None  # kept for when another provider fails; as large as all that was made of it
+    session._model_bytes = None  # a private copy, for when another provider fails; it is as large as the model
     return session

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim import allocation
 from docsim.encoding.copying import copy
 from docsim.encoding.encoder import Encoder
 from docsim.engine.local import encoders, faiss_listing, notices, superseded
@@ -354,7 +355,8 @@ def write_faiss_file(store: Store, index: Path, *, force: bool = False, number: 
     if force or not fresh:
         _write(store, index, view)
     count = len(view.vectors)
-    del old, view  # frees their memory before an approximate index is built
+    del old, view
+    allocation.give_back()  # before an approximate index is built
     return _tuned(store, index, generation.number, count=count, force=force) or force or not fresh
 
 
@@ -364,15 +366,9 @@ def _tuned(store: Store, index: Path, number: int, *, count: int, force: bool) -
     assert generation is not None
     from docsim.engine.local import ann_tuning  # here, because searching does not need it
 
+    file, encoder = faiss_path(index, generation), partial(encoders.load, index, generation)
     with explained(index):
-        return ann_tuning.refresh(
-            store,
-            faiss_path(index, generation),
-            generation,
-            count=count,
-            encoder=partial(encoders.load, index, generation),
-            force=force,
-        )
+        return ann_tuning.refresh(store, file, generation, count=count, encoder=encoder, force=force)
 
 
 def _write(store: Store, index: Path, view: View) -> None:
