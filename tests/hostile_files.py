@@ -161,6 +161,7 @@ LARGE = {
     "blanks.html": b"<p>" + b" " * 1_000_000 + b"x",
     "attributes.html": b"<p " + b"a=b " * 250_000 + b">x",
     "punycode.html": b"<meta charset=punycode>" + b"a-" * 200_000,
+    "attributes of many names.html": b"<p " + b" ".join(b"a%d=b" % one for one in range(100_000)) + b">x",
     "rows.html": b"<table>" + b"<tr><td>a<td>b" * 50_000,
     "quotes.md": b"> " * 500_000,
     "brackets.md": b"[" * 1_000_000,
