@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import mailbox
+import time
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -176,3 +177,32 @@ def test_what_a_writer_wrote_is_kept_and_nothing_else(text: str, kept: str | Non
 def test_a_forwarded_mail_is_kept(tmp_path: Path) -> None:
     text = "FYI\n\nFrom: Bo\nSent: Monday\nTo: Ana\nSubject: Outage\n\nThe outage lasted an hour."
     assert own_text(text, forwarded=True) == text
+
+
+NESTED = b"".join(b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (one, one) for one in range(300))
+PARAMETERS = b"Content-Type: text/plain; " + b"a=b; " * 60_000 + b"\n\nparameters\n"
+HOSTILE = {
+    "many receivers": (b"To: " + b"a@b.c, " * 60_000 + b"\n\nreceivers\n", "receivers"),
+    "many parameters": (PARAMETERS, "parameters"),
+    "parts in parts": (NESTED, "the mail is nested too deeply"),
+    "more parts in parts": (NESTED * 9, "the mail is nested too deeply"),
+    "messages in messages": (b"Content-Type: message/rfc822\n\n" * 3000, "the mail is nested too deeply"),
+    "parameters that cannot be parsed": (
+        b"Content-Disposition: inline; filename*=punycode''a-b\n\nkept\n",
+        "kept",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_mail_takes_no_time_and_stops_no_other(tmp_path: Path, kind: str) -> None:
+    content, expected = HOSTILE[kind]
+    (tmp_path / "a.mbox").write_bytes(
+        b"From a@b Mon Jan  1 00:00:00 2024\n" + content + b"\nFrom a@b Mon Jan  1 00:00:00 2024\n\nthe other\n"
+    )
+    began = time.process_time()
+    found = read(tmp_path / "a.mbox", "mail")
+    assert time.process_time() - began < 10.0
+    said = f"{found.documents} {found.failures}"
+    assert expected in said
+    assert "the other" in said

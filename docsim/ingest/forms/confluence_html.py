@@ -99,11 +99,11 @@ def parsed(data: bytes) -> FileContent:
     """Read a page. Its metadata are what it says of itself, and the addresses of what it links to.
 
     Raises:
-        SourceError: It is nested too deeply.
+        SourceError: It is nested too deeply, or an element has too many attributes.
     """
     root = html.tree(decode(data, declared=html.declared_encoding(data)))
     if root is None:
-        raise SourceError("the page is nested too deeply")
+        raise SourceError("the page is nested too deeply, or an element has too many attributes")
     title, trail = _title(root), [one for one in _by_id(root, "breadcrumbs") for one in one.iter("a")]
     main = next(_by_id(root, "main-content"), next(root.iter("body"), root))
     comments = "\n\n".join(to_markdown(one, skipped=_is_left_out) for one in _with_heading(root, "comments"))

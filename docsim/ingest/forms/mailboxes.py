@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
+import contextlib
 import importlib.util
 import re
 from collections.abc import Iterator, Sequence
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from typing import IO
 
 from docsim.errors import SourceError
-from docsim.ingest import conversion_pool
+from docsim.ingest import conversion_pool, mail_headers
 from docsim.ingest.conversion_pool import Conversion
 from docsim.ingest.trees.tree import Single, Tree, id_of
 from docsim.models import Failure
@@ -25,6 +24,7 @@ LIMIT = 1 << 28
 """The largest mail, in bytes."""
 
 _MBOX = re.compile(r"\.(?:mbox|mbx)(?:/mbox)?\Z", re.IGNORECASE)
+_DEEPEST = 50  # parts of a mail in parts
 _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/[^/]+\Z")
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FROM = re.compile(rb"From \S.{0,300}\d\d:\d\d|From - \w")
@@ -56,14 +56,38 @@ def mails(tree: Tree) -> Iterator[tuple[str, EmailMessage] | Failure]:
             elif isinstance(tree, Single) or is_mbox(path, (f"{path}.msf",) if f"{path}.msf" in names else ()):
                 with tree.open(path) as stream:
                     for data in _messages(stream):
-                        yield id_of(path), parsed(data)
+                        yield _guarded(path, data)
         except (SourceError, OSError) as error:
             yield Failure(id_of(path), str(error), identified=False)
 
 
+def _guarded(path: str, data: bytes) -> tuple[str, EmailMessage] | Failure:
+    """Return a mail of an mbox; one that cannot be parsed stops no other."""
+    try:
+        return id_of(path), parsed(data)
+    except SourceError as error:
+        return Failure(id_of(path), str(error), identified=False)
+
+
 def parsed(data: bytes) -> EmailMessage:
-    """Parse a mail."""
-    return email.message_from_bytes(data, policy=email.policy.default)
+    """Parse a mail.
+
+    Raises:
+        SourceError: It is nested too deeply.
+    """
+    with contextlib.suppress(RecursionError):
+        mail = mail_headers.parsed(data)
+        if _depth(mail) <= _DEEPEST:
+            return mail
+    raise SourceError("the mail is nested too deeply")
+
+
+def _depth(mail: Message) -> int:
+    parts, depth = [mail], 0
+    while parts:
+        parts = [one for part in parts if part.is_multipart() for one in part.get_payload() if isinstance(one, Message)]
+        depth += 1
+    return depth
 
 
 def _mailbox(path: str) -> str:

@@ -185,11 +185,11 @@ def parsed(data: bytes) -> FileContent:
     """Read a page in HTML. Its metadata are its ``properties``, its ``id`` and the ``hrefs`` in it.
 
     Raises:
-        SourceError: It is nested too deeply.
+        SourceError: It is nested too deeply, or an element has too many attributes.
     """
     root = html.tree(decode(data, declared=html.declared_encoding(data)))
     if root is None:
-        raise SourceError("the page is nested too deeply")
+        raise SourceError("the page is nested too deeply, or an element has too many attributes")
     article = next(root.iter("article"), root)
     title = next((one_line("".join(one.itertext())) for one in article.iter("h1")), "")
     properties = dict(_rows(article))

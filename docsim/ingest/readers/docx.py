@@ -10,13 +10,12 @@ make Markdown of them, as of the tables of web pages.
 
 from __future__ import annotations
 
-import email
-import email.policy
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from lxml import etree
 
+from docsim.ingest import mail_headers
 from docsim.ingest.content import FileContent, first_line, one_line, tidy, titled
 from docsim.ingest.encodings import decode
 from docsim.ingest.markup import markdown
@@ -218,7 +217,7 @@ class _Inserted:
 
 def _web_archive(data: bytes) -> str:
     """Return the Markdown of a web page that is packed as a mail."""
-    body = email.message_from_bytes(data, policy=email.policy.default).get_body(("html", "plain"))
+    body = mail_headers.parsed(data).get_body(("html", "plain"))
     page = body.get_content() if body is not None else ""
     return html.read(page if isinstance(page, str) else "").text
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 from email.message import EmailMessage
 
+from docsim.ingest import mail_headers
 from docsim.ingest.content import FileContent, one_line, tidy
 from docsim.ingest.readers import html
 from docsim.ingest.readers.office import counted
@@ -17,7 +16,7 @@ _FIELDS = {"From": "from", "To": "to", "Cc": "cc", "Message-ID": "message_id"}
 
 def read(data: bytes) -> FileContent:
     """Read a mail; of several versions of its body the plain one."""
-    mail = email.message_from_bytes(data, policy=email.policy.default)
+    mail = mail_headers.parsed(data)
     body = mail.get_body(("plain", "html"))
     text = str(body.get_content()) if body is not None else ""
     if body is not None and body.get_content_type() == "text/html":

@@ -46,9 +46,9 @@ def declared_encoding(data: bytes) -> str:
 
 def read(text: str) -> FileContent:
     """Convert a page to Markdown. If it marks its main part (``<main>`` or ``role="main"``), only that is converted."""
-    if len(text) > _LARGE:
+    if len(text) > _LARGE and not html_stream.is_crowded(closed := _closed(text)):
         try:
-            return _read_large(_closed(text))
+            return _read_large(closed)
         except html_stream.Unusual:
             pass
     page = tree(text)
@@ -92,9 +92,12 @@ def _closed(text: str) -> str:
 
 
 def tree(text: str) -> Element | None:
-    """Parse a page; None where it is nested too deeply for that, so that text would be lost."""
+    """Parse a page; None where text would be lost, as it is nested too deeply, or where attributes take too long."""
+    closed = _closed(text)
+    if html_stream.is_crowded(closed):
+        return None
     parser = etree.HTMLParser(**html_stream.options())
-    source = _closed(text).replace("\0", "\ufffd").encode("utf-8", "replace")
+    source = closed.replace("\0", "\ufffd").encode("utf-8", "replace")
     page = etree.fromstring(source or b"<html/>", parser)
     if any(error.type_name == "ERR_RESOURCE_LIMIT" or "depth" in error.message for error in parser.error_log):
         return None

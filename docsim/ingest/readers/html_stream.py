@@ -7,7 +7,8 @@ told by their numbers in the order in which they begin, which are the same each 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
@@ -15,9 +16,11 @@ from lxml import etree
 from docsim.ingest.content import one_line
 from docsim.ingest.readers.html_markdown import Element, Events, to_markdown
 
-__all__ = ["Facts", "Unusual", "facts", "options", "part"]
+__all__ = ["Facts", "Unusual", "facts", "is_crowded", "options", "part"]
 
 _PIECE = 1 << 18  # characters that are parsed at a time
+_MOST_ATTRIBUTES = 1000  # of an element; the parser takes quadratic time to put them into a tree
+_SMALL = 20_000  # characters of a page that cannot have so many that it matters
 _KEPT = frozenset({"title", "h1"})  # are read as a whole when they end
 
 Skipped = Callable[[Element], bool]
@@ -49,6 +52,33 @@ class Facts:
 def options() -> dict[str, object]:
     """Return how pages are parsed."""
     return {"encoding": "utf-8", "remove_comments": True, "remove_pis": True, "huge_tree": True}
+
+
+class _Crowded:
+    """What a parser that makes no tree calls: notes whether an element has too many attributes."""
+
+    found = False
+
+    def start(self, _tag: str, attributes: Mapping[str, str]) -> None:
+        self.found = self.found or len(attributes) > _MOST_ATTRIBUTES
+
+    def close(self) -> None:
+        pass
+
+
+def is_crowded(text: str) -> bool:
+    """Return whether an element of a page has so many attributes that no tree is made of the page."""
+    if len(text) <= _SMALL:
+        return False
+    noted = _Crowded()
+    parser = etree.HTMLParser(target=noted, **options())
+    with contextlib.suppress(etree.LxmlError):  # the parser that makes a tree meets it, too
+        for start in range(0, len(text), _PIECE):
+            parser.feed(_encoded(text[start : start + _PIECE]))
+            if noted.found:
+                break
+        parser.close()
+    return noted.found
 
 
 def facts(text: str, *, skipped: Skipped, is_main: Skipped) -> Facts:
@@ -168,11 +198,15 @@ def _free(element: Element) -> None:
         around.remove(element)
 
 
+def _encoded(text: str) -> bytes:
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace")
+
+
 def _parsed(text: str) -> Iterable[tuple[str, Element]]:
     parser = etree.HTMLPullParser(("start", "end"), **options())
     try:
         for start in range(0, len(text), _PIECE):
-            parser.feed(text[start : start + _PIECE].replace("\0", "\ufffd").encode("utf-8", "replace"))
+            parser.feed(_encoded(text[start : start + _PIECE]))
             yield from parser.read_events()
         parser.close()
     except etree.LxmlError as error:
