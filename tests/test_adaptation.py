@@ -163,6 +163,7 @@ class Interrupting:
             self._work()
 
 
+@pytest.mark.thorough
 def test_the_start_may_be_removed_while_an_encoder_is_trained_from_it(tmp_path: Path, adapted: Encoder) -> None:
     save(toy_training.parts(), tmp_path / "toy", name="toy", lineage=Lineage(seed=0))
     encoder = Encoder.load(tmp_path / "toy")

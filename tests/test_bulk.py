@@ -335,6 +335,7 @@ def test_a_process_that_dies_is_replaced(tiny_encoder_dir: Path, other: Path, tm
     assert len({row["id"] for row in bulk.rows(out)}) == 200
 
 
+@pytest.mark.thorough
 @pytest.mark.faults
 def test_a_reindex_from_files_that_was_killed_goes_on(tiny_encoder_dir: Path, other: Path, tmp_path: Path) -> None:
     bulk.made(tmp_path / "index", tiny_encoder_dir, 200)

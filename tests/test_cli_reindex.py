@@ -129,6 +129,7 @@ def test_adapting_starts_from_the_same_encoder_each_time_and_trains_nothing_twic
     assert {one.fingerprint for one in kept} == {Encoder.load(start).fingerprint}
 
 
+@pytest.mark.thorough
 @pytest.mark.training
 def test_an_encoder_that_learned_nothing_is_not_published(topics: Path) -> None:
     index, start = topics.with_name("index"), topics.with_name("start")

@@ -61,6 +61,7 @@ def topic_found(encoder: Encoder) -> float:
     return float(np.mean([topics[n] == topic for n, topic in zip(nearest, topics, strict=True)]))
 
 
+@pytest.mark.thorough
 def test_an_encoder_trained_on_a_corpus_finds_topics_that_it_could_not_find(
     untrained: Path, trained: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -94,6 +95,7 @@ def test_report_logs_and_no_checkpoint_are_left(trained: tuple[Path, dict[str, A
     assert sorted(file.name for file in path.iterdir()) == ["logs", "ours", "report"]
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_fingerprint_and_a_trained_encoder_can_be_trained_on(
     untrained: Path, corpus: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

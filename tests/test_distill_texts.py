@@ -96,6 +96,7 @@ def test_the_manifest_tells_what_was_learned_from_whom(learned: tuple[DistilledS
     assert lineage["metrics"]["spans"] == done.spans == 180
 
 
+@pytest.mark.thorough
 def test_the_same_seed_gives_the_same_student(
     learned: tuple[DistilledStudent, Encoder, Encoder], teacher: Teacher, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_python_examples_of_the_guide_run_one_after_the_other(tmp_path: Path
     assert len(similarities) == 2  # the rows of a matrix of two texts
 
 
+@pytest.mark.thorough
 def test_the_examples_of_the_integrations_run_one_after_the_other(tmp_path: Path) -> None:
     lines = _output_of_example("docs/how-to/integrations.md", tmp_path, blocks=4)
     assert [line.split()[0] for line in lines if "leave" in line] == ["leave"] * 3

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from docsim.encoding import batching
 from docsim.encoding import encoder as module
 from docsim.encoding.encoder import Encoder
 from docsim.errors import EncoderError
+from docsim.runtime import onnxruntime
 
 TEXTS = ["How do I rotate the signing keys?", "Boil the lentils until soft", "train ticket " * 300, "x", "", "Soup!"]
 

@@ -263,6 +263,7 @@ def test_killed_at_any_step_of_changing_generations_it_answers_from_a_whole_one_
     assert found[-1]["at"] == "the end"
 
 
+@pytest.mark.thorough
 @pytest.mark.properties
 def test_killed_at_any_time_it_answers_and_is_finished_by_the_next_run(tiny_encoder_dir: Path, tmp_path: Path) -> None:
     count = examples(4, 20)

@@ -100,6 +100,7 @@ def test_labelled_examples_make_no_vocabulary(tmp_path: Path) -> None:
         train(LabelledTexts(file), tmp_path / "out", TrainOptions(start=CORPUS))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_an_encoder_that_is_named_is_trained_whatever_the_language(tmp_path: Path) -> None:
     with Index.create(tmp_path / "index", encoder=Encoder.default()) as index:

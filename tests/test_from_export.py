@@ -37,6 +37,7 @@ def test_a_transformer_computes_the_same_as_before_it_was_exported(original: Pat
     assert np.asarray(again(IDS)) == pytest.approx(np.asarray(before(IDS)), abs=allowed)
 
 
+@pytest.mark.thorough
 def test_int8_weights_stay_as_they_were_rounded(original: Path, tmp_path: Path) -> None:
     made = import_encoder(original, tmp_path / "made", Wishes(int8=True))
     parts = load(made.path)

@@ -90,6 +90,7 @@ def test_what_fuzzing_starts_from_is_read_or_refused(suffix: str) -> None:
         check(data, suffix)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", LARGE)
 def test_a_large_hostile_file_is_read_or_refused_in_time(name: str) -> None:
     conversion_pool.rest()

@@ -96,6 +96,7 @@ def test_what_libraries_could_not_even_be_loaded_in_is_refused_in_one_sentence(
     assert done.stderr == said
 
 
+@pytest.mark.thorough
 def test_running_out_of_memory_midway_is_one_sentence_and_keeps_what_was_committed(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     with rows.open("w") as file:

@@ -265,6 +265,7 @@ INTEGRATIONS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("library", INTEGRATIONS)
 def test_libraries_that_ask_an_index_stay_on_the_machine_and_within_its_folders(house: House, library: str) -> None:
     *before, last = INTEGRATIONS[library].split("\n")

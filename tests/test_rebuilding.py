@@ -419,6 +419,7 @@ def test_a_reader_that_has_not_asked_since_survives_the_pruning_of_its_generatio
         assert reader.search("soup").generation == 2
 
 
+@pytest.mark.thorough
 def test_readers_in_a_loop_never_fail_and_never_mix(index: Index, other: Encoder) -> None:
     stop, wrong, asked = threading.Event(), [], [0]
     fingerprints = {1: index.encoder.fingerprint, **dict.fromkeys(range(2, 5), other.fingerprint)}

@@ -60,6 +60,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> 
         yield running, secret
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.properties
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "forbidden"])

@@ -185,6 +185,7 @@ def test_a_loss_that_is_no_number_is_refused() -> None:
         Trainer(job(), replace(SCHEDULE, learning_rate=1e38, warm_up=0)).run()
 
 
+@pytest.mark.thorough
 def test_frozen_token_vectors_do_not_change_and_the_rest_learns() -> None:
     frozen = replace(SCHEDULE, freeze=True, steps=10, optimizer="adam", learning_rate=0.01)
     made = job(kind="lstm", options=TowerOptions(units=8, layers=1))
@@ -247,6 +248,7 @@ def examples(kind: str) -> Examples:
     return Examples(kind, tuple(texts), np.array(scores, np.float32) if kind == "scored" else None)  # type: ignore[arg-type]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "objective"),
     [

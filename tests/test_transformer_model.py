@@ -135,6 +135,7 @@ def test_half_precision_weights_are_read(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["roberta", "mpnet"])
 def test_an_import_can_be_trained_and_saved(tmp_path: Path, name: str) -> None:
     from dataclasses import replace

@@ -196,6 +196,7 @@ def test_what_was_read_while_the_file_changed_is_not_used(reader: Reader, index:
     assert reader.ask() == just(1)
 
 
+@pytest.mark.thorough
 def test_no_answer_is_a_mixture_of_two_states_and_none_tells_of_damage(
     reader: Reader, index: Written, place: Path
 ) -> None:
