@@ -17,7 +17,9 @@ __all__ = [
     "RATIO_LIMIT",
     "UNPACKED_LIMIT",
     "Element",
+    "main_part",
     "missing",
+    "name_once",
     "packed",
     "parsed",
     "relation_ids",
@@ -39,6 +41,7 @@ RATIO_EXEMPT = 50_000_000
 
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _MEDIA = re.compile(r"(?:^|/)(?:media|fonts|embeddings)/|\.(?:png|jpe?g|gif|ttf|otf|woff2?|mp[34])$", re.IGNORECASE)
+_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([\w/]+)")
 
 
@@ -109,6 +112,36 @@ def relations(parts: Mapping[str, bytes], name: str) -> dict[str, tuple[str, str
         for one in found
         if one.get("TargetMode") != "External"
     }
+
+
+def main_part(parts: Mapping[str, bytes], usual: str) -> str:
+    """Return the name of the part that an Office file begins with."""
+    return next((name for kind, name in relations(parts, "").values() if kind == "officeDocument"), usual)
+
+
+def name_once(parts: dict[str, bytes], main: str, tag: str) -> None:
+    """Have the main part of a file name every other part once, at its first place.
+
+    Libraries read a part each time that it is named, so a small file could give text without an end.
+
+    Args:
+        parts: The parts of the file, of which the main one is changed, if it names a part again.
+        main: The name of the main part.
+        tag: The elements that name a part by the id of a relation.
+    """
+    tree, related = parsed(parts[main]), relations(parts, main)
+    seen, again = set[str](), list[Element]()
+    for one in tree.iter(f"{{*}}{tag}"):
+        name = related.get(one.get(_RELATION, ""), ("", ""))[1]
+        if name in seen:
+            again.append(one)
+        elif name:
+            seen.add(name)
+    for one in again:
+        if (parent := one.getparent()) is not None:
+            parent.remove(one)
+    if again:
+        parts[main] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
 
 
 def relation_ids(parts: Mapping[str, bytes], name: str) -> frozenset[str]:
