@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 import zipfile
 
 import openpyxl
@@ -15,6 +16,7 @@ from openpyxl.comments import Comment
 
 from docsim.errors import SourceError
 from docsim.ingest.formats import read
+from docsim.ingest.readers.archives import missing
 
 BASE = "http://schemas.openxmlformats.org"
 
@@ -31,6 +33,14 @@ def repeated(file: bytes, part: str, element: bytes, count: int) -> bytes:
                 data = data.replace(found[0], found[0] * (1 + count))
             after.writestr(name, data)
     return packed.getvalue()
+
+
+def test_what_a_text_lacks_is_found_in_linear_time_and_in_any_order() -> None:
+    kept, lost = [f"Cell {number}." for number in range(100_000)], [f"Lost {number}." for number in range(100)]
+    started = time.process_time()
+    assert missing([*kept, *lost, "Cell 7."], " | ".join(kept)) == lost
+    assert time.process_time() - started < 5
+    assert missing(["two", "one", "gone", "three", "one two"], "**One** two, *three*") == ["gone"]
 
 
 # PowerPoint

@@ -41,6 +41,7 @@ RATIO_EXEMPT = 50_000_000
 
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _MEDIA = re.compile(r"(?:^|/)(?:media|fonts|embeddings)/|\.(?:png|jpe?g|gif|ttf|otf|woff2?|mp[34])$", re.IGNORECASE)
+_NEAR = 2_000  # letters and digits
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([\w/]+)")
 
@@ -175,10 +176,22 @@ def _namespace(match: re.Match[bytes]) -> bytes:
 
 
 def missing(paragraphs: Iterable[str], text: str) -> list[str]:
-    """Return the paragraphs that a text lacks, compared by their letters and digits, each once."""
-    have = _essence(text)
-    found = dict.fromkeys(paragraph for one in paragraphs if (paragraph := " ".join(one.split())))
-    return [one for one in found if (essence := _essence(one)) and essence not in have]
+    """Return the paragraphs that a text lacks, compared by their letters and digits, each once.
+
+    Most stand in the text in their order, so each is looked for behind the one before it first.
+    """
+    have, at = _essence(text), 0
+    found = list[str]()
+    for one in dict.fromkeys(paragraph for one in paragraphs if (paragraph := " ".join(one.split()))):
+        essence = _essence(one)
+        place = have.find(essence, at, at + len(essence) + _NEAR)  # Python looks at all of what it may search
+        if place < 0:
+            place = have.find(essence)
+        if place >= 0:
+            at = place + len(essence)
+        else:
+            found.append(one)
+    return found
 
 
 def _essence(text: str) -> str:
