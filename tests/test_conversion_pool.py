@@ -188,3 +188,12 @@ def test_frames_go_through_a_pipe_whole_or_not_at_all() -> None:
         assert receive(io.BytesIO(stream.getvalue()[:size])) is None
     with pytest.raises(ValueError, match="too large"):
         receive(io.BytesIO(b"\xff" * 64), limit=conversion_worker.OUTPUT_LIMIT)
+
+
+def test_a_process_that_converts_looks_for_garbage_seldom() -> None:
+    code = (
+        "import gc, io; from docsim.ingest import conversion_worker as worker; "
+        "worker.own_pipes = lambda: (io.BytesIO(), io.BytesIO()); worker.main(1 << 40); print(gc.get_threshold()[0])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(said.stdout) >= 10_000  # at 700, which is usual, a table of 50,000 cells took quadratic time

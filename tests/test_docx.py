@@ -132,6 +132,11 @@ def test_an_inserted_file_is_read_where_it_stands(name: str, inserted: str) -> N
     assert found == "Rules\n\nFees are due\n\nAfter"
 
 
+def test_an_inserted_file_that_is_named_many_times_is_read_once() -> None:
+    chunk = f'<w:altChunk xmlns:r="{BASE}/officeDocument/2006/relationships" r:id="c"/>'
+    assert text(500 * chunk, related(c=("aFChunk", "a.txt", "Fees are due"))).count("Fees") == 1
+
+
 def test_an_inserted_file_that_is_not_read_makes_the_document_incomplete() -> None:
     body = f'<w:altChunk xmlns:r="{BASE}/officeDocument/2006/relationships" r:id="c"/>'
     assert content(body, related(c=("aFChunk", "a.rtf", "{\\rtf1}"))).lost == ("an inserted file (rtf)",)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import time
 import zipfile
 
 import openpyxl
@@ -14,8 +16,31 @@ from openpyxl.comments import Comment
 
 from docsim.errors import SourceError
 from docsim.ingest.formats import read
+from docsim.ingest.readers.archives import missing
 
 BASE = "http://schemas.openxmlformats.org"
+
+
+def repeated(file: bytes, part: str, element: bytes, count: int) -> bytes:
+    """Return an archive with an element of one of its parts written several times more."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(file)) as before, zipfile.ZipFile(packed, "w") as after:
+        for name in before.namelist():
+            data = before.read(name)
+            if name == part:
+                found = re.search(rb"<%b [^>]*/>" % element, data)
+                assert found
+                data = data.replace(found[0], found[0] * (1 + count))
+            after.writestr(name, data)
+    return packed.getvalue()
+
+
+def test_what_a_text_lacks_is_found_in_linear_time_and_in_any_order() -> None:
+    kept, lost = [f"Cell {number}." for number in range(100_000)], [f"Lost {number}." for number in range(100)]
+    started = time.process_time()
+    assert missing([*kept, *lost, "Cell 7."], " | ".join(kept)) == lost
+    assert time.process_time() - started < 5
+    assert missing(["two", "one", "gone", "three", "one two"], "**One** two, *three*") == ["gone"]
 
 
 # PowerPoint
@@ -62,6 +87,12 @@ def test_notes_are_read_once() -> None:
     assert read(presentation(notes="Say this slowly"), ".pptx", "x.pptx").text.count("Say this slowly") == 1
 
 
+def test_a_slide_that_is_named_many_times_is_read_once() -> None:
+    whole = presentation(notes="Say this slowly")
+    again = repeated(whole, "ppt/presentation.xml", b"p:sldId", 500)
+    assert read(again, ".pptx", "x.pptx") == read(whole, ".pptx", "x.pptx")
+
+
 # Excel
 
 
@@ -93,6 +124,12 @@ def test_a_cell_far_away_takes_no_room() -> None:
         book.active["A1"], book.active["XFD9000"] = "here", "there"
 
     assert sheet_text(fill) == "## Sheet\n\n| here |\n| --- | --- |\n|  | there |"
+
+
+def test_a_sheet_that_is_named_many_times_is_read_once() -> None:
+    whole = workbook(lambda book: book.active.append(["router", "floor 3"]))
+    again = repeated(whole, "xl/workbook.xml", b"sheet", 500)
+    assert read(again, ".xlsx", "x.xlsx") == read(whole, ".xlsx", "x.xlsx")
 
 
 def test_hidden_sheets_and_comments_are_read() -> None:
@@ -199,16 +236,23 @@ PACKAGE = (
 )
 
 
-def book(encryption: str = "") -> bytes:
+def book(encryption: str = "", package: str = PACKAGE) -> bytes:
     page = '<html xmlns="http://www.w3.org/1999/xhtml"><head><title/></head><body>{}</body></html>'
     parts = {
         "META-INF/container.xml": CONTAINER,
-        "o/b.opf": PACKAGE,
+        "o/b.opf": package,
         "o/nav.xhtml": page.format("<ol><li>Contents</li></ol>"),
         "o/a.xhtml": page.format("<h1>One</h1><p>Air</p>"),
         "o/b b.xhtml": page.format("<p>Sea<a id='x'/></p><p>Salt</p>"),
     }
     return archive_of(parts | ({"META-INF/encryption.xml": encryption} if encryption else {}))
+
+
+def test_a_chapter_that_is_named_many_times_is_read_once_at_its_first_place() -> None:
+    others = "".join(f'<item id="i{number}" href="x/../{"./" * number}a.xhtml"/>' for number in range(50))
+    again = "".join(f'<itemref idref="i{number % 50}"/>' for number in range(5000))
+    package = PACKAGE.replace("</manifest>", f"{others}</manifest>").replace("</spine>", f"{again}</spine>")
+    assert read(book(package=package), ".epub", "x.epub").text == read(book(), ".epub", "x.epub").text
 
 
 def encrypted(algorithm: str) -> str:

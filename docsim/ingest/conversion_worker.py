@@ -19,6 +19,7 @@ Nothing is imported before a file needs it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import signal
 import sys
@@ -35,6 +36,7 @@ OUTPUT_LIMIT = 1 << 28
 """The most bytes of text that one file may give."""
 
 _LARGE = 1 << 20  # bytes of text
+_SELDOM = 10_000  # new objects after which garbage is looked for; with the usual 700, half the time of a large table
 _GRACE = 5.0  # seconds after which this process ends by itself, should nobody be left to kill it
 
 
@@ -47,6 +49,7 @@ def main(memory: int) -> None:
     jobs, answers = own_pipes()
     _limit(memory)
     allocation.give_back_large_pieces()
+    gc.set_threshold(_SELDOM)  # large documents are many objects, and nearly none of them is garbage
     sys.modules["magika"] = types.ModuleType("magika")  # markitdown imports it, and it ONNX Runtime; neither is used
     from docsim.ingest import formats  # noqa: F401  # so that what comes first need not wait for it
 

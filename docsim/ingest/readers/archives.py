@@ -17,7 +17,9 @@ __all__ = [
     "RATIO_LIMIT",
     "UNPACKED_LIMIT",
     "Element",
+    "main_part",
     "missing",
+    "name_once",
     "packed",
     "parsed",
     "relation_ids",
@@ -39,6 +41,8 @@ RATIO_EXEMPT = 50_000_000
 
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _MEDIA = re.compile(r"(?:^|/)(?:media|fonts|embeddings)/|\.(?:png|jpe?g|gif|ttf|otf|woff2?|mp[34])$", re.IGNORECASE)
+_NEAR = 2_000  # letters and digits
+_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([\w/]+)")
 
 
@@ -111,6 +115,36 @@ def relations(parts: Mapping[str, bytes], name: str) -> dict[str, tuple[str, str
     }
 
 
+def main_part(parts: Mapping[str, bytes], usual: str) -> str:
+    """Return the name of the part that an Office file begins with."""
+    return next((name for kind, name in relations(parts, "").values() if kind == "officeDocument"), usual)
+
+
+def name_once(parts: dict[str, bytes], main: str, tag: str) -> None:
+    """Have the main part of a file name every other part once, at its first place.
+
+    Libraries read a part each time that it is named, so a small file could give text without an end.
+
+    Args:
+        parts: The parts of the file, of which the main one is changed, if it names a part again.
+        main: The name of the main part.
+        tag: The elements that name a part by the id of a relation.
+    """
+    tree, related = parsed(parts[main]), relations(parts, main)
+    seen, again = set[str](), list[Element]()
+    for one in tree.iter(f"{{*}}{tag}"):
+        name = related.get(one.get(_RELATION, ""), ("", ""))[1]
+        if name in seen:
+            again.append(one)
+        elif name:
+            seen.add(name)
+    for one in again:
+        if (parent := one.getparent()) is not None:
+            parent.remove(one)
+    if again:
+        parts[main] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
+
+
 def relation_ids(parts: Mapping[str, bytes], name: str) -> frozenset[str]:
     """Return the ids of all relations of a part, also to what is not in the file."""
     folder, _, file = name.rpartition("/")
@@ -142,10 +176,22 @@ def _namespace(match: re.Match[bytes]) -> bytes:
 
 
 def missing(paragraphs: Iterable[str], text: str) -> list[str]:
-    """Return the paragraphs that a text lacks, compared by their letters and digits, each once."""
-    have = _essence(text)
-    found = dict.fromkeys(paragraph for one in paragraphs if (paragraph := " ".join(one.split())))
-    return [one for one in found if (essence := _essence(one)) and essence not in have]
+    """Return the paragraphs that a text lacks, compared by their letters and digits, each once.
+
+    Most stand in the text in their order, so each is looked for behind the one before it first.
+    """
+    have, at = _essence(text), 0
+    found = list[str]()
+    for one in dict.fromkeys(paragraph for one in paragraphs if (paragraph := " ".join(one.split()))):
+        essence = _essence(one)
+        place = have.find(essence, at, at + len(essence) + _NEAR)  # Python looks at all of what it may search
+        if place < 0:
+            place = have.find(essence)
+        if place >= 0:
+            at = place + len(essence)
+        else:
+            found.append(one)
+    return found
 
 
 def _essence(text: str) -> str:

@@ -73,7 +73,7 @@ _PARTS = ("header", "footer", "footnotes", "endnotes", "comments", "diagramData"
 def read(data: bytes, *, depth: int = 0) -> FileContent:
     """Read a Word file as Markdown; its headers, footers and comments come last."""
     parts = archives.unpacked(data)
-    main = next((name for kind, name in archives.relations(parts, "").values() if kind == "officeDocument"), _MAIN)
+    main = archives.main_part(parts, _MAIN)
     related = archives.relations(parts, main)
     inserted = _Inserted(parts, {id: name for id, (_, name) in related.items()}, depth)
     trees = _prepared(parts, [main, *(name for kind, name in related.values() if kind in _BODIES)], inserted)
@@ -190,11 +190,16 @@ class _Inserted:
     def __init__(self, parts: dict[str, bytes], names: Mapping[str, str], depth: int) -> None:
         self._parts, self._names, self._depth = parts, names, depth
         self._texts: list[str] = []
+        self._placed = set[str]()
         self.lost: list[str] = []
 
     def mark(self, relation: str) -> str:
-        """Return the mark for an inserted file, given the id of its relation."""
-        self._texts.append(self._read(self._names.get(relation, "")))
+        """Return the mark for an inserted file, given the id of its relation; empty for one that has a place."""
+        name = self._names.get(relation, "")
+        if name and name in self._placed:
+            return ""
+        self._placed.add(name)
+        self._texts.append(self._read(name))
         return f"docsimchunk{len(self._texts) - 1}x"
 
     def put_into(self, text: str) -> str:

@@ -45,14 +45,18 @@ def _refuse_encrypted(parts: Mapping[str, bytes]) -> None:
 
 
 def _pages(parts: Mapping[str, bytes], package: Element, name: str) -> Iterator[bytes]:
-    """Yield the chapters; the table of contents is none."""
+    """Yield the chapters, each once, at its first place; the table of contents is none."""
     folder = name.rpartition("/")[0]
     items = {one.get("id", ""): one for one in package.iter("{*}item")}
     spine = [items[one.get("idref", "")] for one in package.iter("{*}itemref") if one.get("idref", "") in items]
+    seen = set[str]()
     for item in spine or items.values():
         path = archives.resolved(folder, urllib.parse.unquote(item.get("href", "")))
         is_contents = "nav" in item.get("properties", "").split() and len(spine) > 1
-        if path in parts and not is_contents and (spine or path.lower().endswith(_PAGES)):
+        if path in seen or path not in parts or is_contents:
+            continue
+        if spine or path.lower().endswith(_PAGES):
+            seen.add(path)
             yield parts[path]
 
 

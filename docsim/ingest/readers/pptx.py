@@ -28,6 +28,7 @@ def read(data: bytes, *, hidden: bool = True) -> FileContent:
     from markitdown.converters import PptxConverter
 
     parts = archives.unpacked(data)
+    archives.name_once(parts, archives.main_part(parts, "ppt/presentation.xml"), "sldId")
     made = PptxConverter().convert(archives.packed(parts), StreamInfo(extension=".pptx")).markdown
     presentation = pptx.Presentation(archives.packed(parts))
     texts = [unlinked(one) for one in _SLIDE.split(made)[1:]]

@@ -27,6 +27,7 @@ _UNVALUED = re.compile(
 def read(data: bytes, *, hidden: bool = True) -> FileContent:
     """Read an Excel file as Markdown. Hidden sheets are read, too, and say that they are; unless ``hidden`` is off."""
     parts = archives.unpacked(data)
+    archives.name_once(parts, archives.main_part(parts, "xl/workbook.xml"), "sheet")
     stream = archives.packed(parts)
     unvalued = sum(len(_UNVALUED.findall(part)) for name, part in parts.items() if "/worksheets/" in name)
     parts = {name: b"" if _IN_WORKBOOK.match(name) else part for name, part in parts.items()}  # large, and packed now
