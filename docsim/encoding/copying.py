@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from docsim.encoding.encoder import MANIFEST_FILE, Encoder
+from docsim.encoding.manifest import checked_content
 from docsim.errors import EncoderGone
 from docsim.files import flush
 
@@ -15,6 +16,8 @@ __all__ = ["copy"]
 
 def copy(encoder: Encoder, target: Path) -> None:
     """Copy an encoder's files; when this returns, they are complete on the disk.
+
+    A link is followed only to the file that the manifest describes: it may lead to a file that is none of the encoder.
 
     Raises:
         EncoderGone: They were removed after the encoder had been loaded.
@@ -35,6 +38,10 @@ def _copy(encoder: Encoder, target: Path) -> None:
     temporary.mkdir(parents=True)
     for path in encoder.path.iterdir():
         if path.is_file() and path.suffix not in (".py", ".pyc"):
+            if path.is_symlink() and path.name != MANIFEST_FILE:
+                if path.name not in encoder.manifest["files"]:
+                    continue
+                checked_content(path, encoder.manifest["files"])
             shutil.copyfile(path, temporary / path.name)
             if path.name == MANIFEST_FILE:  # differs for an encoder that was loaded with fewer dimensions
                 content = json.dumps(dict(encoder.manifest), indent=2, ensure_ascii=False)

@@ -33,6 +33,7 @@ from docsim.encoding.manifest import (
     fingerprint,
     fingerprint_of,
     read_manifest,
+    read_settings,
     with_components,
 )
 from docsim.encoding.shipped import FAST, directory, located
@@ -96,13 +97,11 @@ class Encoder:
             EncoderError: A file is missing, or does not match the manifest.
         """
         self.path, self.manifest = path, manifest
+        self._preprocessing, self.max_tokens, digests = read_settings(path, manifest)
+        self.dim = manifest["dim"]
         try:
-            self.name = str(manifest["name"])
-            self.dim, self.max_tokens = int(manifest["dim"]), int(manifest["max_tokens"])
-            self.fingerprint = str(manifest["fingerprint"])
-            self._preprocessing = Preprocessing(**manifest["preprocessing"])
-            digests, kind = dict(manifest["files"]), str(manifest["kind"])
-        except (KeyError, TypeError, ValueError) as error:
+            self.name, self.fingerprint, kind = (str(manifest[field]) for field in ("name", "fingerprint", "kind"))
+        except KeyError as error:
             raise EncoderError(
                 f"the encoder at {path} is damaged: {MANIFEST_FILE} has a missing or wrong field ({error})"
             ) from error
@@ -135,7 +134,8 @@ class Encoder:
 
     def _check_components(self) -> None:
         given = self._session.get_outputs()[0].shape[-1]
-        if self.dim != (self._preprocessing.components or given):
+        kept = self._preprocessing.components
+        if self.dim != (kept or given) or (kept and isinstance(given, int) and kept > given):
             raise EncoderError(
                 f"the encoder at {self.path} is damaged: {MANIFEST_FILE} says {self.dim} components, {ONNX_FILE} gives "
                 f"{given}"
@@ -321,7 +321,10 @@ class Encoder:
             batch = tokens.batch(rows, padding=self._preprocessing.padding_id)
             if self._preprocessing.damped:
                 batch = damped(batch, padding=self._preprocessing.padding_id)
-            target[rows] = shortened(self._run(batch), self._preprocessing.components)
+            made = shortened(self._run(batch), self._preprocessing.components)
+            if made.shape != (len(batch), self.dim) or not np.isfinite(made).all():
+                raise EncoderError(f"the encoder at {self.path} gives something else than embeddings of a text")
+            target[rows] = made
 
         batches = batches_of(tokens.lengths, self._batch_tokens, unpadded=unpadded)
         each(encode, list(batches), workers=self._batch_workers)

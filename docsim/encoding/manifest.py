@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ __all__ = [
     "fingerprint",
     "fingerprint_of",
     "read_manifest",
+    "read_settings",
     "with_components",
 ]
 
@@ -38,6 +40,11 @@ MANIFEST_FILE = "manifest.json"
 KERAS_FILE = "tower.keras"
 ONNX_FILE = "tower.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+
+_LARGEST_MANIFEST = 10_000_000  # bytes; those of shipped encoders have about 1,000
+_LARGEST_FILE = 2**31  # bytes; a graph of ONNX in one file is smaller
+_LARGEST_NUMBER = 2**31 - 1  # of a token, as towers read them
+_MOST_COMPONENTS = 65_536  # of an embedding; large models have some 4,000
 
 _OTHER_MODELS = ("modules.json", "config.json", "model.onnx", "onnx/model.onnx")
 """Files by which a model of another library is told."""
@@ -99,10 +106,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / MANIFEST_FILE
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = json.loads(_read(file, _LARGEST_MANIFEST).decode())
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(path) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EncoderError(f"the encoder at {path} is damaged: {MANIFEST_FILE} cannot be read ({error})") from error
     version = manifest.get("format") if isinstance(manifest, dict) else None
     if version != FORMAT:
@@ -133,17 +140,46 @@ def fingerprint_of(path: Path) -> str:
     Raises:
         EncoderError: A file is missing or damaged.
     """
-    manifest = read_manifest(path)
+    preprocessing, max_tokens, digests = read_settings(path, read_manifest(path))
+    for file in (ONNX_FILE, TOKENIZER_FILE):
+        checked_content(path / file, digests)
+    return fingerprint(digests, preprocessing=preprocessing, max_tokens=max_tokens)
+
+
+def read_settings(path: Path, manifest: Mapping[str, Any]) -> tuple[Preprocessing, int, dict[str, str]]:
+    """Return how texts become token ids, how many tokens are read, and the digests of files, as a manifest says.
+
+    Args:
+        path: The encoder's directory, for the message of an error.
+        manifest: The encoder's manifest.
+
+    Raises:
+        EncoderError: A field is missing, or is not what an encoder can have.
+    """
     try:
-        preprocessing, max_tokens = Preprocessing(**manifest["preprocessing"]), int(manifest["max_tokens"])
-        digests = dict(manifest["files"])
+        settings, max_tokens = Preprocessing(**manifest["preprocessing"]), manifest["max_tokens"]
+        dim, components, digests = manifest["dim"], settings.components, dict(manifest["files"])
+        _check(_is_whole(max_tokens, 1, _LARGEST_NUMBER), "max_tokens", max_tokens)
+        _check(_is_whole(dim, 1, _MOST_COMPONENTS), "dim", dim)
+        _check(components is None or components == dim, "components", components)
+        for name in ("padding_id", "empty_id"):
+            number = getattr(settings, name)
+            _check(_is_whole(number, -_LARGEST_NUMBER, _LARGEST_NUMBER), name, number)
+        _check(isinstance(manifest.get("lineage", {}), dict), "lineage", manifest.get("lineage"))
     except (KeyError, TypeError, ValueError) as error:
         raise EncoderError(
             f"the encoder at {path} is damaged: {MANIFEST_FILE} has a missing or wrong field ({error})"
         ) from error
-    for file in (ONNX_FILE, TOKENIZER_FILE):
-        checked_content(path / file, digests)
-    return fingerprint(digests, preprocessing=preprocessing, max_tokens=max_tokens)
+    return settings, max_tokens, digests
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _check(is_right: bool, name: str, value: object) -> None:
+    if not is_right:
+        raise ValueError(f"{name}: {str(value)[:40]!r}")
 
 
 def with_components(path: Path, manifest: Mapping[str, Any], dim: int) -> dict[str, Any]:
@@ -182,8 +218,8 @@ def checked_content(file: Path, digests: Mapping[str, str]) -> bytes:
         EncoderError: The file cannot be read, or is not the one that the manifest describes.
     """
     try:
-        content = file.read_bytes()
-    except OSError as error:
+        content = _read(file, _LARGEST_FILE)
+    except (OSError, ValueError) as error:
         raise EncoderError(f"the encoder at {file.parent} is damaged: {file.name} cannot be read ({error})") from error
     if hashlib.sha256(content).hexdigest() != digests.get(file.name):
         raise EncoderError(
@@ -191,3 +227,18 @@ def checked_content(file: Path, digests: Mapping[str, str]) -> bytes:
             "or make the encoder again"
         )
     return content
+
+
+def _read(file: Path, most: int) -> bytes:
+    """Return the content of a file that may come from a stranger: no device or pipe, which may have no end.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no file, or larger than ``most`` bytes.
+    """
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no regular file")
+    if found.st_size > most:
+        raise ValueError(f"it is larger than {most / 1e6:,.0f} MB")
+    return file.read_bytes()
