@@ -112,6 +112,40 @@ def test_a_mail_of_outlook(tmp_path: Path) -> None:
     assert [found[id].text for id in ("0@x", "2@x")] == [_TEXTS[0], _TEXTS[2]]
 
 
+def _mail(number: int, text: str) -> str:
+    return f"Message-ID: <{number}@x>\nSubject: Mail {number}\n\n{text}\n"
+
+
+def test_a_mail_of_an_mbox(tmp_path: Path) -> None:
+    mails = [f"From a@x Mon Jan  1 10:00:00 2024\n{_mail(number, text)}\n" for number, text in enumerate(_TEXTS)]
+    (tmp_path / "m.mbox").write_text("".join(mails))
+    check(read(tmp_path / "m.mbox", "mail"), ("0@x", "m.mbox", "2@x"))
+
+
+def test_a_mail_in_a_file(tmp_path: Path) -> None:
+    mails = {f"m/{number}.eml": _mail(number, text) for number, text in enumerate(_TEXTS)}
+    check(read(folder(tmp_path / "m", mails), "mail"), ("0@x", "m/1.eml", "2@x"))
+
+
+def test_a_mail_that_hangs_is_given_up_in_time(tmp_path: Path) -> None:
+    mails = {f"m/{number}.eml": _mail(number, text) for number, text in enumerate((_TEXTS[0], "hang", _TEXTS[2]))}
+    found = read(folder(tmp_path / "m", mails), "mail", conversion=Conversion(timeout=2.0))
+    assert [one.reason for one in found.failures] == ["converting it took more than 2 seconds; allow it more time"]
+    assert list(found.documents) == ["0@x", "2@x"]
+
+
+def test_a_large_mail_is_parsed_alone_and_its_attachment_is_read(tmp_path: Path) -> None:
+    attached = "Content-Type: text/plain\nContent-Disposition: attachment; filename=a.txt\n\n" + "Lentils.\n" * 200_000
+    large = (
+        f"Message-ID: <1@x>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n{attached}\n--b--\n"
+    )
+    found = read(
+        folder(tmp_path / "m", {"m/0.eml": _mail(0, "Boil."), "m/1.eml": large, "m/2.eml": _mail(2, "A")}), "mail"
+    )
+    assert list(found.documents) == ["0@x", "1@x", "2@x", "1@x/a.txt"]
+    assert found["1@x/a.txt"].text.count("Lentils.") == 200_000
+
+
 def test_works_come_back_in_order_with_their_errors() -> None:
     def work(number: int) -> int:
         if number % 7 == 3:

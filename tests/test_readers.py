@@ -11,12 +11,14 @@ import zipfile
 import openpyxl
 import pptx
 import pytest
+from lxml import etree
 from office_files import archive_of, pdf
 from openpyxl.comments import Comment
 
 from docsim.errors import SourceError
 from docsim.ingest.formats import read
 from docsim.ingest.readers.archives import missing
+from docsim.ingest.readers.office import paragraphs
 
 BASE = "http://schemas.openxmlformats.org"
 
@@ -41,6 +43,13 @@ def test_what_a_text_lacks_is_found_in_linear_time_and_in_any_order() -> None:
     assert missing([*kept, *lost, "Cell 7."], " | ".join(kept)) == lost
     assert time.process_time() - started < 5
     assert missing(["two", "one", "gone", "three", "one two"], "**One** two, *three*") == ["gone"]
+
+
+def test_a_paragraph_of_very_many_runs_takes_linear_time() -> None:
+    tree = etree.fromstring(f"<p>{'<r><t>lentils and beans </t></r>' * 200_000}</p>")
+    started = time.process_time()
+    assert list(paragraphs(tree)) == [" ".join(["lentils and beans"] * 200_000)]
+    assert time.process_time() - started < 10
 
 
 # PowerPoint

@@ -1,9 +1,9 @@
 """Apart: what strangers wrote in an export is parsed in processes of their own, some pages ahead, in their order.
 
-HTML, Confluence's storage format, the markup of MediaWiki and Outlook's files go through parsers that others wrote. A
-parser may hang, crash or fill the memory. ``docsim.ingest.conversion_pool`` then ends it, the page is reported as one
-that could not be read, and the others go on. A module that parses in there has a function ``parsed``, from bytes to a
-``FileContent`` whose metadata are JSON values.
+Mails, HTML, Confluence's storage format, the markup of MediaWiki and Outlook's files go through parsers that others
+wrote. A parser may hang, crash or fill the memory. ``docsim.ingest.conversion_pool`` then ends it, the page is reported
+as one that could not be read, and the others go on. A module that parses in there has a function ``parsed``, from bytes
+to a ``FileContent`` whose metadata are JSON values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from docsim.ingest.content import FileContent
 from docsim.ingest.conversion_pool import Ahead
 from docsim.ingest.trees.tree import Tree
 
-__all__ = ["Done", "in_order", "parsing"]
+__all__ = ["Alone", "Done", "in_order", "parsing"]
 
 _AHEAD = 16  # pages that are parsed, or wait for that
 
@@ -36,6 +36,16 @@ class Done(Generic[Result]):
 
     def __call__(self) -> Result:
         return self._result
+
+
+class Alone(Generic[Result]):
+    """A work that is done while no other is, as what it holds takes much memory."""
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self._work = work
+
+    def __call__(self) -> Result:
+        return self._work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +70,10 @@ def in_order(works: Iterable[tuple[Key, Callable[[], Result]]]) -> Iterator[tupl
     waiting = deque[_Waiting[Key, Result]]()
     for key, work in works:
         ahead = Ahead(work)
-        if not isinstance(work, Done):
+        if not isinstance(work, Done | Alone):
             ahead.start()
         waiting.append(_Waiting(key, ahead))
-        if len(waiting) > _AHEAD:
+        while waiting and (len(waiting) > _AHEAD or isinstance(work, Alone)):
             yield waiting.popleft().finished()
     while waiting:
         yield waiting.popleft().finished()

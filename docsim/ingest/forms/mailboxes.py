@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from email.message import EmailMessage, Message
-from typing import IO
+from functools import partial
+from typing import IO, NamedTuple
 
 from docsim.errors import SourceError
 from docsim.ingest import conversion_pool, mail_headers
+from docsim.ingest.content import FileContent
 from docsim.ingest.conversion_pool import Conversion
+from docsim.ingest.forms.apart import Alone, Done
 from docsim.ingest.trees.tree import Single, Tree, id_of
 from docsim.models import Failure
 
-__all__ = ["LIMIT", "MAIL", "begins_mbox", "is_mail", "is_mbox", "mails"]
+__all__ = ["LIMIT", "MAIL", "Place", "begins_mbox", "is_mail", "is_mbox", "mails"]
 
 MAIL = (".eml", ".emlx", ".msg")
 """The suffixes of files that hold one mail."""
@@ -23,12 +27,27 @@ MAIL = (".eml", ".emlx", ".msg")
 LIMIT = 1 << 28
 """The largest mail, in bytes."""
 
+_LARGE = 1 << 20  # bytes of a mail that is parsed while no other is
 _MBOX = re.compile(r"\.(?:mbox|mbx)(?:/mbox)?\Z", re.IGNORECASE)
 _DEEPEST = 50  # parts of a mail in parts
 _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/[^/]+\Z")
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FROM = re.compile(rb"From \S.{0,300}\d\d:\d\d|From - \w")
 _BEGINNING = re.compile(rb"From [^\n]{0,300}\r?\n[A-Za-z][\w-]*:")
+
+
+class Place(NamedTuple):
+    """Where a mail is.
+
+    Attributes:
+        number: How many mails come before it; -1 for what is none.
+        path: The path of its file.
+        mailbox: The path of its mailbox.
+    """
+
+    number: int
+    path: str
+    mailbox: str
 
 
 def is_mbox(path: str, names: Sequence[str] = ()) -> bool:
@@ -46,27 +65,36 @@ def is_mail(path: str) -> bool:
     return path.lower().endswith(MAIL) or bool(_MAILDIR.search(path))
 
 
-def mails(tree: Tree) -> Iterator[tuple[str, EmailMessage] | Failure]:
-    """Yield every mail of a tree, with the path of the mailbox that it is in."""
-    names = set(tree.files)
+def mails(
+    tree: Tree, form: str, wanted: Container[int] | None = None
+) -> Iterator[tuple[Place, Callable[[], FileContent | Failure]]]:
+    """Yield the work of having a module of a form parse each mail, and where the mail is.
+
+    Args:
+        tree: Where the mails are.
+        form: The module's name.
+        wanted: The numbers of the mails that are parsed; all when not given.
+    """
+    names, numbers = set(tree.files), itertools.count()
     for path in tree.files:
         try:
             if is_mail(path):
-                yield _mailbox(path), _one(path, tree.read(path), tree.how)
+                number = next(numbers)
+                if wanted is None or number in wanted:
+                    yield Place(number, path, _mailbox(path)), _one(path, tree.read(path), form, tree.how)
             elif isinstance(tree, Single) or is_mbox(path, (f"{path}.msf",) if f"{path}.msf" in names else ()):
                 with tree.open(path) as stream:
                     for data in _messages(stream):
-                        yield _guarded(path, data)
+                        number = next(numbers)
+                        if wanted is None or number in wanted:
+                            yield Place(number, path, id_of(path)), _parsing(data, form, tree.how)
         except (SourceError, OSError) as error:
-            yield Failure(id_of(path), str(error), identified=False)
+            yield Place(-1, path, ""), Done(Failure(id_of(path), str(error), identified=False))
 
 
-def _guarded(path: str, data: bytes) -> tuple[str, EmailMessage] | Failure:
-    """Return a mail of an mbox; one that cannot be parsed stops no other."""
-    try:
-        return id_of(path), parsed(data)
-    except SourceError as error:
-        return Failure(id_of(path), str(error), identified=False)
+def _parsing(data: bytes, form: str, how: Conversion) -> Callable[[], FileContent]:
+    work = partial(conversion_pool.parse, data, form, how=how)
+    return Alone(work) if len(data) > _LARGE else work
 
 
 def parsed(data: bytes) -> EmailMessage:
@@ -98,17 +126,22 @@ def _mailbox(path: str) -> str:
     return id_of(folder)
 
 
-def _one(path: str, data: bytes, how: Conversion) -> EmailMessage:
+def _one(path: str, data: bytes, form: str, how: Conversion) -> Callable[[], FileContent]:
     suffix = path.lower().rpartition(".")[2]
     if suffix == "msg":
         if importlib.util.find_spec("oxmsg") is None:
             raise SourceError('reading .msg files needs the extra "files": pip install "docsim[files]"')
-        written = conversion_pool.parse(data, "outlook", how=how).text
-        return parsed(written.encode("ascii", "surrogateescape"))
+        work = partial(_of_outlook, data, form, how)
+        return Alone(work) if len(data) > _LARGE else work
     if suffix == "emlx":  # Apple Mail: the length, the mail, and a property list
         first, _, rest = data.partition(b"\n")
         data = rest[: int(first)] if first.strip().isdigit() else data
-    return parsed(data)
+    return _parsing(data, form, how)
+
+
+def _of_outlook(data: bytes, form: str, how: Conversion) -> FileContent:
+    written = conversion_pool.parse(data, "outlook", how=how).text
+    return conversion_pool.parse(written.encode("ascii", "surrogateescape"), form, how=how)
 
 
 def _messages(stream: IO[bytes]) -> Iterator[bytes]:

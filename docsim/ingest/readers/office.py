@@ -33,14 +33,14 @@ def paragraphs(tree: Element) -> Iterator[str]:
     for element in tree.iter(*_CONTAINERS):
         if any(element.iterancestors(_FALLBACK)):
             continue
-        pieces = [""]
+        pieces: list[list[str]] = [[]]
         for one in element.iter():
             name = _name(one)
             if name in _APART:
-                pieces.append("")
+                pieces.append([])
             elif name in _TEXT and _nearest(one) is element:
-                pieces[-1] += (one.text or "") if name in ("t", "v") else " "
-        yield from filter(None, (" ".join(piece.split()) for piece in pieces))
+                pieces[-1].append((one.text or "") if name in ("t", "v") else " ")
+        yield from filter(None, (" ".join("".join(piece).split()) for piece in pieces))
 
 
 def property_title(parts: Mapping[str, bytes]) -> str:
