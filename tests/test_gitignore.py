@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
 
 from docsim.ingest import gitignore
 from docsim.ingest.gitignore import parse
@@ -116,3 +119,30 @@ def test_a_tree_is_listed_as_git_lists_it(tree: Path, outer: str, inner: str) ->
     expected = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
     found = [entry.path for entry in open_source(str(tree)).entries() if isinstance(entry, Entry)]
     assert sorted(found) == sorted(expected[:-1])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "end", "expected"),
+    [
+        ("*a" * 40 + "b", "c", None),
+        ("*a" * 40 + "b", "b", True),
+        ("a*" * 60 + "b", "c", None),
+        ("*" * 300 + "b", "c", None),
+    ],
+)
+def test_many_stars_do_not_take_forever(pattern: str, end: str, expected: bool | None) -> None:
+    started = time.monotonic()
+    assert parse([pattern]).ignores("a" * 200 + end, is_folder=False) is expected
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("pattern", ["*a*b", "a*?*b*", "*ab*a*", "*.a*b", "*a*/b*a*b", "a**b", "*-*a", "/*a*?b*/"])
+def test_stars_mean_the_same_as_they_are_tried_one_by_one(pattern: str) -> None:
+    (slow,) = GitIgnoreSpec.from_lines([pattern], backend="simple").patterns
+    rules = parse([pattern])
+    assert slow.regex is not None
+    names = ["".join(one) for length in range(1, 7) for one in itertools.product("ab.-/", repeat=length)]
+    for name in names:
+        (quick,) = rules.patterns
+        assert quick.regex is not None
+        assert bool(quick.regex.match(name)) == bool(slow.regex.match(name)), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from docsim.encoding.encoder import Encoder  # noqa: E402
 from docsim.errors import EncoderError, TrainingError  # noqa: E402
 from docsim.training.distill.teacher import load_teacher  # noqa: E402
 from docsim.training.imports.importing import Wishes, import_encoder  # noqa: E402
+from docsim.training.imports.model_directory import ModelDirectory  # noqa: E402
 from docsim.training.imports.prefixes import suspected  # noqa: E402
 from docsim.training.towers.average import token_vectors  # noqa: E402
 from docsim.training.towers.kinds import compact, trainable  # noqa: E402
@@ -261,3 +263,10 @@ def test_a_place_with_something_else_is_refused(original: Path, tmp_path: Path) 
     (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
     with pytest.raises(EncoderError, match="there is something else"):
         import_encoder(original, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_settings_that_may_have_no_end_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").symlink_to("/dev/zero")
+    with pytest.raises(TrainingError, match=r"its config\.json cannot be read \(there is no such file\)"):
+        ModelDirectory.open(tmp_path).config()

@@ -24,6 +24,10 @@ __all__ = ["IgnoreRules", "parse"]
 _FOLDER_END = "ps_d"
 """The group that matches the slash after a folder, in the regular expression of a pattern that matches folders."""
 
+_STARS = re.compile(r"(?:\[\^/\]\*){2,}")
+_STAR_BEFORE_STAR = re.compile(r"\[\^/\]\*((?:[\w-]|\\[^\w/]|\[\^/\](?!\*))+)(?=\[\^/\]\*)")
+"""A star and what follows it up to the next star of the same name, if that has always the same length."""
+
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRules:
@@ -60,8 +64,21 @@ def parse(lines: Iterable[str]) -> IgnoreRules:
             continue
         if line.strip() == "!/":  # names nothing to git, and every folder to pathspec
             continue
-        patterns += [pattern for pattern in found if isinstance(pattern, RegexPattern)]
+        patterns += [_bounded(pattern) for pattern in found if isinstance(pattern, RegexPattern)]
     return IgnoreRules(tuple(reversed(patterns)))
+
+
+def _bounded(pattern: RegexPattern) -> RegexPattern:
+    """Return a pattern that matches the same, but tries few ways to share out a name among many stars.
+
+    What stands between two stars is looked for only where it occurs first: if the rest does not match after that, it
+    does not match after any later place, since the next star takes whatever is between.
+    """
+    if pattern.regex is None:
+        return pattern
+    source = _STARS.sub("[^/]*", pattern.regex.pattern)
+    source = _STAR_BEFORE_STAR.sub(r"(?>[^/]*?\1)", source)
+    return pattern if source == pattern.regex.pattern else RegexPattern(re.compile(source), include=pattern.include)
 
 
 def _applies(pattern: RegexPattern, path: str) -> bool:

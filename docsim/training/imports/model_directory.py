@@ -212,8 +212,12 @@ def _read_object(path: Path, name: str, *, optional: bool = False) -> Json:
 
 def _read_json(path: Path, name: str, *, optional: bool = False) -> Any:
     file = path / name
-    if optional and not file.is_file():
-        return None
+    if not file.is_file():  # a device or a pipe may have no end
+        if optional:
+            return None
+        raise TrainingError(
+            f"expected the directory of a model at {path}; its {name} cannot be read (there is no such file)"
+        )
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
