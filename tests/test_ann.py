@@ -207,6 +207,7 @@ def test_what_cannot_be_trusted_is_not_loaded(tmp_path: Path, damage: str) -> No
     elif damage == "format":
         facts.write_text(json.dumps(json.loads(facts.read_text()) | {"format": 99}))
     assert ann_files.load(tmp_path, "another" if damage == "other snapshot" else "a snapshot") is None
+    assert bool(ann_files.damage(tmp_path)) == (damage != "other snapshot")
 
 
 @pytest.mark.parametrize("factory", ["IVF32,SQ8", "IVF128,PQ8x4fs", "IVF16,Flat", "IVF16,PQ4x4"])

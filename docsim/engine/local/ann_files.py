@@ -135,16 +135,21 @@ def damage(folder: Path) -> str:
     """Read all files in a folder and return what is wrong with them, as one sentence; empty if nothing is."""
     for _ in range(_LOOKS):
         noted = _noted(folder)
-        facts = _facts(noted)
-        if facts is None or not facts.factory:
-            return ""
-        files = ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists))
-        wrong = [path for path, digest in files if digest and not _is_whole(path, digest)]
-        if not wrong:
+        wrong = None if noted is None else _wrong(folder, noted)
+        if wrong is None:
             return ""
         if _noted(folder) == noted:
-            return f"{wrong[0]} is missing or its content has changed; repair the index to rebuild it"
+            return f"{wrong} is missing or its content has changed; repair the index to rebuild it"
     return ""
+
+
+def _wrong(folder: Path, noted: bytes) -> Path | None:
+    """Return the first file of an approximate index that is missing or damaged."""
+    facts = _facts(noted)
+    if facts is None:
+        return folder / _FACTS
+    files = ((folder / _FILE, facts.digest), (_lists(folder, facts.lists), facts.lists)) if facts.factory else ()
+    return next((path for path, digest in files if digest and not _is_whole(path, digest)), None)
 
 
 def _is_whole(path: Path, digest: str) -> bool:
