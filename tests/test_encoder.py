@@ -261,4 +261,4 @@ def test_the_shipped_encoder_does_with_half_its_components(shipped: Encoder) -> 
 def test_onnx_runtime_still_keeps_the_bytes_of_a_model_where_docsim_drops_them(tiny_encoder_dir: Path) -> None:
     content = (tiny_encoder_dir / "tower.onnx").read_bytes()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    assert session._model_bytes == content, "see _session in docsim/encoding/encoder.py"
+    assert session._model_bytes == content, "see docsim/encoding/tower_session.py"

@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim import allocation
-from docsim.encoding import onnx_check
 from docsim.encoding.batching import batches as batches_of
 from docsim.encoding.batching import chunks, each
 from docsim.encoding.manifest import (
@@ -38,8 +37,9 @@ from docsim.encoding.manifest import (
 )
 from docsim.encoding.shipped import FAST, directory, located
 from docsim.encoding.tokenizer import TextTokenizer, TokenSpan, damped
+from docsim.encoding.tower_session import TowerSession
 from docsim.errors import EncoderError, UsageError
-from docsim.runtime import bounded, memory_limit, onnxruntime
+from docsim.runtime import memory_limit
 
 __all__ = [
     "FORMAT",
@@ -125,15 +125,14 @@ class Encoder:
         self._check_fingerprint(digests)
         try:
             self._text_tokenizer = self._read_tokenizer(tokenizer.decode())
-            self._session = _session(onnx, kind)
+            self._tower = TowerSession(onnx, kind)
         except Exception as error:  # ONNX Runtime has no error type of its own
             if allocation.is_exceeded(error):
                 raise MemoryError("there is not enough memory to load the encoder") from error
             raise EncoderError(f"the encoder at {self.path} cannot be loaded: {error}") from error
-        self._input = self._session.get_inputs()[0].name
 
     def _check_components(self) -> None:
-        given = self._session.get_outputs()[0].shape[-1]
+        given = self._tower.components
         kept = self._preprocessing.components
         if self.dim != (kept or given) or (kept and isinstance(given, int) and kept > given):
             raise EncoderError(
@@ -303,7 +302,7 @@ class Encoder:
 
     def _run(self, batch: NDArray[np.int32]) -> NDArray[np.float32]:
         try:
-            rows: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+            return self._tower.run(batch)
         except Exception as error:  # of ONNX Runtime's own types
             if allocation.is_exceeded(error):
                 raise MemoryError("there is not enough memory to encode a text") from error
@@ -311,7 +310,6 @@ class Encoder:
             if "available memory" in reason.lower():
                 reason = f"it needs more than {memory_limit() / 1e9:.0f} GB of memory"
             raise EncoderError(f"the encoder at {self.path} failed to encode a text: {reason}") from error
-        return rows
 
     def _encode_chunk(self, texts: Sequence[str], target: NDArray[np.floating], *, unpadded: bool) -> None:
         """Write the embeddings of a few texts to ``target`` ``(len(texts), dim)``."""
@@ -344,22 +342,3 @@ def shortened(rows: NDArray[np.float32], components: int | None) -> NDArray[np.f
         return rows
     kept = rows[:, :components]
     return np.asarray(kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12), dtype=np.float32)
-
-
-def _session(onnx: bytes, kind: str) -> onnxruntime.InferenceSession:
-    """Return a session that runs an exported tower. Each call uses one thread; several calls may run at a time.
-
-    Raises:
-        EncoderError: The graph is one that docsim refuses to run.
-    """
-    if reason := onnx_check.problem(onnx, loops=kind == "lstm"):
-        raise EncoderError(f"its {ONNX_FILE} {reason}")
-    options = bounded(onnxruntime.SessionOptions())
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # errors are raised
-    options.enable_mem_pattern = False  # it plans memory for one shape, but batches differ in shape
-    if kind == "average":  # it has nothing to fuse, and searching takes 15 ms
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    session._model_bytes = None  # a private copy, for when another provider fails; it is as large as the model
-    return session
