@@ -133,5 +133,5 @@ def test_rows_that_are_no_embeddings_are_refused(
     encoder = Encoder.load(stranger)
     run = encoder._run
     monkeypatch.setattr(encoder, "_run", lambda batch: run(batch)[:, 1:] if row is None else run(batch) * row)
-    with pytest.raises(EncoderError, match="gives something else than embeddings of a text"):
+    with pytest.raises(EncoderError, match="expected unit vectors from the encoder"):
         encoder.encode(["leave"])
