@@ -321,8 +321,7 @@ class Encoder:
                 batch = damped(batch, padding=self._preprocessing.padding_id)
             made = shortened(self._run(batch), self._preprocessing.components)
             if made.shape != (len(batch), self.dim) or not np.isfinite(made).all():
-                said = f"expected unit vectors from the encoder {self.name}, got others, perhaps NaN; train it again"
-                raise EncoderError(said)
+                raise EncoderError(f"expected unit vectors from the encoder {self.name}, got others, perhaps NaN")
             target[rows] = made
 
         batches = batches_of(tokens.lengths, self._batch_tokens, unpadded=unpadded)
