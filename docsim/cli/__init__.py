@@ -276,7 +276,7 @@ def run() -> None:
         allocation.share_one_heap()  # one for each thread takes a fifth of all memory, and answers no faster
     if command in _LARGE_TEXTS:
         allocation.give_back_large_pieces()
-    if command == "index":  # makes a database with sqlite-utils, which would import pandas: 45 MB, a quarter of a second
+    if command == "index":  # sqlite-utils, which makes the database, would import pandas: 45 MB
         sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     if command not in _ONE_QUESTION:
         _main()
