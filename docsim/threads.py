@@ -1,4 +1,4 @@
-"""Threads that are not waited for in vain when memory runs out.
+"""Threads that never make a program hang when memory runs out.
 
 Python waits for a thread that it starts until the thread runs, and for a future until it is done. Where the thread gets
 no memory to begin, or to keep its result in, neither happens.

@@ -268,5 +268,5 @@ def test_a_place_with_something_else_is_refused(original: Path, tmp_path: Path) 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 def test_settings_that_may_have_no_end_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").symlink_to("/dev/zero")
-    with pytest.raises(TrainingError, match=r"its config\.json cannot be read \(there is no such file\)"):
+    with pytest.raises(TrainingError, match=r"its config\.json cannot be read \(it is no regular file\)"):
         ModelDirectory.open(tmp_path).config()

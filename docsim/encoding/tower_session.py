@@ -1,6 +1,6 @@
 """The session of ONNX Runtime that runs an encoder's tower, with limits of memory and time.
 
-The tower of a stranger may ask for any amount of memory, and a few operators may keep a processor busy for ever.
+The tower of a stranger may ask for any amount of memory, and a loop of a few operators may never end.
 """
 
 from __future__ import annotations

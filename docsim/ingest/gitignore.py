@@ -26,7 +26,7 @@ _FOLDER_END = "ps_d"
 
 _STARS = re.compile(r"(?:\[\^/\]\*){2,}")
 _STAR_BEFORE_STAR = re.compile(r"\[\^/\]\*((?:[\w-]|\\[^\w/]|\[\^/\](?!\*))+)(?=\[\^/\]\*)")
-"""A star and what follows it up to the next star of the same name, if that has always the same length."""
+"""A star, and what stands between it and the next star of the same name, where that always has the same length."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Done(Generic[Result]):
 
 
 class Alone(Generic[Result]):
-    """A work that is done while no other is, as what it holds takes much memory."""
+    """Work that runs while no other does, because it takes much memory."""
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self._work = work

@@ -27,7 +27,7 @@ MAIL = (".eml", ".emlx", ".msg")
 LIMIT = 1 << 28
 """The largest mail, in bytes."""
 
-_LARGE = 1 << 20  # bytes of a mail that is parsed while no other is
+_LARGE = 1 << 20  # bytes; a larger mail is parsed while no other is
 _MBOX = re.compile(r"\.(?:mbox|mbx)(?:/mbox)?\Z", re.IGNORECASE)
 _DEEPEST = 50  # parts of a mail in parts
 _MAILDIR = re.compile(r"(?:^|/)(?:cur|new)/[^/]+\Z")
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     """Where a mail is.
 
     Attributes:
-        number: How many mails come before it; -1 for what is none.
+        number: How many mails come before it; -1 where no mail could be read.
         path: The path of its file.
         mailbox: The path of its mailbox.
     """

@@ -215,9 +215,8 @@ def _read_json(path: Path, name: str, *, optional: bool = False) -> Any:
     if not file.is_file():  # a device or a pipe may have no end
         if optional:
             return None
-        raise TrainingError(
-            f"expected the directory of a model at {path}; its {name} cannot be read (there is no such file)"
-        )
+        reason = "it is no regular file" if file.exists() else "there is no such file"
+        raise TrainingError(f"expected the directory of a model at {path}; its {name} cannot be read ({reason})")
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
