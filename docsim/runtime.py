@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from docsim import offline
@@ -20,18 +21,33 @@ import onnxruntime  # noqa: E402
 
 onnxruntime.disable_telemetry_events()  # in case the program loaded it before docsim set the variable
 
-__all__ = ["bounded", "memory_limit", "onnxruntime", "quantization"]
+__all__ = ["load_graph", "memory_limit", "onnxruntime", "quantization"]
 
 _LEAST = 1 << 30
 _registering = threading.Lock()
 _registered: list[int] = []
 
 
-def bounded(options: onnxruntime.SessionOptions) -> onnxruntime.SessionOptions:
-    """Make a session take its memory from where all sessions of this process do, which has a limit.
+def load_graph(model: bytes | Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
+    """Load a graph, which may come from a stranger: with a limit of memory, and without running any of it.
 
-    A graph of a few bytes can ask for any amount of memory. A session that reaches the limit raises an error.
+    A graph of a few bytes can ask for any amount of memory; a session that reaches the limit raises an error. ONNX
+    Runtime also computes whatever follows from constants alone as it loads a graph, and cannot be told to stop.
+
+    Args:
+        model: The graph, or the file that it is in.
+        options: What else to set; they are changed.
     """
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model),
+        _bounded(options or onnxruntime.SessionOptions()),
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=["ConstantFolding"],
+    )
+
+
+def _bounded(options: onnxruntime.SessionOptions) -> onnxruntime.SessionOptions:
+    """Make a session take its memory from where all sessions of this process do, which has a limit."""
     with _registering:
         if not _registered:
             limit = memory_limit()

@@ -75,3 +75,26 @@ def test_a_tower_that_takes_too_long_to_encode_is_ended_and_others_go_on() -> No
         late.run(ids)
     assert time.monotonic() - began < 30
     assert (other.components, other.run(ids).shape) == (4, (2, 4))
+
+
+def test_nothing_is_computed_when_a_tower_is_loaded() -> None:
+    """ONNX Runtime computes what follows from constants alone as it loads a graph, for as long as that takes."""
+    size = 2000
+    sizes = helper.make_tensor("sizes", TensorProto.INT64, [2], [size, size])
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0001])
+    products = [
+        helper.make_node("MatMul", [f"m{step}", f"m{step}"], [f"m{step + 1}"])
+        for step in range(1000)  # some minutes
+    ]
+    nodes = [
+        helper.make_node("ConstantOfShape", ["sizes"], ["m0"], value=value),
+        *products,
+        helper.make_node("ReduceMax", ["m1000"], ["largest"], axes=[0, 1], keepdims=1),
+        *rows_from("largest"),
+    ]
+    for kind in ("average", "transformer"):
+        began = time.monotonic()
+        tower = TowerSession(saved(nodes, [sizes, NONE]), kind)
+        assert time.monotonic() - began < 10
+        with pytest.raises(TimeoutError):
+            tower.run(np.ones((2, 3), np.int32))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from docsim.encoding.encoder import ONNX_FILE, Encoder
 from docsim.encoding.onnx_unscaled import without_scaling
 from docsim.encoding.tokenizer import TokenSpan
-from docsim.runtime import onnxruntime
+from docsim.encoding.tower_session import TowerSession
 
 __all__ = ["Attributed", "Attribution", "Link", "Word", "attribution"]
 
@@ -126,17 +126,17 @@ class Attribution:
         """Return the vector that each token adds to the sum, float64 ``(len(tokens), dim)``."""
         assert self._tower is not None
         column = np.array([token.id for token in tokens], dtype=np.int32)[:, None]
-        found: NDArray[np.float64] = self._tower.run(None, {self._tower.get_inputs()[0].name: column})[0].astype(
-            np.float64
-        )
-        found = found[:, : self.encoder.dim]  # the encoder may keep only the leading components
+        found = self._tower.run(column).astype(np.float64)[:, : self.encoder.dim]  # it may keep the leading components
         shares: NDArray[np.float64] = np.array([token.share for token in tokens])
         found *= shares[:, None]
         return found
 
     def _is_sum(self) -> bool:
         """Return whether embeddings of example texts are the normalised sums of their tokens' vectors."""
-        sums = np.stack([self._token_vectors(self.encoder.tokens(text)).sum(axis=0) for text in _TRIED])
+        try:
+            sums = np.stack([self._token_vectors(self.encoder.tokens(text)).sum(axis=0) for text in _TRIED])
+        except Exception:  # ONNX Runtime has no error type of its own
+            return False
         lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-15)
         return bool(np.abs(sums / lengths - self.encoder.encode(_TRIED)).max() < _TOLERANCE)
 
@@ -167,10 +167,10 @@ def attribution(encoder: Encoder, known: Attribution | None) -> Attribution:
     return known if known is not None and known.encoder is encoder else Attribution(encoder)
 
 
-def _unscaled(encoder: Encoder) -> onnxruntime.InferenceSession | None:
-    """Return a session that gives what an encoder's tower scales to length one, or None if that cannot be told."""
+def _unscaled(encoder: Encoder) -> TowerSession | None:
+    """Return a tower that gives what an encoder's tower scales to length one, or None if that cannot be told."""
     model = without_scaling((encoder.path / ONNX_FILE).read_bytes())
-    return None if model is None else onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return None if model is None else TowerSession(model, encoder.kind)
 
 
 def _grouped(text: str, tokens: Sequence[TokenSpan]) -> tuple[list[tuple[int, int]], list[int]]:

@@ -70,6 +70,7 @@ class Encoder:
     Attributes:
         path: The directory it was loaded from.
         name: A name for people; not part of the fingerprint.
+        kind: The kind of tower: ``average``, ``lstm``, ``transformer``, or ``onnx`` for another program's graph.
         dim: The number of components of an embedding.
         max_tokens: The number of tokens of a text that are read; the rest is ignored.
         fingerprint: SHA-256 (64 hex digits) over everything that changes the output.
@@ -80,6 +81,7 @@ class Encoder:
 
     path: Path
     name: str
+    kind: str
     dim: int
     max_tokens: int
     fingerprint: str
@@ -100,32 +102,33 @@ class Encoder:
         self._preprocessing, self.max_tokens, digests = read_settings(path, manifest)
         self.dim = manifest["dim"]
         try:
-            self.name, self.fingerprint, kind = (str(manifest[field]) for field in ("name", "fingerprint", "kind"))
+            fields = ("name", "fingerprint", "kind")
+            self.name, self.fingerprint, self.kind = (str(manifest[field]) for field in fields)
         except KeyError as error:
             raise EncoderError(
                 f"the encoder at {path} is damaged: {MANIFEST_FILE} has a missing or wrong field ({error})"
             ) from error
-        self._load_files(digests, kind)
+        self._load_files(digests)
         self._check_components()
         self._check_prefixes()
         # The int8 steps of a batch depend on all of its texts, so there each text is encoded by itself.
         is_rounded = manifest.get("precision") == "int8"
-        self._batch_tokens = 1 if is_rounded else _BATCH_TOKENS.get(kind, _BATCH_TOKENS["average"])
+        self._batch_tokens = 1 if is_rounded else _BATCH_TOKENS.get(self.kind, _BATCH_TOKENS["average"])
         # An average tower spends its time on tokenizing, so several chunks are encoded at a time. Other towers spend it
         # in ONNX Runtime, so several batches of one chunk are.
         self.threads = threads or os.cpu_count() or 1
-        is_average = kind == "average"
+        is_average = self.kind == "average"
         self._chunk_workers = min(self.threads, _MOST_WORKERS) if is_average else 1
         self._batch_workers = 1 if is_average else self.threads
 
-    def _load_files(self, digests: Mapping[str, str], kind: str) -> None:
+    def _load_files(self, digests: Mapping[str, str]) -> None:
         """Load the tower and the tokenizer, after checking them against their digests and the fingerprint."""
         onnx = checked_content(self.path / ONNX_FILE, digests)
         tokenizer = checked_content(self.path / TOKENIZER_FILE, digests)
         self._check_fingerprint(digests)
         try:
             self._text_tokenizer = self._read_tokenizer(tokenizer.decode())
-            self._tower = TowerSession(onnx, kind)
+            self._tower = TowerSession(onnx, self.kind)
         except Exception as error:  # ONNX Runtime has no error type of its own
             if allocation.is_exceeded(error):
                 raise MemoryError("there is not enough memory to load the encoder") from error

@@ -37,8 +37,8 @@ def without_scaling(model: bytes) -> bytes | None:
     parsed = _model_class()()
     parsed.ParseFromString(model)
     graph = parsed.graph
-    last = next(node for node in graph.node if graph.output[0].name in node.output)
-    if last.op_type != "Div":
+    last = next((node for node in graph.node if graph.output[0].name in node.output), None)
+    if last is None or last.op_type != "Div" or not last.input:
         return None
     graph.output[0].name = last.input[0]
     graph.node.remove(last)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from docsim import threads
 from docsim.encoding import onnx_check
 from docsim.errors import EncoderError
-from docsim.runtime import bounded, onnxruntime
+from docsim.runtime import load_graph, onnxruntime
 
 __all__ = ["LONGEST", "TowerSession"]
 
@@ -77,13 +77,13 @@ class TowerSession:
         """
         if reason := onnx_check.problem(onnx, loops=kind == "lstm"):
             raise EncoderError(f"its tower.onnx {reason}")
-        options = bounded(onnxruntime.SessionOptions())
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised
         options.enable_mem_pattern = False  # it plans memory for one shape, but batches differ in shape
         if kind == "average":  # it has nothing to fuse, and searching takes 15 ms
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        self._session = load_graph(onnx, options)
         self._session._model_bytes = None  # a private copy, for when another provider fails; as large as the model
         self._input = self._session.get_inputs()[0].name
         self.components = self._session.get_outputs()[0].shape[-1]

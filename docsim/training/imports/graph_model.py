@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from docsim.encoding import onnx_check
 from docsim.encoding.encoder import Encoder, Preprocessing
 from docsim.errors import EncoderError, TrainingError
-from docsim.runtime import onnxruntime
+from docsim.runtime import load_graph, onnxruntime
 from docsim.training.imports.checkpoint import SHIFTED
 from docsim.training.imports.dense import DenseLayer, dense_layers
 from docsim.training.imports.first_id import lowercased, unknown_id
@@ -104,7 +104,7 @@ def reference_check(model: ModelDirectory, file: Path, *, tolerance: float = TOL
         tokenizer = Tokenizer.from_str((encoder.path / "tokenizer.json").read_text(encoding="utf-8"))
         tokenizer.enable_truncation(encoder.max_tokens)
         texts = [*_TEXTS, "word " * encoder.max_tokens]
-        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        session = load_graph(file)
         try:
             expected = np.stack([_reference(session, tokenizer.encode(text).ids, model) for text in texts])
             found = np.concatenate([encoder.encode(texts), *(encoder.encode([text]) for text in texts)])
@@ -263,7 +263,7 @@ def _finished(model: onnx.ModelProto, file: Path) -> tuple[bytes, int]:
     """Return the graph's bytes, with the number of components in the shape of its output, and that number."""
     canonical(model)
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        session = load_graph(model.SerializeToString())
         rows = session.run(None, {INPUT: np.array([[1, 1], [1, PADDING]], dtype=np.int32)})[0]
     except Exception as error:  # ONNX Runtime has no error type of its own
         raise TrainingError(f"expected a graph that ONNX Runtime can run in {file}; it cannot ({error})") from error

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from docsim.encoding.encoder import Encoder
 from docsim.errors import TrainingError
 from docsim.progress import SILENT, Progress
-from docsim.runtime import onnxruntime
+from docsim.runtime import load_graph
 from docsim.training.imports.checkpoint import FAMILIES
 from docsim.training.imports.graph_model import FILES, graph_file, graph_parts, reference_check
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory, Prompts
@@ -184,7 +184,7 @@ def _texts() -> list[str]:
 
 
 def _embeddings(onnx: bytes, ids: Sequence[Sequence[int]]) -> Floats:
-    session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
+    session = load_graph(onnx)
     rows = [session.run(None, {INPUT: np.array([one], dtype=np.int32)})[0] for one in ids]
     return np.concatenate(rows)
 

@@ -38,7 +38,7 @@ from docsim.encoding.encoder import (
 from docsim.encoding.tokenizer import damped
 from docsim.errors import EncoderError
 from docsim.files import flush
-from docsim.runtime import onnxruntime
+from docsim.runtime import load_graph
 from docsim.training.towers.export import INPUT, halved, onnx_bytes, quantised
 from docsim.training.towers.from_export import tower_of_export
 from docsim.training.towers.keras_file import load_tower
@@ -289,7 +289,7 @@ def _check_export(parts: EncoderParts, encoder: Encoder) -> None:
     for text in (*_CHECKED_TEXTS, "word " * parts.max_tokens):
         expected = _embedded(parts, tokenizer, text)
         _compare(expected, encoder.encode([text]), what=repr(text[:40]), precision=parts.precision)
-    session = onnxruntime.InferenceSession(encoder.path / ONNX_FILE, providers=["CPUExecutionProvider"])
+    session = load_graph(encoder.path / ONNX_FILE)
     padding = np.full((2, 7), parts.preprocessing.padding_id, dtype=np.int32)
     exported = session.run(None, {INPUT: padding})[0]
     expected = keras.ops.convert_to_numpy(parts.tower(padding))
