@@ -10,9 +10,10 @@ stays open. Then answers a second from one and from two workers with eight clien
 worker beside that of a process that has asked such questions through the library; and the seconds from starting the
 process to its being ready.
 
-Then the eight clients ask so many requests of two workers while other processes bring changed documents into the index,
-build a generation with half of the components, publish it and roll it back, again and again. Counted are answers that
-fail, answers whose encoder is not that of their generation, and how much memory a worker takes before and after.
+Then the eight clients ask two workers that serve the first 1,000 of the pages, while other processes bring changed
+documents into that index, adapt its encoder, build a generation with half of the components, publish it and roll it
+back: at least so many requests, and until each of these was done. Counted are answers that fail, answers whose encoder
+is not that of their generation, and how much memory a worker takes before and after.
 
 Writes benchmarks/results/serving.json; a quick run, of 300 pages, only with a note that says why it was quick.
 """
@@ -47,6 +48,7 @@ from docsim.encoding import shipped
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "serving.json"
 CLIENTS = 8
+CHANGES = ("index", "adapt", "reindex", "rollback")
 
 
 def main() -> None:
@@ -65,12 +67,11 @@ def main() -> None:
     documents = list(records(given.data / "scale" / "win32" / "corpus.jsonl.gz"))[: 300 if given.quick else None]
     questions = [one["title"] for one in documents[:: max(len(documents) // 300, 1)] if one.get("title")]
     with TemporaryDirectory() as place:
-        path = (given.kept or Path(place)) / "index"
-        with Index.create(path, encoder=Encoder.load(shipped.directory(given.encoder))) as index:
-            if not index.counts().documents:
-                index.sync(Document(one["id"], one["text"], one.get("title") or "") for one in documents)
+        path, small = (given.kept or Path(place)) / "index", Path(place) / "small"
+        with made(path, documents, given.encoder) as index:
             found = measured(index, path, questions, rounds)
-        found["while everything changes"] = changing(path, Path(place), questions, requests)
+        made(small, documents[:1000], given.encoder).close()
+        found["while everything changes"] = changing(small, Path(place), questions, requests)
     found = {"documents": len(documents), "encoder": given.encoder, "rounds": rounds, **found, "machine": machine({})}
     if given.note:
         found["note"] = given.note
@@ -82,6 +83,14 @@ def main() -> None:
 def records(path: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rt") as lines:
         yield from map(json.loads, lines)
+
+
+def made(path: Path, documents: list[dict[str, Any]], encoder: str) -> Index:
+    """Return an index of documents, which is made unless it is there."""
+    index = Index.create(path, encoder=Encoder.load(shipped.directory(encoder)))
+    if not index.counts().documents:
+        index.sync(Document(one["id"], one["text"], one.get("title") or "") for one in documents)
+    return index
 
 
 def measured(index: Index, path: Path, questions: list[str], rounds: int) -> dict[str, Any]:
@@ -197,10 +206,14 @@ def changing(path: Path, place: Path, questions: list[str], requests: int) -> di
         done: dict[str, int] = {}
         ending = threading.Event()
         changes = threading.Thread(target=change, args=(path, place, done, ending))
-        changes.start()
-        with multiprocessing.get_context("fork").Pool(CLIENTS) as pool:
-            each = [(port, questions[i::CLIENTS], requests // CLIENTS) for i in range(CLIENTS)]
-            answers = [one for part in pool.starmap(watching, each) for one in part]
+        answers: list[dict[str, Any]] = []
+        with multiprocessing.get_context("fork").Pool(
+            CLIENTS
+        ) as pool:  # before there are processes whose pipes it holds
+            changes.start()
+            each = [(port, questions[i::CLIENTS], min(requests, 400) // CLIENTS) for i in range(CLIENTS)]
+            while changes.is_alive() and (len(answers) < requests or len(done) < len(CHANGES)):
+                answers += [one for part in pool.starmap(watching, each) for one in part]
         ending.set()
         changes.join()
         after = workers_memory(process.pid)
@@ -224,16 +237,22 @@ def change(path: Path, place: Path, done: dict[str, int], ending: threading.Even
     """Change an index in every way, one after the other, until the end; what runs then is broken off."""
     pages, number = place / "changing.jsonl", 0
     encoder = path / "generations" / "0001" / "encoder"
-    steps = [["index", str(pages)]] * 3 + [["reindex", "--encoder", str(encoder), "--dim", "128", "--force"]]
-    steps += [["index", str(pages)], ["rollback"]]
+    options = {
+        "index": [str(pages)],
+        "adapt": ["--force", "--time-limit", "30", "--seed"],
+        "reindex": ["--encoder", str(encoder), "--dim", "128", "--force"],
+        "rollback": [],
+    }
+    steps = ["index", "index", "index", "reindex", "index", "rollback", "index", "adapt"]
     while not ending.is_set():
         step, number = steps[number % len(steps)], number + 1
+        given = options[step] + ([str(number)] if step == "adapt" else [])  # another seed: else nothing is trained
         lines = [
             {"id": f"changing-{i}", "text": f"Page {i} in its version {number} says something else."} for i in range(50)
         ]
         pages.write_text("\n".join(map(json.dumps, lines)))
         code = "from docsim.cli import run; run()"
-        command = [sys.executable, "-c", code, *step, "--index", str(path), "--quiet"]
+        command = [sys.executable, "-c", code, step, *given, "--index", str(path), "--quiet"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             while process.poll() is None and not ending.wait(0.1):
                 pass
@@ -241,7 +260,7 @@ def change(path: Path, place: Path, done: dict[str, int], ending: threading.Even
                 process.terminate()
                 return
             assert process.returncode == 0, (step, (process.stderr or sys.stdin).read())
-        done[step[0]] = done.get(step[0], 0) + 1
+        done[step] = done.get(step, 0) + 1
 
 
 def watching(port: int, questions: list[str], requests: int) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -157,3 +158,22 @@ def test_an_address_that_is_taken_is_told(tmp_path: Path, tiny_encoder_dir: Path
         told = CliRunner().invoke(main, ["serve", "--index", str(index), "--port", port])
     assert told.exit_code == 2
     assert f"Error: expected an address to listen at, got 127.0.0.1:{port}" in told.output
+
+
+def test_workers_share_connections_that_stay_open(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    index = made(tmp_path / "index", tiny_encoder_dir)
+    with serving(index, "--workers", "2") as running:
+        deadline = time.monotonic() + 60
+        while min(shared := shares(running, 4)) == 0 and time.monotonic() < deadline:  # one worker is not ready yet
+            time.sleep(0.1)
+        shared = shares(running, 12)
+    assert sum(shared) == 12
+    assert min(shared) >= 5
+
+
+def shares(running: Served, connections: int) -> list[int]:
+    """Return how many connections each worker has when so many stay open."""
+    with contextlib.ExitStack() as clients:
+        for _ in range(connections):
+            assert clients.enter_context(running.client()).get("/livez").status_code == 200
+        return [len(one.net_connections("tcp")) - 1 for one in workers(running)]  # one is where it listens

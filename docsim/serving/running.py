@@ -67,6 +67,7 @@ def run(settings: Settings, tell: Callable[[str], None]) -> None:
             "docsim.serving.app:from_environment",
             factory=True,
             workers=settings.workers,
+            loop="docsim.serving.loop:WorkerLoop" if settings.workers > 1 else "asyncio",
             log_config=None,
             access_log=False,
             proxy_headers=False,
