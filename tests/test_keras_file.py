@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
+import resource
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -144,5 +147,65 @@ def test_a_model_without_its_weights_is_refused(tmp_path: Path) -> None:
         config = archive.read("config.json")
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("config.json", config)
-    with pytest.raises(EncoderError, match="expected a Keras model that can be loaded"):
+    with pytest.raises(EncoderError, match="expected a Keras model in .*model.weights.h5"):
         load_tower(file)
+
+
+def large(config: dict[str, Any]) -> None:
+    config["config"]["layers"][1]["config"]["vocabulary"] = 10**10
+
+
+def wide(config: dict[str, Any]) -> None:
+    config["config"]["layers"][1]["config"]["dim"] = 10**9
+
+
+@pytest.mark.parametrize("change", [large, wide])
+def test_a_description_that_asks_for_more_memory_than_its_weights_take_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    with pytest.raises(EncoderError, match="it needs [0-9,]+ weights, and holds [0-9,]+ bytes of them"):
+        load_tower(described(tmp_path / "tower.keras", change))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("config.json", b"[1, 2]", "its description is a list, not an object"),
+        ("config.json", b"[" * 100_000, "it cannot be read"),
+        ("config.json", b'{"a": "' + b" " * 10**6 + b'"}', "its description is too large"),
+        ("config.json", b'{"class_name": {}, "module": [], "config": 3}', "it names"),
+        ("config.json", b"{}", "cannot be loaded|it cannot be"),
+        ("assets/vocabulary.txt", b"theirs", "it holds 'assets/vocabulary.txt', which is no part of a tower"),
+        ("model.weights.npz", b"theirs", "it holds 'model.weights.npz', which is no part of a tower"),
+        ("model.weights.h5", b"theirs", "it cannot be read"),
+    ],
+)
+def test_what_is_no_part_of_a_tower_is_refused(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    file = tmp_path / "tower.keras"
+    average_tower(VECTORS).save(file)
+    with zipfile.ZipFile(file) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist()} | {name: content}
+    with zipfile.ZipFile(file, "w") as archive:
+        for one, data in kept.items():
+            archive.writestr(one, data)
+    with pytest.raises(EncoderError, match=reason):
+        load_tower(file)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_setting_of_any_layer_is_taken_or_refused(tmp_path: Path, kind: str) -> None:
+    build_tower(kind, VECTORS).save(tmp_path / "good.keras")
+    with zipfile.ZipFile(tmp_path / "good.keras") as archive:
+        kept = {name: archive.read(name) for name in archive.namelist()}
+    layers = json.loads(kept["config.json"])["config"]["layers"]
+    places = [(number, setting) for number, layer in enumerate(layers) for setting in layer["config"]]
+    for (number, setting), value in itertools.product(places, (-1, 10**12, 1.5, "x", None, [1], {"a": 1})):
+        changed = json.loads(kept["config.json"])
+        changed["config"]["layers"][number]["config"][setting] = value
+        with zipfile.ZipFile(tmp_path / "tower.keras", "w") as archive:
+            for name, data in (kept | {"config.json": json.dumps(changed).encode()}).items():
+                archive.writestr(name, data)
+        with contextlib.suppress(EncoderError):
+            load_tower(tmp_path / "tower.keras")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4_000_000  # kilobytes

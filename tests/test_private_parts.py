@@ -22,6 +22,7 @@ from docsim.training.towers.keras_private import (  # noqa: E402
     NEGATIVE_ID_CORRECTION,
     export_warnings_ignored,
     seeded,
+    without_memory,
 )
 
 
@@ -34,6 +35,15 @@ def test_layers_without_a_seed_start_from_python_s_random_state() -> None:
 
     assert kernel(1) == kernel(1)
     assert kernel(1) != kernel(2)
+
+
+def test_weights_of_a_model_take_no_memory() -> None:
+    with without_memory():
+        layer = keras.layers.Dense(10**9)
+        layer.build((None, 10**6))
+    with keras.StatelessScope():  # gives memory to what still waits for it
+        pass
+    assert [tuple(one.shape) for one in layer.variables] == [(10**6, 10**9), (10**9,)]
 
 
 def test_the_export_of_a_look_up_corrects_negative_ids_with_the_known_operators_only() -> None:

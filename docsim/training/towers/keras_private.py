@@ -4,6 +4,8 @@
   (``keras.src.random.seed_generator.make_default_seed``), so seeding ``random`` fixes the initial weights.
 - ``keras.ops.take`` is exported to ONNX as a ``Gather`` whose indices are corrected for negative ids by the operators
   in ``NEGATIVE_ID_CORRECTION``; ``docsim.training.towers.export`` skips that correction.
+- Variables that are made in a ``keras.StatelessScope`` have no memory yet. They wait in a list of Keras' own global
+  state, and the next such scope would give it to them.
 - Exporting to ONNX triggers a ``FutureWarning`` of NumPy inside Keras' own code.
 
 ``pyproject.toml`` bounds the version of Keras because of these, and tests/test_private_parts.py fails when one of them
@@ -17,7 +19,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["NEGATIVE_ID_CORRECTION", "export_warnings_ignored", "seeded"]
+import keras
+from keras.src.backend.common import global_state
+
+__all__ = ["NEGATIVE_ID_CORRECTION", "export_warnings_ignored", "seeded", "without_memory"]
 
 NEGATIVE_ID_CORRECTION = frozenset({"Add", "Cast", "Less", "Mul", "Not", "Where"})
 """ONNX operators with which Keras turns negative indices of ``keras.ops.take`` into positive ones."""
@@ -35,6 +40,19 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         random.setstate(state)
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Have the models that are made in this context take no memory for their weights, whose shapes are known.
+
+    They must not be used afterwards.
+    """
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", [])
 
 
 @contextmanager
