@@ -62,10 +62,16 @@ def nested(depth: int) -> bytes:
         (model(field(1, NODE)) + field(25, b""), "has functions or training steps of its own"),
         (model(field(1, NODE)) + field(20, b""), "has functions or training steps of its own"),
         (model(field(1, NODE) * 12_000) + model(field(1, NODE) * 12_000), "has more than 20,000 operators"),
+        (model(field(5, b"") * 12_000) + model(field(5, b"") * 12_000), "has more than 20,000 constants"),
+        (model(field(13, b"") * 200_000), "has more than 200,000 parts"),
+        (model(field(13, field(2, field(1, field(2, field(1, b"") * 200_000))))), "has more than 200,000 parts"),
+        (model(field(1, field(1, b"x") * 200_000)), "has more than 200,000 parts"),
+        (model(field(1, NODE + field(5, b"") * 200_000)), "has more than 200,000 parts"),
+        (model(field(1, NODE)) + field(8, b"") * 200_000, "has more than 200,000 parts"),
         (model(field(1, NODE))[:-3], "is damaged"),
         (b"\xff" * 40, "is damaged"),
     ],
-    ids=str,
+    ids=lambda one: one if isinstance(one, str) else "",
 )
 def test_what_a_graph_must_not_be_made_of(content: bytes, reason: str) -> None:
     assert onnx_check.problem(content) == reason

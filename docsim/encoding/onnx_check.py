@@ -15,7 +15,9 @@ from collections.abc import Iterator
 __all__ = ["MOST_NODES", "problem"]
 
 MOST_NODES = 20_000
-"""Operators of a graph; a transformer of 24 layers has some 3,000."""
+"""Operators of a graph, and constants; a transformer of 24 layers has some 3,000 and 400."""
+
+_MOST_PARTS = 10 * MOST_NODES  # of operators: their inputs, names, attributes; a part takes far more memory than bytes
 
 _MOST_DEPTH = 8  # graphs inside graphs
 _MOST_FIELDS = 1_000_000  # of a tensor; exporters write a few
@@ -23,7 +25,8 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 
 # Numbers of fields in onnx.proto
 _MODEL_GRAPH, _MODEL_TRAINING, _MODEL_FUNCTIONS = 7, 20, 25
-_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_SPARSE = 1, 5, 15
+_GRAPH_NODE, _GRAPH_CONSTANT, _GRAPH_SPARSE, _GRAPH_VALUES = 1, 5, 15, (11, 12, 13)
+_VALUE_DIMENSIONS = (2, 1, 2)  # the type of a value, its tensor type, its shape
 _NODE_ATTRIBUTE = 5
 _TENSOR_EXTERNAL, _TENSOR_LOCATION = 13, 14
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
@@ -54,13 +57,13 @@ def problem(model: bytes, *, loops: bool = False) -> str | None:
 
 
 class _Walk:
-    """One walk through a model; counts operators."""
+    """One walk through a model; counts operators, constants, and all of their parts."""
 
     def __init__(self, loops: bool) -> None:
-        self._loops, self._nodes = loops, 0
+        self._loops, self._nodes, self._constants, self._parts = loops, 0, 0, 0
 
     def model(self, content: memoryview) -> None:
-        for number, value in _messages(content):
+        for number, value in self._counted(content):
             if number == _MODEL_GRAPH:
                 self._graph(value, 1)
             elif number in (_MODEL_TRAINING, _MODEL_FUNCTIONS):
@@ -69,24 +72,44 @@ class _Walk:
     def _graph(self, content: memoryview, depth: int) -> None:
         if depth > _MOST_DEPTH:
             raise _Refused(f"has graphs inside graphs, more than {_MOST_DEPTH} deep")
-        for number, value in _messages(content):
+        for number, value in self._counted(content):
             if number == _GRAPH_NODE:
                 self._node(value, depth)
             elif number == _GRAPH_CONSTANT:
-                _check_tensor(value)
+                self._constant(value)
             elif number == _GRAPH_SPARSE:
                 _check_sparse(value)
+            elif number in _GRAPH_VALUES:
+                self._value(value, _VALUE_DIMENSIONS)
+
+    def _value(self, content: memoryview, path: tuple[int, ...]) -> None:
+        for number, value in self._counted(content):
+            if path and number == path[0]:
+                self._value(value, path[1:])
+
+    def _counted(self, content: memoryview) -> Iterator[tuple[int, memoryview]]:
+        for one in _messages(content):
+            self._parts += 1
+            if self._parts > _MOST_PARTS:
+                raise _Refused(f"has more than {_MOST_PARTS:,} parts")
+            yield one
+
+    def _constant(self, content: memoryview) -> None:
+        self._constants += 1
+        if self._constants > MOST_NODES:
+            raise _Refused(f"has more than {MOST_NODES:,} constants")
+        _check_tensor(content)
 
     def _node(self, content: memoryview, depth: int) -> None:
         self._nodes += 1
         if self._nodes > MOST_NODES:
             raise _Refused(f"has more than {MOST_NODES:,} operators")
-        for number, value in _messages(content):
+        for number, value in self._counted(content):
             if number == _NODE_ATTRIBUTE:
                 self._attribute(value, depth)
 
     def _attribute(self, content: memoryview, depth: int) -> None:
-        for number, value in _messages(content):
+        for number, value in self._counted(content):
             if number in _ATTRIBUTE_TENSORS:
                 _check_tensor(value)
             elif number in _ATTRIBUTE_SPARSE:
