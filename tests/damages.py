@@ -113,7 +113,14 @@ def beside(path: Path) -> Iterator[object]:
 def told(result: SearchResult) -> Answer:
     """Return what of an answer must never be wrong without a word."""
     return [
-        (hit.id, hit.title, round(hit.similarity, 3), str(hit.metadata), [one.text for one in hit.passages])
+        (
+            hit.id,
+            hit.title,
+            round(hit.similarity, 3),
+            hit.percentile,
+            str(hit.metadata),
+            [one.text for one in hit.passages],
+        )
         for hit in result.hits
     ]
 

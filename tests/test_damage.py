@@ -60,9 +60,26 @@ def test_a_damaged_document_is_no_hit_and_is_named(copy: Path, change: str, said
     with Index.open(copy) as index:
         after = index.search(QUESTIONS[1], 3)
     assert [(hit.rank, hit.id) for hit in after.hits] == [(hit.rank, hit.id) for hit in before.hits[1:]]
-    (warning,) = after.warnings
+    warning = after.warnings[-1]
     assert warning.startswith("hit 1 is left out, because document ")
     assert said in warning
+
+
+def test_a_damaged_document_that_percentiles_are_drawn_from_is_named_with_every_answer(copy: Path) -> None:
+    with Index.open(copy) as index:
+        before = index.search(QUESTIONS[1], 3)
+        with index.engine.snapshot() as snapshot:
+            ids = [one.document.id for one in snapshot.documents(snapshot.sample(16).tolist()).values()]
+    other = next(one for one in ids if one not in {hit.id for hit in before.hits})
+    with sqlite3.connect(copy / "index.db") as database:
+        database.execute("UPDATE documents SET text = text || 'x' WHERE id = ?", (other,))
+    database.close()
+    with Index.open(copy) as index:
+        for _ in range(2):
+            after = index.search(QUESTIONS[1], 3)
+            assert [hit.id for hit in after.hits] == [hit.id for hit in before.hits]
+            (warning,) = after.warnings
+            assert warning.startswith(f"document {other} is damaged: its text, title or metadata is not what was")
 
 
 def test_damaged_files_are_told_with_every_answer_until_they_are_mended(copy: Path) -> None:

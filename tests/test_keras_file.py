@@ -147,7 +147,7 @@ def test_a_model_without_its_weights_is_refused(tmp_path: Path) -> None:
         config = archive.read("config.json")
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("config.json", config)
-    with pytest.raises(EncoderError, match="expected a Keras model in .*model.weights.h5"):
+    with pytest.raises(EncoderError, match=r"expected a Keras model in .*model\.weights\.h5"):
         load_tower(file)
 
 
@@ -163,7 +163,7 @@ def wide(config: dict[str, Any]) -> None:
 def test_a_description_that_asks_for_more_memory_than_its_weights_take_is_refused(
     tmp_path: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    with pytest.raises(EncoderError, match="it needs [0-9,]+ weights, and holds [0-9,]+ bytes of them"):
+    with pytest.raises(EncoderError, match=r"it needs [0-9,]+ weights, and holds [0-9,]+ bytes of them"):
         load_tower(described(tmp_path / "tower.keras", change))
 
 

@@ -111,7 +111,8 @@ class OpenGeneration(CommonSnapshot):
 
     def excerpts(self, numbers: Sequence[int], characters: int) -> dict[int, tuple[str, str]]:
         """Return a piece from somewhere in each document, and its beginning."""
-        return sampling.excerpts(self.store, numbers, characters)
+        with into(self.notices):
+            return sampling.excerpts(self.store, numbers, characters)
 
     def sample(self, most: int) -> Numbers:
         """Return up to ``most`` documents from all over the index."""

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from docsim.engine import document_row
+from docsim.engine.local import notices
 from docsim.engine.local.generations import View
 from docsim.engine.local.store import Store
 from docsim.engine.records import Numbers
@@ -15,6 +17,11 @@ from docsim.engine.records import Numbers
 __all__ = ["excerpts", "sample"]
 
 _LONGEST_WORD = 64
+_CHECKED = 1 << 16  # characters of the longest text that is compared with its digest: a longer one takes too long
+_DAMAGED = (
+    "document {} is damaged: its text, title or metadata is not what was stored; percentiles are told without it; mend "
+    "it with docsim repair, then index its source again"
+)
 _BLANKS = "\t\n\r "
 _SHOWN = re.compile(r"[^\t\n\r ]")
 _STEP = 2654435761  # a prime: where in its text a document is cut
@@ -36,6 +43,8 @@ def sample(view: View, most: int) -> Numbers:
 def excerpts(store: Store, numbers: Sequence[int], characters: int) -> dict[int, tuple[str, str]]:
     """Return a piece of title and text from somewhere in each document, and its beginning without leading blanks.
 
+    Of a document that is damaged the pieces are empty, and it is noted.
+
     Args:
         store: Where the texts are.
         numbers: The documents.
@@ -44,11 +53,22 @@ def excerpts(store: Store, numbers: Sequence[int], characters: int) -> dict[int,
     window = characters + _LONGEST_WORD
     found = {}
     for number in dict.fromkeys(numbers):  # one after the other, as SQLite would hold each text several times
-        for title, text in store.rows("SELECT title, text FROM documents WHERE number = ?", number):
-            found[number] = _pieces(f"{title}\n", text if isinstance(text, str) else "", number * _STEP, window)
+        for row in store.rows("SELECT id, text, title, metadata, digest FROM documents WHERE number = ?", number):
+            is_sound = _is_sound(*row)
+            notices.note(f"document {number}", "" if is_sound else _DAMAGED.format(row[0]))
+            _, text, title, *_ = row
+            found[number] = _pieces(f"{title}\n", text, number * _STEP, window) if is_sound else ("", "")
     if len(found) < len(set(numbers)):
         raise store.damaged()
     return found
+
+
+def _is_sound(id: str, text: str, title: str, metadata: str, digest: str) -> bool:
+    try:
+        found = document_row.document(id, text, title, metadata)
+    except (TypeError, ValueError):
+        return False
+    return len(text) > _CHECKED or found.digest() == digest
 
 
 def _pieces(head: str, text: str, step: int, window: int) -> tuple[str, str]:
