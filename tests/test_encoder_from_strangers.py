@@ -48,6 +48,11 @@ def of_preprocessing(**changes: object) -> Callable[[dict[str, Any]], None]:
         ("padding_id", of_preprocessing(padding_id="x")),
         ("empty_id", of_preprocessing(empty_id=1.5)),
         ("lineage", lambda said: said.update(lineage="x")),
+        ("kind", lambda said: said.update(kind="averagd")),
+        ("kind", lambda said: said.update(kind=["average"])),
+        ("precision", lambda said: said.update(precision="float3")),
+        ("dims", lambda said: said.update(dims=16)),
+        ("dims", lambda said: said.update(dims=["x"])),
     ],
 )
 def test_a_setting_that_no_encoder_has_is_named(

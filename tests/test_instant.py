@@ -167,6 +167,8 @@ def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_swit
     reader = threading.Thread(target=read)
     reader.start()
     try:
+        while not seen and reader.is_alive():
+            pass
         upgrade(index, new)
         while not any(one[1] for one in seen) and reader.is_alive():
             pass

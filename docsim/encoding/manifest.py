@@ -46,6 +46,8 @@ _LARGEST_FILE = 2**31  # bytes; a graph of ONNX in one file is smaller
 _LARGEST_NUMBER = 2**31 - 1  # of a token, as towers read them
 _MOST_COMPONENTS = 65_536  # of an embedding; large models have some 4,000
 
+_KINDS = ("average", "lstm", "transformer", "onnx")
+_PRECISIONS = ("float32", "float16", "int8")
 _OTHER_MODELS = ("modules.json", "config.json", "model.onnx", "onnx/model.onnx")
 """Files by which a model of another library is told."""
 
@@ -161,6 +163,10 @@ def read_settings(path: Path, manifest: Mapping[str, Any]) -> tuple[Preprocessin
         dim, components, digests = manifest["dim"], settings.components, dict(manifest["files"])
         _check(_is_whole(max_tokens, 1, _LARGEST_NUMBER), "max_tokens", max_tokens)
         _check(_is_whole(dim, 1, _MOST_COMPONENTS), "dim", dim)
+        _check(manifest["kind"] in _KINDS, "kind", manifest["kind"])
+        _check(manifest.get("precision", "float32") in _PRECISIONS, "precision", manifest.get("precision"))
+        dims = manifest.get("dims", [])
+        _check(isinstance(dims, list) and all(_is_whole(one, 1, _MOST_COMPONENTS) for one in dims), "dims", dims)
         _check(components is None or components == dim, "components", components)
         for name in ("padding_id", "empty_id"):
             number = getattr(settings, name)
