@@ -13,7 +13,8 @@ process to its being ready.
 Then the eight clients ask two workers that serve the first 1,000 of the pages, while other processes bring changed
 documents into that index, adapt its encoder, build a generation with half of the components, publish it and roll it
 back: at least so many requests, and until each of these was done. Counted are answers that fail, answers whose encoder
-is not that of their generation, and how much memory a worker takes before and after.
+is not that of their generation, and how much memory a worker takes before and after. Last, 1,000 of the pages lie in a
+folder that is watched, and the seconds from saving a changed one to finding it are taken, ten times.
 
 Writes benchmarks/results/serving.json; a quick run, of 300 pages, only with a note that says why it was quick.
 """
@@ -72,6 +73,7 @@ def main() -> None:
             found = measured(index, path, questions, rounds)
         made(small, documents[:1000], given.encoder).close()
         found["while everything changes"] = changing(small, Path(place), questions, requests)
+        found["found_after_saving_seconds"] = freshness(Path(place), documents[:1000])
     found = {"documents": len(documents), "encoder": given.encoder, "rounds": rounds, **found, "machine": machine({})}
     if given.note:
         found["note"] = given.note
@@ -113,10 +115,38 @@ def measured(index: Index, path: Path, questions: list[str], rounds: int) -> dic
     }
 
 
+def freshness(place: Path, documents: list[dict[str, Any]]) -> dict[str, float]:
+    """Return how many seconds pass from saving a page of a watched folder to finding it."""
+    folder, index = place / "pages", place / "watched"
+    folder.mkdir()
+    for number, one in enumerate(documents):
+        (folder / f"{number}.md").write_text(f"# {one.get('title') or number}\n\n{one['text']}")
+    command = [sys.executable, "-c", "from docsim.cli import run; run()", "index", str(folder), "--index", str(index)]
+    subprocess.run([*command, "--quiet"], check=True)
+    seconds = []
+    with serving(index, 1, "--watch", str(folder)) as (port, _):
+        opened = connection(port)
+        for number in range(11):
+            word = "".join(chr(97 + (number * 7 + place * 5) % 26) for place in range(9))
+            (folder / f"{number * 50}.md").write_text(f"# A new page\n\nIt is about {word} and {word}.")
+            started = time.perf_counter()
+            while not found_first(opened, word, f"{number * 50}.md"):
+                time.sleep(0.02)
+            seconds.append(time.perf_counter() - started)
+    return {"median": statistics.median(seconds[1:]), "most": max(seconds[1:])}  # the first waits for a full scan
+
+
+def found_first(opened: http.client.HTTPConnection, text: str, name: str) -> bool:
+    opened.request("GET", f"/v1/search?{urlencode({'text': text})}")
+    hits = json.loads(opened.getresponse().read())["hits"]
+    return bool(hits) and hits[0]["id"].endswith(name) and text in json.dumps(hits[0])
+
+
 @contextmanager
-def serving(path: Path, workers: int) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+def serving(path: Path, workers: int, *options: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     code = "from docsim.cli import run; run()"
     command = [sys.executable, "-c", code, "serve", "--index", str(path), "--port", "0", "--workers", str(workers)]
+    command += options
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         line = next(one for one in process.stderr or () if "Serving" in one)

@@ -2,7 +2,7 @@
 
 model2vec    encodes; nothing else is installed that could slow its start
 distill      makes the static model, with torch and transformers
-txtai        indexes, with torch and transformers
+txtai        indexes, with torch and transformers; txtai-api also serves
 vicinity     searches what model2vec encodes, with hnswlib as its approximate back end
 faiss        the same, with nothing but FAISS
 chroma       indexes, with ONNX Runtime
@@ -26,6 +26,7 @@ REQUIREMENTS = {
     "model2vec": ("model2vec==0.10.0",),
     "distill": ("torch", "model2vec[distill,quantization]==0.10.0"),
     "txtai": ("torch", "txtai==9.14.0", "model2vec==0.10.0"),
+    "txtai-api": ("torch", "txtai[api]==9.14.0", "model2vec==0.10.0"),
     "vicinity": ("model2vec==0.10.0", "vicinity[hnsw]==0.4.6"),
     "faiss": ("faiss-cpu==1.15.1", "model2vec==0.10.0"),
     "chroma": ("chromadb==1.5.9", "model2vec==0.10.0"),

@@ -17,19 +17,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from docsim.use.clicks import ClickEvidence, read_clicks
+from docsim.use.held_out_questions import Part, part
 from docsim.use.log import UseLog
 from docsim.use.records import Session
 from docsim.use.sittings import Sitting, sittings
 
-__all__ = ["Judged", "JudgedQuestion", "Judgement", "Part", "judged", "of_index"]
+__all__ = ["Judged", "JudgedQuestion", "Judgement", "judged", "of_index"]
 
-Part = Literal["learn", "probe", "gate"]
-"""What a question is for: to learn from, to tell when learning ends, or to decide by in the end."""
-
-_GATE_SHARE, _PROBE_SHARE = 0.2, 0.1
 _SURE = (0.9, 3)  # so probably an answer, and opened by so many people: grade 2
 _PROBABLE = 0.5  # so probably an answer: grade 1
 _LOOKED = 0.5  # looked at so often: grade 0 if it is probably none
@@ -166,7 +162,7 @@ def judged(sessions: Sequence[Session]) -> Judged:
         graded = _graded(key, by_question[key], votes)
         if graded:
             text, asked = typed[key]
-            questions.append(JudgedQuestion(_id(key), text, asked, graded, _part(key)))
+            questions.append(JudgedQuestion(_id(key), text, asked, graded, part(key)))
     swaps = sum(one.pair is not None for one in held)
     ordered = tuple(sorted(questions, key=lambda one: one.id))
     ranks = tuple(clicks.propensities.tolist())
@@ -234,10 +230,3 @@ def _typed(held: Iterable[Sitting]) -> dict[str, tuple[str, int]]:
 
 def _id(key: str) -> str:
     return f"q-{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:16]}"
-
-
-def _part(key: str) -> Part:
-    """Return what a question is for: the same for questions of the same words, whatever their order."""
-    words = " ".join(sorted(set(key.split())))
-    place = int.from_bytes(hashlib.sha256(f"part {words}".encode("utf-8", "replace")).digest()[:8]) / 2**64
-    return "gate" if place < _GATE_SHARE else "probe" if place < _GATE_SHARE + _PROBE_SHARE else "learn"

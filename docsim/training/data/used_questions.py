@@ -19,7 +19,8 @@ from docsim.training.data.batch_layout import Batch, BatchOptions, Floats, Ids, 
 from docsim.training.data.corpus import NEAR_DUPLICATE, TokenizedCorpus, TokenizedDocument
 from docsim.training.data.document_pairs import SpanBatches, SpanRecipe
 from docsim.training.towers.saving import EncoderParts
-from docsim.use.judgements import Judged, JudgedQuestion, Part
+from docsim.use.held_out_questions import Part
+from docsim.use.judgements import Judged, JudgedQuestion
 
 __all__ = ["BatchesWithQuestions", "UsedPair", "UsedPairs", "used_pairs"]
 
