@@ -16,12 +16,13 @@ import http.client
 import json
 import multiprocessing
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,16 +108,7 @@ def of_txtai(index: Path, peers: Peers, questions: list[str], rounds: int) -> di
     settings = index.with_name("txtai.yml")
     settings.write_text(f"path: {index}\nembeddings:\n  path: {peers.static}\n")
     port = free_port()
-    command = [
-        peers.interpreters["txtai-api"],
-        "-m",
-        "uvicorn",
-        "txtai.api:app",
-        "--port",
-        port,
-        "--log-level",
-        "error",
-    ]
+    command = [peers.interpreters["txtai-api"], "-m", "uvicorn", "txtai.api:app", "--port", port]
     with running(command, {"CONFIG": str(settings)}, int(port), "/count"):
         asked = [("GET", f"/search?{urlencode({'query': one, 'limit': 10})}", None) for one in questions]
         return throughput(int(port), asked, rounds)
@@ -137,8 +129,6 @@ def of_chroma(index: Path, peers: Peers, questions: list[str], rounds: int) -> d
 
 
 def free_port() -> str:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return str(listener.getsockname()[1])
 
@@ -170,7 +160,7 @@ def answers(port: int, path: str) -> bool:
         return False
 
 
-def throughput(port: int, requests: list[Request], rounds: int) -> dict[str, float]:
+def throughput(port: int, requests: Sequence[Request], rounds: int) -> dict[str, float]:
     """Return answers a second, and the milliseconds that one takes, with eight clients at once."""
     with multiprocessing.get_context("fork").Pool(CLIENTS) as pool:
         each = [requests[number::CLIENTS] for number in range(CLIENTS)]
@@ -181,7 +171,7 @@ def throughput(port: int, requests: list[Request], rounds: int) -> dict[str, flo
     return {"per_second": len(times) / seconds, **{f"{name}_ms": value for name, value in spread(times).items()}}
 
 
-def client(port: int, requests: list[Request], rounds: int) -> list[float]:
+def client(port: int, requests: Sequence[Request], rounds: int) -> list[float]:
     opened, times = connection(port), []
     for number in range(rounds):
         method, path, body = requests[number % len(requests)]

@@ -1,4 +1,4 @@
-"""Which of people's questions are held out: some decide in the end, some tell when to stop, the rest are learned from."""
+"""Which of people's questions are held out: some decide in the end, some tell when to stop learning from the rest."""
 
 from __future__ import annotations
 
