@@ -12,6 +12,7 @@ texts. The median of three turns counts. Writes benchmarks/results/serving_peers
 from __future__ import annotations
 
 import argparse
+import gzip
 import http.client
 import json
 import multiprocessing
@@ -81,8 +82,9 @@ def options() -> argparse.Namespace:
 def compared(
     place: Path, peers: Peers, documents: list[dict[str, Any]], questions: list[str], rounds: int
 ) -> dict[str, Any]:
-    corpus = place / "corpus.jsonl"
-    corpus.write_text("".join(f"{json.dumps(one)}\n" for one in documents))
+    corpus = place / "corpus.jsonl.gz"
+    with gzip.open(corpus, "wt") as file:
+        file.writelines(f"{json.dumps(one)}\n" for one in documents)
     made(place / "docsim", documents, "fast").close()
     for environment, kind in (("txtai-api", "txtai-hybrid"), ("chroma", "chroma")):
         words = (peers.interpreters[environment], JOBS, "index", kind, peers.static, place / kind, corpus)
