@@ -13,7 +13,8 @@ process to its being ready.
 Then the eight clients ask two workers that serve the first 1,000 of the pages, while other processes bring changed
 documents into that index, adapt its encoder, build a generation with half of the components, publish it and roll it
 back: at least so many requests, and until each of these was done. Counted are answers that fail, answers whose encoder
-is not that of their generation, and how much memory a worker takes before and after. Last, 1,000 of the pages lie in a
+is not that of their generation, and how much memory a worker takes, from before
+the first request to after the last. Last, 1,000 of the pages lie in a
 folder that is watched, and the seconds from saving a changed one to finding it are taken, ten times.
 
 Writes benchmarks/results/serving.json; a quick run, of 300 pages, only with a note that says why it was quick.
@@ -232,7 +233,7 @@ def changing(path: Path, place: Path, questions: list[str], requests: int) -> di
     """Ask two workers while other processes change the index; return what went wrong, and what was done meanwhile."""
     with serving(path, 2) as (port, process):
         throughput(port, questions, 40)  # so that a worker holds what it holds after some time
-        before = workers_memory(process.pid)
+        memory = [workers_memory(process.pid)]
         done: dict[str, int] = {}
         ending = threading.Event()
         changes = threading.Thread(target=change, args=(path, place, done, ending))
@@ -244,9 +245,9 @@ def changing(path: Path, place: Path, questions: list[str], requests: int) -> di
             each = [(port, questions[i::CLIENTS], min(requests, 400) // CLIENTS) for i in range(CLIENTS)]
             while changes.is_alive() and (len(answers) < requests or len(done) < len(CHANGES)):
                 answers += [one for part in pool.starmap(watching, each) for one in part]
+                memory.append(workers_memory(process.pid))
         ending.set()
         changes.join()
-        after = workers_memory(process.pid)
     encoders: dict[int, set[str]] = {}
     for one in answers:
         if one["status"] == 200:
@@ -258,7 +259,7 @@ def changing(path: Path, place: Path, questions: list[str], requests: int) -> di
         "generations": len(encoders),
         "mixed": sum(len(one) - 1 for one in encoders.values()),
         "done": done,
-        "memory_mb": {"before": before, "after": after},
+        "memory_mb": [round(one) for one in memory[:: max(len(memory) // 20, 1)]],
         "latency_ms": times,
     }
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from docsim import plain_schema
 from docsim.engine.local import schema
 from docsim.engine.retrying import PAUSE, TRIES, retried
 from docsim.errors import IndexChanged, StoreError
@@ -73,6 +74,7 @@ class Database:
                 self._check_version()
                 if writable:
                     schema.migrate(self._connection)
+                plain_schema.check(self._connection)
         except BaseException:
             self.close()
             raise

@@ -1,0 +1,62 @@
+"""A database of a stranger that computes something when it is read or written is not opened."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from docsim import Document, Encoder, Index
+from docsim.errors import StoreError
+from docsim.serving.server_database import ServerDatabase
+from docsim.use.log import UseLog
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+CHANGES = [
+    ("ALTER TABLE {0} RENAME TO held; CREATE VIEW {0} AS " + ENDLESS + " SELECT held.* FROM held, n", "view"),
+    ("CREATE TRIGGER evil AFTER INSERT ON {0} BEGIN DELETE FROM {0}; END", "trigger"),
+    ("ALTER TABLE {0} ADD COLUMN evil BLOB AS (zeroblob(1000000000))", "computed column"),
+    ("CREATE VIRTUAL TABLE evil USING fts5(text)", "virtual table"),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Path:
+    path = tmp_path_factory.mktemp("plain") / "index"
+    with Index.create(path, encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync([Document("a", "Boil the lentils."), Document("b", "Rotate the keys.")])
+    ServerDatabase(path)
+    with UseLog.opened(path):
+        pass
+    return path
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "index")
+
+
+@pytest.mark.parametrize(("change", "kind"), CHANGES, ids=[kind for _, kind in CHANGES])
+def test_what_computes_is_refused(copy: Path, change: str, kind: str) -> None:
+    for file, table in (("index.db", "documents"), ("serving.db", "tokens"), ("use.db", "questions")):
+        with closing(sqlite3.connect(copy / file)) as database:
+            database.executescript(change.format(table))
+    said = f"it has a {kind}, '.*', which docsim never makes"
+    with pytest.raises(StoreError, match=said):
+        Index.open(copy)
+    with pytest.raises(StoreError, match=said):
+        Index.create(copy)
+    with pytest.raises(StoreError, match=said):
+        ServerDatabase(copy)
+    with pytest.raises(StoreError, match=said):
+        UseLog(copy)
+
+
+def test_what_docsim_makes_is_opened(copy: Path) -> None:
+    with Index.open(copy) as index:
+        assert index.counts().documents == 2
+    assert ServerDatabase(copy).exists
+    UseLog(copy).close()
