@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from docsim import plain_schema
+from docsim import untrusted
 from docsim.errors import StoreError
 
 __all__ = ["FILE", "ServerDatabase", "instant"]
@@ -79,7 +79,7 @@ class ServerDatabase:
                 if not self.rows("SELECT 1 FROM pragma_table_info('jobs') WHERE name = 'progress'"):  # of version 1
                     connection.execute("ALTER TABLE jobs ADD COLUMN progress TEXT")
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
-        plain_schema.check(self._connection())
+        untrusted.check_schema(self._connection())
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from docsim import plain_schema
+from docsim import untrusted
 from docsim.errors import StoreError
 from docsim.use.records import Event, Kind, Question, Session, Shown
 
@@ -117,7 +117,7 @@ class UseLog:
         if version > len(_MIGRATIONS):
             raise StoreError(f"the record of use {self.path} was made by a newer version of docsim; update docsim")
         if version == len(_MIGRATIONS):
-            plain_schema.check(self._connection)
+            untrusted.check_schema(self._connection)
             return
         execute("PRAGMA journal_mode = WAL")
         with self._transaction():

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from docsim import plain_schema
+from docsim import untrusted
 from docsim.engine.local import schema
 from docsim.engine.retrying import PAUSE, TRIES, retried
 from docsim.errors import IndexChanged, StoreError
@@ -69,12 +69,13 @@ class Database:
                 f"expected an index at {path}, found none; create it first",
                 hint=f"docsim index SOURCE --index {path}",
             )
+        untrusted.check_files(path)
         try:
             with self._explained():
                 self._check_version()
                 if writable:
                     schema.migrate(self._connection)
-                plain_schema.check(self._connection)
+                untrusted.check_schema(self._connection)
         except BaseException:
             self.close()
             raise

@@ -1,7 +1,8 @@
-"""A database of a stranger that computes something when it is read or written is not opened."""
+"""An index of a stranger is not opened if a file of it may have no end, or its database computes something."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -60,3 +61,29 @@ def test_what_docsim_makes_is_opened(copy: Path) -> None:
         assert index.counts().documents == 2
     assert ServerDatabase(copy).exists
     UseLog(copy).close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+@pytest.mark.parametrize("name", ["index.faiss", "documents.0123456789abcdef", "encoder/tower.onnx", "new/file"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_may_have_no_end_is_refused(copy: Path, name: str, kind: str) -> None:
+    file = copy / "generations" / "0001" / name
+    file.unlink(missing_ok=True)
+    file.parent.mkdir(exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    said = f"expected files in the index at .*; generations/0001/{name} is a device or a pipe"
+    for opened in (Index.open, Index.create):
+        with pytest.raises(StoreError, match=said):
+            opened(copy)
+
+
+def test_links_to_files_and_to_nothing_are_fine(copy: Path, tmp_path: Path) -> None:
+    (file,) = copy.glob("generations/0001/index.faiss")
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    (copy / "nothing").symlink_to(tmp_path / "nowhere")
+    with Index.open(copy) as index:
+        assert index.search("boil lentils", 1).hits[0].id == "a"
