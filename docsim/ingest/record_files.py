@@ -14,6 +14,7 @@ import hashlib
 import io
 import itertools
 import json
+import shlex
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
@@ -289,7 +290,7 @@ def _columns(header: list[str], path: Path, columns: Columns) -> list[str]:
         found = ", ".join(name[:50] for name in names[:20]) or "none"
         raise UsageError(
             f"expected a column named {columns.text} in {path}, found: {found}; name the column to search",
-            hint=f"docsim index {path.name} --text-column {next(iter(names), '') or 'NAME'!r}",
+            hint=f"docsim index {shlex.quote(path.name)} --text-column {shlex.quote(next(iter(names), '') or 'NAME')}",
         )
     return names
 
