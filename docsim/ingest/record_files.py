@@ -31,6 +31,9 @@ __all__ = ["Columns", "check", "count", "entries", "is_table", "stem", "stream_e
 RECORD_LIMIT = 1 << 26
 """The largest length of one record, in characters."""
 
+MOST_FIELDS = 10_000
+"""The most fields of one record: each of them is kept, shown and looked through for every document."""
+
 RATIO_LIMIT = 200
 """How many times larger than the file its unpacked content may be, if that is more than ``RATIO_EXEMPT`` bytes."""
 
@@ -264,6 +267,8 @@ def _json_row(line: str, number: int) -> _Record:
         return _Record(number, None, "the line has a number that is too long, or is nested too deeply")
     if not isinstance(fields, dict):
         return _Record(number, None, f"expected a JSON object, got {_kind(fields)}")
+    if len(fields) > MOST_FIELDS:
+        return _Record(number, None, f"expected at most {MOST_FIELDS:,} fields, got {len(fields):,}")
     return _Record(number, fields)
 
 
@@ -282,6 +287,8 @@ def _separated(lines: TextIO, path: Path) -> Iterator[separated.Row]:
 
 def _columns(header: list[str], path: Path, columns: Columns) -> list[str]:
     """Return the names of the columns, with those that make the document as ``columns`` spells them."""
+    if len(header) > MOST_FIELDS:
+        raise UsageError(f"expected at most {MOST_FIELDS:,} columns in {path}, found {len(header):,}")
     names = [name.strip() for name in header]
     for wanted in astuple(columns):
         if wanted not in names:
