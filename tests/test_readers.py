@@ -8,6 +8,7 @@ import json
 import re
 import time
 import zipfile
+from typing import Any
 
 import openpyxl
 import pptx
@@ -116,7 +117,7 @@ def test_a_slide_that_is_named_many_times_is_read_once() -> None:
 
 @pytest.mark.parametrize(("slides", "frames"), [(1, 100), (100, 1)])
 def test_a_chart_or_a_note_that_is_named_many_times_is_read_once(slides: int, frames: int) -> None:
-    drawn = CategoryChartData()
+    drawn: Any = CategoryChartData()  # type: ignore[no-untyped-call]
     drawn.categories = [f"Kind {number}" for number in range(20)]
     drawn.add_series("Series", range(20))
     deck = pptx.Presentation()
