@@ -44,11 +44,11 @@ __all__ = [
 
 
 _BREAK = re.compile(r"(?<!\s)\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _spelled_out(found: re.Match[str]) -> str:
-    return f"\\x{ord(found[0]):02x}"
+    return ascii(found[0])[1:-1]
 
 
 class DocsimError(Exception):

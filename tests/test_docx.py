@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from office_files import docx, paragraph
 
@@ -115,6 +117,36 @@ def test_footnotes_are_read() -> None:
     note = f'<w:footnotes {WORD}><w:footnote w:id="2">{paragraph("See annex")}</w:footnote></w:footnotes>'
     body = '<w:p><w:r><w:footnoteReference w:id="2"/></w:r></w:p>'
     assert text(body, related(n=("footnotes", "footnotes.xml", note))).count("See annex") == 1
+
+
+@pytest.mark.parametrize("kind", ["footnote", "endnote"])
+def test_a_note_that_is_named_many_times_is_read_once(kind: str) -> None:
+    note = f'<w:{kind}s {WORD}><w:{kind} w:id="2">{paragraph("See annex")}</w:{kind}></w:{kind}s>'
+    body = "<w:p>" + f'<w:r><w:{kind}Reference w:id="2"/></w:r>' * 1000 + "</w:p>"
+    assert text(body, related(n=(f"{kind}s", f"{kind}s.xml", note))).count("See annex") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "most"),
+    [
+        ("<w:bookmarkStart/>" * 150_000, 4),
+        ("<w:p>" + f"<w:ins>{run('soup ')}</w:ins>" * 50_000 + "</w:p>", 12),
+        (f"<w:sdt><w:sdtContent>{paragraph('soup')}</w:sdtContent></w:sdt>" * 30_000, 12),
+    ],
+    ids=["marks", "changes", "controls"],
+)
+def test_very_many_elements_that_are_unwrapped_take_linear_time(body: str, most: float) -> None:
+    started = time.process_time()
+    assert text(body).startswith("Rules")
+    assert time.process_time() - started < most
+
+
+def test_very_many_parts_with_notes_take_linear_time() -> None:
+    note = f'<w:footnotes {WORD}><w:footnote w:id="%d">{paragraph("See annex")}</w:footnote></w:footnotes>'
+    parts = {f"n{number}": ("footnotes", f"notes{number}.xml", note % number) for number in range(2000)}
+    started = time.process_time()
+    assert text("", related(**parts)).count("See annex") == 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,29 @@ def test_swagger_2_is_read_and_what_is_no_api_is_refused(tmp_path: Path) -> None
         (tmp_path / f"{number}.yaml").write_text(text)
         with pytest.raises(SourceError, match="expected"):
             list(forms.documents(tmp_path / f"{number}.yaml", "openapi"))
+
+
+def _posting(schemas: dict[str, Any], **more: Any) -> dict[str, Any]:
+    asked = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S0"}}}}
+    paths = {"/0": {"post": {"requestBody": asked}}} | more
+    return {"openapi": "3.0.3", "info": {"title": "T"}, "paths": paths, "components": {"schemas": schemas}}
+
+
+def test_parts_that_refer_to_one_another_without_an_end_are_failures(tmp_path: Path) -> None:
+    twice = {f"S{at}": {"allOf": [{"$ref": f"#/components/schemas/S{at + 1}"}] * 2} for at in range(40)}
+    shared: dict[str, Any] = {f"/a{number}": {"$ref": "#/paths/~1b"} for number in range(500)}
+    shared["/b"] = {"get": {"description": "y" * 100_000}}
+    for api, kept in ((_posting(twice), 0), (_posting({}, **shared), 20)):
+        file = tmp_path / "api.json"
+        file.write_text(json.dumps(api))
+        found = read(file, "openapi")
+        assert {one.reason for one in found.failures} == {"the parts of the file refer to one another far too often"}
+        assert kept <= len(found.documents) < 60
+
+
+def test_aliases_of_yaml_that_repeat_one_another_without_an_end_are_refused(tmp_path: Path) -> None:
+    lines = [f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]\n" for at in range(1, 12)]
+    file = tmp_path / "api.yaml"
+    file.write_text(f"openapi: 3.0.3\na0: &a0 [x]\n{''.join(lines)}info: {{title: T, version: *a11}}\npaths: {{}}\n")
+    with pytest.raises(SourceError, match="its aliases repeat parts of it far too often"):
+        read(file, "openapi")

@@ -160,3 +160,23 @@ def test_a_repository_is_read_with_docstrings(tmp_path: Path) -> None:
     whole = read(tmp_path / "pump", "git", include=("*.py", "*.go"))
     assert whole["src/acme/pump.py"].text.startswith('"""Pumps water."""')
     assert whole["main.go"].text == "package main"
+
+
+def test_a_page_that_includes_without_an_end_is_bounded(tmp_path: Path) -> None:
+    chain = {f"docs/{at}.txt": f'--8<-- "{at + 1}.txt"\n' * 300 + "x\n" for at in range(8)}
+    files = {"mkdocs.yml": _MKDOCS, "docs/large.txt": "word\n" * 100_000, **chain}
+    files["docs/index.md"] = "# Home\n\n" + '--8<-- "large.txt"\n' * 5000
+    files["docs/chain.md"] = '# Chain\n\n--8<-- "0.txt"\n'
+    files["docs/wide.md"] = "# Wide\n\n" + " " * 100_000 + '--8<-- "large.txt"\n'
+    pages = read(folder(tmp_path / "site", files), "site").documents.values()
+    assert max(len(page.text) for page in pages) < 3_000_000
+    home = next(page for page in pages if page.title == "Home")
+    assert home.text.count("word") == 200_000
+    assert '--8<-- "large.txt"' in home.text
+
+
+def test_a_navigation_that_repeats_itself_without_an_end_is_passed_over(tmp_path: Path) -> None:
+    lines = [f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]\n" for at in range(1, 12)]
+    files = {"mkdocs.yml": f"site_name: x\na0: &a0 [index.md]\n{''.join(lines)}nav: *a11\n", "docs/index.md": "# Home"}
+    found = read(folder(tmp_path / "site", files), "site").documents.values()
+    assert [page.title for page in found] == ["Home"]

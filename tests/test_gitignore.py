@@ -128,6 +128,8 @@ def test_a_tree_is_listed_as_git_lists_it(tree: Path, outer: str, inner: str) ->
         ("*a" * 40 + "b", "b", True),
         ("a*" * 60 + "b", "c", None),
         ("*" * 300 + "b", "c", None),
+        ("[ab]*" * 30 + "b", "c", None),
+        ("*[!b]" * 30 + "b", "c", None),
     ],
 )
 def test_many_stars_do_not_take_forever(pattern: str, end: str, expected: bool | None) -> None:
@@ -136,7 +138,33 @@ def test_many_stars_do_not_take_forever(pattern: str, end: str, expected: bool |
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("pattern", ["*a*b", "a*?*b*", "*ab*a*", "*.a*b", "*a*/b*a*b", "a**b", "*-*a", "/*a*?b*/"])
+@pytest.mark.parametrize("pattern", ["a/**/" * 20 + "z", "**/a/" * 20 + "z", "**/*a*/" * 12 + "z", "a/**/" * 20])
+def test_many_double_stars_do_not_take_forever(pattern: str) -> None:
+    started = time.monotonic()
+    assert parse([pattern]).ignores("aaaa/" * 20 + "a/" * 200 + "b", is_folder=False) is None
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*a*b",
+        "a*?*b*",
+        "*ab*a*",
+        "*.a*b",
+        "*a*/b*a*b",
+        "a**b",
+        "*-*a",
+        "/*a*?b*/",
+        "*[ab]*b",
+        "[.-]*[a]*b",
+        "a/**/b/**/a",
+        "**/a/**/b",
+        "**/a*/**/*b/**/-",
+        "a/**/b/**",
+        "**/a/**/b/",
+    ],
+)
 def test_stars_mean_the_same_as_they_are_tried_one_by_one(pattern: str) -> None:
     (slow,) = GitIgnoreSpec.from_lines([pattern], backend="simple").patterns
     rules = parse([pattern])

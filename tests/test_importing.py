@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from tiny_bert import bert_states, write_json, write_teacher
+from tiny_models import pieces, write_modules
 
 keras = pytest.importorskip("keras")
 
@@ -263,6 +264,46 @@ def test_a_place_with_something_else_is_refused(original: Path, tmp_path: Path) 
     (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
     with pytest.raises(EncoderError, match="there is something else"):
         import_encoder(original, tmp_path)
+
+
+def test_a_model_that_reads_no_more_than_what_stands_around_a_text_is_refused(tmp_path: Path) -> None:
+    path = write_teacher(tmp_path / "original")
+    write_json(path / "sentence_bert_config.json", {"max_seq_length": 2})
+    with pytest.raises(TrainingError, match="more than the 2 tokens around each text; it reads 2"):
+        import_encoder(path, tmp_path / "made")
+
+
+def test_files_that_are_far_too_large_are_not_read(tmp_path: Path) -> None:
+    path = write_teacher(tmp_path / "original")
+    with (path / "config.json").open("r+b") as file:
+        file.truncate(50 << 30)
+    with pytest.raises(TrainingError, match=r"its config\.json cannot be read \(it has more than 10,000,000 bytes\)"):
+        import_encoder(path, tmp_path / "made")
+    write_json(path / "modules.json", [{"type": "x.Transformer"}] * 101)
+    with pytest.raises(TrainingError, match="expected at most 100 modules"):
+        ModelDirectory.open(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "size", "message"),
+    [
+        ([10**12, 0], "F32", 0, r"from 1 to 500 million numbers .*; it has the shape \(1000000000000, 0\)"),
+        ([10**9, 2], "I8", 2 * 10**9, r"from 1 to 500 million numbers .*; it has the shape \(1000000000, 2\)"),
+        ([10**7, 1], "I8", 10**7, "expected about as many vectors as tokens; there are 10,000,000 vectors"),
+    ],
+)
+def test_tables_that_claim_far_too_many_rows_are_refused(
+    tmp_path: Path, shape: list[int], kind: str, size: int, message: str
+) -> None:
+    tmp_path.joinpath("original").mkdir()
+    write_modules(tmp_path / "original", {"": "StaticEmbedding"})
+    pieces().save(str(tmp_path / "original" / "tokenizer.json"))
+    head = json.dumps({"embedding.weight": {"dtype": kind, "shape": shape, "data_offsets": [0, size]}}).encode()
+    with (tmp_path / "original" / "model.safetensors").open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        file.truncate(8 + len(head) + size)  # a sparse file takes no room
+    with pytest.raises(TrainingError, match=message):
+        import_encoder(tmp_path / "original", tmp_path / "made")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
 import time
 import zipfile
+from typing import Any
 
 import openpyxl
 import pptx
@@ -14,9 +16,13 @@ import pytest
 from lxml import etree
 from office_files import archive_of, pdf
 from openpyxl.comments import Comment
+from pptx.chart.data import CategoryChartData
+from pptx.enum.chart import XL_CHART_TYPE
+from pptx.opc.constants import RELATIONSHIP_TYPE as RT
 
 from docsim.errors import SourceError
 from docsim.ingest.formats import read
+from docsim.ingest.readers import archives
 from docsim.ingest.readers.archives import missing
 from docsim.ingest.readers.office import paragraphs
 
@@ -43,6 +49,13 @@ def test_what_a_text_lacks_is_found_in_linear_time_and_in_any_order() -> None:
     assert missing([*kept, *lost, "Cell 7."], " | ".join(kept)) == lost
     assert time.process_time() - started < 5
     assert missing(["two", "one", "gone", "three", "one two"], "**One** two, *three*") == ["gone"]
+
+
+def test_a_text_that_lacks_very_many_paragraphs_is_not_searched_for_each() -> None:
+    kept, lost = [f"Cell {number}." for number in range(100_000)], [f"Lost {number}." for number in range(100_000)]
+    started = time.process_time()
+    assert missing([*lost, *kept], " | ".join(kept)) == lost
+    assert time.process_time() - started < 20
 
 
 def test_a_paragraph_of_very_many_runs_takes_linear_time() -> None:
@@ -100,6 +113,29 @@ def test_a_slide_that_is_named_many_times_is_read_once() -> None:
     whole = presentation(notes="Say this slowly")
     again = repeated(whole, "ppt/presentation.xml", b"p:sldId", 500)
     assert read(again, ".pptx", "x.pptx") == read(whole, ".pptx", "x.pptx")
+
+
+@pytest.mark.parametrize(("slides", "frames"), [(1, 100), (100, 1)])
+def test_a_chart_or_a_note_that_is_named_many_times_is_read_once(slides: int, frames: int) -> None:
+    drawn: Any = CategoryChartData()  # type: ignore[no-untyped-call]
+    drawn.categories = [f"Kind {number}" for number in range(20)]
+    drawn.add_series("Series", range(20))
+    deck = pptx.Presentation()
+    first, *others = [deck.slides.add_slide(deck.slide_layouts[6]) for _ in range(slides)]
+    first.notes_slide.notes_text_frame.text = "Say this slowly"
+    frame = first.shapes.add_chart(XL_CHART_TYPE.PIE, 0, 0, 9, 9, drawn)
+    for slide in (first, *others):
+        id = slide.part.relate_to(frame.chart.part, RT.CHART)
+        for _ in range(frames):
+            again = copy.deepcopy(frame._element)
+            again.chart.set(archives.RELATION, id)
+            slide.shapes._spTree.append(again)
+        if slide is not first:
+            slide.part.relate_to(first.notes_slide.part, RT.NOTES_SLIDE)
+    stream = io.BytesIO()
+    deck.save(stream)
+    found = read(stream.getvalue(), ".pptx", "x.pptx").text
+    assert [found.count(one) for one in ("Kind 7 ", "Say this slowly")] == [1, 1]
 
 
 # Excel

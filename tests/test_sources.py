@@ -354,6 +354,14 @@ def test_csv_without_a_column_for_the_text_is_refused_by_name(tmp_path: Path, co
         _records(tmp_path / "a.csv", content)
 
 
+def test_records_of_far_too_many_fields_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected at most 10,000 columns in .*, found 10,001"):
+        _records(tmp_path / "a.csv", "text" + ",c" * 10_000)
+    line = json.dumps({"text": "a"} | dict.fromkeys(map(str, range(10_000)), 1))
+    reason = "expected at most 10,000 fields, got 10,001"
+    assert _failures(_records(tmp_path / "a.jsonl", f"{line}\n")) == [Failure("a.jsonl:1", reason, identified=False)]
+
+
 @pytest.mark.parametrize(
     ("name", "content"), [("a.jsonl", b"\0\1"), ("a.csv.gz", b"id,text\n"), ("a.jsonl.gz", b"\x1f\x8b\x08")]
 )

@@ -85,6 +85,13 @@ def test_a_mapping_to_rows_that_do_not_exist_is_refused(tmp_path: Path) -> None:
         import_encoder(model2vec(tmp_path / "m", tokenizer, tensors), tmp_path / "made")
 
 
+def test_a_mapping_that_makes_far_too_many_vectors_is_refused(tmp_path: Path) -> None:
+    tensors: dict[str, NDArray[np.generic]] = {"embeddings": drawn(1, 10_000), "mapping": np.zeros(1_000_000, np.int8)}
+    path = model2vec(tmp_path / "original", tiny_tokenizer(), tensors)
+    with pytest.raises(TrainingError, match=r"from 1 to 500 million numbers .* shape \(1000000, 10000\)"):
+        import_encoder(path, tmp_path / "made")
+
+
 def test_fewer_vectors_than_tokens_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="expected a vector for each token"):
         import_encoder(model2vec(tmp_path / "m", tiny_tokenizer(), {"embeddings": drawn(40, 8)}), tmp_path / "made")

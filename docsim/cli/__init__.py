@@ -21,6 +21,7 @@ from docsim.cli.output import echo, styled
 from docsim.cli.settings_file import nearest
 from docsim.cli.streams import open_closed_streams
 from docsim.errors import DocsimError
+from docsim.text.control_characters import log_to_standard_error, visible
 
 __all__ = ["main", "run"]
 
@@ -188,7 +189,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except DocsimError as error:
             raise _Failed(error) from error
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except click.ClickException as error:
+            error.message = visible(error.message)  # type: ignore[misc]  # it may quote names of files
+            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if allocation.is_exceeded(error):
@@ -212,9 +216,7 @@ Shell completion:  eval "$(_DOCSIM_COMPLETE=bash_source docsim)"   (or zsh_sourc
 @click.pass_context
 def main(ctx: click.Context, debug: bool) -> None:
     """Find documents similar to a question or to another document, with an encoder trained on your own documents."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s", stream=sys.stderr
-    )
+    log_to_standard_error(logging.DEBUG if debug else logging.ERROR)
     if ctx.invoked_subcommand != "trust" and nearest(Path.cwd()):
         from docsim.cli import settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 
@@ -28,12 +29,15 @@ __all__ = [
 INDEXES = Path("indexes")
 """Where indexes are looked for, here and in the folders above."""
 
+_WORD = re.compile(r"[\w@%+=:,./-]+")
+
 VARIABLE = "DOCSIM_INDEX"
 """The variable of the environment that may name an index."""
 
 
 def _complete_index(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [str(path) for path in known_indexes() if str(path).startswith(incomplete)]
+    """Return the indexes that begin so; none whose name a shell, which gets it as it is, would not read as one word."""
+    return [name for path in known_indexes() if (name := str(path)).startswith(incomplete) and _WORD.fullmatch(name)]
 
 
 index_option = click.option(

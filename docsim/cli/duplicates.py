@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import chosen_index, options
-from docsim.cli.output import Output, echo, print_json, visible
+from docsim.cli.output import Output, echo, print_json
 from docsim.cli.progress import watching
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
 from docsim.index import Index
+from docsim.text.control_characters import visible
 
 if TYPE_CHECKING:
     from docsim.analysis.duplicates import Duplicates, Group
@@ -116,7 +117,7 @@ def _show(found: Duplicates, report: Path | None, *, quiet: bool) -> None:
         told = f"{members} of {found.documents} documents duplicate {len(found.groups)} others"
         console.print(f"{told}; threshold {found.threshold:.2f}, {how}", style="dim")
         if report is not None:
-            console.print(f"Written to {report}", style="dim", markup=False)
+            console.print(f"Written to {visible(str(report))}", style="dim", markup=False)
 
 
 def _show_group(show: Callable[..., None], group: Group) -> None:

@@ -13,8 +13,9 @@ import click
 from docsim.analysis.explain import PAIRS, Explanation, PassagePair, Span, telling_words
 from docsim.cli import chosen_index, options
 from docsim.cli.arguments import subject
-from docsim.cli.output import Output, echo, masked, print_json, visible
+from docsim.cli.output import Output, echo, print_json
 from docsim.errors import UsageError
+from docsim.text.control_characters import masked, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docsim.analysis.alike import folded
-from docsim.cli.output import visible
 from docsim.encoding.documents import encode_texts
 from docsim.encoding.encoder import Encoder
 from docsim.models import Hit, SearchResult
 from docsim.rendering.terminal_snippets import Snippet, snippets
+from docsim.text.control_characters import visible
 from docsim.text.matching import Matcher
 
 if TYPE_CHECKING:

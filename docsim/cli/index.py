@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,13 +169,14 @@ def chosen(sources: Sequence[Source], arguments: Sequence[str]) -> Path:
     if len(holding) == 1:
         return holding[0]
     found = ", ".join(map(str, holding or known))
-    given = " ".join(arguments)
+    given = shlex.join(arguments)
     if holding:
         raise UsageError(f"expected --index, because several indexes hold {given}: {found}")
     another = new if new not in known else chosen_index.INDEXES / f"{sources[0].name}-2"
     raise UsageError(
         f"expected --index, because {found} holds other sources than {given}. To add to it: docsim index {given} "
-        f"--index {known[0]}. For an index of its own: docsim index {given} --index {another}"
+        f"--index {chosen_index.told(known[0])}. For an index of its own: "
+        f"docsim index {given} --index {chosen_index.told(another)}"
     )
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from docsim.cli import chosen_index, options
-from docsim.cli.output import Output, echo, json_text, print_json, styled
+from docsim.cli.output import Output, echo, print_json, styled
 from docsim.errors import UsageError
 from docsim.evaluation import judgements
 from docsim.index import Index
 from docsim.jobs import judging
 from docsim.jobs.judging import Answer, Pair
+from docsim.text.control_characters import json_text
 from docsim.use.judgements import Judged, JudgedQuestion
 
 __all__ = ["judge"]

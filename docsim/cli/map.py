@@ -14,6 +14,7 @@ from docsim.cli.grouping import needs
 from docsim.cli.output import Output, echo, print_json, styled
 from docsim.errors import UsageError
 from docsim.index import Index
+from docsim.text.control_characters import visible
 
 if TYPE_CHECKING:
     from docsim.analysis.topic_map import KnowledgeMap
@@ -46,7 +47,7 @@ def draw_map(out: Path, seed: int, index_path: Path | None, output: Output) -> N
     directory = chosen_index.index_directory(index_path)
     with Index.open(directory) as index:
         found = index.map(seed=seed)
-    files = _write(found, out, title=directory.resolve().name)
+    files = _write(found, out, title=visible(directory.resolve().name))
     if output.as_json:
         print_json({"files": files, **asdict(found)})
         return

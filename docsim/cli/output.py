@@ -6,18 +6,15 @@ move the cursor, rename the window or turn the direction of the text.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 import click
 
-__all__ = ["Output", "Style", "echo", "json_text", "masked", "plural", "print_json", "styled", "visible", "warn"]
+from docsim.text.control_characters import json_text, visible
 
-_INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters but tabs and line feeds, and marks of the direction of text."""
+__all__ = ["Output", "Style", "echo", "plural", "print_json", "styled", "warn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +28,6 @@ class Output:
     def for_people(self) -> bool:
         """Whether to print text beyond bare results, and progress."""
         return not (self.as_json or self.quiet)
-
-
-def visible(text: str) -> str:
-    """Return a text with its control characters spelled out: an escape as ``x1b`` after a backslash."""
-    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
-def masked(text: str) -> str:
-    """Return a text of the same length with a U+FFFD in the place of each control character."""
-    return _INVISIBLE.sub("\ufffd", text)
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
@@ -66,12 +53,6 @@ def plural(reason: str, count: int) -> str:
     if count == 1 or reason.startswith(".") or reason in ("hidden", "ignored"):
         return reason
     return f"{reason}es" if reason.endswith("x") else f"{reason}s"
-
-
-def json_text(found: object, *, indent: int | None = None) -> str:
-    """Return JSON in which every control character is escaped."""
-    written = json.dumps(found, ensure_ascii=False, indent=indent)
-    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
 
 
 def print_json(found: object) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from docsim.cli.output import echo, visible
+from docsim.cli.output import echo
 from docsim.progress import SILENT, Progress, Silent, Total, counted
+from docsim.text.control_characters import visible
 
 if TYPE_CHECKING:
     from rich import progress as rich

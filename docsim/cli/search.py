@@ -16,7 +16,7 @@ from docsim.cli import chosen_index, options
 from docsim.cli.arguments import file_named, subject
 from docsim.cli.last_answer import remember
 from docsim.cli.options import SearchOptions
-from docsim.cli.output import Output, echo, json_text, print_json, visible, warn
+from docsim.cli.output import Output, echo, print_json, warn
 from docsim.cli.streams import chunks
 from docsim.engine.retrying import retried
 from docsim.errors import UsageError
@@ -24,6 +24,7 @@ from docsim.index import Index
 from docsim.jobs import freshness
 from docsim.models import Document, SearchResult
 from docsim.search import highlighting
+from docsim.text.control_characters import json_text, visible
 from docsim.text.matching import Matcher
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import click
 
 from docsim.cli import chosen_index
 from docsim.cli.grouping import grouped, needs
+from docsim.cli.output import echo
 from docsim.cli.token import default_access_option, rules_option
 from docsim.engine import opening
 from docsim.use.log import KEEP_DAYS
@@ -167,4 +168,4 @@ def serve(
     given["watch"] = tuple(map(str, watch))
     settings = Settings(chosen_index.index_directory(index_path).resolve(), host, port, **given)
     running.check(settings)
-    running.run(settings, lambda address: click.echo(f"Serving {opening.shown(settings.index)} at {address}", err=True))
+    running.run(settings, lambda address: echo(f"Serving {opening.shown(settings.index)} at {address}", err=True))

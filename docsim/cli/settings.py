@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -44,7 +45,8 @@ def apply(ctx: click.Context) -> None:
         return
     content = _content(path)
     if _trusted().get(_name(path)) != _digest(content):
-        warn([f"{path} is not used, because you have not trusted it as it is now. Read it, then: docsim trust {path}"])
+        allowing = f"docsim trust {shlex.quote(str(path))}"
+        warn([f"{path} is not used, because you have not trusted it as it is now. Read it, then: {allowing}"])
         return
     assert isinstance(ctx.command, click.Group)
     chosen = ctx.invoked_subcommand or ""

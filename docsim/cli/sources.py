@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,5 +52,5 @@ def forget(source: str, index_path: Path | None, wait: bool, output: Output) -> 
 
 def _state(one: SourceStatus) -> str:
     if one.gone:
-        return f"gone; remove its documents with: docsim forget {one.location}"
+        return f"gone; remove its documents with: docsim forget {shlex.quote(one.location)}"
     return f"read {one.finished}" if one.complete else "NOT read completely: run docsim index again"

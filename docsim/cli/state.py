@@ -32,7 +32,7 @@ def write(name: str, value: object) -> None:
     folder = _folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with replacing(folder / f"{name}.json") as file:
-        file.write(json.dumps(value, ensure_ascii=False).encode("utf-8"))
+        file.write(json.dumps(value).encode("ascii"))
 
 
 def _folder() -> Path:

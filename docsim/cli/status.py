@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -99,7 +100,7 @@ def _print_sources(sources: Sequence[SourceStatus]) -> None:
         )
         echo(f"source      {source.location} ({source.documents} documents, {state})")
         if source.gone:
-            echo(f"  It is gone; remove its documents with: docsim forget {source.location}")
+            echo(f"  It is gone; remove its documents with: docsim forget {shlex.quote(source.location)}")
     left_out = sum((Counter(source.left_out) for source in sources), Counter[str]())
     if left_out:
         reasons = ", ".join(f"{count} {plural(reason, count)}" for reason, count in left_out.most_common(8))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docsim.cli import chosen_index, options
-from docsim.cli.output import print_json
+from docsim.cli.output import echo, print_json
 from docsim.engine import opening
 from docsim.errors import StoreError
 
@@ -83,7 +83,7 @@ def add(
     if as_json:
         print_json({"name": name, "token": made})
     else:
-        click.echo(made)
+        echo(made)
 
 
 @token.command("list")
@@ -97,7 +97,7 @@ def list_(index_path: Path | None, as_json: bool) -> None:
         return
     for one in found:
         shown = "all documents" if one.groups is None else ", ".join(("everyone", *one.groups))
-        click.echo("\t".join((one.name, one.scope, shown, f"until {one.expires}" if one.expires else "for good")))
+        echo("\t".join((one.name, one.scope, shown, f"until {one.expires}" if one.expires else "for good")))
 
 
 @token.command()

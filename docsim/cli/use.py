@@ -11,9 +11,10 @@ from typing import IO
 import click
 
 from docsim.cli import chosen_index, options
-from docsim.cli.output import Output, echo, json_text, print_json
+from docsim.cli.output import Output, echo, print_json
 from docsim.engine import opening
 from docsim.errors import StoreError, UsageError
+from docsim.text.control_characters import json_text
 from docsim.use.log import UseLog
 from docsim.use.people import People
 

@@ -13,9 +13,10 @@ import click
 from docsim.cli import chosen_index, options
 from docsim.cli.grouping import needs
 from docsim.cli.options import EncoderOptions
-from docsim.cli.output import Output, echo, json_text
+from docsim.cli.output import Output, echo
 from docsim.cli.progress import sentences
 from docsim.errors import DocsimError
+from docsim.text.control_characters import json_text
 
 if TYPE_CHECKING:
     from docsim.ingest.sources import Source

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -127,9 +128,8 @@ def _missing(path: Path) -> EncoderError:
     found = f"no {MANIFEST_FILE} in it" if path.is_dir() else "no such directory"
     told = f"expected an encoder directory at {path}, or the name of a shipped encoder, fast or accurate; found {found}"
     if any((path / name).is_file() for name in _OTHER_MODELS):
-        return EncoderError(
-            f"{told}, but a model that can be imported", hint=f"docsim encoder import {path} --out encoders/{path.name}"
-        )
+        command = f"docsim encoder import {shlex.quote(str(path))} --out {shlex.quote(f'encoders/{path.name}')}"
+        return EncoderError(f"{told}, but a model that can be imported", hint=command)
     hint = "docsim train, which makes one of your documents, or docsim encoder import, which takes over another model"
     return EncoderError(told, hint=hint)
 

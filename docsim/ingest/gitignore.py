@@ -25,8 +25,13 @@ _FOLDER_END = "ps_d"
 """The group that matches the slash after a folder, in the regular expression of a pattern that matches folders."""
 
 _STARS = re.compile(r"(?:\[\^/\]\*){2,}")
-_STAR_BEFORE_STAR = re.compile(r"\[\^/\]\*((?:[\w-]|\\[^\w/]|\[\^/\](?!\*))+)(?=\[\^/\]\*)")
+_SET = r"\[\^?\]?(?:\\.|[^\]\\])*\]"
+_SET_OR_ESCAPE = re.compile(rf"\\.|{_SET}", re.DOTALL)
+_STAR_BEFORE_STAR = re.compile(rf"\[\^/\]\*((?:[\w-]|\\[^\w/]|(?:\(\?!/\))?{_SET}(?!\*))+)(?=\[\^/\]\*)", re.DOTALL)
 """A star, and what stands between it and the next star of the same name, where that always has the same length."""
+
+_FOLDERS_FIRST, _FOLDERS = "^(?:.+/)?", "(?:/.+)?/"
+"""Two stars: at the beginning of a pattern, and between two slashes. No other part of a pattern looks like these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +65,36 @@ def parse(lines: Iterable[str]) -> IgnoreRules:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FutureWarning)  # about sets that a later Python may read differently
                 found = GitIgnoreSpec.from_lines([line], backend="simple").patterns
+                bounded = [_bounded(pattern) for pattern in found if isinstance(pattern, RegexPattern)]
         except (ValueError, re.error):
             continue
         if line.strip() == "!/":  # names nothing to git, and every folder to pathspec
             continue
-        patterns += [_bounded(pattern) for pattern in found if isinstance(pattern, RegexPattern)]
+        patterns += bounded
     return IgnoreRules(tuple(reversed(patterns)))
 
 
 def _bounded(pattern: RegexPattern) -> RegexPattern:
-    """Return a pattern that matches the same, but tries few ways to share out a name among many stars.
+    """Return a pattern that matches the same, but tries few ways to share out a name or a path among many stars.
 
     What stands between two stars is looked for only where it occurs first: if the rest does not match after that, it
     does not match after any later place, since the next star takes whatever is between.
     """
     if pattern.regex is None:
         return pattern
-    source = _STARS.sub("[^/]*", pattern.regex.pattern)
+    source = _SET_OR_ESCAPE.sub(_without_slash, _STARS.sub("[^/]*", pattern.regex.pattern))
     source = _STAR_BEFORE_STAR.sub(r"(?>[^/]*?\1)", source)
-    return pattern if source == pattern.regex.pattern else RegexPattern(re.compile(source), include=pattern.include)
+    first, *between, last = source.split(_FOLDERS) if _FOLDERS in source else (source, "")
+    if last:
+        if first.startswith(_FOLDERS_FIRST):
+            first = f"^(?>(?:.+?/)??{first.removeprefix(_FOLDERS_FIRST)}(?=/))"
+        source = "".join([first, *(f"(?>(?:/.+?)??/{names}(?=/))" for names in between), _FOLDERS, last])
+    return RegexPattern(re.compile(source, re.DOTALL), include=pattern.include)
+
+
+def _without_slash(match: re.Match[str]) -> str:
+    """Return a set that matches no slash, as to git: one that says what it leaves out would."""
+    return f"(?!/){match[0]}" if match[0].startswith("[^") and match[0] != "[^/]" else match[0]
 
 
 def _applies(pattern: RegexPattern, path: str) -> bool:

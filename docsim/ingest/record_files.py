@@ -14,6 +14,7 @@ import hashlib
 import io
 import itertools
 import json
+import shlex
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
@@ -29,6 +30,9 @@ __all__ = ["Columns", "check", "count", "entries", "is_table", "stem", "stream_e
 
 RECORD_LIMIT = 1 << 26
 """The largest length of one record, in characters."""
+
+MOST_FIELDS = 10_000
+"""The most fields of one record: each of them is kept, shown and looked through for every document."""
 
 RATIO_LIMIT = 200
 """How many times larger than the file its unpacked content may be, if that is more than ``RATIO_EXEMPT`` bytes."""
@@ -263,6 +267,8 @@ def _json_row(line: str, number: int) -> _Record:
         return _Record(number, None, "the line has a number that is too long, or is nested too deeply")
     if not isinstance(fields, dict):
         return _Record(number, None, f"expected a JSON object, got {_kind(fields)}")
+    if len(fields) > MOST_FIELDS:
+        return _Record(number, None, f"expected at most {MOST_FIELDS:,} fields, got {len(fields):,}")
     return _Record(number, fields)
 
 
@@ -281,6 +287,8 @@ def _separated(lines: TextIO, path: Path) -> Iterator[separated.Row]:
 
 def _columns(header: list[str], path: Path, columns: Columns) -> list[str]:
     """Return the names of the columns, with those that make the document as ``columns`` spells them."""
+    if len(header) > MOST_FIELDS:
+        raise UsageError(f"expected at most {MOST_FIELDS:,} columns in {path}, found {len(header):,}")
     names = [name.strip() for name in header]
     for wanted in astuple(columns):
         if wanted not in names:
@@ -289,7 +297,7 @@ def _columns(header: list[str], path: Path, columns: Columns) -> list[str]:
         found = ", ".join(name[:50] for name in names[:20]) or "none"
         raise UsageError(
             f"expected a column named {columns.text} in {path}, found: {found}; name the column to search",
-            hint=f"docsim index {path.name} --text-column {next(iter(names), '') or 'NAME'!r}",
+            hint=f"docsim index {shlex.quote(path.name)} --text-column {shlex.quote(next(iter(names), '') or 'NAME')}",
         )
     return names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import stat
 from contextlib import ExitStack
@@ -62,7 +63,7 @@ def restore(backup: Path, path: Path, *, replace: bool = False) -> Copied:
     if opening.is_remote(path):
         raise UsageError(
             "expected a directory to restore to; copy a backup to PostgreSQL instead",
-            hint=f"docsim copy {backup} '{opening.shown(path)}'",
+            hint=f"docsim copy {shlex.quote(str(backup))} '{opening.shown(path)}'",
         )
     if not opening.exists(path):
         _check_free(path)

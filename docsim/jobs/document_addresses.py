@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def place(index: Index, id: str) -> Place:
             return Place(id, address, False)
     raise UsageError(
         f"expected a document with a file or with a url among its metadata; {id} has neither any longer. "
-        f"Read what was indexed: docsim show {id}"
+        f"Read what was indexed: docsim show {shlex.quote(id)}"
     )
 
 

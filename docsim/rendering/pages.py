@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 __all__ = ["facts", "frame", "page", "picture", "shown", "table", "visible"]
 
 _BETWEEN_TAGS = re.compile(r">[^<>]*")
-_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, and marks that turn the direction of text: ``invoice`` and U+202E make ``gpj.exe`` a picture."""
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, unpaired surrogates, and marks that turn the direction of text: ``invoice`` and U+202E make
+``gpj.exe`` a picture."""
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -26,6 +25,7 @@ from docsim.serving.limits import in_thread
 from docsim.serving.reading import Reading
 from docsim.serving.tools import FEEDBACK, TOOLS, Places, Tool, instructions, page_places
 from docsim.serving.use import Use
+from docsim.text.control_characters import json_text
 
 if TYPE_CHECKING:
     from mcp.server import Server
@@ -165,6 +165,6 @@ def _called(
         if problem.status == 404:
             time.sleep(max(0.0, problems.NOT_FOUND_SECONDS - (time.monotonic() - started)))
     else:
-        text = json.dumps(answer, ensure_ascii=False)
+        text = json_text(answer)
         return types.CallToolResult(content=[types.TextContent(text=text)], structured_content=answer)
     return types.CallToolResult(content=[types.TextContent(text=told)], is_error=True)

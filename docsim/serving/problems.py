@@ -12,9 +12,9 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi.encoders import jsonable_encoder
-from starlette.responses import JSONResponse
 
 from docsim.errors import DocsimError, IndexChanged, IndexLocked, MissingExtra, SourceError, Unreachable, UsageError
+from docsim.serving.routing import JSONResponse
 
 __all__ = ["NOT_FOUND_SECONDS", "Problem", "answer", "of", "sentence"]
 

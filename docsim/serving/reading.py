@@ -7,6 +7,7 @@ they may not see is told exactly like one that is not there.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +117,7 @@ class Reading:
     @property
     def name(self) -> str:
         """The name of the index: that of its directory."""
-        return self.index.path.name
+        return _spelled_out(self.index.path.name)
 
     # Searching
 
@@ -299,7 +300,8 @@ class Reading:
             revision, documents = snapshot.revision, _count(snapshot, access)
             generation, encoder = snapshot.generation.number, snapshot.fingerprint
         if access.viewer.groups is None:
-            return {"name": self.name} | asdict(read_status(self.index)) | {"revision": revision}
+            found = asdict(read_status(self.index))
+            return {"name": self.name} | found | {"index": _spelled_out(found["index"]), "revision": revision}
         return {
             "name": self.name,
             "documents": documents,
@@ -389,3 +391,8 @@ def _vectors(snapshot: Snapshot, documents: Sequence[StoredDocument]) -> Iterato
     numbers = np.array([one.number for one in documents], np.int64)
     for rows in snapshot.embeddings(numbers) if len(numbers) else ():
         yield rows.astype(np.float32)
+
+
+def _spelled_out(path: str) -> str:
+    """Return a path whose bytes that are not UTF-8 are spelled out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -6,7 +6,6 @@ texts nor ids, unless the server was started with ``--log-texts``.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import secrets
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from docsim.serving import problems
 from docsim.serving.server_database import instant
 from docsim.serving.settings import Settings
+from docsim.text import control_characters
 
 __all__ = ["REGISTRY", "Recorded", "log_to_standard_error"]
 
@@ -105,12 +105,12 @@ class Recorded:
             line["by"] = state["access"].viewer.name
         if self._settings.log_texts and "text" in state:
             line["text"] = state["text"]
-        logger.info(json.dumps(line, ensure_ascii=False))
+        logger.info(control_characters.json_text(line))
 
 
 def log_to_standard_error() -> None:
     """Write lines about requests to standard error, as they are, and errors with what caused them."""
-    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    control_characters.log_to_standard_error(logging.ERROR)
     logging.getLogger("docsim.serving").setLevel(logging.WARNING)
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(message)s"))

@@ -7,7 +7,6 @@ expect.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
 from docsim.serving.use import Said
+from docsim.text.control_characters import json_text
 from docsim.use.records import Kind
 
 __all__ = ["FEEDBACK", "TOOLS", "Places", "Tool", "instructions", "page_places"]
@@ -166,7 +166,7 @@ def _search(reading: Reading, access: Access, given: Search, places: Places) -> 
     found = reading.search(access, given.query, asked)
     reading.use.asked(found, given.query, person=access.viewer.name, route="mcp")
     understood = _understood(found)
-    budget = given.max_characters - len(_dumped(understood))
+    budget = given.max_characters - len(json_text(understood))
     return _results(found, places, budget, offset=given.offset, k=given.k) | understood
 
 
@@ -187,9 +187,9 @@ def _fetch(reading: Reading, access: Access, given: Fetch, places: Places) -> di
     answer |= {"metadata": found["metadata"], "start": given.start, "end": length, "length": length}
     answer |= {"next_start": length, "revision": found["revision"]}  # as long as they can get
     answer |= {"stale": found["stale"]} if found["stale"] else {}
-    if len(_dumped(answer | {"text": ""})) > given.max_characters // 2:
+    if len(json_text(answer | {"text": ""})) > given.max_characters // 2:
         answer |= {"metadata": {}, "title": found["title"][:200]}
-    while (over := len(_dumped(answer)) - given.max_characters) > 0 and answer["text"]:
+    while (over := len(json_text(answer)) - given.max_characters) > 0 and answer["text"]:
         answer["text"] = answer["text"][: -max(over // 2, 1)]
     end = given.start + len(answer["text"])
     return answer | {"end": end, "next_start": end if end < length else None}
@@ -205,7 +205,7 @@ def _explain(reading: Reading, access: Access, given: Explain, places: Places) -
     answer = {"a": found["a"], "b": found["b"], "similarity": found["similarity"], "pairs": pairs, "terms": terms}
     for one in ("a", "b"):
         answer[one] = {name: value[:200] for name, value in answer[one].items()}
-    while len(_dumped(answer)) > given.max_characters and (terms or pairs):
+    while len(json_text(answer)) > given.max_characters and (terms or pairs):
         (terms if not pairs or len(terms) > 3 * len(pairs) else pairs).pop()
     return answer
 
@@ -247,7 +247,7 @@ def _results(found: Mapping[str, Any], places: Places, budget: int, *, offset: i
         "same": found.get("same", ()),
     } | ({"query_id": found["query_id"]} if "query_id" in found else {})
     shown, whole = len(results), len(results)
-    while len(_dumped(answer)) > budget and results:
+    while len(json_text(answer)) > budget and results:
         longest = max(len(one["text"]) for one in results)
         if longest > 200:
             for one in results:
@@ -278,10 +278,6 @@ def _result(hit: Mapping[str, Any], places: Places) -> dict[str, Any]:
         "similarity": round(hit["similarity"], 3),
         "percentile": None if percentile is None else round(percentile, 2),
     } | ({"stale": hit["stale"]} if hit["stale"] else {})
-
-
-def _dumped(answer: object) -> str:
-    return json.dumps(answer, ensure_ascii=False)
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -315,7 +311,7 @@ def instructions(reading: Reading, access: Access) -> str:
     fields = Counter(name for document in seen for name in document.metadata if name.isidentifier() and len(name) < 40)
     named = ", ".join(name for name, _ in fields.most_common(_FIELDS))
     folders = Counter(document.id.partition("/")[0] for document in seen if "/" in document.id)
-    lying = ", ".join(name for name, _ in folders.most_common(_FIELDS) if len(name) < 60)
+    lying = ", ".join(json_text(name) for name, _ in folders.most_common(_FIELDS) if len(name) < 60)
     parts = ["Searches a knowledge base. Call search first, then fetch what looks right, and cite documents by id."]
     parts += [f"Metadata that where can filter by: {named}."] if named else []
     parts += [f"Folders that within can name: {lying}."] if lying else []

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sqlite3
 import threading
 import time
@@ -45,7 +46,8 @@ class OlderFormat(StoreError):
 def unfinished(path: Path) -> StoreError:
     """Return the error for an index at ``path`` that has no live generation."""
     return StoreError(
-        f"the index at {path} was never finished; index its source again", hint=f"docsim index SOURCE --index {path}"
+        f"the index at {path} was never finished; index its source again",
+        hint=f"docsim index SOURCE --index {shlex.quote(str(path))}",
     )
 
 
@@ -67,7 +69,7 @@ class Database:
         if not writable and not self.path.is_file():
             raise StoreError(
                 f"expected an index at {path}, found none; create it first",
-                hint=f"docsim index SOURCE --index {path}",
+                hint=f"docsim index SOURCE --index {shlex.quote(str(path))}",
             )
         untrusted.check_files(path)
         try:

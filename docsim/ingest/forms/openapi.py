@@ -9,7 +9,7 @@ from typing import Any
 
 from docsim.errors import SourceError
 from docsim.ingest import encodings
-from docsim.ingest.forms import page
+from docsim.ingest.forms import page, plain_yaml
 from docsim.ingest.trees.tree import Single, Tree
 from docsim.models import Document, Failure, Item
 
@@ -19,6 +19,7 @@ _BEGINNING = re.compile(rb"(?:^|[\s{,])[\"']?(?:openapi[\"']?\s*:\s*[\"']?3\.|sw
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _DEEPEST = 4  # schemas within schemas that are described
 _MOST = 200  # lines about the fields of one schema
+_TIMES, _FREE = 20, 1_000_000  # how much larger than the file what is written may be, and so many characters more
 
 
 def recognise(tree: Tree) -> bool:
@@ -36,23 +37,26 @@ def documents(tree: Tree) -> Iterator[Item]:
         SourceError: The file is no JSON or YAML, or describes no API.
     """
     for path in tree.files:
-        api = _parsed(tree.text(path), path)
+        text = tree.text(path)
+        api = _parsed(text, path)
         yield _about(api)
+        followed = _Api(api, _FREE + _TIMES * len(text))
         for key in ("paths", "webhooks"):
             for address, item in _mapping(api.get(key)).items():
-                yield from _operations(_Api(api), str(address), _mapping(item))
+                yield from _operations(followed, str(address), _mapping(item))
 
 
 class _Api:
-    """A description, in which references are followed."""
+    """A description, in which references are followed as long as that makes it no more than some times larger."""
 
-    def __init__(self, api: Mapping[str, Any]) -> None:
-        self.root = api
+    def __init__(self, api: Mapping[str, Any], most: int) -> None:
+        self.root, self._left = api, most
         info = _mapping(api.get("info"))
         self.name = " ".join(filter(None, [str(info.get("title") or ""), str(info.get("version") or "")]))
 
     def followed(self, value: object) -> Mapping[str, Any]:
         """Return a mapping, or the one that a reference within the file points to."""
+        self.take(1)
         for _ in range(20):
             found = _mapping(value)
             reference = found.get("$ref")
@@ -63,14 +67,22 @@ class _Api:
                 value = _mapping(value).get(step.replace("~1", "/").replace("~0", "~"))
         return {}
 
+    def take(self, count: int) -> None:
+        """Count steps, or characters that were written.
+
+        Raises:
+            SourceError: There were far too many.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise SourceError("the parts of the file refer to one another far too often")
+
 
 def _parsed(text: str, path: str) -> Mapping[str, Any]:
-    import yaml
-
-    try:  # YAML with all values as strings: 3.10 is no number, and 2024-01-01 no date
-        found = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, yaml.BaseLoader)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise SourceError(f"expected JSON or YAML in {path}, got something else: {type(error).__name__}") from error
+    try:
+        found = json.loads(text) if text.lstrip().startswith("{") else plain_yaml.parsed(text)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"expected JSON or YAML in {path}, got something else: {str(error)[:200]}") from error
     if not isinstance(found, dict) or not (found.get("paths") or found.get("webhooks") or found.get("info")):
         raise SourceError(f"expected an API with paths in {path}")
     return found
@@ -88,7 +100,11 @@ def _about(api: Mapping[str, Any]) -> Document:
 
 
 def _operations(api: _Api, address: str, item: Mapping[str, Any]) -> Iterator[Document | Failure]:
-    item = api.followed(item)
+    try:
+        item = api.followed(item)
+    except SourceError as error:
+        yield Failure(address, str(error))
+        return
     for method in _METHODS:
         operation = _mapping(item.get(method))
         if operation:
@@ -96,6 +112,8 @@ def _operations(api: _Api, address: str, item: Mapping[str, Any]) -> Iterator[Do
                 yield _operation(api, address, method.upper(), operation, _list(item.get("parameters")))
             except RecursionError:
                 yield Failure(f"{method.upper()} {address}", "it is nested too deeply")
+            except SourceError as error:
+                yield Failure(f"{method.upper()} {address}", str(error))
 
 
 def _operation(api: _Api, address: str, method: str, operation: Mapping[str, Any], shared: Sequence[Any]) -> Document:
@@ -108,6 +126,7 @@ def _operation(api: _Api, address: str, method: str, operation: Mapping[str, Any
         _section("Request body", _body(api, api.followed(operation.get("requestBody")), parameters)),
         _section("Responses", _responses(api, operation)),
     ]
+    api.take(sum(map(len, sections)))
     name = str(operation.get("operationId") or "")
     docs = _mapping(operation.get("externalDocs")).get("url")
     return page.page(

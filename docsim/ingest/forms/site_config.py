@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from docsim.errors import SourceError
+from docsim.ingest.forms import plain_yaml
 from docsim.ingest.forms.prose import joined
 from docsim.ingest.trees.tree import Tree
 
@@ -191,12 +192,7 @@ def _yaml(text: str) -> Mapping[str, Any]:
     Raises:
         ValueError: It is no YAML, or no mapping.
     """
-    import yaml
-
-    try:
-        found = yaml.load(re.sub(r"(?<=[\s:-])!{1,2}[\w/:.]+", "", text), yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    found = plain_yaml.parsed(re.sub(r"(?<=[\s:-])!{1,2}[\w/:.]+", "", text))
     if not isinstance(found, dict):
         raise ValueError("expected a mapping")
     return found

@@ -20,6 +20,7 @@ _INCLUDE = re.compile(
     re.MULTILINE,
 )
 _MOST = 1 << 20  # characters of what one page includes
+_EACH = 100  # characters that including something counts for
 _DEEPEST = 5
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})")
 
@@ -48,31 +49,41 @@ _LINK = re.compile(r"\[[^\[\]\n]*\]\(<?([^()<>\s#]+?\.(?:mdx?|rst))(?:#[^()\s]*)
 _DOC = re.compile(r":doc:`(?:[^`<\n]*<)?([^`<>\n]+)>?`")
 
 
-def included(text: str, path: str, site: Site, tree: Tree, depth: int = 0) -> str:
-    """Return a page with what it includes; what cannot be found, or would go round, stays as it is written."""
+def included(text: str, path: str, site: Site, tree: Tree) -> str:
+    """Return a page with what it includes; what cannot be found, goes round or is too much stays as it is written."""
+    return _Including(site, tree).whole(text, path)
 
-    def found(match: re.Match[str]) -> str:
+
+class _Including:
+    """Includes as much as one page may."""
+
+    def __init__(self, site: Site, tree: Tree) -> None:
+        self._site, self._tree, self._left = site, tree, _MOST
+
+    def whole(self, text: str, path: str, depth: int = 0) -> str:
+        """Return a text of a file with what it includes."""
+        if "include" not in text and "--8<--" not in text and "{!" not in text:
+            return text
+        return _INCLUDE.sub(lambda match: self._found(match, path, depth), text)
+
+    def _found(self, match: re.Match[str], path: str, depth: int) -> str:
+        site = self._site
         target = next(match[kind] for kind in ("snippet", "plugin", "bang", "rst", "myst") if match[kind])
         target = target.partition(":")[0].strip()
         folder = site.folder.rstrip("/") if target.startswith("/") else path.rpartition("/")[0]
         for above in (folder, site.folder.rstrip("/"), site.root.rstrip("/")):
             place = joined(above, target.lstrip("/"))
-            if place and place != path and depth < _DEEPEST:
+            if place and place != path and depth < _DEEPEST and self._left > 0:
                 try:
-                    inner = tree.text(place)
+                    inner = self._tree.text(place)
                 except SourceError:
                     continue
-                if len(inner) <= _MOST:
+                self._left -= len(inner) + len(match["indent"]) * inner.count("\n") + _EACH
+                if self._left >= 0:
                     inner = re.sub(r"\A---\n.*?\n---\n", "", inner, flags=re.DOTALL)
-                    whole = included(inner, place, site, tree, depth + 1)
-                    return "\n".join(match["indent"] + line for line in whole.rstrip("\n").split("\n"))
+                    lines = self.whole(inner, place, depth + 1).rstrip("\n").split("\n")
+                    return "\n".join(match["indent"] + line for line in lines)
         return match[0]
-
-    return (
-        _INCLUDE.sub(found, text)[: _MOST + len(text)]
-        if "include" in text or "--8<--" in text or "{!" in text
-        else text
-    )
 
 
 def plain(text: str, *, restructured: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from lxml import etree
@@ -15,8 +15,10 @@ from docsim.errors import SourceError
 __all__ = [
     "RATIO_EXEMPT",
     "RATIO_LIMIT",
+    "RELATION",
     "UNPACKED_LIMIT",
     "Element",
+    "keep_relations",
     "main_part",
     "missing",
     "name_once",
@@ -26,6 +28,7 @@ __all__ = [
     "relations",
     "resolved",
     "unpacked",
+    "without",
 ]
 
 Element: TypeAlias = etree._Element
@@ -42,7 +45,10 @@ RATIO_EXEMPT = 50_000_000
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"
 _MEDIA = re.compile(r"(?:^|/)(?:media|fonts|embeddings)/|\.(?:png|jpe?g|gif|ttf|otf|woff2?|mp[34])$", re.IGNORECASE)
 _NEAR = 2_000  # letters and digits
-_RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+_MOST_SEARCHED = 2_000_000_000  # letters and digits, which takes some two seconds
+RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+"""The attribute by which an element names a relation of its part."""
+
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/([\w/]+)")
 
 
@@ -105,14 +111,28 @@ def parsed(part: bytes) -> Element:
 
 def relations(parts: Mapping[str, bytes], name: str) -> dict[str, tuple[str, str]]:
     """Return what a part refers to: by the id of each relation, the last word of its type and the name of the part."""
-    folder, _, file = name.rpartition("/")
-    listed = parts.get(f"{folder}/_rels/{file}.rels" if folder else f"_rels/{file}.rels")
+    listed, folder = parts.get(_relations_part(name)), name.rpartition("/")[0]
     found = parsed(listed) if listed else ()
     return {
         one.get("Id", ""): (one.get("Type", "").rpartition("/")[2], resolved(folder, one.get("Target", "")))
         for one in found
         if one.get("TargetMode") != "External"
     }
+
+
+def keep_relations(parts: dict[str, bytes], name: str, kept: Collection[str]) -> None:
+    """Have a part refer to other parts of the file by some of its relations only, named by their ids."""
+    if listed := parts.get(_relations_part(name)):
+        tree = parsed(listed)
+        gone = [one for one in tree if one.get("TargetMode") != "External" and one.get("Id", "") not in kept]
+        if gone:
+            parts[_relations_part(name)] = without(tree, gone)
+
+
+def _relations_part(name: str) -> str:
+    """Return the name of the part that lists the relations of another one."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/_rels/{file}.rels" if folder else f"_rels/{file}.rels"
 
 
 def main_part(parts: Mapping[str, bytes], usual: str) -> str:
@@ -133,22 +153,26 @@ def name_once(parts: dict[str, bytes], main: str, tag: str) -> None:
     tree, related = parsed(parts[main]), relations(parts, main)
     seen, again = set[str](), list[Element]()
     for one in tree.iter(f"{{*}}{tag}"):
-        name = related.get(one.get(_RELATION, ""), ("", ""))[1]
+        name = related.get(one.get(RELATION, ""), ("", ""))[1]
         if name in seen:
             again.append(one)
         elif name:
             seen.add(name)
-    for one in again:
+    if again:
+        parts[main] = without(tree, again)
+
+
+def without(tree: Element, elements: Iterable[Element]) -> bytes:
+    """Return a part without some elements of its tree."""
+    for one in elements:
         if (parent := one.getparent()) is not None:
             parent.remove(one)
-    if again:
-        parts[main] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
+    return bytes(etree.tostring(tree, xml_declaration=True, encoding="UTF-8"))
 
 
 def relation_ids(parts: Mapping[str, bytes], name: str) -> frozenset[str]:
     """Return the ids of all relations of a part, also to what is not in the file."""
-    folder, _, file = name.rpartition("/")
-    listed = parts.get(f"{folder}/_rels/{file}.rels" if folder else f"_rels/{file}.rels")
+    listed = parts.get(_relations_part(name))
     return frozenset(one.get("Id", "") for one in (parsed(listed) if listed else ()))
 
 
@@ -178,15 +202,17 @@ def _namespace(match: re.Match[bytes]) -> bytes:
 def missing(paragraphs: Iterable[str], text: str) -> list[str]:
     """Return the paragraphs that a text lacks, compared by their letters and digits, each once.
 
-    Most stand in the text in their order, so each is looked for behind the one before it first.
+    Most stand in the text in their order, so each is looked for behind the one before it first. Where that fails very
+    often, the whole text is not searched any longer, and a paragraph that stands elsewhere counts as missing.
     """
     have, at = _essence(text), 0
+    left = _MOST_SEARCHED // (len(have) + 1)
     found = list[str]()
     for one in dict.fromkeys(paragraph for one in paragraphs if (paragraph := " ".join(one.split()))):
         essence = _essence(one)
         place = have.find(essence, at, at + len(essence) + _NEAR)  # Python looks at all of what it may search
-        if place < 0:
-            place = have.find(essence)
+        if place < 0 and left:
+            place, left = have.find(essence), left - 1
         if place >= 0:
             at = place + len(essence)
         else:

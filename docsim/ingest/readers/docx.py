@@ -92,9 +92,11 @@ def read(data: bytes, *, depth: int = 0) -> FileContent:
 def _prepared(parts: dict[str, bytes], bodies: Sequence[str], inserted: _Inserted) -> dict[str, Element]:
     """Change the parts that hold text, and the styles, into what mammoth reads whole; return the former by name."""
     trees = {name: archives.parsed(parts[name]) for name in dict.fromkeys(bodies) if name in parts}
+    notes = {kind: _ids(trees.values(), kind) for kind in ("footnote", "endnote")}
     for name, tree in trees.items():
         _unwrap(tree, inserted.mark)
-        _forget_missing(tree, archives.relation_ids(parts, name), trees.values())
+        _forget_missing(tree, archives.relation_ids(parts, name))
+        _name_notes_once(tree, notes)
         parts[name] = etree.tostring(tree, xml_declaration=True, encoding="UTF-8")
     if styles := parts.get("word/styles.xml"):
         tree = archives.parsed(styles)
@@ -154,16 +156,30 @@ def _unwrap(tree: Element, chunk: Callable[[str], str]) -> None:
             _replace(element, list(element))
 
 
-def _forget_missing(tree: Element, relations: Collection[str], trees: Iterable[Element]) -> None:
-    """Unwrap links and pictures, and remove marks of notes, that refer to what the file does not have."""
+def _forget_missing(tree: Element, relations: Collection[str]) -> None:
+    """Unwrap links and pictures that refer to what the file does not have."""
     for element in list(tree.iter(*_REFERRING)):
         ids = [element.get(f"{_RELATIONS}{one}") for one in ("id", "embed", "link")]
         if any(id is not None and id not in relations for id in ids):
             _replace(element, list(element))
-    for kind in ("footnote", "endnote"):
-        known = {note.get(f"{_WORD}id") for one in trees for note in one.iter(f"{_WORD}{kind}")}
+
+
+def _ids(trees: Iterable[Element], kind: str) -> set[str]:
+    return {note.get(f"{_WORD}id", "") for one in trees for note in one.iter(f"{_WORD}{kind}")}
+
+
+def _name_notes_once(tree: Element, notes: Mapping[str, set[str]]) -> None:
+    """Remove marks of notes that the file does not have, and all but the first of each: mammoth repeats notes.
+
+    Args:
+        tree: The part, which is changed.
+        notes: The ids of notes that no mark was found of, by kind; those that are found here are taken out.
+    """
+    for kind, unnamed in notes.items():
         for element in list(tree.iter(f"{_WORD}{kind}Reference")):
-            if element.get(f"{_WORD}id") not in known:
+            if (id := element.get(f"{_WORD}id", "")) in unnamed:
+                unnamed.remove(id)
+            else:
                 _remove(element)
 
 
@@ -247,5 +263,6 @@ def _replace(element: Element, others: list[Element]) -> None:
     parent = element.getparent()
     if parent is None:
         return
-    at = parent.index(element)
-    parent[at : at + 1] = others
+    for other in others:
+        element.addprevious(other)
+    parent.remove(element)

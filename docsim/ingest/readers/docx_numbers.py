@@ -23,6 +23,7 @@ _PLACE = re.compile(r"%([1-9])")
 _ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"), (10, "x"))
 _ROMAN_ONES = ("", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix")
 _DEEPEST = 20  # styles that are based on one another
+_LEVELS = 9  # that Word has
 _LARGEST = 100_000
 
 
@@ -81,7 +82,9 @@ class _Numbers:
     def __init__(self, numbering: Element, styles: Element | None) -> None:
         self._levels = {
             one.get(f"{_WORD}abstractNumId", ""): {
-                _whole(level.get(f"{_WORD}ilvl")): _level(level) for level in one.iter(f"{_WORD}lvl")
+                place: _level(level)
+                for level in one.iter(f"{_WORD}lvl")
+                if (place := _whole(level.get(f"{_WORD}ilvl"))) < _LEVELS
             }
             for one in numbering.iter(f"{_WORD}abstractNum")
         }

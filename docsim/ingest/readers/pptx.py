@@ -6,12 +6,13 @@ What it leaves out, such as SmartArt and comments, is added to the slide that it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from docsim.ingest.content import FileContent, tidy, titled
 from docsim.ingest.markup import markdown
 from docsim.ingest.readers import archives
+from docsim.ingest.readers.archives import Element
 from docsim.ingest.readers.links import unlinked
 from docsim.ingest.readers.office import paragraphs, property_title, unread
 
@@ -28,7 +29,9 @@ def read(data: bytes, *, hidden: bool = True) -> FileContent:
     from markitdown.converters import PptxConverter
 
     parts = archives.unpacked(data)
-    archives.name_once(parts, archives.main_part(parts, "ppt/presentation.xml"), "sldId")
+    main = archives.main_part(parts, "ppt/presentation.xml")
+    archives.name_once(parts, main, "sldId")
+    _read_once(parts, [name for kind, name in archives.relations(parts, main).values() if kind == "slide"])
     made = PptxConverter().convert(archives.packed(parts), StreamInfo(extension=".pptx")).markdown
     presentation = pptx.Presentation(archives.packed(parts))
     texts = [unlinked(one) for one in _SLIDE.split(made)[1:]]
@@ -41,6 +44,31 @@ def read(data: bytes, *, hidden: bool = True) -> FileContent:
     content = markdown(tidy("\n\n".join(whole)))
     named = titled(content, content.title or property_title(parts))
     return FileContent(named.text, named.title, lost=tuple(unread(parts)))
+
+
+def _read_once(parts: dict[str, bytes], slides: Iterable[str]) -> None:
+    """Have slides name every chart, and other part with text, once, at its first place.
+
+    Libraries read a part each time that it is named, so a small file could give text without an end.
+    """
+    seen = set[str]()
+    for slide in dict.fromkeys(slides):
+        if slide not in parts:
+            continue
+        kept = set[str]()
+        for id, (kind, name) in archives.relations(parts, slide).items():
+            if kind not in _PARTS or name not in seen:
+                kept.add(id)
+                seen.add(name)
+        archives.keep_relations(parts, slide, kept)
+        tree, again = archives.parsed(parts[slide]), list[Element]()
+        for chart in tree.iter("{*}chart"):
+            if (id := chart.get(archives.RELATION, "")) in kept:
+                kept.remove(id)
+            else:
+                again += list(chart.iterancestors("{*}graphicFrame"))[:1]
+        if again:
+            parts[slide] = archives.without(tree, again)
 
 
 def _texts(slide: Any) -> Iterator[str]:

@@ -105,7 +105,7 @@ def read_transformer(model: ModelDirectory) -> Transformer:
             blocks=tuple(_block(tensors, names, f"{names.block}.{number}", width) for number in range(layers)),
             heads=heads,
             activation=_activation(model, config.get(names.activation, "gelu")),
-            epsilon=float(config.get("layer_norm_eps", 1e-12)),
+            epsilon=_epsilon(model, config.get("layer_norm_eps", 1e-12)),
             distances=tensors.get(_BUCKETS, (None, heads)) if family == "mpnet" else None,
         )
 
@@ -113,7 +113,7 @@ def read_transformer(model: ModelDirectory) -> Transformer:
 def _family(model: ModelDirectory, config: Json) -> str:
     """Return a model's family; refuse settings with which docsim's transformer would compute something else."""
     family = config.get("model_type")
-    if family not in FAMILIES:
+    if family not in list(FAMILIES):
         raise TrainingError(
             f"expected a model of one of the families {', '.join(FAMILIES)} at {model.path}; its config.json has "
             f"{family!r}. A model with an ONNX export of its own can be of any family"
@@ -132,12 +132,18 @@ def _family(model: ModelDirectory, config: Json) -> str:
 
 
 def _activation(model: ModelDirectory, named: object) -> str:
-    if named not in _ACTIVATIONS:
+    if named not in list(_ACTIVATIONS):
         raise TrainingError(
             f"expected a model at {model.path} with one of the activations {', '.join(_ACTIVATIONS)}; its config.json "
             f"has {named!r}"
         )
     return _ACTIVATIONS[str(named)]
+
+
+def _epsilon(model: ModelDirectory, given: object) -> float:
+    if not isinstance(given, int | float) or not 0 <= given < 1:
+        raise TrainingError(f"expected a layer_norm_eps from 0 to 1 in the config.json at {model.core}; got {given!r}")
+    return float(given)
 
 
 def _positive(model: ModelDirectory, config: Json, key: str) -> int:

@@ -18,6 +18,7 @@ from docsim.training.towers.layers import PADDING_ID
 __all__ = ["first_id_freed", "highest_id", "lowercased", "unknown_id"]
 
 _FILLER = "\ufdd0\ufdd1\ufdd2"  # characters that no text has; takes the place of id 0 where ids are places in a list
+_MOST_FILLED = 1_000_000
 _UNKNOWN = ("[UNK]", "<unk>")
 
 
@@ -81,6 +82,10 @@ def _move(content: dict[str, Any], tokens: list[str], new: int) -> None:
     elif vocabulary:
         token, score = vocabulary[0]
         vocabulary[0] = [_FILLER, score]
+        if new > _MOST_FILLED + 2 * len(vocabulary):
+            raise TrainingError(
+                f"expected about as many vectors as tokens; there are {new:,} vectors for {len(vocabulary):,} tokens"
+            )
         # Ids are places in the list. Those between the last token and the new id are filled, too.
         vocabulary += [[f"{_FILLER}{place}", score] for place in range(len(vocabulary), new)]
         vocabulary.append([token, score])

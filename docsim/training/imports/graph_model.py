@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 
 from docsim.encoding import onnx_check
 from docsim.encoding.encoder import Encoder, Preprocessing
+from docsim.encoding.tower_session import TowerSession
 from docsim.errors import EncoderError, TrainingError
 from docsim.runtime import load_graph, onnxruntime
 from docsim.training.imports.checkpoint import SHIFTED
@@ -43,7 +44,8 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _POOLED = "sentence_embedding"
 _STATES = ("last_hidden_state", "token_embeddings")
 _LEAST_VERSION, _AXES_ARE_INPUT = 11, 18  # of ONNX's operators
-_USUAL_TOKENS = 512
+_USUAL_TOKENS, _MOST_TOKENS = 512, 32_768
+_LARGEST_FILE = 2 << 30  # bytes: a limit of protobuf
 _SMALLEST_SQUARE = 1e-30
 _TEXTS = (
     "",
@@ -72,6 +74,8 @@ def graph_parts(model: ModelDirectory, file: Path) -> Exported:
     Raises:
         TrainingError: The graph is refused (``docsim.encoding.onnx_check``), or has other inputs or outputs.
     """
+    if file.stat().st_size > _LARGEST_FILE:
+        raise TrainingError(f"expected an ONNX graph of at most {_LARGEST_FILE >> 30} GB in {file}; it is larger")
     content = file.read_bytes()
     if reason := onnx_check.problem(content):
         raise TrainingError(f"expected an ONNX graph that docsim can run in {file}; it {reason}")
@@ -106,8 +110,10 @@ def reference_check(model: ModelDirectory, file: Path, *, tolerance: float = TOL
         texts = [*_TEXTS, "word " * encoder.max_tokens]
         session = load_graph(file)
         try:
+            found = np.concatenate(
+                [encoder.encode(texts), *(encoder.encode([text]) for text in texts)]
+            )  # it has a limit
             expected = np.stack([_reference(session, tokenizer.encode(text).ids, model) for text in texts])
-            found = np.concatenate([encoder.encode(texts), *(encoder.encode([text]) for text in texts)])
         except Exception as error:  # ONNX Runtime has no error type of its own
             raise EncoderError(
                 f"expected the graph in {file} to read texts of {encoder.max_tokens} tokens; it fails ({error})"
@@ -129,7 +135,7 @@ def _most_tokens(model: ModelDirectory) -> int:
         return _USUAL_TOKENS
     padding = config.get("pad_token_id", 1)
     shifted = config.get("model_type") in SHIFTED and isinstance(padding, int)
-    return max(1, most - padding - 1) if shifted else most
+    return min(max(1, most - padding - 1) if shifted else most, _MOST_TOKENS)
 
 
 class _Added:
@@ -263,8 +269,8 @@ def _finished(model: onnx.ModelProto, file: Path) -> tuple[bytes, int]:
     """Return the graph's bytes, with the number of components in the shape of its output, and that number."""
     canonical(model)
     try:
-        session = load_graph(model.SerializeToString())
-        rows = session.run(None, {INPUT: np.array([[1, 1], [1, PADDING]], dtype=np.int32)})[0]
+        session = TowerSession(model.SerializeToString(), "onnx")
+        rows = session.run(np.array([[1, 1], [1, PADDING]], dtype=np.int32))
     except Exception as error:  # ONNX Runtime has no error type of its own
         raise TrainingError(f"expected a graph that ONNX Runtime can run in {file}; it cannot ({error})") from error
     dim = int(rows.shape[-1])

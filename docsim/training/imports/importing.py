@@ -19,9 +19,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from docsim.encoding.encoder import Encoder
+from docsim.encoding.tower_session import TowerSession
 from docsim.errors import TrainingError
 from docsim.progress import SILENT, Progress
-from docsim.runtime import load_graph
 from docsim.training.imports.checkpoint import FAMILIES
 from docsim.training.imports.graph_model import FILES, graph_file, graph_parts, reference_check
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory, Prompts
@@ -29,7 +29,7 @@ from docsim.training.imports.prefixes import chosen_prompts
 from docsim.training.imports.static_model import is_static, static_parts
 from docsim.training.imports.transformer_model import is_transformer, transformer_parts
 from docsim.training.towers.bert import Floats
-from docsim.training.towers.export import INPUT, onnx_bytes, quantised
+from docsim.training.towers.export import onnx_bytes, quantised
 from docsim.training.towers.saving import EncoderParts, Exported, Lineage, save, save_exported
 
 __all__ = ["Wishes", "import_encoder", "imported_parts"]
@@ -128,7 +128,7 @@ def _parts(model: ModelDirectory, wishes: Wishes) -> tuple[EncoderParts | Export
 def _refuse(model: ModelDirectory) -> None:
     """Say why a model cannot be imported."""
     kind, named = model.modules[0].kind, model.config().get("model_type")
-    if kind == "Transformer" and named in FAMILIES:
+    if kind == "Transformer" and named in list(FAMILIES):
         raise TrainingError(
             f"expected a {WEIGHTS_FILE} at {model.core}; there is none. docsim reads no format of weights that can run "
             "code, such as pytorch_model.bin: save the model again as safetensors"
@@ -148,6 +148,11 @@ def _with_wishes(parts: EncoderParts | Exported, prompts: Prompts, wishes: Wishe
     full = parts.dim if isinstance(parts, Exported) else int(parts.tower.output_shape[-1])
     if wishes.dim is not None and not 1 <= wishes.dim <= full:
         raise TrainingError(f"expected from 1 to {full} components, which this model has; got {wishes.dim}")
+    special = parts.tokenizer.num_special_tokens_to_add(is_pair=False)
+    if parts.max_tokens <= special:
+        raise TrainingError(
+            f"expected a model that reads more than the {special} tokens around each text; it reads {parts.max_tokens}"
+        )
     for prefix in (prompts.query, prompts.document):
         if len(parts.tokenizer.encode(prefix).ids) > parts.max_tokens - _LEAST_ROOM and prefix:
             raise TrainingError(
@@ -184,8 +189,8 @@ def _texts() -> list[str]:
 
 
 def _embeddings(onnx: bytes, ids: Sequence[Sequence[int]]) -> Floats:
-    session = load_graph(onnx)
-    rows = [session.run(None, {INPUT: np.array([one], dtype=np.int32)})[0] for one in ids]
+    session = TowerSession(onnx, "onnx")
+    rows = [session.run(np.array([one], dtype=np.int32)) for one in ids]
     return np.concatenate(rows)
 
 

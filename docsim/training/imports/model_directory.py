@@ -21,7 +21,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from docsim.encoding.tokenizer_file import read_tokenizer
+from docsim.encoding.tokenizer_file import MOST_CHARACTERS, read_tokenizer
 from docsim.errors import EncoderError, TrainingError
 
 __all__ = ["WEIGHTS_FILE", "Json", "ModelDirectory", "Module", "Prompts"]
@@ -41,6 +41,9 @@ _FLAGS = {
 }
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # in the order in which sentence-transformers looks for them
 _FAR_TOO_MANY = 1_000_000  # tokenizers without a limit say 10 ** 30
+_MOST_MODULES = 100
+_LARGEST_JSON = 10_000_000  # bytes
+_LARGEST_TOKENIZER = 4 * MOST_CHARACTERS  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class ModelDirectory:
             return cls(path, (Module("Transformer", path),))
         if not isinstance(listed, list) or not listed or not all(isinstance(one, dict) for one in listed):
             raise TrainingError(f"expected a list of modules in the modules.json of the model at {path}")
+        if len(listed) > _MOST_MODULES:
+            raise TrainingError(f"expected at most {_MOST_MODULES} modules in the modules.json of the model at {path}")
         return cls(path, tuple(_module(path, one) for one in listed))
 
     @property
@@ -128,7 +133,7 @@ class ModelDirectory:
                 "AutoTokenizer of transformers, which writes one"
             )
         try:
-            tokenizer = read_tokenizer(file.read_text(encoding="utf-8"))
+            tokenizer = read_tokenizer(_text(file, _LARGEST_TOKENIZER))
         except (OSError, ValueError, EncoderError) as error:
             raise TrainingError(f"expected a tokenizer that can be used in the model at {self.path}; {error}") from None
         tokenizer.no_padding()
@@ -174,7 +179,7 @@ class ModelDirectory:
         known = settings.get("prompts") or {}
         if not isinstance(known, dict) or not all(isinstance(text, str) for text in known.values()):
             raise TrainingError(f"expected prompts that are texts in config_sentence_transformers.json at {self.path}")
-        usual: str = known.get(settings.get("default_prompt_name") or "", "")
+        usual: str = known.get(str(settings.get("default_prompt_name") or ""), "")
         documents = [known[name] for name in _DOCUMENT_PROMPTS if name in known]
         document = next((text for text in documents if text), "") if documents else usual
         prompts = Prompts(known.get("query", usual), document)
@@ -218,8 +223,22 @@ def _read_json(path: Path, name: str, *, optional: bool = False) -> Any:
         reason = "it is no regular file" if file.exists() else "there is no such file"
         raise TrainingError(f"expected the directory of a model at {path}; its {name} cannot be read ({reason})")
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(_text(file, _LARGEST_JSON))
     except (OSError, ValueError, RecursionError) as error:
         raise TrainingError(
             f"expected the directory of a model at {path}; its {name} cannot be read ({error})"
         ) from error
+
+
+def _text(file: Path, most: int) -> str:
+    """Return the text of a file that has so many bytes at most.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is larger, or not in UTF-8.
+    """
+    with file.open("rb") as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return content.decode("utf-8")

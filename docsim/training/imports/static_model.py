@@ -18,7 +18,7 @@ from docsim.encoding.encoder import Preprocessing
 from docsim.errors import TrainingError
 from docsim.training.imports.first_id import first_id_freed, highest_id, lowercased, unknown_id
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory
-from docsim.training.imports.tensors import Tensors
+from docsim.training.imports.tensors import Tensors, check_size
 from docsim.training.towers.average import MAX_TOKENS, average_tower
 from docsim.training.towers.bert import Floats
 from docsim.training.towers.layers import PADDING_ID
@@ -85,6 +85,7 @@ def _model2vec(model: ModelDirectory, tokenizer: Tokenizer) -> Floats:
             rows = tensors.get("mapping", (None,)).astype(np.int64)
             if len(rows) and not 0 <= rows.min() <= rows.max() < len(vectors):
                 raise TrainingError(f"expected rows from 0 to {len(vectors) - 1} in the mapping of {model.path}")
+            check_size(f"the vectors that the mapping of {model.path} names", len(rows), vectors.shape[1])
             vectors = vectors[rows]
         if "weights" in tensors:
             vectors = vectors * tensors.get("weights", (len(vectors),))[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,10 @@ from safetensors import SafetensorError, safe_open
 from docsim.errors import TrainingError
 from docsim.training.towers.bert import Floats, Linear
 
-__all__ = ["Tensors"]
+__all__ = ["MOST_NUMBERS", "Tensors", "check_size"]
+
+MOST_NUMBERS = 500_000_000
+"""How many weights a model may have: they fit into an ONNX file, which has at most 2 GB: a limit of protobuf."""
 
 _Shape = tuple[int | None, ...]
 
@@ -61,6 +65,7 @@ class Tensors:
         """
         if name not in self._names:
             raise TrainingError(f"expected a tensor {name} in {self._file}; there is none")
+        check_size(f"the tensor {name} of {self._file}", *self._open.get_slice(self._names[name]).get_shape())
         try:
             found = np.asarray(self._open.get_tensor(self._names[name]))
         except (SafetensorError, TypeError, ValueError) as error:  # bfloat16 is unknown to NumPy
@@ -87,6 +92,18 @@ class Tensors:
         old = f"{name}.gamma" in self
         gamma, beta = ("gamma", "beta") if old else ("weight", "bias")
         return [self.get(f"{name}.{gamma}", (width,)), self.get(f"{name}.{beta}", (width,))]
+
+
+def check_size(what: str, *shape: int) -> None:
+    """Raise unless there are from 1 to as many numbers as fit into an ONNX file, the largest that protobuf allows.
+
+    Raises:
+        TrainingError: There are none, or too many.
+    """
+    if not 1 <= math.prod(shape) <= MOST_NUMBERS:
+        raise TrainingError(
+            f"expected from 1 to {MOST_NUMBERS // 1_000_000} million numbers in {what}; it has the shape {_told(shape)}"
+        )
 
 
 def _plain(name: str) -> str:

@@ -14,6 +14,7 @@ from docsim.training.imports.checkpoint import FAMILIES, read_transformer
 from docsim.training.imports.dense import DenseLayer, dense_layers
 from docsim.training.imports.first_id import first_id_freed, highest_id, lowercased, unknown_id
 from docsim.training.imports.model_directory import WEIGHTS_FILE, ModelDirectory
+from docsim.training.imports.tensors import MOST_NUMBERS
 from docsim.training.towers.bert import Block, Transformer, states_of
 from docsim.training.towers.layers import PADDING_ID, Pooling, Tensor, UnitLength
 from docsim.training.towers.saving import EncoderParts
@@ -21,14 +22,13 @@ from docsim.training.towers.saving import EncoderParts
 __all__ = ["is_transformer", "transformer_parts"]
 
 _MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "Dropout")
-_LARGEST_FILE = 2_000_000_000  # bytes of an ONNX file: a limit of protobuf
 
 
 def is_transformer(model: ModelDirectory) -> bool:
     """Return whether a directory holds the weights of a transformer of a known family."""
     if model.modules[0].kind != "Transformer" or not (model.core / WEIGHTS_FILE).is_file():
         return False
-    return (model.core / "config.json").is_file() and model.config().get("model_type") in FAMILIES
+    return (model.core / "config.json").is_file() and model.config().get("model_type") in list(FAMILIES)
 
 
 def transformer_parts(model: ModelDirectory) -> EncoderParts:
@@ -39,9 +39,9 @@ def transformer_parts(model: ModelDirectory) -> EncoderParts:
     """
     _check_modules(model)
     read, dense = read_transformer(model), dense_layers(model)
-    if 4 * _numbers(read) > _LARGEST_FILE:
+    if _numbers(read) > MOST_NUMBERS:
         raise TrainingError(
-            f"expected a model of at most {_LARGEST_FILE // 4_000_000} million weights at {model.path}, which fit into "
+            f"expected a model of at most {MOST_NUMBERS // 1_000_000} million weights at {model.path}, which fit into "
             f"one ONNX file; it has {_numbers(read) // 1_000_000} million"
         )
     tokenizer, new_id = _tokenizer(model, len(read.words))
