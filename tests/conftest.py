@@ -71,12 +71,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect thousands of tests without looking for garbage, and never look through what stays until the end."""
+    """Collect thousands of tests without looking for garbage, and never look through what stays until the end.
+
+    Later, what TensorFlow and others keep is looked through less often than is usual: it is large, and no garbage.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(2_000, 10, 50)
         gc.enable()
 
 

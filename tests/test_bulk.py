@@ -329,6 +329,7 @@ def test_a_run_that_was_killed_goes_on(tiny_encoder_dir: Path, other: Path, tmp_
         bulk.check_equal(bulk.vectors(out), bulk.stored(index))
 
 
+@pytest.mark.thorough
 @pytest.mark.faults
 def test_a_process_that_dies_is_replaced(tiny_encoder_dir: Path, other: Path, tmp_path: Path) -> None:
     bulk.made(tmp_path / "index", tiny_encoder_dir, 200)

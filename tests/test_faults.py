@@ -224,7 +224,7 @@ def kills(
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize(("scenario", "every"), [("sync", 12), ("prune", 6)])
+@pytest.mark.parametrize(("scenario", "every"), [("sync", 20), ("prune", 12)])
 def test_killed_at_one_of_some_steps_it_answers_and_is_finished_by_the_next_run(
     scenario: str, every: int, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opened import ids_of
@@ -111,7 +112,8 @@ def test_any_query_is_answered(index: Index, query: str) -> None:
 
 
 @given(text=st.text(), title=st.text(max_size=20), id=st.text(min_size=1).filter(lambda id: bool(id.strip())))
-@settings(max_examples=40, deadline=None)
+@pytest.mark.properties
+@settings(max_examples=examples(15, 40), deadline=None)
 def test_any_text_is_stored_and_answered_with_its_own_passages(shared: Index, text: str, title: str, id: str) -> None:
     document = Document(id, text, title=title, metadata={"key": text, title: [text]})
     assert shared.sync([document], source=named("any")).failures == ()

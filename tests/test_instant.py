@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,10 +185,10 @@ def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_swit
     try:
         upgrade(index, new)
         while not any(one[1] for one in seen) and reader.is_alive():
-            pass
+            time.sleep(0.01)
         reindex(index, new)
         while seen[-1][2] == 1 and reader.is_alive():
-            pass
+            time.sleep(0.01)
     finally:
         stop.set()
         reader.join()

@@ -76,7 +76,7 @@ def test_400_mb_of_memory_are_enough_to_index_the_sample_corpus_and_to_search_it
 @pytest.mark.parametrize("most", [300, *thorough(340)])
 def test_less_memory_is_one_sentence_and_loses_nothing(index: Path, tmp_path: Path, most: int) -> None:
     rows = tmp_path / "rows.jsonl"
-    rows.write_text("".join(json.dumps({"id": f"r{n}", "text": f"keys {n} " * 300}) + "\n" for n in range(3000)))
+    rows.write_text("".join(json.dumps({"id": f"r{n}", "text": f"keys {n} " * 300}) + "\n" for n in range(1500)))
     done = run("index", str(rows), "--index", str(index), within=limited(resource.RLIMIT_DATA, most << 20))
     assert (done.returncode, done.stderr.splitlines()) in ((0, []), (1, [NO_MEMORY])), done.stderr
     with contextlib.closing(sqlite3.connect(index / "index.db")) as database:

@@ -232,7 +232,7 @@ SEARCHES: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["query", "map", *thorough("similar", "explain", "duplicates", "verify")])
+@pytest.mark.parametrize("command", ["query", *thorough("similar", "explain", "duplicates", "map", "verify")])
 def test_searching_stays_on_the_machine_and_within_its_folders(house: House, command: str) -> None:
     arguments, outputs = SEARCHES[command]
     watched = house.run(*arguments, "--index", "index")

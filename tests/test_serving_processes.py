@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -154,8 +155,8 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, tiny_encoder_dir: Pa
 
 def test_an_address_that_is_taken_is_told(tmp_path: Path, tiny_encoder_dir: Path) -> None:
     index = made(tmp_path / "index", tiny_encoder_dir, PAGES[:1])
-    with serving(index) as running:
-        port = running.address.rsplit(":", 1)[1]
-        told = CliRunner().invoke(main, ["serve", "--index", str(index), "--port", port])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = CliRunner().invoke(main, ["serve", "--index", str(index), "--port", str(port)])
     assert told.exit_code == 2
     assert f"Error: expected an address to listen at, got 127.0.0.1:{port}" in told.output
