@@ -50,7 +50,7 @@ IDS = {
 QUERIES = [
     "' OR 1=1 --", '"', '""', "*", "soup*", "NEAR(soup lentils, 2)", "title:soup", "soup AND NOT keys", "(", ")(",
     "-soup", "documents_fts", "{soup}", "^soup", "\\", "%s%n", "\0", "a\0b", "\ud800", "\udfff\ud800", "\u202e",
-    "\x1b[31m", "?", "\ufeff", "٣", "𝔘𝔫𝔦", "a" * 100_000, "ﷺ" * 3000, "\u0301" * 5000, "[UNK] [PAD]", "😀",
+    "\x1b[31m", "?", "\ufeff", "٣", "𝔘𝔫𝔦", "a" * 100_000, "ﷺ" * 1000, "\u0301" * 5000, "[UNK] [PAD]", "😀",
 ]  # fmt: skip
 
 
