@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out what ``make check`` runs nothing of, before it is imported."""
     is_slow = collection_path.stem in _SLOW_FILES | _TRAINING_FILES
     return True if is_slow and config.getoption("markexpr") == "not slow" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect thousands of tests without looking for garbage, and never look through what stays until the end.
+
+    Later, what TensorFlow and others keep is looked through less often than is usual: it is large, and no garbage.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(2_000, 10, 50)
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -82,7 +82,9 @@ def complete(path: Path, encoder: Encoder, work: Path) -> None:
         anna, shown = People(path).hashed("anna"), (Shown(1, PAGES[3].id, 0.5),)
         asked = [Question(text, "api", anna, shown, 2, 1) for text in QUESTIONS]
         log.write([*asked, *(Event(one.id, "good", PAGES[3].id, None, None) for one in asked)])
-    Tokens(ServerDatabase(path)).add("anna", groups=["hr"])
+    database = ServerDatabase(path)
+    Tokens(database).add("anna", groups=["hr"])
+    database._connection().close()  # or its log would go while the files are counted, whenever garbage is collected
 
 
 def read(path: Path) -> None:

@@ -104,7 +104,8 @@ def test_an_exact_search_leaves_nothing_out(index: VectorIndex) -> None:
     | st.none(),
     k=st.sampled_from([1, 10, 100]),
 )
-@settings(max_examples=15, deadline=None)
+@pytest.mark.properties
+@settings(max_examples=examples(5, 15), deadline=None)
 def test_deletions_additions_and_filters_keep_recall_and_never_shorten_an_answer(
     index: VectorIndex,
     deleted: list[tuple[int, int]],
@@ -141,7 +142,8 @@ def test_a_filter_that_lets_through_what_is_far_from_the_query_still_finds_k(ind
 
 
 @given(seed=st.integers(0, 1000), share=st.floats(0.001, 0.099), k=st.sampled_from([1, 10, 100]))
-@settings(max_examples=20, deadline=None)
+@pytest.mark.properties
+@settings(max_examples=examples(6, 20), deadline=None)
 def test_of_what_a_selective_filter_leaves_nothing_near_is_missed(
     index: VectorIndex, seed: int, share: float, k: int
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from effort import thorough
 from filelock import FileLock
 from served import PAGES, made, token
 
@@ -86,7 +87,7 @@ def modes(path: Path) -> set[int]:
     return {stat.S_IMODE(one.stat().st_mode) for one in path.rglob("*") if not one.name.startswith(private)}
 
 
-@pytest.mark.parametrize("mask", [0o022, 0o077])
+@pytest.mark.parametrize("mask", [0o022, *thorough(0o077)])
 def test_an_index_is_readable_as_the_umask_says_and_a_backup_by_its_owner_alone(
     tiny_encoder_dir: Path, tmp_path: Path, umask: Callable[[int], int], mask: int
 ) -> None:

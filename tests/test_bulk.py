@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ import bulk
 import numpy as np
 import psutil
 import pytest
+from click.testing import CliRunner, Result
 from dict_engine import DictEngine
 from encoder_variants import with_nan, with_other_dim
 from told import Told
@@ -22,17 +24,19 @@ from docsim import Document, Encoder, Index
 from docsim.bulk import files as bulk_files
 from docsim.bulk import prepared, processes, shards
 from docsim.bulk.embedding import Job, embed_shard, path_of
+from docsim.cli import main
 from docsim.encoding.documents import kept_embeddings
 from docsim.errors import DocsimError, FingerprintMismatch, StoreError, UsageError
 from docsim.jobs import embed as jobs
 from docsim.jobs import reindex as reindexing
-from docsim.jobs.embed import BulkOptions
+from docsim.jobs.embed import BulkOptions, EmbeddedInBulk
 from docsim.jobs.reindex import ReindexOptions
 from docsim.reindex.examination import GateOptions
 
 COUNT = 60
 ANY = GateOptions(max_loss=1)
 SMALL = BulkOptions(workers=2, shard=8)
+ONE = replace(SMALL, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +45,29 @@ def other(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return turned(tiny_encoder_dir, tmp_path_factory.mktemp("other") / "turned")
 
 
+@pytest.fixture(scope="module")
+def made(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bulk.made(tmp_path_factory.mktemp("made") / "index", tiny_encoder_dir, COUNT)
+
+
+@pytest.fixture(scope="module")
+def embedded(made: Path, other: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EmbeddedInBulk]:
+    """The embeddings of the index under the other encoder, in files, and what was told of them."""
+    out = tmp_path_factory.mktemp("embedded")
+    with Index.open(made) as index:
+        return out, jobs.embed(index, Encoder.load(other), out, SMALL)
+
+
 @pytest.fixture
-def index(tiny_encoder_dir: Path, tmp_path: Path) -> Iterator[Index]:
-    bulk.made(tmp_path / "index", tiny_encoder_dir, COUNT)
-    with Index.open(tmp_path / "index") as index:
+def index(made: Path, tmp_path: Path) -> Iterator[Index]:
+    with Index.open(shutil.copytree(made, tmp_path / "index")) as index:
         yield index
+
+
+@pytest.fixture
+def out(embedded: tuple[Path, EmbeddedInBulk], tmp_path: Path) -> Path:
+    """A copy of the embeddings in files, which a test may change."""
+    return shutil.copytree(embedded[0], tmp_path / "out")
 
 
 def job_of(index: Index, encoder: Encoder, out: Path) -> Job:
@@ -67,13 +89,12 @@ ENGINES: dict[str, Callable[[Path, Encoder], Index]] = {
 
 
 def test_files_say_which_passages_they_hold_and_another_program_reads_them(
-    index: Index, other: Path, tmp_path: Path
+    index: Index, other: Path, embedded: tuple[Path, EmbeddedInBulk]
 ) -> None:
-    encoder = Encoder.load(other)
-    done = jobs.embed(index, encoder, tmp_path / "out", SMALL)
-    rows = bulk.rows(tmp_path / "out")
+    encoder, (out, done) = Encoder.load(other), embedded
+    rows = bulk.rows(out)
     assert (done.documents, done.passages, done.shards, done.made) == (COUNT, len(rows), 8, 8)
-    assert done.folder == tmp_path / "out" / encoder.fingerprint[:16]
+    assert done.folder == out / encoder.fingerprint[:16]
     assert {row["id"] for row in rows} == {f"page{number:04}.md" for number in range(COUNT)}
     for row in rows:
         document = index.document(row["id"])
@@ -84,11 +105,9 @@ def test_files_say_which_passages_they_hold_and_another_program_reads_them(
     assert spans == {(id, one.start, one.end) for id in {row["id"] for row in rows} for one in index.passages(id)}
 
 
-def test_vectors_are_those_of_a_plain_reindex(index: Index, other: Path, tmp_path: Path) -> None:
-    encoder = Encoder.load(other)
-    jobs.embed(index, encoder, tmp_path / "out", SMALL)
-    reindexing.reindex(index, encoder, ReindexOptions(ANY))
-    bulk.check_equal(bulk.vectors(tmp_path / "out"), bulk.stored(index))
+def test_vectors_are_those_of_a_plain_reindex(index: Index, other: Path, out: Path) -> None:
+    reindexing.reindex(index, Encoder.load(other), ReindexOptions(ANY))
+    bulk.check_equal(bulk.vectors(out), bulk.stored(index))
 
 
 def test_a_shard_is_encoded_once_and_gives_the_same_file_again(index: Index, other: Path, tmp_path: Path) -> None:
@@ -106,50 +125,44 @@ def test_a_shard_is_encoded_once_and_gives_the_same_file_again(index: Index, oth
     assert list(bulk.files(tmp_path / "out")) == [path.name]
 
 
-def test_a_changed_document_concerns_one_shard(index: Index, other: Path, tmp_path: Path) -> None:
-    encoder = Encoder.load(other)
-    jobs.embed(index, encoder, tmp_path / "out", SMALL)
-    before = bulk.files(tmp_path / "out")
+def test_a_changed_document_concerns_one_shard(index: Index, other: Path, out: Path) -> None:
+    before = bulk.files(out)
     index.sync([Document("page0003.md", "An altogether new text")], prune=False)
     index.remove(["page0041.md"])
-    done = jobs.embed(index, encoder, tmp_path / "out", SMALL)
-    after = bulk.files(tmp_path / "out")
+    done = jobs.embed(index, Encoder.load(other), out, ONE)
+    after = bulk.files(out)
     assert (done.made, done.shards) == (2, 8)
     assert len(before.keys() & after.keys()) == 6
-    ids = [row["id"] for row in bulk.rows(tmp_path / "out")]
+    ids = [row["id"] for row in bulk.rows(out)]
     assert set(ids) == {f"page{number:04}.md" for number in range(COUNT)} - {"page0041.md"}
     assert ids.count("page0003.md") == 1
 
 
-def test_a_damaged_file_is_never_used(index: Index, other: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_never_used(other: Path, out: Path) -> None:
     encoder = Encoder.load(other)
-    jobs.embed(index, encoder, tmp_path / "out", SMALL)
-    (path, *_) = (tmp_path / "out").rglob("*.arrow")
+    (path, *_) = out.rglob("*.arrow")
     content = bytearray(path.read_bytes())
     vectors = bulk_files.read(path, encoder).embeddings.tobytes()
     content[content.find(vectors) + 100] ^= 0x10
     path.write_bytes(content)
     with pytest.raises(StoreError, match="are damaged"):
-        prepared.prepared(encoder, tmp_path / "out")
+        prepared.prepared(encoder, out)
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(StoreError, match="cannot be read"):
-        prepared.prepared(encoder, tmp_path / "out")
+        prepared.prepared(encoder, out)
     path.write_bytes(b"")
     with pytest.raises(StoreError, match="cannot be read"):
-        prepared.prepared(encoder, tmp_path / "out")
+        prepared.prepared(encoder, out)
 
 
-def test_files_of_another_encoder_are_not_looked_at(
-    index: Index, other: Path, tiny_encoder_dir: Path, tmp_path: Path
-) -> None:
+def test_files_of_another_encoder_are_not_looked_at(other: Path, tiny_encoder_dir: Path, out: Path) -> None:
     encoder, own = Encoder.load(other), Encoder.load(tiny_encoder_dir)
-    jobs.embed(index, encoder, tmp_path / "out", SMALL)
     with pytest.raises(StoreError, match="found none"):
-        prepared.prepared(own, tmp_path / "out")
-    moved = bulk_files.folder_of(tmp_path / "out", own.fingerprint)
-    bulk_files.folder_of(tmp_path / "out", encoder.fingerprint).rename(moved)
+        prepared.prepared(own, out)
+    moved = bulk_files.folder_of(out, own.fingerprint)
+    bulk_files.folder_of(out, encoder.fingerprint).rename(moved)
     with pytest.raises(StoreError, match="expected embeddings of"):
-        prepared.prepared(own, tmp_path / "out")
+        prepared.prepared(own, out)
 
 
 def test_an_encoder_that_was_exchanged_is_refused(index: Index, other: Path, tmp_path: Path) -> None:
@@ -164,7 +177,7 @@ def test_what_is_no_unit_vector_is_not_written(index: Index, tiny_encoder_dir: P
     broken = Encoder.load(with_nan(tiny_encoder_dir, tmp_path / "broken"))  # for texts with "garden"
     index.sync([Document("bad", "a garden")], prune=False)
     with pytest.raises(DocsimError, match="expected unit vectors from the encoder broken"):
-        jobs.embed(index, broken, tmp_path / "out", SMALL)
+        jobs.embed(index, broken, tmp_path / "out", ONE)
     assert "bad" not in {row["id"] for row in bulk.rows(tmp_path / "out")}
 
 
@@ -172,17 +185,16 @@ def test_fewer_components_are_encoded_as_chosen(
     index: Index, tiny_encoder_dir: Path, tmp_path: Path, other: Path
 ) -> None:
     short = Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path / "short", 8))
-    assert jobs.embed(index, short, tmp_path / "out", SMALL).documents == COUNT
+    assert jobs.embed(index, short, tmp_path / "out", ONE).documents == COUNT
     assert {len(row["embedding"]) for row in bulk.rows(tmp_path / "out")} == {8}
 
 
 # Looking up
 
 
-def test_what_is_known_is_looked_up_and_the_rest_is_encoded(index: Index, other: Path, tmp_path: Path) -> None:
+def test_what_is_known_is_looked_up_and_the_rest_is_encoded(index: Index, other: Path, out: Path) -> None:
     encoder = Encoder.load(other)
-    jobs.embed(index, encoder, tmp_path / "out", SMALL)
-    known = prepared.prepared(encoder, tmp_path / "out")
+    known = prepared.prepared(encoder, out)
     items = [(one, index.passages(one.id)) for one in bulk.pages(COUNT)]
     items.insert(7, (Document("new", "words that nobody has seen"), items[0][1][:1]))
     expected = kept_embeddings(encoder, items)
@@ -198,20 +210,18 @@ def test_what_is_known_is_looked_up_and_the_rest_is_encoded(index: Index, other:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_reindex_takes_over_what_is_known_and_encodes_what_is_not(
-    engine: str, tiny_encoder_dir: Path, other: Path, tmp_path: Path
+    engine: str, tiny_encoder_dir: Path, other: Path, out: Path, tmp_path: Path
 ) -> None:
     encoder = Encoder.load(other)
-    with Index.open(bulk.made(tmp_path / "source", tiny_encoder_dir, COUNT)) as source:
-        jobs.embed(source, encoder, tmp_path / "out", SMALL)
     with ENGINES[engine](tmp_path, Encoder.load(tiny_encoder_dir)) as index:
         index.sync([Document("page0003.md", "An altogether new text"), Document("new.md", "One more")], prune=False)
         told = Told()
-        options = ReindexOptions(ANY, embeddings=tmp_path / "out")
+        options = ReindexOptions(ANY, embeddings=out)
         done = reindexing.reindex(index, encoder, options, progress=told)
         assert (done.published, done.embedded) == (True, COUNT + 1)
         assert index.generation().fingerprint == encoder.fingerprint
         found = bulk.stored(index)
-        known = {place: row for place, row in bulk.vectors(tmp_path / "out").items() if place[0] != "page0003.md"}
+        known = {place: row for place, row in bulk.vectors(out).items() if place[0] != "page0003.md"}
         assert f"{len(known):,} passages were in the files, 2 were encoded here." in told.said
         new = {place: row for place, row in found.items() if place not in known}
         assert {id for id, _ in new} == {"page0003.md", "new.md"}
@@ -235,10 +245,10 @@ def test_a_reindex_without_an_encoder_goes_on_with_the_unfinished_one(
     index: Index, other: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="no re-index is unfinished"):
-        reindexing.reindex(index, None, ReindexOptions(ANY, bulk=SMALL))
+        reindexing.reindex(index, None, ReindexOptions(ANY, bulk=ONE))
     with index.engine.rebuilder(wait=False) as rebuilder:
         rebuilder.begin(Encoder.load(other))
-    done = reindexing.reindex(index, None, ReindexOptions(ANY, bulk=SMALL, embeddings=tmp_path / "out"))
+    done = reindexing.reindex(index, None, ReindexOptions(ANY, bulk=ONE, embeddings=tmp_path / "out"))
     assert (done.published, done.embedded) == (True, COUNT)
     assert len(bulk.files(tmp_path / "out")) == 8
 
@@ -246,15 +256,17 @@ def test_a_reindex_without_an_encoder_goes_on_with_the_unfinished_one(
 # The command line
 
 
+def docsim(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(one) for one in arguments])
+
+
 def test_the_command_line_embeds_and_reindexes(index: Index, other: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    told = json.loads(
-        bulk.run("embed", "--index", index.path, "--encoder", other, "--out", out, "--shard", "8", "--json")
-    )
+    command = ("embed", "--index", index.path, "--encoder", other, "--out", out, "--shard", "8", "--workers", "1")
+    told = json.loads(docsim(*command, "--json").stdout)
     assert (told["documents"], told["shards"], told["made"], told["failures"]) == (COUNT, 8, 8, [])
-    again = bulk.run("embed", "--index", index.path, "--encoder", other, "--out", out, "--shard", "8")
-    assert "8 of 8 files were there already" in again
-    bulk.run("reindex", "--index", index.path, "--encoder", other, "--from", out, "--force")
+    assert "8 of 8 files were there already" in docsim(*command).stdout
+    assert docsim("reindex", "--index", index.path, "--encoder", other, "--from", out, "--force").exit_code == 0
     bulk.check_equal(bulk.stored(index), bulk.vectors(out))
 
 
@@ -274,10 +286,9 @@ def test_what_cannot_be_meant_is_refused(
 ) -> None:
     (tmp_path / "a.jsonl").write_text('{"id": "a", "text": "b"}')
     given = {"INDEX": index.path, "E": other, "FILE": tmp_path / "a.jsonl", "o": tmp_path / "out"}
-    process = bulk.start(*(given.get(one, one) for one in arguments))
-    _, stderr = process.communicate()
-    assert process.returncode in (1, 2)
-    assert sentence in stderr
+    done = docsim(*(given.get(one, one) for one in arguments))
+    assert done.exit_code in (1, 2)
+    assert sentence in done.stderr
     assert index.generation().number == 1
 
 
@@ -318,6 +329,7 @@ def test_a_run_that_was_killed_goes_on(tiny_encoder_dir: Path, other: Path, tmp_
         bulk.check_equal(bulk.vectors(out), bulk.stored(index))
 
 
+@pytest.mark.thorough
 @pytest.mark.faults
 def test_a_process_that_dies_is_replaced(tiny_encoder_dir: Path, other: Path, tmp_path: Path) -> None:
     bulk.made(tmp_path / "index", tiny_encoder_dir, 200)

@@ -53,6 +53,7 @@ def test_a_folder_that_cannot_be_written_to_is_one_sentence() -> None:
     assert "expected a folder that can be written to at taken/map" in run("--out", "taken/map", code=2)
 
 
+@pytest.mark.thorough
 def test_a_map_loads_no_training_framework() -> None:
     code = (
         "import sys; from docsim.cli import main; main(['map', '-q'], standalone_mode=False);"

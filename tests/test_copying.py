@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,11 +48,11 @@ def documents(count: int = 30) -> list[Document]:
     ]
 
 
-@pytest.fixture
-def directory(tmp_path: Path, tiny_encoder_dir: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> Path:
     """An index with two generations, several sources and a failure in it, whose documents have changed."""
-    path = tmp_path / "index"
-    other = Encoder.load(turned(tiny_encoder_dir, tmp_path / "turned"))
+    folder = tmp_path_factory.mktemp("made")
+    path, other = folder / "index", Encoder.load(turned(tiny_encoder_dir, folder / "turned"))
     with Index.create(path, encoder=Encoder.load(tiny_encoder_dir)) as index:
         index.sync(documents())
         index.sync([Document("d/1", "another of the same id"), *documents()[2:4]], source=SourceName("api", "x", "x"))
@@ -60,6 +61,11 @@ def directory(tmp_path: Path, tiny_encoder_dir: Path) -> Path:
         reindexing.reindex(index, other, gate=GateOptions(publish_anyway=True))
         index.sync([Document("late", "zebra")], source=SourceName("python", "late", "late"))
     return path
+
+
+@pytest.fixture
+def directory(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "index")
 
 
 def answers(index: Index) -> list[list[tuple[str, float]]]:

@@ -84,12 +84,12 @@ def test_every_page_finds_itself_first(handbook: Index) -> None:
 
 def test_questions_find_the_pages_that_people_judged_relevant(handbook: Index) -> None:
     texts = queries()
-    results = handbook.search_many(list(texts.values()), 100)
+    results = handbook.search_many(list(texts.values()), 10)
     run = {id: [hit.id for hit in result.hits] for id, result in zip(texts, results, strict=True)}
     assert ndcg(handbook, run, "qrels.txt") >= 0.46
 
 
 def test_pages_find_the_pages_that_people_judged_related(handbook: Index) -> None:
     judged = judgements.read_qrels(CORPUS / "related.qrels.txt")
-    run = {page: [hit.id for hit in handbook.similar(page, 100).hits] for page in judged}
+    run = {page: [hit.id for hit in handbook.similar(page, 10).hits] for page in judged}
     assert ndcg(handbook, run, "related.qrels.txt") >= 0.54

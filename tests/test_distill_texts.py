@@ -116,7 +116,7 @@ def test_learning_that_only_harms_returns_the_student_as_it_was(teacher: Teacher
 
 
 def test_the_time_limit_ends_learning(teacher: Teacher, tmp_path: Path) -> None:
-    endless = replace(TUNING, steps=10**9, patience=10**9, time_limit=1.0)
+    endless = replace(TUNING, steps=10**9, patience=10**9, time_limit=0.3)
     done = distill_texts(
         distill_vocabulary(teacher, DistillationRecipe(dim=8)), teacher, documents(40), config=endless, cache=tmp_path
     )

@@ -170,6 +170,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.thorough
 def test_the_site_is_built_without_a_warning(site: Path) -> None:
     pages = {str(path.parent.relative_to(site)) for path in site.rglob("index.html")}
     assert pages >= {".", "tutorial", "how-to/search", "reference/cli", "reference/python", "contributing", "changelog"}
@@ -177,6 +178,7 @@ def test_the_site_is_built_without_a_warning(site: Path) -> None:
     assert not list(site.rglob("*.py"))
 
 
+@pytest.mark.thorough
 def test_the_site_loads_nothing_from_another_host(site: Path) -> None:
     loaded = [address for path in site.rglob("*.html") for address in _loaded(path.read_text(encoding="utf-8"))]
     styles = [path.read_text(encoding="utf-8") for path in (*site.rglob("*.css"), *site.rglob("*.svg"))]

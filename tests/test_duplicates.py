@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -154,7 +155,8 @@ def test_a_threshold_out_of_range_is_refused(find: Find, threshold: float) -> No
         find({"a": "x"}, threshold=threshold)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.properties
+@settings(max_examples=examples(6, 15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.lists(st.integers(0, 6), min_size=2, max_size=12))
 def test_every_document_is_a_member_once_at_most_and_every_copy_is_told(find: Find, choice: list[int]) -> None:
     parts = [prose(seed, 30) for seed in range(4)]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dict_engine import DictEngine
+from effort import examples, thorough
 from encoder_variants import with_other_dim
 from filter_reference import meets
 from hypothesis import HealthCheck, given, settings
@@ -73,7 +74,7 @@ def narrow(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "narrow", 16))
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[*thorough("dict"), *(name for name in ENGINES if name != "dict")])
 def make(request: pytest.FixtureRequest) -> Make:
     return ENGINES[request.param]
 
@@ -923,7 +924,8 @@ edits = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.properties
+@settings(max_examples=examples(5, 12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(edits, min_size=1, max_size=4))
 def test_after_any_history_an_engine_holds_what_a_dictionary_would(
     make: Make, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory, history: list[list[tuple[str, str | None]]]

@@ -224,10 +224,11 @@ def kills(
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_killed_before_one_of_some_commits_it_answers_and_is_finished_by_the_next_run(
-    tiny_encoder_dir: Path, tmp_path: Path
+@pytest.mark.parametrize(("scenario", "every"), [("sync", 20), ("prune", 12)])
+def test_killed_at_one_of_some_steps_it_answers_and_is_finished_by_the_next_run(
+    scenario: str, every: int, tiny_encoder_dir: Path, tmp_path: Path
 ) -> None:
-    found = kills("sync", tiny_encoder_dir, tmp_path, every=12)
+    found = kills(scenario, tiny_encoder_dir, tmp_path, every=every)
     assert [one for one in found if one["problem"]] == []
     assert len({one["at"] for one in found}) > 3
     assert found[-1]["at"] == "the end"
@@ -251,7 +252,7 @@ def test_killed_before_any_commit_it_answers_and_is_finished_by_the_next_run(
             *("reindex", {"os.mkdir", "shutil.copyfile", "os.rename", "COMMIT", "INSERT"}), marks=pytest.mark.thorough
         ),
         pytest.param("rollback", {"COMMIT", "INSERT", "UPDATE"}, marks=pytest.mark.thorough),
-        ("prune", {"DELETE", "COMMIT", "shutil.rmtree", "PRAGMA"}),
+        pytest.param("prune", {"DELETE", "COMMIT", "shutil.rmtree", "PRAGMA"}, marks=pytest.mark.thorough),
     ],
 )
 def test_killed_at_any_step_of_changing_generations_it_answers_from_a_whole_one_and_is_finished_by_the_next_run(

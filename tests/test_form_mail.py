@@ -11,6 +11,7 @@ from pathlib import Path
 
 import outlook_files
 import pytest
+from effort import thorough
 from exports import Content, folder, read, zipped
 
 from docsim.ingest.forms.quoting import own_text
@@ -88,7 +89,7 @@ def _written(path: Path, kind: str) -> Path:
     return folder(path, {**data, **emlx} if kind == "files" else emlx)
 
 
-@pytest.mark.parametrize("kind", ["mbox", "zip", "thunderbird", "maildir", "files", "emlx"])
+@pytest.mark.parametrize("kind", ["mbox", "maildir", "emlx", *thorough("zip", "thunderbird", "files")])
 def test_a_thread_is_a_document_of_what_each_mail_adds(tmp_path: Path, kind: str) -> None:
     found = read(_written(tmp_path / "mail", kind), "mail")
     assert sorted(found.documents) == ["1@example.com", "1@example.com/vpn.log", "9@example.com"]

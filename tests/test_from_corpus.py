@@ -116,7 +116,7 @@ def test_an_index_in_such_a_language_gets_a_vocabulary_of_its_own(tmp_path: Path
     every = [*texts(KITCHEN, 40, 6), *texts(GARAGE, 40, 7)]
     with Index.create(tmp_path / "index", encoder=Encoder.default()) as index:
         index.sync([Document(f"d{number}", text) for number, text in enumerate(every)])
-        options = AdaptOptions(time_limit=5, gate=GateOptions(publish_anyway=True))
+        options = AdaptOptions(time_limit=1, gate=GateOptions(publish_anyway=True))
         assert "docsim adapt makes a vocabulary" in (advice(read_vocabulary(index)) or "")
         adapted = adapt(index, options)
         assert adapted.trained is not None

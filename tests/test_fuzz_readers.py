@@ -42,7 +42,7 @@ FUZZ = int(os.environ.get("FUZZ", "0"))
 CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 fuzzing = settings(
-    max_examples=FUZZ or examples(6, 40),
+    max_examples=FUZZ or examples(4, 40),
     derandomize=not FUZZ,
     database=None,
     deadline=None,

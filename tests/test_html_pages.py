@@ -118,10 +118,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_pages_take_linear_time(kind: str) -> None:
-    page = HOSTILE[kind] * (1_000_000 // len(HOSTILE[kind]))
+    page = HOSTILE[kind] * (400_000 // len(HOSTILE[kind]))
     start = time.perf_counter()
     read_file(page.encode() + b"<p>end", ".html", "x.html")
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 12
 
 
 @pytest.mark.parametrize("tag", ["div", "b", "ul", "main", "table"])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from effort import thorough
 from numpy.typing import NDArray
 from tiny_bert import bert_states, write_json, write_teacher
 from tiny_models import pieces, write_modules
@@ -78,7 +79,7 @@ def copied(original: Path, target: Path, pooling: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("pooling", [{"pooling_mode_cls_token": True}, {"pooling_mode": "cls"}], ids=str)
+@pytest.mark.parametrize("pooling", [{"pooling_mode": "cls"}, *thorough({"pooling_mode_cls_token": True})], ids=str)
 def test_the_first_token_is_taken_where_the_original_does(
     original: Path, tmp_path: Path, pooling: dict[str, Any]
 ) -> None:
@@ -187,9 +188,11 @@ def prompted(original: Path, target: Path, settings: dict[str, Any]) -> Path:
     ("settings", "query", "document"),
     [
         (PROMPTS, "query: ", "passage: "),
-        ({"prompts": {"query": "ask ", "corpus": "told "}}, "ask ", "told "),
+        pytest.param(*({"prompts": {"query": "ask ", "corpus": "told "}}, "ask ", "told "), marks=pytest.mark.thorough),
         ({"prompts": {"usual": "read: "}, "default_prompt_name": "usual"}, "read: ", "read: "),
-        ({"prompts": {"query": "ask "}, "default_prompt_name": None}, "ask ", ""),
+        pytest.param(
+            *({"prompts": {"query": "ask "}, "default_prompt_name": None}, "ask ", ""), marks=pytest.mark.thorough
+        ),
     ],
     ids=str,
 )

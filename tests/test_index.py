@@ -268,7 +268,7 @@ def test_a_query_sees_one_committed_state_from_eight_threads(index: Index) -> No
     with ThreadPoolExecutor(8) as pool:
         readers = [pool.submit(read) for _ in range(8)]
         try:
-            for number in range(1, examples(8, 16)):
+            for number in range(1, examples(5, 16)):
                 index.sync(version(number))
         finally:
             done.set()

@@ -327,7 +327,7 @@ def test_an_index_holds_what_its_sources_hold_whatever_they_exchange(tiny_encode
     run_state_machine_as_test(
         type("SyncMachineOfBatches", (SyncMachine,), {"batch": batch, "encoders": encoders}),
         settings=settings(
-            max_examples=examples(8, 40),
+            max_examples=examples(4, 40),
             stateful_step_count=16,
             deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate),

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from docsim.reindex.examination import GateOptions
 from docsim.reindex.generations import prune, rollback
 from docsim.reindex.instant import upgrade
 from docsim.reindex.reindexing import Aborted, Reindexed, abort, reindex
+from docsim.rendering import plots
 
 
 def documents(count: int = 120) -> list[Document]:
@@ -59,10 +62,23 @@ def narrow(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "narrow", 16))
 
 
-@pytest.fixture
-def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
-    with Index.create(tmp_path / "index", encoder=encoder) as index:
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the picture out of reports, which takes longer than to re-index these few documents."""
+    monkeypatch.setattr(plots, "can_draw", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def made(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "index"
+    with Index.create(path, encoder=encoder) as index:
         index.sync(documents())
+    return path
+
+
+@pytest.fixture
+def index(made: Path, tmp_path: Path) -> Iterator[Index]:
+    with Index.open(shutil.copytree(made, tmp_path / "index")) as index:
         yield index
 
 
@@ -171,10 +187,10 @@ def test_a_reader_gets_whole_answers_of_one_encoder_or_the_other_across_the_swit
             pass
         upgrade(index, new)
         while not any(one[1] for one in seen) and reader.is_alive():
-            pass
+            time.sleep(0.01)
         reindex(index, new)
         while seen[-1][2] == 1 and reader.is_alive():
-            pass
+            time.sleep(0.01)
     finally:
         stop.set()
         reader.join()

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from effort import thorough
 
 from docsim import Document, Encoder, Index
 
@@ -72,10 +73,10 @@ def test_400_mb_of_memory_are_enough_to_index_the_sample_corpus_and_to_search_it
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit does not count what is mapped")
-@pytest.mark.parametrize("most", [300, 340])
+@pytest.mark.parametrize("most", [300, *thorough(340)])
 def test_less_memory_is_one_sentence_and_loses_nothing(index: Path, tmp_path: Path, most: int) -> None:
     rows = tmp_path / "rows.jsonl"
-    rows.write_text("".join(json.dumps({"id": f"r{n}", "text": f"keys {n} " * 300}) + "\n" for n in range(3000)))
+    rows.write_text("".join(json.dumps({"id": f"r{n}", "text": f"keys {n} " * 300}) + "\n" for n in range(1500)))
     done = run("index", str(rows), "--index", str(index), within=limited(resource.RLIMIT_DATA, most << 20))
     assert (done.returncode, done.stderr.splitlines()) in ((0, []), (1, [NO_MEMORY])), done.stderr
     with contextlib.closing(sqlite3.connect(index / "index.db")) as database:
@@ -172,7 +173,7 @@ def _ends_well(place: Path, chance: Random) -> bool:
 
 
 @pytest.mark.parametrize(("options", "told"), [((), ""), (("--debug",), "MemoryError: no room")])
-@pytest.mark.parametrize("when", ["then", "at the end"])
+@pytest.mark.parametrize("when", ["then", *thorough("at the end")])
 def test_an_error_that_python_ignores_is_told_with_debug_only(
     index: Path, options: tuple[str, ...], told: str, when: str
 ) -> None:
@@ -201,7 +202,9 @@ cli.run()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
-@pytest.mark.parametrize("command", [("--help",), ("--version",), ("query", "--help"), ("query", "keys"), ("status",)])
+@pytest.mark.parametrize(
+    "command", [("--help",), ("query", "keys"), *thorough(("--version",), ("query", "--help"), ("status",))]
+)
 def test_output_that_cannot_be_written_is_one_sentence(index: Path, command: tuple[str, ...]) -> None:
     asked = () if command[-1].startswith("--") else ("--index", str(index))
     call = (sys.executable, "-c", _DOCSIM, *command, *asked)

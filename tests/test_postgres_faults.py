@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from effort import examples
 from postgres_server import Server, server
 from served import problem, serving
 from turned_encoder import turned
@@ -50,9 +51,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own() -> Iterator[Server]:
-    """A server of this test alone, which may be killed."""
+    """A server of these tests alone, which may be killed; a test that does so starts it again."""
     server()  # skips where none can be started
     folder = tempfile.mkdtemp(prefix="docsim-pg-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     started = Server(Path(folder))
@@ -93,11 +94,12 @@ def check(address: str, runs: list[int]) -> None:
         assert index.search("lentils number 0 1").hits
 
 
+@pytest.mark.properties
 def test_a_writer_that_is_killed_loses_nothing_that_it_acknowledged(tiny_encoder_dir: Path) -> None:
     address = server().address()
     made(address, tiny_encoder_dir)
     runs: list[int] = []
-    for turn in range(3):
+    for turn in range(examples(2, 3)):
         process = writing(address, len(runs))
         runs += acknowledged(process, 4)
         time.sleep(0.03 * turn)  # somewhere in the next transaction
@@ -109,12 +111,13 @@ def test_a_writer_that_is_killed_loses_nothing_that_it_acknowledged(tiny_encoder
         pass  # the lock ended with its process
 
 
+@pytest.mark.properties
 def test_a_server_that_is_killed_loses_nothing_and_is_told_in_a_sentence(own: Server, tiny_encoder_dir: Path) -> None:
     address = own.address("killed")
     made(address, tiny_encoder_dir)
     reader = Index.open(address)
     runs: list[int] = []
-    for _ in range(2):
+    for _ in range(examples(1, 2)):
         process = writing(address, len(runs))
         runs += acknowledged(process, 4)
         own.kill()

@@ -16,13 +16,13 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 import toy_training
+from effort import thorough
 from office_files import docx, paragraph
 
 from docsim import offline
@@ -192,13 +192,6 @@ def house(tmp_path_factory: pytest.TempPathFactory, tiny_encoder_dir: Path) -> I
     assert {path for path in left if not path.is_relative_to(".cache/docsim")} == set()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def long_lived(house: House) -> Iterator[Future[Watched]]:
-    """A process that holds an index open while the other tests run."""
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(house.run, code=LONG_LIVED)
-
-
 def write_files(folder: Path) -> None:
     """Write files that name things elsewhere: a page and a Word file with pictures from the network."""
     (folder / "page.html").write_text(
@@ -239,7 +232,7 @@ SEARCHES: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("command", SEARCHES)
+@pytest.mark.parametrize("command", ["query", *thorough("similar", "explain", "duplicates", "map", "verify")])
 def test_searching_stays_on_the_machine_and_within_its_folders(house: House, command: str) -> None:
     arguments, outputs = SEARCHES[command]
     watched = house.run(*arguments, "--index", "index")
@@ -247,8 +240,9 @@ def test_searching_stays_on_the_machine_and_within_its_folders(house: House, com
     assert house.outside(watched, *outputs) == set()
 
 
-def test_an_index_that_stays_open_stays_on_the_machine(house: House, long_lived: Future[Watched]) -> None:
-    watched = long_lived.result()
+@pytest.mark.thorough
+def test_an_index_that_stays_open_stays_on_the_machine(house: House) -> None:
+    watched = house.run(code=LONG_LIVED)
     assert watched.stdout.strip() in ("page.html", "linked.docx")
     assert (watched.network, house.outside(watched)) == ([], set())
 
@@ -321,6 +315,8 @@ def test_only_one_module_imports_onnxruntime(folder: str) -> None:
 def imports_onnxruntime(path: Path) -> bool:
     """Return whether a file imports the library, in its code or in a piece of code that it holds as a string."""
     text = path.read_text(encoding="utf-8")
+    if "onnxruntime" not in text:
+        return False
     for node in ast.walk(ast.parse(text)):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [one.name for one in node.names] if isinstance(node, ast.Import) else []

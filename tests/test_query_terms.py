@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opened import engine_of, snapshot_of, terms_of
@@ -196,7 +197,8 @@ def test_hostile_text_is_a_question_like_any_other(index: Index, mode: Mode, tex
 
 
 @given(text=st.text(alphabet=st.sampled_from("ab\"'*()[]{}:^+-_.,;/\\\0\n NEARORANDNOT\u0301\ud800"), min_size=1))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.properties
+@settings(max_examples=examples(50, 150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_is_ever_syntax(index: Index, text: str) -> None:
     hits = index.similar_to(Document("query", text), mode="lexical").hits
     assert len({hit.id for hit in hits}) == len(hits)
@@ -242,7 +244,8 @@ def test_the_words_of_an_identifier_of_many_parts_are_asked_for(text: str) -> No
 
 
 @given(text=st.text(max_size=60))
-@settings(max_examples=150, deadline=None)
+@pytest.mark.properties
+@settings(max_examples=examples(50, 150), deadline=None)
 def test_terms_hold_letters_digits_and_the_signs_of_names_only(text: str) -> None:
     for words in all_terms(text):
         assert words

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from docsim.reindex import examination, reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.generations import prune, rollback
 from docsim.reindex.reindexing import Aborted, abort
+from docsim.rendering import plots
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 
@@ -41,11 +43,25 @@ def other(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> E
     return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "other", 8))
 
 
-@pytest.fixture
-def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
-    with Index.create(tmp_path / "index", encoder=encoder) as index:
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the picture out of reports, which takes longer than to re-index these few documents."""
+    monkeypatch.setattr(plots, "can_draw", lambda: False)
+
+
+@pytest.fixture(scope="module")
+def made(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "index"
+    with Index.create(path, encoder=encoder) as index:
         index.batch = 600  # some three documents
         index.sync(documents(12))
+    return path
+
+
+@pytest.fixture
+def index(made: Path, tmp_path: Path) -> Iterator[Index]:
+    with Index.open(shutil.copytree(made, tmp_path / "index")) as index:
+        index.batch = 600
         yield index
 
 
@@ -357,7 +373,7 @@ def test_aborting_what_was_live_before_keeps_it(index: Index, other: Encoder) ->
 
 
 def test_pruning_removes_rows_files_and_bytes(index: Index, other: Encoder) -> None:
-    index.sync(documents(200))
+    index.sync(documents(60))
     reindex(index, other)
     index.close()
     size = (index.path / "index.db").stat().st_size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3  # noqa: F401  # before TensorFlow, see docsim.training
 from pathlib import Path
 
@@ -29,15 +30,14 @@ def shown(seed: int, groups: tuple[str, ...]) -> TowerSnapshot:
     )
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     groups = tuple(f"folder{n % 12}" for n in range(40))
     facts = {"name": "<ours> & theirs", "seed": 3}
     result = TrainingResult(POINTS, POINTS[1], "patience")
-    write_report(
-        tmp_path / "new" / "report", result, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts=facts
-    )
-    return tmp_path / "new" / "report"
+    path = tmp_path_factory.mktemp("written") / "new" / "report"
+    write_report(path, result, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts=facts)
+    return path
 
 
 def test_the_numbers_are_those_that_were_measured(written: Path) -> None:
@@ -74,11 +74,11 @@ def test_the_page_shows_everything_and_refers_to_nothing_outside(written: Path) 
     assert "<td>10</td><td>2.5000</td><td>0.5000</td>" in page
 
 
-def test_a_report_is_replaced_by_a_later_one_and_texts_without_folders_are_drawn(written: Path) -> None:
-    groups = ("",) * 5
+def test_a_report_is_replaced_by_a_later_one_and_texts_without_folders_are_drawn(written: Path, tmp_path: Path) -> None:
+    path, groups = shutil.copytree(written, tmp_path / "report"), ("",) * 5
     result = TrainingResult(POINTS[:1], POINTS[0], "time")
-    write_report(written, result, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts={})
-    assert json.loads((written / "report.json").read_text())["ended"] == "time"
+    write_report(path, result, before=shown(0, groups), after=shown(1, groups), probe="MRR", facts={})
+    assert json.loads((path / "report.json").read_text())["ended"] == "time"
 
 
 def test_a_report_without_pairs_that_belong_together_says_so(tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def drawn(index: Index, numbers: list[int], fused: np.ndarray) -> np.ndarray:
 
 
 @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4, unique=True), long=st.booleans())
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.properties
+@settings(max_examples=examples(8, 20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_mode_ranks_as_brute_force_does(index: Index, words: list[str], long: bool) -> None:
     query = asked(index, " ".join(words) * (80 if long else 1))
     dense, matching = scores(index, query)

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
+from effort import thorough
 from served import PAGES, Served, asked_before, made, serving, token
 
 from docsim import Document
@@ -25,7 +26,7 @@ from docsim.text.matching import Matcher
 from docsim.use.log import UseLog
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 HOSTILE = Document(
     "odd/<script>alert(1)</script> & 100%?#.md",
@@ -245,25 +246,30 @@ def test_a_text_is_cut_at_the_stretch_that_is_marked() -> None:
 # In a browser
 
 
-@pytest.fixture
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page of a browser, of the theme and width that the test asks for; fails when the page reports an error."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         if os.environ.get("BROWSER_TESTS") == "required":
             pytest.fail("expected chromium, to try the page in; found none")
         pytest.skip("chromium is not installed")
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """A page of a browser, of the theme and width that the test asks for; fails when the page reports an error."""
     theme: Literal["light", "dark"]
     theme, width = getattr(request, "param", ("light", 1100))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        opened = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800}).new_page()
-        errors: list[str] = []
+    with browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800}) as context:
+        opened, errors = context.new_page(), list[str]()
         opened.on("pageerror", lambda error: errors.append(str(error)))
         opened.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         yield opened
-        browser.close()
     assert errors == []
 
 
@@ -290,7 +296,7 @@ def test_people_search_as_they_type_and_go_on_with_the_keyboard(page: Page, serv
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("page", [("light", 1100), ("dark", 1100), ("dark", 320)], indirect=True, ids=str)
+@pytest.mark.parametrize("page", [("light", 1100), ("dark", 320), *thorough(("dark", 1100))], indirect=True, ids=str)
 def test_text_can_be_read_in_each_theme_and_fits_the_width(page: Page, served: Served) -> None:
     for path in ("/", "/?q=hostile+lentils", "/d/soup.md", "/more/soup.md", "/why/soup.md?q=soup", "/login"):
         page.goto(served.address + path)

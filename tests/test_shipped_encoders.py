@@ -241,6 +241,7 @@ def test_a_dry_run_changes_no_encoder(empty: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_server_that_watches_chooses_as_index_does(empty: Path) -> None:
     docs = empty.parent / "docs"
     fill(docs)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from effort import thorough
 
 from docsim import Encoder, Index, cores
 from docsim.cli.streams import chunks
@@ -67,7 +68,7 @@ def test_each_line_is_answered_before_the_next_is_asked(index: Path) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-", *thorough("<&-", "2>&-")])
 def test_closed_streams_end_in_no_traceback_and_harm_no_index(index: Path, closed: str, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/a.md").write_text("# Lentils")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import toy_training
 from click.testing import CliRunner
+from effort import thorough
 
 from docsim.cli import main
 from docsim.encoding.encoder import Encoder
@@ -89,7 +90,7 @@ def test_the_best_trial_s_encoder_is_kept_and_scores_what_the_leaderboard_says(
     assert job.probe.measure(origin.parts.tower) == pytest.approx(best.metric, abs=0.02)  # int8 rows
 
 
-@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+@pytest.mark.parametrize("kind", [*thorough("lstm"), "transformer"])
 def test_a_new_tower_of_context_reads_as_many_tokens_as_it_can_afford(kind: str, toy: str, tmp_path: Path) -> None:
     parts = replace(saving.load(toy), max_tokens=32_768)
     long = saving.save(parts, tmp_path / "long", name="long", lineage=saving.Lineage(seed=0))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from effort import thorough
 from numpy.typing import NDArray
 
 keras = pytest.importorskip("keras")
@@ -19,7 +20,6 @@ from docsim.training.towers.export import halved, onnx_bytes, quantised  # noqa:
 from docsim.training.towers.fused_export import is_fusible  # noqa: E402
 from docsim.training.towers.keras_file import load_tower  # noqa: E402
 from docsim.training.towers.kinds import (  # noqa: E402
-    KINDS,
     TowerOptions,
     build_tower,
     compact,
@@ -36,6 +36,8 @@ VECTORS = np.random.default_rng(5).normal(size=(VOCABULARY, WIDTH)).astype(np.fl
 SMALL = TowerOptions(units=8, layers=2, heads=2, max_tokens=16)
 IDS = np.array([[7, 3, 39, 1, 12, 5], [4, 4, 8, 0, 0, 0], [21, 0, 0, 0, 0, 0]], dtype=np.int32)
 CONTEXTUAL = ("lstm", "transformer")
+OF_CONTEXT = [*thorough("lstm"), "transformer"]
+EVERY = ["average", *OF_CONTEXT]
 
 Rows = NDArray[np.float32]
 
@@ -72,41 +74,41 @@ def precision() -> Iterator[Any]:
     keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_new_tower_computes_the_direction_of_the_mean_token_vector(kind: str) -> None:
     mean = VECTORS[IDS[0]].mean(axis=0)
     assert computed(build_tower(kind, VECTORS, SMALL), IDS)[0] == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_rows_have_length_one(kind: str) -> None:
     assert np.linalg.norm(computed(tower_of(kind), IDS), axis=1) == pytest.approx(np.ones(3), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_more_padding_changes_nothing(kind: str) -> None:
     tower = tower_of(kind)
     assert computed(tower, np.pad(IDS, ((0, 0), (0, 9)))) == pytest.approx(computed(tower, IDS), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_text_gets_the_same_row_alone_as_among_longer_ones(kind: str) -> None:
     tower = tower_of(kind)
     assert computed(tower, IDS[1:2, :3]) == pytest.approx(computed(tower, IDS)[1:2], abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_padding_alone_gives_zeros(kind: str) -> None:
     assert not computed(tower_of(kind), np.zeros((2, 4), dtype=np.int32)).any()
 
 
-@pytest.mark.parametrize("kind", CONTEXTUAL)
+@pytest.mark.parametrize("kind", OF_CONTEXT)
 def test_the_order_of_tokens_counts_once_a_contextual_tower_is_trained(kind: str) -> None:
     tower = tower_of(kind)
     assert np.abs(computed(tower, IDS[:1]) - computed(tower, IDS[:1, ::-1].copy())).max() > 0.01
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_smaller_dim_keeps_most_of_the_inner_products(kind: str) -> None:
     flat = VECTORS * np.where(np.arange(WIDTH) < 6, 1, 0.01).astype(np.float32)  # six components hardly matter
     narrow, whole = (build_tower(kind, flat, TowerOptions(dim=dim, units=8, heads=2)) for dim in (6, None))
@@ -115,14 +117,14 @@ def test_a_smaller_dim_keeps_most_of_the_inner_products(kind: str) -> None:
     assert small @ small.T == pytest.approx(large @ large.T, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_projection_starts_as_one_that_changes_nothing(kind: str) -> None:
     projected = build_tower(kind, VECTORS, TowerOptions(projection=True, units=8, heads=2))
     assert projected.get_layer("projection").trainable
     assert computed(projected, IDS) == pytest.approx(computed(build_tower(kind, VECTORS, SMALL), IDS), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_the_same_seed_gives_the_same_weights(kind: str) -> None:
     one, other, third = (build_tower(kind, VECTORS, SMALL, seed=seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
@@ -139,7 +141,7 @@ def test_building_leaves_the_random_state_alone() -> None:
     assert random.random() == expected
 
 
-@pytest.mark.parametrize("kind", CONTEXTUAL)
+@pytest.mark.parametrize("kind", OF_CONTEXT)
 def test_gradients_reach_every_weight(kind: str) -> None:
     import tensorflow as tf
 
@@ -157,7 +159,7 @@ def test_gradients_reach_every_weight(kind: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("kind", CONTEXTUAL)
+@pytest.mark.parametrize("kind", OF_CONTEXT)
 @pytest.mark.thorough
 def test_training_in_mixed_precision_lowers_the_loss(kind: str, policy: str, precision: Any) -> None:
     precision(policy)
@@ -169,7 +171,7 @@ def test_training_in_mixed_precision_lowers_the_loss(kind: str, policy: str, pre
     assert computed(tower, IDS).dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", CONTEXTUAL)
+@pytest.mark.parametrize("kind", OF_CONTEXT)
 def test_half_precision_computes_nearly_the_same(kind: str, precision: Any) -> None:
     tower = tower_of(kind)
     precision("mixed_bfloat16")
@@ -183,7 +185,7 @@ def test_what_is_saved_computes_in_full_precision(precision: Any) -> None:
     assert {layer.compute_dtype for layer in compact(tower_of("transformer")).layers[1:]} == {"float32"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_compact_tower_has_int8_vectors_and_computes_nearly_the_same(kind: str) -> None:
     tower = tower_of(kind)
     small = compact(tower)
@@ -191,7 +193,7 @@ def test_a_compact_tower_has_int8_vectors_and_computes_nearly_the_same(kind: str
     assert (computed(small, IDS) * computed(tower, IDS)).sum(axis=1) == pytest.approx(np.ones(3), abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_compact_tower_made_trainable_computes_the_same(kind: str) -> None:
     small = compact(tower_of(kind))
     copy = trainable(small)
@@ -199,7 +201,7 @@ def test_a_compact_tower_made_trainable_computes_the_same(kind: str) -> None:
     assert computed(copy, IDS) == pytest.approx(computed(small, IDS), abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_training_a_copy_leaves_the_original_alone(kind: str) -> None:
     tower = tower_of(kind)
     before = computed(tower, IDS)
@@ -208,7 +210,7 @@ def test_training_a_copy_leaves_the_original_alone(kind: str) -> None:
     assert computed(tower, IDS).tolist() == before.tolist()
 
 
-@pytest.mark.parametrize("kind", CONTEXTUAL)
+@pytest.mark.parametrize("kind", OF_CONTEXT)
 def test_a_frozen_embedding_stays_while_the_rest_learns(kind: str) -> None:
     tower = build_tower(kind, VECTORS, SMALL)
     tower.get_layer("tokens").trainable = False
@@ -218,7 +220,7 @@ def test_a_frozen_embedding_stays_while_the_rest_learns(kind: str) -> None:
     assert np.abs(tower.get_layer("added").get_weights()[0] - rest).max() > 1e-4
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_an_embedding_unfrozen_again_learns(kind: str) -> None:
     tower = build_tower(kind, VECTORS, SMALL)
     tower.get_layer("tokens").trainable = False
@@ -230,7 +232,7 @@ def test_an_embedding_unfrozen_again_learns(kind: str) -> None:
     assert moved[7]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_the_embedding_is_that_which_the_tower_was_built_from(kind: str) -> None:
     found = token_vectors(build_tower(kind, VECTORS, SMALL))
     scale = np.linalg.norm(VECTORS, axis=1).mean() if kind in CONTEXTUAL else 1
@@ -238,14 +240,14 @@ def test_the_embedding_is_that_which_the_tower_was_built_from(kind: str) -> None
     assert not found[0].any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_a_tower_survives_saving_and_loading(kind: str, tmp_path: Path) -> None:
     tower = tower_of(kind)
     tower.save(tmp_path / "tower.keras")
     assert computed(load_tower(tmp_path / "tower.keras"), IDS).tolist() == computed(tower, IDS).tolist()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY)
 def test_the_export_computes_what_the_tower_does_at_any_length(kind: str) -> None:
     tower = compact(tower_of(kind))
     content = onnx_bytes(tower)

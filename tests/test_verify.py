@@ -34,12 +34,19 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
     return Encoder.load(tiny_encoder_dir)
 
 
-@pytest.fixture
-def index(tmp_path: Path, encoder: Encoder) -> Iterator[Index]:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Path:
     """An index of three documents with a fresh snapshot."""
-    with Index.create(tmp_path / "index", encoder=encoder) as index:
+    path = tmp_path_factory.mktemp("made") / "index"
+    with Index.create(path, encoder=encoder) as index:
         index.sync(DOCUMENTS)
         write_faiss_file(index.path)
+    return path
+
+
+@pytest.fixture
+def index(made: Path, tmp_path: Path) -> Iterator[Index]:
+    with Index.open(shutil.copytree(made, tmp_path / "index")) as index:
         yield index
 
 

@@ -321,9 +321,10 @@ def _question(one: Mapping[str, Any]) -> str:
 def _histogram(quality: Quality) -> Figure:
     """Draw the distributions of the similarities of the leading hits, old and new in one histogram."""
     drawn, (axis,) = plots.axes_of(1, width=8)
+    bins = np.linspace(-0.2, 1, _BINS).tolist()
     for answers, name in ((quality.old_answers, "live"), (quality.new_answers, "new")):
         first = [one.similarity for found in answers.values() for one in found[:_K]]
-        axis.hist(first, bins=np.linspace(-0.2, 1, _BINS).tolist(), density=True, alpha=0.6, label=name)
+        axis.hist(first, bins=bins, density=True, histtype="stepfilled", alpha=0.6, label=name)
     axis.set(xlabel=f"similarity of the first {_K} hits", yticks=[])
     axis.legend(loc="upper left")
     return drawn

@@ -135,7 +135,7 @@ def _histograms(before: Similarities, after: Similarities) -> Figure:
     for axis, name, one in zip(axes, ("before", "after"), (before, after), strict=True):
         for side, label in ((one.negatives, "others"), (one.positives, "belong together")):
             if len(side):
-                axis.hist(side, bins=bins, density=True, alpha=0.6, label=label)
+                axis.hist(side, bins=bins, density=True, histtype="stepfilled", alpha=0.6, label=label)
         axis.set(title=name, xlabel="similarity", ylabel="share of pairs", yticks=[])
         axis.legend(loc="upper center")
     return figure
