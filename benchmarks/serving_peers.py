@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psutil
 import speed_environments
 from machine import commit, machine
 from serving import CLIENTS, connection, made, records, serving, spread
@@ -62,6 +63,7 @@ def main() -> None:
         "clients": CLIENTS,
         "servers": found,
         "docsim_to_txtai": found["docsim"]["per_second"] / found["txtai hybrid"]["per_second"],
+        "docsim_2_workers_to_txtai": found["docsim, 2 workers"]["per_second"] / found["txtai hybrid"]["per_second"],
         "machine": machine(peers.measured()) | {"commit": commit()},
     }
     print(json.dumps(told, indent=2))
@@ -90,7 +92,8 @@ def compared(
         words = (peers.interpreters[environment], JOBS, "index", kind, peers.static, place / kind, corpus)
         speed_environments.call(list(map(str, words)), os.environ | OFFLINE)
     measures: dict[str, Callable[[], dict[str, float]]] = {
-        "docsim": lambda: of_docsim(place / "docsim", questions, rounds),
+        "docsim": lambda: of_docsim(place / "docsim", 1, questions, rounds),
+        "docsim, 2 workers": lambda: of_docsim(place / "docsim", 2, questions, rounds),
         "txtai hybrid": lambda: of_txtai(place / "txtai-hybrid", peers, questions, rounds),
         "Chroma, embeddings only": lambda: of_chroma(place / "chroma", peers, questions, rounds),
     }
@@ -101,9 +104,10 @@ def compared(
     }
 
 
-def of_docsim(index: Path, questions: list[str], rounds: int) -> dict[str, float]:
-    with serving(index, 1) as (port, _):
-        return throughput(port, [("GET", f"/v1/search?{urlencode({'text': one})}", None) for one in questions], rounds)
+def of_docsim(index: Path, workers: int, questions: list[str], rounds: int) -> dict[str, float]:
+    asked = [("GET", f"/v1/search?{urlencode({'text': one})}", None) for one in questions]
+    with serving(index, workers) as (port, process):
+        return throughput(process, port, asked, rounds)
 
 
 def of_txtai(index: Path, peers: Peers, questions: list[str], rounds: int) -> dict[str, float]:
@@ -111,9 +115,9 @@ def of_txtai(index: Path, peers: Peers, questions: list[str], rounds: int) -> di
     settings.write_text(f"path: {index}\nembeddings:\n  path: {peers.static}\n")
     port = free_port()
     command = [peers.interpreters["txtai-api"], "-m", "uvicorn", "txtai.api:app", "--port", port]
-    with running(command, {"CONFIG": str(settings)}, int(port), "/count"):
+    with running(command, {"CONFIG": str(settings)}, int(port), "/count") as process:
         asked = [("GET", f"/search?{urlencode({'query': one, 'limit': 10})}", None) for one in questions]
-        return throughput(int(port), asked, rounds)
+        return throughput(process, int(port), asked, rounds)
 
 
 def of_chroma(index: Path, peers: Peers, questions: list[str], rounds: int) -> dict[str, float]:
@@ -122,12 +126,12 @@ def of_chroma(index: Path, peers: Peers, questions: list[str], rounds: int) -> d
         [python, "-c", ENCODE, peers.static], input=json.dumps(questions), capture_output=True, text=True, check=True
     )
     command = [python.with_name("chroma"), "run", "--path", index, "--port", port]
-    with running(command, {}, int(port), "/api/v2/heartbeat"):
+    with running(command, {}, int(port), "/api/v2/heartbeat") as process:
         opened = connection(int(port))
         opened.request("GET", f"{COLLECTIONS}/documents")
         path = f"{COLLECTIONS}/{json.loads(opened.getresponse().read())['id']}/query"
         bodies = [{"query_embeddings": [row], "n_results": 10} for row in json.loads(encoded.stdout)]
-        return throughput(int(port), [("POST", path, json.dumps(body).encode()) for body in bodies], rounds)
+        return throughput(process, int(port), [("POST", path, json.dumps(body).encode()) for body in bodies], rounds)
 
 
 def free_port() -> str:
@@ -136,7 +140,7 @@ def free_port() -> str:
 
 
 @contextmanager
-def running(command: list[Any], variables: dict[str, str], port: int, ready: str) -> Iterator[None]:
+def running(command: list[Any], variables: dict[str, str], port: int, ready: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server for the length of the block, which begins when it answers."""
     environment = os.environ | OFFLINE | variables
     with subprocess.Popen(
@@ -148,7 +152,7 @@ def running(command: list[Any], variables: dict[str, str], port: int, ready: str
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{command[0]} does not answer")
                 time.sleep(0.5)
-            yield
+            yield process
         finally:
             process.terminate()
 
@@ -162,15 +166,22 @@ def answers(port: int, path: str) -> bool:
         return False
 
 
-def throughput(port: int, requests: Sequence[Request], rounds: int) -> dict[str, float]:
-    """Return answers a second, and the milliseconds that one takes, with eight clients at once."""
+def throughput(server: subprocess.Popen[Any], port: int, requests: Sequence[Request], rounds: int) -> dict[str, float]:
+    """Return answers a second with eight clients at once, and the milliseconds and processor time that one takes."""
     with multiprocessing.get_context("fork").Pool(CLIENTS) as pool:
         each = [requests[number::CLIENTS] for number in range(CLIENTS)]
         pool.starmap(client, [(port, some, 20) for some in each])
-        started = time.perf_counter()
+        before, started = processor_seconds(server), time.perf_counter()
         times = [one for part in pool.starmap(client, [(port, some, rounds) for some in each]) for one in part]
-        seconds = time.perf_counter() - started
-    return {"per_second": len(times) / seconds, **{f"{name}_ms": value for name, value in spread(times).items()}}
+        seconds, spent = time.perf_counter() - started, processor_seconds(server) - before
+    measured = {f"{name}_ms": value for name, value in spread(times).items()}
+    return {"per_second": len(times) / seconds, **measured, "processor_ms": spent / len(times) * 1000}
+
+
+def processor_seconds(server: subprocess.Popen[Any]) -> float:
+    """Return the time of processors that a server and its workers have taken."""
+    main = psutil.Process(server.pid)
+    return float(sum(sum(one.cpu_times()[:2]) for one in (main, *main.children(recursive=True))))
 
 
 def client(port: int, requests: Sequence[Request], rounds: int) -> list[float]:

@@ -22,7 +22,7 @@ h5py = pytest.importorskip("h5py")
 from docsim.errors import EncoderError  # noqa: E402
 from docsim.training.towers.average import average_tower  # noqa: E402
 from docsim.training.towers.keras_file import load_tower  # noqa: E402
-from docsim.training.towers.kinds import build_tower  # noqa: E402
+from docsim.training.towers.kinds import KINDS, build_tower  # noqa: E402
 
 pytestmark = pytest.mark.training
 

@@ -20,7 +20,7 @@ from docsim.serving import parameters as given
 from docsim.serving import problems
 from docsim.serving.access import SCOPES, Access, Scope
 from docsim.serving.ids import DocumentId
-from docsim.serving.limits import in_thread
+from docsim.serving.limits import in_thread, searching
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
 from docsim.serving.routing import DirectRoute, JSONResponse
@@ -89,7 +89,7 @@ async def search_json(request: Request, body: given.SearchBody, _: Annotated[giv
 async def _searched(request: Request, text: str, asked: Asked) -> Response:
     request.state.text = text
     reading = _reading(request)
-    found = await in_thread(reading.search, allowed(request), text, asked)
+    found = await searching(reading.search, allowed(request), text, asked)
     reading.use.asked(found, text, person=person_of(request), route="api")
     return JSONResponse(found)
 
@@ -119,8 +119,8 @@ async def _similar(
         )
     reading, access = _reading(request), allowed(request)
     if document:
-        return JSONResponse(await in_thread(reading.similar_to, access, document, asked))
-    return JSONResponse(await in_thread(reading.similar, access, positive, negative, asked) | {"same": []})
+        return JSONResponse(await searching(reading.similar_to, access, document, asked))
+    return JSONResponse(await searching(reading.similar, access, positive, negative, asked) | {"same": []})
 
 
 @routes.post(

@@ -26,7 +26,7 @@ from docsim.filters.condition import Field as Names
 from docsim.models import Document, Ranking
 from docsim.search import scoring
 from docsim.serving.api import WENT_WRONG, allowed
-from docsim.serving.limits import in_thread
+from docsim.serving.limits import in_thread, searching
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
@@ -290,7 +290,7 @@ async def retrieval(request: Request, body: RetrievalBody, _: Annotated[Nothing,
     asked = Asked(
         setting.top_k, ranking=Ranking(min_similarity=least), also=_condition(body.metadata_condition), highlight=False
     )
-    found = await in_thread(reading.search, access, body.query, asked)
+    found = await searching(reading.search, access, body.query, asked)
     base = str(request.base_url)
     return JSONResponse({"records": [_record(hit, base) for hit in found["hits"]]})
 

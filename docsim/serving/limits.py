@@ -18,14 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from docsim.serving.problems import Problem
 from docsim.serving.settings import Settings
 
-__all__ = ["Limited", "in_thread"]
+__all__ = ["Limited", "in_thread", "searching"]
 
 LARGE, SMALL = 32 << 20, 1 << 20
 """The largest body of a request that brings documents or a file, and of any other, in bytes."""
 
 _LARGE_PATHS = ("/v1/documents", "/v1/similar/file", "/have")
 _ALWAYS = ("/livez", "/readyz")
-_THREADS = max(4, os.cpu_count() or 1)
+_THREADS, _SEARCHES = max(4, os.cpu_count() or 1), 2
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -108,6 +108,11 @@ def _threads() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(_THREADS)
 
 
+@functools.cache
+def _searches() -> anyio.CapacityLimiter:
+    return anyio.CapacityLimiter(_SEARCHES)
+
+
 async def in_thread(function: Callable[_Given, _Found], *given: _Given.args, **named: _Given.kwargs) -> _Found:
     """Call a function that computes or reads in one of a few threads.
 
@@ -115,3 +120,13 @@ async def in_thread(function: Callable[_Given, _Found], *given: _Given.args, **n
     """
     call = functools.partial(function, *given, **named)
     return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_threads())
+
+
+async def searching(function: Callable[_Given, _Found], *given: _Given.args, **named: _Given.kwargs) -> _Found:
+    """Call a function that searches in one of two threads, as ``in_thread`` does.
+
+    Python runs one thread at a time, so more than two would only take turns more often, each with a cache that the
+    others have emptied (measured by benchmarks/serving.py).
+    """
+    call = functools.partial(function, *given, **named)
+    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_searches())

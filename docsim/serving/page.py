@@ -23,7 +23,7 @@ from docsim.serving.access import FIELD
 from docsim.serving.api import allowed, file_document
 from docsim.serving.guard import COOKIE
 from docsim.serving.ids import DocumentId
-from docsim.serving.limits import in_thread
+from docsim.serving.limits import in_thread, searching
 from docsim.serving.parameters import Nothing
 from docsim.serving.problems import Problem
 from docsim.serving.reading import Asked, Reading
@@ -112,7 +112,7 @@ async def search(request: Request, asked: Annotated[SearchPage, Query()]) -> Res
         for name, value in chosen:
             where.setdefault(name, []).append(value)
         wanted = Asked(_best(asked.offset), where=where or None, plain=asked.plain, highlight=False)
-        best = await in_thread(reading.search, access, asked.q, wanted)
+        best = await searching(reading.search, access, asked.q, wanted)
         found = best | {"hits": best["hits"][asked.offset : asked.offset + PER_PAGE]}
         reading.use.asked(found, asked.q, person=person_of(request), route="page")
         facets, more = _facets(best["hits"][:FACETED], chosen), len(best["hits"]) > asked.offset + PER_PAGE
@@ -160,7 +160,7 @@ async def feedback(request: Request, _: Annotated[Nothing, Query()]) -> Response
 async def more(request: Request, id: DocumentId, asked: Annotated[MorePage, Query()]) -> Response:
     """Show documents that are similar to one, and maybe to others, and unlike some."""
     access, reading = allowed(request), _reading(request)
-    found = await in_thread(reading.similar, access, [id, *asked.like], asked.unlike, Asked(PER_PAGE))
+    found = await searching(reading.similar, access, [id, *asked.like], asked.unlike, Asked(PER_PAGE))
     seed = await in_thread(reading.document, access, id)
     shown: dict[str, Any] = {"title": "Similar documents", "seed": seed, "same": None, "a": id}
     shown |= {"like": asked.like, "unlike": asked.unlike, "link": _examples(id, asked)}
@@ -206,7 +206,7 @@ async def have(request: Request, _: Annotated[Nothing, Query()]) -> Response:
 
 
 async def _like(request: Request, given: Document, title: str) -> Response:
-    found = await in_thread(_reading(request).similar_to, allowed(request), given, Asked(PER_PAGE))
+    found = await searching(_reading(request).similar_to, allowed(request), given, Asked(PER_PAGE))
     hits = _hits(found, "")
     return _page(request, "similar.html", title=title, seed=None, same=found["same"], hits=hits, a="", text=given.text)
 
