@@ -21,7 +21,7 @@ from turned_encoder import turned
 from docsim.encoding.encoder import Encoder
 from docsim.engine import opening
 from docsim.engine.records import SourceName
-from docsim.errors import DocsimError, StoreError
+from docsim.errors import DocsimError, IndexChanged, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
 from docsim.models import Document
@@ -224,6 +224,23 @@ def test_answers_never_mix_generations_while_documents_and_generations_change(
             thread.join()
     assert wrong == []
     assert count[0] > 20
+
+
+def test_a_generation_that_is_pruned_before_a_search_came_to_it_is_no_damage(
+    tiny_encoder_dir: Path, tmp_path: Path
+) -> None:
+    address = server().address()
+    with Index.create(address, encoder=Encoder.load(tiny_encoder_dir)) as index:
+        index.sync([Document(f"d{i}", f"lentils soup number {i}") for i in range(9)])
+        other = Encoder.load(turned(tiny_encoder_dir, tmp_path / "turned"))
+        with Index.open(address) as reader:
+            gone = pytest.raises(IndexChanged, match='relation "embeddings_1" does not exist')
+            with gone, reader.engine.snapshot(encoder=True) as snapshot:
+                query = snapshot.encoder.encode(["lentils"])
+                assert reindexing.reindex(index, other, gate=GateOptions(publish_anyway=True)).published
+                generations.prune(index, keep=1)
+                snapshot.knn(query, 3)
+            assert reader.search("lentils soup", 3).hits
 
 
 def test_two_processes_cannot_write_at_once_and_one_waits(tiny_encoder_dir: Path) -> None:

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from docsim.engine.postgres.address import Address
-from docsim.errors import DocsimError, StoreError, Unreachable, UsageError
+from docsim.errors import DocsimError, IndexChanged, StoreError, Unreachable, UsageError
 
 __all__ = ["Connection", "Connections", "connect", "explained", "missing"]
 
@@ -84,8 +84,10 @@ def explained(address: Address) -> Iterator[None]:
         yield
     except DocsimError:
         raise
-    except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn) as error:
-        raise StoreError(f"expected an index at {address}, found none or a damaged one: {_reason(error)}") from error
+    except errors.UndefinedTable as error:  # even in a snapshot: it may be that of a generation pruned since it began
+        raise IndexChanged(_none_or_damaged(address, error)) from error
+    except (errors.InvalidSchemaName, errors.UndefinedColumn) as error:
+        raise StoreError(_none_or_damaged(address, error)) from error
     except errors.InsufficientPrivilege as error:
         raise StoreError(
             f"could not use the index at {address}: {_reason(error)}; ask its owner for this right"
@@ -100,6 +102,10 @@ def explained(address: Address) -> Iterator[None]:
         raise StoreError(
             f"the database at {address} refused: {_reason(error)}; what was committed before is safe"
         ) from error
+
+
+def _none_or_damaged(address: Address, error: psycopg.Error) -> str:
+    return f"expected an index at {address}, found none or a damaged one: {_reason(error)}"
 
 
 def _reason(error: psycopg.Error) -> str:
