@@ -93,7 +93,9 @@ def footnotes(result: SearchResult, *, where: str = "", is_diverse: bool = False
     """
     through = ", the new encoder over mapped embeddings" if result.adapter else ""
     only = f", only {where}" if where else ""
-    yield f"{len(result.hits)} documents in {result.took_ms:.0f} ms, {result.mode}{only}{through}"
+    count = len(result.hits)
+    documents = "document" if count == 1 else "documents"
+    yield f"{count} {documents} in {result.took_ms:.0f} ms, {result.mode}{only}{through}"
     if not result.hits:
         return
     yield "Below each similarity: how many of 100 random pairs are less similar."
