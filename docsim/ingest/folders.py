@@ -3,7 +3,7 @@
 Documents are files of the formats in ``docsim.ingest.formats``, manual pages, and text files without a suffix, such as
 ``README`` and ``LICENSE``. What is left out is told, with the reason:
 
-- what ignore files exclude (``docsim.ingest.ignoring``), hidden files and folders, lock files of Office;
+- what ignore files exclude (``docsim.ingest.ignore_files``), hidden files and folders, lock files of Office;
 - symbolic links, because their target is either in the folder anyway or does not belong to it;
 - folders that are docsim indexes;
 - source code, data (``.json``, ``.csv``, ``.jsonl``) and binary files, unless a pattern includes them;
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docsim.files import INDEX_FILE
-from docsim.ingest import encodings, file_names, formats, ignoring, manpages, record_files
+from docsim.ingest import encodings, file_names, formats, ignore_files, manpages, record_files
 from docsim.models import Failure, LeftOut
 
 __all__ = ["files", "unread", "unread_content"]
@@ -39,7 +39,7 @@ class _Folder:
     """
 
     path: str
-    patterns: tuple[ignoring.Patterns, ...]
+    patterns: tuple[ignore_files.Patterns, ...]
 
 
 def files(root: Path, *, include: Sequence[str] = ()) -> Iterator[str | Failure | LeftOut]:
@@ -53,7 +53,7 @@ def files(root: Path, *, include: Sequence[str] = ()) -> Iterator[str | Failure 
         Paths relative to ``root``, with ``/`` as separator; a ``LeftOut`` for each file or folder that is left out; and
         a ``Failure`` for each that cannot be read, with ``identified`` false for a folder.
     """
-    pending: list[_Folder | str | LeftOut | Failure] = [_Folder("", ignoring.above(root.resolve()))]
+    pending: list[_Folder | str | LeftOut | Failure] = [_Folder("", ignore_files.above(root.resolve()))]
     while pending:
         item = pending.pop()
         try:
@@ -81,7 +81,7 @@ def _listed(root: Path, folder: _Folder, include: Sequence[str]) -> list[_Folder
     items: list[_Folder | str | LeftOut | Failure] = []
     patterns = folder.patterns
     try:
-        patterns += ignoring.within(root, folder.path, names)
+        patterns += ignore_files.within(root, folder.path, names)
     except OSError as error:
         reason = f"the ignore file could not be read, so that nothing was ignored: {error.strerror}"
         items.append(Failure(f"{folder.path}.gitignore", reason))
@@ -94,14 +94,16 @@ def _listed(root: Path, folder: _Folder, include: Sequence[str]) -> list[_Folder
     return items
 
 
-def _reason(entry: os.DirEntry[str], path: str, patterns: tuple[ignoring.Patterns, ...], include: Sequence[str]) -> str:
+def _reason(
+    entry: os.DirEntry[str], path: str, patterns: tuple[ignore_files.Patterns, ...], include: Sequence[str]
+) -> str:
     """Return why something in a folder is left out, as far as its name tells; empty when it is not."""
     is_folder = entry.is_dir(follow_symlinks=False)
     if entry.name.startswith("."):
         return "hidden"
     if entry.is_symlink():
         return "symbolic link"
-    if ignoring.is_ignored(path, patterns, is_folder=is_folder):
+    if ignore_files.is_ignored(path, patterns, is_folder=is_folder):
         return "ignored"
     if is_folder:
         return ""

@@ -15,8 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
-from docsim.ingest import gitignore
-from docsim.ingest.gitignore import parse
+from docsim.ingest import ignore_patterns
+from docsim.ingest.ignore_patterns import parse
 from docsim.ingest.sources import open_source
 from docsim.models import Entry
 
@@ -85,14 +85,16 @@ def test_a_pattern_speaks_about_the_paths_that_git_says(pattern: str, path: str,
 
 
 def test_pathspec_still_marks_the_end_of_a_folder() -> None:
-    """If this fails, pathspec has changed: see docsim/ingest/gitignore.py, and the upper bound in pyproject.toml."""
+    """If this fails, pathspec has changed: see ``ignore_patterns``, and the upper bound in pyproject.toml."""
     (pattern,) = parse(["build/"]).patterns
     regex = pattern.regex
     assert regex is not None
-    assert gitignore._FOLDER_END in regex.groupindex, f"pathspec no longer marks the end of a folder: {regex.pattern}"
+    assert ignore_patterns._FOLDER_END in regex.groupindex, (
+        f"pathspec no longer marks the end of a folder: {regex.pattern}"
+    )
     match = regex.search("a/build/x.md")
     assert match is not None
-    assert match.end(gitignore._FOLDER_END) == len("a/build/")
+    assert match.end(ignore_patterns._FOLDER_END) == len("a/build/")
 
 
 @pytest.fixture(scope="module")

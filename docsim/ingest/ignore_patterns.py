@@ -1,4 +1,4 @@
-"""Ignore files, with the syntax and the precedence that gitignore(5) describes.
+"""Ignore patterns, with the syntax and the precedence that gitignore(5) describes.
 
 The patterns of a folder apply to everything below it. The last pattern that matches a path decides, and patterns of an
 inner folder take precedence over those of an outer one. A pattern applies to the path that it matches, not to what is
@@ -6,8 +6,8 @@ inside: a caller that walks a tree does not enter an ignored folder, so nothing 
 
 pathspec translates patterns into regular expressions. Its own matching treats a path and the folders above it as one
 question, so here each pattern is matched by itself. For that we need one thing that pathspec does not document: the
-group in its regular expressions that marks the end of a folder. It is used only here, and tests/test_gitignore.py fails
-when it changes.
+group in its regular expressions that marks the end of a folder. It is used only here, and
+tests/test_ignore_patterns.py fails when it changes.
 """
 
 from __future__ import annotations

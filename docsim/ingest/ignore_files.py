@@ -1,4 +1,4 @@
-"""Ignoring: applies the ignore files of a folder to the paths in it.
+"""Ignore files: which of them count for a folder, and what they leave out of it.
 
 Within one folder ``.docsimignore`` overrides ``.gitignore``; the innermost folder with a pattern for a path decides. In
 a git work tree the ``.gitignore`` files above the folder count, too, and so does ``.git/info/exclude``.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from docsim.ingest import gitignore
+from docsim.ingest import ignore_patterns
 
 __all__ = ["Patterns", "above", "is_ignored", "within"]
 
@@ -28,7 +28,7 @@ class Patterns:
 
     below: str
     lead: str
-    rules: gitignore.IgnoreRules
+    rules: ignore_patterns.IgnoreRules
 
     def ignores(self, path: str, *, is_folder: bool) -> bool | None:
         """Return whether a path from the root is ignored; None where no pattern applies."""
@@ -53,7 +53,7 @@ def within(root: Path, folder: str, names: set[str]) -> tuple[Patterns, ...]:
         OSError: An ignore file cannot be read. What is none, such as a folder of that name, is passed over, as by git.
     """
     lines = [line for name in _NAMES if name in names for line in _lines(root / folder / name)]
-    return (Patterns(folder, "", gitignore.parse(lines)),) if lines else ()
+    return (Patterns(folder, "", ignore_patterns.parse(lines)),) if lines else ()
 
 
 def above(root: Path) -> tuple[Patterns, ...]:
@@ -62,10 +62,10 @@ def above(root: Path) -> tuple[Patterns, ...]:
     if tree is None:
         return ()
     lead = "".join(f"{part}/" for part in root.relative_to(tree).parts)
-    found = [Patterns("", lead, gitignore.parse(_readable(_git_directory(tree) / "info" / "exclude")))]
+    found = [Patterns("", lead, ignore_patterns.parse(_readable(_git_directory(tree) / "info" / "exclude")))]
     for one in [one for one in reversed(root.parents) if one.is_relative_to(tree)]:
         lead = "".join(f"{part}/" for part in root.relative_to(one).parts)
-        found.append(Patterns("", lead, gitignore.parse(_readable(one / ".gitignore"))))
+        found.append(Patterns("", lead, ignore_patterns.parse(_readable(one / ".gitignore"))))
     return tuple(one for one in found if one.rules.patterns)
 
 
