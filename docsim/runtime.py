@@ -29,10 +29,11 @@ _registered: list[int] = []
 
 
 def load_graph(model: bytes | Path, options: onnxruntime.SessionOptions | None = None) -> onnxruntime.InferenceSession:
-    """Load a graph, which may come from a stranger: with a limit of memory, and without running any of it.
+    """Load a graph, which may come from a stranger: with a limit of memory, and without computing.
 
     A graph of a few bytes can ask for any amount of memory; a session that reaches the limit raises an error. ONNX
-    Runtime also computes whatever follows from constants alone as it loads a graph, and cannot be told to stop.
+    Runtime would also compute whatever follows from constants alone as it loads a graph, and cannot be told to stop; it
+    still converts constants to other types, which the file's size bounds.
 
     Args:
         model: The graph, or the file that it is in.

@@ -21,6 +21,7 @@ from turned_encoder import turned
 from docsim.encoding.encoder import Encoder
 from docsim.engine import opening
 from docsim.engine.records import SourceName
+from docsim.engine.retrying import retrying
 from docsim.errors import DocsimError, IndexChanged, StoreError
 from docsim.index import Index
 from docsim.maintenance import verify
@@ -235,7 +236,7 @@ def test_a_generation_that_is_pruned_before_a_search_came_to_it_is_no_damage(
         other = Encoder.load(turned(tiny_encoder_dir, tmp_path / "turned"))
         with Index.open(address) as reader:
             gone = pytest.raises(IndexChanged, match='relation "embeddings_1" does not exist')
-            with gone, reader.engine.snapshot(encoder=True) as snapshot:
+            with gone, retrying(), reader.engine.snapshot(encoder=True) as snapshot:
                 query = snapshot.encoder.encode(["lentils"])
                 assert reindexing.reindex(index, other, gate=GateOptions(publish_anyway=True)).published
                 generations.prune(index, keep=1)

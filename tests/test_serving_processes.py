@@ -180,3 +180,15 @@ def shares(running: Served, connections: int) -> list[int]:
         for _ in range(connections):
             assert clients.enter_context(running.client()).get("/livez").status_code == 200
         return [len(one.net_connections("tcp")) - 1 for one in workers(running)]  # one is where it listens
+
+
+def test_a_worker_with_many_connections_takes_hundreds_more_a_second(tmp_path: Path, tiny_encoder_dir: Path) -> None:
+    index = made(tmp_path / "index", tiny_encoder_dir)
+    with serving(index, "--workers", "2") as running, contextlib.ExitStack() as clients:
+        for _ in range(60):
+            assert clients.enter_context(running.client()).get("/livez").status_code == 200
+        began = time.monotonic()
+        for _ in range(100):
+            with running.client() as client:
+                assert client.get("/livez").status_code == 200
+        assert time.monotonic() - began < 10

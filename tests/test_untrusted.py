@@ -87,3 +87,23 @@ def test_links_to_files_and_to_nothing_are_fine(copy: Path, tmp_path: Path) -> N
     (copy / "nothing").symlink_to(tmp_path / "nowhere")
     with Index.open(copy) as index:
         assert index.search("boil lentils", 1).hits[0].id == "a"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_link_to_itself_hides_no_pipe(copy: Path) -> None:
+    for number in range(5):
+        (copy / f"{number}").symlink_to(copy / f"{number}")
+    os.mkfifo(copy / "pipe")
+    with pytest.raises(StoreError, match="pipe is a device or a pipe"):
+        Index.open(copy)
+
+
+def test_an_old_database_is_not_upgraded_before_it_is_checked(copy: Path) -> None:
+    with closing(sqlite3.connect(copy / "index.db")) as database:
+        database.executescript(
+            "PRAGMA user_version = 5; CREATE TRIGGER evil AFTER UPDATE ON meta BEGIN DELETE FROM documents; END"
+        )
+    with pytest.raises(StoreError, match="it has a trigger, 'evil', which docsim never makes"):
+        Index.create(copy)
+    with closing(sqlite3.connect(copy / "index.db")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (5,)

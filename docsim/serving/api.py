@@ -119,7 +119,7 @@ async def _similar(
         )
     reading, access = _reading(request), allowed(request)
     if document:
-        return JSONResponse(await searching(reading.similar_to, access, document, asked))
+        return JSONResponse(await in_thread(reading.similar_to, access, document, asked))
     return JSONResponse(await searching(reading.similar, access, positive, negative, asked) | {"same": []})
 
 

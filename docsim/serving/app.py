@@ -17,6 +17,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp
 
 from docsim import __version__
+from docsim.engine.opening import is_remote
 from docsim.errors import DocsimError
 from docsim.index import Index
 from docsim.serving import administration, api, dialects, learning, metrics, overview, page, problems, request_log
@@ -25,7 +26,7 @@ from docsim.serving.analyses import Analyses
 from docsim.serving.assistants import Assistants
 from docsim.serving.encoder_jobs import EncoderJobs
 from docsim.serving.guard import Guarded
-from docsim.serving.limits import Limited, in_thread
+from docsim.serving.limits import Limited, in_thread, wait_for_searches
 from docsim.serving.problems import NOT_FOUND_SECONDS, Problem
 from docsim.serving.reading import Reading
 from docsim.serving.request_log import Recorded
@@ -65,6 +66,8 @@ def application(settings: Settings) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if is_remote(settings.index):
+            wait_for_searches()
         await in_thread(index.engine.prepare)
         gc.freeze()  # what is there now stays, and is looked through for garbage no more
         gc.enable()

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from docsim.serving.problems import Problem
 from docsim.serving.settings import Settings
 
-__all__ = ["Limited", "in_thread", "searching"]
+__all__ = ["Limited", "in_thread", "searching", "wait_for_searches"]
 
 LARGE, SMALL = 32 << 20, 1 << 20
 """The largest body of a request that brings documents or a file, and of any other, in bytes."""
@@ -108,6 +108,11 @@ def _threads() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(_THREADS)
 
 
+def wait_for_searches() -> None:
+    """Let as many requests search as may do anything else: the index is on another machine, and is waited for."""
+    _searches().total_tokens = _THREADS
+
+
 @functools.cache
 def _searches() -> anyio.CapacityLimiter:
     return anyio.CapacityLimiter(_SEARCHES)
@@ -123,10 +128,10 @@ async def in_thread(function: Callable[_Given, _Found], *given: _Given.args, **n
 
 
 async def searching(function: Callable[_Given, _Found], *given: _Given.args, **named: _Given.kwargs) -> _Found:
-    """Call a function that searches in one of two threads, as ``in_thread`` does.
+    """Call a function that searches an index of this machine, as ``in_thread`` does, but two at a time.
 
-    Python runs one thread at a time, so more than two would only take turns more often, each with a cache that the
-    others have emptied (measured by benchmarks/serving.py).
+    Most of a search runs in Python, one thread at a time; more would only take turns more often, each with a cache
+    that the others have emptied (measured by benchmarks/serving.py).
     """
     call = functools.partial(function, *given, **named)
     return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_searches())

@@ -13,8 +13,8 @@ from typing import Any
 
 __all__ = ["WorkerLoop"]
 
-_WAIT = 0.001  # seconds before a connection is taken, for each that the worker has
-_LONGEST = 0.02
+_WAIT, _LONGEST = 0.0005, 0.002  # seconds before connections are taken: for each that the worker has, and at most
+_AT_ONCE = 8  # taken then, where a worker waits longest; else one
 _FULL = 1.0  # seconds until the next try where no more files can be opened
 
 
@@ -48,17 +48,30 @@ class _Server:
         while True:
             await self._waiting()
             self._open = [one for one in self._open if not one.is_closing()]
-            await asyncio.sleep(min(_WAIT * len(self._open), _LONGEST))
-            try:
-                connection, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another worker has taken it
-                continue
-            except OSError:
-                await asyncio.sleep(_FULL)
-                continue
-            connection.setblocking(False)
+            wait = min(_WAIT * len(self._open), _LONGEST)
+            await asyncio.sleep(wait)
+            for _ in range(_AT_ONCE if wait == _LONGEST else 1):
+                if not await self._taken():
+                    break
+
+    async def _taken(self) -> bool:
+        """Take one connection; return whether there was one."""
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another worker has taken it
+            return False
+        except OSError:
+            await asyncio.sleep(_FULL)
+            return False
+        connection.setblocking(False)
+        try:
             transport, _ = await self._loop.connect_accepted_socket(self._made, connection)
+        except Exception as error:  # it is closed already, for example
+            self._loop.call_exception_handler({"message": "a connection could not be served", "exception": error})
+            connection.close()
+        else:
             self._open.append(transport)
+        return True
 
     async def _waiting(self) -> None:
         """Wait until a connection can be taken."""

@@ -206,7 +206,7 @@ async def have(request: Request, _: Annotated[Nothing, Query()]) -> Response:
 
 
 async def _like(request: Request, given: Document, title: str) -> Response:
-    found = await searching(_reading(request).similar_to, allowed(request), given, Asked(PER_PAGE))
+    found = await in_thread(_reading(request).similar_to, allowed(request), given, Asked(PER_PAGE))
     hits = _hits(found, "")
     return _page(request, "similar.html", title=title, seed=None, same=found["same"], hits=hits, a="", text=given.text)
 

@@ -70,6 +70,7 @@ class ServerDatabase:
         version = self.rows("PRAGMA user_version")[0][0]
         if version > _VERSION:
             raise StoreError(f"the database {self.path} was made by a newer version of docsim; update docsim")
+        untrusted.check_schema(self._connection())
         if version < _VERSION:
             connection = self._connection()
             connection.execute("PRAGMA journal_mode = WAL")
@@ -79,7 +80,6 @@ class ServerDatabase:
                 if not self.rows("SELECT 1 FROM pragma_table_info('jobs') WHERE name = 'progress'"):  # of version 1
                     connection.execute("ALTER TABLE jobs ADD COLUMN progress TEXT")
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
-        untrusted.check_schema(self._connection())
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection."""

@@ -44,7 +44,7 @@ def log_to_standard_error(level: int) -> None:
 
 
 class _Visible(logging.Formatter):
-    """Writes each message on one line, so that no name in it feigns another."""
+    """Writes each message on one line, so that no name in it feigns another; tracebacks keep their lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # as logging calls it
         return super().formatMessage(record).strip("\n").replace("\n", "\\n")

@@ -116,8 +116,8 @@ class UseLog:
         version = execute("PRAGMA user_version").fetchone()[0]
         if version > len(_MIGRATIONS):
             raise StoreError(f"the record of use {self.path} was made by a newer version of docsim; update docsim")
+        untrusted.check_schema(self._connection)
         if version == len(_MIGRATIONS):
-            untrusted.check_schema(self._connection)
             return
         execute("PRAGMA journal_mode = WAL")
         with self._transaction():

@@ -74,21 +74,22 @@ class Database:
         untrusted.check_files(path)
         try:
             with self._explained():
-                self._check_version()
+                is_old = self._check_version() < schema.VERSION
+                untrusted.check_schema(self._connection, known=schema.FORMERLY if is_old else ())
                 if writable:
                     schema.migrate(self._connection)
-                untrusted.check_schema(self._connection)
         except BaseException:
             self.close()
             raise
 
-    def _check_version(self) -> None:
+    def _check_version(self) -> int:
+        """Return the version of the format, which may be older where it can be written to."""
         version, path = self._connection.execute("PRAGMA user_version").fetchone()[0], self.path.parent
         found = f"expected an index of format {schema.VERSION} at {path}, found format {version}"
         if version > schema.VERSION:
             raise StoreError(f"{found}; it needs a newer docsim")
         if self.writable or version == schema.VERSION:
-            return
+            return int(version)
         if version == 0:
             raise unfinished(path)
         raise OlderFormat(f"{found}; it has to be upgraded")

@@ -19,8 +19,8 @@ __all__ = ["excerpts", "sample"]
 _LONGEST_WORD = 64
 _CHECKED = 1 << 16  # characters of the longest text that is compared with its digest: a longer one takes too long
 _DAMAGED = (
-    "document {} is damaged: its text, title or metadata is not what was stored; percentiles are told without it; mend "
-    "it with docsim repair, then index its source again"
+    "document {} is damaged: its text, title or metadata is not what was stored; percentiles count an empty text in "
+    "its place; mend it with docsim repair, then index its source again"
 )
 _BLANKS = "\t\n\r "
 _SHOWN = re.compile(r"[^\t\n\r ]")
@@ -43,7 +43,8 @@ def sample(view: View, most: int) -> Numbers:
 def excerpts(store: Store, numbers: Sequence[int], characters: int) -> dict[int, tuple[str, str]]:
     """Return a piece of title and text from somewhere in each document, and its beginning without leading blanks.
 
-    Of a document that is damaged the pieces are empty, and it is noted.
+    Of a document that is damaged the pieces are empty, and it is noted, unless its text is so long that comparing it
+    with its digest would take too long.
 
     Args:
         store: Where the texts are.
@@ -66,7 +67,7 @@ def excerpts(store: Store, numbers: Sequence[int], characters: int) -> dict[int,
 def _is_sound(id: str, text: str, title: str, metadata: str, digest: str) -> bool:
     try:
         found = document_row.document(id, text, title, metadata)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return False
     return len(text) > _CHECKED or found.digest() == digest
 

@@ -128,6 +128,9 @@ CREATE TABLE adapters (
 );
 """
 
+FORMERLY = ("documents_ai", "documents_ad", "documents_au", "documents_fts")
+"""Triggers and virtual tables of older formats."""
+
 _WORDS = """
 DROP TRIGGER IF EXISTS documents_ai;
 DROP TRIGGER IF EXISTS documents_ad;

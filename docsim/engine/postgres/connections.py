@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from docsim.engine.postgres.address import Address
+from docsim.engine.retrying import is_retried
 from docsim.errors import DocsimError, IndexChanged, StoreError, Unreachable, UsageError
 
 __all__ = ["Connection", "Connections", "connect", "explained", "missing"]
@@ -84,8 +85,8 @@ def explained(address: Address) -> Iterator[None]:
         yield
     except DocsimError:
         raise
-    except errors.UndefinedTable as error:  # even in a snapshot: it may be that of a generation pruned since it began
-        raise IndexChanged(_none_or_damaged(address, error)) from error
+    except errors.UndefinedTable as error:  # it may be that of a generation pruned since this transaction began
+        raise (IndexChanged if is_retried() else StoreError)(_none_or_damaged(address, error)) from error
     except (errors.InvalidSchemaName, errors.UndefinedColumn) as error:
         raise StoreError(_none_or_damaged(address, error)) from error
     except errors.InsufficientPrivilege as error:

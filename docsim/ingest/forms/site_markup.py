@@ -78,8 +78,9 @@ class _Including:
                     inner = self._tree.text(place)
                 except SourceError:
                     continue
-                self._left -= len(inner) + len(match["indent"]) * inner.count("\n") + _EACH
-                if self._left >= 0:
+                size = len(inner) + len(match["indent"]) * inner.count("\n") + _EACH
+                if size <= self._left:
+                    self._left -= size
                     inner = re.sub(r"\A---\n.*?\n---\n", "", inner, flags=re.DOTALL)
                     lines = self.whole(inner, place, depth + 1).rstrip("\n").split("\n")
                     return "\n".join(match["indent"] + line for line in lines)

@@ -6,7 +6,7 @@ What it leaves out, such as SmartArt and comments, is added to the slide that it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from docsim.ingest.content import FileContent, tidy, titled
@@ -31,7 +31,7 @@ def read(data: bytes, *, hidden: bool = True) -> FileContent:
     parts = archives.unpacked(data)
     main = archives.main_part(parts, "ppt/presentation.xml")
     archives.name_once(parts, main, "sldId")
-    _read_once(parts, [name for kind, name in archives.relations(parts, main).values() if kind == "slide"])
+    _read_once(parts, _slides(parts, main))
     made = PptxConverter().convert(archives.packed(parts), StreamInfo(extension=".pptx")).markdown
     presentation = pptx.Presentation(archives.packed(parts))
     texts = [unlinked(one) for one in _SLIDE.split(made)[1:]]
@@ -44,6 +44,14 @@ def read(data: bytes, *, hidden: bool = True) -> FileContent:
     content = markdown(tidy("\n\n".join(whole)))
     named = titled(content, content.title or property_title(parts))
     return FileContent(named.text, named.title, lost=tuple(unread(parts)))
+
+
+def _slides(parts: Mapping[str, bytes], main: str) -> Iterator[str]:
+    """Yield the parts of the slides that are shown, in their order; others may still be in the file."""
+    related = archives.relations(parts, main)
+    for one in archives.parsed(parts[main]).iter("{*}sldId"):
+        if (id := one.get(archives.RELATION, "")) in related:
+            yield related[id][1]
 
 
 def _read_once(parts: dict[str, bytes], slides: Iterable[str]) -> None:

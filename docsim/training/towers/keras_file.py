@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from docsim.training.towers.weights_file import WEIGHTS
 __all__ = ["load_tower"]
 
 _LARGEST_DESCRIPTION = 1_000_000  # bytes; that of 24 blocks has 60,000
+_RATIO = 20  # of what weights unpack to, to the size of the file
 _CONFIG, _METADATA = "config.json", "metadata.json"
+_DAMAGED = (zipfile.BadZipFile, zlib.error)
 
 _OWN = {
     f"docsim>{layer.__name__}"
@@ -47,10 +50,10 @@ def load_tower(file: Path) -> keras.Model:
     try:
         with zipfile.ZipFile(file) as archive:
             described = _described(archive)
-            weights = archive.getinfo(WEIGHTS).file_size
+            weights = min(archive.getinfo(WEIGHTS).file_size, _RATIO * file.stat().st_size)  # what it says may be false
             if reason := weights_file.problem(archive):
                 raise ValueError(f"its weights {reason}")
-    except (OSError, KeyError, ValueError, RecursionError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, RecursionError, RuntimeError, EOFError, *_DAMAGED) as error:
         raise EncoderError(f"expected a Keras model in {file}; it cannot be read ({error})") from error
     for name in _strangers(described):
         raise EncoderError(
