@@ -175,6 +175,14 @@ def test_a_page_that_includes_without_an_end_is_bounded(tmp_path: Path) -> None:
     assert '--8<-- "large.txt"' in home.text
 
 
+def test_a_file_that_is_too_large_to_be_included_keeps_out_no_other(tmp_path: Path) -> None:
+    files = {"mkdocs.yml": _MKDOCS, "docs/large.txt": "word\n" * 1_000_000, "docs/small.txt": "Small but important.\n"}
+    files["docs/index.md"] = '# Home\n\n--8<-- "large.txt"\n\n--8<-- "small.txt"\n'
+    pages = read(folder(tmp_path / "site", files), "site").documents.values()
+    home = next(page for page in pages if page.title == "Home")
+    assert "Small but important." in home.text
+
+
 def test_a_navigation_that_repeats_itself_without_an_end_is_passed_over(tmp_path: Path) -> None:
     lines = [f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]\n" for at in range(1, 12)]
     files = {"mkdocs.yml": f"site_name: x\na0: &a0 [index.md]\n{''.join(lines)}nav: *a11\n", "docs/index.md": "# Home"}

@@ -138,6 +138,23 @@ def test_a_chart_or_a_note_that_is_named_many_times_is_read_once(slides: int, fr
     assert [found.count(one) for one in ("Kind 7 ", "Say this slowly")] == [1, 1]
 
 
+def test_a_chart_is_read_with_the_slide_that_shows_it_though_a_slide_that_is_gone_has_it_too() -> None:
+    drawn: Any = CategoryChartData()  # type: ignore[no-untyped-call]
+    drawn.categories = ["Northwest", "Southeast"]
+    drawn.add_series("Turnover", [1, 2])
+    deck = pptx.Presentation()
+    gone, kept = [deck.slides.add_slide(deck.slide_layouts[6]) for _ in range(2)]
+    frame = gone.shapes.add_chart(XL_CHART_TYPE.PIE, 0, 0, 9, 9, drawn)
+    again = copy.deepcopy(frame._element)
+    again.chart.set(archives.RELATION, kept.part.relate_to(frame.chart.part, RT.CHART))
+    kept.shapes._spTree.append(again)
+    shown = deck.slides._sldIdLst
+    shown.remove(shown[0])
+    stream = io.BytesIO()
+    deck.save(stream)
+    assert "Northwest" in read(stream.getvalue(), ".pptx", "x.pptx").text
+
+
 # Excel
 
 
