@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from docsim.engine.local import encoders
+from docsim.errors import StoreError
 
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 
 _HELD = """
 import sys
+from pathlib import Path
 from docsim import allocation
 
 def held():
@@ -75,3 +81,10 @@ def test_what_lies_between_pieces_in_use_is_given_back() -> None:
     before, given_back = map(int, done.stdout.split())
     assert before < 20_000_000
     assert given_back > 60_000_000
+
+
+def test_a_file_that_cannot_be_written_for_want_of_memory_is_no_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(MemoryError), encoders.explained(tmp_path):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+    with pytest.raises(StoreError, match=r"could not write to .*: No space left"), encoders.explained(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")

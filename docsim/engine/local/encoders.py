@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from docsim import allocation
 from docsim.encoding.copying import copy
 from docsim.encoding.encoder import Encoder, fingerprint_of
 from docsim.engine import kept_encoders
@@ -66,9 +67,11 @@ def check(index: Path, generation: Generation) -> None:
 
 @contextmanager
 def explained(index: Path) -> Iterator[None]:
-    """Turn the ``OSError`` of a file that cannot be written into a ``StoreError``."""
+    """Turn the ``OSError`` of a file that cannot be written into a ``StoreError``, and that of memory into its own."""
     try:
         yield
     except OSError as error:
+        if allocation.is_exceeded(error):
+            raise MemoryError(str(error)) from error
         reason = error.strerror or error
         raise StoreError(f"could not write to {index}: {reason}; what was committed before is safe") from error
