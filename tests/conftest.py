@@ -109,3 +109,11 @@ def tiny_encoder_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
             made = subprocess.run(command, capture_output=True, text=True, check=False)
             assert made.returncode == 0, made.stderr
     return path
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the picture out of reports, which takes longer than to re-index a few documents."""
+    from docsim.rendering import plots
+
+    monkeypatch.setattr(plots, "can_draw", lambda: False)

@@ -33,7 +33,6 @@ from docsim.reindex.examination import GateOptions
 from docsim.reindex.generations import prune, rollback
 from docsim.reindex.instant import upgrade
 from docsim.reindex.reindexing import Aborted, Reindexed, abort, reindex
-from docsim.rendering import plots
 
 
 def documents(count: int = 120) -> list[Document]:
@@ -43,6 +42,9 @@ def documents(count: int = 120) -> list[Document]:
 
 
 QUESTION = documents()[5].text
+
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +62,6 @@ def new(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Enc
 def narrow(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """An encoder of 16 components, not 32."""
     return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "narrow", 16))
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the picture out of reports, which takes longer than to re-index these few documents."""
-    monkeypatch.setattr(plots, "can_draw", lambda: False)
 
 
 @pytest.fixture(scope="module")

@@ -24,12 +24,14 @@ from docsim.reindex import examination, reindexing
 from docsim.reindex.examination import GateOptions
 from docsim.reindex.generations import prune, rollback
 from docsim.reindex.reindexing import Aborted, abort
-from docsim.rendering import plots
 
 LONG = " ".join(f"restore the database from backup {i}" for i in range(5))
 
 reindex = partial(reindexing.reindex, gate=GateOptions(max_loss=1))
 """What the gate says of quality is tested in test_gate.py; here any loss is allowed."""
+
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +43,6 @@ def encoder(tiny_encoder_dir: Path) -> Encoder:
 def other(tiny_encoder_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """An encoder of 8 components, not 32."""
     return Encoder.load(with_other_dim(tiny_encoder_dir, tmp_path_factory.mktemp("encoders") / "other", 8))
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the picture out of reports, which takes longer than to re-index these few documents."""
-    monkeypatch.setattr(plots, "can_draw", lambda: False)
 
 
 @pytest.fixture(scope="module")
