@@ -26,6 +26,11 @@ def marked(matcher: Matcher, text: str) -> list[str]:
         ("C++ or C#", "In C++ and C#, not in B.", ["C++", "C#"]),
         ("version 3.11.2", "v3.11.2 and 3.11.1", ["v3.11.2", "3", "11"]),
         ("die Häuser in München", "Das HAUS, in MUNCHEN.", ["HAUS", "MUNCHEN"]),
+        ("X25", "an X.25 line, an x25 line", ["X.25", "x25"]),
+        ("don't stop", "Don\u2019t stop: \u201cstop\u201d \u2014 stop\u2026", ["Don\u2019t", "stop", "stop", "stop"]),
+        ("oneil", "O'Neil and O\u2019Neil", ["O'Neil", "O\u2019Neil"]),
+        ("stop", "stop stop. Stop", ["stop", "stop", "Stop"]),
+        ("XMLHttpRequest", "request of XMLHttp2Request", ["request", "XML", "Request"]),
         ("cafe", "cafe\u0301 caf\u00e9 caf\u00adé caf", ["cafe\u0301", "caf\u00e9", "caf\u00adé"]),
         ("\u6771\u4eac\u90fd", "\u65b0\u6771\u4eac\u90fd\u6c11 \u4eac\u6771", ["\u6771\u4eac\u90fd"]),
         ("\u30ac\u30a4\u30c9", "\uff76\uff9e\uff72\uff84\uff9e x", ["\uff76\uff9e\uff72\uff84\uff9e"]),
@@ -46,6 +51,7 @@ def test_beginnings_and_phrases_are_marked() -> None:
         "deployed",
         "end",
     ]
+    assert marked(Matcher("go", beginnings=["ru"]), "Running: go run") == ["Running", "go", "run"]
     assert marked(Matcher("d e", beginnings=["d"]), "do be ended") == ["do"]
 
 

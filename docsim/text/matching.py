@@ -8,15 +8,14 @@ others.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from docsim.text.folding import folded, normalized
 from docsim.text.languages import DEFAULT, LANGUAGES, evidence, is_small, language_of, language_of_script
 from docsim.text.stemming import stems
-from docsim.text.tokens import around, is_unspaced, places, readings, token, tokens, without_ends, written
+from docsim.text.tokens import JOINTS, is_half, is_unspaced, readings, spaced, token, tokens, without_ends
 
 __all__ = ["MOST_WORDS", "Match", "Matcher", "Stretch", "united"]
 
@@ -27,17 +26,13 @@ MOST_WORDS = 300
 """Words of a question that are looked for, those that come first."""
 
 _ALIKE = 3  # letters that words of one stem begin with
-_JOINTS = "-_"  # in tokens that may stand for what is asked for without
+_JOINED = str.maketrans("", "", JOINTS)
 _ODD = "\0"
-_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
-_LEVELLED = re.compile(r"[A-Z\x80-\U0010ffff]+")
-"""What is another character without case and accents; all else is left alone, as it is most of a text."""
 
 _MOST_JOINED = 6  # words of a question whose neighbours may be written as one, as in ``docsim.search.query_terms``
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A piece of a text, ``text[start:end]``, and what of the question it matches, one of ``Matcher.asked``."""
 
     start: int
@@ -69,50 +64,49 @@ class Matcher:
         self._phrases = {" ".join(one): _pattern(one) for one in phrases if not any(map(is_unspaced, one))}
         self.asked = frozenset([*self._words.values(), *self._begins, *self._phrases])
         self._alike = {word[:_ALIKE] for word in (*self._words, *self._begins)}
+        self._has_short = any(len(one) < _ALIKE for one in beginnings)
+        self._seen = set[str]()
         self._known: dict[str, list[Match]] = {}
 
     def matches(self, text: str) -> list[Match]:
         """Return the matches in a text, in order; they may overlap, as "東京" and "京都" do in "東京都"."""
-        text = text if text.isascii() else _BEYOND_ASCII.sub(lambda run: run[0].translate(_FORMS), text)
-        level = text.lower() if text.isascii() else _LEVELLED.sub(lambda run: run[0].translate(_LEVELS), text)
-        found = [
-            Match(start + one.start, start + one.end, one.asked)
-            for start, token in self._tokens(text, level)
-            for one in self._within(token)
-        ]
+        plain = spaced(text)
+        tokens, found, place, padded = plain.split(), list[Match](), 0, f" {plain} "
+        self._look_at(set(tokens))
+        known = self._known
+        for one in [one for one in tokens if one in known]:
+            place = padded.index(f" {one} ", place)
+            for start, end, asked in known[one]:
+                found.append(Match(place + start, place + end, asked))
+            place += len(one)
+        if not self._phrases:
+            return found
+        level = _levelled(plain)
         for phrase, pattern in self._phrases.items():
             found += [Match(*one.span(), phrase) for one in pattern.finditer(level)]
-        return sorted(found, key=lambda one: (one.start, -one.end))
+        return sorted(found, key=_order)
 
-    def _tokens(self, text: str, level: str) -> Iterator[tuple[int, str]]:
-        """Yield the tokens of a text that may match, and where each begins: most hold no three letters that could."""
-        if _ODD in level:
-            yield from ((place, one) for one in written(text) for place in places(text, one))
-            return
-        seen = set[int]()
-        for some in (*self._alike, *_JOINTS):
-            place = level.find(some)
-            while place >= 0:
-                if place and text[place].islower() and text[place - 1].isalnum():  # within a word
-                    place = level.find(some, place + 1)
-                    continue
-                start, end = around(text, place)
-                if start not in seen:
-                    seen.add(start)
-                    yield start, text[start:end]
-                place = level.find(some, end)
+    def _look_at(self, tokens: set[str]) -> None:
+        """Find the matches within tokens that have not been seen yet."""
+        new = tokens - self._seen
+        self._seen |= new
+        for one in new:
+            if self._may_match(one) and (found := self._within(one)):
+                self._known[one] = found
+
+    def _may_match(self, token: str) -> bool:
+        """Return whether a token holds letters that something asked for begins with: most do not."""
+        if token.isascii() and token.isalpha() and token[1:].islower() and not self._has_short:
+            return token[:_ALIKE].lower() in self._alike
+        level = _levelled(token)
+        joined = level.translate(_JOINED)
+        return _ODD in level or any(one in level or one in joined for one in self._alike)
 
     def _within(self, token: str) -> list[Match]:
-        """Return the matches within a token."""
-        found = self._known.get(token)
-        if found is None:
-            found = [
-                Match(one.start, one.end, asked)
-                for one in readings(token)
-                if (asked := self._matched(one.word)) is not None
-            ]
-            self._known[token] = found
-        return found
+        """Return the matches within a token, in order."""
+        pieces = [(one, self._matched(one.word)) for one in readings(token)]
+        found = [Match(one.start, one.end, asked) for one, asked in pieces if asked is not None]
+        return sorted(found, key=_order) if len(found) > 1 else found
 
     def _matched(self, word: str) -> str | None:
         """Return what of the question a folded word matches."""
@@ -169,21 +163,13 @@ def _pattern(words: Sequence[str]) -> re.Pattern[str]:
     return re.compile(r"(?<![^\W_])" + r"[\W_]+".join(map(re.escape, words)) + r"(?![^\W_])")
 
 
-def _is_half(character: str) -> bool:
-    """Return whether what is written may be this and the character beside it: an accent, or narrow kana."""
-    return bool(unicodedata.combining(character)) or "\uff65" <= character <= "\uff9f"
+def _order(one: Match) -> tuple[int, int]:
+    return one.start, -one.end
 
 
-class _Forms(dict[int, str]):
-    """Characters in the form that words are compared in, where that is one character; else as they are."""
-
-    def __missing__(self, code: int) -> str:
-        form, character = normalized(chr(code)), chr(code)
-        self[code] = form = form if len(form) == 1 and not _is_half(character) else character
-        return form
-
-
-_FORMS = _Forms()
+def _levelled(text: str) -> str:
+    """Return a text without case and accents, character by character; see ``_Levels``."""
+    return text.lower() if text.isascii() else text.translate(_LEVELS)
 
 
 class _Levels(dict[int, str]):
@@ -193,7 +179,7 @@ class _Levels(dict[int, str]):
         character = chr(code)
         form = normalized(character)
         level = folded(form)
-        if _is_half(character) or (len(level) != 1 and (character.isalnum() or not form)):
+        if is_half(character) or (len(level) != 1 and (character.isalnum() or not form)):
             level = _ODD
         elif len(level) != 1:
             level = character
