@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import anyio
@@ -25,7 +26,9 @@ LARGE, SMALL = 32 << 20, 1 << 20
 
 _LARGE_PATHS = ("/v1/documents", "/v1/similar/file", "/have")
 _ALWAYS = ("/livez", "/readyz")
-_THREADS, _SEARCHES = max(4, os.cpu_count() or 1), 2
+_THREADS = max(4, os.cpu_count() or 1)
+_SLOW = 0.05
+"""Seconds after which a search no longer holds up others."""
 
 _Given = ParamSpec("_Given")
 _Found = TypeVar("_Found")
@@ -115,7 +118,7 @@ def wait_for_searches() -> None:
 
 @functools.cache
 def _searches() -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(_SEARCHES)
+    return anyio.CapacityLimiter(1)
 
 
 async def in_thread(function: Callable[_Given, _Found], *given: _Given.args, **named: _Given.kwargs) -> _Found:
@@ -128,10 +131,29 @@ async def in_thread(function: Callable[_Given, _Found], *given: _Given.args, **n
 
 
 async def searching(function: Callable[_Given, _Found], *given: _Given.args, **named: _Given.kwargs) -> _Found:
-    """Call a function that searches an index of this machine, as ``in_thread`` does, but two at a time.
+    """Call a function that searches an index of this machine, as ``in_thread`` does, but after those before it.
 
-    Most of a search runs in Python, one thread at a time; more would only take turns more often, each with a cache
-    that the others have emptied (measured by benchmarks/serving.py).
+    Most of a search runs in Python, one thread at a time, and searches that take turns within one another take a fifth
+    more of the processor (measured by benchmarks/serving.py). A slow one is not waited for.
     """
-    call = functools.partial(function, *given, **named)
-    return await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_searches())
+    async with _searches():
+        with _not_waited_for():
+            return await in_thread(function, *given, **named)
+
+
+@contextmanager
+def _not_waited_for() -> Iterator[None]:
+    """Let another search begin if the block takes long."""
+    added = 0
+
+    def make_room() -> None:
+        nonlocal added
+        added = 1
+        _searches().total_tokens += 1
+
+    timer = asyncio.get_running_loop().call_later(_SLOW, make_room)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        _searches().total_tokens -= added
